@@ -1,0 +1,45 @@
+"""What can go wrong, as one tree.
+
+    TokenvizError              everything below; the command line prints its message as one line, exit code 1
+    ├── TextError              a text that cannot be read as it stands (also ValueError)
+    ├── ModelError             a model that cannot be had, trusted or loaded (also ValueError)
+    ├── ScoringError           settings or logits from which no honest score follows (also ValueError)
+    ├── ComparisonError        scores that do not belong side by side (also ValueError)
+    ├── ExperimentError        an experiment that cannot be found or run as asked (also ValueError)
+    ├── StoreError             a tracking store that cannot be opened or written (also OSError)
+    └── DiskError              no room or no right to write a file (also OSError)
+
+Each message says what was given, what is allowed, and what to do.
+"""
+
+
+class TokenvizError(Exception):
+    """Anything that tokenviz refuses to do."""
+
+
+class TextError(TokenvizError, ValueError):
+    """A text that cannot be read as it stands."""
+
+
+class ModelError(TokenvizError, ValueError):
+    """A model that cannot be had, trusted or loaded."""
+
+
+class ScoringError(TokenvizError, ValueError):
+    """Settings or logits from which no honest score follows."""
+
+
+class ComparisonError(TokenvizError, ValueError):
+    """Scores that do not belong side by side."""
+
+
+class ExperimentError(TokenvizError, ValueError):
+    """An experiment that cannot be found or run as asked."""
+
+
+class StoreError(TokenvizError, OSError):
+    """A tracking store that cannot be opened or written."""
+
+
+class DiskError(TokenvizError, OSError):
+    """No room or no right to write a file."""

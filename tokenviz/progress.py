@@ -1,0 +1,93 @@
+"""Progress of long work, drawn on stderr by whoever asks for it; silent otherwise.
+
+The library reports through `task` and `note`; nothing appears unless a caller (the command line) opened `shown()`.
+"""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+
+@dataclass(frozen=True)
+class _Display:
+    console: Console
+    progress: Progress
+
+
+_display: ContextVar[_Display | None] = ContextVar("progress display", default=None)
+
+
+class _Amount(ProgressColumn):
+    """Bytes for downloads, plain counts for everything else."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._bytes, self._counts = DownloadColumn(), MofNCompleteColumn()
+
+    def render(self, task):  # type: ignore[no-untyped-def]  # rich's own signature names its Task
+        if task.total is None:
+            return Text("")
+        if task.fields["unit"] == "bytes":
+            return self._bytes.render(task)
+        return self._counts.render(task).append(f" {task.fields['unit']}")
+
+
+@contextmanager
+def shown() -> Iterator[None]:
+    """Draw the progress of everything inside on stderr."""
+    console = Console(file=sys.stderr)  # this stderr, also while somebody else's output is being redirected
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), _Amount(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        token = _display.set(_Display(console, progress))
+        try:
+            yield
+        finally:
+            _display.reset(token)
+
+
+@contextmanager
+def task(description: str, total: float | None, unit: str) -> Iterator[Callable[[float], None]]:
+    """A bar for one piece of work.
+
+    Args:
+        description: What is being done, for a reader.
+        total: How much there is to do, in `unit`; None where that is not known beforehand.
+        unit: "bytes", "tokens" or any other countable noun.
+
+    Yields:
+        A function to call with each amount done.
+    """
+    display = _display.get()
+    if display is None:
+        yield lambda amount: None
+        return
+    identifier = display.progress.add_task(_plain(description), total=total, unit=unit)
+    try:
+        yield lambda amount: display.progress.advance(identifier, amount)
+    finally:
+        display.progress.remove_task(identifier)
+
+
+def note(message: str) -> None:
+    """One line for the reader, on stderr, where progress is shown."""
+    display = _display.get()
+    if display is not None:
+        display.console.print(message, markup=False, highlight=False, soft_wrap=True)
+
+
+def _plain(text: str) -> str:
+    return text.replace("[", r"\[")

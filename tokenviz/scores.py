@@ -1,0 +1,310 @@
+"""What one model predicted of one text: a row a token, and the settings that produced it.
+
+`TokenScores` is the table that everything above is made of; `ScoreSpec` says which model, tokenizer, dtype,
+BOS mode and windows gave it. Both are stored in one Parquet file and come back from it unchanged.
+"""
+
+import json
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tokenviz.errors import DiskError, ScoringError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+BosMode = Literal["auto", "always", "never"]
+FORMAT_VERSION = "1"
+SCORING_VERSION = 1  # raise it when the same settings would give other numbers
+
+
+@dataclass(frozen=True)
+class ScoreSpec:
+    """Everything that moves a number, as it was when the scores were computed.
+
+    Attributes:
+        model: The model spec, as `ModelSpec.label` writes it.
+        source: Where it came from: "catalogue", "folder", "gguf" or "hub".
+        identity: What pins the weights: `sha256:...` of the files, or `commit:...` on a hub.
+        tokenizer: sha256 of the tokenizer's vocabulary; equal for the fast and slow variants of one tokenizer.
+        dtype: The dtype of the weights; the softmax is float32, or wider where the weights are.
+        quantize: The block format the linear layers were rounded through, or None.
+        device: "cpu", "cuda" or "mps".
+        bos: The BOS mode that was asked for.
+        bos_ids: The ids that opened every window in consequence; empty for none.
+        context: The most tokens one window may hold, BOS included.
+        stride: How far each window after the first moves on.
+        top_k: How many alternatives were kept a position.
+        head: "streamed" where logits were made from hidden states chunk by chunk, "whole" where the
+            architecture did not allow it and each window's logits were made at once.
+        scoring_version: `SCORING_VERSION` at the time.
+        versions: Of the packages that computed.
+    """
+
+    model: str
+    source: str
+    identity: str
+    tokenizer: str
+    dtype: str
+    quantize: str | None
+    device: str
+    bos: BosMode
+    bos_ids: tuple[int, ...]
+    context: int
+    stride: int
+    top_k: int
+    head: Literal["streamed", "whole"]
+    scoring_version: int
+    versions: dict[str, str]
+
+
+@dataclass(frozen=True)
+class ScoreSummary:
+    """One text's scores in a few numbers.
+
+    Attributes:
+        n_tokens: Tokens in the text.
+        n_scored: Tokens that have a prediction; the means are over these.
+        mean_logprob: In nats; NaN where nothing is scored, as are the others.
+        perplexity_per_token: exp(-mean_logprob).
+        bits_per_byte: Surprisal of the scored tokens in bits, over the UTF-8 bytes of their characters.
+        mean_entropy: Of the predicted distributions, in nats.
+        share_rank_1: Of the scored tokens, those that were the model's first choice; between 0 and 1.
+    """
+
+    n_tokens: int
+    n_scored: int
+    mean_logprob: float
+    perplexity_per_token: float
+    bits_per_byte: float
+    mean_entropy: float
+    share_rank_1: float
+
+
+@dataclass(frozen=True, eq=False)
+class TokenScores:
+    """One row a token, in reading order; all columns have the length n.
+
+    Attributes:
+        text_name: The text's name.
+        text_sha256: The text's hash, as `Text.sha256`.
+        spec: The settings.
+        passage: Which passage, from 0. int64.
+        position: Which token of the passage, from 0. int64.
+        token_id: Its id in the model's vocabulary. int64.
+        token: The slice of the original text that it stands for. The slices of a passage, joined, are the
+            passage. Where several tokens share one character, the first has it and the others are empty.
+        start: First character in the passage. int64.
+        end: One past its last character. int64.
+        logprob: Natural logarithm of its probability given the tokens before it; NaN where unscored.
+        rank: 1 for the model's first choice: one more than the number of tokens with a greater logit; NaN
+            where unscored. float64 of whole numbers.
+        entropy: Of the predicted distribution, in nats; NaN where unscored.
+        top_ids: (n, k), ids of the k likeliest tokens, likeliest first; -1 where unscored.
+        top_logprobs: (n, k), their log-probs in nats; NaN where unscored.
+        top_tokens: n tuples of k strings, for the reader; bytes that are no character stand as <0x..>.
+    """
+
+    text_name: str
+    text_sha256: str
+    spec: ScoreSpec
+    passage: NDArray[np.int64]
+    position: NDArray[np.int64]
+    token_id: NDArray[np.int64]
+    token: tuple[str, ...]
+    start: NDArray[np.int64]
+    end: NDArray[np.int64]
+    logprob: NDArray[np.float64]
+    rank: NDArray[np.float64]
+    entropy: NDArray[np.float64]
+    top_ids: NDArray[np.int64]
+    top_logprobs: NDArray[np.float64]
+    top_tokens: tuple[tuple[str, ...], ...]
+
+    def __post_init__(self) -> None:
+        lengths = {
+            name: len(value) for name, value in vars(self).items() if isinstance(value, np.ndarray | tuple)
+        }
+        if len(set(lengths.values())) > 1:
+            raise ScoringError(f"the columns of one table differ in length: {lengths}")
+        for value in vars(self).values():
+            if isinstance(value, np.ndarray):
+                value.setflags(write=False)
+
+    def __len__(self) -> int:
+        return len(self.token_id)
+
+    def __repr__(self) -> str:
+        summary = self.summary()
+        return (
+            f"TokenScores({self.text_name!r} by {self.spec.model!r}: {summary.n_tokens} tokens, "
+            f"{summary.n_scored} scored, mean log-prob {summary.mean_logprob:.3f} nats)"
+        )
+
+    @property
+    def scored(self) -> NDArray[np.bool_]:
+        """Which tokens have a prediction, (n,)."""
+        return ~np.isnan(self.logprob)
+
+    @property
+    def n_passages(self) -> int:
+        """Passages that have a token."""
+        return len(np.unique(self.passage))
+
+    def summary(self) -> ScoreSummary:
+        """The table in a few numbers."""
+        scored = self.scored
+        n_scored = int(scored.sum())
+        if not n_scored:
+            nan = math.nan
+            return ScoreSummary(len(self), 0, nan, nan, nan, nan, nan)
+        mean = float(self.logprob[scored].mean())
+        n_bytes = sum(len(self.token[i].encode()) for i in np.flatnonzero(scored))
+        return ScoreSummary(
+            n_tokens=len(self),
+            n_scored=n_scored,
+            mean_logprob=mean,
+            perplexity_per_token=_exp(-mean),
+            bits_per_byte=-mean * n_scored / math.log(2) / n_bytes if n_bytes else math.nan,
+            mean_entropy=float(self.entropy[scored].mean()),
+            share_rank_1=float((self.rank[scored] == 1).mean()),
+        )
+
+    def to_frame(self) -> "pd.DataFrame":
+        """A pandas data frame, one row a token; `rank` is a nullable integer. Alternatives are left out."""
+        import pandas as pd
+
+        frame = pd.DataFrame({name: getattr(self, name) for name in ("passage", "position", "token_id")})
+        frame["token"] = list(self.token)
+        for name in ("start", "end", "logprob"):
+            frame[name] = getattr(self, name)
+        frame["rank"] = pd.array(self.rank, dtype="Float64").astype("Int64")
+        frame["entropy"] = self.entropy
+        return frame
+
+    def to_json(self) -> dict[str, Any]:
+        """The text's object in the output of `tokenviz score --json`: plain values, None where unscored."""
+        summary = {name: nan_to_none(value) for name, value in asdict(self.summary()).items()}
+        return {
+            "name": self.text_name,
+            "sha256": self.text_sha256,
+            "tokens": [self._row(i) for i in range(len(self))],
+            "summary": summary,
+        }
+
+    def _row(self, i: int) -> dict[str, Any]:
+        rank = nan_to_none(float(self.rank[i]))
+        row = {
+            "passage": int(self.passage[i]),
+            "position": int(self.position[i]),
+            "token": self.token[i],
+            "token_id": int(self.token_id[i]),
+            "start": int(self.start[i]),
+            "end": int(self.end[i]),
+            "logprob": nan_to_none(float(self.logprob[i])),
+            "rank": None if rank is None else int(rank),
+            "entropy": nan_to_none(float(self.entropy[i])),
+        }
+        if self.spec.top_k:
+            alternatives = zip(self.top_ids[i], self.top_tokens[i], self.top_logprobs[i], strict=True)
+            row["top"] = [
+                {"token_id": int(token_id), "token": token, "logprob": float(logprob)}
+                for token_id, token, logprob in alternatives
+                if token_id >= 0
+            ]
+        return row
+
+    def save(self, path: Path) -> None:
+        """Write one Parquet file that `TokenScores.load` reads back unchanged.
+
+        Raises:
+            DiskError: The file cannot be written.
+        """
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        columns: dict[str, Any] = {
+            "passage": pa.array(self.passage),
+            "position": pa.array(self.position),
+            "token_id": pa.array(self.token_id),
+            "token": pa.array(self.token, type=pa.string()),
+            "start": pa.array(self.start),
+            "end": pa.array(self.end),
+            "logprob": pa.array(self.logprob),
+            "rank": pa.array(self.rank, from_pandas=True).cast(pa.int64()),
+            "entropy": pa.array(self.entropy),
+        }
+        if self.spec.top_k:
+            columns["top_ids"] = pa.array(list(self.top_ids), type=pa.list_(pa.int64()))
+            columns["top_logprobs"] = pa.array(list(self.top_logprobs), type=pa.list_(pa.float64()))
+            columns["top_tokens"] = pa.array(self.top_tokens, type=pa.list_(pa.string()))
+        about = {
+            "format": FORMAT_VERSION,
+            "text_name": self.text_name,
+            "text_sha256": self.text_sha256,
+            "spec": asdict(self.spec),
+        }
+        table = pa.table(columns).replace_schema_metadata({"tokenviz": json.dumps(about)})
+        try:
+            pq.write_table(table, path, compression="zstd")
+        except OSError as error:
+            raise DiskError(f"cannot write {str(path)!r}: {error}") from error
+
+    @classmethod
+    def load(cls, path: Path) -> "TokenScores":
+        """Read what `save` wrote.
+
+        Raises:
+            ScoringError: The file is not a token table, or of a format this version does not know.
+        """
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            table = pq.read_table(path)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise ScoringError(f"{str(path)!r} is not a token table: {str(error).splitlines()[0]}") from error
+        metadata = (table.schema.metadata or {}).get(b"tokenviz")
+        if metadata is None:
+            raise ScoringError(f"{str(path)!r} is a Parquet file, but not a token table written by tokenviz")
+        about = json.loads(metadata)
+        if about["format"] != FORMAT_VERSION:
+            raise ScoringError(
+                f"{str(path)!r} has table format {about['format']}; this version reads {FORMAT_VERSION}"
+            )
+        spec = ScoreSpec(**{**about["spec"], "bos_ids": tuple(about["spec"]["bos_ids"])})
+        column = {name: table.column(name) for name in table.column_names}
+        n, k = table.num_rows, spec.top_k
+        return cls(
+            text_name=about["text_name"],
+            text_sha256=about["text_sha256"],
+            spec=spec,
+            token=tuple(column["token"].to_pylist()),
+            rank=column["rank"].cast(pa.float64()).to_numpy(),
+            top_ids=np.array(column["top_ids"].to_pylist(), dtype=np.int64)
+            if k
+            else np.empty((n, 0), np.int64),
+            top_logprobs=np.array(column["top_logprobs"].to_pylist(), float) if k else np.empty((n, 0)),
+            top_tokens=tuple(map(tuple, column["top_tokens"].to_pylist())) if k else ((),) * n,
+            **{name: column[name].to_numpy() for name in _PLAIN_COLUMNS},
+        )
+
+
+_PLAIN_COLUMNS = ("passage", "position", "token_id", "start", "end", "logprob", "entropy")
+
+
+def nan_to_none(value: Any) -> Any:
+    """None for a float that JSON cannot write (NaN, infinity), everything else as it is."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _exp(value: float) -> float:
+    try:
+        return math.exp(value)
+    except OverflowError:
+        return math.inf

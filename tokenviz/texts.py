@@ -1,0 +1,236 @@
+"""Texts as they stand: one string, one file, or one corpus of many passages, each with its sha256.
+
+Nothing is stripped, joined or normalised. A file is read as UTF-8 with its line ends kept; a byte-order mark
+is part of the text. What cannot be read that way is refused with the place where it fails.
+"""
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from tokenviz.errors import TextError
+
+PLAIN_SUFFIXES = (".txt", ".md")
+TABLE_SUFFIXES = (".jsonl", ".csv", ".parquet")
+
+
+@dataclass(frozen=True)
+class Text:
+    """A named text of one or more passages; each passage is scored by itself.
+
+    Attributes:
+        name: How runs, tables and figures call it.
+        passages: The strings, in file order.
+        passage_ids: One identifier a passage where the source names them, else empty.
+        sha256: For a plain text, of its UTF-8 bytes (what `sha256sum` prints for the file); for a corpus,
+            of the JSON array of its passages.
+    """
+
+    name: str
+    passages: tuple[str, ...]
+    passage_ids: tuple[str, ...]
+    sha256: str
+
+    @property
+    def n_characters(self) -> int:
+        return sum(len(passage) for passage in self.passages)
+
+
+def literal(passage: str, *, name: str | None = None) -> Text:
+    """A text from a string.
+
+    Args:
+        passage: The text; at least one character.
+        name: Its name; by default `text-` and the first eight digits of its sha256.
+
+    Raises:
+        TextError: It is empty, or has lone surrogates, which no encoding can store.
+    """
+    what = f"the text {name!r}" if name else "the given text"
+    digest = sha256(_utf8(passage, what)).hexdigest()
+    if not passage:
+        raise TextError(f"{what} is empty: give at least one character to score")
+    return Text(name or f"text-{digest[:8]}", (passage,), (), digest)
+
+
+def corpus(passages: list[str], *, name: str, passage_ids: list[str] | None = None) -> Text:
+    """A text of many passages, numbered from 0 in the given order.
+
+    An empty passage keeps its number and has no tokens; a corpus of nothing but empty passages is refused.
+
+    Raises:
+        TextError: No passage has a character, a passage cannot be stored, or the ids do not match in number.
+    """
+    for number, passage in enumerate(passages):
+        _utf8(passage, f"passage {number} of {name!r}")
+    if not any(passages):
+        raise TextError(
+            f"the text {name!r} is empty: none of its {len(passages)} passages has a character to score"
+        )
+    if passage_ids is not None and len(passage_ids) != len(passages):
+        raise TextError(f"{len(passage_ids)} passage ids were given for {len(passages)} passages of {name!r}")
+    digest = sha256(json.dumps(passages, ensure_ascii=False).encode()).hexdigest()
+    return Text(name, tuple(passages), tuple(passage_ids or ()), digest)
+
+
+def read_text(source: str | Path, *, column: str = "text", samples: Path | None = None) -> Text:
+    """Read one text from where it is.
+
+    Args:
+        source: A `.txt` or `.md` file; a `.jsonl`, `.csv` or `.parquet` table with one passage a row; a folder,
+            whose `.txt` and `.md` files are the passages in the order of their names; `-` for standard input;
+            or the name of a sample text.
+        column: The table's column that holds the passages. A column `id`, where there is one, names them.
+        samples: The folder of the sample texts, where a bare name is looked up.
+
+    Raises:
+        TextError: The source is missing, empty, not UTF-8 or not of a known form.
+    """
+    if str(source) == "-":
+        return _plain("stdin", sys.stdin.buffer.read(), "standard input")
+    path = _find(str(source), samples)
+    try:
+        if path.is_dir():
+            return _folder(path)
+        if path.suffix in TABLE_SUFFIXES:
+            return _table(path, column)
+        return _plain(path.stem, path.read_bytes(), str(path))
+    except OSError as error:
+        raise TextError(f"cannot read {str(path)!r}: {error.strerror or error}") from error
+
+
+def sample_names(samples: Path) -> list[str]:
+    """The names of the sample texts in a folder, in alphabetical order."""
+    return sorted(path.stem for path in _sample_files(samples))
+
+
+def _sample_files(samples: Path) -> list[Path]:
+    known = (*PLAIN_SUFFIXES, *TABLE_SUFFIXES)
+    return [path for path in samples.iterdir() if path.suffix in known and path.name != "README.md"]
+
+
+def _find(source: str, samples: Path | None) -> Path:
+    path = Path(source).expanduser()
+    known = (*PLAIN_SUFFIXES, *TABLE_SUFFIXES)
+    if path.exists():
+        if path.is_dir() or path.suffix in known:
+            return path
+        raise TextError(
+            f"cannot read {source!r} as a text: a file ends in {', '.join(known)}, or is a folder of them"
+        )
+    names: list[str] = []
+    if samples is not None and samples.is_dir():
+        by_name = {file.stem: file for file in _sample_files(samples)}
+        if source in by_name:
+            return by_name[source]
+        names = sorted(by_name)
+    hint = f"; the sample texts are {', '.join(names)}" if names else ""
+    raise TextError(f"no text at {source!r}: give a file, a folder, '-' for standard input{hint}")
+
+
+def _plain(name: str, data: bytes, where: str) -> Text:
+    text = _decode(data, where)
+    if not text:
+        raise TextError(f"{where} is empty: give at least one character to score")
+    return literal(text, name=name)
+
+
+def _folder(path: Path) -> Text:
+    files = sorted(file for file in path.rglob("*") if file.suffix in PLAIN_SUFFIXES and file.is_file())
+    if not files:
+        raise TextError(f"the folder {str(path)!r} has no {' or '.join(PLAIN_SUFFIXES)} file")
+    passages = [_decode(file.read_bytes(), str(file)) for file in files]
+    ids = [file.relative_to(path).as_posix() for file in files]
+    return corpus(passages, name=path.resolve().name, passage_ids=ids)
+
+
+def _table(path: Path, column: str) -> Text:
+    readers: dict[str, Callable[[Path], Iterator[tuple[str, dict[str, object]]]]] = {
+        ".jsonl": _jsonl_rows,
+        ".csv": _csv_rows,
+        ".parquet": _parquet_rows,
+    }
+    passages: list[str] = []
+    ids: list[str] = []
+    for where, row in readers[path.suffix](path):
+        if column not in row:
+            raise TextError(f"{where} has no column {column!r}: it has {', '.join(map(repr, row)) or 'none'}")
+        passage = row[column]
+        if not isinstance(passage, str):
+            kind = "nothing" if passage is None else type(passage).__name__
+            raise TextError(f"{where} has {kind} in column {column!r}: a passage is a string")
+        _utf8(passage, where)
+        passages.append(passage)
+        if row.get("id") is not None:
+            ids.append(str(row["id"]))
+    if not passages:
+        raise TextError(f"{str(path)!r} is empty: it has no row")
+    if ids and len(ids) != len(passages):
+        raise TextError(f"{str(path)!r} names only {len(ids)} of its {len(passages)} passages in column 'id'")
+    return corpus(passages, name=path.stem, passage_ids=ids or None)
+
+
+def _jsonl_rows(path: Path) -> Iterator[tuple[str, dict[str, object]]]:
+    # Only "\n" ends a line: str.splitlines would also cut at U+2028, which JSON strings may hold.
+    for number, line in enumerate(_decode(path.read_bytes(), str(path)).split("\n"), start=1):
+        where = f"line {number} of {str(path)!r}"
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise TextError(f"{where} is not JSON: {error.msg} at column {error.colno}") from error
+        if not isinstance(row, dict):
+            raise TextError(f"{where} is not a JSON object with a column for the text")
+        yield where, row
+
+
+def _csv_rows(path: Path) -> Iterator[tuple[str, dict[str, object]]]:
+    csv.field_size_limit(sys.maxsize)
+    reader = csv.DictReader(io.StringIO(_decode(path.read_bytes(), str(path)), newline=""), strict=True)
+    number = 0
+    try:
+        for number, row in enumerate(reader, start=1):
+            where = f"row {number} of {str(path)!r}"
+            if None in row:
+                raise TextError(f"{where} has more cells than the header has columns")
+            yield where, dict(row)
+    except csv.Error as error:
+        raise TextError(f"{str(path)!r} is not CSV after row {number}: {error}") from error
+
+
+def _parquet_rows(path: Path) -> Iterator[tuple[str, dict[str, object]]]:
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        table = pyarrow.parquet.read_table(path)
+    except (pyarrow.ArrowInvalid, OSError) as error:
+        raise TextError(f"{str(path)!r} is not a Parquet file: {str(error).splitlines()[0]}") from error
+    for number, row in enumerate(table.to_pylist()):
+        yield f"row {number} of {str(path)!r}", row
+
+
+def _decode(data: bytes, where: str) -> str:
+    if b"\0" in data:
+        raise TextError(f"{where} has NUL bytes: it looks like a binary file, not a text")
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise TextError(
+            f"{where} is not UTF-8: byte {error.start} is 0x{data[error.start]:02x}; convert it first"
+        ) from error
+
+
+def _utf8(passage: str, what: str) -> bytes:
+    try:
+        return passage.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise TextError(
+            f"{what} has a lone surrogate at character {error.start}: it is no Unicode text"
+        ) from error
