@@ -1,0 +1,89 @@
+"""The folder of prepared models: each is made once, whole or not at all, by one process at a time.
+
+It lies in the user's cache folder; the environment variable TOKENVIZ_CACHE names another.
+"""
+
+import errno
+import os
+import shutil
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from platformdirs import user_cache_path
+
+from tokenviz.errors import DiskError
+from tokenviz.progress import note
+
+
+def cache_folder() -> Path:
+    """Where prepared models lie."""
+    chosen = os.environ.get("TOKENVIZ_CACHE")
+    return (Path(chosen).expanduser() if chosen else user_cache_path("tokenviz")) / "models"
+
+
+def build_once(target: Path, build: Callable[[Path], None], *, needs_bytes: int) -> None:
+    """Make the folder `target` unless it is there.
+
+    Args:
+        target: The folder; it appears complete or not at all.
+        build: Fills the empty scratch folder it is given; `scratch / "model"` becomes the target.
+        needs_bytes: Free space to insist on before starting.
+
+    Raises:
+        DiskError: There is no room, or no right to write.
+    """
+    if target.is_dir():
+        return
+    scratch = target.with_name(f".{target.name}.partial")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(target.with_name(f".{target.name}.lock"))
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            note(f"another process is preparing {target.name}; waiting for it")
+            lock.acquire()
+        try:
+            if target.is_dir():
+                return
+            shutil.rmtree(scratch, ignore_errors=True)  # what an interrupted process left
+            _insist_on_room(target.parent, needs_bytes)
+            scratch.mkdir()
+            build(scratch)
+            os.replace(scratch / "model", target)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+            lock.release()
+    except OSError as error:
+        if isinstance(error, DiskError) or error.errno not in (
+            errno.ENOSPC,
+            errno.EDQUOT,
+            errno.EACCES,
+            errno.EROFS,
+        ):
+            raise
+        raise DiskError(
+            f"cannot prepare a model in {str(target.parent)!r}: {error.strerror}; make room there, or set "
+            "TOKENVIZ_CACHE to another folder"
+        ) from error
+
+
+def files_sha256(paths: list[Path]) -> str:
+    """The sha256 of the bytes of some files, one after the other, in hexadecimal."""
+    digest = sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def _insist_on_room(folder: Path, needs_bytes: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < needs_bytes:
+        raise DiskError(
+            f"preparing the model needs {needs_bytes / 1e6:,.0f} MB in {str(folder)!r}, and only {free / 1e6:,.0f} MB "
+            "are free; make room there, or set TOKENVIZ_CACHE to another folder"
+        )

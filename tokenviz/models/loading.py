@@ -1,0 +1,268 @@
+"""From a model spec to a folder on disk, and from the folder to a model in memory.
+
+`resolve` finds or fetches the files and says what pins them; it needs no torch. `load` reads them.
+Only safetensors and GGUF weights are read, and no code that comes with a model is ever run.
+"""
+
+import re
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+from tokenviz.errors import ModelError
+from tokenviz.models import tokens
+from tokenviz.models.cache import build_once, cache_folder, files_sha256
+from tokenviz.models.catalogue import CATALOGUE, CONVERSION_VERSION, pull
+from tokenviz.models.quiet import quiet_transformers
+from tokenviz.models.spec import ModelSpec, is_hub_id
+from tokenviz.progress import note
+
+Source = Literal["catalogue", "folder", "gguf", "hub"]
+
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
+_PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+_HUB_PATTERNS = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.model", "*.txt", "*.jinja"]
+_LIMITS = ("max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length", "seq_length")
+_NO_LIMIT_CONTEXT = 2048  # for architectures that state no limit, such as ALiBi models
+
+
+@dataclass(frozen=True)
+class ResolvedModel:
+    """A model on disk.
+
+    Attributes:
+        spec: As it was asked for.
+        source: Where it came from.
+        folder: A Hugging Face folder with safetensors and a tokenizer.
+        identity: What pins its content: `sha256:...` or `commit:...`.
+    """
+
+    spec: ModelSpec
+    source: Source
+    folder: Path
+    identity: str
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedModel:
+    """A model in memory, ready to score.
+
+    Attributes:
+        resolved: What was loaded.
+        network: The transformers model, in evaluation mode.
+        tokenizer: Its fast tokenizer.
+        device: "cpu", "cuda" or "mps".
+        context: The most tokens it reads at once.
+        vocabulary: The width of its logits; may exceed the tokenizer's.
+        tokenizer_sha256: Fingerprint of the tokenizer's vocabulary.
+        versions: Of the packages that compute.
+    """
+
+    resolved: ResolvedModel
+    network: Any = field(repr=False)
+    tokenizer: Any = field(repr=False)
+    device: str
+    context: int
+    vocabulary: int
+    tokenizer_sha256: str
+    versions: dict[str, str]
+
+    @property
+    def label(self) -> str:
+        """The model spec as text."""
+        return self.resolved.spec.label
+
+
+def load_model(spec: str | ModelSpec) -> LoadedModel:
+    """Find or fetch a model and read it into memory.
+
+    Args:
+        spec: A model spec, such as "gpt2", "smollm2-135m,dtype=bfloat16", a folder or a `.gguf` file.
+
+    Raises:
+        ModelError: The model is unknown, unreachable, damaged or not to be trusted.
+        DiskError: There is no room to prepare it.
+    """
+    return load(resolve(ModelSpec.parse(spec) if isinstance(spec, str) else spec))
+
+
+def resolve(spec: ModelSpec) -> ResolvedModel:
+    """Find a model's files, fetching and converting what is missing.
+
+    Raises:
+        ModelError: The model is unknown, unreachable, damaged or not to be trusted.
+        DiskError: There is no room to prepare it.
+    """
+    if spec.name in CATALOGUE and spec.revision is None:
+        model = CATALOGUE[spec.name]
+        return ResolvedModel(spec, "catalogue", pull(model), model.identity)
+    path = Path(spec.name).expanduser()
+    if path.is_dir():
+        files = _check_folder(path, spec.name)
+        return ResolvedModel(spec, "folder", path, f"sha256:{files_sha256(files)}")
+    if path.is_file():
+        return _resolve_gguf(spec, path)
+    if not is_hub_id(spec.name):
+        raise ModelError(f"no model at {spec.name!r}: {_known()}")
+    return _resolve_hub(spec)
+
+
+def _known() -> str:
+    return (
+        f"give a catalogue name ({', '.join(CATALOGUE)}), a folder with safetensors, a .gguf file, or a hub id such as "
+        "'gpt2' or 'owner/model'"
+    )
+
+
+def _resolve_gguf(spec: ModelSpec, path: Path) -> ResolvedModel:
+    from tokenviz.models.gguf import check_gguf, convert_gguf
+
+    if path.suffix in _PICKLED:
+        raise ModelError(_pickled_message(spec.name, path.name))
+    check_gguf(path)
+    digest = files_sha256([path])
+    folder = cache_folder() / f"gguf-{digest[:12]}-v{CONVERSION_VERSION}"
+    if not folder.is_dir():
+        note(f"converting {path} once, into {folder}")
+    # Four bits a weight become 32, beside a scratch copy of nothing else.
+    build_once(
+        folder, lambda scratch: convert_gguf(path, scratch / "model"), needs_bytes=8 * path.stat().st_size
+    )
+    return ResolvedModel(spec, "gguf", folder, f"sha256:{digest}/v{CONVERSION_VERSION}")
+
+
+def _resolve_hub(spec: ModelSpec) -> ResolvedModel:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+    from huggingface_hub.utils import disable_progress_bars
+
+    disable_progress_bars()
+    note(f"looking up {spec.name} on the model hub")
+    try:
+        # Sub-folders hold exports for other programs.
+        folder = Path(
+            snapshot_download(
+                spec.name, revision=spec.revision, allow_patterns=_HUB_PATTERNS, ignore_patterns=["*/*"]
+            )
+        )
+    except GatedRepoError as error:
+        raise ModelError(
+            f"{spec.name!r} asks for its licence to be accepted on the hub first, and for a login"
+        ) from error
+    except RevisionNotFoundError as error:
+        raise ModelError(f"{spec.name!r} has no revision {spec.revision!r} on the hub") from error
+    except RepositoryNotFoundError as error:
+        raise ModelError(f"no model {spec.name!r} on the hub: {_known()}") from error
+    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+        raise ModelError(
+            f"no model hub can be reached for {spec.name!r}, and it is not on disk: {_known()}"
+        ) from error
+    _check_folder(folder, spec.name)
+    return ResolvedModel(spec, "hub", folder, f"commit:{folder.name}")
+
+
+def _check_folder(folder: Path, name: str) -> list[Path]:
+    """The files that make the model what it is, in a fixed order."""
+    if not (folder / "config.json").is_file():
+        raise ModelError(f"the folder {name!r} holds no model: it has no config.json")
+    weights = sorted(folder.glob("*.safetensors"))
+    if not weights:
+        pickled = sorted(path.name for path in folder.iterdir() if path.suffix in _PICKLED)
+        if pickled:
+            raise ModelError(_pickled_message(name, pickled[0]))
+        raise ModelError(f"the folder {name!r} holds no weights: it has no .safetensors file")
+    if not any((folder / file).is_file() for file in _TOKENIZER_FILES):
+        raise ModelError(
+            f"the folder {name!r} has no tokenizer: one of {', '.join(_TOKENIZER_FILES)} is needed"
+        )
+    described = sorted(
+        path for path in folder.iterdir() if path.suffix in (".json", ".model", ".txt", ".jinja")
+    )
+    return [*described, *weights]
+
+
+def _pickled_message(name: str, file: str) -> str:
+    return (
+        f"{name!r} has its weights in {file}, a pickle, which can run any code when it is read: it is refused. "
+        "Convert it to safetensors where you trust it, or choose another revision"
+    )
+
+
+def load(resolved: ResolvedModel) -> LoadedModel:
+    """Read a resolved model into memory.
+
+    Raises:
+        ModelError: The files are damaged, incomplete, or of an architecture that transformers does not know.
+    """
+    import torch
+    from safetensors import SafetensorError
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    quiet_transformers()
+    spec, folder = resolved.spec, str(resolved.folder)
+    device = _pick_device(spec.device)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        network, report = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=getattr(torch, spec.dtype),
+            use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+        )
+    except (ValueError, KeyError, OSError, RuntimeError, ImportError, TypeError, SafetensorError) as error:
+        raise ModelError(f"cannot load {spec.label!r}: {_one_line(error)}") from error
+    missing = sorted(report["missing_keys"]) + sorted(str(key) for key in report["mismatched_keys"])
+    if missing:
+        raise ModelError(
+            f"{spec.label!r} lacks {len(missing)} of its weights, {missing[0]} among them: they would be random numbers"
+        )
+    tokens.require_fast(tokenizer, spec.label)
+    if spec.quantize:
+        from tokenviz.models.quantization import round_linear_layers
+
+        round_linear_layers(network, spec.quantize)
+    network.eval().requires_grad_(False).to(device)
+    return LoadedModel(
+        resolved=resolved,
+        network=network,
+        tokenizer=tokenizer,
+        device=device,
+        context=_context_limit(network.config),
+        vocabulary=int(network.get_input_embeddings().weight.shape[0]),
+        tokenizer_sha256=tokens.fingerprint(tokenizer),
+        versions={name: version(name) for name in ("torch", "transformers", "tokenizers")},
+    )
+
+
+def _context_limit(config: Any) -> int:
+    settings = config.get_text_config().to_dict()
+    for name in _LIMITS:
+        value = settings.get(name)
+        if isinstance(value, int) and value > 0:
+            return value
+    return _NO_LIMIT_CONTEXT
+
+
+def _pick_device(asked: str) -> str:
+    import torch
+
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if asked == "auto":
+        return next(device for device in ("cuda", "mps", "cpu") if available[device])
+    if not available[asked]:
+        have = ", ".join(device for device, there in available.items() if there)
+        raise ModelError(f"device={asked}: torch finds none on this machine; it has {have}")
+    return asked
+
+
+def _one_line(error: Exception) -> str:
+    return re.sub(r"\s+", " ", str(error)).strip()[:300] or type(error).__name__
