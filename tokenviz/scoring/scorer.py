@@ -1,0 +1,176 @@
+"""`score`: one model, one text, one row a token."""
+
+from importlib.metadata import version
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tokenviz.errors import ScoringError
+from tokenviz.models import tokens
+from tokenviz.models.loading import LoadedModel
+from tokenviz.models.tokens import EncodedPassage
+from tokenviz.progress import task
+from tokenviz.scores import SCORING_VERSION, BosMode, ScoreSpec, TokenScores
+from tokenviz.scoring.batches import plan_batches
+from tokenviz.scoring.kernel import Kernel, PositionStatistics, check_finite
+from tokenviz.scoring.windows import Window, check_windowing, plan_windows
+from tokenviz.texts import Text, literal
+
+
+def score(
+    model: LoadedModel,
+    text: Text | str,
+    *,
+    bos: BosMode = "auto",
+    context: int | None = None,
+    stride: int | None = None,
+    top_k: int = 0,
+) -> TokenScores:
+    """Score every token of a text.
+
+    The log-prob of token i is the log-softmax of the logits at position i - 1, at the id of token i: natural
+    logarithms, softmax in float32 or wider. The first token of a passage has a prediction only where a BOS
+    stands before it; otherwise it is NaN, and so are its rank and entropy.
+
+    Args:
+        model: From `load_model`.
+        text: A text, or a string to take as it stands.
+        bos: "auto" does what the model's own tokenizer does; "always" puts its BOS before every window;
+            "never" puts nothing.
+        context: The most tokens a window holds, BOS and predicted token included; by default what the model
+            can read.
+        stride: How far each window after the first moves on, in tokens; by default half the context.
+        top_k: Alternatives to keep at every position.
+
+    Raises:
+        ScoringError: The settings are not possible for this model, or its logits are not finite.
+        ModelError: The model is not causal.
+    """
+    text = literal(text) if isinstance(text, str) else text
+    prefix = tokens.bos_prefix(model.tokenizer, bos, model.label)
+    context, stride = check_windowing(
+        context=context, stride=stride, limit=model.context, n_prefix=len(prefix)
+    )
+    if not 0 <= top_k <= model.vocabulary:
+        raise ScoringError(
+            f"top-k {top_k} is not possible: {model.label!r} has a vocabulary of {model.vocabulary:,}"
+        )
+    passages = [tokens.encode(model.tokenizer, passage) for passage in text.passages]
+    _check_ids(model, passages)
+    kernel = Kernel(model)
+    columns = _Columns(sum(len(passage.ids) for passage in passages), top_k)
+    _run(model, kernel, text, passages, prefix, context, stride, columns)
+    spec = ScoreSpec(
+        model=model.label,
+        source=model.resolved.source,
+        identity=model.resolved.identity,
+        tokenizer=model.tokenizer_sha256,
+        dtype=model.resolved.spec.dtype,
+        quantize=model.resolved.spec.quantize,
+        device=model.device,
+        bos=bos,
+        bos_ids=prefix,
+        context=context,
+        stride=stride,
+        top_k=top_k,
+        head=kernel.head,
+        scoring_version=SCORING_VERSION,
+        versions={"tokenviz": version("tokenviz-harness"), **model.versions},
+    )
+    return _assemble(model, text, passages, spec, columns)
+
+
+class _Columns:
+    """The columns that the model fills, NaN until it does."""
+
+    def __init__(self, n: int, top_k: int) -> None:
+        self.logprob = np.full(n, np.nan)
+        self.rank = np.full(n, np.nan)
+        self.entropy = np.full(n, np.nan)
+        self.top_ids = np.full((n, top_k), -1, dtype=np.int64)
+        self.top_logprobs = np.full((n, top_k), np.nan)
+
+    def put(self, rows: NDArray[np.int64], statistics: PositionStatistics) -> None:
+        for name, column in vars(self).items():
+            column[rows] = getattr(statistics, name)
+
+
+def _run(
+    model: LoadedModel,
+    kernel: Kernel,
+    text: Text,
+    passages: list[EncodedPassage],
+    prefix: tuple[int, ...],
+    context: int,
+    stride: int,
+    columns: _Columns,
+) -> None:
+    # A passage that opens with the prefix's own ids (the BOS string, literally) is not given a second one: what
+    # it opens with serves as the prefix and, like any first token without one, has no prediction.
+    opens = [len(prefix) if tuple(passage.ids[: len(prefix)]) == prefix else 0 for passage in passages]
+    windows: list[Window] = []
+    for number, passage in enumerate(passages):
+        n_tokens = len(passage.ids) - opens[number]
+        windows += plan_windows(number, n_tokens, context=context, stride=stride, n_prefix=len(prefix))
+    first_row = np.cumsum([0, *(len(passage.ids) for passage in passages)])
+    opening = np.array(prefix, dtype=np.int64)
+    to_score = sum(window.end - window.score_from for window in windows)
+    with task(f"{model.label} reads {text.name}", to_score, "tokens") as advance:
+        for batch in plan_batches([len(window) + len(prefix) for window in windows]):
+            rows, wanted = [], []
+            for window in (windows[i] for i in batch):
+                skip = opens[window.passage]
+                slice_ = passages[window.passage].ids[skip + window.begin : skip + window.end]
+                rows.append(np.concatenate([opening, slice_]))
+                wanted.append(np.arange(window.score_from, window.end) - window.begin + len(prefix))
+            for window, statistics in zip(
+                (windows[i] for i in batch),
+                kernel.batch_statistics(rows, wanted, columns.top_ids.shape[1]),
+                strict=True,
+            ):
+                positions = opens[window.passage] + np.arange(window.score_from, window.end)
+                check_finite(
+                    statistics, f"{model.label!r} on {text.name!r}, passage {window.passage}", positions
+                )
+                columns.put(first_row[window.passage] + positions, statistics)
+                advance(len(positions))
+
+
+def _check_ids(model: LoadedModel, passages: list[EncodedPassage]) -> None:
+    for number, passage in enumerate(passages):
+        if len(passage.ids) and passage.ids.max() >= model.vocabulary:
+            raise ScoringError(
+                f"passage {number} has token id {passage.ids.max()}, and {model.label!r} has logits for {model.vocabulary:,} "
+                "ids only: tokenizer and model do not belong together"
+            )
+
+
+def _assemble(
+    model: LoadedModel, text: Text, passages: list[EncodedPassage], spec: ScoreSpec, columns: _Columns
+) -> TokenScores:
+    def joined(parts: list[NDArray[np.int64]]) -> NDArray[np.int64]:
+        return np.concatenate(parts) if parts else np.empty(0, np.int64)
+
+    slices = [
+        passage[start:end]
+        for passage, encoded in zip(text.passages, passages, strict=True)
+        for start, end in zip(encoded.starts, encoded.ends, strict=True)
+    ]
+    names = {
+        int(token_id): tokens.readable(model.tokenizer, int(token_id))
+        for token_id in np.unique(columns.top_ids)
+        if token_id >= 0
+    }
+    return TokenScores(
+        text_name=text.name,
+        text_sha256=text.sha256,
+        spec=spec,
+        passage=joined([np.full(len(passage.ids), number) for number, passage in enumerate(passages)]),
+        position=joined([np.arange(len(passage.ids)) for passage in passages]),
+        token_id=joined([passage.ids for passage in passages]),
+        token=tuple(slices),
+        start=joined([passage.starts for passage in passages]),
+        end=joined([passage.ends for passage in passages]),
+        top_tokens=tuple(tuple(names.get(int(i), "") for i in row) for row in columns.top_ids),
+        **vars(columns),
+    )

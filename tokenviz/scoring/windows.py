@@ -1,0 +1,78 @@
+"""Cutting a passage into windows that fit the context, so that every token is scored exactly once.
+
+A window holds at most `context` ids: the BOS prefix, where one is used, and a slice of the passage. The first
+window scores all it can; each later one starts `stride` tokens further on and scores only what no window before it
+did. So after the first window a token sees at least `context - prefix - stride` tokens before it, and with stride
+1 each sees as many as fit: the exact loop.
+"""
+
+from dataclasses import dataclass
+
+from tokenviz.errors import ScoringError
+
+
+@dataclass(frozen=True)
+class Window:
+    """A slice of one passage's tokens, half-open, and the first of them that this window scores."""
+
+    passage: int
+    begin: int
+    end: int
+    score_from: int
+
+    def __len__(self) -> int:
+        return self.end - self.begin
+
+
+def plan_windows(passage: int, n_tokens: int, *, context: int, stride: int, n_prefix: int) -> list[Window]:
+    """The windows of one passage, in reading order.
+
+    Args:
+        passage: Its number.
+        n_tokens: Its tokens, without the prefix.
+        context: The most ids a window holds, prefix included.
+        stride: Tokens from the start of one window to the start of the next.
+        n_prefix: Ids that open every window.
+
+    Returns:
+        Windows whose scored ranges join up to all tokens that can have a prediction: all of them with a
+        prefix, all but the first without.
+    """
+    room = context - n_prefix
+    scored = 0 if n_prefix else 1
+    windows = []
+    for begin in range(0, n_tokens, stride):
+        end = min(begin + room, n_tokens)
+        if end > scored:
+            windows.append(Window(passage, begin, end, scored))
+            scored = end
+        if end == n_tokens:
+            break
+    return windows
+
+
+def check_windowing(*, context: int | None, stride: int | None, limit: int, n_prefix: int) -> tuple[int, int]:
+    """The context and stride to use.
+
+    Args:
+        context: As asked for; None for the model's limit.
+        stride: As asked for; None for half the context.
+        limit: The most ids the model reads at once.
+        n_prefix: Ids that open every window.
+
+    Raises:
+        ScoringError: The context is too small or too large, or the stride leaves tokens without a context.
+    """
+    smallest = n_prefix + 2 if n_prefix > 1 else 2
+    if context is not None and not smallest <= context <= limit:
+        raise ScoringError(
+            f"context {context} is not possible: this model takes {smallest} to {limit} tokens, the predicted one included"
+        )
+    context = limit if context is None else context
+    largest = context - max(n_prefix, 1)
+    if stride is not None and not 1 <= stride <= largest:
+        raise ScoringError(
+            f"stride {stride} is not possible with context {context}: take 1 to {largest}, so that every token has a "
+            "token or a BOS before it in its window"
+        )
+    return context, max(1, min(context // 2, largest)) if stride is None else stride
