@@ -1,0 +1,170 @@
+"""Comparison figures: two models' log-probs against each other, along the text, and a grid's correlations."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from numpy.typing import NDArray
+
+from tokenviz.comparing.comparison import Comparison
+from tokenviz.comparing.statistics import Estimate
+from tokenviz.figures.colours import LINE_COLOURS
+
+_MARKERS = "osD^vP"
+_FEW = 400  # units up to which each is drawn; beyond, the eye needs a mean
+_SMOOTHING = 51
+
+
+def unity_scatter(comparison: Comparison, *, size: float = 4.6) -> Figure:
+    """Both models' log-probs of each unit against each other, with the line on which they agree.
+
+    Args:
+        comparison: What to draw.
+        size: Of the square figure, in inches.
+    """
+    figure = Figure(figsize=(size, size + 0.35), layout="constrained", facecolor="white")
+    axes = figure.add_subplot()
+    draw_unity_scatter(axes, comparison)
+    return figure
+
+
+def draw_unity_scatter(axes: Axes, comparison: Comparison) -> Axes:
+    """`unity_scatter` on given axes."""
+    units = comparison.units
+    both = ~(np.isnan(units.logprob_a) | np.isnan(units.logprob_b))
+    x, y = units.logprob_a[both], units.logprob_b[both]
+    low = min(x.min(), y.min()) if len(x) else -1.0
+    limits = (low * 1.04, -low * 0.03)
+    axes.plot(limits, limits, color="#555555", linewidth=1, linestyle=(0, (4, 3)), zorder=1)
+    axes.scatter(
+        x,
+        y,
+        s=14 if len(x) < _FEW else 6,
+        alpha=0.55 if len(x) < _FEW else 0.3,
+        linewidths=0,
+        color=LINE_COLOURS[0],
+        zorder=2,
+    )
+    axes.set(xlim=limits, ylim=limits, aspect="equal")
+    unit = units.by
+    _label(
+        axes,
+        f"log-prob by {comparison.a.spec.model} (nats a {unit})",
+        f"log-prob by {comparison.b.spec.model} (nats a {unit})",
+    )
+    axes.set_title(
+        f"{comparison.text_name}: r = {number(comparison.pearson_r)}, ρ = {number(comparison.spearman_rho)}, "
+        f"n = {comparison.n} {unit}s",
+        fontsize=9, loc="left", parse_math=False,
+    )  # fmt: skip
+    axes.annotate("equal", (limits[0] * 0.97, limits[0] * 0.97), xytext=(8, 0), textcoords="offset points",
+                  fontsize=8, color="#555555", va="center")  # fmt: skip
+    _plain(axes)
+    return axes
+
+
+def along_text(comparison: Comparison, *, width: float = 7.0, height: float = 2.8) -> Figure:
+    """Both models' log-probs in reading order; missing ones are gaps. Long texts are drawn as a running mean.
+
+    Args:
+        comparison: What to draw.
+        width: In inches.
+        height: In inches.
+    """
+    figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
+    draw_along_text(figure.add_subplot(), comparison)
+    return figure
+
+
+def draw_along_text(axes: Axes, comparison: Comparison) -> Axes:
+    """`along_text` on given axes."""
+    units = comparison.units
+    smoothed = len(units) > _FEW
+    for logprob, table, colour, style in (
+        (units.logprob_a, comparison.a, LINE_COLOURS[0], "-"),
+        (units.logprob_b, comparison.b, LINE_COLOURS[1], (0, (3, 1))),
+    ):
+        values = _running_mean(logprob, _SMOOTHING) if smoothed else logprob
+        axes.plot(
+            np.arange(len(values)),
+            values,
+            color=colour,
+            linestyle=style,
+            linewidth=1.1,
+            label=table.spec.model,
+        )
+    unit = units.by
+    mean = f", mean over {_SMOOTHING} {unit}s" if smoothed else ""
+    _label(axes, f"{unit} of {comparison.text_name}, in reading order", f"log-prob (nats a {unit}{mean})")
+    axes.margins(x=0.01)
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False, fontsize=8)
+    for label in axes.get_legend().get_texts():  # type: ignore[union-attr]  # there is one: the line above made it
+        label.set_parse_math(False)
+    _plain(axes)
+    return axes
+
+
+def correlation_overview(comparisons: Sequence[Comparison], *, width: float = 7.0) -> Figure:
+    """Every pair of models on every text: Pearson's r as a dot, texts as rows.
+
+    Args:
+        comparisons: What to draw, in the order in which pairs and texts shall appear.
+        width: In inches.
+    """
+    texts = list(dict.fromkeys(comparison.text_name for comparison in comparisons))
+    pairs = list(
+        dict.fromkeys((comparison.a.spec.model, comparison.b.spec.model) for comparison in comparisons)
+    )
+    height = 1.3 + 0.32 * len(texts) + 0.24 * len(pairs)
+    figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
+    axes = figure.add_subplot()
+    for place, pair in enumerate(pairs):
+        own = [c for c in comparisons if (c.a.spec.model, c.b.spec.model) == pair]
+        shift = 0.16 * (place - (len(pairs) - 1) / 2)
+        rows = [texts.index(c.text_name) + shift for c in own]
+        axes.plot([c.pearson_r.value for c in own], rows, _MARKERS[place % len(_MARKERS)],
+                  color=LINE_COLOURS[place % len(LINE_COLOURS)], markersize=6)  # fmt: skip
+    axes.set_yticks(range(len(texts)), texts, parse_math=False)
+    axes.set_ylim(len(texts) - 0.4, -0.6)
+    axes.grid(axis="both", color="#e4e4e4", linewidth=0.7)
+    axes.set_axisbelow(True)
+    _label(axes, "Pearson's r between two models' log-probs of one text", "")
+    handles = [
+        Line2D([], [], linestyle="none", marker=_MARKERS[i % len(_MARKERS)], color=LINE_COLOURS[i % len(LINE_COLOURS)],
+               label=f"{a} and {b}")
+        for i, (a, b) in enumerate(pairs)
+    ]  # fmt: skip
+    legend = axes.legend(
+        handles=handles, loc="lower left", bbox_to_anchor=(0.0, 1.0), frameon=False, fontsize=8
+    )
+    for label in legend.get_texts():
+        label.set_parse_math(False)
+    _plain(axes)
+    return figure
+
+
+def number(estimate: Estimate) -> str:
+    """An estimate as figures and tables print it: three decimals, or a dash where it is not determined."""
+    return "–" if math.isnan(estimate.value) else f"{estimate.value:.3f}".replace("-", "−")
+
+
+def _running_mean(values: NDArray[np.float64], width: int) -> NDArray[np.float64]:
+    """Centred, over the values that are there; NaN where the window holds none."""
+    there = ~np.isnan(values)
+    window = np.ones(width)
+    sums = np.convolve(np.where(there, values, 0.0), window, mode="same")
+    counts = np.convolve(there.astype(float), window, mode="same")
+    return np.divide(sums, counts, out=np.full(len(values), np.nan), where=counts > 0.5)
+
+
+def _label(axes: Axes, x: str, y: str) -> None:
+    axes.set_xlabel(x, fontsize=9, parse_math=False)
+    axes.set_ylabel(y, fontsize=9, parse_math=False)
+
+
+def _plain(axes: Axes) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(labelsize=8)

@@ -1,0 +1,85 @@
+"""Writing figures: the same figure gives the same bytes, and says in its metadata what it shows."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import matplotlib
+from matplotlib.backends.backend_pdf import PdfPages
+from matplotlib.figure import Figure
+
+from tokenviz.errors import DiskError
+
+FigureFormat = Literal["png", "svg", "pdf"]
+
+_DPI = 200
+_SETTINGS = {
+    "svg.fonttype": "none",  # text stays text: it can be searched, selected and checked
+    "svg.hashsalt": "tokenviz",
+    "pdf.fonttype": 42,
+}
+
+
+def save_figure(
+    pages: Figure | Sequence[Figure],
+    stem: Path,
+    *,
+    title: str,
+    description: str,
+    formats: Sequence[FigureFormat] = ("png", "svg", "pdf"),
+) -> list[Path]:
+    """Write a figure of one or more pages.
+
+    Args:
+        pages: The figure.
+        stem: Path without suffix. A figure of several pages becomes one PDF, and `STEM_p1.png`, ... otherwise.
+        title: For the metadata.
+        description: For the metadata: what made it.
+        formats: Which files to write.
+
+    Returns:
+        The files, in the order of `formats`.
+
+    Raises:
+        DiskError: A file cannot be written.
+    """
+    figures = [pages] if isinstance(pages, Figure) else list(pages)
+    written = []
+    try:
+        with matplotlib.rc_context(_SETTINGS):
+            for form in formats:
+                if form == "pdf":
+                    written.append(_save_pdf(figures, stem.with_name(f"{stem.name}.pdf"), title, description))
+                    continue
+                for number, figure in enumerate(figures, start=1):
+                    page = f"_p{number}" if len(figures) > 1 else ""
+                    path = stem.with_name(f"{stem.name}{page}.{form}")
+                    metadata = {"Title": title, "Description": description, **_CREATOR[form]}
+                    figure.savefig(path, dpi=_DPI, metadata=metadata)
+                    if form == "svg":
+                        _keep_spaces(path)
+                    written.append(path)
+    except OSError as error:
+        raise DiskError(f"cannot write the figure {str(stem)!r}: {error.strerror or error}") from error
+    return written
+
+
+_CREATOR: dict[str, dict[str, str | None]] = {
+    "png": {"Software": "tokenviz"},
+    "svg": {"Creator": "tokenviz", "Date": None},
+}
+
+
+def _keep_spaces(path: Path) -> None:
+    """Tokens begin with spaces, which SVG drops unless told otherwise."""
+    path.write_text(
+        path.read_text(encoding="utf-8").replace("<svg ", '<svg xml:space="preserve" ', 1), encoding="utf-8"
+    )
+
+
+def _save_pdf(figures: list[Figure], path: Path, title: str, description: str) -> Path:
+    metadata = {"Title": title, "Subject": description, "Creator": "tokenviz", "CreationDate": None}
+    with PdfPages(path, metadata=metadata) as pdf:
+        for figure in figures:
+            pdf.savefig(figure)
+    return path
