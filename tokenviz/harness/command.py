@@ -1,0 +1,122 @@
+"""Experiments as commands: options from the signature, results on stdout, everything else on stderr."""
+
+import inspect
+import json
+import sys
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from tokenviz.harness.decorator import Experiment
+from tokenviz.harness.grid import GridResult
+from tokenviz.harness.links import artifact_link, comparison_link
+from tokenviz.progress import shown
+
+Command = Any  # typer's command class is private to it
+
+_FORCE = Annotated[bool, typer.Option("--force", help="Compute everything anew, also what is finished.")]
+_JSON = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
+
+
+def experiment_command(experiment: Experiment[...]) -> Command:
+    """The command of an experiment: one option an argument, and `--force` and `--json`."""
+
+    def command(**arguments: Any) -> None:
+        force, as_json = arguments.pop("force"), arguments.pop("json")
+        with shown():
+            result = (experiment.forced if force else experiment)(**arguments)
+        print_result(result, as_json=as_json)
+
+    options = [
+        parameter.replace(
+            annotation=Annotated[
+                parameter.annotation, typer.Option(help=experiment.argument_help.get(name, ""))
+            ],
+            kind=inspect.Parameter.KEYWORD_ONLY,
+        )
+        for name, parameter in experiment.signature.parameters.items()
+    ]
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    options.append(inspect.Parameter("force", keyword, annotation=_FORCE, default=False))
+    options.append(inspect.Parameter("json", keyword, annotation=_JSON, default=False))
+    command.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]  # what inspect.signature reads
+    command.__annotations__ = {option.name: option.annotation for option in options}
+    app = typer.Typer(add_completion=False, rich_markup_mode=None)
+    app.command(name=experiment.name, help=experiment.description)(command)
+    return typer.main.get_command(app)
+
+
+def print_result(result: GridResult, *, as_json: bool) -> None:
+    """The grid's numbers on stdout; where to look next on stderr."""
+    if as_json:
+        sys.stdout.write(json.dumps(result_json(result), ensure_ascii=False) + "\n")
+        return
+    # A pipe gets whole lines, whatever width it claims.
+    console = Console(soft_wrap=True) if sys.stdout.isatty() else Console(width=200)
+    console.print(_comparison_table(result) if result.comparisons else _score_table(result))
+    guide = Console(stderr=True, soft_wrap=True, highlight=False)
+    guide.print("Look at it: run [bold]make ui[/bold] (or tokenviz ui), then open")
+    guide.print(f"  all runs of this grid   {comparison_link(result)}", markup=False)
+    guide.print(f"  one heatmap             {artifact_link(result)}", markup=False)
+    guide.print("Next: tokenviz score --model smollm2-135m --text 'Your own sentence.'", markup=False)
+
+
+def result_json(result: GridResult) -> dict[str, Any]:
+    """The result as plain values; a number that is not determined is None."""
+    names = ("pearson_r", "spearman_rho", "mean_difference", "share_b_more_confident")
+    return {
+        "experiment": result.experiment,
+        "experiment_id": result.experiment_id,
+        "grid": result.grid,
+        "summary_run_id": result.summary_run_id,
+        "scores": [
+            {"model": run.model, "text": run.text, "run_id": run.run_id, "reused": run.reused}
+            for run in result.scores
+        ],
+        "comparisons": [
+            {
+                "model_a": run.a.model,
+                "model_b": run.b.model,
+                "text": run.a.text,
+                "by": run.by,
+                "n": int(run.metrics["n"]),
+            }
+            | {name: _determined(run.metrics.get(name)) for name in names}
+            | {"run_id": run.run_id, "reused": run.reused}
+            for run in result.comparisons
+        ],
+    }
+
+
+def _comparison_table(result: GridResult) -> Table:
+    table = Table(title=f"{result.experiment}: log-probs of one text by two models", title_justify="left")
+    for heading in ("a", "b", "text"):
+        table.add_column(heading)
+    for heading in ("n", "r", "ρ"):
+        table.add_column(heading, justify="right")
+    table.add_column("over")
+    for run in result.comparisons:
+        r, rho = (_determined(run.metrics.get(name)) for name in ("pearson_r", "spearman_rho"))
+        numbers = ["–" if value is None else f"{value:.3f}" for value in (r, rho)]
+        table.add_row(run.a.model, run.b.model, run.a.text, f"{run.metrics['n']:.0f}", *numbers, f"{run.by}s")
+    return table
+
+
+def _score_table(result: GridResult) -> Table:
+    table = Table(title=f"{result.experiment}: log-probs in nats", title_justify="left")
+    for heading in ("model", "text"):
+        table.add_column(heading)
+    for heading in ("tokens", "scored", "mean"):
+        table.add_column(heading, justify="right")
+    for run in result.scores:
+        summary = run.scores.summary()
+        table.add_row(
+            run.model, run.text, str(summary.n_tokens), str(summary.n_scored), f"{summary.mean_logprob:.3f}"
+        )
+    return table
+
+
+def _determined(value: float | None) -> float | None:
+    return None if value is None or value != value else value

@@ -1,0 +1,44 @@
+"""Which experiment is running: its name, its description and its arguments, for the grid inside it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class ExperimentContext:
+    """A running experiment.
+
+    Attributes:
+        name: Of the command and of the MLflow experiment.
+        description: The function's docstring, for the experiment's page.
+        params: Every argument by name.
+        force: Whether finished cells are computed anew.
+    """
+
+    name: str
+    description: str = ""
+    params: dict[str, object] = field(default_factory=dict)
+    force: bool = False
+
+
+_current: ContextVar[ExperimentContext | None] = ContextVar("running experiment", default=None)
+_INTERACTIVE = ExperimentContext(
+    "interactive", "Grids made outside any experiment, in a notebook or a shell."
+)
+
+
+def current_experiment() -> ExperimentContext:
+    """The running experiment; outside one (in a notebook), the experiment "interactive"."""
+    return _current.get() or _INTERACTIVE
+
+
+@contextmanager
+def running(experiment: ExperimentContext) -> Iterator[None]:
+    """Let an experiment be the current one inside the block."""
+    token = _current.set(experiment)
+    try:
+        yield
+    finally:
+        _current.reset(token)

@@ -1,0 +1,70 @@
+"""`@experiment`: one typed function becomes a plain function, a command and an MLflow experiment of the same name."""
+
+import inspect
+from collections.abc import Callable
+from functools import update_wrapper
+from pathlib import Path
+from typing import Generic, ParamSpec
+
+from docstring_parser import parse as parse_docstring
+
+from tokenviz.harness.context import ExperimentContext, running
+from tokenviz.harness.grid import GridResult
+
+P = ParamSpec("P")
+
+
+class Experiment(Generic[P]):
+    """An experiment; call it like the function it was made of.
+
+    Attributes:
+        name: The file's name, which is the command's and the MLflow experiment's.
+        question: The first line of its docstring.
+        description: The whole docstring without the list of arguments.
+        argument_help: What the docstring says of each argument.
+    """
+
+    def __init__(self, function: Callable[P, GridResult]) -> None:
+        self._function = function
+        self.name = Path(inspect.getfile(function)).stem
+        documented = parse_docstring(function.__doc__ or "")
+        self.question = documented.short_description or ""
+        self.description = documented.description or ""
+        self.argument_help = {param.arg_name: param.description or "" for param in documented.params}
+        update_wrapper(self, function)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> GridResult:
+        return self._run(False, *args, **kwargs)
+
+    def forced(self, *args: P.args, **kwargs: P.kwargs) -> GridResult:
+        """Like a call, but everything is computed anew, also what is finished."""
+        return self._run(True, *args, **kwargs)
+
+    @property
+    def signature(self) -> inspect.Signature:
+        """Of the function, its annotations evaluated."""
+        return inspect.signature(self._function, eval_str=True)
+
+    def _run(self, force: bool, *args: P.args, **kwargs: P.kwargs) -> GridResult:
+        bound = self.signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        context = ExperimentContext(self.name, self.description, dict(bound.arguments), force)
+        with running(context):
+            return self._function(*args, **kwargs)
+
+    def main(self) -> None:
+        """Run as a command, with the arguments of this process: what `python -m experiments.NAME` does."""
+        from tokenviz.harness.command import experiment_command
+        from tokenviz.terminal import run_command
+
+        run_command(experiment_command(self), prog_name=f"python -m experiments.{self.name}")
+
+
+def experiment(function: Callable[P, GridResult]) -> Experiment[P]:
+    """Make an experiment of a function.
+
+    The function's typed signature, with defaults that reproduce the result, is its whole configuration: each
+    argument becomes an option of the command and a parameter of the summary run. Its docstring becomes the help
+    text and the description of the MLflow experiment.
+    """
+    return Experiment(function)

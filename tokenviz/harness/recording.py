@@ -1,0 +1,221 @@
+"""What a run holds: its parameters, numbers, description, tables and figures."""
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from tokenviz.comparing.comparison import Comparison
+from tokenviz.figures.heatmap import draw_heatmap
+from tokenviz.figures.html import heatmap_html
+from tokenviz.figures.plots import along_text, unity_scatter
+from tokenviz.figures.saving import save_figure
+from tokenviz.scores import TokenScores
+from tokenviz.texts import Text
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from tokenviz.harness.grid import ComparisonRun, ScoreRun
+
+T = TypeVar("T")
+
+TOKENS_TABLE = "tables/tokens.parquet"
+
+# The columns of the summary's tables: metric, heading, decimals.
+_COMPARISON_COLUMNS = (
+    ("pearson_r", "Pearson's r", 3),
+    ("spearman_rho", "Spearman's ρ", 3),
+    ("mean_difference", "mean difference b − a (nats)", 3),
+    ("share_b_more_confident", "share b more confident", 3),
+)
+
+
+@dataclass(frozen=True)
+class Content:
+    """What `OpenRun.log` takes, besides the folder of files."""
+
+    params: dict[str, object]
+    metrics: dict[str, float]
+    note: str
+    curves: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
+
+
+def timed(work: Callable[[], T]) -> tuple[T, float]:
+    """A result and the seconds it took."""
+    begin = time.perf_counter()
+    result = work()
+    return result, time.perf_counter() - begin
+
+
+def record_scores(scores: TokenScores, text: Text, seconds: float, folder: Path, run_id: str) -> Content:
+    """Write a model/text pair's tables and figures into a folder; return the rest of its run."""
+    tables, figures = _folders(folder)
+    scores.save(folder / TOKENS_TABLE)
+    scores.to_frame().to_csv(tables / "tokens.csv", index=False)
+    spec = asdict(scores.spec)
+    title = f"{scores.spec.model} on {scores.text_name}"
+    description = json.dumps({"run": run_id, "text_sha256": text.sha256, "spec": spec}, ensure_ascii=False)
+    save_figure(draw_heatmap(scores), figures / "heatmap", title=title, description=description)
+    (figures / "heatmap.html").write_text(heatmap_html(scores), encoding="utf-8", newline="")
+    summary = scores.summary()
+    metrics = {name: float(value) for name, value in asdict(summary).items()}
+    metrics |= {"scoring_seconds": seconds, "tokens_per_second": summary.n_tokens / seconds}
+    versions = spec.pop("versions")
+    params = spec | {f"version_{name}": value for name, value in versions.items()}
+    params |= {"text": text.name, "text_sha256": text.sha256, "n_passages": len(text.passages)}
+    note = (
+        f"**{_escaped(scores.spec.model)}** on **{_escaped(text.name)}**: mean log-prob {summary.mean_logprob:.3f} nats over "
+        f"{summary.n_scored} of {summary.n_tokens} tokens; perplexity per token {summary.perplexity_per_token:.2f}; "
+        f"{summary.bits_per_byte:.3f} bits per byte.\n\n"
+        "Open **Artifacts › figures › heatmap.html**: predictable tokens are darkest, a dashed outline marks a token "
+        "without a prediction. `tables/tokens.parquet` holds every value; the curve `token/logprob` shows the first "
+        "thousand tokens."
+    )
+    curve = [(row, float(value)) for row, value in enumerate(scores.logprob) if scores.scored[row]]
+    return Content(params, metrics, note, {"token/logprob": curve})
+
+
+def record_comparison(comparison: Comparison, run_a: str, run_b: str, folder: Path, run_id: str) -> Content:
+    """Write a comparison's tables and figures into a folder; return the rest of its run."""
+    tables, figures = _folders(folder)
+    frame = comparison.to_frame()
+    frame.to_parquet(tables / "units.parquet", index=False)
+    frame.to_csv(tables / "units.csv", index=False)
+    a, b = comparison.a, comparison.b
+    title = f"{a.spec.model} and {b.spec.model} on {comparison.text_name}"
+    description = json.dumps({"run": run_id, "scores": [run_a, run_b]})
+    for name, figure in (
+        ("heatmap", draw_heatmap([a, b])),
+        ("scatter", unity_scatter(comparison)),
+        ("along_text", along_text(comparison)),
+    ):
+        save_figure(figure, figures / name, title=title, description=description)
+    (figures / "heatmap.html").write_text(heatmap_html([a, b]), encoding="utf-8", newline="")
+    estimates = comparison.estimates()
+    metrics = {name: estimate.value for name, estimate in estimates.items()}
+    metrics |= {"n": float(comparison.n), "n_units": float(len(comparison.units))}
+    reasons = {name: estimate.reason for name, estimate in estimates.items() if estimate.reason}
+    params: dict[str, object] = {
+        "model_a": a.spec.model,
+        "model_b": b.spec.model,
+        "text": comparison.text_name,
+        "text_sha256": a.text_sha256,
+        "by": comparison.units.by,
+        "run_a": run_a,
+        "run_b": run_b,
+    }
+    if reasons:
+        params["undetermined"] = reasons
+    unit = comparison.units.by
+    found = "\n".join(
+        f"- {heading}: {estimates[name].reason or f'{estimates[name].value:.{decimals}f}'} (n = {estimates[name].n} {unit}s)"
+        for name, heading, decimals in _COMPARISON_COLUMNS
+    )
+    note = (
+        f"a: **{_escaped(a.spec.model)}**, b: **{_escaped(b.spec.model)}**, text: **{_escaped(comparison.text_name)}**\n\n{found}\n\n"
+        "Open **Artifacts › figures › heatmap.html** for both models on one colour scale, **scatter.png** for the "
+        "log-probs against each other."
+    )
+    return Content(params, metrics, note)
+
+
+def record_summary(
+    scores: Sequence["ScoreRun"],
+    comparisons: Sequence["ComparisonRun"],
+    description: str,
+    figures: Mapping[str, Callable[[], "Figure"]],
+    folder: Path,
+) -> Content:
+    """Write a grid's tables and figures into a folder; return the rest of its run."""
+    import pandas as pd
+
+    tables, drawn = _folders(folder)
+    score_rows = [
+        {"model": run.model, "text": run.text, **asdict(run.scores.summary()), "run_id": run.run_id}
+        for run in scores
+    ]
+    pd.DataFrame(score_rows).to_csv(tables / "scores.csv", index=False)
+    if comparisons:
+        rows = [
+            {"model_a": run.a.model, "model_b": run.b.model, "text": run.a.text, "by": run.by}
+            | {name: run.metrics.get(name) for name in ("n", *(column[0] for column in _COMPARISON_COLUMNS))}
+            | {"run_id": run.run_id}
+            for run in comparisons
+        ]
+        pd.DataFrame(rows).to_csv(tables / "comparisons.csv", index=False)
+    for name, draw in figures.items():
+        about = json.dumps({"runs": [run.run_id for run in (*scores, *comparisons)]})
+        save_figure(draw(), drawn / name, title=name, description=about)
+    note = "\n\n".join(
+        part for part in (description, comparison_table(comparisons), score_table(scores)) if part
+    )
+    metrics = {"n_score_runs": float(len(scores)), "n_comparison_runs": float(len(comparisons))}
+    return Content({}, metrics, note)
+
+
+def comparison_table(comparisons: Sequence["ComparisonRun"]) -> str:
+    """The comparisons' numbers as a Markdown table; empty where there are none."""
+    if not comparisons:
+        return ""
+    headings = ["a", "b", "text", "n", "over", *(heading for _, heading, _ in _COMPARISON_COLUMNS)]
+    rows = [
+        [
+            _escaped(run.a.model),
+            _escaped(run.b.model),
+            _escaped(run.a.text),
+            f"{run.metrics['n']:.0f}",
+            f"{run.by}s",
+        ]
+        + [_cell(run.metrics.get(name), decimals) for name, _, decimals in _COMPARISON_COLUMNS]
+        for run in comparisons
+    ]
+    return _markdown(headings, rows)
+
+
+def score_table(scores: Sequence["ScoreRun"]) -> str:
+    """The scores' summaries as a Markdown table."""
+    headings = [
+        "model",
+        "text",
+        "tokens",
+        "scored",
+        "mean log-prob (nats)",
+        "perplexity per token",
+        "bits per byte",
+    ]
+    rows = []
+    for run in scores:
+        summary = run.scores.summary()
+        values = [
+            _cell(summary.mean_logprob, 3),
+            _cell(summary.perplexity_per_token, 2),
+            _cell(summary.bits_per_byte, 3),
+        ]
+        rows.append(
+            [_escaped(run.model), _escaped(run.text), str(summary.n_tokens), str(summary.n_scored), *values]
+        )
+    return _markdown(headings, rows)
+
+
+def _markdown(headings: list[str], rows: list[list[str]]) -> str:
+    lines = [headings, ["---"] * len(headings), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _cell(value: float | None, decimals: int) -> str:
+    return "–" if value is None or value != value else f"{value:.{decimals}f}"
+
+
+def _escaped(name: str) -> str:
+    """A model's or text's name in Markdown: signs that would be markup are only signs."""
+    return "".join(f"\\{sign}" if sign in "\\`*_{}[]<>()#+!|~$" else sign for sign in name.replace("\n", " "))
+
+
+def _folders(folder: Path) -> tuple[Path, Path]:
+    tables, figures = folder / "tables", folder / "figures"
+    tables.mkdir()
+    figures.mkdir()
+    return tables, figures
