@@ -1,0 +1,42 @@
+"""The `tokenviz` command: one small module a group of commands, heavy imports inside the commands only."""
+
+from typing import Annotated
+
+import typer
+
+from tokenviz import __version__
+from tokenviz.cli import experiments, models, score, ui
+
+app = typer.Typer(
+    help="See what causal language models predict, token by token.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.command(name="score")(score.score_command)
+app.add_typer(models.app, name="models")
+app.command(name="list")(experiments.list_command)
+app.add_typer(experiments.run_app, name="run")
+app.command(name="ui")(ui.ui_command)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"tokenviz {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """The entry point."""
+    from tokenviz.terminal import run_command
+
+    run_command(typer.main.get_command(app), prog_name="tokenviz")

@@ -1,0 +1,119 @@
+"""`tokenviz score`: texts in, scores out, nothing tracked."""
+
+import csv
+import json
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from tokenviz.scores import TokenScores
+    from tokenviz.texts import Text
+
+
+def score_command(
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="Model spec: NAME[@REVISION][,OPTION=VALUE]...")
+    ],
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(help="Files, folders, sample names, or - for standard input.", show_default=False),
+    ] = None,
+    text: Annotated[
+        list[str] | None, typer.Option("--text", "-t", help="A text as it stands; may be repeated.")
+    ] = None,
+    column: Annotated[
+        str, typer.Option(help="The column of a .jsonl, .csv or .parquet file that holds the texts.")
+    ] = "text",
+    bos: Annotated[
+        Literal["auto", "always", "never"],
+        typer.Option(help="BOS before the text: what the tokenizer does by itself, always, or never."),
+    ] = "auto",
+    context: Annotated[
+        int | None, typer.Option(help="Most tokens of a window; by default what the model can read.")
+    ] = None,
+    stride: Annotated[
+        int | None, typer.Option(help="Tokens from window to window; by default half the context.")
+    ] = None,
+    top_k: Annotated[
+        int | None, typer.Option("--top-k", min=1, help="Alternatives to keep at every position.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print one CSV row a token.")] = False,
+) -> None:
+    """Score texts token by token, without tracking.
+
+    In a terminal: the text coloured by log-prob and a small table. Numbers are natural logarithms (nats).
+    """
+    if as_json and as_csv:
+        raise typer.BadParameter("choose one of --json and --csv")
+    texts = _read(files or [], text or [], column)
+    from tokenviz.models.loading import load_model
+    from tokenviz.progress import shown
+    from tokenviz.scoring.scorer import score
+
+    with shown():
+        loaded = load_model(model)
+        tables = [
+            score(loaded, one, bos=bos, context=context, stride=stride, top_k=top_k or 0) for one in texts
+        ]
+    if as_json:
+        _print_json(tables)
+    elif as_csv:
+        _print_csv(tables)
+    else:
+        _print_text(tables)
+
+
+def _read(files: list[str], literals: list[str], column: str) -> "list[Text]":
+    from tokenviz.project import samples_folder
+    from tokenviz.texts import literal, read_text
+
+    if not files and not literals:
+        raise typer.BadParameter("give at least one file, --text STRING, or - for standard input")
+    texts = [read_text(file, column=column, samples=samples_folder()) for file in files]
+    return texts + [literal(one) for one in literals]
+
+
+def _print_json(tables: "list[TokenScores]") -> None:
+    document = {"model": asdict(tables[0].spec), "texts": [table.to_json() for table in tables]}
+    json.dump(document, sys.stdout, ensure_ascii=False, allow_nan=False)
+    sys.stdout.write("\n")
+
+
+def _print_csv(tables: "list[TokenScores]") -> None:
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    for number, table in enumerate(tables):
+        frame = table.to_frame()
+        if number == 0:
+            writer.writerow(["text", *frame.columns])
+        for row in frame.itertuples(index=False):
+            writer.writerow([table.text_name, *("" if value != value else value for value in row)])
+
+
+def _print_text(tables: "list[TokenScores]") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from tokenviz.figures.colours import shared_scale
+    from tokenviz.figures.terminal import heatmap_text, legend_text, visible
+
+    console = Console(highlight=False, soft_wrap=True)
+    scale = shared_scale(tables)
+    overview = Table()
+    overview.add_column("text")
+    for heading in ("tokens", "scored", "mean log-prob (nats)", "perplexity per token", "bits per byte"):
+        overview.add_column(heading, justify="right")
+    for table in tables:
+        console.print(heatmap_text(table, scale=scale))
+        console.print()
+        summary = table.summary()
+        numbers = (summary.mean_logprob, summary.perplexity_per_token, summary.bits_per_byte)
+        overview.add_row(
+            visible(table.text_name), str(summary.n_tokens), str(summary.n_scored),
+            *("–" if value != value else f"{value:.3f}" for value in numbers),
+        )  # fmt: skip
+    console.print(legend_text(scale))
+    console.print(overview)
