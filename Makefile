@@ -1,0 +1,52 @@
+# The one door to the project. `make help` lists the targets; the first of them makes the environment by itself.
+PYTHON ?= python3
+NAME ?= single_token_predictions
+ARGS ?=
+PORT ?= 5000
+
+BIN := .venv/bin
+READY := .venv/ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup experiment test check ui paper bench docs clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(READY)  ## make the environment in .venv (every other target does it when needed)
+
+# A changed pyproject.toml or constraints.txt installs anew; an interrupted installation is begun again.
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0] + ": make PYTHON=python3.12 ...")'
+	@echo "Installing into .venv; the first time takes some minutes."
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+experiment: $(READY)  ## run an experiment: NAME=single_token_predictions ARGS="--models gpt2 --models gpt2-large"
+	@$(BIN)/tokenviz run $(NAME) $(ARGS)
+
+test: $(READY)  ## run the tests; SLOW=1 adds those with the large models, ARGS go to pytest
+	@$(BIN)/python -m pytest $(if $(SLOW),-m 'not network',-m 'not slow and not network') $(ARGS)
+
+check: $(READY)  ## formatting, lint, types, generated pages
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/python docs/generate.py --check
+
+ui: $(READY)  ## browse the runs: MLflow's pages on 127.0.0.1, PORT=5000
+	@$(BIN)/tokenviz ui --port $(PORT)
+
+docs: $(READY)  ## make the generated pages and the pictures of the README anew
+	@$(BIN)/python docs/generate.py
+
+paper bench:
+	@echo "make $@ is not there yet" >&2; exit 1
+
+paper:  ## pull figures, tables and numbers into paper/ (not there yet)
+bench:  ## measure speed against other tools (not there yet)
+
+clean:  ## remove the environment and caches; runs in mlruns/ and prepared models stay
+	@rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
