@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from threading import Event
 
 from rich.console import Console
 from rich.progress import (
@@ -27,6 +28,10 @@ class _Display:
     console: Console
     progress: Progress
 
+
+# Set by the command line on Ctrl-C. Python drops a KeyboardInterrupt that strikes inside a finaliser, so work that reports
+# its progress ends here at the latest.
+interrupted = Event()
 
 _display: ContextVar[_Display | None] = ContextVar("progress display", default=None)
 
@@ -51,7 +56,8 @@ def shown() -> Iterator[None]:
     """Draw the progress of everything inside on stderr."""
     console = Console(file=sys.stderr)  # this stderr, also while somebody else's output is being redirected
     columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), _Amount(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
+    # A file or pipe gets the notes only.
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         token = _display.set(_Display(console, progress))
         try:
             yield
@@ -76,8 +82,14 @@ def task(description: str, total: float | None, unit: str) -> Iterator[Callable[
         yield lambda amount: None
         return
     identifier = display.progress.add_task(_plain(description), total=total, unit=unit)
+
+    def advance(amount: float) -> None:
+        if interrupted.is_set():
+            raise KeyboardInterrupt
+        display.progress.advance(identifier, amount)
+
     try:
-        yield lambda amount: display.progress.advance(identifier, amount)
+        yield advance
     finally:
         display.progress.remove_task(identifier)
 

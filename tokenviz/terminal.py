@@ -7,6 +7,10 @@ import sys
 from typing import Any, NoReturn
 
 from tokenviz.errors import TokenvizError
+from tokenviz.progress import interrupted
+
+
+_INTERRUPTED = 130
 
 
 def run_command(command: Any, *, prog_name: str) -> NoReturn:
@@ -15,17 +19,18 @@ def run_command(command: Any, *, prog_name: str) -> NoReturn:
     A refusal of ours is one line and exit code 1, a usage error 2, Ctrl-C and SIGTERM 130; anything else keeps
     its traceback.
     """
-    signal.signal(signal.SIGTERM, _interrupt)  # ends like Ctrl-C: open runs are closed
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     try:
         command(prog_name=prog_name, standalone_mode=True)
     except TokenvizError as error:
         _fail(str(error), 1)
-    except KeyboardInterrupt:
-        _fail("interrupted; what was finished stays, and the same command goes on from there", 130)
+    except SystemExit as end:
+        if end.code == _INTERRUPTED:  # so Typer ends on Ctrl-C, without a word
+            _fail("interrupted; what was finished stays, and the same command goes on from there", _INTERRUPTED)
+        raise
     except BrokenPipeError:
-        os.dup2(
-            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-        )  # else the interpreter complains at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the interpreter complains at exit
         sys.exit(1)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
@@ -38,6 +43,7 @@ def run_command(command: Any, *, prog_name: str) -> NoReturn:
 
 
 def _interrupt(number: int, frame: object) -> None:
+    interrupted.set()
     raise KeyboardInterrupt
 
 
