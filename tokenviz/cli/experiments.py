@@ -54,9 +54,7 @@ def load_experiment(name: str) -> Any:
     module = importlib.import_module(f"experiments.{name}")
     found = [value for value in vars(module).values() if isinstance(value, Experiment) and value.name == name]
     if len(found) != 1:
-        raise ExperimentError(
-            f"experiments/{name}.py defines {len(found)} experiments: decorate one function with @experiment"
-        )
+        raise ExperimentError(f"experiments/{name}.py defines {len(found)} experiments: decorate one function with @experiment")
     return found[0]
 
 
@@ -73,9 +71,7 @@ class _ExperimentGroup(TyperGroup):
 
     def format_commands(self, context: Any, formatter: Any) -> None:
         with formatter.section("Experiments"):
-            formatter.write_dl(
-                [(name, question(experiment_files()[name])) for name in self.list_commands(context)]
-            )
+            formatter.write_dl([(name, question(experiment_files()[name])) for name in self.list_commands(context)])
 
 
 run_app = typer.Typer(

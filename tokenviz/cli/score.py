@@ -1,6 +1,5 @@
 """`tokenviz score`: texts in, scores out, nothing tracked."""
 
-import csv
 import json
 import sys
 from dataclasses import asdict
@@ -14,32 +13,20 @@ if TYPE_CHECKING:
 
 
 def score_command(
-    model: Annotated[
-        str, typer.Option("--model", "-m", help="Model spec: NAME[@REVISION][,OPTION=VALUE]...")
-    ],
+    model: Annotated[str, typer.Option("--model", "-m", help="Model spec: NAME[@REVISION][,OPTION=VALUE]...")],
     files: Annotated[
         list[str] | None,
         typer.Argument(help="Files, folders, sample names, or - for standard input.", show_default=False),
     ] = None,
-    text: Annotated[
-        list[str] | None, typer.Option("--text", "-t", help="A text as it stands; may be repeated.")
-    ] = None,
-    column: Annotated[
-        str, typer.Option(help="The column of a .jsonl, .csv or .parquet file that holds the texts.")
-    ] = "text",
+    text: Annotated[list[str] | None, typer.Option("--text", "-t", help="A text as it stands; may be repeated.")] = None,
+    column: Annotated[str, typer.Option(help="The column of a .jsonl, .csv or .parquet file that holds the texts.")] = "text",
     bos: Annotated[
         Literal["auto", "always", "never"],
         typer.Option(help="BOS before the text: what the tokenizer does by itself, always, or never."),
     ] = "auto",
-    context: Annotated[
-        int | None, typer.Option(help="Most tokens of a window; by default what the model can read.")
-    ] = None,
-    stride: Annotated[
-        int | None, typer.Option(help="Tokens from window to window; by default half the context.")
-    ] = None,
-    top_k: Annotated[
-        int | None, typer.Option("--top-k", min=1, help="Alternatives to keep at every position.")
-    ] = None,
+    context: Annotated[int | None, typer.Option(help="Most tokens of a window; by default what the model can read.")] = None,
+    stride: Annotated[int | None, typer.Option(help="Tokens from window to window; by default half the context.")] = None,
+    top_k: Annotated[int | None, typer.Option("--top-k", min=1, help="Alternatives to keep at every position.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print one CSV row a token.")] = False,
 ) -> None:
@@ -56,9 +43,7 @@ def score_command(
 
     with shown():
         loaded = load_model(model)
-        tables = [
-            score(loaded, one, bos=bos, context=context, stride=stride, top_k=top_k or 0) for one in texts
-        ]
+        tables = [score(loaded, one, bos=bos, context=context, stride=stride, top_k=top_k or 0) for one in texts]
     if as_json:
         _print_json(tables)
     elif as_csv:
@@ -84,13 +69,10 @@ def _print_json(tables: "list[TokenScores]") -> None:
 
 
 def _print_csv(tables: "list[TokenScores]") -> None:
-    writer = csv.writer(sys.stdout, lineterminator="\n")
     for number, table in enumerate(tables):
         frame = table.to_frame()
-        if number == 0:
-            writer.writerow(["text", *frame.columns])
-        for row in frame.itertuples(index=False):
-            writer.writerow([table.text_name, *("" if value != value else value for value in row)])
+        frame.insert(0, "text", table.text_name)
+        frame.to_csv(sys.stdout, index=False, header=number == 0, lineterminator="\n")
 
 
 def _print_text(tables: "list[TokenScores]") -> None:
@@ -115,5 +97,6 @@ def _print_text(tables: "list[TokenScores]") -> None:
             visible(table.text_name), str(summary.n_tokens), str(summary.n_scored),
             *("–" if value != value else f"{value:.3f}" for value in numbers),
         )  # fmt: skip
-    console.print(legend_text(scale))
+    if console.is_terminal:
+        console.print(legend_text(scale))
     console.print(overview)

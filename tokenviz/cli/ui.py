@@ -20,9 +20,7 @@ def ui_command(
 
     server = server_uri()
     if server:
-        raise StoreError(
-            f"MLFLOW_TRACKING_URI names the server {server!r}: open that address in a browser, or unset it"
-        )
+        raise StoreError(f"MLFLOW_TRACKING_URI names the server {server!r}: open that address in a browser, or unset it")
     _refuse_busy(port)
     folder = open_store().folder
     if folder is None:
@@ -43,6 +41,4 @@ def _refuse_busy(port: int) -> None:
         try:
             probe.bind((_HOST, port))
         except OSError as error:
-            raise StoreError(
-                f"port {port} of {_HOST} cannot be used ({error.strerror}): choose another with --port"
-            ) from error
+            raise StoreError(f"port {port} of {_HOST} cannot be used ({error.strerror}): choose another with --port") from error

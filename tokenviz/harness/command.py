@@ -11,7 +11,7 @@ from rich.table import Table
 
 from tokenviz.harness.decorator import Experiment
 from tokenviz.harness.grid import GridResult
-from tokenviz.harness.links import artifact_link, comparison_link
+from tokenviz.harness.links import artifact_link, chart_link, runs_link
 from tokenviz.progress import shown
 
 Command = Any  # typer's command class is private to it
@@ -31,9 +31,7 @@ def experiment_command(experiment: Experiment[...]) -> Command:
 
     options = [
         parameter.replace(
-            annotation=Annotated[
-                parameter.annotation, typer.Option(help=experiment.argument_help.get(name, ""))
-            ],
+            annotation=Annotated[parameter.annotation, typer.Option(help=experiment.argument_help.get(name, ""))],
             kind=inspect.Parameter.KEYWORD_ONLY,
         )
         for name, parameter in experiment.signature.parameters.items()
@@ -58,8 +56,9 @@ def print_result(result: GridResult, *, as_json: bool) -> None:
     console.print(_comparison_table(result) if result.comparisons else _score_table(result))
     guide = Console(stderr=True, soft_wrap=True, highlight=False)
     guide.print("Look at it: run [bold]make ui[/bold] (or tokenviz ui), then open")
-    guide.print(f"  all runs of this grid   {comparison_link(result)}", markup=False)
-    guide.print(f"  one heatmap             {artifact_link(result)}", markup=False)
+    guide.print(f"  all runs     {runs_link(result)}", markup=False)
+    guide.print(f"  one heatmap  {artifact_link(result)}", markup=False)
+    guide.print(f"  one text, token by token, all models  {chart_link(result)}", markup=False)
     guide.print("Next: tokenviz score --model smollm2-135m --text 'Your own sentence.'", markup=False)
 
 
@@ -71,10 +70,7 @@ def result_json(result: GridResult) -> dict[str, Any]:
         "experiment_id": result.experiment_id,
         "grid": result.grid,
         "summary_run_id": result.summary_run_id,
-        "scores": [
-            {"model": run.model, "text": run.text, "run_id": run.run_id, "reused": run.reused}
-            for run in result.scores
-        ],
+        "scores": [{"model": run.model, "text": run.text, "run_id": run.run_id, "reused": run.reused} for run in result.scores],
         "comparisons": [
             {
                 "model_a": run.a.model,
@@ -112,9 +108,7 @@ def _score_table(result: GridResult) -> Table:
         table.add_column(heading, justify="right")
     for run in result.scores:
         summary = run.scores.summary()
-        table.add_row(
-            run.model, run.text, str(summary.n_tokens), str(summary.n_scored), f"{summary.mean_logprob:.3f}"
-        )
+        table.add_row(run.model, run.text, str(summary.n_tokens), str(summary.n_scored), f"{summary.mean_logprob:.3f}")
     return table
 
 

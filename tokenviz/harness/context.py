@@ -24,9 +24,7 @@ class ExperimentContext:
 
 
 _current: ContextVar[ExperimentContext | None] = ContextVar("running experiment", default=None)
-_INTERACTIVE = ExperimentContext(
-    "interactive", "Grids made outside any experiment, in a notebook or a shell."
-)
+_INTERACTIVE = ExperimentContext("interactive", "Grids made outside any experiment, in a notebook or a shell.")
 
 
 def current_experiment() -> ExperimentContext:

@@ -142,9 +142,7 @@ class Grid:
         if not models or not texts:
             raise ExperimentError("a grid needs at least one model and one text")
         self._settings = {"bos": bos, "context": context, "stride": stride, "top_k": top_k}
-        self._texts = [
-            text if isinstance(text, Text) else read_text(text, samples=samples_folder()) for text in texts
-        ]
+        self._texts = [text if isinstance(text, Text) else read_text(text, samples=samples_folder()) for text in texts]
         specs = [ModelSpec.parse(model) for model in models]
         _refuse_repeats("model", [spec.label for spec in specs])
         _refuse_repeats("text", [text.name for text in self._texts])
@@ -188,28 +186,25 @@ class Grid:
                     advance(1)
         return self.comparisons
 
-    def summarise(
-        self, description: str, *, figures: Mapping[str, Callable[[], "Figure"]] | None = None
-    ) -> GridResult:
+    def summarise(self, description: str, *, figures: Mapping[str, Callable[[], "Figure"]] | None = None) -> GridResult:
         """Close the grid with a run that shows the whole.
 
         Args:
             description: What the experiment asks and how to read it, in Markdown; tables of the numbers follow it.
             figures: By name, functions that draw; called only where the summary is not there yet.
         """
-        cells = [run.run_id for run in (*self.scores, *self.comparisons)]
-        parts = {"kind": "summary", "grid": self.grid, "cells": cells, "description": description}
-        parts |= {"figures": sorted(figures or {}), "params": self._experiment.params}
+        cells: list[ScoreRun | ComparisonRun] = [*self.scores, *self.comparisons]
+        parts: dict[str, object] = {"kind": "summary", "cells": [run.fingerprint for run in cells]}
+        parts |= {"description": description, "figures": sorted(figures or {}), "params": self._experiment.params}
         fingerprint = fingerprint_of(parts)
-        finished = None if self._experiment.force else self.runs.find(fingerprint)
+        reused = sum(run.reused for run in cells)
+        finished = self.runs.find(fingerprint) if reused == len(cells) else None
         if finished is None:
             with (
                 self._open("summary", f"summary · {self._experiment.name}", fingerprint, {}) as run,
                 _staging() as folder,
             ):
-                content = recording.record_summary(
-                    self.scores, self.comparisons, description, figures or {}, folder
-                )
+                content = recording.record_summary(self.scores, self.comparisons, description, figures or {}, folder)
                 run.log(
                     params=self._experiment.params,
                     metrics=content.metrics,
@@ -217,14 +212,9 @@ class Grid:
                     note=content.note,
                     files=folder,
                 )
-                summary_run_id = run.run_id
-        else:
-            summary_run_id = finished.run_id
-        reused = sum(run.reused for run in (*self.scores, *self.comparisons))
+        summary_run_id = finished.run_id if finished else run.run_id
         if reused:
-            note(
-                f"{reused} of {len(cells)} runs were finished already and were not computed again (--force does)"
-            )
+            note(f"{reused} of {len(cells)} runs were finished already and were not computed again (--force does)")
         return GridResult(
             experiment=self._experiment.name,
             experiment_id=self.runs.experiment_id,
@@ -262,7 +252,7 @@ class Grid:
         fingerprint = self._score_fingerprint(model.resolved, text)
         tags = {"model": model.label, "text": text.name}
         with (
-            self._open("score", f"{model.label} · {text.name}", fingerprint, tags) as run,
+            self._open("score", f"{text.name} · {model.label}", fingerprint, tags) as run,
             _staging() as folder,
         ):
             scores, seconds = recording.timed(lambda: score(model, text, **self._settings))  # type: ignore[arg-type]
@@ -286,13 +276,11 @@ class Grid:
             self.runs.join_grid(found, self.grid)
             return ComparisonRun(found.run_id, fingerprint, a, b, found.params["by"], found.metrics, True)
         tags = {"model_a": a.model, "model_b": b.model, "text": text.name}
-        name = f"{a.model} and {b.model} · {text.name}"
+        name = f"{text.name} · {a.model} and {b.model}"
         with self._open("comparison", name, fingerprint, tags) as run, _staging() as folder:
             comparison = compare(a.scores, b.scores)
             content = recording.record_comparison(comparison, a.run_id, b.run_id, folder, run.run_id)
-            run.log(
-                params=content.params, metrics=content.metrics, curves={}, note=content.note, files=folder
-            )
+            run.log(params=content.params, metrics=content.metrics, curves={}, note=content.note, files=folder)
         return ComparisonRun(run.run_id, fingerprint, a, b, comparison.units.by, content.metrics, False)
 
     def _open(self, kind: str, name: str, fingerprint: str, tags: Mapping[str, str]):  # type: ignore[no-untyped-def]
@@ -308,6 +296,4 @@ def _staging() -> Iterator[Path]:
 def _refuse_repeats(what: str, names: list[str]) -> None:
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
-        raise ExperimentError(
-            f"the {what} {repeated[0]!r} is given twice: every {what} of a grid has a name of its own"
-        )
+        raise ExperimentError(f"the {what} {repeated[0]!r} is given twice: every {what} of a grid has a name of its own")

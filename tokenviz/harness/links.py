@@ -7,9 +7,17 @@ from tokenviz.harness.grid import GridResult
 _MODE = "workflowType=machine_learning"  # without it the pages open in MLflow's mode for chat applications
 
 
-def comparison_link(result: GridResult) -> str:
-    """The chart view of a grid's runs: a line chart of every text's log-probs, token by token."""
-    query = quote(f"tags.`tokenviz.grid` LIKE '%{result.grid}%'", safe="")
+def runs_link(result: GridResult) -> str:
+    """The list of a grid's runs, the summary first."""
+    return f"{_experiment(result)}/runs?{_MODE}&searchFilter={_query(result)}"
+
+
+def chart_link(result: GridResult) -> str:
+    """The chart view of one text, a line of log-probs token by token for each model."""
+    text = result.scores[0].text
+    # A name with the quote that ends it is left out: the filter would no longer be a filter.
+    named = "" if "'" in text else f" and tags.`tokenviz.text` = '{text}'"
+    query = _query(result, f" and tags.`tokenviz.kind` = 'score'{named}")
     return f"{_experiment(result)}/runs?compareRunsMode=CHART&{_MODE}&searchFilter={query}"
 
 
@@ -17,6 +25,10 @@ def artifact_link(result: GridResult) -> str:
     """A heatmap: of the first comparison, or of the first text where there is only one model."""
     run_id = (result.comparisons or result.scores)[0].run_id
     return f"{_experiment(result)}/runs/{run_id}/artifacts/figures/heatmap.html?{_MODE}"
+
+
+def _query(result: GridResult, more: str = "") -> str:
+    return quote(f"tags.`tokenviz.grid` LIKE '%{result.grid}%'{more}", safe="")
 
 
 def _experiment(result: GridResult) -> str:

@@ -114,8 +114,9 @@ def record_comparison(comparison: Comparison, run_a: str, run_b: str, folder: Pa
         f"- {heading}: {estimates[name].reason or f'{estimates[name].value:.{decimals}f}'} (n = {estimates[name].n} {unit}s)"
         for name, heading, decimals in _COMPARISON_COLUMNS
     )
+    names = [_escaped(name) for name in (a.spec.model, b.spec.model, comparison.text_name)]
     note = (
-        f"a: **{_escaped(a.spec.model)}**, b: **{_escaped(b.spec.model)}**, text: **{_escaped(comparison.text_name)}**\n\n{found}\n\n"
+        f"a: **{names[0]}**, b: **{names[1]}**, text: **{names[2]}**\n\n{found}\n\n"
         "Open **Artifacts › figures › heatmap.html** for both models on one colour scale, **scatter.png** for the "
         "log-probs against each other."
     )
@@ -134,8 +135,7 @@ def record_summary(
 
     tables, drawn = _folders(folder)
     score_rows = [
-        {"model": run.model, "text": run.text, **asdict(run.scores.summary()), "run_id": run.run_id}
-        for run in scores
+        {"model": run.model, "text": run.text, **asdict(run.scores.summary()), "run_id": run.run_id} for run in scores
     ]
     pd.DataFrame(score_rows).to_csv(tables / "scores.csv", index=False)
     if comparisons:
@@ -147,13 +147,24 @@ def record_summary(
         ]
         pd.DataFrame(rows).to_csv(tables / "comparisons.csv", index=False)
     for name, draw in figures.items():
-        about = json.dumps({"runs": [run.run_id for run in (*scores, *comparisons)]})
+        about = json.dumps({"scores": [run.run_id for run in scores], "comparisons": [run.run_id for run in comparisons]})
         save_figure(draw(), drawn / name, title=name, description=about)
     note = "\n\n".join(
-        part for part in (description, comparison_table(comparisons), score_table(scores)) if part
+        part
+        for part in (headline(scores, comparisons), description.strip(), comparison_table(comparisons), score_table(scores))
+        if part
     )
     metrics = {"n_score_runs": float(len(scores)), "n_comparison_runs": float(len(comparisons))}
     return Content({}, metrics, note)
+
+
+def headline(scores: Sequence["ScoreRun"], comparisons: Sequence["ComparisonRun"]) -> str:
+    """The grid in a sentence."""
+    models, texts = {run.model for run in scores}, {run.text for run in scores}
+    size = f"{len(models)} model{'s' * (len(models) != 1)} on {len(texts)} text{'s' * (len(texts) != 1)}"
+    found = [run.metrics["pearson_r"] for run in comparisons if "pearson_r" in run.metrics]
+    span = f": Pearson's r from {min(found):.3f} to {max(found):.3f} over {len(found)} comparisons" if found else ""
+    return f"**{size}{span}.**"
 
 
 def comparison_table(comparisons: Sequence["ComparisonRun"]) -> str:
@@ -194,9 +205,7 @@ def score_table(scores: Sequence["ScoreRun"]) -> str:
             _cell(summary.perplexity_per_token, 2),
             _cell(summary.bits_per_byte, 3),
         ]
-        rows.append(
-            [_escaped(run.model), _escaped(run.text), str(summary.n_tokens), str(summary.n_scored), *values]
-        )
+        rows.append([_escaped(run.model), _escaped(run.text), str(summary.n_tokens), str(summary.n_scored), *values])
     return _markdown(headings, rows)
 
 

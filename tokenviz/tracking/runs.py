@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tokenviz.errors import StoreError
+from tokenviz.project import project_root
 from tokenviz.tracking.store import Store
 
 _PREFIX = "tokenviz."
@@ -70,10 +71,7 @@ class OpenRun:
         points = [Metric(name, value, now, 0) for name, value in metrics.items() if math.isfinite(value)]
         for name, curve in curves.items():
             points += [Metric(name, value, now, step) for step, value in curve[:_CURVE_POINTS]]
-        pairs = [
-            Param(name, value if isinstance(value, str) else json.dumps(value))
-            for name, value in params.items()
-        ]
+        pairs = [Param(name, value if isinstance(value, str) else json.dumps(value)) for name, value in params.items()]
         for begin in range(0, max(1, len(points)), _CURVE_POINTS):
             self.client.log_batch(
                 self.run_id,
@@ -84,9 +82,7 @@ class OpenRun:
         try:
             self.client.log_artifacts(self.run_id, str(files))
         except OSError as error:
-            raise StoreError(
-                f"cannot store the files of run {self.run_id}: {error.strerror or error}"
-            ) from error
+            raise StoreError(f"cannot store the files of run {self.run_id}: {error.strerror or error}") from error
 
 
 class Runs:
@@ -132,11 +128,7 @@ class Runs:
         if not found:
             return None
         run = found[0]
-        tags = {
-            name.removeprefix(_PREFIX): value
-            for name, value in run.data.tags.items()
-            if name.startswith(_PREFIX)
-        }
+        tags = {name.removeprefix(_PREFIX): value for name, value in run.data.tags.items() if name.startswith(_PREFIX)}
         return FinishedRun(run.info.run_id, dict(run.data.metrics), tags, dict(run.data.params))
 
     @contextmanager
@@ -185,13 +177,15 @@ class Runs:
         Raises:
             StoreError: The run has no such file any more.
         """
-        with _store_errors(self.store):
-            try:
-                return Path(self.client.download_artifacts(run_id, artifact, str(folder)))
-            except OSError as error:
-                raise StoreError(
-                    f"run {run_id} has lost its file {artifact!r}: {error}; repeat the experiment with --force"
-                ) from error
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return Path(self.client.download_artifacts(run_id, artifact, str(folder)))
+        except (MlflowException, OSError) as error:
+            reason = str(error).splitlines()[0][:200]
+            raise StoreError(
+                f"run {run_id} has lost its file {artifact!r} ({reason}); repeat the experiment with --force"
+            ) from error
 
 
 def fingerprint_of(parts: Mapping[str, object]) -> str:
@@ -202,8 +196,12 @@ def fingerprint_of(parts: Mapping[str, object]) -> str:
 def _context_tags() -> dict[str, str]:
     """Who, from what source, at what commit: the client's `create_run` adds none of it by itself."""
     from mlflow.tracking.context.registry import resolve_tags
+    from mlflow.utils.git_utils import get_git_commit
+    from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT
 
-    return {name: value for name, value in resolve_tags().items() if value is not None}
+    # MLflow looks where the program lies, which may be an environment elsewhere; the experiment is what matters.
+    tags = {**resolve_tags(), MLFLOW_GIT_COMMIT: get_git_commit(str(project_root()))}
+    return {name: value for name, value in tags.items() if value is not None}
 
 
 @contextmanager
@@ -213,6 +211,4 @@ def _store_errors(store: Store) -> Iterator[None]:
     try:
         yield
     except MlflowException as error:
-        raise StoreError(
-            f"the tracking store {store.uri!r} failed: {str(error).splitlines()[0][:300]}"
-        ) from error
+        raise StoreError(f"the tracking store {store.uri!r} failed: {str(error).splitlines()[0][:300]}") from error

@@ -21,6 +21,7 @@ DEFAULT_PORT = 5000
 
 _SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",
@@ -79,11 +80,7 @@ def prepare_environment() -> None:
 
 def sqlite_uri(folder: Path) -> str:
     """The database of an embedded store, as MLflow takes it."""
-    return (
-        f"sqlite:///{quote(str(folder / 'mlflow.db'))}"
-        if os.name != "nt"
-        else f"sqlite:///{folder / 'mlflow.db'}"
-    )
+    return f"sqlite:///{quote(str(folder / 'mlflow.db'))}" if os.name != "nt" else f"sqlite:///{folder / 'mlflow.db'}"
 
 
 def _open_server(uri: str) -> Store:
