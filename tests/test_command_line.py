@@ -1,0 +1,369 @@
+"""The command line as a user meets it: clean output, one-line errors, exit codes."""
+
+import csv
+import io
+import json
+import re
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tokenviz as tv
+from tokenviz.cli.app import main
+from tokenviz.models.loading import LoadedModel
+
+Run = Callable[..., tuple[int, str, str]]
+ALICE = "Alice was beginning to get very tired of sitting by her sister on the bank."
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, project: Path) -> Run:
+    """Run `tokenviz ARGUMENTS` in this process: exit code, stdout, stderr."""
+
+    def run(*arguments: str, stdin: bytes = b"") -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["tokenviz", *arguments])
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        with pytest.raises(SystemExit) as end:
+            main()
+        captured = capsys.readouterr()
+        return int(end.value.code or 0), captured.out, captured.err
+
+    return run
+
+
+def test_json_holds_the_scores_of_the_library(run: Run, glass: LoadedModel) -> None:
+    code, out, _ = run("score", "--model", "glass-en", "--text", ALICE, "--top-k", "3", "--json")
+    assert code == 0
+    document = json.loads(out)
+    scores = tv.score(glass, ALICE, top_k=3)
+    assert document["model"]["identity"] == scores.spec.identity
+    (text,) = document["texts"]
+    assert set(text) == {"name", "sha256", "tokens", "summary"}
+    assert "".join(token["token"] for token in text["tokens"]) == ALICE
+    assert [token["token_id"] for token in text["tokens"]] == scores.token_id.tolist()
+    logprobs = [token["logprob"] for token in text["tokens"]]
+    assert logprobs[0] is None
+    assert logprobs[1:] == scores.logprob[1:].tolist()  # full precision: equal, not close
+    assert text["tokens"][0]["rank"] is None
+    assert text["tokens"][0]["top"] == []
+    assert [len(token["top"]) for token in text["tokens"][1:]] == [3] * (len(scores) - 1)
+    names = {"n_tokens", "n_scored", "mean_logprob", "perplexity_per_token", "bits_per_byte"}
+    assert names <= set(text["summary"])
+    assert text["summary"]["n_scored"] == len(scores) - 1
+
+
+def test_nothing_but_json_reaches_stdout_of_a_real_process(project: Path) -> None:
+    command = [sys.executable, "-m", "tokenviz", "score", "-", "--model", "glass-en", "--json"]
+    done = subprocess.run(command, input=ALICE.encode(), capture_output=True, check=True)
+    assert json.loads(done.stdout)["texts"][0]["name"] == "stdin"
+    assert done.stderr == b""
+
+
+def test_csv_has_a_row_a_token(run: Run) -> None:
+    code, out, _ = run("score", "--model", "glass-en", "--text", 'Alice,\n"she" said', "--csv")
+    assert code == 0
+    rows = list(csv.DictReader(io.StringIO(out, newline="")))
+    assert "".join(row["token"] for row in rows) == 'Alice,\n"she" said'
+    assert rows[0]["logprob"] == ""
+    assert float(rows[1]["logprob"]) < 0
+
+
+def test_a_pipe_gets_the_text_without_colours_and_a_table(run: Run) -> None:
+    code, out, _ = run("score", "--model", "glass-en", "--text", ALICE)
+    assert code == 0
+    assert out.startswith(ALICE)
+    assert "\x1b" not in out
+    assert re.search(r"tokens.*scored.*perplexity", out)
+
+
+def test_files_folders_tables_and_sample_names_are_read(run: Run, project: Path) -> None:
+    (project / "a.txt").write_text("One.")
+    (project / "many").mkdir()
+    (project / "many" / "b.md").write_text("Two.")
+    (project / "many" / "c.txt").write_text("Three.")
+    (project / "rows.csv").write_text("id,body\nx,Four.\ny,Five.\n")
+    code, out, _ = run("score", "a.txt", "many", "rows.csv", "passage_en", "--column", "body", "-m", "glass-en", "--json")
+    assert code == 0
+    texts = json.loads(out)["texts"]
+    assert [text["name"] for text in texts] == ["a", "many", "rows", "passage_en"]
+    assert [sorted({token["passage"] for token in text["tokens"]}) for text in texts] == [[0], [0, 1], [0, 1], [0]]
+
+
+def test_a_text_of_one_token_scores_nothing_and_says_so(run: Run) -> None:
+    code, out, _ = run("score", "--model", "glass-en", "--text", "a", "--json")
+    assert code == 0
+    summary = json.loads(out)["texts"][0]["summary"]
+    assert (summary["n_tokens"], summary["n_scored"], summary["mean_logprob"]) == (1, 0, None)
+
+
+def test_windows_are_taken_from_the_options(run: Run, glass: LoadedModel) -> None:
+    _, out, _ = run("score", "-m", "glass-en", "-t", ALICE, "--context", "8", "--stride", "2", "--json")
+    logprobs = [token["logprob"] for token in json.loads(out)["texts"][0]["tokens"]]
+    np.testing.assert_array_equal(logprobs[1:], tv.score(glass, ALICE, context=8, stride=2).logprob[1:])
+
+
+BAD_INPUT: list[tuple[list[str], int, str]] = [
+    (["--text", ""], 1, "the given text is empty: give at least one character to score"),
+    (["missing.txt"], 1, "no text at 'missing.txt': give a file, a folder, '-' for standard input"),
+    (["binary.txt"], 1, "binary.txt has NUL bytes: it looks like a binary file, not a text"),
+    (["latin1.txt"], 1, "latin1.txt is not UTF-8: byte 3 is 0xe9; convert it first"),
+    (["empty.txt"], 1, "empty.txt is empty: give at least one character to score"),
+    (["picture.png"], 1, "cannot read 'picture.png' as a text: a file ends in .txt, .md, .jsonl, .csv, .parquet"),
+    (["rows.csv"], 1, "row 1 of 'rows.csv' has no column 'text': it has 'a', 'b'"),
+    (["--text", "x", "--context", "1"], 1, "context 1 is not possible: this model takes 2 to 128 tokens"),
+    (["--text", "x", "--context", "129"], 1, "context 129 is not possible: this model takes 2 to 128 tokens"),
+    (["--text", "x", "--context", "8", "--stride", "9"], 1, "stride 9 is not possible with context 8: take 1 to 7"),
+    (["--text", "x", "--top-k", "1025"], 1, "top-k 1025 is not possible: 'glass-en' has a vocabulary of 1,024"),
+    (["--text", "x", "--top-k", "0"], 2, "'--top-k': Input should be greater than or equal to 1"),
+    (
+        ["--text", "x", "--bos", "always"],
+        1,
+        "bos 'always': the tokenizer of 'glass-en' has no BOS token; use 'auto' or 'never'",
+    ),
+    (["--text", "x", "--bos", "maybe"], 2, "'maybe' is not one of"),
+    (["--text", "x", "--json", "--csv"], 2, "choose one of --json and --csv"),
+    ([], 2, "give at least one file, --text STRING, or - for standard input"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "code", "message"), BAD_INPUT, ids=lambda value: str(value)[:40])
+def test_bad_input_gets_one_line(run: Run, project: Path, arguments: list[str], code: int, message: str) -> None:
+    (project / "binary.txt").write_bytes(b"\x7fELF\0\0")
+    (project / "latin1.txt").write_bytes("café".encode("latin-1"))
+    (project / "empty.txt").write_bytes(b"")
+    (project / "picture.png").write_bytes(b"\x89PNG")
+    (project / "rows.csv").write_text("a,b\n1,2\n")
+    ended, out, err = run("score", "--model", "glass-en", *arguments)
+    assert ended == code
+    assert out == ""
+    assert message in re.sub(r"\s+", " ", err)
+    assert "Traceback" not in err
+    if code == 1:
+        assert err.startswith("error: ")
+        assert err.count("\n") == 1
+    assert not (project / "mlruns").exists()
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ("", "the model spec '' names no model"),
+        ("glass-en,dtype=float8", "dtype 'float8' in the model spec 'glass-en,dtype=float8' is none of float64, float32"),
+        ("glass-en,speed=fast", "unknown option 'speed=fast' in the model spec"),
+        ("./nowhere", "no model at './nowhere': give a catalogue name (smollm2-135m, gemma3-270m, glass-en)"),
+        ("empty-folder", "the folder 'empty-folder' holds no model: it has no config.json"),
+        ("broken.gguf", "'broken.gguf' is not a GGUF file"),
+    ],
+)
+def test_a_bad_model_gets_one_line(run: Run, project: Path, model: str, message: str) -> None:
+    (project / "empty-folder").mkdir()
+    (project / "broken.gguf").write_bytes(b"nothing")
+    code, out, err = run("score", "--model", model, "--text", "x")
+    assert (code, out, err.count("\n")) == (1, "", 1)
+    assert message in err
+
+
+def test_an_unreachable_hub_is_said_in_one_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    code, _, err = run("score", "--model", "somebody/some-model", "--text", "x")
+    assert code == 1
+    assert "no model hub can be reached for 'somebody/some-model', and it is not on disk" in err
+
+
+def test_models_lists_the_catalogue(run: Run, glass: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    code, out, _ = run("models")
+    assert code == 0
+    for words in ("smollm2-135m", "gemma3-270m", "glass-en", "Apache-2.0", "Gemma Terms of Use", "MIT"):
+        assert words in out
+    assert re.search(r"glass-en.*4 MB", out)
+
+
+def test_models_pull_prints_the_folder(run: Run, glass: LoadedModel) -> None:
+    code, out, _ = run("models", "pull", "glass-en")
+    assert (code, out) == (0, f"{glass.resolved.folder}\n")
+
+
+def test_models_pull_refuses_what_it_does_not_have(run: Run) -> None:
+    code, _, err = run("models", "pull", "gpt2")
+    assert code == 1
+    assert err.startswith("error: 'gpt2' is not in the catalogue: it has smollm2-135m, gemma3-270m, glass-en")
+
+
+EXPERIMENT = '''"""Does it run?"""
+
+from tokenviz import Grid, experiment
+
+
+@experiment
+def trial(texts: list[str] = ["correlation"], stride: int | None = None):
+    """Score one text.
+
+    Args:
+        texts: Which texts.
+        stride: How far a window moves.
+    """
+    grid = Grid(["glass-en"], texts, stride=stride)
+    grid.score()
+    return grid.summarise("It ran.")
+
+
+if __name__ == "__main__":
+    trial.main()
+'''
+
+
+@pytest.fixture
+def trial(project: Path) -> Path:
+    path = project / "experiments" / "trial.py"
+    path.write_text(EXPERIMENT)
+    return path
+
+
+def tokenviz(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run([sys.executable, "-m", *arguments], capture_output=True, text=True, check=False)
+
+
+def test_list_names_experiments_and_questions_without_running_them(run: Run, trial: Path) -> None:
+    trial.write_text(EXPERIMENT + "\nraise SystemExit('it was run')\n")
+    assert run("list") == (0, "trial  Does it run?\n", "")
+
+
+def test_an_experiment_runs_by_name_and_again_finds_everything(trial: Path) -> None:
+    first = tokenviz("tokenviz", "run", "trial", "--stride", "50", "--json")
+    assert first.returncode == 0, first.stderr
+    result = json.loads(first.stdout)
+    assert [run["reused"] for run in result["scores"]] == [False]
+    second = tokenviz("experiments.trial", "--stride", "50")
+    assert second.returncode == 0, second.stderr
+    assert "1 of 1 runs were finished already and were not computed again" in second.stderr
+    assert "correlation" in second.stdout
+    assert f"/#/experiments/{result['experiment_id']}/runs" in second.stderr
+    assert "tokenviz score" in second.stderr
+
+
+def test_the_options_of_an_experiment_are_those_of_its_signature(trial: Path) -> None:
+    help_text = tokenviz("tokenviz", "run", "trial", "--help").stdout
+    for words in ("--texts", "Which texts.", "--stride", "How far a window moves.", "--force", "--json", "Score one text."):
+        assert words in help_text
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("x = 1\n", "experiments/trial.py defines 0 experiments: decorate one function with @experiment"),
+        (None, "no experiment 'trial': experiments/ has none here"),
+    ],
+)
+def test_what_is_no_experiment_is_refused(project: Path, content: str | None, message: str) -> None:
+    if content is not None:
+        (project / "experiments" / "trial.py").write_text(content)
+    done = tokenviz("tokenviz", "run", "trial")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"error: {message}\n"
+
+
+def test_list_refuses_a_file_that_is_not_python(run: Run, trial: Path) -> None:
+    trial.write_text("def (:")
+    code, _, err = run("list")
+    assert code == 1
+    assert "trial.py' is not Python: invalid syntax" in err
+
+
+def test_a_mistake_in_an_experiment_keeps_its_traceback(trial: Path) -> None:
+    trial.write_text(EXPERIMENT.replace("grid.score()", "grid.nonsense()"))
+    done = tokenviz("tokenviz", "run", "trial")
+    assert done.returncode == 1
+    assert "AttributeError: 'Grid' object has no attribute 'nonsense'" in done.stderr
+
+
+def test_an_experiment_called_from_python_is_a_function(trial: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(trial.parent))
+    import trial as module
+
+    result = module.trial(stride=40)
+    assert [run.text for run in result.scores] == ["correlation"]
+    assert module.trial.question == "Score one text."
+
+
+def test_help_answers_without_arguments(run: Run) -> None:
+    code, out, err = run()
+    assert "Usage: tokenviz" in out + err
+    assert code == 2
+
+
+def test_version(run: Run) -> None:
+    assert run("--version") == (0, f"tokenviz {tv.__version__}\n", "")
+
+
+@pytest.fixture
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_ui_serves_the_store_on_the_loopback_address(project: Path, free_port: int) -> None:
+    command = [sys.executable, "-m", "tokenviz", "ui", "--port", str(free_port)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
+        try:
+            assert server.stdout is not None
+            assert server.stdout.readline() == f"http://127.0.0.1:{free_port}\n"
+            assert b"<title>MLflow</title>" in _get(f"http://127.0.0.1:{free_port}/")
+            search = f"http://127.0.0.1:{free_port}/api/2.0/mlflow/experiments/search?max_results=5"
+            assert json.loads(_get(search))["experiments"][0]["name"] == "Default"
+        finally:
+            server.terminate()
+    assert {path.name for path in project.iterdir()} == {"experiments", "mlruns"}
+
+
+def _get(address: str) -> bytes:
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            with urllib.request.urlopen(address, timeout=5) as answer:
+                body: bytes = answer.read()
+                return body
+        except OSError:
+            assert time.monotonic() < deadline
+            time.sleep(0.3)
+
+
+def test_ui_refuses_a_busy_port(run: Run, free_port: int) -> None:
+    with socket.socket() as busy:
+        busy.bind(("127.0.0.1", free_port))
+        busy.listen()
+        code, out, err = run("ui", "--port", str(free_port))
+    assert (code, out) == (1, "")
+    assert f"port {free_port} of 127.0.0.1 cannot be used (Address already in use): choose another with --port" in err
+
+
+def test_ui_points_at_the_server_that_is_set(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://tracking.example")
+    code, _, err = run("ui")
+    assert code == 1
+    assert "MLFLOW_TRACKING_URI names the server 'http://tracking.example': open that address in a browser" in err
+
+
+def test_a_full_disk_is_one_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: Any, **more: Any) -> None:
+        raise OSError(28, "No space left on device", "somewhere")
+
+    monkeypatch.setattr("tokenviz.cli.models.typer.echo", full)
+    code, _, err = run("models", "pull", "glass-en")
+    assert (code, err) == (1, "error: no space left on the disk for somewhere; make room and try again\n")
+
+
+def test_a_reader_that_leaves_early_is_no_error(project: Path) -> None:
+    command = f"{sys.executable} -m tokenviz score passage_en -m glass-en --csv | head -n 1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("text,passage,position,")
+    assert done.stderr == ""

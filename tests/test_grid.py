@@ -1,0 +1,307 @@
+"""The grid: one run a cell, nothing twice, nothing lost, everything that moves a number in the fingerprint."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import BIGRAM_WEIGHTS, make_bigram_folder
+
+import tokenviz as tv
+from tokenviz.errors import ExperimentError, StoreError, TextError
+from tokenviz.harness.context import ExperimentContext, running
+from tokenviz.harness.grid import Grid, GridResult
+from tokenviz.harness.links import artifact_link, chart_link, runs_link
+from tokenviz.harness.recording import TOKENS_TABLE
+from tokenviz.scores import TokenScores
+from tokenviz.tracking.store import open_store
+
+TEXTS = ["abcdabcd", "ddccbbaa"]
+
+
+@pytest.fixture
+def models(project: Path) -> list[str]:
+    """Two bigram models of one tokenizer, as folders."""
+    make_bigram_folder(project / "first", BIGRAM_WEIGHTS)
+    make_bigram_folder(project / "second", BIGRAM_WEIGHTS[::-1].copy())
+    return ["first", "second"]
+
+
+def run_grid(models: list[str], *, force: bool = False, texts: list[str] = TEXTS, **settings: object) -> GridResult:
+    with running(ExperimentContext("trial", "What is asked.", {"models": models, **settings}, force)):
+        settings = {"top_k": 2, **settings}
+        grid = Grid(models, [tv.literal(text) for text in texts], **settings)  # type: ignore[arg-type]
+        grid.score()
+        grid.compare()
+        return grid.summarise("Found.")
+
+
+def scores_again(models: list[str], **settings: object) -> list[bool]:
+    """Score one text by the models and say of each whether its run was there already."""
+    with running(ExperimentContext("trial")):
+        settings = {"top_k": 2, **settings}
+        return [run.reused for run in Grid(models, [tv.literal(TEXTS[0])], **settings).score()]  # type: ignore[arg-type]
+
+
+def finished(kind: str) -> list[str]:
+    store = open_store()
+    experiment = store.client.get_experiment_by_name("trial")
+    query = f"tags.`tokenviz.kind` = '{kind}' and attributes.status = 'FINISHED'"
+    return [run.info.run_id for run in store.client.search_runs([experiment.experiment_id], query)]
+
+
+def test_every_cell_is_one_run(models: list[str]) -> None:
+    result = run_grid(models)
+    assert (len(finished("score")), len(finished("comparison")), len(finished("summary"))) == (4, 2, 1)
+    assert {run.run_id for run in result.scores} == set(finished("score"))
+    assert {run.run_id for run in result.comparisons} == set(finished("comparison"))
+    assert [result.summary_run_id] == finished("summary")
+
+
+def test_a_score_run_holds_tables_figures_numbers_and_settings(models: list[str], tmp_path: Path) -> None:
+    scored = run_grid(models).scores[0]
+    client = open_store().client
+    run = client.get_run(scored.run_id)
+    names = {file.path for folder in ("tables", "figures") for file in client.list_artifacts(scored.run_id, folder)}
+    assert names == {
+        "tables/tokens.parquet", "tables/tokens.csv", "figures/heatmap.png", "figures/heatmap.svg", "figures/heatmap.pdf",
+        "figures/heatmap.html",
+    }  # fmt: skip
+    table = TokenScores.load(Path(client.download_artifacts(scored.run_id, TOKENS_TABLE, str(tmp_path))))
+    assert run.data.metrics["n_tokens"] == 8
+    assert run.data.metrics["n_scored"] == 7
+    assert run.data.metrics["mean_logprob"] == table.logprob[1:].mean()
+    assert len(run.data.metrics) < 20
+    assert run.data.params["model"] == "first"
+    assert run.data.params["bos_ids"] == "[]"
+    assert run.data.params["text_sha256"] == table.text_sha256
+    curve = client.get_metric_history(scored.run_id, "token/logprob")
+    assert [(point.step, point.value) for point in curve] == list(enumerate(table.logprob.tolist()))[1:]
+
+
+def test_the_numbers_of_a_comparison_run_are_those_of_its_table(models: list[str], tmp_path: Path) -> None:
+    compared = run_grid(models).comparisons[0]
+    client = open_store().client
+    run = client.get_run(compared.run_id)
+    units = pd.read_parquet(client.download_artifacts(compared.run_id, "tables/units.parquet", str(tmp_path)))
+    both = units.dropna()
+    assert run.data.metrics["n"] == len(both) == 7
+    assert run.data.metrics["pearson_r"] == pytest.approx(np.corrcoef(both.logprob_a, both.logprob_b)[0, 1], abs=1e-12)
+    assert run.data.metrics["mean_difference"] == pytest.approx((both.logprob_b - both.logprob_a).mean(), abs=1e-12)
+    assert run.data.params["by"] == "token"
+    assert "n = 7 tokens" in run.data.tags["mlflow.note.content"]
+
+
+def test_the_same_grid_again_computes_nothing(models: list[str]) -> None:
+    first, second = run_grid(models), run_grid(models)
+    assert [run.run_id for run in (*first.scores, *first.comparisons)] == [
+        run.run_id for run in (*second.scores, *second.comparisons)
+    ]
+    assert all(run.reused for run in (*second.scores, *second.comparisons))
+    assert first.summary_run_id == second.summary_run_id
+    assert first.grid == second.grid
+    assert len(finished("score")) == 4
+
+
+def test_a_grid_that_grows_computes_only_what_is_new(models: list[str]) -> None:
+    run_grid(models, texts=TEXTS[:1])
+    result = run_grid(models)
+    assert [run.reused for run in result.scores] == [True, False, True, False]
+    assert [run.reused for run in result.comparisons] == [True, False]
+    tags = open_store().client.get_run(result.scores[0].run_id).data.tags
+    assert result.grid in tags["tokenviz.grid"].split()
+
+
+def test_force_computes_anew_and_leaves_one_run_a_fingerprint(models: list[str]) -> None:
+    first = run_grid(models, texts=TEXTS[:1])
+    second = run_grid(models, texts=TEXTS[:1], force=True)
+    assert not any(run.reused for run in (*second.scores, *second.comparisons))
+    assert {run.run_id for run in first.scores}.isdisjoint(run.run_id for run in second.scores)
+    store = open_store()
+    for run in first.scores:
+        assert "tokenviz.superseded_by" in store.client.get_run(run.run_id).data.tags
+    assert all(run.reused for run in run_grid(models, texts=TEXTS[:1]).scores)
+
+
+def test_two_runs_of_one_grid_give_the_same_tables_bit_for_bit(models: list[str]) -> None:
+    once, again = run_grid(models, texts=TEXTS[:1]), run_grid(models, texts=TEXTS[:1], force=True)
+    for first, second in zip(once.scores, again.scores, strict=True):
+        np.testing.assert_array_equal(first.scores.logprob, second.scores.logprob)
+        np.testing.assert_array_equal(first.scores.entropy, second.scores.entropy)
+
+
+def test_a_table_read_back_is_the_table_that_was_logged(models: list[str]) -> None:
+    made = run_grid(models[:1], texts=TEXTS[:1]).scores[0].scores
+    read = run_grid(models[:1], texts=TEXTS[:1]).scores[0].scores
+    np.testing.assert_array_equal(made.logprob, read.logprob)
+    np.testing.assert_array_equal(made.top_ids, read.top_ids)
+    assert made.spec == read.spec
+
+
+@pytest.mark.parametrize("change", [{"bos": "never"}, {"context": 16}, {"stride": 3}, {"top_k": 1}], ids=str)
+def test_every_setting_moves_the_fingerprint(models: list[str], change: dict[str, object]) -> None:
+    scores_again(models)
+    assert scores_again(models, **change) == [False, False]
+
+
+@pytest.mark.parametrize("option", ["dtype=bfloat16", "dtype=float64", "device=cpu"])
+def test_every_option_of_a_model_moves_the_fingerprint(models: list[str], option: str) -> None:
+    scores_again(models)
+    assert scores_again([f"first,{option}", "second"]) == [False, True]
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "tokenizer.json", "config.json"])
+def test_a_changed_file_of_a_model_moves_the_fingerprint(models: list[str], project: Path, file: str) -> None:
+    scores_again(models)
+    path = project / "first" / file
+    if file.endswith(".json"):
+        path.write_text(path.read_text(encoding="utf-8") + "\n", encoding="utf-8")
+    else:
+        make_bigram_folder(project / "first", BIGRAM_WEIGHTS + 1)
+    assert scores_again(models) == [False, True]
+
+
+def test_a_changed_text_moves_the_fingerprint(models: list[str], project: Path) -> None:
+    sample = project / "experiments" / "texts" / "mine.txt"
+    sample.write_text("abcd")
+    with running(ExperimentContext("trial")):
+        Grid(models, ["mine"], top_k=0).score()
+        sample.write_text("abcd\n")
+        assert not any(run.reused for run in Grid(models, ["mine"], top_k=0).score())
+
+
+@pytest.mark.parametrize("constant", ["tokenviz.harness.grid.SCORING_VERSION", "tokenviz.harness.grid.COMPARISON_VERSION"])
+def test_a_new_version_of_the_computation_moves_the_fingerprint(
+    models: list[str], monkeypatch: pytest.MonkeyPatch, constant: str
+) -> None:
+    run_grid(models, texts=TEXTS[:1])
+    monkeypatch.setattr(constant, 999)
+    assert not any(run.reused for run in run_grid(models, texts=TEXTS[:1]).comparisons)
+
+
+def test_two_positions_in_common_give_no_correlation_and_no_zero(models: list[str]) -> None:
+    result = run_grid(models, texts=["abc"])
+    run = open_store().client.get_run(result.comparisons[0].run_id)
+    assert "pearson_r" not in run.data.metrics
+    assert run.data.metrics["n"] == 2
+    reason = "2 positions are scored by both; a correlation needs at least 3"
+    assert json.loads(run.data.params["undetermined"])["pearson_r"] == reason
+    assert reason in run.data.tags["mlflow.note.content"]
+
+
+def test_a_text_of_one_token_is_recorded_as_unscored(models: list[str]) -> None:
+    result = run_grid(models, texts=["a"])
+    metrics = open_store().client.get_run(result.scores[0].run_id).data.metrics
+    assert (metrics["n_tokens"], metrics["n_scored"]) == (1, 0)
+    assert "mean_logprob" not in metrics
+
+
+def test_one_model_alone_is_a_grid_too(models: list[str]) -> None:
+    result = run_grid(models[:1])
+    assert result.comparisons == ()
+    assert artifact_link(result).endswith(
+        f"{result.scores[0].run_id}/artifacts/figures/heatmap.html?workflowType=machine_learning"
+    )
+
+
+def test_the_summary_says_what_was_found(models: list[str]) -> None:
+    result = run_grid(models)
+    client = open_store().client
+    note = client.get_run(result.summary_run_id).data.tags["mlflow.note.content"]
+    assert note.startswith("**2 models on 2 texts: Pearson's r from ")
+    assert "Found." in note
+    tables = {file.path for file in client.list_artifacts(result.summary_run_id, "tables")}
+    assert tables == {"tables/scores.csv", "tables/comparisons.csv"}
+
+
+def test_names_with_markup_stay_names_in_the_description(project: Path) -> None:
+    make_bigram_folder(project / "a_b*c*", BIGRAM_WEIGHTS)
+    result = run_grid(["a_b*c*"], texts=TEXTS[:1])
+    assert r"**a\_b\*c\***" in open_store().client.get_run(result.scores[0].run_id).data.tags["mlflow.note.content"]
+
+
+def test_links_filter_by_grid_and_text(models: list[str]) -> None:
+    result = run_grid(models)
+    assert result.grid in runs_link(result)
+    assert result.scores[0].text in chart_link(result)
+    assert "compareRunsMode=CHART&workflowType=machine_learning" in chart_link(result)
+
+
+def test_a_run_whose_table_is_gone_says_so(models: list[str], project: Path) -> None:
+    run_grid(models[:1], texts=TEXTS[:1])
+    for table in (project / "mlruns" / "artifacts").rglob("tokens.parquet"):
+        table.unlink()
+    found = run_grid(models[:1], texts=TEXTS[:1]).scores[0]
+    with pytest.raises(StoreError, match=r"has lost its file 'tables/tokens\.parquet'"):
+        _ = found.scores
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (([], ["x"]), "a grid needs at least one model and one text"),
+        ((["first"], []), "a grid needs at least one model and one text"),
+        (
+            (["first", "first"], ["correlation"]),
+            "the model 'first' is given twice: every model of a grid has a name of its own",
+        ),
+        ((["first"], ["correlation", "correlation"]), "the text 'correlation' is given twice"),
+    ],
+)
+def test_an_impossible_grid_is_refused_before_anything_is_stored(
+    project: Path, models: list[str], arguments: tuple[list[str], list[str]], message: str
+) -> None:
+    with pytest.raises(ExperimentError, match=message):
+        Grid(*arguments)
+    assert not (project / "mlruns").exists()
+
+
+def test_a_missing_text_is_refused_before_anything_is_stored(project: Path, models: list[str]) -> None:
+    with pytest.raises(TextError, match="no text at 'nowhere'.*the sample texts are correlation, passage_en"):
+        Grid(models, ["nowhere"])
+    assert not (project / "mlruns").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_grid_keeps_what_is_finished_and_closes_the_rest(project: Path, number: signal.Signals) -> None:
+    sample = project / "experiments" / "texts"
+    # The second text takes long enough to be interrupted in.
+    (sample / "a_short.txt").write_text("Alice was beginning to get very tired.")
+    (sample / "b_long.txt").write_text("Alice was beginning to get very tired of sitting by her sister on the bank. " * 4000)
+    (project / "experiments" / "trial.py").write_text(
+        "from tokenviz import Grid, experiment\n\n@experiment\ndef trial():\n"
+        "    grid = Grid(['glass-en'], ['a_short', 'b_long'], stride=1)\n    grid.score()\n    return grid.summarise('')\n"
+    )
+    process = subprocess.Popen([sys.executable, "-m", "tokenviz", "run", "trial"], stderr=subprocess.PIPE, text=True)
+    try:
+        deadline = time.monotonic() + 90
+        statuses: list[str] = []
+        while sorted(statuses) != ["FINISHED", "RUNNING"]:
+            assert time.monotonic() < deadline, statuses
+            assert process.poll() is None
+            time.sleep(0.3)
+            statuses = _statuses() if (project / "mlruns" / "mlflow.db").exists() else []
+        os.kill(process.pid, number)
+        errors = process.communicate(timeout=60)[1]
+    finally:
+        process.kill()
+        process.communicate()
+    assert process.returncode == 130
+    assert errors.splitlines()[-1] == "error: interrupted; what was finished stays, and the same command goes on from there"
+    assert sorted(_statuses()) == ["FINISHED", "KILLED"]
+
+
+def _statuses() -> list[str]:
+    import sqlite3
+
+    with sqlite3.connect(Path("mlruns") / "mlflow.db", timeout=30) as connection:
+        try:
+            return [status for (status,) in connection.execute("SELECT status FROM runs")]
+        except sqlite3.OperationalError:  # the tables are being made
+            return []

@@ -1,0 +1,124 @@
+"""The embedded store: made once, moved freely, refused when it is not ours to write."""
+
+import shutil
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tokenviz.errors import StoreError
+from tokenviz.tracking.runs import Runs
+from tokenviz.tracking.store import Store, open_store, sqlite_uri
+
+
+def log_one_run(store: Store, folder: Path, fingerprint: str = "f1") -> str:
+    files = folder / "files"
+    (files / "tables").mkdir(parents=True, exist_ok=True)
+    (files / "tables" / "a.csv").write_text("x\n1\n")
+    runs = Runs(store, "an experiment", "What it asks.")
+    with runs.open("one", fingerprint=fingerprint, grid="g", tags={"kind": "score"}) as run:
+        run.log(params={"a": 1}, metrics={"m": 0.5}, curves={}, note="A note.", files=files)
+    return run.run_id
+
+
+def artifacts(store: Store, run_id: str) -> list[str]:
+    return [file.path for file in store.client.list_artifacts(run_id, "tables")]
+
+
+def test_a_new_store_lies_in_mlruns_and_nowhere_else(project: Path) -> None:
+    store = open_store()
+    log_one_run(store, project / "scratch")
+    assert store.folder == project / "mlruns"
+    assert {path.name for path in project.iterdir()} == {"experiments", "mlruns", "scratch"}
+    assert {"mlflow.db", "artifacts"} <= {path.name for path in (project / "mlruns").iterdir()}
+
+
+def test_the_database_uses_write_ahead_logging(project: Path) -> None:
+    open_store()
+    with sqlite3.connect(project / "mlruns" / "mlflow.db") as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_the_store_is_found_from_a_folder_below_the_project(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (project / "notebooks").mkdir()
+    monkeypatch.chdir(project / "notebooks")
+    assert open_store().folder == project / "mlruns"
+
+
+@pytest.mark.parametrize("keep_the_old", [True, False], ids=["copied", "moved"])
+def test_a_store_works_in_another_folder(
+    project: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, keep_the_old: bool
+) -> None:
+    run_id = log_one_run(open_store(), project / "scratch")
+    elsewhere = tmp_path_factory.mktemp("else where") / "projet é"
+    shutil.copytree(project, elsewhere)
+    if not keep_the_old:
+        shutil.rmtree(project / "mlruns")
+    monkeypatch.chdir(elsewhere)
+    store = open_store()
+    assert artifacts(store, run_id) == ["tables/a.csv"]
+    new = log_one_run(store, elsewhere / "scratch", "f2")
+    assert artifacts(store, new) == ["tables/a.csv"]
+    assert (elsewhere / "mlruns" / "artifacts" / "1" / new / "artifacts" / "tables" / "a.csv").is_file()
+    assert not (project / "mlruns" / "artifacts" / "1" / new).exists()
+
+
+def test_a_location_that_is_not_ours_is_left_alone(project: Path) -> None:
+    store = open_store()
+    store.client.create_experiment("elsewhere", artifact_location="s3://bucket/artifacts/1")
+    open_store()
+    assert store.client.get_experiment_by_name("elsewhere").artifact_location == "s3://bucket/artifacts/1"
+
+
+def test_two_processes_may_make_the_store_at_once(project: Path) -> None:
+    code = "from tokenviz.tracking.store import open_store; open_store().client.search_experiments()"
+    workers = [subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    assert [(worker.communicate()[1], worker.returncode) for worker in workers] == [("", 0)] * 3
+
+
+def test_a_store_of_another_version_is_refused_untouched(project: Path) -> None:
+    open_store()
+    database = project / "mlruns" / "mlflow.db"
+    with sqlite3.connect(database) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = 'ffffffffffff'")
+    with pytest.raises(StoreError, match="was made by another version of MLflow; nothing was changed"):
+        open_store()
+    with sqlite3.connect(database) as connection:
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == ("ffffffffffff",)
+
+
+def test_a_file_that_is_no_database_is_refused_and_kept(project: Path) -> None:
+    database = project / "mlruns" / "mlflow.db"
+    database.parent.mkdir()
+    database.write_text("not a database, but somebody's file")
+    with pytest.raises(StoreError, match=r"mlflow\.db' cannot be opened: .*move it away to begin a new one"):
+        open_store()
+    assert database.read_text() == "not a database, but somebody's file"
+
+
+def test_a_file_in_the_place_of_the_folder_is_refused(project: Path) -> None:
+    (project / "mlruns").write_text("")
+    with pytest.raises(StoreError, match="cannot write the store"):
+        open_store()
+
+
+def test_an_unreachable_server_is_refused_within_seconds(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(
+        StoreError, match=r"cannot use the tracking store 'http://127\.0\.0\.1:9' that MLFLOW_TRACKING_URI names"
+    ):
+        open_store()
+
+
+def test_a_deleted_experiment_is_restored(project: Path) -> None:
+    store = open_store()
+    first = Runs(store, "an experiment", "")
+    store.client.delete_experiment(first.experiment_id)
+    assert Runs(store, "an experiment", "").experiment_id == first.experiment_id
+
+
+def test_an_odd_folder_name_is_quoted(tmp_path: Path) -> None:
+    assert sqlite_uri(Path("/a b/c?d")) == "sqlite:////a%20b/c%3Fd/mlflow.db"
