@@ -5,6 +5,7 @@ positions where both have a token boundary. The log-prob of a unit is the sum of
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -79,16 +80,14 @@ def _segments(a: TokenScores, b: TokenScores) -> Units:
     texts: list[str] = []
     for passage in np.union1d(a.passage, b.passage):
         in_a, in_b = np.flatnonzero(a.passage == passage), np.flatnonzero(b.passage == passage)
-        cuts = np.intersect1d(
-            _boundaries(a, in_a), _boundaries(b, in_b)
-        )  # 0 and the passage's length among them
+        cuts = np.intersect1d(_boundaries(a, in_a), _boundaries(b, in_b))  # 0 and the passage's length among them
         rows_a.append(_first_rows(a, in_a, cuts[:-1]))
         rows_b.append(_first_rows(b, in_b, cuts[:-1]))
         passages.append(np.full(len(cuts) - 1, passage))
         starts.append(cuts[:-1])
         ends.append(cuts[1:])
         whole = "".join(a.token[i] for i in in_a)
-        texts += [whole[start:end] for start, end in zip(cuts[:-1], cuts[1:], strict=True)]
+        texts += [whole[start:end] for start, end in pairwise(cuts)]
     first_a, first_b = np.concatenate(rows_a), np.concatenate(rows_b)
     return Units(
         by="segment",

@@ -40,11 +40,7 @@ def pearson_r(x: NDArray[np.float64], y: NDArray[np.float64]) -> Estimate:
 
     x, y = paired(x, y)
     reason = _undetermined(x, y)
-    return (
-        Estimate(math.nan, len(x), reason)
-        if reason
-        else Estimate(float(stats.pearsonr(x, y).statistic), len(x))
-    )
+    return Estimate(math.nan, len(x), reason) if reason else Estimate(float(stats.pearsonr(x, y).statistic), len(x))
 
 
 def spearman_rho(x: NDArray[np.float64], y: NDArray[np.float64]) -> Estimate:
@@ -53,11 +49,7 @@ def spearman_rho(x: NDArray[np.float64], y: NDArray[np.float64]) -> Estimate:
 
     x, y = paired(x, y)
     reason = _undetermined(x, y)
-    return (
-        Estimate(math.nan, len(x), reason)
-        if reason
-        else Estimate(float(stats.spearmanr(x, y).statistic), len(x))
-    )
+    return Estimate(math.nan, len(x), reason) if reason else Estimate(float(stats.spearmanr(x, y).statistic), len(x))
 
 
 def mean_difference(x: NDArray[np.float64], y: NDArray[np.float64]) -> Estimate:

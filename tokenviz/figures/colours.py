@@ -55,11 +55,7 @@ def _map() -> Colormap:
 def shared_scale(tables: Iterable[TokenScores]) -> ColourScale:
     """The scale from the least to the greatest scored log-prob of all the tables."""
     values = np.concatenate([table.logprob[table.scored] for table in tables])
-    return (
-        ColourScale(float(values.min()), float(values.max()))
-        if len(values)
-        else ColourScale(math.nan, math.nan)
-    )
+    return ColourScale(float(values.min()), float(values.max())) if len(values) else ColourScale(math.nan, math.nan)
 
 
 def text_colour(background: Colour | None) -> str:
@@ -81,7 +77,9 @@ def _luminance(colour: Colour) -> float:
 
 
 def printed(value: float) -> str:
-    """A number of nats as figures print it: two decimals, a minus sign, no minus before zero."""
+    """A number of nats as figures print it: two decimals, a minus sign, no minus before zero; a dash for NaN."""
+    if math.isnan(value):
+        return "–"
     return f"{value:.2f}".replace("-0.00", "0.00").replace("-", "−")
 
 

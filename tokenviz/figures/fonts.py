@@ -6,6 +6,7 @@ them has is drawn as its code point, never as an empty box.
 """
 
 import unicodedata
+from collections.abc import Callable
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -76,19 +77,27 @@ def _sign(sign: str, missing: set[str]) -> str:
     return f"⟨{ord(sign):X}⟩"
 
 
-_VISIBLE = {chr(code): chr(0x2400 + code) for code in range(0x20)} | {
-    "\x7f": "␡",
+# Signs that DejaVu Sans has; it has none of the "control pictures" such as ␛.
+_VISIBLE = {chr(code): f"⟨{code:X}⟩" for code in [*range(0x20), *range(0x7F, 0xA0)]} | {
     "\n": "↵",
     "\t": "⇥",
-    "\r": "␍",
+    "\r": "⇤",
+    "\ufeff": "",  # a byte order mark has no width, and matplotlib 3.11 cannot write it to PDF
 }
+
+
+def shortened(name: str, fits: Callable[[str], bool]) -> str:
+    """A name with as much of its middle left out as it takes to fit."""
+    shown, kept = name, len(name)
+    while kept > 2 and not fits(shown):
+        kept -= 1
+        shown = f"{name[: (kept + 1) // 2]}…{name[len(name) - kept // 2 :]}"
+    return shown
 
 
 def missing_note(missing: set[str]) -> str:
     """One line for the reader on characters without a glyph; empty where there are none."""
-    visible = sorted(
-        sign for sign in missing if unicodedata.category(sign) not in _INVISIBLE and sign not in _VISIBLE
-    )
+    visible = sorted(sign for sign in missing if unicodedata.category(sign) not in _INVISIBLE and sign not in _VISIBLE)
     if not visible:
         return ""
     shown = ", ".join(f"U+{ord(sign):04X} {unicodedata.name(sign, '')}".strip() for sign in visible[:3])

@@ -13,13 +13,14 @@ from matplotlib.textpath import text_to_path
 
 from tokenviz.errors import ComparisonError
 from tokenviz.figures.colours import UNSCORED_EDGE, ColourScale, printed, shared_scale, text_colour
-from tokenviz.figures.fonts import drawable, fonts_for, missing_note
+from tokenviz.figures.fonts import drawable, fonts_for, missing_note, shortened
 from tokenviz.figures.layout import TextBlock, lay_out, paginate
 from tokenviz.progress import note
 from tokenviz.scores import TokenScores
 
 _INCH = 72.0
 _MARGIN = 14.0
+_DPI = 200  # with far fewer, hinting makes a word wider than its box
 _LINES_A_PAGE = 40
 _LINE_PITCH = 1.75  # in font sizes
 _BOX_HEIGHT = 1.5
@@ -50,14 +51,13 @@ def draw_heatmap(
     if len({table.text_sha256 for table in tables}) != 1:
         raise ComparisonError("the panels of one heatmap show one text: give scores of the same text")
     scale = scale or shared_scale(tables)
-    characters = {sign for table in tables for token in table.token for sign in token}
+    names = [tables[0].text_name, *(table.spec.model for table in tables)]
+    characters = {sign for table in tables for token in table.token for sign in token}.union(*names)
     families, missing = fonts_for(characters)
     warning = missing_note(missing)
     if warning:
         note(f"heatmap of {tables[0].text_name}: {warning}")
-    page = _Page(
-        tables, scale, width * _INCH, FontProperties(family=families, size=font_size), missing, warning
-    )
+    page = _Page(tables, scale, width * _INCH, FontProperties(family=families, size=font_size), missing, warning)
     lines = max(4, _LINES_A_PAGE // len(tables))
     pages = paginate(page.block(tables[0], range(len(tables[0]))), lines)
     return [page.draw(rows, number, len(pages)) for number, rows in enumerate(pages, start=1)]
@@ -104,32 +104,30 @@ class _Page:
         body = sum(heading + block.lines * pitch + self.size for block in blocks)
         footer = self.size * (6.2 if self.warning else 4.8)
         height = 2 * _MARGIN + self.size * 2.4 + body + footer
-        figure = Figure(figsize=(self.width / _INCH, height / _INCH), facecolor="white")
+        figure = Figure(figsize=(self.width / _INCH, height / _INCH), dpi=_DPI, facecolor="white")
         axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
         axes.set(xlim=(0, self.width), ylim=(height, 0))
         axes.set_axis_off()
         page = f" (page {number} of {of})" if of > 1 else ""
-        self._write(
-            axes,
-            _MARGIN,
-            _MARGIN,
-            f"Log-prob of each token of “{self.tables[0].text_name}”{page}",
-            self._sized(1.2),
-        )
+        self._heading(axes, _MARGIN, "Log-prob of each token of “", self.tables[0].text_name, f"”{page}", self._sized(1.2))
         top = _MARGIN + self.size * 2.4
         for table, block in zip(self.tables, blocks, strict=True):
             summary = table.summary()
-            self._write(
-                axes, _MARGIN, top,
-                f"{table.spec.model}: {summary.n_scored} of {summary.n_tokens} tokens scored, "
-                f"mean {printed(summary.mean_logprob)} nats a token",
-                self.small,
-            )  # fmt: skip
+            counts = f": {summary.n_scored} of {summary.n_tokens} tokens scored"
+            mean = f"mean {printed(summary.mean_logprob)} nats a token"
+            self._heading(axes, top, "", table.spec.model, f"{counts}, {mean}", self.small)
             top += heading * 0.75
             self._boxes(axes, table, block, top)
             top += heading * 0.25 + block.lines * pitch + self.size
         self._legend(axes, height - _MARGIN - footer + self.size)
         return figure
+
+    def _heading(self, axes: Axes, y: float, before: str, name: str, after: str, font: FontProperties) -> None:
+        """A line with a name in it, which is shortened where the line would leave the page."""
+        measure = _measure(font)
+        room = self.width - 2 * _MARGIN
+        name = shortened(drawable(name, self.missing), lambda shown: measure(f"{before}{shown}{after}") <= room)
+        self._write(axes, _MARGIN, y, f"{before}{name}{after}", font)
 
     def _same_stretch(self, table: TokenScores, rows: range) -> range:
         """The rows of a table that begin in the stretch of text in which the first table's rows lie."""

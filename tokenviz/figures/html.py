@@ -19,7 +19,7 @@ def heatmap_html(scores: TokenScores | Sequence[TokenScores], *, scale: ColourSc
     """A page that shows a text with every token on a background scaled from its log-prob, predictable tokens darkest.
 
     Pointing at a token shows its log-prob, rank and entropy. The element of class `passage` holds the
-    passage itself, exactly.
+    passage itself, exactly; only NUL, which HTML cannot hold, stands as ␀.
 
     Args:
         scores: One table, or several of the same text, shown one below the other on one scale.
@@ -34,13 +34,14 @@ def heatmap_html(scores: TokenScores | Sequence[TokenScores], *, scale: ColourSc
     scale = scale or shared_scale(tables)
     span = scale.high - scale.low
     stops = (scale.colour(scale.low + span * i / _GRADIENT_STEPS) for i in range(_GRADIENT_STEPS + 1))
-    return _template().render(
+    page: str = _template().render(
         text_name=tables[0].text_name,
         panels=[_Panel(table, scale) for table in tables],
         low=printed(scale.low),
         high=printed(scale.high),
         gradient=", ".join(to_hex(stop) for stop in stops if stop),
     )
+    return page
 
 
 @dataclass(frozen=True)
@@ -69,8 +70,8 @@ class _Panel:
 
     def _span(self, row: int) -> Markup:
         table = self.table
-        # A parser turns a bare carriage return into a newline.
-        token = escape(table.token[row]).replace("\r", Markup("&#13;"))
+        # A parser turns a bare carriage return into a newline and drops NUL.
+        token = escape(table.token[row].replace("\0", "␀")).replace("\r", Markup("&#13;"))
         colour = self.scale.colour(float(table.logprob[row]))
         if colour is None:
             return Markup('<span class="unscored" title="not scored">{}</span>').format(token)

@@ -6,16 +6,18 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
+from matplotlib.legend import Legend
 from numpy.typing import NDArray
 
 from tokenviz.comparing.comparison import Comparison
 from tokenviz.comparing.statistics import Estimate
 from tokenviz.figures.colours import LINE_COLOURS
+from tokenviz.figures.fonts import drawable, fonts_for, shortened
 
 _MARKERS = "osD^vP"
 _FEW = 400  # units up to which each is drawn; beyond, the eye needs a mean
 _SMOOTHING = 51
+_LONGEST_NAME = 28  # characters that leave room for the rest of an axis label
 
 
 def unity_scatter(comparison: Comparison, *, size: float = 4.6) -> Figure:
@@ -36,7 +38,8 @@ def draw_unity_scatter(axes: Axes, comparison: Comparison) -> Axes:
     units = comparison.units
     both = ~(np.isnan(units.logprob_a) | np.isnan(units.logprob_b))
     x, y = units.logprob_a[both], units.logprob_b[both]
-    low = min(x.min(), y.min()) if len(x) else -1.0
+    low = float(min(x.min(), y.min())) if len(x) else 0.0
+    low = low or -1.0  # limits that coincide are none
     limits = (low * 1.04, -low * 0.03)
     axes.plot(limits, limits, color="#555555", linewidth=1, linestyle=(0, (4, 3)), zorder=1)
     axes.scatter(
@@ -52,14 +55,14 @@ def draw_unity_scatter(axes: Axes, comparison: Comparison) -> Axes:
     unit = units.by
     _label(
         axes,
-        f"log-prob by {comparison.a.spec.model} (nats a {unit})",
-        f"log-prob by {comparison.b.spec.model} (nats a {unit})",
+        f"log-prob by {_name(comparison.a.spec.model)} (nats a {unit})",
+        f"log-prob by {_name(comparison.b.spec.model)} (nats a {unit})",
     )
-    axes.set_title(
-        f"{comparison.text_name}: r = {number(comparison.pearson_r)}, ρ = {number(comparison.spearman_rho)}, "
-        f"n = {comparison.n} {unit}s",
-        fontsize=9, loc="left", parse_math=False,
-    )  # fmt: skip
+    title = (
+        f"{_name(comparison.text_name)}\n"
+        f"r = {number(comparison.pearson_r)}, ρ = {number(comparison.spearman_rho)}, n = {comparison.n} {unit}s"
+    )
+    axes.set_title(title, fontsize=9, loc="left", parse_math=False, fontfamily=_families(title))
     axes.annotate("equal", (limits[0] * 0.97, limits[0] * 0.97), xytext=(8, 0), textcoords="offset points",
                   fontsize=8, color="#555555", va="center")  # fmt: skip
     _plain(axes)
@@ -83,9 +86,9 @@ def draw_along_text(axes: Axes, comparison: Comparison) -> Axes:
     """`along_text` on given axes."""
     units = comparison.units
     smoothed = len(units) > _FEW
-    for logprob, table, colour, style in (
-        (units.logprob_a, comparison.a, LINE_COLOURS[0], "-"),
-        (units.logprob_b, comparison.b, LINE_COLOURS[1], (0, (3, 1))),
+    for logprob, colour, style in (
+        (units.logprob_a, LINE_COLOURS[0], "-"),
+        (units.logprob_b, LINE_COLOURS[1], (0, (3, 1))),
     ):
         values = _running_mean(logprob, _SMOOTHING) if smoothed else logprob
         axes.plot(
@@ -94,15 +97,17 @@ def draw_along_text(axes: Axes, comparison: Comparison) -> Axes:
             color=colour,
             linestyle=style,
             linewidth=1.1,
-            label=table.spec.model,
         )
     unit = units.by
     mean = f", mean over {_SMOOTHING} {unit}s" if smoothed else ""
-    _label(axes, f"{unit} of {comparison.text_name}, in reading order", f"log-prob (nats a {unit}{mean})")
+    _label(axes, f"{unit} of {_name(comparison.text_name)}, in reading order", f"log-prob (nats a {unit}{mean})")
     axes.margins(x=0.01)
-    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False, fontsize=8)
-    for label in axes.get_legend().get_texts():  # type: ignore[union-attr]  # there is one: the line above made it
-        label.set_parse_math(False)
+    models = [_name(table.spec.model) for table in (comparison.a, comparison.b)]
+    # Given one by one: of its own accord a legend leaves out a name that begins with an underscore.
+    legend = axes.legend(
+        axes.get_lines(), models, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False, fontsize=8
+    )
+    _plain_text(legend)
     _plain(axes)
     return axes
 
@@ -115,9 +120,7 @@ def correlation_overview(comparisons: Sequence[Comparison], *, width: float = 7.
         width: In inches.
     """
     texts = list(dict.fromkeys(comparison.text_name for comparison in comparisons))
-    pairs = list(
-        dict.fromkeys((comparison.a.spec.model, comparison.b.spec.model) for comparison in comparisons)
-    )
+    pairs = list(dict.fromkeys((comparison.a.spec.model, comparison.b.spec.model) for comparison in comparisons))
     height = 1.3 + 0.32 * len(texts) + 0.24 * len(pairs)
     figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
     axes = figure.add_subplot()
@@ -127,28 +130,21 @@ def correlation_overview(comparisons: Sequence[Comparison], *, width: float = 7.
         rows = [texts.index(c.text_name) + shift for c in own]
         axes.plot([c.pearson_r.value for c in own], rows, _MARKERS[place % len(_MARKERS)],
                   color=LINE_COLOURS[place % len(LINE_COLOURS)], markersize=6)  # fmt: skip
-    axes.set_yticks(range(len(texts)), texts, parse_math=False)
+    names = [_name(text) for text in texts]
+    axes.set_yticks(range(len(texts)), names, parse_math=False, fontfamily=_families("".join(names)))
     axes.set_ylim(len(texts) - 0.4, -0.6)
     axes.grid(axis="both", color="#e4e4e4", linewidth=0.7)
     axes.set_axisbelow(True)
     _label(axes, "Pearson's r between two models' log-probs of one text", "")
-    handles = [
-        Line2D([], [], linestyle="none", marker=_MARKERS[i % len(_MARKERS)], color=LINE_COLOURS[i % len(LINE_COLOURS)],
-               label=f"{a} and {b}")
-        for i, (a, b) in enumerate(pairs)
-    ]  # fmt: skip
-    legend = axes.legend(
-        handles=handles, loc="lower left", bbox_to_anchor=(0.0, 1.0), frameon=False, fontsize=8
-    )
-    for label in legend.get_texts():
-        label.set_parse_math(False)
+    models = [f"{_name(a)} and {_name(b)}" for a, b in pairs]
+    _plain_text(figure.legend(axes.get_lines(), models, loc="outside upper left", frameon=False, fontsize=8))
     _plain(axes)
     return figure
 
 
 def number(estimate: Estimate) -> str:
     """An estimate as figures and tables print it: three decimals, or a dash where it is not determined."""
-    return "–" if math.isnan(estimate.value) else f"{estimate.value:.3f}".replace("-", "−")
+    return "–" if math.isnan(estimate.value) else f"{estimate.value:.3f}".replace("-0.000", "0.000").replace("-", "−")
 
 
 def _running_mean(values: NDArray[np.float64], width: int) -> NDArray[np.float64]:
@@ -157,12 +153,29 @@ def _running_mean(values: NDArray[np.float64], width: int) -> NDArray[np.float64
     window = np.ones(width)
     sums = np.convolve(np.where(there, values, 0.0), window, mode="same")
     counts = np.convolve(there.astype(float), window, mode="same")
-    return np.divide(sums, counts, out=np.full(len(values), np.nan), where=counts > 0.5)
+    means: NDArray[np.float64] = np.divide(sums, counts, out=np.full(len(values), np.nan), where=counts > 0.5)
+    return means
 
 
 def _label(axes: Axes, x: str, y: str) -> None:
-    axes.set_xlabel(x, fontsize=9, parse_math=False)
-    axes.set_ylabel(y, fontsize=9, parse_math=False)
+    axes.set_xlabel(x, fontsize=9, parse_math=False, fontfamily=_families(x))
+    axes.set_ylabel(y, fontsize=9, parse_math=False, fontfamily=_families(y))
+
+
+def _name(name: str) -> str:
+    """A model's or text's name as it is drawn: not too long, and no sign that would come out as an empty box."""
+    _, missing = fonts_for(set(name))
+    return shortened(drawable(name, missing), lambda shown: len(shown) <= _LONGEST_NAME)
+
+
+def _families(text: str) -> list[str]:
+    return fonts_for(set(text))[0]
+
+
+def _plain_text(legend: Legend) -> None:
+    for label in legend.get_texts():
+        label.set_parse_math(False)
+        label.set_fontfamily(_families(label.get_text()))
 
 
 def _plain(axes: Axes) -> None:

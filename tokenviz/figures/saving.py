@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import matplotlib
 from matplotlib.backends.backend_pdf import PdfPages
@@ -13,7 +13,7 @@ from tokenviz.errors import DiskError
 FigureFormat = Literal["png", "svg", "pdf"]
 
 _DPI = 200
-_SETTINGS = {
+_SETTINGS: Any = {
     "svg.fonttype": "none",  # text stays text: it can be searched, selected and checked
     "svg.hashsalt": "tokenviz",
     "pdf.fonttype": 42,
@@ -71,10 +71,9 @@ _CREATOR: dict[str, dict[str, str | None]] = {
 
 
 def _keep_spaces(path: Path) -> None:
-    """Tokens begin with spaces, which SVG drops unless told otherwise."""
-    path.write_text(
-        path.read_text(encoding="utf-8").replace("<svg ", '<svg xml:space="preserve" ', 1), encoding="utf-8"
-    )
+    """Tokens begin with spaces, which SVG drops unless told otherwise: browsers by the style, others by the attribute."""
+    svg = path.read_text(encoding="utf-8").replace("<svg ", '<svg xml:space="preserve" ', 1)
+    path.write_text(svg.replace('<style type="text/css">', '<style type="text/css">text{white-space:pre}', 1), encoding="utf-8")
 
 
 def _save_pdf(figures: list[Figure], path: Path, title: str, description: str) -> Path:

@@ -1,4 +1,4 @@
-"""The text heatmap for a terminal, as rich text: colours where the terminal has them, never a control sequence of the text's own."""
+"""The text heatmap for a terminal, as rich text that never carries a control sequence of the text's own."""
 
 from rich.text import Text
 
@@ -7,6 +7,8 @@ from tokenviz.scores import TokenScores
 
 _VISIBLE = {chr(code): chr(0x2400 + code) for code in [*range(0x20)] if chr(code) not in "\n\t"}
 _VISIBLE |= {chr(code): f"<{code:02X}>" for code in range(0x7F, 0xA0)}
+# Overrides of the writing direction would show words in another order than they stand.
+_VISIBLE |= {chr(code): f"<{code:X}>" for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}
 _ESCAPED = str.maketrans(_VISIBLE)
 
 
