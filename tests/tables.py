@@ -1,0 +1,82 @@
+"""Token tables built by hand: tokens and log-probs as they stand in a test, no model behind them."""
+
+from collections.abc import Sequence
+from hashlib import sha256
+
+import numpy as np
+
+from tokenviz.scores import SCORING_VERSION, ScoreSpec, TokenScores
+
+NAN = float("nan")
+
+
+def make_spec(*, model: str = "model-a", tokenizer: str = "vocabulary-a") -> ScoreSpec:
+    """Settings of a model that does not exist."""
+    return ScoreSpec(
+        model=model, source="folder", identity="sha256:0", tokenizer=tokenizer, dtype="float32", quantize=None,
+        device="cpu", bos="auto", bos_ids=(), context=128, stride=64, top_k=0, head="streamed",
+        scoring_version=SCORING_VERSION, versions={},
+    )  # fmt: skip
+
+
+def make_scores(
+    passages: Sequence[Sequence[str]],
+    logprobs: Sequence[float] | None = None,
+    *,
+    model: str = "model-a",
+    tokenizer: str = "vocabulary-a",
+    name: str = "text",
+    ids: Sequence[int] | None = None,
+) -> TokenScores:
+    """A table from the tokens of each passage.
+
+    Args:
+        passages: Tokens of each passage; an empty string is a token that shares the character of the one before.
+        logprobs: One a token; by default the first token of each passage is not scored and the others get
+            -0.5, -1.0, ... so that no two are equal.
+        model: The model's label.
+        tokenizer: The fingerprint of its vocabulary.
+        name: The text's name.
+        ids: One a token; by default equal strings get equal ids.
+    """
+    tokens = [token for passage in passages for token in passage]
+    starts, ends, numbers, positions = [], [], [], []
+    for number, passage in enumerate(passages):
+        reached = 0
+        for position, token in enumerate(passage):
+            starts.append(reached)
+            reached += len(token)
+            ends.append(reached)
+            numbers.append(number)
+            positions.append(position)
+    if logprobs is None:
+        logprobs = [NAN if position == 0 else -0.5 * (row + 1) for row, position in enumerate(positions)]
+    if ids is None:
+        known = {token: number for number, token in enumerate(dict.fromkeys(tokens))}
+        ids = [known[token] for token in tokens]
+    values = np.array(logprobs, dtype=float)
+    n = len(tokens)
+    assert len(values) == n
+    digest = sha256("\0".join("".join(passage) for passage in passages).encode()).hexdigest()
+    return TokenScores(
+        text_name=name,
+        text_sha256=digest,
+        spec=make_spec(model=model, tokenizer=tokenizer),
+        passage=np.array(numbers, dtype=np.int64),
+        position=np.array(positions, dtype=np.int64),
+        token_id=np.array(ids, dtype=np.int64),
+        token=tuple(tokens),
+        start=np.array(starts, dtype=np.int64),
+        end=np.array(ends, dtype=np.int64),
+        logprob=values,
+        rank=np.where(np.isnan(values), np.nan, 2.0),
+        entropy=np.where(np.isnan(values), np.nan, 1.5),
+        top_ids=np.empty((n, 0), np.int64),
+        top_logprobs=np.empty((n, 0)),
+        top_tokens=((),) * n,
+    )
+
+
+def falling(n: int) -> list[float]:
+    """Log-probs of n tokens, the first not scored and all others different, from -0.05 to about -9."""
+    return [NAN, *np.round(np.linspace(-0.05, -9.0, n - 1), 6)] if n > 1 else [NAN] * n

@@ -1,0 +1,103 @@
+"""Fonts for many scripts, and what stands where no font has a character."""
+
+import pytest
+
+from tokenviz.figures import fonts
+from tokenviz.figures.fonts import drawable, fonts_for, missing_note, shortened
+
+THAI = "น้ำ"
+
+
+@pytest.fixture
+def bare(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine with the packaged fonts only."""
+    monkeypatch.setattr(fonts, "_installed", frozenset)
+
+
+@pytest.mark.usefixtures("bare")
+@pytest.mark.parametrize(
+    "text",
+    ["Tiếng Việt ệữ", "καλημέρα", "доброе утро", "سلام", "שלום", "日本語のテキスト、漢字", "∑ π² ≤ ∞", "↵⇥⇤⟨⟩−…“”ρ"],
+    ids=["Vietnamese", "Greek", "Cyrillic", "Arabic", "Hebrew", "Japanese", "mathematics", "our own signs"],
+)
+def test_packaged_fonts_have_the_script(text: str) -> None:
+    families, missing = fonts_for(set(text))
+    assert missing == set()
+    assert families[0] == "DejaVu Sans"
+    assert drawable(text, missing) == text
+
+
+@pytest.mark.usefixtures("bare")
+def test_characters_without_a_font_become_code_points() -> None:
+    _, missing = fonts_for(set("A🙂"))
+    assert missing == {"🙂"}
+    assert drawable("A🙂B", missing) == "A⟨1F642⟩B"
+
+
+@pytest.mark.usefixtures("bare")
+def test_invisible_characters_without_a_font_are_left_out() -> None:
+    text = f"{THAI}\U000e0020"  # a tag character, which no font has
+    _, missing = fonts_for(set(text))
+    assert drawable("\U000e0020", missing) == ""
+    assert drawable("\u0e49", missing) == ""  # a mark above a letter
+    assert drawable("\u0e19", missing) == "⟨E19⟩"
+
+
+def test_a_font_of_the_system_is_taken_where_it_has_the_character(monkeypatch: pytest.MonkeyPatch) -> None:
+    charmaps = {"DejaVu Sans": frozenset(map(ord, "ab")), "Symbola": frozenset([0x1F642]), "Unifont": frozenset([0x41])}
+    monkeypatch.setattr(fonts, "_installed", lambda: frozenset({"Symbola", "Unifont"}))
+    monkeypatch.setattr(fonts, "_japanese", lambda: None)
+    monkeypatch.setattr(fonts, "_charmap", charmaps.__getitem__)
+    assert fonts_for(set("ab🙂界")) == (["DejaVu Sans", "Symbola"], {"界"})
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("\n", "↵"), ("\t", "⇥"), ("\r\n", "⇤↵"), ("\x1b[2J", "⟨1B⟩[2J"), ("\0", "⟨0⟩"), ("\x7f", "⟨7F⟩"), ("\x9b", "⟨9B⟩")],
+)
+def test_control_characters_are_made_visible(text: str, expected: str) -> None:
+    assert drawable(text, set()) == expected
+
+
+@pytest.mark.usefixtures("bare")
+def test_no_control_character_is_ever_drawn() -> None:
+    signs = [chr(code) for code in [*range(0x20), *range(0x7F, 0xA0)]]
+    drawn = drawable("".join(signs), fonts_for(set(signs))[1])
+    assert not set(signs) & set(drawn)
+    assert fonts_for(set(drawn))[1] == set()  # what stands in for them can itself be drawn
+
+
+def test_spaces_and_ordinary_text_stay_as_they_are() -> None:
+    assert drawable("  two  $x$ \\n é", set()) == "  two  $x$ \\n é"
+
+
+def test_the_note_names_the_characters() -> None:
+    assert missing_note({"🙂"}) == (
+        "no installed font has U+1F642 SLIGHTLY SMILING FACE; drawn as code points. "
+        "Fonts such as Noto Sans (for the script) or Noto Emoji have them"
+    )
+
+
+def test_the_note_names_three_and_counts_the_rest() -> None:
+    note = missing_note(set("กขฃคฅ"))
+    assert "U+0E01 THAI CHARACTER KO KAI, U+0E02" in note
+    assert " and 2 more; drawn" in note
+    assert "U+0E04" not in note
+
+
+@pytest.mark.parametrize("missing", [set(), {"\u200d", "\ufe0f"}, {"\n", "\x1b"}])
+def test_there_is_no_note_where_nothing_is_drawn_as_a_code_point(missing: set[str]) -> None:
+    assert missing_note(missing) == ""
+
+
+def test_a_name_that_fits_is_not_shortened() -> None:
+    assert shortened("glass-en", lambda name: len(name) <= 8) == "glass-en"
+
+
+def test_a_long_name_keeps_its_ends() -> None:
+    short = shortened("/models/a/very/long/path,dtype=bfloat16", lambda name: len(name) <= 21)
+    assert short == "/models/a/…e=bfloat16"
+
+
+def test_a_name_for_which_there_is_no_room_still_ends() -> None:
+    assert shortened("abcdef", lambda name: False) == "a…f"

@@ -1,0 +1,263 @@
+"""The HTML heatmap: the text in it is the text, nothing in it runs, and nothing is fetched."""
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from tables import NAN, make_scores
+
+from tokenviz.errors import ComparisonError
+from tokenviz.figures.colours import ColourScale, contrast, shared_scale, to_hex
+from tokenviz.figures.html import heatmap_html
+from tokenviz.scores import TokenScores
+
+# Every character but NUL, which HTML cannot hold, and surrogates, which are no characters.
+CHARACTERS = st.one_of(
+    st.sampled_from("ab \t\n\r<>&\"'#;x-/!]éệ水🙂\u200d\u202e\u0301\x1b\xa0\ufeff\u2028"),
+    st.characters(exclude_categories=["Cs"], exclude_characters="\0"),
+)
+TOKENS = st.lists(st.text(CHARACTERS, max_size=8), min_size=1, max_size=8)
+HARD = [
+    "\n\nA", "\r\n\r", "  two  spaces  ", "\ttab", "<script>alert(1)</script>", "&amp;", "&#13;", '"quoted" \'single\'',
+    "</div>", "<!-- -->", "]]>", "{{ 7 * 7 }}", "{% raw %}", "</span><b>", "<img src=x onerror=alert(1)>", "سلام",
+    "tiê\u0301ng", "👨‍👩‍👧", "\x1b[31m", "http://example.org/x", "javascript:alert(1)",
+]  # fmt: skip
+
+
+class Page(HTMLParser):
+    """What a strict reader finds: the text of each passage, and the tags and attributes of the whole page."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.passages: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.depth = 0
+        self.feed(source)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if self.depth:
+            self.depth += 1
+        elif dict(attrs).get("class") == "passage":
+            self.depth = 1
+            self.passages.append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        self.depth = max(0, self.depth - 1)
+
+    def handle_data(self, data: str) -> None:
+        if self.depth:
+            self.passages[-1] += data
+
+    def spans(self) -> list[dict[str, str | None]]:
+        """The spans of tokens."""
+        return [attributes for tag, attributes in self.tags if tag == "span" and "title" in attributes]
+
+
+def passages_of(scores: TokenScores) -> list[str]:
+    return [
+        "".join(token for token, p in zip(scores.token, scores.passage, strict=True) if p == n) for n in set(scores.passage)
+    ]
+
+
+@given(st.lists(TOKENS, min_size=1, max_size=3))
+@example([HARD])
+@example([["\n", "a"], ["\r\n"], ["\r", "\n"]])
+@settings(max_examples=300, deadline=None)
+def test_the_text_of_a_passage_is_the_passage(passages: list[list[str]]) -> None:
+    page = Page(heatmap_html(make_scores(passages)))
+    assert page.passages == ["".join(passage) for passage in passages]
+
+
+@given(TOKENS)
+@example(HARD)
+@settings(max_examples=100, deadline=None)
+def test_no_token_brings_a_tag(tokens: list[str]) -> None:
+    plain = Page(heatmap_html(make_scores([["x"] * len(tokens)])))
+    page = Page(heatmap_html(make_scores([tokens])))
+    assert [tag for tag, _ in page.tags] == [tag for tag, _ in plain.tags]
+
+
+@pytest.mark.parametrize("name", ["<script>alert(1)</script>", "a & b", "{{ 7 * 7 }}", '"quoted"', "日本語"])
+def test_names_are_text(name: str) -> None:
+    page = heatmap_html(make_scores([["A", " b"]], name=name, model=name))
+    plain = Page(heatmap_html(make_scores([["A", " b"]])))
+    assert [tag for tag, _ in Page(page).tags] == [tag for tag, _ in plain.tags]
+    text = re.sub(r"\s+", " ", "".join(_all_text(page)))
+    assert f"Log-prob of each token of “{name}”" in text
+    assert f"{name}: 1 of 2 tokens scored" in text
+
+
+def _all_text(source: str) -> list[str]:
+    found: list[str] = []
+    parser = HTMLParser(convert_charrefs=True)
+    parser.handle_data = found.append  # type: ignore[method-assign]
+    parser.feed(source)
+    parser.close()
+    return found
+
+
+def test_a_nul_is_shown_by_its_picture() -> None:
+    assert Page(heatmap_html(make_scores([["a\0b"]]))).passages == ["a␀b"]
+
+
+def test_a_carriage_return_is_written_as_a_reference() -> None:
+    # Browsers read a bare one as a newline; Python's parser does not.
+    page = heatmap_html(make_scores([["a\r\n", "\r"]]))
+    assert "\r" not in page
+    assert Page(page).passages == ["a\r\n\r"]
+
+
+def test_every_panel_holds_the_whole_text() -> None:
+    a = make_scores([["un", "believ", "able"], ["\r\n"]], tokenizer="a")
+    b = make_scores([["unbe", "lievable"], ["\r", "\n"]], model="model-b", tokenizer="b")
+    assert Page(heatmap_html([a, b])).passages == ["unbelievable", "\r\n"] * 2
+
+
+def test_tokens_have_the_colours_of_one_shared_scale() -> None:
+    a = make_scores([["A", " b", " c"]], [NAN, -1, -2])
+    b = make_scores([["A", " b", " c"]], [NAN, -2, -20], model="model-b")
+    scale = shared_scale([a, b])
+    styles = [span.get("style") or "" for span in Page(heatmap_html([a, b])).spans()]
+    expected = [scale.colour(value) for value in (*a.logprob, *b.logprob)]
+    for style, colour in zip(styles, expected, strict=True):
+        assert style.startswith(f"background:{to_hex(colour)};") if colour else style == ""
+
+
+def test_text_is_readable_on_its_background() -> None:
+    tokens = [f" w{i}" for i in range(60)]
+    for span in Page(heatmap_html(make_scores([tokens]))).spans()[1:]:
+        background, ink = re.fullmatch(r"background:#(\w{6});color:(black|white)", span["style"] or "").groups()  # type: ignore[union-attr]
+        colour = tuple(int(background[i : i + 2], 16) / 255 for i in (0, 2, 4))
+        # Rounding to 256 steps costs less than 0.02 of the ratio.
+        assert contrast(colour, (0.0,) * 3 if ink == "black" else (1.0,) * 3) >= 4.48  # type: ignore[arg-type]
+
+
+def test_unscored_tokens_have_a_class_of_their_own_and_no_colour() -> None:
+    first, second = Page(heatmap_html(make_scores([["A", " b"]]))).spans()
+    assert first == {"class": "unscored", "title": "not scored"}
+    assert "class" not in second
+
+
+def test_pointing_at_a_token_shows_its_numbers() -> None:
+    _, span = Page(heatmap_html(make_scores([["A", " b"]], [NAN, -1.23456]))).spans()
+    assert span["title"] == "log-prob -1.2346 nats, rank 2, entropy 1.500 nats"
+
+
+def test_limits_and_the_look_of_the_unscored_are_explained() -> None:
+    text = "".join(_all_text(heatmap_html(make_scores([["A", " b", " c"]], [NAN, -1.5, -7]))))
+    assert "−7.00" in text
+    assert "−1.50" in text
+    assert "not scored: no prediction, and no part in the scale" in text
+
+
+def test_given_limits_are_taken() -> None:
+    text = "".join(_all_text(heatmap_html(make_scores([["A", " b"]]), scale=ColourScale(-12, -0.25))))
+    assert "−12.00" in text
+    assert "−0.25" in text
+
+
+def test_nothing_scored_has_no_number() -> None:
+    page = heatmap_html(make_scores([["A"]], [NAN]))
+    assert "nan" not in page
+    assert "0 of 1 tokens scored, mean – nats a token" in page
+
+
+def test_the_page_stands_alone() -> None:
+    page = heatmap_html(make_scores([["A", " b"]]))
+    assert not re.search(r"https?:|//|url\(|@import", page)
+    for tag, attributes in Page(page).tags:
+        assert tag not in ("script", "link", "img", "iframe", "object", "base")
+        assert not {"src", "href", "action", "srcset"} & set(attributes)
+        assert not any(name.startswith("on") for name in attributes)
+
+
+def test_the_page_is_utf8_and_says_so() -> None:
+    assert ("meta", {"charset": "utf-8"}) in Page(heatmap_html(make_scores([["é"]]))).tags
+
+
+def test_the_same_scores_give_the_same_page() -> None:
+    assert heatmap_html(make_scores([HARD])) == heatmap_html(make_scores([HARD]))
+
+
+def test_panels_of_different_texts_are_refused() -> None:
+    message = "^the panels of one heatmap show one text: give scores of the same text$"
+    with pytest.raises(ComparisonError, match=message):
+        heatmap_html([make_scores([["one"]]), make_scores([["two"]])])
+
+
+@pytest.fixture(scope="module")
+def hard_scores() -> TokenScores:
+    passages = [["\n", *HARD, " " * 300, "x" * 500, " https://example.org/" + "a_b" * 100], ["\t" * 50, "end"], ["水" * 200]]
+    name = "a-long-name-" * 20
+    return make_scores(passages, name=name, model=f"/models/{name}")
+
+
+@pytest.fixture
+def opened(chromium, hard_scores: TokenScores, tmp_path: Path):
+    """A real browser, as wide as a telephone, with the page of the hard scores in it."""
+    path = tmp_path / "heatmap.html"
+    path.write_text(heatmap_html(hard_scores), encoding="utf-8", newline="")
+    chromium.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride", {"width": 400, "height": 800, "deviceScaleFactor": 1, "mobile": False}
+    )
+    chromium.get_log("performance")  # empties it
+    chromium.get(path.as_uri())
+    return chromium
+
+
+@pytest.mark.browser
+def test_a_browser_shows_the_exact_text(opened, hard_scores: TokenScores) -> None:
+    found = opened.execute_script("return [...document.querySelectorAll('.passage')].map(e => e.textContent)")
+    assert found == passages_of(hard_scores)
+
+
+@pytest.mark.browser
+def test_a_browser_shows_the_colours_of_the_scale(opened, hard_scores: TokenScores) -> None:
+    found = opened.execute_script(
+        "return [...document.querySelectorAll('.passage span')].map(e => getComputedStyle(e).backgroundColor)"
+    )
+    scale = shared_scale([hard_scores])
+    expected = [scale.colour(value) or (1, 1, 1) for value in hard_scores.logprob]
+    assert found == [f"rgb({', '.join(str(round(255 * part)) for part in colour)})" for colour in expected]
+
+
+@pytest.mark.browser
+def test_a_browser_runs_nothing_and_fetches_nothing(opened) -> None:
+    import json
+
+    assert opened.execute_script("return document.scripts.length") == 0
+    assert opened.execute_script("return document.images.length + performance.getEntriesByType('resource').length") == 0
+    events = [json.loads(entry["message"])["message"] for entry in opened.get_log("performance")]
+    requests = [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
+    assert len(requests) == 1
+    assert requests[0].endswith("/heatmap.html")
+
+
+@pytest.mark.browser
+def test_nothing_is_wider_than_a_telephone(opened) -> None:
+    assert opened.execute_script("return innerWidth") == 400
+    assert opened.execute_script("return document.documentElement.scrollWidth") <= 400
+    wide = opened.execute_script(
+        "return [...document.querySelectorAll('body *')]"
+        ".filter(e => e.getBoundingClientRect().right > 400).map(e => e.outerHTML)"
+    )
+    assert wide == []
+
+
+@pytest.mark.browser
+def test_a_browser_gives_room_to_every_space_and_line(opened) -> None:
+    heights = opened.execute_script(
+        "return [...document.querySelectorAll('.passage span')]"
+        ".map(e => [e.textContent, e.getBoundingClientRect().width, e.getClientRects().length])"
+    )
+    [spaces] = [rest for text, *rest in heights if text == " " * 300]
+    [double] = [rest for text, *rest in heights if text == "  two  spaces  "]
+    assert spaces[1] > 2  # three hundred spaces take several lines
+    assert double[0] > 0
+    lines = opened.execute_script("return document.querySelector('.passage').getClientRects()[0].height")
+    assert lines > 800

@@ -1,0 +1,119 @@
+"""The heatmap in a terminal: coloured, complete, and never obeyed."""
+
+import io
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+from rich.text import Text
+from tables import NAN, make_scores
+
+from tokenviz.figures.colours import ColourScale, text_colour, to_hex
+from tokenviz.figures.terminal import heatmap_text, legend_text, visible
+
+OVERRIDES = [chr(code) for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))]
+CONTROLS = [chr(code) for code in [*range(0x20), *range(0x7F, 0xA0)] if chr(code) not in "\n\t"] + OVERRIDES
+ATTACKS = ["\x1b[31mred\x1b[0m", "\x1b]0;title\x07", "\x1b]8;;http://x\x1b\\link", "\x9b2J", "a\rb", "a\x08b", "[red]x[/red]"]
+
+
+def printed_by_a_terminal(text: Text) -> str:
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, color_system="truecolor", width=400, legacy_windows=False)
+    console.print(text)
+    return out.getvalue()
+
+
+def style_of(text: Text, token: str) -> str:
+    [style] = [str(span.style) for span in text.spans if text.plain[span.start : span.end] == token]
+    return style
+
+
+@pytest.mark.parametrize("token", [*ATTACKS, "".join(CONTROLS)])
+def test_control_characters_never_reach_the_terminal(token: str) -> None:
+    out = printed_by_a_terminal(heatmap_text(make_scores([["A", token]])))
+    without_colours = re.sub(r"\x1b\[[0-9;]*m", "", out)
+    assert not set(CONTROLS) & set(without_colours)
+
+
+def test_attacks_are_there_to_be_read() -> None:
+    out = printed_by_a_terminal(heatmap_text(make_scores([["A", "\x1b[31mred", "[b]", "\x9b", "\r"]])))
+    assert re.sub(r"\x1b\[[0-9;]*m", "", out) == "A␛[31mred[b]<9B>␍\n"
+
+
+def test_the_only_escape_sequences_are_those_of_the_colours() -> None:
+    scores = make_scores([["A", "\x1b[5mB"]], [NAN, -1])
+    sequences = re.findall(r"\x1b\[[0-9;]*m", printed_by_a_terminal(heatmap_text(scores)))
+    assert "\x1b[5m" not in sequences
+    assert len(sequences) == 4  # on and off, twice
+
+
+@given(
+    st.lists(
+        st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters=OVERRIDES), min_size=1),
+        min_size=1,
+        max_size=8,
+    )
+)
+def test_text_is_conserved(tokens: list[str]) -> None:
+    assert heatmap_text(make_scores([tokens])).plain == "".join(tokens)
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_every_sign_stays_or_is_made_visible(text: str) -> None:
+    shown = [visible(sign) for sign in text]
+    assert visible(text) == "".join(shown)
+    for sign, instead in zip(text, shown, strict=True):
+        assert instead.isprintable() if sign in CONTROLS else instead == sign
+
+
+def test_no_two_control_characters_look_alike() -> None:
+    assert len({visible(sign) for sign in CONTROLS}) == len(CONTROLS)
+
+
+def test_spaces_tabs_and_line_ends_stay() -> None:
+    assert heatmap_text(make_scores([["  a", "\t", "b ", " \n", "  c"]])).plain == "  a\tb  \n  c"
+
+
+def test_passages_begin_on_a_line_of_their_own() -> None:
+    assert heatmap_text(make_scores([["a", " b"], ["c"]])).plain == "a b\nc"
+
+
+def test_scored_tokens_have_the_colour_of_the_scale() -> None:
+    text = heatmap_text(make_scores([["a", " b", " c"]], [NAN, -1, -5]))
+    scale = ColourScale(-5, -1)
+    for token, value in ((" b", -1.0), (" c", -5.0)):
+        colour = scale.colour(value)
+        assert style_of(text, token) == f"{text_colour(colour)} on {to_hex(colour)}"
+
+
+def test_unscored_tokens_are_underlined_and_have_no_colour() -> None:
+    assert style_of(heatmap_text(make_scores([["a", " b"]])), "a") == "underline"
+
+
+def test_given_limits_are_taken() -> None:
+    text = heatmap_text(make_scores([["a", " b"]], [NAN, -1]), scale=ColourScale(-1, 0))
+    assert to_hex(ColourScale(-1, 0).colour(-1)) in style_of(text, " b")
+
+
+def test_nothing_scored_is_plain_text() -> None:
+    text = heatmap_text(make_scores([["a", " b"]], [NAN, NAN]))
+    assert text.plain == "a b"
+    assert {str(span.style) for span in text.spans} == {"underline"}
+
+
+def test_the_legend_prints_the_limits() -> None:
+    line = legend_text(ColourScale(-12.345, -0.001)).plain.strip()
+    assert line == "log-prob −12.35 (surprising) to 0.00 nats (predictable); underlined: not scored"
+
+
+def test_the_legend_runs_from_surprising_to_predictable() -> None:
+    scale = ColourScale(-12, -1)
+    styles = [str(span.style) for span in legend_text(scale).spans if "on #" in str(span.style)]
+    assert styles[0] == f"on {to_hex(scale.colour(-12))}"
+    assert styles[-1] == f"on {to_hex(scale.colour(-1))}"
+
+
+def test_the_legend_of_nothing_scored_has_no_number() -> None:
+    assert "nan" not in legend_text(ColourScale(NAN, NAN)).plain

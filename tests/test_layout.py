@@ -1,0 +1,134 @@
+"""Where tokens stand: inside the lines, in order, nothing lost, and on exactly one page."""
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tables import make_scores
+
+from tokenviz.figures.layout import PAD, TextBlock, lay_out, paginate
+from tokenviz.scores import TokenScores
+
+WIDTH = 100.0
+TOKENS = st.text(st.sampled_from("ab  \n\r\té水🙂\u0301"), max_size=30)
+PASSAGES = st.lists(st.lists(TOKENS, min_size=1, max_size=40), min_size=1, max_size=3)
+
+
+def measure(text: str) -> float:
+    """Wide signs are 10 wide, letters 5, marks nothing: lengths that one can add up by hand."""
+    return sum(10.0 if sign in "水🙂" else 0.0 if sign == "\u0301" else 5.0 for sign in text)
+
+
+def visible(text: str) -> str:
+    return text.replace("\n", "↵")
+
+
+def block_of(scores: TokenScores, rows: range | None = None, width: float = WIDTH) -> TextBlock:
+    rows = range(len(scores)) if rows is None else rows
+    return lay_out(scores, rows, width=width, visible=visible, measure=measure)
+
+
+@given(PASSAGES)
+@settings(max_examples=200, deadline=None)
+def test_no_cell_leaves_the_line(passages: list[list[str]]) -> None:
+    block = block_of(make_scores(passages))
+    for cell in block.cells:
+        assert cell.x >= 0
+        assert cell.x + cell.width <= WIDTH + 1e-9  # a sum of up to twenty widths
+        assert cell.width == measure(cell.text) + 2 * PAD
+
+
+@given(PASSAGES)
+@settings(max_examples=200, deadline=None)
+def test_cells_stand_in_reading_order_and_do_not_overlap(passages: list[list[str]]) -> None:
+    block = block_of(make_scores(passages))
+    for before, after in pairwise(block.cells):
+        assert before.row <= after.row
+        assert after.line > before.line or after.x == before.x + before.width
+        assert after.line == before.line or after.x == 0
+    assert all(0 <= cell.line < block.lines for cell in block.cells)
+
+
+@given(PASSAGES)
+@settings(max_examples=200, deadline=None)
+def test_the_cells_of_a_token_are_its_text(passages: list[list[str]]) -> None:
+    scores = make_scores(passages)
+    block = block_of(scores)
+    for row, token in enumerate(scores.token):
+        own = [cell.text for cell in block.cells if cell.row == row]
+        assert own, "every token has a cell, with or without characters"
+        assert "".join(own) == visible(token)
+
+
+@pytest.mark.parametrize(
+    "token", ["https://example.org/" + "a_b%20" * 60, "x" * 400, "水" * 100, " " * 90], ids=["URL", "letters", "wide", "spaces"]
+)
+def test_a_token_wider_than_the_line_is_cut_and_fills_its_lines(token: str) -> None:
+    block = block_of(make_scores([["ab", token, "c"]]))
+    own = [cell for cell in block.cells if cell.row == 1]
+    assert len(own) > 3
+    assert "".join(cell.text for cell in own) == token
+    for cell in own[:-1]:
+        assert WIDTH - 10 < cell.width + 2 * PAD <= WIDTH + 2 * PAD
+
+
+def test_a_sign_wider_than_the_line_stands_alone() -> None:
+    block = block_of(make_scores([["水水水"]]), width=8)
+    assert [(cell.text, cell.line) for cell in block.cells] == [("水", 0), ("水", 1), ("水", 2)]
+
+
+def test_a_thousand_tokens_wrap() -> None:
+    block = block_of(make_scores([[" word"] * 1000]))
+    # " word" is 25 wide and 27 with its padding: three in a line of 100.
+    assert block.lines == 334
+    assert [cell.x for cell in block.cells[:4]] == [0, 27, 54, 0]
+
+
+@pytest.mark.parametrize("tokens", [["ab", "\n", "cd"], ["ab\n", "cd"], ["ab", "\ncd"]])
+def test_a_newline_ends_its_line(tokens: list[str]) -> None:
+    block = block_of(make_scores([tokens]))
+    lines = ["".join(cell.text for cell in block.cells if cell.line == line) for line in (0, 1)]
+    assert lines == ["ab↵", "cd"]
+
+
+def test_blank_lines_stay() -> None:
+    block = block_of(make_scores([["a", "\n\n\n", "b"]]))
+    assert [(cell.text, cell.line) for cell in block.cells] == [("a", 0), ("↵", 0), ("↵", 1), ("↵", 2), ("b", 3)]
+
+
+@pytest.mark.parametrize("ending", ["", "\n"])
+def test_passages_are_half_a_line_apart(ending: str) -> None:
+    block = block_of(make_scores([["ab", "c" + ending], ["de"]]))
+    assert block.cells[-1].line == 1.5
+    assert block.cells[-1].x == 0
+    assert block.lines == 2.5
+
+
+def test_a_token_without_characters_has_a_cell() -> None:
+    block = block_of(make_scores([["🙂", "", "", "b"]]))
+    assert [(cell.row, cell.text, cell.width) for cell in block.cells[1:3]] == [(1, "", 2 * PAD), (2, "", 2 * PAD)]
+
+
+@given(PASSAGES, st.integers(1, 8))
+@settings(max_examples=300, deadline=None)
+def test_pages_hold_every_token_once_and_are_no_longer_than_promised(passages: list[list[str]], lines: int) -> None:
+    scores = make_scores(passages)
+    pages = paginate(block_of(scores), lines)
+    assert [row for page in pages for row in page] == list(range(len(scores)))
+    assert all(pages)
+    for page in pages:
+        # A token is not cut between pages: without the last one, the page is within its lines (and half a line
+        # between two passages).
+        assert block_of(scores, page[:-1]).lines <= lines + 0.5
+
+
+def test_pages_are_filled() -> None:
+    scores = make_scores([[" word"] * 300])  # three a line
+    pages = paginate(block_of(scores), 10)
+    assert pages == [range(start, start + 30) for start in range(0, 300, 30)]
+
+
+def test_a_token_longer_than_a_page_is_one_page() -> None:
+    scores = make_scores([["a", "x" * 400, "b"]])
+    assert paginate(block_of(scores), 4) == [range(2), range(2, 3)]
