@@ -27,6 +27,7 @@ from rich.text import Text
 class _Display:
     console: Console
     progress: Progress
+    said: set[str]
 
 
 # Set by the command line on Ctrl-C. Python drops a KeyboardInterrupt that strikes inside a finaliser, so work that reports
@@ -58,7 +59,7 @@ def shown() -> Iterator[None]:
     columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), _Amount(), TimeRemainingColumn())
     # A file or pipe gets the notes only.
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        token = _display.set(_Display(console, progress))
+        token = _display.set(_Display(console, progress, set()))
         try:
             yield
         finally:
@@ -95,9 +96,10 @@ def task(description: str, total: float | None, unit: str) -> Iterator[Callable[
 
 
 def note(message: str) -> None:
-    """One line for the reader, on stderr, where progress is shown."""
+    """One line for the reader, on stderr, where progress is shown; the same line is said once."""
     display = _display.get()
-    if display is not None:
+    if display is not None and message not in display.said:
+        display.said.add(message)
         display.console.print(message, markup=False, highlight=False, soft_wrap=True)
 
 

@@ -127,9 +127,7 @@ class TokenScores:
     top_tokens: tuple[tuple[str, ...], ...]
 
     def __post_init__(self) -> None:
-        lengths = {
-            name: len(value) for name, value in vars(self).items() if isinstance(value, np.ndarray | tuple)
-        }
+        lengths = {name: len(value) for name, value in vars(self).items() if isinstance(value, np.ndarray | tuple)}
         if len(set(lengths.values())) > 1:
             raise ScoringError(f"the columns of one table differ in length: {lengths}")
         for value in vars(self).values():
@@ -274,9 +272,7 @@ class TokenScores:
             raise ScoringError(f"{str(path)!r} is a Parquet file, but not a token table written by tokenviz")
         about = json.loads(metadata)
         if about["format"] != FORMAT_VERSION:
-            raise ScoringError(
-                f"{str(path)!r} has table format {about['format']}; this version reads {FORMAT_VERSION}"
-            )
+            raise ScoringError(f"{str(path)!r} has table format {about['format']}; this version reads {FORMAT_VERSION}")
         spec = ScoreSpec(**{**about["spec"], "bos_ids": tuple(about["spec"]["bos_ids"])})
         column = {name: table.column(name) for name in table.column_names}
         n, k = table.num_rows, spec.top_k
@@ -286,10 +282,8 @@ class TokenScores:
             spec=spec,
             token=tuple(column["token"].to_pylist()),
             rank=column["rank"].cast(pa.float64()).to_numpy(),
-            top_ids=np.array(column["top_ids"].to_pylist(), dtype=np.int64)
-            if k
-            else np.empty((n, 0), np.int64),
-            top_logprobs=np.array(column["top_logprobs"].to_pylist(), float) if k else np.empty((n, 0)),
+            top_ids=np.array(column["top_ids"].to_pylist() if k else [], np.int64).reshape(n, k),
+            top_logprobs=np.array(column["top_logprobs"].to_pylist() if k else [], float).reshape(n, k),
             top_tokens=tuple(map(tuple, column["top_tokens"].to_pylist())) if k else ((),) * n,
             **{name: column[name].to_numpy() for name in _PLAIN_COLUMNS},
         )

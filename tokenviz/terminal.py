@@ -9,7 +9,6 @@ from typing import Any, NoReturn
 from tokenviz.errors import TokenvizError
 from tokenviz.progress import interrupted
 
-
 _INTERRUPTED = 130
 
 

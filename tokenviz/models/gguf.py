@@ -29,9 +29,7 @@ def check_gguf(path: Path) -> None:
     try:
         reader = GGUFReader(path)
     except (ValueError, IndexError, KeyError, OverflowError, struct.error) as error:
-        raise ModelError(
-            f"the GGUF file {str(path)!r} is cut short or damaged: {error}; fetch it again"
-        ) from error
+        raise ModelError(f"the GGUF file {str(path)!r} is cut short or damaged: {error}; fetch it again") from error
     end = max((int(tensor.data_offset) + int(tensor.n_bytes) for tensor in reader.tensors), default=0)
     size = path.stat().st_size
     if not end or end > size:
@@ -59,9 +57,7 @@ def convert_gguf(source: Path, target: Path) -> None:
     try:
         with redirect_stderr(io.StringIO()):  # a bar of its own that no setting of transformers silences
             tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=name, trust_remote_code=False)
-            model = AutoModelForCausalLM.from_pretrained(
-                folder, gguf_file=name, dtype=torch.float32, trust_remote_code=False
-            )
+            model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=name, dtype=torch.float32, trust_remote_code=False)
     except (ValueError, KeyError, NotImplementedError, RuntimeError, TypeError) as error:
         reason = re.sub(r"\s+", " ", str(error))[:300]
         raise ModelError(f"transformers cannot read the GGUF file {str(source)!r}: {reason}") from error

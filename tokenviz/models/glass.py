@@ -56,9 +56,7 @@ def convert_glass(weights: Path, tokenizer: Path, target: Path) -> None:
     _fast_tokenizer(tokenizer, settings["max_len"]).save_pretrained(target)
 
 
-def _llama_names(
-    source: dict[str, NDArray[np.float32]], settings: dict[str, int]
-) -> dict[str, NDArray[np.float32]]:
+def _llama_names(source: dict[str, NDArray[np.float32]], settings: dict[str, int]) -> dict[str, NDArray[np.float32]]:
     head = settings["d_model"] // settings["n_heads"]
     arrays = {"model.embed_tokens.weight": source["E"], "model.norm.weight": source["norm_f.gamma"]}
     for layer in range(settings["n_layers"]):

@@ -57,6 +57,7 @@ class LoadedModel:
         vocabulary: The width of its logits; may exceed the tokenizer's.
         tokenizer_sha256: Fingerprint of the tokenizer's vocabulary.
         versions: Of the packages that compute.
+        memo: What was found out about the network once and holds as long as it is loaded.
     """
 
     resolved: ResolvedModel
@@ -67,6 +68,7 @@ class LoadedModel:
     vocabulary: int
     tokenizer_sha256: str
     versions: dict[str, str]
+    memo: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def label(self) -> str:
@@ -126,9 +128,7 @@ def _resolve_gguf(spec: ModelSpec, path: Path) -> ResolvedModel:
     if not folder.is_dir():
         note(f"converting {path} once, into {folder}")
     # Four bits a weight become 32, beside a scratch copy of nothing else.
-    build_once(
-        folder, lambda scratch: convert_gguf(path, scratch / "model"), needs_bytes=8 * path.stat().st_size
-    )
+    build_once(folder, lambda scratch: convert_gguf(path, scratch / "model"), needs_bytes=8 * path.stat().st_size)
     return ResolvedModel(spec, "gguf", folder, f"sha256:{digest}/v{CONVERSION_VERSION}")
 
 
@@ -148,22 +148,16 @@ def _resolve_hub(spec: ModelSpec) -> ResolvedModel:
     try:
         # Sub-folders hold exports for other programs.
         folder = Path(
-            snapshot_download(
-                spec.name, revision=spec.revision, allow_patterns=_HUB_PATTERNS, ignore_patterns=["*/*"]
-            )
+            snapshot_download(spec.name, revision=spec.revision, allow_patterns=_HUB_PATTERNS, ignore_patterns=["*/*"])
         )
     except GatedRepoError as error:
-        raise ModelError(
-            f"{spec.name!r} asks for its licence to be accepted on the hub first, and for a login"
-        ) from error
+        raise ModelError(f"{spec.name!r} asks for its licence to be accepted on the hub first, and for a login") from error
     except RevisionNotFoundError as error:
         raise ModelError(f"{spec.name!r} has no revision {spec.revision!r} on the hub") from error
     except RepositoryNotFoundError as error:
         raise ModelError(f"no model {spec.name!r} on the hub: {_known()}") from error
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
-        raise ModelError(
-            f"no model hub can be reached for {spec.name!r}, and it is not on disk: {_known()}"
-        ) from error
+        raise ModelError(f"no model hub can be reached for {spec.name!r}, and it is not on disk: {_known()}") from error
     _check_folder(folder, spec.name)
     return ResolvedModel(spec, "hub", folder, f"commit:{folder.name}")
 
@@ -179,12 +173,8 @@ def _check_folder(folder: Path, name: str) -> list[Path]:
             raise ModelError(_pickled_message(name, pickled[0]))
         raise ModelError(f"the folder {name!r} holds no weights: it has no .safetensors file")
     if not any((folder / file).is_file() for file in _TOKENIZER_FILES):
-        raise ModelError(
-            f"the folder {name!r} has no tokenizer: one of {', '.join(_TOKENIZER_FILES)} is needed"
-        )
-    described = sorted(
-        path for path in folder.iterdir() if path.suffix in (".json", ".model", ".txt", ".jinja")
-    )
+        raise ModelError(f"the folder {name!r} has no tokenizer: one of {', '.join(_TOKENIZER_FILES)} is needed")
+    described = sorted(path for path in folder.iterdir() if path.suffix in (".json", ".model", ".txt", ".jinja"))
     return [*described, *weights]
 
 
@@ -218,7 +208,7 @@ def load(resolved: ResolvedModel) -> LoadedModel:
             trust_remote_code=False,
             output_loading_info=True,
         )
-    except (ValueError, KeyError, OSError, RuntimeError, ImportError, TypeError, SafetensorError) as error:
+    except (ValueError, KeyError, OSError, RuntimeError, ImportError, TypeError, AttributeError, SafetensorError) as error:
         raise ModelError(f"cannot load {spec.label!r}: {_one_line(error)}") from error
     missing = sorted(report["missing_keys"]) + sorted(str(key) for key in report["mismatched_keys"])
     if missing:

@@ -53,13 +53,9 @@ class ModelSpec:
         """
         name, *options = spec.split(",")
         # An "@" in a path is part of the path; a hub id has at most one "/" and no leading ".", "/" or "~".
-        name, _, revision = (
-            name.partition("@") if _HUB_ID.fullmatch(name.partition("@")[0]) else (name, "", "")
-        )
+        name, _, revision = name.partition("@") if _HUB_ID.fullmatch(name.partition("@")[0]) else (name, "", "")
         if not name:
-            raise ModelError(
-                f"the model spec {spec!r} names no model: write NAME[@REVISION][,OPTION=VALUE]..."
-            )
+            raise ModelError(f"the model spec {spec!r} names no model: write NAME[@REVISION][,OPTION=VALUE]...")
         values: dict[str, str] = {}
         for option in options:
             key, equals, value = option.partition("=")
@@ -77,9 +73,7 @@ class ModelSpec:
     def label(self) -> str:
         """The spec as text, options in one fixed order, defaults left out; `parse` reads it back."""
         defaults = ModelSpec(self.name)
-        options = [
-            f",{key}={getattr(self, key)}" for key in _CHOICES if getattr(self, key) != getattr(defaults, key)
-        ]
+        options = [f",{key}={getattr(self, key)}" for key in _CHOICES if getattr(self, key) != getattr(defaults, key)]
         return self.name + (f"@{self.revision}" if self.revision else "") + "".join(options)
 
 

@@ -1,6 +1,7 @@
 """From a passage to token ids, each with the slice of the original text that it stands for."""
 
 import json
+import re
 import unicodedata
 from dataclasses import dataclass
 from hashlib import sha256
@@ -52,7 +53,7 @@ def encode(tokenizer: Any, passage: str) -> EncodedPassage:
 
 def _tile(passage: str, offsets: list[tuple[int, int]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Spans that join up to the passage, from offsets that may overlap or leave gaps."""
-    ends = []
+    ends: list[int] = []
     reached = 0
     for start, end in offsets:
         # A normaliser to NFC reports "e" + U+0301 as "e" alone: the mark is not the next token's.
@@ -83,9 +84,7 @@ def bos_prefix(tokenizer: Any, mode: BosMode, model_name: str) -> tuple[int, ...
     if mode == "auto":
         return own
     if tokenizer.bos_token_id is None:
-        raise ScoringError(
-            f"bos 'always': the tokenizer of {model_name!r} has no BOS token; use 'auto' or 'never'"
-        )
+        raise ScoringError(f"bos 'always': the tokenizer of {model_name!r} has no BOS token; use 'auto' or 'never'")
     return own if tokenizer.bos_token_id in own else (int(tokenizer.bos_token_id),)
 
 
@@ -107,14 +106,19 @@ def fingerprint(tokenizer: Any) -> str:
 def readable(tokenizer: Any, token_id: int) -> str:
     """One id as a string for a reader; bytes that are no whole character are written <0xF0><0x9F>."""
     text = tokenizer.decode([token_id], clean_up_tokenization_spaces=False)
-    if "�" not in text:
+    if text and "�" not in text:
         return str(text)
     piece = tokenizer.convert_ids_to_tokens(token_id)
-    if piece is None:
+    if piece is None:  # logits are often wider than the vocabulary
         return f"<id {token_id}>"
+    if _BYTE_PIECE.fullmatch(piece):  # SentencePiece vocabularies write a byte so themselves
+        return str(piece)
     if all(sign in _BYTE_OF for sign in piece):
         return "".join(f"<0x{_BYTE_OF[sign]:02X}>" for sign in piece)
     return str(piece)
+
+
+_BYTE_PIECE = re.compile("<0x[0-9A-F]{2}>")
 
 
 def _byte_alphabet() -> dict[str, int]:

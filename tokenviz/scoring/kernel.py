@@ -11,6 +11,7 @@ import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -88,8 +89,9 @@ class Kernel:
         Raises:
             ModelError: The model lets a position see tokens after it: it is not causal.
         """
-        self._model = model
-        self._network = model.network
+        # Not the model itself, which remembers its kernel: two objects that hold each other are freed late.
+        self._network, self._device, self._label = model.network, model.device, model.label
+        self._vocabulary = model.vocabulary
         self._output: Any = None  # the transformer's last output
         self.head: Head = "whole"
         probe = torch.arange(_PROBE_LENGTH, device=model.device)[None] % model.vocabulary
@@ -97,6 +99,18 @@ class Kernel:
         self._check_causal(probe, reference)
         if self._streams(probe, reference):
             self.head = "streamed"
+
+    @classmethod
+    def of(cls, model: LoadedModel) -> "Kernel":
+        """The model's kernel, made on first use.
+
+        Raises:
+            ModelError: See `__init__`.
+        """
+        if "kernel" not in model.memo:
+            model.memo["kernel"] = cls(model)
+        kernel: Kernel = model.memo["kernel"]
+        return kernel
 
     def batch_statistics(
         self, rows: list[NDArray[np.int64]], wanted: list[NDArray[np.int64]], top_k: int
@@ -121,27 +135,20 @@ class Kernel:
             ids[i, : len(row)] = torch.from_numpy(row)
             mask[i, : len(row)] = 1
         padded = not bool(mask.all())
-        ids, attention = ids.to(self._model.device), mask.to(self._model.device) if padded else None
-        states = (
-            self._hidden(ids, attention) if self.head == "streamed" else self._whole_logits(ids, attention)
-        )
+        ids, attention = ids.to(self._device), mask.to(self._device) if padded else None
+        states = self._hidden(ids, attention) if self.head == "streamed" else self._whole_logits(ids, attention)
         flat = np.concatenate([i * longest + positions for i, positions in enumerate(wanted)])
-        where = torch.from_numpy(flat).to(self._model.device)
+        where = torch.from_numpy(flat).to(self._device)
         before = states.reshape(-1, states.shape[-1])[where - 1]  # (m, hidden) or (m, vocabulary)
         targets = ids.reshape(-1)[where]
-        parts = [
-            statistics_of(self._logits(chunk), target, top_k)
-            for chunk, target in self._chunks(before, targets)
-        ]
+        parts = [statistics_of(self._logits(chunk), target, top_k) for chunk, target in self._chunks(before, targets)]
         whole = _concatenate(parts)
         cuts = np.cumsum([0, *(len(positions) for positions in wanted)])
-        return [_slice(whole, begin, end) for begin, end in zip(cuts[:-1], cuts[1:], strict=True)]
+        return [_slice(whole, begin, end) for begin, end in pairwise(cuts)]
 
-    def _chunks(
-        self, before: torch.Tensor, targets: torch.Tensor
-    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        size = max(1, _CHUNK_ELEMENTS // self._model.vocabulary)
-        yield from zip(before.split(size), targets.split(size), strict=True)
+    def _chunks(self, before: torch.Tensor, targets: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        size = max(1, _CHUNK_ELEMENTS // self._vocabulary)
+        yield from zip(torch.split(before, size), torch.split(targets, size), strict=True)
 
     def _logits(self, states: torch.Tensor) -> torch.Tensor:
         if self.head == "whole":
@@ -190,12 +197,12 @@ class Kernel:
 
     def _check_causal(self, probe: torch.Tensor, reference: torch.Tensor) -> None:
         changed = probe.clone()
-        changed[0, -1] = (changed[0, -1] + 1) % self._model.vocabulary
+        changed[0, -1] = (changed[0, -1] + 1) % self._vocabulary
         logits = self._whole_logits(changed, None)
         before, after = reference[:, :-1].float(), logits[:, :-1].float()
         if not torch.allclose(before, after, rtol=1e-3, atol=1e-3, equal_nan=True):
             raise ModelError(
-                f"{self._model.label!r} is not a causal language model: its predictions change with the tokens after them"
+                f"{self._label!r} is not a causal language model: its predictions change with the tokens after them"
             )
 
 
@@ -220,9 +227,7 @@ def check_finite(statistics: PositionStatistics, where: str, positions: NDArray[
 
 
 def _concatenate(parts: list[PositionStatistics]) -> PositionStatistics:
-    return PositionStatistics(
-        **{name: np.concatenate([getattr(part, name) for part in parts]) for name in vars(parts[0])}
-    )
+    return PositionStatistics(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in vars(parts[0])})
 
 
 def _slice(whole: PositionStatistics, begin: int, end: int) -> PositionStatistics:

@@ -48,16 +48,12 @@ def score(
     """
     text = literal(text) if isinstance(text, str) else text
     prefix = tokens.bos_prefix(model.tokenizer, bos, model.label)
-    context, stride = check_windowing(
-        context=context, stride=stride, limit=model.context, n_prefix=len(prefix)
-    )
+    context, stride = check_windowing(context=context, stride=stride, limit=model.context, n_prefix=len(prefix))
     if not 0 <= top_k <= model.vocabulary:
-        raise ScoringError(
-            f"top-k {top_k} is not possible: {model.label!r} has a vocabulary of {model.vocabulary:,}"
-        )
+        raise ScoringError(f"top-k {top_k} is not possible: {model.label!r} has a vocabulary of {model.vocabulary:,}")
     passages = [tokens.encode(model.tokenizer, passage) for passage in text.passages]
-    _check_ids(model, passages)
-    kernel = Kernel(model)
+    _check_ids(model, prefix, passages)
+    kernel = Kernel.of(model)
     columns = _Columns(sum(len(passage.ids) for passage in passages), top_k)
     _run(model, kernel, text, passages, prefix, context, stride, columns)
     spec = ScoreSpec(
@@ -129,18 +125,19 @@ def _run(
                 strict=True,
             ):
                 positions = opens[window.passage] + np.arange(window.score_from, window.end)
-                check_finite(
-                    statistics, f"{model.label!r} on {text.name!r}, passage {window.passage}", positions
-                )
+                check_finite(statistics, f"{model.label!r} on {text.name!r}, passage {window.passage}", positions)
                 columns.put(first_row[window.passage] + positions, statistics)
                 advance(len(positions))
 
 
-def _check_ids(model: LoadedModel, passages: list[EncodedPassage]) -> None:
-    for number, passage in enumerate(passages):
-        if len(passage.ids) and passage.ids.max() >= model.vocabulary:
+def _check_ids(model: LoadedModel, prefix: tuple[int, ...], passages: list[EncodedPassage]) -> None:
+    largest = [(f"passage {number}", int(passage.ids.max())) for number, passage in enumerate(passages) if len(passage.ids)]
+    if prefix:
+        largest.insert(0, ("the BOS", max(prefix)))
+    for where, token_id in largest:
+        if token_id >= model.vocabulary:
             raise ScoringError(
-                f"passage {number} has token id {passage.ids.max()}, and {model.label!r} has logits for {model.vocabulary:,} "
+                f"{where} has token id {token_id}, and {model.label!r} has logits for {model.vocabulary:,} "
                 "ids only: tokenizer and model do not belong together"
             )
 
