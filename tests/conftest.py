@@ -98,9 +98,7 @@ def bigram(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
 @pytest.fixture(scope="session")
 def bigram_bos(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
     """The same with "d" as the BOS that the tokenizer puts before every text."""
-    return load_model(
-        str(make_bigram_folder(tmp_path_factory.mktemp("bigram-bos"), BIGRAM_WEIGHTS, bos=True))
-    )
+    return load_model(str(make_bigram_folder(tmp_path_factory.mktemp("bigram-bos"), BIGRAM_WEIGHTS, bos=True)))
 
 
 @pytest.fixture

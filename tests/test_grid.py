@@ -263,7 +263,7 @@ def test_an_impossible_grid_is_refused_before_anything_is_stored(
 
 
 def test_a_missing_text_is_refused_before_anything_is_stored(project: Path, models: list[str]) -> None:
-    with pytest.raises(TextError, match="no text at 'nowhere'.*the sample texts are correlation, passage_en"):
+    with pytest.raises(TextError, match=r"no text at 'nowhere'.*the sample texts are correlation, passage_en"):
         Grid(models, ["nowhere"])
     assert not (project / "mlruns").exists()
 

@@ -1,0 +1,79 @@
+"""Model specs: one way to write a model, read and written without loss."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tokenviz.errors import ModelError
+from tokenviz.models.spec import ModelSpec, is_hub_id
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ("gpt2", ModelSpec("gpt2")),
+        ("gpt2@607a30d", ModelSpec("gpt2", "607a30d")),
+        ("openai-community/gpt2@main", ModelSpec("openai-community/gpt2", "main")),
+        ("smollm2-135m,dtype=bfloat16", ModelSpec("smollm2-135m", dtype="bfloat16")),
+        ("smollm2-135m,quantize=q4_0,device=cpu", ModelSpec("smollm2-135m", quantize="q4_0", device="cpu")),
+        ("models/mine.gguf", ModelSpec("models/mine.gguf")),
+        ("/data/run@3/model", ModelSpec("/data/run@3/model")),
+        ("./run@3", ModelSpec("./run@3")),
+        ("~/run@3", ModelSpec("~/run@3")),
+    ],
+)
+def test_a_spec_is_read(spec: str, expected: ModelSpec) -> None:
+    assert ModelSpec.parse(spec) == expected
+
+
+def test_the_defaults_are_float32_on_any_device_without_rounding() -> None:
+    spec = ModelSpec.parse("gpt2")
+    assert (spec.revision, spec.dtype, spec.quantize, spec.device) == (None, "float32", None, "auto")
+
+
+def test_a_label_has_its_options_in_one_order_and_no_defaults() -> None:
+    assert ModelSpec.parse("m@r,device=cpu,quantize=q8_0,dtype=float32").label == "m@r,quantize=q8_0,device=cpu"
+
+
+@given(
+    name=st.sampled_from(["gpt2", "a/b", "./folder", "/tmp/x@1/y", "file.gguf"]),
+    revision=st.sampled_from([None, "main", "0abc", "v1.0"]),
+    dtype=st.sampled_from(["float64", "float32", "bfloat16", "float16"]),
+    quantize=st.sampled_from([None, "q8_0", "q5_1", "q5_0", "q4_1", "q4_0"]),
+    device=st.sampled_from(["auto", "cpu", "cuda", "mps"]),
+)
+def test_a_label_is_read_back_as_the_same_spec(name, revision, dtype, quantize, device) -> None:
+    spec = ModelSpec(name, revision if name in ("gpt2", "a/b") else None, dtype, quantize, device)
+    assert ModelSpec.parse(spec.label) == spec
+
+
+ALLOWED = "dtype=float64|float32|bfloat16|float16; quantize=q8_0|q5_1|q5_0|q4_1|q4_0; device=auto|cpu|cuda|mps"
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("", "the model spec '' names no model: write NAME[@REVISION][,OPTION=VALUE]..."),
+        (",dtype=float32", "the model spec ',dtype=float32' names no model: write NAME[@REVISION][,OPTION=VALUE]..."),
+        ("m,colour=red", f"unknown option 'colour=red' in the model spec 'm,colour=red': {ALLOWED}"),
+        ("m,dtype", f"unknown option 'dtype' in the model spec 'm,dtype': {ALLOWED}"),
+        ("m,", f"unknown option '' in the model spec 'm,': {ALLOWED}"),
+        ("m,dtype=int8", "dtype 'int8' in the model spec 'm,dtype=int8' is none of float64, float32, bfloat16, float16"),
+        ("m,quantize=q4_k", "quantize 'q4_k' in the model spec 'm,quantize=q4_k' is none of q8_0, q5_1, q5_0, q4_1, q4_0"),
+        ("m,device=tpu", "device 'tpu' in the model spec 'm,device=tpu' is none of auto, cpu, cuda, mps"),
+        ("m,device=cpu,device=cpu", "device is given twice in the model spec 'm,device=cpu,device=cpu'"),
+    ],
+)
+def test_a_spec_that_cannot_be_meant_is_refused(spec: str, message: str) -> None:
+    with pytest.raises(ModelError, match=f"^{re.escape(message)}$"):
+        ModelSpec.parse(spec)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("gpt2", True), ("owner/model", True), ("a/b/c", False), ("./gpt2", False), ("/gpt2", False), ("mine.gguf", False)],
+)
+def test_hub_ids_are_told_from_paths(name: str, expected: bool) -> None:
+    assert is_hub_id(name) is expected

@@ -1,0 +1,228 @@
+"""The token table: what it sums up to, and that its file gives it back unchanged."""
+
+import json
+import math
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from conftest import BIGRAM_WEIGHTS
+
+from tokenviz.errors import DiskError, ScoringError
+from tokenviz.scores import ScoreSpec, TokenScores, nan_to_none
+from tokenviz.scoring.scorer import score
+from tokenviz.texts import corpus
+
+SPEC = ScoreSpec(
+    model="m", source="folder", identity="sha256:00", tokenizer="11", dtype="float32", quantize=None, device="cpu",
+    bos="auto", bos_ids=(), context=64, stride=32, top_k=0, head="streamed", scoring_version=1, versions={"torch": "2"},
+)  # fmt: skip
+
+
+def table(
+    logprob: list[float], *, token: list[str] | None = None, rank: list[float] | None = None, entropy: list[float] | None = None
+) -> TokenScores:
+    """A table of one passage with the given numbers."""
+    n = len(logprob)
+    tokens = token or ["x"] * n
+    ends = np.cumsum([len(piece) for piece in tokens], dtype=np.int64)
+    return TokenScores(
+        text_name="t", text_sha256="22", spec=SPEC,
+        passage=np.zeros(n, np.int64), position=np.arange(n), token_id=np.arange(n),
+        token=tuple(tokens), start=np.array([0, *ends[:-1]], np.int64)[:n], end=ends,
+        logprob=np.array(logprob, float), rank=np.array(rank or [math.nan] * n), entropy=np.array(entropy or [math.nan] * n),
+        top_ids=np.empty((n, 0), np.int64), top_logprobs=np.empty((n, 0)), top_tokens=((),) * n,
+    )  # fmt: skip
+
+
+def assert_identical(one: TokenScores, other: TokenScores) -> None:
+    for name, value in vars(one).items():
+        if isinstance(value, np.ndarray):
+            assert value.dtype == getattr(other, name).dtype, name
+            assert value.shape == getattr(other, name).shape, name
+            np.testing.assert_array_equal(value, getattr(other, name), err_msg=name)  # NaN equals NaN here
+        else:
+            assert value == getattr(other, name), name
+
+
+def test_means_are_over_scored_tokens_only() -> None:
+    summary = table([math.nan, -1.0, -3.0], rank=[math.nan, 1, 4], entropy=[math.nan, 0.5, 1.5]).summary()
+    assert (summary.n_tokens, summary.n_scored) == (3, 2)
+    assert summary.mean_logprob == -2.0
+    assert summary.mean_entropy == 1.0
+    assert summary.share_rank_1 == 0.5
+
+
+def test_perplexity_is_e_to_the_mean_surprisal_in_nats() -> None:
+    halves = [math.nan, math.log(1 / 2), math.log(1 / 8)]
+    # The geometric mean of 2 and 8 is 4; two to the mean nats, a known mistake, would be 2.6.
+    assert table(halves).summary().perplexity_per_token == pytest.approx(4.0, rel=1e-12)
+
+
+def test_bits_per_byte_counts_the_bytes_of_the_scored_characters() -> None:
+    # log2: 3 + 5 bits over "é" (2 bytes) and "🐈" (4 bytes); the unscored "次" (3 bytes) does not count.
+    summary = table([math.nan, -3 * math.log(2), -5 * math.log(2)], token=["次", "é", "🐈"]).summary()
+    assert summary.bits_per_byte == pytest.approx(8 / 6, rel=1e-12)
+
+
+def test_a_character_of_several_tokens_counts_its_bytes_once() -> None:
+    summary = table([math.nan, -2 * math.log(2), -4 * math.log(2)], token=["a", "🐈", ""]).summary()
+    assert summary.bits_per_byte == pytest.approx(6 / 4, rel=1e-12)
+
+
+def test_bits_per_byte_without_bytes_is_missing() -> None:
+    assert math.isnan(table([math.nan, -1.0], token=["🐈", ""]).summary().bits_per_byte)
+
+
+def test_a_table_with_nothing_scored_has_no_means() -> None:
+    summary = table([math.nan]).summary()
+    assert (summary.n_tokens, summary.n_scored) == (1, 0)
+    for name in ("mean_logprob", "perplexity_per_token", "bits_per_byte", "mean_entropy", "share_rank_1"):
+        assert math.isnan(getattr(summary, name)), name
+
+
+def test_a_perplexity_beyond_floats_is_infinite() -> None:
+    assert table([math.nan, -1e6]).summary().perplexity_per_token == math.inf
+
+
+def test_missing_is_nan_in_the_columns_and_null_in_json() -> None:
+    rows = table([math.nan, -1.5], rank=[math.nan, 3], entropy=[math.nan, 2.5]).to_json()["tokens"]
+    assert [rows[0][name] for name in ("logprob", "rank", "entropy")] == [None, None, None]
+    assert [rows[1][name] for name in ("logprob", "rank", "entropy")] == [-1.5, 3, 2.5]
+    assert "NaN" not in json.dumps(rows, allow_nan=False)
+
+
+def test_json_rows_hold_plain_values(bigram) -> None:
+    found = score(bigram, "abc", top_k=2).to_json()
+    assert list(found) == ["name", "sha256", "tokens", "summary"]
+    assert list(found["tokens"][0]) == [
+        "passage", "position", "token", "token_id", "start", "end", "logprob", "rank", "entropy", "top"
+    ]  # fmt: skip
+    assert found["tokens"][0]["top"] == []
+    # After "a": P = 1, 2, 4, 8 of 15.
+    assert [(top["token"], top["token_id"]) for top in found["tokens"][1]["top"]] == [("d", 3), ("c", 2)]
+    for top, probability in zip(found["tokens"][1]["top"], [8 / 15, 4 / 15], strict=True):
+        assert top["logprob"] == pytest.approx(math.log(probability), abs=1e-6)  # float32 softmax
+    types = {type(value) for row in found["tokens"] for value in row.values()} | {type(v) for v in found["summary"].values()}
+    assert types == {int, float, str, list, type(None)}
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+
+
+def test_json_keeps_full_precision() -> None:
+    value = -0.1234567890123456789
+    assert json.loads(json.dumps(table([math.nan, value]).to_json()))["tokens"][1]["logprob"] == value
+
+
+def test_a_summary_that_json_cannot_write_is_null() -> None:
+    assert table([math.nan, -1e6]).to_json()["summary"]["perplexity_per_token"] is None
+    assert [nan_to_none(value) for value in (math.nan, math.inf, -math.inf, 1.0, 2, "nan")] == [None, None, None, 1.0, 2, "nan"]
+
+
+@pytest.mark.parametrize("top_k", [0, 3])
+def test_saving_and_loading_is_the_identity(tmp_path: Path, gpt2, top_k: int) -> None:
+    text = corpus(["The cat 🐈‍⬛", "", "x", "line\r\n\ttwo"], name="c")
+    scores = score(gpt2, text, top_k=top_k)
+    assert np.isnan(scores.logprob).sum() == 3
+    scores.save(tmp_path / "tokens.parquet")
+    assert_identical(TokenScores.load(tmp_path / "tokens.parquet"), scores)
+
+
+def test_a_saved_prefix_comes_back(tmp_path: Path, bigram_bos) -> None:
+    scores = score(bigram_bos, "ab")
+    scores.save(tmp_path / "tokens.parquet")
+    assert TokenScores.load(tmp_path / "tokens.parquet").spec == scores.spec
+    assert scores.spec.bos_ids == (3,)
+
+
+@pytest.mark.parametrize("top_k", [0, 2])
+def test_a_table_without_rows_is_saved_and_loaded(tmp_path: Path, top_k: int) -> None:
+    empty = table([])
+    wide = {"top_ids": np.empty((0, top_k), np.int64), "top_logprobs": np.empty((0, top_k))}
+    empty = replace(empty, spec=replace(SPEC, top_k=top_k), **wide)
+    empty.save(tmp_path / "tokens.parquet")
+    assert_identical(TokenScores.load(tmp_path / "tokens.parquet"), empty)
+
+
+def test_the_file_has_no_value_where_nothing_is_scored(tmp_path: Path) -> None:
+    table([math.nan, -1.0], rank=[math.nan, 2]).save(tmp_path / "t.parquet")
+    assert pq.read_table(tmp_path / "t.parquet").column("rank").to_pylist() == [None, 2]
+
+
+def test_a_file_that_cannot_be_written_is_one_clear_error(tmp_path: Path) -> None:
+    path = tmp_path / "missing" / "tokens.parquet"
+    with pytest.raises(DiskError, match=f"^{re.escape(f'cannot write {str(path)!r}: ')}.+$"):
+        table([math.nan]).save(path)
+
+
+def test_a_file_that_is_no_parquet_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    path.write_bytes(b"not a table at all")
+    with pytest.raises(ScoringError, match=f"^{re.escape(f'{str(path)!r} is not a token table: ')}.+$"):
+        TokenScores.load(path)
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    with pytest.raises(ScoringError, match=f"^{re.escape(f'{str(path)!r} is not a token table: ')}.+$"):
+        TokenScores.load(path)
+
+
+def test_a_foreign_parquet_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    pq.write_table(pa.table({"token": ["a"]}), path)
+    message = f"{str(path)!r} is a Parquet file, but not a token table written by tokenviz"
+    with pytest.raises(ScoringError, match=f"^{re.escape(message)}$"):
+        TokenScores.load(path)
+
+
+def test_a_table_of_another_format_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    table([math.nan, -1.0]).save(path)
+    saved = pq.read_table(path)
+    about = json.loads(saved.schema.metadata[b"tokenviz"])
+    pq.write_table(saved.replace_schema_metadata({"tokenviz": json.dumps({**about, "format": "99"})}), path)
+    with pytest.raises(ScoringError, match=f"^{re.escape(f'{str(path)!r} has table format 99; this version reads 1')}$"):
+        TokenScores.load(path)
+
+
+def test_columns_of_unequal_length_are_refused() -> None:
+    message = "the columns of one table differ in length: {'passage': 2, 'position': 2, 'token_id': 2, 'token': 1, "
+    with pytest.raises(ScoringError, match=f"^{re.escape(message)}.+}}$"):
+        replace(table([math.nan, -1.0]), token=("x",))
+
+
+def test_columns_are_read_only() -> None:
+    scores = table([math.nan, -1.0])
+    for name in ("passage", "position", "token_id", "start", "end", "logprob", "rank", "entropy", "top_ids", "top_logprobs"):
+        with pytest.raises(ValueError, match="read-only"):
+            getattr(scores, name)[...] = 0
+
+
+def test_columns_of_a_loaded_table_are_read_only(tmp_path: Path) -> None:
+    table([math.nan, -1.0]).save(tmp_path / "t.parquet")
+    with pytest.raises(ValueError, match="read-only"):
+        TokenScores.load(tmp_path / "t.parquet").logprob[0] = 0
+
+
+def test_a_frame_has_one_row_a_token(bigram) -> None:
+    frame = score(bigram, "ab").to_frame()
+    assert list(frame) == ["passage", "position", "token_id", "token", "start", "end", "logprob", "rank", "entropy"]
+    assert frame["token"].tolist() == ["a", "b"]
+    assert frame["rank"].isna().tolist() == [True, False]
+    assert frame["rank"][1] == 3
+    assert str(frame["rank"].dtype) == "Int64"
+
+
+def test_a_table_says_what_it_is() -> None:
+    assert repr(table([math.nan, -1.0])) == "TokenScores('t' by 'm': 2 tokens, 1 scored, mean log-prob -1.000 nats)"
+
+
+def test_passages_with_tokens_are_counted(bigram) -> None:
+    scores = score(bigram, corpus(["ab", "", "c"], name="c"))
+    assert scores.n_passages == 2
+    assert scores.scored.tolist() == [False, True, False]
+    assert len(BIGRAM_WEIGHTS) == bigram.vocabulary
