@@ -28,6 +28,8 @@ ALICE = "Alice was beginning to get very tired of sitting by her sister on the b
 def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, project: Path) -> Run:
     """Run `tokenviz ARGUMENTS` in this process: exit code, stdout, stderr."""
 
+    monkeypatch.setenv("COLUMNS", "120")  # a narrow table breaks its headings into lines
+
     def run(*arguments: str, stdin: bytes = b"") -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["tokenviz", *arguments])
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
