@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokenviz.errors import TextError
-from tokenviz.texts import corpus, literal, read_text, sample_names
+from tokenviz.texts import corpus, literal, read_text
 
 # Everything that reading in text mode, stripping or normalising would change.
 AWKWARD = "\ufeff  e\u0301 café\r\n\ttwo  spaces\u2028\u200d\r次 🐈‍⬛ שלום $$ <script>\x1b[31m\n\n "
@@ -26,7 +26,6 @@ def test_a_literal_is_kept_as_it_stands() -> None:
     text = literal(AWKWARD, name="mine")
     assert (text.name, text.passages, text.passage_ids) == ("mine", (AWKWARD,), ())
     assert text.sha256 == sha256(AWKWARD.encode()).hexdigest()
-    assert text.n_characters == len(AWKWARD)
 
 
 def test_a_literal_without_a_name_is_called_by_its_hash() -> None:
@@ -134,7 +133,8 @@ def test_a_sample_is_found_by_its_name(tmp_path: Path) -> None:
     (tmp_path / "story.txt").write_text("once")
     (tmp_path / "README.md").write_text("about")
     assert read_text("story", samples=tmp_path).passages == ("once",)
-    assert sample_names(tmp_path) == ["story"]
+    with pytest.raises(TextError, match=r"the sample texts are story$"):
+        read_text("README", samples=tmp_path)
 
 
 def test_a_folder_is_its_text_files_in_the_order_of_their_names(tmp_path: Path) -> None:
@@ -283,3 +283,34 @@ def test_a_broken_parquet_file_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"PAR1 and no more")
     with pytest.raises(TextError, match=f"^{re.escape(f'{str(path)!r} is not a Parquet file: ')}.+$"):
         read_text(path)
+
+
+def test_a_text_given_as_a_file_is_told_where_it_belongs() -> None:
+    with pytest.raises(
+        TextError, match=r"cannot be a file \(File name too long\): where it is the text itself, give it with --text"
+    ):
+        read_text("A sentence that is longer than any name of a file may be. " * 10)
+
+
+def test_a_byte_order_mark_before_a_table_is_no_part_of_its_first_column(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("\ufefftext\n\ufeffone\n", encoding="utf-8")
+    (tmp_path / "a.jsonl").write_text('\ufeff{"text": "one"}\n', encoding="utf-8")
+    assert read_text(tmp_path / "a.csv").passages == ("\ufeffone",)
+    assert read_text(tmp_path / "a.jsonl").passages == ("one",)
+
+
+def test_two_columns_of_one_name_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("text,text\na,b\n")
+    with pytest.raises(TextError, match="has two columns 'text': which one is meant"):
+        read_text(tmp_path / "a.csv")
+
+
+def test_an_id_names_one_passage(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("id,text\nx,a\nx,b\n")
+    with pytest.raises(TextError, match="the passage id 'x' of 'a' is given twice: an id names one passage"):
+        read_text(tmp_path / "a.csv")
+
+
+def test_a_suffix_may_be_in_capitals(tmp_path: Path) -> None:
+    (tmp_path / "A.TXT").write_text("one")
+    assert read_text(tmp_path / "A.TXT").passages == ("one",)

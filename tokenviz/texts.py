@@ -8,6 +8,7 @@ import csv
 import io
 import json
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
@@ -17,6 +18,8 @@ from tokenviz.errors import TextError
 
 PLAIN_SUFFIXES = (".txt", ".md")
 TABLE_SUFFIXES = (".jsonl", ".csv", ".parquet")
+
+_BOM = "\ufeff"  # spreadsheet programs put it before a table, where it is no part of any text
 
 
 @dataclass(frozen=True)
@@ -35,10 +38,6 @@ class Text:
     passages: tuple[str, ...]
     passage_ids: tuple[str, ...]
     sha256: str
-
-    @property
-    def n_characters(self) -> int:
-        return sum(len(passage) for passage in self.passages)
 
 
 def literal(passage: str, *, name: str | None = None) -> Text:
@@ -72,6 +71,9 @@ def corpus(passages: list[str], *, name: str, passage_ids: list[str] | None = No
         raise TextError(f"the text {name!r} is empty: none of its {len(passages)} passages has a character to score")
     if passage_ids is not None and len(passage_ids) != len(passages):
         raise TextError(f"{len(passage_ids)} passage ids were given for {len(passages)} passages of {name!r}")
+    repeated = [one for one, count in Counter(passage_ids or ()).items() if count > 1]
+    if repeated:
+        raise TextError(f"the passage id {repeated[0]!r} of {name!r} is given twice: an id names one passage")
     digest = sha256(json.dumps(passages, ensure_ascii=False).encode()).hexdigest()
     return Text(name, tuple(passages), tuple(passage_ids or ()), digest)
 
@@ -95,16 +97,11 @@ def read_text(source: str | Path, *, column: str = "text", samples: Path | None 
     try:
         if path.is_dir():
             return _folder(path)
-        if path.suffix in TABLE_SUFFIXES:
+        if path.suffix.lower() in TABLE_SUFFIXES:
             return _table(path, column)
         return _plain(path.stem, path.read_bytes(), str(path))
     except OSError as error:
         raise TextError(f"cannot read {str(path)!r}: {error.strerror or error}") from error
-
-
-def sample_names(samples: Path) -> list[str]:
-    """The names of the sample texts in a folder, in alphabetical order."""
-    return sorted(path.stem for path in _sample_files(samples))
 
 
 def _sample_files(samples: Path) -> list[Path]:
@@ -115,8 +112,13 @@ def _sample_files(samples: Path) -> list[Path]:
 def _find(source: str, samples: Path | None) -> Path:
     path = Path(source).expanduser()
     known = (*PLAIN_SUFFIXES, *TABLE_SUFFIXES)
-    if path.exists():
-        if path.is_dir() or path.suffix in known:
+    try:
+        there = path.exists()
+    except OSError as error:  # too long for a name, for one
+        reason = f"{source[:40]!r}... cannot be a file ({error.strerror})"
+        raise TextError(f"{reason}: where it is the text itself, give it with --text") from error
+    if there:
+        if path.is_dir() or path.suffix.lower() in known:
             return path
         raise TextError(f"cannot read {source!r} as a text: a file ends in {', '.join(known)}, or is a folder of them")
     names: list[str] = []
@@ -137,7 +139,7 @@ def _plain(name: str, data: bytes, where: str) -> Text:
 
 
 def _folder(path: Path) -> Text:
-    files = sorted(file for file in path.rglob("*") if file.suffix in PLAIN_SUFFIXES and file.is_file())
+    files = sorted(file for file in path.rglob("*") if file.suffix.lower() in PLAIN_SUFFIXES and file.is_file())
     if not files:
         raise TextError(f"the folder {str(path)!r} has no {' or '.join(PLAIN_SUFFIXES)} file")
     passages = [_decode(file.read_bytes(), str(file)) for file in files]
@@ -153,7 +155,7 @@ def _table(path: Path, column: str) -> Text:
     }
     passages: list[str] = []
     ids: list[str] = []
-    for where, row in readers[path.suffix](path):
+    for where, row in readers[path.suffix.lower()](path):
         if column not in row:
             raise TextError(f"{where} has no column {column!r}: it has {', '.join(map(repr, row)) or 'none'}")
         passage = row[column]
@@ -173,7 +175,7 @@ def _table(path: Path, column: str) -> Text:
 
 def _jsonl_rows(path: Path) -> Iterator[tuple[str, dict[str, object]]]:
     # Only "\n" ends a line: str.splitlines would also cut at U+2028, which JSON strings may hold.
-    for number, line in enumerate(_decode(path.read_bytes(), str(path)).split("\n"), start=1):
+    for number, line in enumerate(_decode(path.read_bytes(), str(path)).removeprefix(_BOM).split("\n"), start=1):
         where = f"line {number} of {str(path)!r}"
         if not line.strip():
             continue
@@ -188,9 +190,12 @@ def _jsonl_rows(path: Path) -> Iterator[tuple[str, dict[str, object]]]:
 
 def _csv_rows(path: Path) -> Iterator[tuple[str, dict[str, object]]]:
     csv.field_size_limit(sys.maxsize)
-    reader = csv.DictReader(io.StringIO(_decode(path.read_bytes(), str(path)), newline=""), strict=True)
+    reader = csv.DictReader(io.StringIO(_decode(path.read_bytes(), str(path)).removeprefix(_BOM), newline=""), strict=True)
     number = 0
     try:
+        repeated = [name for name, count in Counter(reader.fieldnames or ()).items() if count > 1]
+        if repeated:
+            raise TextError(f"{str(path)!r} has two columns {repeated[0]!r}: which one is meant?")
         for number, row in enumerate(reader, start=1):
             where = f"row {number} of {str(path)!r}"
             if None in row:

@@ -39,6 +39,9 @@ def build_once(target: Path, build: Callable[[Path], None], *, needs_bytes: int)
     scratch = target.with_name(f".{target.name}.partial")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(target.parent, error) from error
+    try:
         lock = FileLock(target.with_name(f".{target.name}.lock"))
         try:
             lock.acquire(timeout=0)
@@ -57,18 +60,15 @@ def build_once(target: Path, build: Callable[[Path], None], *, needs_bytes: int)
             shutil.rmtree(scratch, ignore_errors=True)
             lock.release()
     except OSError as error:
-        if isinstance(error, DiskError) or error.errno not in (
-            errno.ENOSPC,
-            errno.EDQUOT,
-            errno.EACCES,
-            errno.EROFS,
-            errno.ENOTDIR,
-        ):
+        if isinstance(error, DiskError) or error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
             raise
-        raise DiskError(
-            f"cannot prepare a model in {str(target.parent)!r}: {error.strerror}; make room there, or set "
-            "TOKENVIZ_CACHE to another folder"
-        ) from error
+        raise _unwritable(target.parent, error) from error
+
+
+def _unwritable(folder: Path, error: OSError) -> DiskError:
+    return DiskError(
+        f"cannot prepare a model in {str(folder)!r}: {error.strerror}; make room there, or set TOKENVIZ_CACHE to another folder"
+    )
 
 
 def files_sha256(paths: list[Path]) -> str:

