@@ -1,5 +1,6 @@
 """Runs: logged whole, found by fingerprint, closed whatever happens."""
 
+import json
 import math
 from pathlib import Path
 
@@ -116,3 +117,38 @@ def test_fingerprints_do_not_depend_on_order() -> None:
 
 def test_fingerprints_tell_none_from_zero() -> None:
     assert fingerprint_of({"a": None}) != fingerprint_of({"a": 0})
+
+
+def test_a_description_that_is_too_long_is_cut_after_a_line_and_kept_whole(runs: Runs, files: Path, tmp_path: Path) -> None:
+    note = "\n".join(f"| row {number} | {'x' * 40} |" for number in range(400))
+    run_id = log(runs, files, "f", note=note)
+    shown = runs.client.get_run(run_id).data.tags["mlflow.note.content"]
+    assert len(shown) <= 8000
+    body, _, hint = shown.rpartition("\n\n")
+    assert note.startswith(body + "\n")
+    assert hint == "(cut here: MLflow keeps no more; Artifacts › description.md has the whole)"
+    assert runs.fetch(run_id, "description.md", tmp_path).read_text(encoding="utf-8") == note
+
+
+def test_a_parameter_that_is_too_long_is_kept_in_a_file(runs: Runs, files: Path, tmp_path: Path) -> None:
+    texts = [f"text {number}" for number in range(1000)]
+    run_id = log(runs, files, "f", params={"texts": texts, "bos": "auto"})
+    params = runs.client.get_run(run_id).data.params
+    assert params["texts"].startswith("see params.json (sha256 ")
+    assert params["bos"] == "auto"
+    assert json.loads(runs.fetch(run_id, "params.json", tmp_path).read_text(encoding="utf-8"))["texts"] == texts
+
+
+def test_a_failed_run_says_why(runs: Runs) -> None:
+    with pytest.raises(ValueError, match="no room"), runs.open("a", fingerprint="f", grid="g", tags={}) as run:
+        raise ValueError("no room")
+    assert runs.client.get_run(run.run_id).data.tags["mlflow.note.content"] == "Failed: no room"
+
+
+def test_a_run_that_supersedes_another_takes_its_place_in_every_grid(runs: Runs, files: Path) -> None:
+    log(runs, files, "f")
+    found = runs.find("f")
+    assert found is not None
+    runs.join_grid(found, "g2")
+    new = log(runs, files, "f")
+    assert runs.client.get_run(new).data.tags["tokenviz.grid"] == "g2 g1"

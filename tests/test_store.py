@@ -120,5 +120,27 @@ def test_a_deleted_experiment_is_restored(project: Path) -> None:
     assert Runs(store, "an experiment", "").experiment_id == first.experiment_id
 
 
-def test_an_odd_folder_name_is_quoted(tmp_path: Path) -> None:
-    assert sqlite_uri(Path("/a b/c?d")) == "sqlite:////a%20b/c%3Fd/mlflow.db"
+def test_only_what_would_end_or_change_a_path_is_quoted() -> None:
+    assert sqlite_uri(Path("/a b/c?d%20")) == "sqlite:////a b/c%3Fd%2520/mlflow.db"
+
+
+def test_a_project_with_a_space_and_a_number_sign_in_its_name_stays_in_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = tmp_path / "my proj #1 ü"
+    (project / "experiments").mkdir(parents=True)
+    monkeypatch.chdir(project)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    log_one_run(open_store(), project / "scratch")
+    assert (project / "mlruns" / "mlflow.db").is_file()
+    assert [path.name for path in tmp_path.iterdir()] == [project.name]
+
+
+@pytest.mark.parametrize("uri", ["nonsense", "sqlite:///other.db", "file:///tmp/x", "foo://bar", "postgresql://u:p@h/d"])
+def test_only_the_address_of_a_server_is_taken_from_the_environment(
+    project: Path, monkeypatch: pytest.MonkeyPatch, uri: str
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    with pytest.raises(StoreError, match="give the http:// or https:// address of an MLflow server, or unset it"):
+        open_store()
+    assert not (project / "mlruns").exists()

@@ -21,6 +21,9 @@ from tokenviz.tracking.store import Store
 _PREFIX = "tokenviz."
 _NOTE = "mlflow.note.content"
 _CURVE_POINTS = 1000  # about 330 bytes of database each
+_LONGEST_PARAM = 6000  # MLflow's limits, in characters
+_LONGEST_TAG = 8000
+_MOST_GRIDS = 400  # of twelve digits each, in one tag
 
 
 @dataclass(frozen=True)
@@ -59,10 +62,12 @@ class OpenRun:
         """Everything of the run at once.
 
         Args:
-            params: Settings by name; None and lists are written as JSON.
+            params: Settings by name; None and lists are written as JSON. One that is too long for MLflow goes into
+                `params.json`, and its hash in its place.
             metrics: Numbers by name. NaN is left out: a number that is not there must not look like one that is.
             curves: Values by step; beyond the first thousand points only the tables have them.
-            note: The run's description, in Markdown.
+            note: The run's description, in Markdown. One that is too long for MLflow is cut after a line and goes
+                into `description.md` whole.
             files: A folder whose content becomes the run's artifacts.
         """
         from mlflow.entities import Metric, Param, RunTag
@@ -71,7 +76,8 @@ class OpenRun:
         points = [Metric(name, value, now, 0) for name, value in metrics.items() if math.isfinite(value)]
         for name, curve in curves.items():
             points += [Metric(name, value, now, step) for step, value in curve[:_CURVE_POINTS]]
-        pairs = [Param(name, value if isinstance(value, str) else json.dumps(value)) for name, value in params.items()]
+        pairs = [Param(name, value) for name, value in _short_params(params, files).items()]
+        note = _short_note(note, files)
         for begin in range(0, max(1, len(points)), _CURVE_POINTS):
             self.client.log_batch(
                 self.run_id,
@@ -83,6 +89,22 @@ class OpenRun:
             self.client.log_artifacts(self.run_id, str(files))
         except OSError as error:
             raise StoreError(f"cannot store the files of run {self.run_id}: {error.strerror or error}") from error
+
+
+def _short_params(params: Mapping[str, object], files: Path) -> dict[str, str]:
+    written = {name: value if isinstance(value, str) else json.dumps(value) for name, value in params.items()}
+    long = {name: value for name, value in written.items() if len(value) > _LONGEST_PARAM}
+    if long:
+        (files / "params.json").write_text(json.dumps(dict(params), ensure_ascii=False), encoding="utf-8")
+    return written | {name: f"see params.json (sha256 {sha256(value.encode()).hexdigest()})" for name, value in long.items()}
+
+
+def _short_note(note: str, files: Path) -> str:
+    if len(note) <= _LONGEST_TAG:
+        return note
+    (files / "description.md").write_text(note, encoding="utf-8")
+    more = "\n\n(cut here: MLflow keeps no more; Artifacts › description.md has the whole)"
+    return note[: _LONGEST_TAG - len(more)].rpartition("\n")[0] + more
 
 
 class Runs:
@@ -135,7 +157,7 @@ class Runs:
     def open(self, name: str, *, fingerprint: str, grid: str, tags: Mapping[str, str]) -> Iterator[OpenRun]:
         """A new run, RUNNING inside the block; FINISHED after it, KILLED by Ctrl-C, FAILED by an error.
 
-        An older finished run of the same fingerprint stays, marked as superseded, and leaves its grids.
+        An older finished run of the same fingerprint stays, marked as superseded, and leaves its grids to the new one.
 
         Args:
             name: For a reader.
@@ -145,7 +167,8 @@ class Runs:
         """
         older = self.find(fingerprint)
         with _store_errors(self.store):
-            own = {"fingerprint": fingerprint, "grid": grid, **tags}
+            grids = older.tags.get("grid", "").split() if older else []
+            own = {"fingerprint": fingerprint, "grid": _joined(grids, grid), **tags}
             run = self.client.create_run(
                 self.experiment_id,
                 run_name=name,
@@ -156,6 +179,8 @@ class Runs:
                 yield OpenRun(run_id, self.client)
             except BaseException as error:
                 killed = isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit)
+                if not killed:
+                    self.client.set_tag(run_id, _NOTE, f"Failed: {error}"[:_LONGEST_TAG])
                 self.client.set_terminated(run_id, "KILLED" if killed else "FAILED")
                 raise
             self.client.set_terminated(run_id)
@@ -169,7 +194,7 @@ class Runs:
         grids = run.tags.get("grid", "").split()
         if grid not in grids:
             with _store_errors(self.store):
-                self.client.set_tag(run.run_id, f"{_PREFIX}grid", " ".join([*grids, grid]))
+                self.client.set_tag(run.run_id, f"{_PREFIX}grid", _joined(grids, grid))
 
     def fetch(self, run_id: str, artifact: str, folder: Path) -> Path:
         """A run's file on this disk.
@@ -186,6 +211,10 @@ class Runs:
             raise StoreError(
                 f"run {run_id} has lost its file {artifact!r} ({reason}); repeat the experiment with --force"
             ) from error
+
+
+def _joined(grids: list[str], grid: str) -> str:
+    return " ".join([*(other for other in grids if other != grid), grid][-_MOST_GRIDS:])
 
 
 def fingerprint_of(parts: Mapping[str, object]) -> str:

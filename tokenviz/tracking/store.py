@@ -10,7 +10,7 @@ import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlparse
+from urllib.parse import urlparse
 
 from filelock import FileLock
 
@@ -79,14 +79,20 @@ def prepare_environment() -> None:
 
 
 def sqlite_uri(folder: Path) -> str:
-    """The database of an embedded store, as MLflow takes it."""
-    return f"sqlite:///{quote(str(folder / 'mlflow.db'))}" if os.name != "nt" else f"sqlite:///{folder / 'mlflow.db'}"
+    """The database of an embedded store, as MLflow takes it: only what would end or change the path is quoted."""
+    path = str(folder / "mlflow.db").replace("%", "%25").replace("?", "%3F")
+    return f"sqlite:///{path}"
 
 
 def _open_server(uri: str) -> Store:
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
+    if urlparse(uri).scheme not in ("http", "https"):
+        raise StoreError(
+            f"MLFLOW_TRACKING_URI is {uri!r}: give the http:// or https:// address of an MLflow server, or unset it to use "
+            "the embedded store in mlruns/"
+        )
     client = MlflowClient(tracking_uri=uri)
     try:
         client.search_experiments(max_results=1)
