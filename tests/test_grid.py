@@ -14,7 +14,7 @@ import pytest
 from conftest import BIGRAM_WEIGHTS, make_bigram_folder
 
 import tokenviz as tv
-from tokenviz.errors import ExperimentError, StoreError, TextError
+from tokenviz.errors import ExperimentError, ScoringError, StoreError, TextError
 from tokenviz.harness.context import ExperimentContext, running
 from tokenviz.harness.grid import Grid, GridResult
 from tokenviz.harness.links import artifact_link, chart_link, runs_link
@@ -240,6 +240,69 @@ def test_a_run_whose_table_is_gone_says_so(models: list[str], project: Path) -> 
     found = run_grid(models[:1], texts=TEXTS[:1]).scores[0]
     with pytest.raises(StoreError, match=r"has lost its file 'tables/tokens\.parquet'"):
         _ = found.scores
+
+
+def test_comparing_before_scoring_is_refused(models: list[str]) -> None:
+    with pytest.raises(ExperimentError, match=r"there is nothing to compare yet: call score\(\) before compare\(\)"):
+        Grid(models, ["correlation"]).compare()
+
+
+def test_scoring_twice_is_scoring_once(models: list[str]) -> None:
+    grid = Grid(models[:1], [tv.literal("abcd")], top_k=0)
+    assert grid.score() == grid.score()
+    assert len(grid.scores) == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"context": 1}, "context 1 is not possible: take at least 2 tokens, the predicted one included"),
+        ({"stride": 0}, "stride 0 is not possible: take at least 1 token"),
+        ({"context": 4, "stride": 4}, "stride 4 is not possible with context 4: take 1 to 3"),
+        ({"top_k": -1}, "top-k -1 is not possible: take the number of alternatives to keep, 0 for none"),
+    ],
+)
+def test_settings_possible_for_no_model_are_refused_before_one_is_fetched(
+    project: Path, settings: dict[str, int], message: str
+) -> None:
+    with pytest.raises(ScoringError, match=message):
+        Grid(["nowhere-at-all"], ["correlation"], **settings)  # type: ignore[arg-type]
+    assert not (project / "mlruns").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"top_k": 5}, "top-k 5 is not possible: 'first' has a vocabulary of 4"),
+        ({"context": 65}, "context 65 is not possible: this model takes 2 to 64 tokens"),
+        ({"bos": "always"}, "bos 'always': the tokenizer of 'first' has no BOS token"),
+    ],
+)
+def test_settings_a_model_does_not_allow_leave_no_run(models: list[str], settings: dict[str, object], message: str) -> None:
+    grid = Grid(models, [tv.literal("abcd")], **{"top_k": 0, **settings})  # type: ignore[arg-type]
+    with pytest.raises(ScoringError, match=message):
+        grid.score()
+    assert open_store().client.search_runs([grid.runs.experiment_id]) == []
+
+
+def test_forcing_a_part_of_a_grid_keeps_the_other_grids_whole(models: list[str]) -> None:
+    whole = run_grid(models)
+    run_grid(models, texts=TEXTS[:1], force=True)
+    store = open_store()
+    query = f"tags.`tokenviz.grid` LIKE '%{whole.grid}%'"
+    assert len(store.client.search_runs([whole.experiment_id], query)) == 7
+    again = run_grid(models)
+    current = {run.run_id for run in again.scores}
+    for run in again.comparisons:
+        params = store.client.get_run(run.run_id).data.params
+        assert {params["run_a"], params["run_b"]} <= current
+
+
+def test_ids_of_passages_are_kept(models: list[str], project: Path, tmp_path: Path) -> None:
+    (project / "rows.csv").write_text("id,text\nx,abcd\ny,dcba\n")
+    (run,) = Grid(models[:1], [str(project / "rows.csv")], top_k=0).score()
+    table = pd.read_csv(run.runs.fetch(run.run_id, "tables/passages.csv", tmp_path))
+    assert table.to_dict("list") == {"passage": [0, 1], "id": ["x", "y"]}
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import tokenviz
 PACKAGE = Path(tokenviz.__file__).parent
 FLOORS = [
     {"errors", "progress", "project", "terminal"},
-    {"texts", "scores"},
+    {"texts", "scores", "tables"},
     {"models", "tracking"},
     {"scoring"},
     {"comparing"},
@@ -28,7 +28,7 @@ HOMES = {
     "scipy": {"comparing"},
     "jinja2": {"figures"},
     "typer": {"harness", "cli"},
-    "pyarrow": {"texts", "scores"},
+    "pyarrow": {"texts", "scores", "tables"},
 }
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.name not in ("__init__.py", "__main__.py"))
 

@@ -6,6 +6,8 @@ import signal
 import sys
 from typing import Any, NoReturn
 
+from rich.console import Console
+
 from tokenviz.errors import TokenvizError
 from tokenviz.progress import interrupted
 
@@ -39,6 +41,11 @@ def run_command(command: Any, *, prog_name: str) -> NoReturn:
             1,
         )
     sys.exit(0)
+
+
+def results_console() -> Console:
+    """Where results are printed: as wide as the terminal, and in a pipe as wide as a table may need."""
+    return Console(highlight=False, soft_wrap=True) if sys.stdout.isatty() else Console(highlight=False, width=200)
 
 
 def _interrupt(number: int, frame: object) -> None:

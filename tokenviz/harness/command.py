@@ -13,6 +13,7 @@ from tokenviz.harness.decorator import Experiment
 from tokenviz.harness.grid import GridResult
 from tokenviz.harness.links import artifact_link, chart_link, runs_link
 from tokenviz.progress import shown
+from tokenviz.terminal import results_console
 
 Command = Any  # typer's command class is private to it
 
@@ -51,9 +52,7 @@ def print_result(result: GridResult, *, as_json: bool) -> None:
     if as_json:
         sys.stdout.write(json.dumps(result_json(result), ensure_ascii=False) + "\n")
         return
-    # A pipe gets whole lines, whatever width it claims.
-    console = Console(soft_wrap=True) if sys.stdout.isatty() else Console(width=200)
-    console.print(_comparison_table(result) if result.comparisons else _score_table(result))
+    results_console().print(_comparison_table(result) if result.comparisons else _score_table(result))
     guide = Console(stderr=True, soft_wrap=True, highlight=False)
     guide.print("Look at it: run [bold]make ui[/bold] (or tokenviz ui), then open")
     guide.print(f"  all runs     {runs_link(result)}", markup=False)

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tokenviz.comparing.comparison import COMPARISON_VERSION, Comparison, compare
 from tokenviz.errors import ExperimentError
@@ -22,6 +22,7 @@ from tokenviz.models.spec import ModelSpec
 from tokenviz.progress import note, task
 from tokenviz.project import samples_folder
 from tokenviz.scores import SCORING_VERSION, BosMode, TokenScores
+from tokenviz.scoring.windows import check_settings
 from tokenviz.texts import Text, read_text
 from tokenviz.tracking.runs import Runs, fingerprint_of
 from tokenviz.tracking.store import open_store
@@ -40,6 +41,7 @@ class ScoreRun:
         model: The model spec's label.
         text: The text's name.
         reused: Whether it was there already.
+        runs: The MLflow experiment's runs, where the table lies.
     """
 
     run_id: str
@@ -141,7 +143,8 @@ class Grid:
         """
         if not models or not texts:
             raise ExperimentError("a grid needs at least one model and one text")
-        self._settings = {"bos": bos, "context": context, "stride": stride, "top_k": top_k}
+        check_settings(context=context, stride=stride, top_k=top_k)
+        self._settings: dict[str, Any] = {"bos": bos, "context": context, "stride": stride, "top_k": top_k}
         self._texts = [text if isinstance(text, Text) else read_text(text, samples=samples_folder()) for text in texts]
         specs = [ModelSpec.parse(model) for model in models]
         _refuse_repeats("model", [spec.label for spec in specs])
@@ -161,6 +164,8 @@ class Grid:
         Raises:
             TokenvizError: Something cannot be scored or stored; what was finished before stays.
         """
+        if self.scores:
+            return self.scores
         cells = len(self._models) * len(self._texts)
         with task("scoring model/text pairs", cells, "pairs") as advance:
             for model in self._models:
@@ -168,7 +173,7 @@ class Grid:
                 for text in self._texts:
                     run = self._finished_score(model, text)
                     if run is None:
-                        loaded = loaded or load(model)
+                        loaded = loaded or self._load(model)
                         run = self._new_score(loaded, text)
                     self.scores.append(run)
                     advance(1)
@@ -177,6 +182,8 @@ class Grid:
     def compare(self) -> list[ComparisonRun]:
         """Compare every pair of models on every text, each as one run with table, numbers and figures."""
         pairs = list(itertools.combinations(self._models, 2))
+        if not self.scores:
+            raise ExperimentError("there is nothing to compare yet: call score() before compare()")
         by_cell = {(run.model, run.text): run for run in self.scores}
         with task("comparing models", len(pairs) * len(self._texts), "comparisons") as advance:
             for first, second in pairs:
@@ -198,10 +205,13 @@ class Grid:
         parts |= {"description": description, "figures": sorted(figures or {}), "params": self._experiment.params}
         fingerprint = fingerprint_of(parts)
         reused = sum(run.reused for run in cells)
-        finished = self.runs.find(fingerprint) if reused == len(cells) else None
+        members = fingerprint_of({"runs": [run.run_id for run in cells]})
+        finished = None if self._experiment.force else self.runs.find(fingerprint)
+        if finished is not None and finished.tags.get("members") != members:
+            finished = None
         if finished is None:
             with (
-                self._open("summary", f"summary · {self._experiment.name}", fingerprint, {}) as run,
+                self._open("summary", f"summary · {self._experiment.name}", fingerprint, {"members": members}) as run,
                 _staging() as folder,
             ):
                 content = recording.record_summary(self.scores, self.comparisons, description, figures or {}, folder)
@@ -246,6 +256,16 @@ class Grid:
         self.runs.join_grid(found, self.grid)
         return ScoreRun(found.run_id, fingerprint, model.spec.label, text.name, True, self.runs)
 
+    def _load(self, model: ResolvedModel) -> LoadedModel:
+        from tokenviz.scoring.kernel import Kernel
+        from tokenviz.scoring.scorer import check_possible
+
+        loaded = load(model)
+        # What the model does not allow is refused before a run is opened.
+        check_possible(loaded, **self._settings)
+        Kernel.of(loaded)
+        return loaded
+
     def _new_score(self, model: LoadedModel, text: Text) -> ScoreRun:
         from tokenviz.scoring.scorer import score
 
@@ -255,7 +275,7 @@ class Grid:
             self._open("score", f"{text.name} · {model.label}", fingerprint, tags) as run,
             _staging() as folder,
         ):
-            scores, seconds = recording.timed(lambda: score(model, text, **self._settings))  # type: ignore[arg-type]
+            scores, seconds = recording.timed(lambda: score(model, text, **self._settings))
             content = recording.record_scores(scores, text, seconds, folder, run.run_id)
             run.log(
                 params=content.params,
@@ -272,7 +292,8 @@ class Grid:
         parts = {"kind": "comparison", "version": COMPARISON_VERSION, "a": a.fingerprint, "b": b.fingerprint}
         fingerprint = fingerprint_of(parts)
         found = None if self._experiment.force else self.runs.find(fingerprint)
-        if found is not None:
+        # A score run that was computed anew takes its comparisons along: they name it.
+        if found is not None and (found.params["run_a"], found.params["run_b"]) == (a.run_id, b.run_id):
             self.runs.join_grid(found, self.grid)
             return ComparisonRun(found.run_id, fingerprint, a, b, found.params["by"], found.metrics, True)
         tags = {"model_a": a.model, "model_b": b.model, "text": text.name}

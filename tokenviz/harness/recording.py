@@ -7,12 +7,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+import pandas as pd
+
 from tokenviz.comparing.comparison import Comparison
 from tokenviz.figures.heatmap import draw_heatmap
 from tokenviz.figures.html import heatmap_html
 from tokenviz.figures.plots import along_text, unity_scatter
 from tokenviz.figures.saving import save_figure
 from tokenviz.scores import TokenScores
+from tokenviz.tables import write_csv
 from tokenviz.texts import Text
 
 if TYPE_CHECKING:
@@ -54,7 +57,10 @@ def record_scores(scores: TokenScores, text: Text, seconds: float, folder: Path,
     """Write a model/text pair's tables and figures into a folder; return the rest of its run."""
     tables, figures = _folders(folder)
     scores.save(folder / TOKENS_TABLE)
-    scores.to_frame().to_csv(tables / "tokens.csv", index=False)
+    write_csv(scores.to_frame(), tables / "tokens.csv")
+    if text.passage_ids:
+        rows = {"passage": range(len(text.passages)), "id": text.passage_ids}
+        write_csv(pd.DataFrame(rows), tables / "passages.csv")
     spec = asdict(scores.spec)
     title = f"{scores.spec.model} on {scores.text_name}"
     description = json.dumps({"run": run_id, "text_sha256": text.sha256, "spec": spec}, ensure_ascii=False)
@@ -83,7 +89,7 @@ def record_comparison(comparison: Comparison, run_a: str, run_b: str, folder: Pa
     tables, figures = _folders(folder)
     frame = comparison.to_frame()
     frame.to_parquet(tables / "units.parquet", index=False)
-    frame.to_csv(tables / "units.csv", index=False)
+    write_csv(frame, tables / "units.csv")
     a, b = comparison.a, comparison.b
     title = f"{a.spec.model} and {b.spec.model} on {comparison.text_name}"
     description = json.dumps({"run": run_id, "scores": [run_a, run_b]})
@@ -131,13 +137,11 @@ def record_summary(
     folder: Path,
 ) -> Content:
     """Write a grid's tables and figures into a folder; return the rest of its run."""
-    import pandas as pd
-
     tables, drawn = _folders(folder)
     score_rows = [
         {"model": run.model, "text": run.text, **asdict(run.scores.summary()), "run_id": run.run_id} for run in scores
     ]
-    pd.DataFrame(score_rows).to_csv(tables / "scores.csv", index=False)
+    write_csv(pd.DataFrame(score_rows), tables / "scores.csv")
     if comparisons:
         rows = [
             {"model_a": run.a.model, "model_b": run.b.model, "text": run.a.text, "by": run.by}
@@ -145,7 +149,7 @@ def record_summary(
             | {"run_id": run.run_id}
             for run in comparisons
         ]
-        pd.DataFrame(rows).to_csv(tables / "comparisons.csv", index=False)
+        write_csv(pd.DataFrame(rows), tables / "comparisons.csv")
     for name, draw in figures.items():
         about = json.dumps({"scores": [run.run_id for run in scores], "comparisons": [run.run_id for run in comparisons]})
         save_figure(draw(), drawn / name, title=name, description=about)

@@ -107,9 +107,9 @@ class Kernel:
         Raises:
             ModelError: See `__init__`.
         """
-        if "kernel" not in model.memo:
-            model.memo["kernel"] = cls(model)
-        kernel: Kernel = model.memo["kernel"]
+        kernel: Kernel | None = model.memo.get("kernel")
+        if kernel is None or kernel._network is not model.network:
+            kernel = model.memo["kernel"] = cls(model)
         return kernel
 
     def batch_statistics(

@@ -13,7 +13,7 @@ from tokenviz.progress import task
 from tokenviz.scores import SCORING_VERSION, BosMode, ScoreSpec, TokenScores
 from tokenviz.scoring.batches import plan_batches
 from tokenviz.scoring.kernel import Kernel, PositionStatistics, check_finite
-from tokenviz.scoring.windows import Window, check_windowing, plan_windows
+from tokenviz.scoring.windows import Window, check_settings, check_windowing, plan_windows
 from tokenviz.texts import Text, literal
 
 
@@ -47,10 +47,7 @@ def score(
         ModelError: The model is not causal.
     """
     text = literal(text) if isinstance(text, str) else text
-    prefix = tokens.bos_prefix(model.tokenizer, bos, model.label)
-    context, stride = check_windowing(context=context, stride=stride, limit=model.context, n_prefix=len(prefix))
-    if not 0 <= top_k <= model.vocabulary:
-        raise ScoringError(f"top-k {top_k} is not possible: {model.label!r} has a vocabulary of {model.vocabulary:,}")
+    prefix, context, stride = check_possible(model, bos=bos, context=context, stride=stride, top_k=top_k)
     passages = [tokens.encode(model.tokenizer, passage) for passage in text.passages]
     _check_ids(model, prefix, passages)
     kernel = Kernel.of(model)
@@ -74,6 +71,25 @@ def score(
         versions={"tokenviz": version("tokenviz-harness"), **model.versions},
     )
     return _assemble(model, text, passages, spec, columns)
+
+
+def check_possible(
+    model: LoadedModel, *, bos: BosMode, context: int | None, stride: int | None, top_k: int
+) -> tuple[tuple[int, ...], int, int]:
+    """Whether a model can be scored with some settings; see `score` for them.
+
+    Returns:
+        The ids that open every window, the context and the stride to use.
+
+    Raises:
+        ScoringError: The settings are not possible for this model.
+    """
+    check_settings(context=context, stride=stride, top_k=top_k)
+    prefix = tokens.bos_prefix(model.tokenizer, bos, model.label)
+    context, stride = check_windowing(context=context, stride=stride, limit=model.context, n_prefix=len(prefix))
+    if top_k > model.vocabulary:
+        raise ScoringError(f"top-k {top_k} is not possible: {model.label!r} has a vocabulary of {model.vocabulary:,}")
+    return prefix, context, stride
 
 
 class _Columns:

@@ -51,6 +51,22 @@ def plan_windows(passage: int, n_tokens: int, *, context: int, stride: int, n_pr
     return windows
 
 
+def check_settings(*, context: int | None, stride: int | None, top_k: int) -> None:
+    """Refuse what is possible for no model, before one is fetched.
+
+    Raises:
+        ScoringError: A number is too small, or the stride is not below the context.
+    """
+    if context is not None and context < 2:
+        raise ScoringError(f"context {context} is not possible: take at least 2 tokens, the predicted one included")
+    if stride is not None and stride < 1:
+        raise ScoringError(f"stride {stride} is not possible: take at least 1 token")
+    if context is not None and stride is not None and stride >= context:
+        raise ScoringError(f"stride {stride} is not possible with context {context}: take 1 to {context - 1}")
+    if top_k < 0:
+        raise ScoringError(f"top-k {top_k} is not possible: take the number of alternatives to keep, 0 for none")
+
+
 def check_windowing(*, context: int | None, stride: int | None, limit: int, n_prefix: int) -> tuple[int, int]:
     """The context and stride to use.
 

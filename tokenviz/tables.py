@@ -1,0 +1,29 @@
+"""Tables as CSV, the same everywhere."""
+
+import csv
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from tokenviz.errors import DiskError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def write_csv(frame: "pd.DataFrame", target: Path | TextIO, *, header: bool = True) -> None:
+    """Write a table: strings quoted, so that a carriage return inside one stays inside; missing values empty.
+
+    Args:
+        frame: The table; its index is left out.
+        target: A path or an open text file.
+        header: Whether the first line names the columns.
+
+    Raises:
+        DiskError: The file cannot be written.
+    """
+    try:
+        frame.to_csv(target, index=False, header=header, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            raise
+        raise DiskError(f"cannot write the table {target}: {error.strerror or error}") from error
