@@ -78,6 +78,19 @@ def test_csv_has_a_row_a_token(run: Run) -> None:
     assert float(rows[1]["logprob"]) < 0
 
 
+def test_csv_keeps_carriage_returns_inside_their_cell(run: Run) -> None:
+    text = 'Alice\r\nwas\rvery, "very" tired'
+    code, out, _ = run("score", "--model", "glass-en", "--text", text, "--csv")
+    assert code == 0
+    assert "".join(row["token"] for row in csv.DictReader(io.StringIO(out, newline=""))) == text
+
+
+def test_json_names_the_passages_of_a_table(run: Run, project: Path) -> None:
+    (project / "rows.csv").write_text("id,text\nx,One.\ny,Two.\n")
+    _, out, _ = run("score", "rows.csv", "-m", "glass-en", "--json")
+    assert json.loads(out)["texts"][0]["passage_ids"] == ["x", "y"]
+
+
 def test_a_pipe_gets_the_text_without_colours_and_a_table(run: Run) -> None:
     code, out, _ = run("score", "--model", "glass-en", "--text", ALICE)
     assert code == 0
@@ -120,10 +133,10 @@ BAD_INPUT: list[tuple[list[str], int, str]] = [
     (["empty.txt"], 1, "empty.txt is empty: give at least one character to score"),
     (["picture.png"], 1, "cannot read 'picture.png' as a text: a file ends in .txt, .md, .jsonl, .csv, .parquet"),
     (["rows.csv"], 1, "row 1 of 'rows.csv' has no column 'text': it has 'a', 'b'"),
-    (["--text", "x", "--context", "1"], 1, "context 1 is not possible: this model takes 2 to 128 tokens"),
+    (["--text", "x", "--context", "1"], 1, "context 1 is not possible: take at least 2 tokens, the predicted one included"),
     (["--text", "x", "--context", "129"], 1, "context 129 is not possible: this model takes 2 to 128 tokens"),
     (["--text", "x", "--context", "8", "--stride", "9"], 1, "stride 9 is not possible with context 8: take 1 to 7"),
-    (["--text", "x", "--top-k", "1025"], 1, "top-k 1025 is not possible: 'glass-en' has a vocabulary of 1,024"),
+    (["--text", "x", "--top-k", "1025", "--json"], 1, "top-k 1025 is not possible: 'glass-en' has a vocabulary of 1,024"),
     (["--text", "x", "--top-k", "0"], 2, "'--top-k': Input should be greater than or equal to 1"),
     (
         ["--text", "x", "--bos", "always"],
@@ -132,6 +145,14 @@ BAD_INPUT: list[tuple[list[str], int, str]] = [
     ),
     (["--text", "x", "--bos", "maybe"], 2, "'maybe' is not one of"),
     (["--text", "x", "--json", "--csv"], 2, "choose one of --json and --csv"),
+    (
+        ["--text", "x", "--csv", "--top-k", "3"],
+        2,
+        "--top-k needs --json: neither the text nor the CSV has room",
+    ),
+    (["A sentence, and --text forgotten. " * 10], 1, "where it is the text itself, give it with --text"),
+    (["--text", "x", "--stride", "0"], 1, "stride 0 is not possible: take at least 1 token"),
+    (["--text", "x", "--context", "-5"], 1, "context -5 is not possible: take at least 2 tokens, the predicted one included"),
     ([], 2, "give at least one file, --text STRING, or - for standard input"),
 ]
 
@@ -160,6 +181,8 @@ def test_bad_input_gets_one_line(run: Run, project: Path, arguments: list[str], 
         ("", "the model spec '' names no model"),
         ("glass-en,dtype=float8", "dtype 'float8' in the model spec 'glass-en,dtype=float8' is none of float64, float32"),
         ("glass-en,speed=fast", "unknown option 'speed=fast' in the model spec"),
+        ("x" * 300, "File name too long): give a catalogue name (smollm2-135m, gemma3-270m, glass-en)"),
+        ("glass-en@main", "'glass-en' is a catalogue model, which has no revisions: leave out @main"),
         ("./nowhere", "no model at './nowhere': give a catalogue name (smollm2-135m, gemma3-270m, glass-en)"),
         ("empty-folder", "the folder 'empty-folder' holds no model: it has no config.json"),
         ("broken.gguf", "'broken.gguf' is not a GGUF file"),
@@ -273,11 +296,20 @@ def test_what_is_no_experiment_is_refused(project: Path, content: str | None, me
     assert done.stderr == f"error: {message}\n"
 
 
-def test_list_refuses_a_file_that_is_not_python(run: Run, trial: Path) -> None:
+@pytest.mark.parametrize("content", [b"def (:", b"x = '\xff'", b"\0"])
+def test_one_bad_file_does_not_hide_the_other_experiments(run: Run, trial: Path, content: bytes) -> None:
+    trial.with_name("bad.py").write_bytes(content)
+    code, out, _ = run("list")
+    assert code == 0
+    assert "(cannot be read: " in out.splitlines()[0]
+    assert out.splitlines()[1] == "trial  Does it run?"
+
+
+def test_an_experiment_that_is_not_python_is_one_line(trial: Path) -> None:
     trial.write_text("def (:")
-    code, _, err = run("list")
-    assert code == 1
-    assert "trial.py' is not Python: invalid syntax" in err
+    done = tokenviz("tokenviz", "run", "trial")
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert done.stderr.startswith("error: experiments/trial.py is not Python: invalid syntax")
 
 
 def test_a_mistake_in_an_experiment_keeps_its_traceback(trial: Path) -> None:
@@ -367,5 +399,5 @@ def test_a_full_disk_is_one_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_reader_that_leaves_early_is_no_error(project: Path) -> None:
     command = f"{sys.executable} -m tokenviz score passage_en -m glass-en --csv | head -n 1"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
-    assert done.stdout.startswith("text,passage,position,")
+    assert done.stdout.startswith('"text","passage","position",')
     assert done.stderr == ""

@@ -22,9 +22,9 @@ def experiment_files() -> dict[str, Path]:
 def question(path: Path) -> str:
     """What an experiment asks: the first line of its file's docstring, read without running the file."""
     try:
-        documented = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
-    except (SyntaxError, UnicodeDecodeError) as error:
-        raise ExperimentError(f"the experiment {str(path)!r} is not Python: {error}") from error
+        documented = ast.get_docstring(ast.parse(path.read_bytes())) or ""
+    except (SyntaxError, ValueError) as error:  # one bad file must not hide the others
+        return f"(cannot be read: {error})"
     return documented.partition("\n")[0]
 
 
@@ -51,7 +51,10 @@ def load_experiment(name: str) -> Any:
     root = str(project_root())
     if root not in sys.path:
         sys.path.insert(0, root)
-    module = importlib.import_module(f"experiments.{name}")
+    try:
+        module = importlib.import_module(f"experiments.{name}")
+    except SyntaxError as error:
+        raise ExperimentError(f"experiments/{name}.py is not Python: {error}") from error
     found = [value for value in vars(module).values() if isinstance(value, Experiment) and value.name == name]
     if len(found) != 1:
         raise ExperimentError(f"experiments/{name}.py defines {len(found)} experiments: decorate one function with @experiment")

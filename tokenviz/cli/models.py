@@ -12,10 +12,10 @@ def list_models(context: typer.Context) -> None:
     """List the catalogue: name, licence, size, and what is on disk."""
     if context.invoked_subcommand is not None:
         return
-    from rich.console import Console
     from rich.table import Table
 
     from tokenviz.models.catalogue import CATALOGUE
+    from tokenviz.terminal import results_console
 
     table = Table()
     for heading in ("name", "what it is", "licence"):
@@ -25,7 +25,7 @@ def list_models(context: typer.Context) -> None:
     for model in CATALOGUE.values():
         there = f"{model.disk_bytes / 1e6:.0f} MB" if model.folder.is_dir() else "–"
         table.add_row(model.name, model.title, model.licence, f"{model.download_bytes / 1e6:.0f} MB", there)
-    Console().print(table)
+    results_console().print(table)
 
 
 @app.command("pull")

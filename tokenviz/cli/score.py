@@ -26,7 +26,9 @@ def score_command(
     ] = "auto",
     context: Annotated[int | None, typer.Option(help="Most tokens of a window; by default what the model can read.")] = None,
     stride: Annotated[int | None, typer.Option(help="Tokens from window to window; by default half the context.")] = None,
-    top_k: Annotated[int | None, typer.Option("--top-k", min=1, help="Alternatives to keep at every position.")] = None,
+    top_k: Annotated[
+        int | None, typer.Option("--top-k", min=1, help="Alternatives to print for every position, with --json.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print one CSV row a token.")] = False,
 ) -> None:
@@ -36,6 +38,8 @@ def score_command(
     """
     if as_json and as_csv:
         raise typer.BadParameter("choose one of --json and --csv")
+    if top_k and not as_json:
+        raise typer.BadParameter("--top-k needs --json: neither the text nor the CSV has room for alternatives")
     texts = _read(files or [], text or [], column)
     from tokenviz.models.loading import load_model
     from tokenviz.progress import shown
@@ -45,7 +49,7 @@ def score_command(
         loaded = load_model(model)
         tables = [score(loaded, one, bos=bos, context=context, stride=stride, top_k=top_k or 0) for one in texts]
     if as_json:
-        _print_json(tables)
+        _print_json(tables, texts)
     elif as_csv:
         _print_csv(tables)
     else:
@@ -62,27 +66,33 @@ def _read(files: list[str], literals: list[str], column: str) -> "list[Text]":
     return texts + [literal(one) for one in literals]
 
 
-def _print_json(tables: "list[TokenScores]") -> None:
-    document = {"model": asdict(tables[0].spec), "texts": [table.to_json() for table in tables]}
+def _print_json(tables: "list[TokenScores]", texts: "list[Text]") -> None:
+    entries = []
+    for table, text in zip(tables, texts, strict=True):
+        ids = {"passage_ids": list(text.passage_ids)} if text.passage_ids else {}
+        entries.append(table.to_json() | ids)
+    document = {"model": asdict(tables[0].spec), "texts": entries}
     json.dump(document, sys.stdout, ensure_ascii=False, allow_nan=False)
     sys.stdout.write("\n")
 
 
 def _print_csv(tables: "list[TokenScores]") -> None:
+    from tokenviz.tables import write_csv
+
     for number, table in enumerate(tables):
         frame = table.to_frame()
         frame.insert(0, "text", table.text_name)
-        frame.to_csv(sys.stdout, index=False, header=number == 0, lineterminator="\n")
+        write_csv(frame, sys.stdout, header=number == 0)
 
 
 def _print_text(tables: "list[TokenScores]") -> None:
-    from rich.console import Console
     from rich.table import Table
 
     from tokenviz.figures.colours import shared_scale
     from tokenviz.figures.terminal import heatmap_text, legend_text, visible
+    from tokenviz.terminal import results_console
 
-    console = Console(highlight=False, soft_wrap=True)
+    console = results_console()
     scale = shared_scale(tables)
     overview = Table()
     overview.add_column("text")
