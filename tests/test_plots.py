@@ -128,7 +128,7 @@ def test_along_text_tells_its_lines_apart_without_colour() -> None:
 def test_along_a_long_text_is_a_running_mean_and_says_so(n: int, smoothed: bool) -> None:
     values = [NAN, *np.random.default_rng(0).uniform(-9, 0, n - 1)]
     axes = along_text(comparison_of(values, values)).axes[0]
-    assert ("mean over 51 tokens" in axes.get_ylabel()) == smoothed
+    assert ("mean over 51 tokens" in axes.get_xlabel()) == smoothed
     drawn = axes.get_lines()[0].get_ydata()
     if not smoothed:
         np.testing.assert_array_equal(drawn, values)
@@ -196,3 +196,26 @@ def test_a_name_that_begins_with_an_underscore_is_in_the_legend(draw) -> None:
 )
 def test_estimates_are_printed_with_three_decimals(value: float, shown: str) -> None:
     assert number(Estimate(value, 5)) == shown
+
+
+@pytest.mark.parametrize("n", [10, 1000])
+def test_the_labels_along_a_text_are_inside_the_figure(n: int) -> None:
+    assert outside(along_text(comparison_of([-1.0] * n, [-2.0] * n, name="a long name of a text, for a label"))) == []
+
+
+def test_an_overview_of_many_pairs_shows_every_mark_apart() -> None:
+    pairs = [(f"m{i}", f"m{j}") for i in range(5) for j in range(i)]
+    figure = correlation_overview([comparison_of(A, B, models=pair, name=text) for pair in pairs for text in ("cats", "dogs")])
+    axes = figure.axes[0]
+    heights = [height for line in axes.get_lines() for height in line.get_ydata()]
+    assert len(set(np.round(heights, 6))) == 20
+    assert all(min(axes.get_ylim()) < height < max(axes.get_ylim()) for height in heights)
+    assert {round(height) for height in heights} == {0, 1}  # no text's marks reach into another's row
+    assert len({(line.get_marker(), line.get_color()) for line in axes.get_lines()}) == len(pairs)
+
+
+def test_an_overview_tells_segments_from_tokens() -> None:
+    other = compare(make_scores([["ab", "c"]], [NAN, -1], model="x"), make_scores([["a", "bc"]], [NAN, -1], model="y"))
+    same = comparison_of(A, B)
+    marks = correlation_overview([same, other]).axes[0].get_lines()
+    assert [mark.get_fillstyle() for mark in marks] == ["full", "none"]

@@ -14,7 +14,7 @@ from tokenviz.comparing.statistics import Estimate
 from tokenviz.figures.colours import LINE_COLOURS
 from tokenviz.figures.fonts import drawable, fonts_for, shortened
 
-_MARKERS = "osD^vP"
+_MARKERS = "osD^v"  # five, against six colours: thirty pairs look different
 _FEW = 400  # units up to which each is drawn; beyond, the eye needs a mean
 _SMOOTHING = 51
 _LONGEST_NAME = 28  # characters that leave room for the rest of an axis label
@@ -99,8 +99,8 @@ def draw_along_text(axes: Axes, comparison: Comparison) -> Axes:
             linewidth=1.1,
         )
     unit = units.by
-    mean = f", mean over {_SMOOTHING} {unit}s" if smoothed else ""
-    _label(axes, f"{unit} of {_name(comparison.text_name)}, in reading order", f"log-prob (nats a {unit}{mean})")
+    mean = f" (running mean over {_SMOOTHING} {unit}s)" if smoothed else ""
+    _label(axes, f"{unit} of {_name(comparison.text_name)}, in reading order{mean}", f"log-prob (nats a {unit})")
     axes.margins(x=0.01)
     models = [_name(table.spec.model) for table in (comparison.a, comparison.b)]
     # Given one by one: of its own accord a legend leaves out a name that begins with an underscore.
@@ -113,7 +113,8 @@ def draw_along_text(axes: Axes, comparison: Comparison) -> Axes:
 
 
 def correlation_overview(comparisons: Sequence[Comparison], *, width: float = 7.0) -> Figure:
-    """Every pair of models on every text: Pearson's r as a dot, texts as rows.
+    """Every pair of models on every text: Pearson's r as a mark, texts as rows. Hollow marks are over segments: their
+    r is another quantity than one over tokens.
 
     Args:
         comparisons: What to draw, in the order in which pairs and texts shall appear.
@@ -121,21 +122,29 @@ def correlation_overview(comparisons: Sequence[Comparison], *, width: float = 7.
     """
     texts = list(dict.fromkeys(comparison.text_name for comparison in comparisons))
     pairs = list(dict.fromkeys((comparison.a.spec.model, comparison.b.spec.model) for comparison in comparisons))
-    height = 1.3 + 0.32 * len(texts) + 0.24 * len(pairs)
+    row = max(0.32, 0.1 * len(pairs))  # inches; room for the marks of one text, one above the other
+    height = 1.3 + row * len(texts) + 0.24 * len(pairs)
     figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
     axes = figure.add_subplot()
     for place, pair in enumerate(pairs):
         own = [c for c in comparisons if (c.a.spec.model, c.b.spec.model) == pair]
-        shift = 0.16 * (place - (len(pairs) - 1) / 2)
-        rows = [texts.index(c.text_name) + shift for c in own]
-        axes.plot([c.pearson_r.value for c in own], rows, _MARKERS[place % len(_MARKERS)],
-                  color=LINE_COLOURS[place % len(LINE_COLOURS)], markersize=6)  # fmt: skip
+        shift = 0.7 * ((place + 0.5) / len(pairs) - 0.5)
+        hollow = all(c.units.by == "segment" for c in own)
+        axes.plot(
+            [c.pearson_r.value for c in own],
+            [texts.index(c.text_name) + shift for c in own],
+            _MARKERS[place % len(_MARKERS)],
+            color=LINE_COLOURS[place % len(LINE_COLOURS)],
+            fillstyle="none" if hollow else "full",
+            markersize=6,
+        )
     names = [_name(text) for text in texts]
     axes.set_yticks(range(len(texts)), names, parse_math=False, fontfamily=_families("".join(names)))
     axes.set_ylim(len(texts) - 0.4, -0.6)
     axes.grid(axis="both", color="#e4e4e4", linewidth=0.7)
     axes.set_axisbelow(True)
-    _label(axes, "Pearson's r between two models' log-probs of one text", "")
+    axes.set_xlim(right=1.0 + 0.02 * (1.0 - axes.get_xlim()[0]))
+    _label(axes, "Pearson's r between two models' log-probs of one text\nfilled: over tokens, hollow: over segments", "")
     models = [f"{_name(a)} and {_name(b)}" for a, b in pairs]
     _plain_text(figure.legend(axes.get_lines(), models, loc="outside upper left", frameon=False, fontsize=8))
     _plain(axes)
