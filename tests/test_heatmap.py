@@ -305,3 +305,11 @@ def test_panels_of_different_texts_are_refused() -> None:
     message = "^the panels of one heatmap show one text: give scores of the same text$"
     with pytest.raises(ComparisonError, match=message):
         draw_heatmap([make_scores([["one"]]), make_scores([["two"]])])
+
+
+def test_further_tokens_of_a_character_are_explained() -> None:
+    explained = "empty box: one more token of the character before it"
+    (figure,) = draw_heatmap(make_scores([["a", "🙂", "", ""]], [NAN, -1, -2, -3]))
+    assert explained in labels(figure)
+    (figure,) = draw_heatmap(make_scores([["a", "b"]], [NAN, -1]))
+    assert explained not in labels(figure)

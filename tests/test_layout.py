@@ -132,3 +132,40 @@ def test_pages_are_filled() -> None:
 def test_a_token_longer_than_a_page_is_one_page() -> None:
     scores = make_scores([["a", "x" * 400, "b"]])
     assert paginate(block_of(scores), 4) == [range(2), range(2, 3)]
+
+
+def left_to_right(passages: list[list[str]], width: float = 1000.0) -> list[str]:
+    """The cells' texts as they stand on the page, line by line."""
+    cells = block_of(make_scores(passages), width=width).cells
+    return [cell.text for cell in sorted(cells, key=lambda cell: (cell.line, cell.x))]
+
+
+@pytest.mark.parametrize(
+    ("tokens", "shown"),
+    [
+        (["is", " س", "ل", "ام", " in"], ["is", "ام", "ل", " س", " in"]),
+        (["ש", "ל", "ום"], ["ום", "ל", "ש"]),
+        ([" ש", "ל", " ", " ס", "ל", ",", " and"], ["ל", " ס", " ", "ל", " ש", ",", " and"]),
+        (["س", "1", "2"], ["س", "1", "2"]),
+        (["س", "", "", "ل", "a"], ["ل", "", "", "س", "a"]),
+        (["a", "b"], ["a", "b"]),
+    ],
+    ids=["a word", "a word alone", "two words and a comma", "digits after it", "shared characters", "none"],
+)
+def test_a_right_to_left_word_stands_in_its_own_order(tokens: list[str], shown: list[str]) -> None:
+    assert left_to_right([tokens]) == shown
+
+
+@given(st.lists(st.text(st.sampled_from("ab 1س ש\n"), max_size=8), min_size=1, max_size=40))
+@settings(max_examples=200, deadline=None)
+def test_scripts_of_both_directions_share_a_line_without_overlap(tokens: list[str]) -> None:
+    block = block_of(make_scores([tokens]))
+    by_line: dict[float, list[tuple[float, float]]] = {}
+    for cell in block.cells:
+        by_line.setdefault(cell.line, []).append((cell.x, cell.x + cell.width))
+    for spans in by_line.values():
+        ordered = sorted(spans)
+        assert ordered[0][0] == pytest.approx(0, abs=1e-9)
+        assert ordered[-1][1] <= WIDTH + 1e-9
+        for before, after in pairwise(ordered):
+            assert after[0] == pytest.approx(before[1], abs=1e-9)

@@ -57,7 +57,7 @@ def draw_heatmap(
     warning = missing_note(missing)
     if warning:
         note(f"heatmap of {tables[0].text_name}: {warning}")
-    page = _Page(tables, scale, width * _INCH, FontProperties(family=families, size=font_size), missing, warning)
+    page = _Page(tables, scale, width * _INCH, FontProperties(family=families, size=font_size), missing)
     lines = max(4, _LINES_A_PAGE // len(tables))
     pages = paginate(page.block(tables[0], range(len(tables[0]))), lines)
     return [page.draw(rows, number, len(pages)) for number, rows in enumerate(pages, start=1)]
@@ -73,11 +73,13 @@ class _Page:
         width: float,
         font: FontProperties,
         missing: set[str],
-        warning: str,
     ) -> None:
-        self.tables, self.scale, self.width, self.font, self.missing, self.warning = (
-            tables, scale, width, font, missing, warning,
-        )  # fmt: skip
+        self.tables, self.scale, self.width, self.font, self.missing = tables, scale, width, font, missing
+        self.footnotes = []
+        if missing_note(missing):
+            self.footnotes.append("⟨...⟩: the code point of a character that no installed font has")
+        if any(token == "" for table in tables for token in table.token):
+            self.footnotes.append("empty box: one more token of the character before it")
         self.size = font.get_size_in_points()
         self.measure = _measure(font)
         self.small = self._sized(0.85)
@@ -102,7 +104,7 @@ class _Page:
         blocks = [self.block(table, self._same_stretch(table, rows)) for table in self.tables]
         pitch, heading = self.size * _LINE_PITCH, self.size * 2.2
         body = sum(heading + block.lines * pitch + self.size for block in blocks)
-        footer = self.size * (6.2 if self.warning else 4.8)
+        footer = self.size * (4.8 + 1.4 * len(self.footnotes))
         height = 2 * _MARGIN + self.size * 2.4 + body + footer
         figure = Figure(figsize=(self.width / _INCH, height / _INCH), dpi=_DPI, facecolor="white")
         axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
@@ -176,14 +178,8 @@ class _Page:
         axes.add_collection(_unscored([Rectangle((swatch, y + self.size * 1.5), self.size * 1.6, height)]))
         legend = "not scored: no prediction, and no part in the scale"
         self._write(axes, swatch + self.size * 2.2, y + self.size * 1.5, legend, self.small)
-        if self.warning:
-            self._write(
-                axes,
-                left,
-                y + self.size * 3.6,
-                "⟨...⟩: the code point of a character that no installed font has",
-                self.small,
-            )
+        for number, footnote in enumerate(self.footnotes):
+            self._write(axes, left, y + self.size * (3.6 + 1.4 * number), footnote, self.small)
 
     def _write(
         self,

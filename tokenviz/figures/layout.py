@@ -3,8 +3,10 @@
 All lengths are points (1/72 inch), y grows downwards from the top of the text block.
 """
 
+import unicodedata
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import groupby
 
 from tokenviz.scores import TokenScores
 
@@ -38,7 +40,8 @@ def lay_out(
     visible: Callable[[str], str],
     measure: Callable[[str], float],
 ) -> TextBlock:
-    """Set tokens in lines like a text: a token that does not fit begins the next line, a newline ends one.
+    """Set tokens in lines like a text: a token that does not fit begins the next line, a newline ends one. Words of a
+    right-to-left script stand in their own reading order within a line that runs from left to right.
 
     Args:
         scores: The table.
@@ -65,7 +68,42 @@ def lay_out(
                 x += cell_width
             if piece.endswith("\n"):
                 x, line = 0.0, line + 1
-    return TextBlock(tuple(cells), line + (1 if x else 0))
+    return TextBlock(tuple(_in_reading_order(cells)), line + (1 if x else 0))
+
+
+def _in_reading_order(cells: list[Cell]) -> list[Cell]:
+    """The same cells, those of each right-to-left run mirrored in the place that the run takes."""
+    placed = list(cells)
+    for _, group in groupby(range(len(cells)), key=lambda i: cells[i].line):
+        indices = list(group)
+        rightward = [_direction(cells[i].text) for i in indices]
+        begin = 0
+        while begin < len(indices):
+            if rightward[begin] is not False:
+                begin += 1
+                continue
+            # The run goes on over digits and signs, and ends with its last right-to-left cell.
+            end = begin + 1
+            for k in range(begin + 1, len(indices)):
+                if rightward[k] is True:
+                    break
+                if rightward[k] is False:
+                    end = k + 1
+            run = indices[begin:end]
+            left, right = cells[run[0]].x, cells[run[-1]].x + cells[run[-1]].width
+            for i in run:
+                placed[i] = replace(cells[i], x=left + right - cells[i].x - cells[i].width)
+            begin = end
+    return placed
+
+
+def _direction(text: str) -> bool | None:
+    """True where the first letter is of a left-to-right script, False of a right-to-left one, None without letters."""
+    for sign in text:
+        kind = unicodedata.bidirectional(sign)
+        if kind in ("L", "R", "AL"):
+            return kind == "L"
+    return None
 
 
 def _pieces(token: str) -> list[str]:
