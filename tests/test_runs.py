@@ -2,6 +2,7 @@
 
 import json
 import math
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -152,3 +153,12 @@ def test_a_run_that_supersedes_another_takes_its_place_in_every_grid(runs: Runs,
     runs.join_grid(found, "g2")
     new = log(runs, files, "f")
     assert runs.client.get_run(new).data.tags["tokenviz.grid"] == "g2 g1"
+
+
+def test_a_run_carries_the_commit_of_the_project(runs: Runs, files: Path, project: Path) -> None:
+    git = ["git", "-C", str(project), "-c", "user.name=a", "-c", "user.email=a@example.org"]
+    subprocess.run([*git, "init", "-q"], check=True)
+    subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "one"], check=True)
+    commit = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
+    tags = runs.client.get_run(log(runs, files, "f")).data.tags
+    assert tags["mlflow.source.git.commit"] == commit
