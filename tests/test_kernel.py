@@ -201,17 +201,17 @@ def test_logits_never_exist_for_all_positions_of_a_long_text(gpt2: LoadedModel) 
     sizes: list[int] = []
     hook = gpt2.network.lm_head.register_forward_hook(lambda module, inputs, output: sizes.append(output.numel()))
     try:
-        scores = score(gpt2, "word " * 1500)
+        scores = score(gpt2, "word " * 3000)
     finally:
         hook.remove()
-    assert len(scores) * gpt2.vocabulary > 4 * kernel_module._CHUNK_ELEMENTS
-    assert max(sizes) <= kernel_module._CHUNK_ELEMENTS
+    assert len(scores) * gpt2.vocabulary > 4 * kernel_module._HEAD_ELEMENTS
+    assert max(sizes) <= kernel_module._HEAD_ELEMENTS
 
 
 def test_chunks_of_the_head_change_nothing(glass: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     text = "Alice was beginning to get very tired of sitting by her sister on the bank."
     whole = score(glass, text, top_k=3)
-    monkeypatch.setattr(kernel_module, "_CHUNK_ELEMENTS", 3 * glass.vocabulary)
+    monkeypatch.setattr(kernel_module, "_HEAD_ELEMENTS", 3 * glass.vocabulary)
     chunked = score(glass, text, top_k=3)
     np.testing.assert_allclose(chunked.logprob, whole.logprob, rtol=0, atol=1e-5)
     np.testing.assert_array_equal(chunked.top_ids, whole.top_ids)
