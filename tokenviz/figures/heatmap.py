@@ -11,10 +11,9 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.patches import Rectangle
 from matplotlib.textpath import text_to_path
 
-from tokenviz.errors import ComparisonError
 from tokenviz.figures.colours import UNSCORED_EDGE, ColourScale, printed, shared_scale, text_colour
 from tokenviz.figures.fonts import drawable, fonts_for, missing_note, shortened
-from tokenviz.figures.layout import TextBlock, lay_out, paginate
+from tokenviz.figures.layout import TextBlock, lay_out, paginate, panels_of_one_text
 from tokenviz.progress import note
 from tokenviz.scores import TokenScores
 
@@ -47,9 +46,7 @@ def draw_heatmap(
     Raises:
         ComparisonError: The tables are of different texts.
     """
-    tables = [scores] if isinstance(scores, TokenScores) else list(scores)
-    if len({table.text_sha256 for table in tables}) != 1:
-        raise ComparisonError("the panels of one heatmap show one text: give scores of the same text")
+    tables = panels_of_one_text(scores)
     scale = scale or shared_scale(tables)
     names = [tables[0].text_name, *(table.spec.model for table in tables)]
     characters = {sign for table in tables for token in table.token for sign in token}.union(*names)

@@ -8,8 +8,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from tokenviz.errors import ComparisonError
 from tokenviz.figures.colours import ColourScale, printed, shared_scale, text_colour, to_hex
+from tokenviz.figures.layout import panels_of_one_text
 from tokenviz.scores import TokenScores
 
 _GRADIENT_STEPS = 16
@@ -28,9 +28,7 @@ def heatmap_html(scores: TokenScores | Sequence[TokenScores], *, scale: ColourSc
     Raises:
         ComparisonError: The tables are of different texts.
     """
-    tables = [scores] if isinstance(scores, TokenScores) else list(scores)
-    if len({table.text_sha256 for table in tables}) != 1:
-        raise ComparisonError("the panels of one heatmap show one text: give scores of the same text")
+    tables = panels_of_one_text(scores)
     scale = scale or shared_scale(tables)
     span = scale.high - scale.low
     stops = (scale.colour(scale.low + span * i / _GRADIENT_STEPS) for i in range(_GRADIENT_STEPS + 1))

@@ -4,10 +4,11 @@ All lengths are points (1/72 inch), y grows downwards from the top of the text b
 """
 
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
+from tokenviz.errors import ComparisonError
 from tokenviz.scores import TokenScores
 
 PAD = 1.0  # to the left and right of a token's text
@@ -30,6 +31,18 @@ class TextBlock:
 
     cells: tuple[Cell, ...]
     lines: float
+
+
+def panels_of_one_text(scores: TokenScores | Sequence[TokenScores]) -> list[TokenScores]:
+    """The tables that one heatmap shows, one panel each.
+
+    Raises:
+        ComparisonError: They are of different texts, or there is none.
+    """
+    tables = [scores] if isinstance(scores, TokenScores) else list(scores)
+    if len({table.text_sha256 for table in tables}) != 1:
+        raise ComparisonError("the panels of one heatmap show one text: give scores of the same text")
+    return tables
 
 
 def lay_out(
