@@ -10,7 +10,7 @@ import pytest
 
 from tokenviz.errors import StoreError
 from tokenviz.tracking.runs import Runs
-from tokenviz.tracking.store import Store, open_store, sqlite_uri
+from tokenviz.tracking.store import Store, open_store
 
 
 def log_one_run(store: Store, folder: Path, fingerprint: str = "f1") -> str:
@@ -120,8 +120,14 @@ def test_a_deleted_experiment_is_restored(project: Path) -> None:
     assert Runs(store, "an experiment", "").experiment_id == first.experiment_id
 
 
-def test_only_what_would_end_or_change_a_path_is_quoted() -> None:
-    assert sqlite_uri(Path("/a b/c?d%20")) == "sqlite:////a b/c%3Fd%2520/mlflow.db"
+@pytest.mark.parametrize("name", ["a%41b", "a?b"])
+def test_a_path_that_mlflow_would_misread_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    (tmp_path / name / "experiments").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / name)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    with pytest.raises(StoreError, match=r"it reads % and \? in a path as part of an address and writes elsewhere"):
+        open_store()
+    assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 def test_a_project_with_a_space_and_a_number_sign_in_its_name_stays_in_its_folder(
@@ -136,7 +142,7 @@ def test_a_project_with_a_space_and_a_number_sign_in_its_name_stays_in_its_folde
     assert [path.name for path in tmp_path.iterdir()] == [project.name]
 
 
-@pytest.mark.parametrize("uri", ["nonsense", "sqlite:///other.db", "file:///tmp/x", "foo://bar", "postgresql://u:p@h/d"])
+@pytest.mark.parametrize("uri", ["nonsense", "sqlite:///other.db", "file:///x", "foo://bar", "postgresql://u:p@h/d"])
 def test_only_the_address_of_a_server_is_taken_from_the_environment(
     project: Path, monkeypatch: pytest.MonkeyPatch, uri: str
 ) -> None:

@@ -79,9 +79,8 @@ def prepare_environment() -> None:
 
 
 def sqlite_uri(folder: Path) -> str:
-    """The database of an embedded store, as MLflow takes it: only what would end or change the path is quoted."""
-    path = str(folder / "mlflow.db").replace("%", "%25").replace("?", "%3F")
-    return f"sqlite:///{path}"
+    """The database of an embedded store, as MLflow takes it."""
+    return f"sqlite:///{folder / 'mlflow.db'}"
 
 
 def _open_server(uri: str) -> Store:
@@ -106,6 +105,11 @@ def _open_server(uri: str) -> Store:
 
 
 def _open_embedded(folder: Path) -> Store:
+    if set(str(folder)) & set("%?"):
+        raise StoreError(
+            f"MLflow cannot keep a store in {str(folder)!r}: it reads % and ? in a path as part of an address and writes "
+            "elsewhere; rename the folder"
+        )
     database, artifacts = folder / "mlflow.db", folder / "artifacts"
     try:
         artifacts.mkdir(parents=True, exist_ok=True)
