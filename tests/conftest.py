@@ -134,6 +134,7 @@ def chromium(tmp_path_factory: pytest.TempPathFactory):
 
     browser, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if not browser or not driver:
+        # A machine with nothing but Python runs the rest; --no-skips insists on a browser.
         pytest.skip(f"{'chromedriver' if browser else 'chromium'} is not installed")
     from selenium import webdriver
 

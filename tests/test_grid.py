@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -33,20 +34,20 @@ def models(project: Path) -> list[str]:
     return ["first", "second"]
 
 
-def run_grid(models: list[str], *, force: bool = False, texts: list[str] = TEXTS, **settings: object) -> GridResult:
+def run_grid(models: list[str], *, force: bool = False, texts: list[str] = TEXTS, **settings: Any) -> GridResult:
     with running(ExperimentContext("trial", "What is asked.", {"models": models, **settings}, force)):
         settings = {"top_k": 2, **settings}
-        grid = Grid(models, [tv.literal(text) for text in texts], **settings)  # type: ignore[arg-type]
+        grid = Grid(models, [tv.literal(text) for text in texts], **settings)
         grid.score()
         grid.compare()
         return grid.summarise("Found.")
 
 
-def scores_again(models: list[str], **settings: object) -> list[bool]:
+def scores_again(models: list[str], **settings: Any) -> list[bool]:
     """Score one text by the models and say of each whether its run was there already."""
     with running(ExperimentContext("trial")):
         settings = {"top_k": 2, **settings}
-        return [run.reused for run in Grid(models, [tv.literal(TEXTS[0])], **settings).score()]  # type: ignore[arg-type]
+        return [run.reused for run in Grid(models, [tv.literal(TEXTS[0])], **settings).score()]
 
 
 def finished(kind: str) -> list[str]:
@@ -266,7 +267,7 @@ def test_settings_possible_for_no_model_are_refused_before_one_is_fetched(
     project: Path, settings: dict[str, int], message: str
 ) -> None:
     with pytest.raises(ScoringError, match=message):
-        Grid(["nowhere-at-all"], ["correlation"], **settings)  # type: ignore[arg-type]
+        Grid(["nowhere-at-all"], ["correlation"], **settings)
     assert not (project / "mlruns").exists()
 
 
@@ -278,8 +279,8 @@ def test_settings_possible_for_no_model_are_refused_before_one_is_fetched(
         ({"bos": "always"}, "bos 'always': the tokenizer of 'first' has no BOS token"),
     ],
 )
-def test_settings_a_model_does_not_allow_leave_no_run(models: list[str], settings: dict[str, object], message: str) -> None:
-    grid = Grid(models, [tv.literal("abcd")], **{"top_k": 0, **settings})  # type: ignore[arg-type]
+def test_settings_a_model_does_not_allow_leave_no_run(models: list[str], settings: dict[str, Any], message: str) -> None:
+    grid = Grid(models, [tv.literal("abcd")], **{"top_k": 0, **settings})
     with pytest.raises(ScoringError, match=message):
         grid.score()
     assert open_store().client.search_runs([grid.runs.experiment_id]) == []
