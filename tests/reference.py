@@ -53,25 +53,27 @@ def _float64(folder: str) -> Any:
     return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float64).eval()
 
 
-def assert_agrees(scores, reference: Reference, *, atol: float = FLOAT32) -> None:
-    """Log-prob, entropy, rank and alternatives of a token table are those of the reference."""
+def assert_agrees(scores, reference: Reference, *, rows: slice = slice(None), atol: float = FLOAT32) -> None:
+    """Log-prob, entropy, rank and alternatives of a token table, or of some of its rows, are those of the reference."""
     n = len(reference.ids)
-    assert list(scores.token_id) == reference.ids
-    np.testing.assert_array_equal(np.isnan(scores.logprob), np.isnan(reference.logprob))
-    np.testing.assert_allclose(scores.logprob, reference.logprob, rtol=0, atol=atol)
-    np.testing.assert_allclose(scores.entropy, reference.entropy, rtol=0, atol=atol)
+    names = ("token_id", "logprob", "entropy", "rank", "top_ids", "top_logprobs")
+    token_id, logprob, entropy, rank, top_ids, top_logprobs = (getattr(scores, name)[rows] for name in names)
+    assert list(token_id) == reference.ids
+    np.testing.assert_array_equal(np.isnan(logprob), np.isnan(reference.logprob))
+    np.testing.assert_allclose(logprob, reference.logprob, rtol=0, atol=atol)
+    np.testing.assert_allclose(entropy, reference.entropy, rtol=0, atol=atol)
     checked = 0
     for i in range(n):
         row, own = reference.logprobs[i], reference.logprob[i]
         if np.isnan(own):
-            assert np.isnan(scores.rank[i])
+            assert np.isnan(rank[i])
             continue
         # Two tokens closer than the tolerance may change places, no others.
         surely_better, perhaps_better = (row > own + 2 * atol).sum(), (row > own - 2 * atol).sum()
-        assert 1 + surely_better <= scores.rank[i] <= max(perhaps_better, 1)
+        assert 1 + surely_better <= rank[i] <= max(perhaps_better, 1)
         best = np.sort(row)[::-1][: scores.spec.top_k]
-        np.testing.assert_allclose(scores.top_logprobs[i], best, rtol=0, atol=atol)
-        np.testing.assert_allclose(scores.top_logprobs[i], row[scores.top_ids[i]], rtol=0, atol=atol)
+        np.testing.assert_allclose(top_logprobs[i], best, rtol=0, atol=atol)
+        np.testing.assert_allclose(top_logprobs[i], row[top_ids[i]], rtol=0, atol=atol)
         checked += 1
     assert checked >= n - 1
     assert checked > 0

@@ -14,7 +14,7 @@ def make_spec(*, model: str = "model-a", tokenizer: str = "vocabulary-a") -> Sco
     """Settings of a model that does not exist."""
     return ScoreSpec(
         model=model, source="folder", identity="sha256:0", tokenizer=tokenizer, dtype="float32", quantize=None,
-        device="cpu", bos="auto", bos_ids=(), context=128, stride=64, top_k=0, head="streamed",
+        device="cpu", bos="auto", bos_ids=(), context=128, stride=64, top_k=0, batching="packed", head="streamed",
         scoring_version=SCORING_VERSION, versions={},
     )  # fmt: skip
 

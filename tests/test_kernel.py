@@ -1,168 +1,96 @@
-"""From logits to statistics: exact in float32, and the same whichever way a model's head is run."""
+"""A model's two halves: the same numbers for every architecture, batch, budget and way of running it."""
 
-import math
 import re
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import torch
+from architectures import ARCHITECTURES, make_folder
 from reference import FLOAT32, assert_agrees, exact
 from safetensors.torch import load_file, save_file
 
-import tokenviz.scoring.kernel as kernel_module
 from tokenviz.errors import ModelError, ScoringError
 from tokenviz.models.loading import LoadedModel, load_model
-from tokenviz.scoring.kernel import Kernel, check_finite, statistics_of
+from tokenviz.scoring.kernel import Budget, Kernel
+from tokenviz.scoring.layers import SteppedLayer, decoder_layers
 from tokenviz.scoring.scorer import score
 from tokenviz.texts import corpus
-
-# ---- statistics_of -------------------------------------------------------------------------------------------------
-
-
-def test_statistics_by_hand() -> None:
-    # P = 1/8, 1/2, 1/4, 1/8 in nats; the entropy of that is 1.75 bits.
-    logits = torch.tensor([[1.0, 4.0, 2.0, 1.0]]).log() + 7
-    found = statistics_of(logits, torch.tensor([2]), 3)
-    assert found.logprob[0] == pytest.approx(math.log(1 / 4), abs=1e-6)
-    assert found.entropy[0] == pytest.approx(1.75 * math.log(2), abs=1e-6)
-    assert found.rank[0] == 2
-    assert found.top_ids[0].tolist()[:2] == [1, 2]
-    np.testing.assert_allclose(found.top_logprobs[0], np.log([1 / 2, 1 / 4, 1 / 8]), atol=1e-6)
-
-
-def test_equal_logits_give_the_entropy_of_a_uniform_distribution_and_rank_1() -> None:
-    found = statistics_of(torch.full((3, 1000), -42.0), torch.tensor([0, 500, 999]), 0)
-    np.testing.assert_allclose(found.logprob, -math.log(1000), atol=1e-5)
-    np.testing.assert_allclose(found.entropy, math.log(1000), atol=1e-5)
-    assert found.rank.tolist() == [1, 1, 1]
-
-
-def test_a_tied_token_has_the_better_rank() -> None:
-    found = statistics_of(torch.tensor([[3.0, 1.0, 1.0, 0.0]] * 4), torch.arange(4), 0)
-    assert found.rank.tolist() == [1, 2, 2, 4]
-
-
-def test_a_certain_token_has_log_prob_and_entropy_0() -> None:
-    found = statistics_of(torch.tensor([[0.0, 200.0, 0.0]] * 2), torch.tensor([1, 0]), 0)
-    assert found.logprob.tolist() == [0.0, -200.0]  # log(softmax) would be minus infinity
-    assert found.entropy.tolist() == [0.0, 0.0]
-
-
-@pytest.mark.parametrize("centre", [-100.0, 0.0, 100.0])
-@pytest.mark.parametrize("spread", [1.0, 8.0])
-def test_float32_softmax_is_within_1e_5_of_float64(centre: float, spread: float) -> None:
-    generator = torch.Generator().manual_seed(0)
-    logits = torch.randn(6, 262_144, generator=generator) * spread + centre
-    targets = torch.tensor([0, 1, 131_072, 262_143, 7, int(logits[5].argmax())])
-    found = statistics_of(logits, targets, 5)
-    exact_ = torch.log_softmax(logits.double(), dim=-1)
-    own = exact_.gather(-1, targets[:, None])
-    np.testing.assert_allclose(found.logprob, own[:, 0], rtol=0, atol=1e-5)
-    np.testing.assert_allclose(found.entropy, -(exact_.exp() * exact_).sum(-1), rtol=0, atol=1e-5)
-    np.testing.assert_array_equal(found.rank, 1 + (exact_ > own).sum(-1))
-    np.testing.assert_allclose(found.top_logprobs, exact_.topk(5).values, rtol=0, atol=1e-5)
-    np.testing.assert_array_equal(found.top_ids, exact_.topk(5).indices)
-
-
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_half_precision_logits_get_a_float32_softmax(dtype: torch.dtype) -> None:
-    logits = (torch.randn(8, 5000, generator=torch.Generator().manual_seed(1)) * 4).to(dtype)
-    targets = torch.arange(8)
-    found = statistics_of(logits, targets, 3)
-    exact_ = torch.log_softmax(logits.double(), dim=-1)
-    np.testing.assert_allclose(found.logprob, exact_.gather(-1, targets[:, None])[:, 0], rtol=0, atol=1e-5)
-    np.testing.assert_allclose(found.entropy, -(exact_.exp() * exact_).sum(-1), rtol=0, atol=1e-5)
-    np.testing.assert_allclose(found.top_logprobs, exact_.topk(3).values, rtol=0, atol=1e-5)
-
-
-def test_float64_logits_get_a_float64_softmax() -> None:
-    logits = torch.randn(4, 1000, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
-    found = statistics_of(logits, torch.arange(4), 0)
-    np.testing.assert_allclose(found.logprob, torch.log_softmax(logits, -1).diagonal(), rtol=0, atol=1e-13)
-
-
-@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
-def test_one_bad_logit_of_a_token_that_was_not_asked_for_is_noticed(bad: float) -> None:
-    logits = torch.zeros(3, 10)
-    logits[1, 5] = bad
-    found = statistics_of(logits, torch.tensor([0, 1, 2]), 0)
-    message = (
-        "'m' on 't', passage 2, token 41: the model's logits are NaN or infinite; nothing was recorded. Try dtype=float32, or "
-        "check the weights"
-    )
-    with pytest.raises(ScoringError, match=f"^{re.escape(message)}$"):
-        check_finite(found, "'m' on 't', passage 2", np.array([40, 41, 42]))
-
-
-def test_finite_statistics_pass() -> None:
-    check_finite(statistics_of(torch.zeros(2, 4), torch.tensor([0, 1]), 0), "'m' on 't'", np.array([1, 2]))
-
-
-# ---- architectures -------------------------------------------------------------------------------------------------
-
-SMALL: dict[str, Any] = {"vocab_size": 5, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
-# Each does something to its logits or positions that a head of one's own would miss.
-ARCHITECTURES: dict[str, dict[str, Any]] = {
-    "gemma2": {**SMALL, "intermediate_size": 32, "head_dim": 8, "num_key_value_heads": 1, "final_logit_softcapping": 2.0},
-    "cohere": {**SMALL, "intermediate_size": 32, "logit_scale": 0.25},
-    "phi": {**SMALL, "intermediate_size": 32},  # a bias on the head
-    "granite": {**SMALL, "intermediate_size": 32, "logits_scaling": 3.0},
-    "gpt_neox": {**SMALL, "intermediate_size": 32},
-    "opt": {**SMALL, "ffn_dim": 32, "word_embed_proj_dim": 16},  # positions counted from the mask
-    "bloom": {"vocab_size": 5, "hidden_size": 16, "n_layer": 2, "n_head": 2},  # ALiBi: no positions at all
-}
 
 
 @pytest.fixture(scope="session", params=sorted(ARCHITECTURES))
 def small(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, bigram: LoadedModel) -> LoadedModel:
     """A small random model of each architecture over four letters."""
-    from transformers import AutoConfig, AutoModelForCausalLM
-
-    folder = tmp_path_factory.mktemp(request.param)
-    config = AutoConfig.for_model(request.param, **ARCHITECTURES[request.param], bos_token_id=0, eos_token_id=1, pad_token_id=2)
-    torch.manual_seed(3)
-    network = AutoModelForCausalLM.from_config(config)
-    for name, weight in network.named_parameters():
-        weight.data.add_(torch.randn_like(weight) * (0.3 if "norm" not in name else 0.05))
-    network.save_pretrained(folder)
-    bigram.tokenizer.save_pretrained(folder)
-    return load_model(str(folder))
+    return make_folder(request.param, bigram.tokenizer, tmp_path_factory.mktemp(request.param) / request.param)
 
 
+ALICE = "Alice was beginning to get very tired of sitting by her sister on the bank."
 SENTENCE = "abcdabddcaacbdbacc"
+# Beginnings that are shared, and lengths around the steps and windows.
+PASSAGES = [SENTENCE, SENTENCE[:12] + "bbaad", "dab", "cccb" * 12, "d", SENTENCE[:9], "adcadcbdda" * 4]
 
 
 def test_every_architecture_agrees_with_the_exact_loop(small: LoadedModel) -> None:
-    scores = score(small, SENTENCE, top_k=5)
-    # OPT's head calls the decoder inside its transformer, so its logits are made at once.
-    assert scores.spec.head == ("whole" if small.network.config.model_type == "opt" else "streamed")
-    assert_agrees(scores, exact(small.resolved.folder, scores.token_id.tolist()))
-    assert scores.logprob[1:].std() > 0.01  # a model that says the same everywhere would prove nothing
+    scores = score(small, corpus(PASSAGES, name="letters"), top_k=5)
+    expected = ARCHITECTURES[small.resolved.folder.name]
+    assert scores.spec.head == expected.head
+    assert scores.spec.batching == ("padded" if expected.way == "padded" else "packed")
+    assert scores.logprob[scores.scored].std() > 0.01  # a model that says the same everywhere would prove nothing
+    if small.resolved.folder.name == "longrope":
+        return  # its positions change with the length of what it reads, so a prefix is not scored as in the whole: see below
+    for number in range(len(PASSAGES)):
+        first, end = np.flatnonzero(scores.passage == number)[[0, -1]] + [0, 1]
+        if end - first == 1:
+            continue
+        assert_agrees(scores, exact(small.resolved.folder, scores.token_id[first:end].tolist()), rows=slice(first, end))
 
 
-def test_padding_changes_nothing_for_any_architecture(small: LoadedModel) -> None:
-    kernel = Kernel(small)
-    rows = [np.array(row) for row in ([0, 1, 2, 3, 1, 0, 3, 2], [2, 2, 1], [3, 0, 1, 0, 2])]
-    wanted = [np.arange(1, len(row)) for row in rows]
-    together = kernel.batch_statistics(rows, wanted, 2)
-    for row, positions, statistics in zip(rows, wanted, together, strict=True):
-        (alone,) = kernel.batch_statistics([row], [positions], 2)
-        np.testing.assert_allclose(statistics.logprob, alone.logprob, rtol=0, atol=1e-5)  # float32 sums in another order
-        np.testing.assert_allclose(statistics.entropy, alone.entropy, rtol=0, atol=1e-5)
-        np.testing.assert_array_equal(statistics.top_ids, alone.top_ids)
+def test_decoder_layers_take_the_quickest_form_that_is_equal(small: LoadedModel) -> None:
+    kernel = Kernel.of(small)
+    expected = ARCHITECTURES[small.resolved.folder.name].way
+    if expected == "padded":
+        assert kernel.batching == "padded"
+        assert not any(isinstance(module, SteppedLayer) for module in small.network.modules())
+    else:
+        assert {layer.form for layer in decoder_layers(small.network)} == {expected}
+
+
+def test_company_changes_nothing_for_any_architecture(small: LoadedModel) -> None:
+    together = score(small, corpus(PASSAGES, name="letters"), top_k=2)
+    for number, passage in enumerate(PASSAGES):
+        alone = score(small, passage, top_k=2)
+        rows = together.passage == number
+        # Float32 sums in another order.
+        np.testing.assert_allclose(together.logprob[rows], alone.logprob, rtol=0, atol=1e-5)
+        np.testing.assert_allclose(together.entropy[rows], alone.entropy, rtol=0, atol=1e-5)
+        np.testing.assert_array_equal(together.top_ids[rows], alone.top_ids)
+
+
+def test_scores_are_those_of_the_models_own_forward_pass(small: LoadedModel) -> None:
+    from transformers import AutoModelForCausalLM
+
+    network = AutoModelForCausalLM.from_pretrained(small.resolved.folder).eval()
+    scores = score(small, corpus(PASSAGES, name="letters"))
+    for number in range(len(PASSAGES)):
+        rows = scores.passage == number
+        ids = torch.from_numpy(scores.token_id[rows].copy())
+        with torch.inference_mode():
+            logprobs = network(ids[None], use_cache=False).logits[0].double().log_softmax(-1)
+        expected = logprobs[:-1].gather(-1, ids[1:, None])[:, 0]
+        np.testing.assert_allclose(scores.logprob[rows][1:], expected, rtol=0, atol=2e-5)
 
 
 @pytest.mark.parametrize("name", ["glass", "gpt2"])
 def test_the_whole_head_gives_the_same_numbers(name: str, request, monkeypatch: pytest.MonkeyPatch) -> None:
     model = request.getfixturevalue(name)
-    text = "Alice was beginning to get very tired of sitting by her sister on the bank."
-    streamed = score(model, text, top_k=2)
+    streamed = score(model, ALICE, top_k=2)
     monkeypatch.setattr(Kernel, "_streams", lambda *_: False)
-    whole = score(replace(model, memo={}), text, top_k=2)
+    whole = score(replace(model, memo={}), ALICE, top_k=2)
     assert (streamed.spec.head, whole.spec.head) == ("streamed", "whole")
     # The same matrices, multiplied for other numbers of rows at a time.
     np.testing.assert_allclose(whole.logprob, streamed.logprob, rtol=0, atol=1e-5)
@@ -190,31 +118,99 @@ def test_a_head_that_gives_other_logits_is_not_used(glass: LoadedModel, monkeypa
     assert Kernel(glass).head == "whole"
 
 
-def test_the_network_is_left_as_it_was(glass: LoadedModel) -> None:
+def test_the_networks_own_forward_pass_still_works_and_says_the_same(glass: LoadedModel) -> None:
+    model = load_model("glass-en")
     ids = torch.arange(8)[None]
-    before = glass.network(input_ids=ids).logits
-    score(glass, "Alice was beginning to get very tired")
-    assert torch.equal(glass.network(input_ids=ids).logits, before)
+    before = model.network(input_ids=ids).logits
+    score(model, "Alice was beginning to get very tired")
+    after = model.network(input_ids=ids).logits
+    torch.testing.assert_close(after, before, rtol=0, atol=1e-4)  # other products, the same sums
+    score(model, "sitting by her sister on the bank")
+    assert torch.equal(model.network(input_ids=ids).logits, after)  # and what it returned is not written over
+    assert torch.equal(after, model.network(input_ids=ids).logits)
 
 
-def test_logits_never_exist_for_all_positions_of_a_long_text(gpt2: LoadedModel) -> None:
+@pytest.fixture
+def narrow(gpt2: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> Kernel:
+    """A kernel with hardly any memory to go on with."""
+    kernel = Kernel.of(gpt2)
+    monkeypatch.setattr(kernel, "budget", Budget(tokens=64, step=16, logits=5 * gpt2.vocabulary))
+    return kernel
+
+
+def test_logits_never_exist_for_all_positions_of_a_long_text(gpt2: LoadedModel, narrow: Kernel) -> None:
     sizes: list[int] = []
     hook = gpt2.network.lm_head.register_forward_hook(lambda module, inputs, output: sizes.append(output.numel()))
     try:
-        scores = score(gpt2, "word " * 3000)
+        scores = score(gpt2, "word " * 600)
     finally:
         hook.remove()
-    assert len(scores) * gpt2.vocabulary > 4 * kernel_module._HEAD_ELEMENTS
-    assert max(sizes) <= kernel_module._HEAD_ELEMENTS
+    assert len(scores) > 600
+    assert max(sizes) == narrow.budget.logits
 
 
-def test_chunks_of_the_head_change_nothing(glass: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = "Alice was beginning to get very tired of sitting by her sister on the bank."
-    whole = score(glass, text, top_k=3)
-    monkeypatch.setattr(kernel_module, "_HEAD_ELEMENTS", 3 * glass.vocabulary)
-    chunked = score(glass, text, top_k=3)
+def test_the_budget_changes_no_number(gpt2: LoadedModel, narrow: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = corpus([ALICE * 20, ALICE, "sister", ALICE * 3], name="alice")
+    chunked = score(gpt2, text, top_k=3)
+    monkeypatch.setattr(narrow, "budget", Budget.of("cpu"))
+    whole = score(gpt2, text, top_k=3)
     np.testing.assert_allclose(chunked.logprob, whole.logprob, rtol=0, atol=1e-5)
-    np.testing.assert_array_equal(chunked.top_ids, whole.top_ids)
+    np.testing.assert_allclose(chunked.top_logprobs, whole.top_logprobs, rtol=0, atol=1e-5)
+
+
+def test_little_free_memory_gives_a_smaller_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    plenty = Budget.of("cpu")
+    free = psutil.virtual_memory()
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: free._replace(available=64 << 20))
+    assert Budget.of("cpu").logits * 4 <= (64 << 20) / 4
+    assert Budget.of("cpu").tokens < plenty.tokens
+
+
+_IN_LITTLE_MEMORY = """
+import resource
+import sys
+from pathlib import Path
+from tokenviz.models.loading import load_model
+from tokenviz.scoring.kernel import Budget, Kernel
+from tokenviz.scoring.scorer import score
+from tokenviz.texts import corpus
+
+model = load_model(sys.argv[1])
+score(model, corpus(["word", "words"], name="for the threads to be there"))
+kernel = Kernel.of(model)
+before = kernel.budget = Budget(tokens=2048, step=512, logits=1 << 27)  # half a gigabyte at once
+used = int(Path("/proc/self/statm").read_text().split()[5]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_DATA, (used + int(sys.argv[2]) * 2**20, -1))
+scores = score(model, corpus([letter + " word" * 250 for letter in "abcdefgh"], name="words"))
+print(before.logits // kernel.budget.logits, *scores.logprob[1:250])
+"""
+
+
+def _score_in_little_memory(folder: Path, megabytes: int) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", _IN_LITTLE_MEMORY, str(folder), str(megabytes)]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux keeps a process within a limit of address space")
+def test_out_of_memory_halves_the_budget_and_goes_on(gpt2_folder: Path) -> None:
+    plenty, little = (_score_in_little_memory(gpt2_folder, megabytes) for megabytes in (4000, 200))
+    (same, *expected), (halved, *found) = (run.stdout.split() for run in (plenty, little))
+    assert same == "1"
+    assert int(halved) >= 2, little.stderr
+    np.testing.assert_allclose([float(x) for x in found], [float(x) for x in expected], rtol=0, atol=1e-5)
+
+
+def test_too_little_memory_for_anything_is_said(gpt2: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A real limit so low makes native code crash before PyTorch can say anything.
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("no memory at all")
+
+    kernel = Kernel.of(gpt2)
+    monkeypatch.setattr(kernel, "budget", kernel.budget)
+    monkeypatch.setattr(kernel, "_packed_states", full)
+    message = f"'{gpt2.label}' does not fit in memory with a sequence of 16 tokens: take a smaller context, or a smaller dtype"
+    with pytest.raises(ScoringError, match=f"^{re.escape(message)}$"):
+        score(gpt2, corpus([ALICE, "sister"], name="alice"))
 
 
 def test_a_model_that_sees_what_follows_is_refused(tmp_path: Path, bigram: LoadedModel) -> None:
@@ -235,11 +231,11 @@ def test_a_model_that_sees_what_follows_is_refused(tmp_path: Path, bigram: Loade
 def test_the_softmax_of_a_bfloat16_model_is_float32(bigram_bfloat16: LoadedModel) -> None:
     logits: list[torch.Tensor] = []
     model = bigram_bfloat16
-    kernel = Kernel(model)
+    kernel = Kernel.of(model)
     hook = model.network.lm_head.register_forward_hook(lambda module, inputs, output: logits.append(output[0]))
     row = np.array([0, 1, 2, 3, 0, 2])
     try:
-        (found,) = kernel.batch_statistics([row], [np.arange(1, 6)], 4)
+        ((_, found),) = kernel.statistics([row], [np.arange(1, 6)], 4)
     finally:
         hook.remove()
     assert logits[-1].dtype == torch.bfloat16

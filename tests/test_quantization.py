@@ -38,6 +38,12 @@ def linear_layers(model: LoadedModel) -> dict[str, torch.nn.Module]:
     }
 
 
+@pytest.fixture(scope="module")
+def gpt2(gpt2_folder: Path) -> LoadedModel:
+    """One that nothing was scored with: scoring lays weights out anew."""
+    return load_model(str(gpt2_folder))
+
+
 @pytest.fixture(scope="session")
 def llama(tmp_path_factory: pytest.TempPathFactory, bigram: LoadedModel) -> LoadedModel:
     """A small random Llama with whole blocks in every row and a head of its own."""

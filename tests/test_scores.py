@@ -19,7 +19,8 @@ from tokenviz.texts import corpus
 
 SPEC = ScoreSpec(
     model="m", source="folder", identity="sha256:00", tokenizer="11", dtype="float32", quantize=None, device="cpu",
-    bos="auto", bos_ids=(), context=64, stride=32, top_k=0, head="streamed", scoring_version=1, versions={"torch": "2"},
+    bos="auto", bos_ids=(), context=64, stride=32, top_k=0, batching="packed", head="streamed",
+    scoring_version=1, versions={"torch": "2"},
 )  # fmt: skip
 
 
@@ -185,7 +186,7 @@ def test_a_table_of_another_format_is_refused(tmp_path: Path) -> None:
     saved = pq.read_table(path)
     about = json.loads(saved.schema.metadata[b"tokenviz"])
     pq.write_table(saved.replace_schema_metadata({"tokenviz": json.dumps({**about, "format": "99"})}), path)
-    with pytest.raises(ScoringError, match=f"^{re.escape(f'{str(path)!r} has table format 99; this version reads 1')}$"):
+    with pytest.raises(ScoringError, match=f"^{re.escape(f'{str(path)!r} has table format 99; this version reads 2')}$"):
         TokenScores.load(path)
 
 

@@ -371,13 +371,13 @@ def test_every_mode_is_recorded(bigram_bos: LoadedModel) -> None:
 def rows_read(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
     """The ids of every window that the model reads, as they come."""
     rows_read: list[list[int]] = []
-    original = Kernel.batch_statistics
+    original = Kernel.statistics
 
-    def noting(self: Kernel, rows: list[Any], wanted: list[Any], top_k: int) -> Any:
-        rows_read.extend(row.tolist() for row in rows)
-        return original(self, rows, wanted, top_k)
+    def noting(self: Kernel, sequences: list[Any], wanted: list[Any], top_k: int) -> Any:
+        rows_read.extend(ids.tolist() for ids in sequences)
+        return original(self, sequences, wanted, top_k)
 
-    monkeypatch.setattr(Kernel, "batch_statistics", noting)
+    monkeypatch.setattr(Kernel, "statistics", noting)
     return rows_read
 
 

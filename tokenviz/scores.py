@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 BosMode = Literal["auto", "always", "never"]
-FORMAT_VERSION = "1"
-SCORING_VERSION = 1  # raise it when the same settings would give other numbers
+FORMAT_VERSION = "2"
+SCORING_VERSION = 2  # raise it when the same settings would give other numbers
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,8 @@ class ScoreSpec:
         context: The most tokens one window may hold, BOS included.
         stride: How far each window after the first moves on.
         top_k: How many alternatives were kept a position.
+        batching: "packed" where sequences went through the model end to end, "padded" where the architecture did not
+            allow it and they were padded to one length.
         head: "streamed" where logits were made from hidden states chunk by chunk, "whole" where the
             architecture did not allow it and each window's logits were made at once.
         scoring_version: `SCORING_VERSION` at the time.
@@ -58,6 +60,7 @@ class ScoreSpec:
     context: int
     stride: int
     top_k: int
+    batching: Literal["packed", "padded"]
     head: Literal["streamed", "whole"]
     scoring_version: int
     versions: dict[str, str]

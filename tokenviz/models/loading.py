@@ -50,7 +50,8 @@ class LoadedModel:
 
     Attributes:
         resolved: What was loaded.
-        network: The transformers model, in evaluation mode.
+        network: The transformers model, in evaluation mode. Scoring lays its weights out anew, in place: a layer that
+            has been scored with computes as before, but has no `weight` to read.
         tokenizer: Its fast tokenizer.
         device: "cpu", "cuda" or "mps".
         context: The most tokens it reads at once.

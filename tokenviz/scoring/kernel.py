@@ -1,87 +1,85 @@
-"""From token ids to log-prob, entropy, rank and top-k, a few hundred positions at a time.
+"""From token ids to statistics, in bounded memory, by the quickest way that is proven equal for the model at hand.
 
-The transformer runs once over a batch and gives hidden states; the output head then turns them into logits chunk by
-chunk, so that the [positions, vocabulary] matrix never exists as a whole. The head is the model's own forward
-pass with the transformer replaced by the stored hidden states: soft-capping, scaling and biases are applied as the
-model applies them. Where an architecture does not allow that, each window's logits are made at once
-instead ("whole"), and the spec says so.
+The transformer runs over a pack of sequences and gives hidden states; the output head then turns those that are asked
+for into logits, a hundred or so rows at a time, so that the [positions, vocabulary] matrix never exists as a whole.
+The head is the model's own forward pass with the transformer replaced by the stored hidden states: soft-capping,
+scaling and biases are applied as the model applies them.
+
+Two steps may be impossible for an architecture, and the spec says which were taken. `batching` is "packed" where the
+model gives the same hidden states for packed sequences (attention.py, layers.py), else "padded"; `head` is
+"streamed" where transformer and head can be run apart, else "whole". Both are tried once, on a few tokens.
 """
 
 import copy
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
+import psutil
 import torch
 from numpy.typing import NDArray
 
 from tokenviz.errors import ModelError, ScoringError
 from tokenviz.models.loading import LoadedModel
+from tokenviz.scoring.attention import PackedPass, UnsupportedAttentionError, attending, depends_on_length, record
+from tokenviz.scoring.batches import plan_batches
+from tokenviz.scoring.layers import install, uninstall
+from tokenviz.scoring.linear import (
+    PackedHead,
+    give_back_freed_memory,
+    is_linear,
+    keep_freed_memory,
+    onednn_multiplies,
+    weight_and_bias,
+)
+from tokenviz.scoring.packs import Pack, plan_packs
+from tokenviz.scoring.statistics import PositionStatistics, concatenate, statistics_of
 
 Head = Literal["streamed", "whole"]
+Batching = Literal["packed", "padded"]
+Ids = NDArray[np.int64]
 
-# Logits that are in memory at once: 128 MB in float32. With fewer rows a large vocabulary's head is read too often.
-_HEAD_ELEMENTS = 1 << 25
 # Logits that the statistics go over at once: 2 MB, which stay in the processor's cache; four times as fast as all at once.
 _STATISTICS_ELEMENTS = 1 << 19
-_PROBE_LENGTH = 8
+_PROBE_LENGTH = 12
+_UNFIT = (AttributeError, TypeError, ValueError, KeyError, IndexError, RuntimeError, LookupError)
+# Relative size of the difference between packed and ordinary hidden states; a wrong position or mask gives 0.1 and more.
+_TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4, torch.bfloat16: 0.05, torch.float16: 0.02}
 
 
 @dataclass(frozen=True)
-class PositionStatistics:
-    """What the logits at m positions say of the m tokens that follow; see `TokenScores` for the definitions.
+class Budget:
+    """What may be in memory at once.
 
     Attributes:
-        logprob: (m,) nats.
-        entropy: (m,) nats.
-        rank: (m,) 1 for the likeliest.
-        top_ids: (m, k).
-        top_logprobs: (m, k) nats.
+        tokens: Of a pack or padded batch. On a processor nothing is gained above 2,048.
+        step: Tokens that go through a layer at once.
+        logits: Logits; 16 million are 64 MB. With fewer rows a large vocabulary's head is read too often.
     """
 
-    logprob: NDArray[np.float64]
-    entropy: NDArray[np.float64]
-    rank: NDArray[np.float64]
-    top_ids: NDArray[np.int64]
-    top_logprobs: NDArray[np.float64]
+    tokens: int
+    step: int
+    logits: int
 
+    @classmethod
+    def of(cls, device: str) -> "Budget":
+        """What the free memory of a device allows."""
+        if device == "cpu":
+            free, budget = psutil.virtual_memory().available, cls(tokens=2048, step=512, logits=1 << 24)
+        else:
+            free = torch.cuda.mem_get_info()[0] if device == "cuda" else psutil.virtual_memory().available
+            budget = cls(tokens=16384, step=16384, logits=1 << 28)
+        while budget.logits * 16 > free and (half := budget.halved()) is not None:
+            budget = half
+        return budget
 
-def statistics_of(logits: torch.Tensor, targets: torch.Tensor, top_k: int) -> PositionStatistics:
-    """Read the statistics off logits.
-
-    Args:
-        logits: (m, vocabulary), any floating dtype; the softmax is float32, or float64 for float64 logits.
-        targets: (m,) ids below the vocabulary's size.
-        top_k: Alternatives to keep.
-
-    Returns:
-        The statistics; NaN or infinite where the logits are not all finite.
-    """
-    logits = logits if logits.dtype == torch.float64 else logits.float()
-    # Shifted by the maximum before anything is subtracted: a logit of -100 has an error of 4e-6 of its own.
-    shifted = logits - logits.amax(dim=-1, keepdim=True)  # (m, vocabulary)
-    work = shifted.exp()
-    total = work.sum(dim=-1)  # (m,)
-    log_total = total.log()
-    target = shifted.gather(-1, targets[:, None])  # (m, 1)
-    weighted = work.mul_(shifted).sum(dim=-1)  # (m,)
-    # Counted in floats, which is exact below 2 ** 24 and five times as fast as a sum of booleans.
-    rank = 1 + torch.gt(shifted, target, out=work).sum(dim=-1)
-    top = shifted.topk(top_k, dim=-1) if top_k else None
-    return PositionStatistics(
-        logprob=_float64(target[:, 0] - log_total),
-        entropy=_float64(log_total - weighted / total),
-        rank=rank.cpu().numpy().astype(np.float64),
-        top_ids=top.indices.cpu().numpy() if top else np.empty((len(targets), 0), np.int64),
-        top_logprobs=_float64(top.values - log_total[:, None]) if top else np.empty((len(targets), 0)),
-    )
-
-
-def _float64(values: torch.Tensor) -> NDArray[np.float64]:
-    return values.cpu().numpy().astype(np.float64)
+    def halved(self) -> "Budget | None":
+        """Half of it; None where that would be too little to go on with."""
+        if self.logits <= 1 << 18:
+            return None
+        return Budget(max(64, self.tokens // 2), max(64, self.step // 2), self.logits // 2)
 
 
 class Kernel:
@@ -90,19 +88,32 @@ class Kernel:
     def __init__(self, model: LoadedModel) -> None:
         """Check once, on a few tokens, how this architecture can be run.
 
+        The model's layers and weights are put into their quick form, in place.
+
         Raises:
             ModelError: The model lets a position see tokens after it: it is not causal.
         """
         # Not the model itself, which remembers its kernel: two objects that hold each other are freed late.
         self._network, self._device, self._label = model.network, model.device, model.label
-        self._vocabulary = model.vocabulary
+        self._vocabulary, self._context = model.vocabulary, model.context
         self._output: Any = None  # the transformer's last output
+        self._packed_head: PackedHead | None = None
+        self._shortest_window: int | None = None
+        self.budget = Budget.of(model.device)
         self.head: Head = "whole"
-        probe = torch.arange(_PROBE_LENGTH, device=model.device)[None] % model.vocabulary
+        self.batching: Batching = "padded"
+        self._alone = depends_on_length(model.network)
+        if model.device == "cpu":
+            keep_freed_memory()
+        length = min(_PROBE_LENGTH, model.context)
+        probe = (torch.arange(length, device=model.device)[None] * 7 + 3) % model.vocabulary
         reference = self._whole_logits(probe, None)
         self._check_causal(probe, reference)
         if self._streams(probe, reference):
             self.head = "streamed"
+            self._pack_head(probe, reference)
+            if self._packs(probe[0].cpu().numpy()):
+                self.batching = "packed"
 
     @classmethod
     def of(cls, model: LoadedModel) -> "Kernel":
@@ -116,43 +127,84 @@ class Kernel:
             kernel = model.memo["kernel"] = cls(model)
         return kernel
 
-    def batch_statistics(
-        self, rows: list[NDArray[np.int64]], wanted: list[NDArray[np.int64]], top_k: int
-    ) -> list[PositionStatistics]:
-        """Score some positions of some sequences in one padded batch.
+    def statistics(
+        self, sequences: Sequence[Ids], wanted: Sequence[Ids], top_k: int
+    ) -> Iterator[tuple[int, PositionStatistics]]:
+        """Score some positions of some sequences.
+
+        Out of memory, the budget is halved for good and the rest is gone on with.
 
         Args:
-            rows: Token ids of each sequence.
+            sequences: Token ids of each.
             wanted: For each, the positions (from 1) of the tokens to score; the logits before them are read.
             top_k: Alternatives to keep.
 
-        Returns:
-            One result a sequence, its rows in the order of `wanted`.
+        Yields:
+            The number of a sequence and its statistics, rows in the order of `wanted`; in any order of sequences.
 
         Raises:
-            ScoringError: An id lies beyond the logits.
+            ScoringError: Not even the smallest budget fits in memory.
         """
-        longest = max(len(row) for row in rows)
-        ids = torch.zeros((len(rows), longest), dtype=torch.int64)
-        mask = torch.zeros_like(ids)
-        for i, row in enumerate(rows):
-            ids[i, : len(row)] = torch.from_numpy(row)
-            mask[i, : len(row)] = 1
-        padded = not bool(mask.all())
-        ids, attention = ids.to(self._device), mask.to(self._device) if padded else None
-        states = self._hidden(ids, attention) if self.head == "streamed" else self._whole_logits(ids, attention)
-        flat = np.concatenate([i * longest + positions for i, positions in enumerate(wanted)])
-        where = torch.from_numpy(flat).to(self._device)
-        before = states.reshape(-1, states.shape[-1])[where - 1]  # (m, hidden) or (m, vocabulary)
-        targets = ids.reshape(-1)[where]
+        left = list(range(len(sequences)))
+        while left:
+            try:
+                for numbers, statistics in self._run([sequences[i] for i in left], [wanted[i] for i in left], top_k):
+                    for number, one in zip(numbers, statistics, strict=True):
+                        yield left[number], one
+                        left[number] = -1
+            except (RuntimeError, MemoryError) as error:
+                smaller = self.budget.halved()
+                if not _out_of_memory(error):
+                    raise
+                if smaller is None:
+                    raise ScoringError(
+                        f"{self._label!r} does not fit in memory with a sequence of {max(map(len, sequences)):,} tokens: "
+                        "take a smaller context, or a smaller dtype"
+                    ) from error
+                self.budget = smaller
+                if self._packed_head:
+                    self._packed_head.forget()
+                give_back_freed_memory()
+            left = [i for i in left if i >= 0]
+
+    def _run(self, sequences: list[Ids], wanted: list[Ids], top_k: int) -> Iterator[tuple[list[int], list[PositionStatistics]]]:
+        if self.batching == "packed":
+            for pack in plan_packs(
+                sequences,
+                token_budget=1 if self._alone else self.budget.tokens,
+                step_tokens=self.budget.step,
+                longest_whole=self._shortest_window,
+            ):
+                states = self._packed_states(pack)
+                places = [pack.rows[i] for i in pack.rows]
+                numbers = list(pack.rows)
+                yield numbers, self._read(states, places, [sequences[i] for i in numbers], [wanted[i] for i in numbers], top_k)
+            return
+        tokens = self.budget.tokens if self.head == "streamed" else max(1, self.budget.logits // self._vocabulary)
+        tokens = 1 if self._alone else tokens
+        for numbers in plan_batches([len(ids) for ids in sequences], token_budget=tokens):
+            rows = [sequences[i] for i in numbers]
+            states = self._padded_states(rows)
+            longest = max(map(len, rows))
+            places = [i * longest + np.arange(len(ids)) for i, ids in enumerate(rows)]
+            yield numbers, self._read(states, places, rows, [wanted[i] for i in numbers], top_k)
+
+    @torch.inference_mode()
+    def _read(
+        self, states: torch.Tensor, places: list[Ids], sequences: list[Ids], wanted: list[Ids], top_k: int
+    ) -> list[PositionStatistics]:
+        """Statistics at the wanted positions; `states` (n, hidden) or (n, vocabulary), `places` each token's row in it."""
+        before = np.concatenate([place[positions - 1] for place, positions in zip(places, wanted, strict=True)])
+        targets = np.concatenate([ids[positions] for ids, positions in zip(sequences, wanted, strict=True)])
+        # Sequences with a common beginning ask for the same token at the same place: that is read off once.
+        (rows, ids), back = np.unique(np.stack([before, targets]), axis=1, return_inverse=True)
+        chosen = states[torch.from_numpy(rows).to(self._device)]
         parts = [
             statistics_of(logits, target, top_k)
-            for chunk, chunk_targets in self._split(before, targets, _HEAD_ELEMENTS)
+            for chunk, chunk_targets in self._split(chosen, torch.from_numpy(ids).to(self._device), self.budget.logits)
             for logits, target in self._split(self._logits(chunk), chunk_targets, _STATISTICS_ELEMENTS)
         ]
-        whole = _concatenate(parts)
-        cuts = np.cumsum([0, *(len(positions) for positions in wanted)])
-        return [_slice(whole, begin, end) for begin, end in pairwise(cuts)]
+        return concatenate(parts).take(back.reshape(-1)).split([len(positions) for positions in wanted])
 
     def _split(self, rows: torch.Tensor, targets: torch.Tensor, elements: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Rows and their targets in pieces whose logits have about so many elements."""
@@ -163,6 +215,28 @@ class Kernel:
         if self.head == "whole":
             return states
         return self._apply_head(states[None])[0]
+
+    @torch.inference_mode()
+    def _packed_states(self, pack: Pack) -> torch.Tensor:
+        """Hidden states (n, hidden) of a pack."""
+        ids, positions = (torch.from_numpy(array)[None].to(self._device) for array in (pack.ids, pack.positions))
+        with attending(self._network, PackedPass(pack)):
+            output = self._network.base_model(input_ids=ids, position_ids=positions, use_cache=False)
+        states: torch.Tensor = output.last_hidden_state[0]
+        return states
+
+    @torch.inference_mode()
+    def _padded_states(self, rows: list[Ids]) -> torch.Tensor:
+        """Hidden states (n, hidden), or logits (n, vocabulary), of a padded batch."""
+        longest = max(map(len, rows))
+        ids = torch.zeros((len(rows), longest), dtype=torch.int64)
+        mask = torch.zeros_like(ids)
+        for i, row in enumerate(rows):
+            ids[i, : len(row)] = torch.from_numpy(row)
+            mask[i, : len(row)] = 1
+        attention = None if bool(mask.all()) else mask.to(self._device)
+        states = (self._hidden if self.head == "streamed" else self._whole_logits)(ids.to(self._device), attention)
+        return states.flatten(0, 1)
 
     @torch.inference_mode()
     def _whole_logits(self, ids: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
@@ -190,7 +264,8 @@ class Kernel:
         output["last_hidden_state"] = states
         base.forward = lambda *args, **kwargs: output
         try:
-            yield
+            with self._packed_head.reusing() if self._packed_head else nullcontext():
+                yield
         finally:
             del base.forward  # the class's own shows again
 
@@ -200,9 +275,52 @@ class Kernel:
             return False
         try:
             logits = self._apply_head(self._hidden(probe, None))
-        except (AttributeError, TypeError, ValueError, KeyError, IndexError, RuntimeError):
+        except _UNFIT:
             return False
         return logits.shape == reference.shape and torch.equal(logits, reference)
+
+    def _pack_head(self, probe: torch.Tensor, reference: torch.Tensor) -> None:
+        """Put packed weights in the place of the output head's; an embedding tied to it stays, unread, in its file."""
+        network = self._network
+        head = network.get_output_embeddings()
+        if isinstance(head, PackedHead):  # another kernel was here before
+            self._packed_head = head
+            return
+        name = next((name for name, module in network.named_modules() if module is head), None)
+        if name is None or not is_linear(head) or not onednn_multiplies(reference.dtype, self._device):
+            return
+        states = self._hidden(probe, None)
+        self._packed_head = PackedHead(*weight_and_bias(head))
+        network.set_submodule(name, self._packed_head)
+        try:
+            if _close(self._apply_head(states), reference):
+                return
+        except _UNFIT:
+            pass
+        network.set_submodule(name, head)
+        self._packed_head = None
+
+    def _packs(self, probe: Ids) -> bool:
+        """Whether packed sequences, one in steps, one that shares its beginning and two whole, are as each is alone."""
+        branch = probe.copy()
+        branch[-3:] = (branch[-3:] + 1) % self._vocabulary
+        sequences = [probe, branch, probe[:3], branch[-3:]]
+        (pack,) = plan_packs(sequences, token_budget=64, step_tokens=5)
+        before = self._network.config._attn_implementation
+        try:
+            recording = record(self._network, self._context)
+            install(self._network, recording)
+            states = self._packed_states(pack)
+            expected = [self._hidden(torch.from_numpy(ids)[None].to(self._device), None)[0] for ids in sequences]
+            found = [states[torch.from_numpy(pack.rows[i])] for i in range(len(sequences))]
+            self._shortest_window = recording.shortest_window
+            if all(map(_close, found, expected)):
+                return True
+        except (UnsupportedAttentionError, *_UNFIT):
+            pass
+        uninstall(self._network)
+        self._network.config._attn_implementation = before
+        return False
 
     def _check_causal(self, probe: torch.Tensor, reference: torch.Tensor) -> None:
         changed = probe.clone()
@@ -215,29 +333,12 @@ class Kernel:
             )
 
 
-def check_finite(statistics: PositionStatistics, where: str, positions: NDArray[np.int64]) -> None:
-    """Refuse statistics of logits that were NaN or infinite.
-
-    Args:
-        statistics: Of m positions.
-        where: The model and text, for the message.
-        positions: (m,) of the tokens in the passage.
-
-    Raises:
-        ScoringError: One is not finite; the first is named.
-    """
-    finite = np.isfinite(statistics.logprob) & np.isfinite(statistics.entropy)
-    if not finite.all():
-        position = int(positions[~finite][0])
-        raise ScoringError(
-            f"{where}, token {position}: the model's logits are NaN or infinite; nothing was recorded. "
-            "Try dtype=float32, or check the weights"
-        )
+def _close(found: torch.Tensor, expected: torch.Tensor) -> bool:
+    off = torch.linalg.vector_norm((found - expected).double())
+    return bool(off <= _TOLERANCE[expected.dtype] * torch.linalg.vector_norm(expected.double()))
 
 
-def _concatenate(parts: list[PositionStatistics]) -> PositionStatistics:
-    return PositionStatistics(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in vars(parts[0])})
-
-
-def _slice(whole: PositionStatistics, begin: int, end: int) -> PositionStatistics:
-    return PositionStatistics(**{name: value[begin:end] for name, value in vars(whole).items()})
+def _out_of_memory(error: Exception) -> bool:
+    """Whether torch failed to allocate; on a processor it says so in a plain RuntimeError, and oneDNN in riddles."""
+    said = ("can't allocate memory", "bad_alloc", "could not create a primitive", "could not create a memory")
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(words in str(error) for words in said)

@@ -11,8 +11,8 @@ from tokenviz.models.loading import LoadedModel
 from tokenviz.models.tokens import EncodedPassage
 from tokenviz.progress import task
 from tokenviz.scores import SCORING_VERSION, BosMode, ScoreSpec, TokenScores
-from tokenviz.scoring.batches import plan_batches
-from tokenviz.scoring.kernel import Kernel, PositionStatistics, check_finite
+from tokenviz.scoring.kernel import Kernel
+from tokenviz.scoring.statistics import PositionStatistics, check_finite
 from tokenviz.scoring.windows import Window, check_settings, check_windowing, plan_windows
 from tokenviz.texts import Text, literal
 
@@ -66,6 +66,7 @@ def score(
         context=context,
         stride=stride,
         top_k=top_k,
+        batching=kernel.batching,
         head=kernel.head,
         scoring_version=SCORING_VERSION,
         versions={"tokenviz": version("tokenviz-harness"), **model.versions},
@@ -128,22 +129,18 @@ def _run(
     opening = np.array(prefix, dtype=np.int64)
     to_score = sum(window.end - window.score_from for window in windows)
     with task(f"{model.label} reads {text.name}", to_score, "tokens") as advance:
-        for batch in plan_batches([len(window) + len(prefix) for window in windows]):
-            rows, wanted = [], []
-            for window in (windows[i] for i in batch):
-                skip = opens[window.passage]
-                slice_ = passages[window.passage].ids[skip + window.begin : skip + window.end]
-                rows.append(np.concatenate([opening, slice_]))
-                wanted.append(np.arange(window.score_from, window.end) - window.begin + len(prefix))
-            for window, statistics in zip(
-                (windows[i] for i in batch),
-                kernel.batch_statistics(rows, wanted, columns.top_ids.shape[1]),
-                strict=True,
-            ):
-                positions = opens[window.passage] + np.arange(window.score_from, window.end)
-                check_finite(statistics, f"{model.label!r} on {text.name!r}, passage {window.passage}", positions)
-                columns.put(first_row[window.passage] + positions, statistics)
-                advance(len(positions))
+        sequences, wanted = [], []
+        for window in windows:
+            skip = opens[window.passage]
+            slice_ = passages[window.passage].ids[skip + window.begin : skip + window.end]
+            sequences.append(np.concatenate([opening, slice_]))
+            wanted.append(np.arange(window.score_from, window.end) - window.begin + len(prefix))
+        for number, statistics in kernel.statistics(sequences, wanted, columns.top_ids.shape[1]):
+            window = windows[number]
+            positions = opens[window.passage] + np.arange(window.score_from, window.end)
+            check_finite(statistics, f"{model.label!r} on {text.name!r}, passage {window.passage}", positions)
+            columns.put(first_row[window.passage] + positions, statistics)
+            advance(len(positions))
 
 
 def _check_ids(model: LoadedModel, prefix: tuple[int, ...], passages: list[EncodedPassage]) -> None:

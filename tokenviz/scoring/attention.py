@@ -1,0 +1,280 @@
+"""Causal attention over packed sequences, registered with transformers under a name of its own.
+
+Models that ask transformers for their attention function are given this one for the time of a pass, without being
+changed. What a token may see is taken from what the layer itself says (scaling, sliding window, soft-capping), and
+that is checked once against the mask that transformers would have made for the layer.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.nn import functional
+
+from tokenviz.scoring.linear import multiply
+from tokenviz.scoring.packs import Pack, Step
+
+_NAME = "tokenviz_packed"
+_SCORES_ELEMENTS = 1 << 20  # attention scores in memory at once: 4 MB, which stay in the processor's cache
+
+
+class UnsupportedAttentionError(Exception):
+    """A model's attention is of a kind that is not computed here; internal, the model then takes the plain path."""
+
+
+@dataclass(frozen=True)
+class AttentionRule:
+    """What a layer says of its attention.
+
+    Attributes:
+        scaling: Factor of the products of queries and keys.
+        window: The most tokens that a token sees, itself included; None for all before it.
+        softcap: The scores' soft cap; None for none.
+    """
+
+    scaling: float
+    window: int | None
+    softcap: float | None
+
+
+class PackedPass:
+    """One pack on its way through the layers: which step is at work, and the path's keys and values in this layer."""
+
+    def __init__(self, pack: Pack) -> None:
+        self.pack = pack
+        self.step: Step = pack.steps[0]
+        self._keys: torch.Tensor | None = None
+        self._values: torch.Tensor | None = None
+        self._masks: dict[tuple[int, int, int], torch.Tensor] = {}
+
+    def attend(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, rule: AttentionRule) -> torch.Tensor:
+        """Attention of one step.
+
+        Args:
+            query: (1, heads, m, d), m the tokens of the step.
+            key: (1, key heads, m, d).
+            value: (1, key heads, m, d).
+            rule: The layer's.
+
+        Returns:
+            (1, m, heads, d).
+        """
+        if self.step.past is None and rule.softcap is None:
+            return self._whole(query, key, value, rule)
+        if self.step.past is None:
+            return self._whole_softly(query, key, value, rule)
+        return self._along_path(query, key, value, self.step.past, rule)
+
+    def _whole(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, rule: AttentionRule) -> torch.Tensor:
+        out = query.new_empty(1, query.shape[2], query.shape[1], value.shape[3])
+        at = 0
+        for length, count in _runs(self.step.lengths):
+            end = at + length * count
+            # Sequences of one length are one batch: (count, heads, length, d), without a copy.
+            q, k, v = (t[0, :, at:end].view(len(t[0]), count, length, -1).transpose(0, 1) for t in (query, key, value))
+            seen = functional.scaled_dot_product_attention(
+                q, k, v, is_causal=True, scale=rule.scaling, enable_gqa=q.shape[1] != k.shape[1]
+            )
+            out[0, at:end].view(count, length, *out.shape[2:]).copy_(seen.transpose(1, 2))
+            at = end
+        return out
+
+    def _whole_softly(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, rule: AttentionRule) -> torch.Tensor:
+        out = query.new_empty(1, query.shape[2], query.shape[1], value.shape[3])
+        at = 0
+        for length in self.step.lengths:
+            q, k, v = (t[0, :, at : at + length] for t in (query, key, value))
+            self._attend_piece(q, k, v, 0, rule, out[0, at : at + length].transpose(0, 1))
+            at += length
+        return out
+
+    def _along_path(
+        self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, past: int, rule: AttentionRule
+    ) -> torch.Tensor:
+        if self._keys is None or self._values is None or self._keys.shape[::2] != key.shape[1::2]:
+            self._keys = key.new_empty(key.shape[1], self.pack.path, key.shape[3])
+            self._values = value.new_empty(value.shape[1], self.pack.path, value.shape[3])
+        end = past + query.shape[2]
+        self._keys[:, past:end] = key[0]
+        self._values[:, past:end] = value[0]
+        out = query.new_empty(1, query.shape[2], query.shape[1], value.shape[3])
+        self._attend_piece(query[0], self._keys[:, :end], self._values[:, :end], past, rule, out[0].transpose(0, 1))
+        return out
+
+    def _attend_piece(
+        self, query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, past: int, rule: AttentionRule, out: torch.Tensor
+    ) -> None:
+        """Queries (heads, m, d) at positions from `past` on, keys and values (key heads, past + m, d); fills `out`."""
+        group = query.shape[0] // keys.shape[0]
+        m_all = query.shape[1]
+        m = max(16, min(m_all, _SCORES_ELEMENTS // (group * keys.shape[1])))
+        for begin in range(0, m_all, m):
+            end = min(begin + m, m_all)
+            first = 0 if rule.window is None else max(0, past + begin - rule.window + 1)
+            last = past + end
+            for head in range(keys.shape[0]):
+                heads = slice(head * group, (head + 1) * group)
+                rows = (query[heads, begin:end] * rule.scaling).reshape(-1, query.shape[2])
+                scores = multiply(rows, keys[head, first:last])  # (group * rows, seen)
+                if rule.softcap is not None:
+                    scores.div_(rule.softcap).tanh_().mul_(rule.softcap)
+                self._hide(scores.view(group, end - begin, last - first), past + begin, first, rule.window)
+                weights = torch.softmax(scores, -1, dtype=torch.promote_types(query.dtype, torch.float32)).to(query.dtype)
+                out[heads, begin:end] = multiply(weights, values[head, first:last].T).view(group, end - begin, -1)
+
+    def _hide(self, scores: torch.Tensor, position: int, first: int, window: int | None) -> None:
+        """Hide later tokens, and those before the window, from queries at `position` on; keys begin at `first`."""
+        m = scores.shape[1]
+        scores[..., position - first :].masked_fill_(self._mask(m, m, 1, scores.device), float("-inf"))
+        if window is not None and position + m - 1 - window >= first:
+            # Key first + j is too far back for query position + i where j <= i + position - window - first.
+            width = position + m - window - first
+            too_far = ~self._mask(m, width, position - window - first + 1, scores.device)
+            scores[..., :width].masked_fill_(too_far, float("-inf"))
+
+    def _mask(self, m: int, width: int, diagonal: int, device: torch.device) -> torch.Tensor:
+        """(m, width), true on and above a diagonal."""
+        key = (m, width, diagonal)
+        if key not in self._masks:
+            self._masks[key] = torch.ones(m, width, dtype=torch.bool, device=device).triu(diagonal)
+        return self._masks[key]
+
+
+def _runs(lengths: tuple[int, ...]) -> Iterator[tuple[int, int]]:
+    """(length, how many in a row)."""
+    begin = 0
+    for i in range(1, len(lengths) + 1):
+        if i == len(lengths) or lengths[i] != lengths[begin]:
+            yield lengths[begin], i - begin
+            begin = i
+
+
+class Recording:
+    """What the layers say of their attention, held against the masks that transformers would make for them."""
+
+    def __init__(self, context: int) -> None:
+        self._context = context
+        self.rules: dict[torch.nn.Module, AttentionRule] = {}
+
+    @property
+    def shortest_window(self) -> int | None:
+        """The shortest of the layers' windows; None where no layer has one."""
+        return min((rule.window for rule in self.rules.values() if rule.window is not None), default=None)
+
+    def mask(self, mask_function: Any) -> torch.Tensor:
+        """In the place of a mask, how many tokens it lets the last token of a full context see."""
+        return torch.tensor(_tokens_seen(mask_function, self._context))
+
+    def note(self, module: torch.nn.Module, mask: torch.Tensor | None, rule: AttentionRule) -> None:
+        """Keep a layer's rule.
+
+        Raises:
+            UnsupportedAttentionError: The rule is not what the layer's mask says.
+        """
+        seen = self._context if rule.window is None else min(rule.window, self._context)
+        if mask is None or mask.ndim or int(mask) != seen:
+            raise UnsupportedAttentionError("the layer's mask is not the one that its sliding window says")
+        self.rules[module] = rule
+
+
+def _tokens_seen(mask_function: Any, context: int) -> int:
+    zero, keys = torch.tensor(0), torch.arange(context)
+    width = 0
+    for query in (context - 1, context - 2, context // 2, 0):
+        seen = torch.as_tensor(mask_function(zero, zero, torch.tensor(query), keys)).expand(context)
+        width = width or int(seen.sum())
+        if not torch.equal(seen, (keys <= query) & (keys > query - width)):
+            raise UnsupportedAttentionError("the mask is neither causal nor a causal sliding window")
+    return width
+
+
+_state: PackedPass | Recording | None = None
+
+
+@contextmanager
+def attending(network: Any, state: PackedPass | Recording) -> Iterator[None]:
+    """Have a model ask for the attention of this module inside the block."""
+    global _state
+    before = network.config._attn_implementation
+    network.config._attn_implementation = _NAME
+    _state = state
+    try:
+        yield
+    finally:
+        _state = None
+        network.config._attn_implementation = before
+
+
+def packed_pass() -> PackedPass | None:
+    """The pass that is on its way."""
+    return _state if isinstance(_state, PackedPass) else None
+
+
+def record(network: Any, context: int) -> Recording:
+    """Run a model once on a few tokens and keep what its layers say of their attention.
+
+    Args:
+        network: A transformers model.
+        context: The most tokens it reads at once.
+
+    Raises:
+        UnsupportedAttentionError: Its attention is of a kind that is not computed here.
+    """
+    from transformers import AttentionInterface, AttentionMaskInterface
+
+    AttentionInterface.register(_NAME, _attention)
+    AttentionMaskInterface.register(_NAME, _mask)
+    recording = Recording(context)
+    ids = torch.zeros((1, 4), dtype=torch.int64, device=network.device)
+    try:
+        with attending(network, recording), torch.inference_mode():
+            network.base_model(input_ids=ids, use_cache=False)
+    except (AttributeError, TypeError, ValueError, KeyError, IndexError, RuntimeError) as error:
+        raise UnsupportedAttentionError(str(error)) from error
+    if not recording.rules:
+        raise UnsupportedAttentionError("the model does not ask transformers for its attention function")
+    return recording
+
+
+def depends_on_length(network: Any) -> bool:
+    """Whether a model's rotary positions change with the longest sequence it reads at once: its texts must go alone."""
+    kinds = [getattr(module, "rope_type", None) for module in network.modules()]
+    named = [name for kind in kinds for name in (kind.values() if isinstance(kind, dict) else [kind])]
+    return any(name in ("dynamic", "longrope") for name in named)
+
+
+_UNDERSTOOD = {"position_ids", "use_cache", "output_attentions", "cache_position"}
+
+
+def _attention(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    *,
+    scaling: float | None = None,
+    sliding_window: int | None = None,
+    softcap: float | None = None,
+    dropout: float = 0.0,
+    is_causal: bool | None = None,
+    **others: Any,
+) -> tuple[torch.Tensor, None]:
+    """What transformers calls for each layer; see `transformers.AttentionInterface`."""
+    rule = AttentionRule(query.shape[-1] ** -0.5 if scaling is None else float(scaling), sliding_window, softcap)
+    if isinstance(_state, Recording):
+        unknown = sorted(name for name, value in others.items() if value is not None and name not in _UNDERSTOOD)
+        if unknown or dropout or is_causal is False:
+            raise UnsupportedAttentionError(f"the layer's attention wants {', '.join(unknown) or 'dropout or no causality'}")
+        _state.note(module, attention_mask, rule)
+        return query.new_zeros(query.shape[0], query.shape[2], query.shape[1], value.shape[3]), None
+    if _state is None:
+        raise RuntimeError("no pass is open for the packed attention")
+    return _state.attend(query, key, value, rule), None
+
+
+def _mask(**asked: Any) -> torch.Tensor | None:
+    """What transformers calls for each kind of mask; see `transformers.AttentionMaskInterface`."""
+    return _state.mask(asked["mask_function"]) if isinstance(_state, Recording) else None
