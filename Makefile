@@ -6,6 +6,7 @@ PORT ?= 5000
 
 BIN := .venv/bin
 READY := .venv/ready
+BENCH_READY := .venv-bench/ready
 
 .DEFAULT_GOAL := help
 .PHONY: help setup experiment test check ui paper bench docs clean
@@ -41,12 +42,21 @@ ui: $(READY)  ## browse the runs: MLflow's pages on 127.0.0.1, PORT=5000
 docs: $(READY)  ## make the generated pages and the pictures of the README anew
 	@$(BIN)/python docs/generate.py
 
-paper bench:
+# The other tools have an environment of their own, whose versions are pinned.
+$(BENCH_READY): benchmarks/requirements.txt
+	@echo "Installing the other tools into .venv-bench; this takes some minutes."
+	@$(PYTHON) -m venv .venv-bench
+	@.venv-bench/bin/python -m pip install --disable-pip-version-check -r benchmarks/requirements.txt
+	@touch $@
+
+bench: $(READY) $(BENCH_READY)  ## measure speed, memory and error beside other tools, and rewrite docs/benchmarks.md
+	@$(BIN)/tokenviz run throughput --page docs/benchmarks.md $(ARGS)
+
+paper:
 	@echo "make $@ is not there yet" >&2; exit 1
 
 paper:  ## pull figures, tables and numbers into paper/ (not there yet)
-bench:  ## measure speed against other tools (not there yet)
 
 clean:  ## remove the environment and caches; runs in mlruns/ and prepared models stay
-	@rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	@rm -rf .venv .venv-bench .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from tokenviz.harness.decorator import Experiment
+from tokenviz.harness.decorator import Experiment, OwnResult
 from tokenviz.harness.grid import GridResult
 from tokenviz.harness.links import artifact_link, chart_link, runs_link
 from tokenviz.progress import shown
@@ -21,7 +21,7 @@ _FORCE = Annotated[bool, typer.Option("--force", help="Compute everything anew, 
 _JSON = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 
 
-def experiment_command(experiment: Experiment[...]) -> Command:
+def experiment_command(experiment: Experiment[..., Any]) -> Command:
     """The command of an experiment: one option an argument, and `--force` and `--json`."""
 
     def command(**arguments: Any) -> None:
@@ -47,10 +47,16 @@ def experiment_command(experiment: Experiment[...]) -> Command:
     return typer.main.get_command(app)
 
 
-def print_result(result: GridResult, *, as_json: bool) -> None:
-    """The grid's numbers on stdout; where to look next on stderr."""
+def print_result(result: GridResult | OwnResult, *, as_json: bool) -> None:
+    """The result's numbers on stdout; where to look next on stderr."""
     if as_json:
-        sys.stdout.write(json.dumps(result_json(result), ensure_ascii=False) + "\n")
+        values = result_json(result) if isinstance(result, GridResult) else result.to_json()
+        sys.stdout.write(json.dumps(values, ensure_ascii=False) + "\n")
+        return
+    if not isinstance(result, GridResult):
+        results_console().print(result.to_table())
+        for line in result.guide():
+            Console(stderr=True, soft_wrap=True, highlight=False).print(line, markup=False)
         return
     results_console().print(_comparison_table(result) if result.comparisons else _score_table(result))
     guide = Console(stderr=True, soft_wrap=True, highlight=False)

@@ -4,17 +4,39 @@ import inspect
 from collections.abc import Callable
 from functools import update_wrapper
 from pathlib import Path
-from typing import Generic, ParamSpec
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar
 
 from docstring_parser import parse as parse_docstring
 
 from tokenviz.harness.context import ExperimentContext, running
 from tokenviz.harness.grid import GridResult
 
+if TYPE_CHECKING:
+    from rich.table import Table
+
 P = ParamSpec("P")
 
 
-class Experiment(Generic[P]):
+class OwnResult(Protocol):
+    """What an experiment returns that makes no grid: it says itself how it is printed."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, for `--json`."""
+        ...
+
+    def to_table(self) -> "Table":
+        """For the terminal."""
+        ...
+
+    def guide(self) -> list[str]:
+        """Where to look next, a line each."""
+        ...
+
+
+R = TypeVar("R", bound=GridResult | OwnResult)
+
+
+class Experiment(Generic[P, R]):
     """An experiment; call it like the function it was made of.
 
     Attributes:
@@ -24,7 +46,7 @@ class Experiment(Generic[P]):
         argument_help: What the docstring says of each argument.
     """
 
-    def __init__(self, function: Callable[P, GridResult]) -> None:
+    def __init__(self, function: Callable[P, R]) -> None:
         self._function = function
         self.name = Path(inspect.getfile(function)).stem
         documented = parse_docstring(function.__doc__ or "")
@@ -33,10 +55,10 @@ class Experiment(Generic[P]):
         self.argument_help = {param.arg_name: param.description or "" for param in documented.params}
         update_wrapper(self, function)
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> GridResult:
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         return self._run(False, *args, **kwargs)
 
-    def forced(self, *args: P.args, **kwargs: P.kwargs) -> GridResult:
+    def forced(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Like a call, but everything is computed anew, also what is finished."""
         return self._run(True, *args, **kwargs)
 
@@ -45,7 +67,7 @@ class Experiment(Generic[P]):
         """Of the function, its annotations evaluated."""
         return inspect.signature(self._function, eval_str=True)
 
-    def _run(self, force: bool, *args: P.args, **kwargs: P.kwargs) -> GridResult:
+    def _run(self, force: bool, *args: P.args, **kwargs: P.kwargs) -> R:
         bound = self.signature.bind(*args, **kwargs)
         bound.apply_defaults()
         context = ExperimentContext(self.name, self.description, dict(bound.arguments), force)
@@ -60,7 +82,7 @@ class Experiment(Generic[P]):
         run_command(experiment_command(self), prog_name=f"python -m experiments.{self.name}")
 
 
-def experiment(function: Callable[P, GridResult]) -> Experiment[P]:
+def experiment(function: Callable[P, R]) -> Experiment[P, R]:
     """Make an experiment of a function.
 
     The function's typed signature, with defaults that reproduce the result, is its whole configuration: each

@@ -1,0 +1,78 @@
+"""docs/benchmarks.md, written from a measurement."""
+
+from benchmarks.costs import Costs
+from benchmarks.report import Throughput, case_title, markdown_table
+
+_HEAD = """# Benchmarks
+
+How fast tokenviz scores, how much memory it takes and how exact it is, beside a plain loop and other tools on the same texts.
+This page is written by `make bench`.
+"""
+
+_HOW = """## How it was measured
+
+- The **texts** are cut from `experiments/texts`: `mixed` is one document of about 1,000 tokens and 15 paragraphs and
+  sentences, `sentences` is 104 single sentences, `long` is one text of about 2,000 tokens. A tokenizer's own BOS opens every
+  text; where it has none, the first token has no prediction, and nobody is asked for one. A contender that scores any other
+  number of tokens is not measured.
+- Every **contender** has a process of its own. It loads the model, scores the texts to warm up, and then waits; the contenders
+  take turns, one round each, {rounds} in all. Only one computes at a time; the others keep their memory and wait. What is timed
+  goes from the strings to the log-probs, so it includes the tokenizer.
+- tokenviz gives log-prob, rank, entropy and the ten likeliest alternatives of every token; the others give the log-prob,
+  lm-eval the sum over each text. Where a tool leaves batches to its caller, texts of like length go together, and the fastest
+  of 1, 4, 8 and 16 texts a batch is chosen beforehand (surprisal: 8), as far as their logits fit the memory. CTranslate2,
+  OpenVINO and ONNX Runtime read models that were converted to float32 once, before anything was timed; the graph of the last
+  two ends in the log-probs. Every tool uses all cores.
+
+## What the columns mean
+
+| column | meaning |
+|---|---|
+| × plain loop | tokens a second as a multiple of the plain loop's in the same round; the median of the rounds |
+| tokens/s | scored tokens over the seconds of the median round |
+| share of peak | useful operations a second over the machine's peak |
+| peak memory | the most the process had at once, loading the model included |
+| beyond weights | the same without the weights in float32; negative where they are kept in a narrower type |
+| largest, mean error | absolute difference from the plain loop in float64, over all tokens; for sums, over all texts |
+| how | how the tool reads the texts |
+
+The **plain loop** is what one writes without any tool: transformers in float32, one text at a time, log-softmax, gather.
+**Useful operations** are two for each weight of a linear layer or the output head and each scored token, and four for each
+product of causal attention. The **peak** is that of float32 matrix products of the model's own shapes with 256 rows, by
+torch's linear layer or by oneDNN with weights laid out for it, whichever is faster, each at its best of many repetitions:
+{peaks}.
+
+bfloat16 is a preview of a text, not a measurement: its error stands beside it.
+"""
+
+
+def benchmark_page(result: Throughput) -> str:
+    """The page in Markdown."""
+    machine = result.machine
+    where = f"{machine['processor']}, {machine['cores']} cores, torch {machine['torch']}; {_rounds(result.rounds)}.\n"
+    peaks = {case.model: f"{case.workload.peak_flops / 1e9:.0f} Gflop/s for {case.model}" for case in result.cases}
+    tables = [f"## {case_title(case)}\n\n{markdown_table(case)}\n" for case in result.cases]
+    costs = [_costs_part(result.costs)] if result.costs is not None else []
+    return "\n".join(
+        [_HEAD, where, *tables, *costs, _HOW.format(rounds=_rounds(result.rounds), peaks=", ".join(peaks.values()))]
+    )
+
+
+def _rounds(count: int) -> str:
+    return f"{count} round{'s' * (count != 1)}"
+
+
+def _costs_part(costs: Costs) -> str:
+    parts = list(dict.fromkeys([*costs.first_cell, *costs.next_cell]))
+    rows = [(part, *(f"{cell.get(part, 0.0):.2f}" for cell in (costs.first_cell, costs.next_cell))) for part in parts]
+    rows.append(("together", *(f"{sum(cell.values()):.2f}" for cell in (costs.first_cell, costs.next_cell))))
+    lines = [("seconds", "first in a process", "another"), ("---", "--:", "--:"), *rows]
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return (
+        f"## A short text, by {costs.model}\n\n"
+        "A grid of one model and one sentence, with its table, figures and run; the first one also imports the libraries and "
+        "makes the store.\n\n"
+        f"{table}\n\n"
+        f"`score()` alone takes {costs.score_seconds:.3f} s. `tokenviz score` on the sentence, as a whole process, takes "
+        f'{costs.command_ratio:.2f} times as long as `python -c "import torch, transformers"`.\n'
+    )

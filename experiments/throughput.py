@@ -1,0 +1,61 @@
+"""How fast, how large and how exact is scoring, beside a plain loop and other tools?"""
+
+import tempfile
+from pathlib import Path
+
+from benchmarks import machine
+from benchmarks.costs import measure_costs
+from benchmarks.lineup import LINEUP
+from benchmarks.measuring import measure
+from benchmarks.page import benchmark_page
+from benchmarks.recording import open_runs, record
+from benchmarks.report import Throughput
+from benchmarks.samples import parse_case
+from tokenviz import ModelSpec, experiment
+from tokenviz.errors import ExperimentError
+from tokenviz.models.loading import resolve
+
+
+@experiment
+def throughput(
+    cases: list[str] = ["smollm2-135m:mixed", "smollm2-135m:sentences", "gemma3-270m:mixed", "gemma3-270m:long"],
+    contenders: list[str] = [entry.name for entry in LINEUP],
+    rounds: int = 5,
+    costs_of: str = "smollm2-135m",
+    page: str | None = None,
+) -> Throughput:
+    """Score the same texts with tokenviz, a plain loop and other tools, in turn, each in a process of its own.
+
+    Speed is given as a multiple of the plain loop's in the same round, and as a share of what the machine's matrix
+    products reach; errors are against the plain loop in float64. docs/benchmarks.md says how, column by column.
+
+    Args:
+        cases: MODEL:SET, with the sets mixed, sentences and long; may be repeated.
+        contenders: Whom to measure; may be repeated. The others' environment is made by make bench.
+        rounds: How often each contender scores the texts.
+        costs_of: The model for the costs of a short text beside its forward pass; an empty string leaves them out.
+        page: A file to write the results to as a page in Markdown.
+    """
+    known = {entry.name: entry for entry in LINEUP}
+    if unknown := [name for name in contenders if name not in known]:
+        raise ExperimentError(f"no contender {unknown[0]!r}: there are {', '.join(known)}")
+    if rounds < 1:
+        raise ExperimentError(f"{rounds} rounds measure nothing: give at least 1")
+    parsed = [parse_case(case) for case in cases]
+    folders = {case.model: resolve(ModelSpec.parse(case.model)).folder for case in parsed}
+    runs = open_runs()  # a store that cannot be had is found out before anything is measured
+    with tempfile.TemporaryDirectory(prefix="tokenviz-bench-") as work:
+        loads = {model: machine.workload(folder) for model, folder in folders.items()}
+        entries = [known[name] for name in contenders]
+        measured = tuple(
+            measure(case, folders[case.model], loads[case.model], entries, rounds=rounds, work=Path(work)) for case in parsed
+        )
+    costs = measure_costs(costs_of, rounds=rounds) if costs_of else None
+    result = record(Throughput(machine.described(), rounds, measured, costs), runs)
+    if page is not None:
+        Path(page).write_text(benchmark_page(result), encoding="utf-8")
+    return result
+
+
+if __name__ == "__main__":
+    throughput.main()
