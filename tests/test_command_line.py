@@ -125,6 +125,14 @@ def test_windows_are_taken_from_the_options(run: Run, glass: LoadedModel) -> Non
     np.testing.assert_array_equal(logprobs[1:], tv.score(glass, ALICE, context=8, stride=2).logprob[1:])
 
 
+def test_a_table_is_written_while_it_is_computed(run: Run, glass: LoadedModel, project: Path) -> None:
+    code, out, _ = run("score", "-m", "glass-en", "-t", ALICE, "--top-k", "2", "--parquet", "tokens.parquet")
+    assert code == 0
+    expected = tv.score(glass, ALICE, top_k=2)
+    np.testing.assert_array_equal(tv.TokenScores.load(project / "tokens.parquet").logprob, expected.logprob)
+    assert f"{expected.summary().mean_logprob:.3f}" in out
+
+
 BAD_INPUT: list[tuple[list[str], int, str]] = [
     (["--text", ""], 1, "the given text is empty: give at least one character to score"),
     (["missing.txt"], 1, "no text at 'missing.txt': give a file, a folder, '-' for standard input"),
@@ -144,12 +152,15 @@ BAD_INPUT: list[tuple[list[str], int, str]] = [
         "bos 'always': the tokenizer of 'glass-en' has no BOS token; use 'auto' or 'never'",
     ),
     (["--text", "x", "--bos", "maybe"], 2, "'maybe' is not one of"),
-    (["--text", "x", "--json", "--csv"], 2, "choose one of --json and --csv"),
+    (["--text", "x", "--json", "--csv"], 2, "choose one of --json, --csv and --parquet"),
     (
         ["--text", "x", "--csv", "--top-k", "3"],
         2,
-        "--top-k needs --json: neither the text nor the CSV has room",
+        "--top-k needs --json or --parquet: neither the text nor the CSV has room",
     ),
+    (["--text", "x", "--json", "--parquet", "t.parquet"], 2, "choose one of --json, --csv and --parquet"),
+    (["--text", "x", "--text", "y", "--parquet", "t.parquet"], 2, "--parquet takes one text, and 2 were given"),
+    (["--text", "x", "--parquet", "missing/t.parquet"], 1, "cannot write 'missing/t.parquet': there is no folder 'missing'"),
     (["A sentence, and --text forgotten. " * 10], 1, "where it is the text itself, give it with --text"),
     (["--text", "x", "--stride", "0"], 1, "stride 0 is not possible: take at least 1 token"),
     (["--text", "x", "--context", "-5"], 1, "context -5 is not possible: take at least 2 tokens, the predicted one included"),

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tokenviz.models.spec import ModelSpec
     from tokenviz.scores import BosMode, ScoreSpec, TokenScores
     from tokenviz.scoring.scorer import score
+    from tokenviz.scoring.streaming import score_to_file
     from tokenviz.texts import Text, literal, read_text
 
 _HOMES = {
@@ -47,6 +48,7 @@ _HOMES = {
     "load_model": "models.loading",
     "read_text": "texts",
     "score": "scoring.scorer",
+    "score_to_file": "scoring.streaming",
     "unity_scatter": "figures.plots",
 }
 
@@ -69,6 +71,7 @@ __all__ = [
     "load_model",
     "read_text",
     "score",
+    "score_to_file",
     "unity_scatter",
 ]
 

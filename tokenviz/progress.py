@@ -52,11 +52,18 @@ class _Amount(ProgressColumn):
         return self._counts.render(task).append(f" {task.fields['unit']}")
 
 
+class _Rate(ProgressColumn):
+    """How much is done a second, of tokens."""
+
+    def render(self, task):  # type: ignore[no-untyped-def]  # rich's own signature names its Task
+        return Text(f"{task.speed:,.0f} tokens/s" if task.speed and task.fields["unit"] == "tokens" else "")
+
+
 @contextmanager
 def shown() -> Iterator[None]:
     """Draw the progress of everything inside on stderr."""
     console = Console(file=sys.stderr)  # this stderr, also while somebody else's output is being redirected
-    columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), _Amount(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), _Amount(), _Rate(), TimeRemainingColumn())
     # A file or pipe gets the notes only.
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         token = _display.set(_Display(console, progress, set()))

@@ -6,6 +6,8 @@ BOS mode and windows gave it. Both are stored in one Parquet file and come back 
 
 import json
 import math
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,6 +19,7 @@ from tokenviz.errors import DiskError, ScoringError
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 BosMode = Literal["auto", "always", "never"]
 FORMAT_VERSION = "2"
@@ -73,20 +76,57 @@ class ScoreSummary:
     Attributes:
         n_tokens: Tokens in the text.
         n_scored: Tokens that have a prediction; the means are over these.
+        n_bytes: UTF-8 bytes of the characters of the scored tokens.
         mean_logprob: In nats; NaN where nothing is scored, as are the others.
         perplexity_per_token: exp(-mean_logprob).
-        bits_per_byte: Surprisal of the scored tokens in bits, over the UTF-8 bytes of their characters.
+        bits_per_byte: Surprisal of the scored tokens in bits, over `n_bytes`.
         mean_entropy: Of the predicted distributions, in nats.
         share_rank_1: Of the scored tokens, those that were the model's first choice; between 0 and 1.
     """
 
     n_tokens: int
     n_scored: int
+    n_bytes: int
     mean_logprob: float
     perplexity_per_token: float
     bits_per_byte: float
     mean_entropy: float
     share_rank_1: float
+
+    @classmethod
+    def of_means(
+        cls, n_tokens: int, n_scored: int, n_bytes: int, mean_logprob: float, mean_entropy: float, share_rank_1: float
+    ) -> "ScoreSummary":
+        """With the numbers that follow from the others."""
+        bits = -mean_logprob * n_scored / math.log(2)
+        return cls(
+            n_tokens=n_tokens,
+            n_scored=n_scored,
+            n_bytes=n_bytes,
+            mean_logprob=mean_logprob,
+            perplexity_per_token=_exp(-mean_logprob),
+            bits_per_byte=bits / n_bytes if n_bytes else math.nan,
+            mean_entropy=mean_entropy,
+            share_rank_1=share_rank_1,
+        )
+
+    @classmethod
+    def joined(cls, parts: "Sequence[ScoreSummary]") -> "ScoreSummary":
+        """Of a whole, from those of its parts."""
+        n_scored = sum(part.n_scored for part in parts)
+
+        def mean(name: str) -> float:
+            scored = [part for part in parts if part.n_scored]
+            return math.fsum(getattr(part, name) * part.n_scored for part in scored) / n_scored if n_scored else math.nan
+
+        return cls.of_means(
+            sum(part.n_tokens for part in parts),
+            n_scored,
+            sum(part.n_bytes for part in parts),
+            mean("mean_logprob"),
+            mean("mean_entropy"),
+            mean("share_rank_1"),
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,18 +200,13 @@ class TokenScores:
     def summary(self) -> ScoreSummary:
         """The table in a few numbers."""
         scored = self.scored
-        n_scored = int(scored.sum())
-        if not n_scored:
-            nan = math.nan
-            return ScoreSummary(len(self), 0, nan, nan, nan, nan, nan)
-        mean = float(self.logprob[scored].mean())
-        n_bytes = sum(len(self.token[i].encode()) for i in np.flatnonzero(scored))
-        return ScoreSummary(
+        if not scored.any():
+            return ScoreSummary.of_means(len(self), 0, 0, math.nan, math.nan, math.nan)
+        return ScoreSummary.of_means(
             n_tokens=len(self),
-            n_scored=n_scored,
-            mean_logprob=mean,
-            perplexity_per_token=_exp(-mean),
-            bits_per_byte=-mean * n_scored / math.log(2) / n_bytes if n_bytes else math.nan,
+            n_scored=int(scored.sum()),
+            n_bytes=sum(len(self.token[i].encode()) for i in np.flatnonzero(scored)),
+            mean_logprob=float(self.logprob[scored].mean()),
             mean_entropy=float(self.entropy[scored].mean()),
             share_rank_1=float((self.rank[scored] == 1).mean()),
         )
@@ -226,8 +261,10 @@ class TokenScores:
         Raises:
             DiskError: The file cannot be written.
         """
+        save_parts([self], path)
+
+    def _to_table(self) -> "pa.Table":
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
         columns: dict[str, Any] = {
             "passage": pa.array(self.passage),
@@ -250,11 +287,7 @@ class TokenScores:
             "text_sha256": self.text_sha256,
             "spec": asdict(self.spec),
         }
-        table = pa.table(columns).replace_schema_metadata({"tokenviz": json.dumps(about)})
-        try:
-            pq.write_table(table, path, compression="zstd")
-        except OSError as error:
-            raise DiskError(f"cannot write {str(path)!r}: {error}") from error
+        return pa.table(columns).replace_schema_metadata({"tokenviz": json.dumps(about)})
 
     @classmethod
     def load(cls, path: Path) -> "TokenScores":
@@ -290,6 +323,35 @@ class TokenScores:
             top_tokens=tuple(map(tuple, column["top_tokens"].to_pylist())) if k else ((),) * n,
             **{name: column[name].to_numpy() for name in _PLAIN_COLUMNS},
         )
+
+
+def save_parts(parts: Iterable[TokenScores], path: Path) -> None:
+    """Write the consecutive parts of one text's table as one file, each as it comes: only one needs to be in memory.
+
+    The file appears when it is complete.
+
+    Args:
+        parts: At least one; all of one text and spec.
+        path: As for `TokenScores.save`.
+
+    Raises:
+        DiskError: The file cannot be written.
+    """
+    import pyarrow.parquet as pq
+
+    unfinished = path.with_name(path.name + ".part")
+    try:
+        with ExitStack() as stack:
+            writer = None
+            for part in parts:
+                table = part._to_table()
+                writer = writer or stack.enter_context(pq.ParquetWriter(unfinished, table.schema, compression="zstd"))
+                writer.write_table(table)
+        unfinished.replace(path)
+    except OSError as error:
+        raise DiskError(f"cannot write {str(path)!r}: {error}") from error
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 _PLAIN_COLUMNS = ("passage", "position", "token_id", "start", "end", "logprob", "entropy")

@@ -3,12 +3,13 @@
 import json
 import sys
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 if TYPE_CHECKING:
-    from tokenviz.scores import TokenScores
+    from tokenviz.scores import ScoreSummary, TokenScores
     from tokenviz.texts import Text
 
 
@@ -31,22 +32,35 @@ def score_command(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print one CSV row a token.")] = False,
+    parquet: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write the token table of one text to this file while it is computed, of texts beyond memory as well."
+        ),
+    ] = None,
 ) -> None:
     """Score texts token by token, without tracking.
 
     In a terminal: the text coloured by log-prob and a small table. Numbers are natural logarithms (nats).
     """
-    if as_json and as_csv:
-        raise typer.BadParameter("choose one of --json and --csv")
-    if top_k and not as_json:
-        raise typer.BadParameter("--top-k needs --json: neither the text nor the CSV has room for alternatives")
+    if as_json + as_csv + (parquet is not None) > 1:
+        raise typer.BadParameter("choose one of --json, --csv and --parquet")
+    if top_k and not as_json and parquet is None:
+        raise typer.BadParameter("--top-k needs --json or --parquet: neither the text nor the CSV has room for alternatives")
     texts = _read(files or [], text or [], column)
+    if parquet is not None and len(texts) > 1:
+        raise typer.BadParameter(f"--parquet takes one text, and {len(texts)} were given: one file holds one table")
     from tokenviz.models.loading import load_model
     from tokenviz.progress import shown
     from tokenviz.scoring.scorer import score
+    from tokenviz.scoring.streaming import score_to_file
 
     with shown():
         loaded = load_model(model)
+        if parquet is not None:
+            summary = score_to_file(loaded, texts[0], parquet, bos=bos, context=context, stride=stride, top_k=top_k or 0)
+            _print_overview([(texts[0].name, summary)])
+            return
         tables = [score(loaded, one, bos=bos, context=context, stride=stride, top_k=top_k or 0) for one in texts]
     if as_json:
         _print_json(tables, texts)
@@ -86,27 +100,34 @@ def _print_csv(tables: "list[TokenScores]") -> None:
 
 
 def _print_text(tables: "list[TokenScores]") -> None:
-    from rich.table import Table
-
     from tokenviz.figures.colours import shared_scale
-    from tokenviz.figures.terminal import heatmap_text, legend_text, visible
+    from tokenviz.figures.terminal import heatmap_text, legend_text
     from tokenviz.terminal import results_console
 
     console = results_console()
     scale = shared_scale(tables)
+    for table in tables:
+        console.print(heatmap_text(table, scale=scale))
+        console.print()
+    if console.is_terminal:
+        console.print(legend_text(scale))
+    _print_overview([(table.text_name, table.summary()) for table in tables])
+
+
+def _print_overview(summaries: "list[tuple[str, ScoreSummary]]") -> None:
+    from rich.table import Table
+
+    from tokenviz.figures.terminal import visible
+    from tokenviz.terminal import results_console
+
     overview = Table()
     overview.add_column("text")
     for heading in ("tokens", "scored", "mean log-prob (nats)", "perplexity per token", "bits per byte"):
         overview.add_column(heading, justify="right")
-    for table in tables:
-        console.print(heatmap_text(table, scale=scale))
-        console.print()
-        summary = table.summary()
+    for name, summary in summaries:
         numbers = (summary.mean_logprob, summary.perplexity_per_token, summary.bits_per_byte)
         overview.add_row(
-            visible(table.text_name), str(summary.n_tokens), str(summary.n_scored),
+            visible(name), str(summary.n_tokens), str(summary.n_scored),
             *("–" if value != value else f"{value:.3f}" for value in numbers),
         )  # fmt: skip
-    if console.is_terminal:
-        console.print(legend_text(scale))
-    console.print(overview)
+    results_console().print(overview)

@@ -1,0 +1,74 @@
+"""`score_to_file`: a corpus that need not fit in memory, scored part by part into one file."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from tokenviz.errors import DiskError
+from tokenviz.models.loading import LoadedModel
+from tokenviz.progress import task
+from tokenviz.scores import BosMode, ScoreSummary, TokenScores, save_parts
+from tokenviz.scoring.scorer import score
+from tokenviz.texts import Text
+
+# Characters of the passages that are scored together: enough tokens for full packs, and some tens of megabytes of rows.
+_PART_CHARACTERS = 1 << 17
+
+
+def score_to_file(
+    model: LoadedModel,
+    text: Text,
+    path: Path,
+    *,
+    bos: BosMode = "auto",
+    context: int | None = None,
+    stride: int | None = None,
+    top_k: int = 0,
+) -> ScoreSummary:
+    """Score a text as `score` does, and write the table part by part.
+
+    Whole passages make a part, so memory is bounded by the text itself, about a hundred thousand characters' rows, and the
+    longest passage. `TokenScores.load` reads the file, as does anything that reads Parquet.
+
+    Args:
+        model: From `load_model`.
+        text: Of any number of passages.
+        path: The file to write; it appears when it is complete.
+        bos: See `score`.
+        context: See `score`.
+        stride: See `score`.
+        top_k: See `score`.
+
+    Raises:
+        ScoringError: See `score`.
+        DiskError: The file is there already, or cannot be written.
+    """
+    if path.exists():
+        raise DiskError(f"{str(path)!r} is there already: remove it, or choose another name")
+    if not path.parent.is_dir():
+        raise DiskError(f"cannot write {str(path)!r}: there is no folder {str(path.parent)!r}")
+    summaries: list[ScoreSummary] = []
+
+    def parts() -> Iterator[TokenScores]:
+        with task(f"{model.label} reads all of {text.name}", sum(map(len, text.passages)), "characters") as advance:
+            for begin, end in _parts(text):
+                passages = text.passages[begin:end]
+                some = replace(text, name=f"{text.name} from passage {begin}", passages=passages)
+                part = score(model, some, bos=bos, context=context, stride=stride, top_k=top_k)
+                summaries.append(part.summary())
+                yield replace(part, text_name=text.name, passage=part.passage + begin)
+                advance(sum(map(len, passages)))
+
+    save_parts(parts(), path)
+    return ScoreSummary.joined(summaries)
+
+
+def _parts(text: Text) -> Iterator[tuple[int, int]]:
+    """First and one past the last passage of each part."""
+    begin = size = 0
+    for number, passage in enumerate(text.passages):
+        if size and size + len(passage) > _PART_CHARACTERS:
+            yield begin, number
+            begin, size = number, 0
+        size += len(passage)
+    yield begin, len(text.passages)
