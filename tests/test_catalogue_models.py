@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, example, given, settings
 from reference import assert_agrees, exact
 from test_tokens import PIECES, TEXTS, assert_tiles, slices
 
-import tokenviz.scoring.kernel as kernel_module
 from tokenviz.models.loading import LoadedModel, load_model
 from tokenviz.models.tokens import encode, readable
+from tokenviz.scoring.kernel import Kernel
 from tokenviz.scoring.scorer import score
 from tokenviz.texts import corpus
 
@@ -95,14 +95,15 @@ def test_stride_1_is_the_exact_loop_with_that_context(model: LoadedModel) -> Non
 
 
 def test_logits_never_exist_for_all_positions(gemma3: LoadedModel) -> None:
+    most = Kernel.of(gemma3).budget.logits
     sizes: list[int] = []
     hook = gemma3.network.lm_head.register_forward_hook(lambda module, inputs, output: sizes.append(output.numel()))
     try:
         scores = score(gemma3, PASSAGE * 20)
     finally:
         hook.remove()
-    assert len(scores) * gemma3.vocabulary > 2 * kernel_module._HEAD_ELEMENTS
-    assert max(sizes) <= kernel_module._HEAD_ELEMENTS
+    assert len(scores) * gemma3.vocabulary > 2 * most
+    assert 0 < max(sizes) <= most
 
 
 def test_eight_bits_stay_closer_than_four(smollm2: LoadedModel) -> None:
