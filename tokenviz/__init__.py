@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tokenviz.models.loading import LoadedModel, load_model
     from tokenviz.models.spec import ModelSpec
     from tokenviz.scores import BosMode, ScoreSpec, TokenScores
+    from tokenviz.scoring.divergence import Divergences, divergences
     from tokenviz.scoring.scorer import score
     from tokenviz.scoring.streaming import score_to_file
     from tokenviz.texts import Text, literal, read_text
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "BosMode": "scores",
     "Comparison": "comparing.comparison",
+    "Divergences": "scoring.divergence",
     "Grid": "harness.grid",
     "LoadedModel": "models.loading",
     "ModelSpec": "models.spec",
@@ -41,6 +43,7 @@ _HOMES = {
     "TokenvizError": "errors",
     "along_text": "figures.plots",
     "compare": "comparing.comparison",
+    "divergences": "scoring.divergence",
     "draw_heatmap": "figures.heatmap",
     "experiment": "harness.decorator",
     "heatmap_html": "figures.html",
@@ -55,6 +58,7 @@ _HOMES = {
 __all__ = [
     "BosMode",
     "Comparison",
+    "Divergences",
     "Grid",
     "LoadedModel",
     "ModelSpec",
@@ -64,6 +68,7 @@ __all__ = [
     "TokenvizError",
     "along_text",
     "compare",
+    "divergences",
     "draw_heatmap",
     "experiment",
     "heatmap_html",

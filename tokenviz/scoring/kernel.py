@@ -11,10 +11,10 @@ model gives the same hidden states for packed sequences (attention.py, layers.py
 """
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import psutil
@@ -40,6 +40,7 @@ from tokenviz.scoring.statistics import PositionStatistics, concatenate, statist
 Head = Literal["streamed", "whole"]
 Batching = Literal["packed", "padded"]
 Ids = NDArray[np.int64]
+T = TypeVar("T")
 
 # Logits that the statistics go over at once: 2 MB, which stay in the processor's cache; four times as fast as all at once.
 _STATISTICS_ELEMENTS = 1 << 19
@@ -95,7 +96,7 @@ class Kernel:
         """
         # Not the model itself, which remembers its kernel: two objects that hold each other are freed late.
         self._network, self._device, self._label = model.network, model.device, model.label
-        self._vocabulary, self._context = model.vocabulary, model.context
+        self.vocabulary, self._context = model.vocabulary, model.context
         self._output: Any = None  # the transformer's last output
         self._packed_head: PackedHead | None = None
         self._shortest_window: int | None = None
@@ -145,11 +146,35 @@ class Kernel:
         Raises:
             ScoringError: Not even the smallest budget fits in memory.
         """
+
+        def run(left: list[int]) -> Iterator[tuple[list[int], list[PositionStatistics]]]:
+            ids, positions = [sequences[i] for i in left], [wanted[i] for i in left]
+            for numbers, states, places in self.hidden_states(ids, tokens=self.tokens_at_once):
+                mine = [ids[i] for i in numbers], [positions[i] for i in numbers]
+                yield numbers, self._read(states, places, *mine, top_k)
+
+        yield from self.within_memory(sequences, run)
+
+    def within_memory(
+        self, sequences: Sequence[Ids], run: Callable[[list[int]], Iterator[tuple[list[int], list[T]]]]
+    ) -> Iterator[tuple[int, T]]:
+        """Do something with every sequence; out of memory, halve the budget for good and go on with the rest.
+
+        Args:
+            sequences: Token ids of each.
+            run: Given the numbers of the sequences that are left, yields places in that list and a result for each.
+
+        Yields:
+            The number of a sequence and its result, in any order.
+
+        Raises:
+            ScoringError: Not even the smallest budget fits in memory.
+        """
         left = list(range(len(sequences)))
         while left:
             try:
-                for numbers, statistics in self._run([sequences[i] for i in left], [wanted[i] for i in left], top_k):
-                    for number, one in zip(numbers, statistics, strict=True):
+                for numbers, results in run(left):
+                    for number, one in zip(numbers, results, strict=True):
                         yield left[number], one
                         left[number] = -1
             except (RuntimeError, MemoryError) as error:
@@ -167,27 +192,40 @@ class Kernel:
                 give_back_freed_memory()
             left = [i for i in left if i >= 0]
 
-    def _run(self, sequences: list[Ids], wanted: list[Ids], top_k: int) -> Iterator[tuple[list[int], list[PositionStatistics]]]:
+    @property
+    def tokens_at_once(self) -> int:
+        """The most tokens that go through the model together; a longer sequence goes by itself."""
+        if self._alone:
+            return 1
+        return self.budget.tokens if self.head == "streamed" else max(1, self.budget.logits // self.vocabulary)
+
+    def hidden_states(self, sequences: Sequence[Ids], *, tokens: int) -> Iterator[tuple[list[int], torch.Tensor, list[Ids]]]:
+        """Run the transformer over sequences, some at a time.
+
+        Args:
+            sequences: Token ids of each.
+            tokens: The most that go through together.
+
+        Yields:
+            The numbers of some sequences, hidden states for `logits`, and for each of these sequences the rows of its
+            tokens in them.
+        """
         if self.batching == "packed":
             for pack in plan_packs(
-                sequences,
-                token_budget=1 if self._alone else self.budget.tokens,
-                step_tokens=self.budget.step,
-                longest_whole=self._shortest_window,
+                sequences, token_budget=tokens, step_tokens=self.budget.step, longest_whole=self._shortest_window
             ):
-                states = self._packed_states(pack)
-                places = [pack.rows[i] for i in pack.rows]
-                numbers = list(pack.rows)
-                yield numbers, self._read(states, places, [sequences[i] for i in numbers], [wanted[i] for i in numbers], top_k)
+                yield list(pack.rows), self._packed_states(pack), list(pack.rows.values())
             return
-        tokens = self.budget.tokens if self.head == "streamed" else max(1, self.budget.logits // self._vocabulary)
-        tokens = 1 if self._alone else tokens
         for numbers in plan_batches([len(ids) for ids in sequences], token_budget=tokens):
             rows = [sequences[i] for i in numbers]
-            states = self._padded_states(rows)
             longest = max(map(len, rows))
-            places = [i * longest + np.arange(len(ids)) for i, ids in enumerate(rows)]
-            yield numbers, self._read(states, places, rows, [wanted[i] for i in numbers], top_k)
+            yield numbers, self._padded_states(rows), [i * longest + np.arange(len(ids)) for i, ids in enumerate(rows)]
+
+    def logits(self, states: torch.Tensor) -> torch.Tensor:
+        """Logits (m, vocabulary) of rows of hidden states; they hold until the model's next ones are asked for."""
+        if self.head == "whole":
+            return states
+        return self._apply_head(states[None])[0]
 
     @torch.inference_mode()
     def _read(
@@ -202,19 +240,14 @@ class Kernel:
         parts = [
             statistics_of(logits, target, top_k)
             for chunk, chunk_targets in self._split(chosen, torch.from_numpy(ids).to(self._device), self.budget.logits)
-            for logits, target in self._split(self._logits(chunk), chunk_targets, _STATISTICS_ELEMENTS)
+            for logits, target in self._split(self.logits(chunk), chunk_targets, _STATISTICS_ELEMENTS)
         ]
         return concatenate(parts).take(back.reshape(-1)).split([len(positions) for positions in wanted])
 
     def _split(self, rows: torch.Tensor, targets: torch.Tensor, elements: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Rows and their targets in pieces whose logits have about so many elements."""
-        size = max(1, elements // self._vocabulary)
+        size = max(1, elements // self.vocabulary)
         yield from zip(torch.split(rows, size), torch.split(targets, size), strict=True)
-
-    def _logits(self, states: torch.Tensor) -> torch.Tensor:
-        if self.head == "whole":
-            return states
-        return self._apply_head(states[None])[0]
 
     @torch.inference_mode()
     def _packed_states(self, pack: Pack) -> torch.Tensor:
@@ -303,7 +336,7 @@ class Kernel:
     def _packs(self, probe: Ids) -> bool:
         """Whether packed sequences, one in steps, one that shares its beginning and two whole, are as each is alone."""
         branch = probe.copy()
-        branch[-3:] = (branch[-3:] + 1) % self._vocabulary
+        branch[-3:] = (branch[-3:] + 1) % self.vocabulary
         sequences = [probe, branch, probe[:3], branch[-3:]]
         (pack,) = plan_packs(sequences, token_budget=64, step_tokens=5)
         before = self._network.config._attn_implementation
@@ -324,7 +357,7 @@ class Kernel:
 
     def _check_causal(self, probe: torch.Tensor, reference: torch.Tensor) -> None:
         changed = probe.clone()
-        changed[0, -1] = (changed[0, -1] + 1) % self._vocabulary
+        changed[0, -1] = (changed[0, -1] + 1) % self.vocabulary
         logits = self._whole_logits(changed, None)
         before, after = reference[:, :-1].float(), logits[:, :-1].float()
         if not torch.allclose(before, after, rtol=1e-3, atol=1e-3, equal_nan=True):

@@ -13,7 +13,7 @@ from tokenviz.progress import task
 from tokenviz.scores import SCORING_VERSION, BosMode, ScoreSpec, TokenScores
 from tokenviz.scoring.kernel import Kernel
 from tokenviz.scoring.statistics import PositionStatistics, check_finite
-from tokenviz.scoring.windows import Window, check_settings, check_windowing, plan_windows
+from tokenviz.scoring.windows import check_settings, check_windowing, pieces_of
 from tokenviz.texts import Text, literal
 
 
@@ -49,7 +49,7 @@ def score(
     text = literal(text) if isinstance(text, str) else text
     prefix, context, stride = check_possible(model, bos=bos, context=context, stride=stride, top_k=top_k)
     passages = [tokens.encode(model.tokenizer, passage) for passage in text.passages]
-    _check_ids(model, prefix, passages)
+    check_ids(model, prefix, passages)
     kernel = Kernel.of(model)
     columns = _Columns(sum(len(passage.ids) for passage in passages), top_k)
     _run(model, kernel, text, passages, prefix, context, stride, columns)
@@ -118,32 +118,22 @@ def _run(
     stride: int,
     columns: _Columns,
 ) -> None:
-    # A passage that opens with the prefix's own ids (the BOS string, literally) is not given a second one: what
-    # it opens with serves as the prefix and, like any first token without one, has no prediction.
-    opens = [len(prefix) if tuple(passage.ids[: len(prefix)]) == prefix else 0 for passage in passages]
-    windows: list[Window] = []
-    for number, passage in enumerate(passages):
-        n_tokens = len(passage.ids) - opens[number]
-        windows += plan_windows(number, n_tokens, context=context, stride=stride, n_prefix=len(prefix))
-    first_row = np.cumsum([0, *(len(passage.ids) for passage in passages)])
-    opening = np.array(prefix, dtype=np.int64)
-    to_score = sum(window.end - window.score_from for window in windows)
-    with task(f"{model.label} reads {text.name}", to_score, "tokens") as advance:
-        sequences, wanted = [], []
-        for window in windows:
-            skip = opens[window.passage]
-            slice_ = passages[window.passage].ids[skip + window.begin : skip + window.end]
-            sequences.append(np.concatenate([opening, slice_]))
-            wanted.append(np.arange(window.score_from, window.end) - window.begin + len(prefix))
+    pieces = pieces_of(passages, prefix, context=context, stride=stride)
+    with task(f"{model.label} reads {text.name}", sum(len(piece.rows) for piece in pieces), "tokens") as advance:
+        sequences, wanted = [piece.ids for piece in pieces], [piece.wanted for piece in pieces]
         for number, statistics in kernel.statistics(sequences, wanted, columns.top_ids.shape[1]):
-            window = windows[number]
-            positions = opens[window.passage] + np.arange(window.score_from, window.end)
-            check_finite(statistics, f"{model.label!r} on {text.name!r}, passage {window.passage}", positions)
-            columns.put(first_row[window.passage] + positions, statistics)
-            advance(len(positions))
+            piece = pieces[number]
+            check_finite(statistics, f"{model.label!r} on {text.name!r}, passage {piece.passage}", piece.positions)
+            columns.put(piece.rows, statistics)
+            advance(len(piece.rows))
 
 
-def _check_ids(model: LoadedModel, prefix: tuple[int, ...], passages: list[EncodedPassage]) -> None:
+def check_ids(model: LoadedModel, prefix: tuple[int, ...], passages: list[EncodedPassage]) -> None:
+    """Refuse ids for which a model has no logits.
+
+    Raises:
+        ScoringError: There is one.
+    """
     largest = [(f"passage {number}", int(passage.ids.max())) for number, passage in enumerate(passages) if len(passage.ids)]
     if prefix:
         largest.insert(0, ("the BOS", max(prefix)))

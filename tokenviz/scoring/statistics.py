@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Self, TypeVar
 
 import numpy as np
 import torch
@@ -13,7 +14,20 @@ _GROUPS = 64
 
 
 @dataclass(frozen=True)
-class PositionStatistics:
+class PositionColumns:
+    """Columns with a row for each of m positions."""
+
+    def take(self, rows: NDArray[np.int64] | slice) -> Self:
+        """Some of the positions."""
+        return type(self)(**{name: value[rows] for name, value in vars(self).items()})
+
+    def split(self, lengths: list[int]) -> list[Self]:
+        """Consecutive parts of given lengths."""
+        return [self.take(slice(begin, end)) for begin, end in pairwise(np.cumsum([0, *lengths]))]
+
+
+@dataclass(frozen=True)
+class PositionStatistics(PositionColumns):
     """What the logits at m positions say of the m tokens that follow; see `TokenScores` for the definitions.
 
     Attributes:
@@ -30,18 +44,13 @@ class PositionStatistics:
     top_ids: NDArray[np.int64]
     top_logprobs: NDArray[np.float64]
 
-    def take(self, rows: NDArray[np.int64] | slice) -> "PositionStatistics":
-        """Some of the positions."""
-        return PositionStatistics(**{name: value[rows] for name, value in vars(self).items()})
 
-    def split(self, lengths: list[int]) -> list["PositionStatistics"]:
-        """Consecutive parts of given lengths."""
-        return [self.take(slice(begin, end)) for begin, end in pairwise(np.cumsum([0, *lengths]))]
+Columns = TypeVar("Columns", bound=PositionColumns)
 
 
-def concatenate(parts: list[PositionStatistics]) -> PositionStatistics:
+def concatenate(parts: list[Columns]) -> Columns:
     """All parts as one."""
-    return PositionStatistics(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in vars(parts[0])})
+    return type(parts[0])(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in vars(parts[0])})
 
 
 @torch.inference_mode()
@@ -63,7 +72,7 @@ def statistics_of(logits: torch.Tensor, targets: torch.Tensor, top_k: int) -> Po
     # Shifted by the greatest before anything is subtracted: a logit of -100 has an error of 4e-6 of its own.
     shifted = logits.sub_(logits.amax(dim=-1, keepdim=True))  # (m, vocabulary)
     target = shifted.gather(-1, targets[:, None])  # (m, 1)
-    top_ids, top_values = _top(shifted, top_k)
+    top_ids, top_values = top(shifted, top_k)
     probabilities = shifted.softmax(dim=-1)
     sum_ = probabilities.sum(dim=-1)  # 1, but for what the softmax's own sum was off
     log_total = sum_.log() - probabilities.amax(dim=-1).log()
@@ -71,15 +80,15 @@ def statistics_of(logits: torch.Tensor, targets: torch.Tensor, top_k: int) -> Po
     rank = 1 + torch.gt(shifted, target, out=torch.empty_like(shifted)).sum(dim=-1)
     weighted = shifted.mul_(probabilities).sum(dim=-1) / sum_
     return PositionStatistics(
-        logprob=_float64(target[:, 0] - log_total),
-        entropy=_float64(log_total - weighted),
-        rank=_float64(rank),
+        logprob=float64(target[:, 0] - log_total),
+        entropy=float64(log_total - weighted),
+        rank=float64(rank),
         top_ids=top_ids.cpu().numpy(),
-        top_logprobs=_float64(top_values - log_total[:, None]),
+        top_logprobs=float64(top_values - log_total[:, None]),
     )
 
 
-def _top(logits: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
+def top(logits: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Ids and values of the k greatest, greatest first.
 
     They lie in the k groups with the greatest maxima, a group being columns that lie equally far apart; so only the
@@ -99,7 +108,7 @@ def _top(logits: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
     return candidates.gather(-1, places), values
 
 
-def _float64(values: torch.Tensor) -> NDArray[np.float64]:
+def float64(values: torch.Tensor) -> NDArray[np.float64]:
     return values.cpu().numpy().astype(np.float64)
 
 

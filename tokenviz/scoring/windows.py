@@ -6,9 +6,14 @@ did. So after the first window a token sees at least `context - prefix - stride`
 1 each sees as many as fit: the exact loop.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tokenviz.errors import ScoringError
+from tokenviz.models.tokens import EncodedPassage
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,43 @@ def plan_windows(passage: int, n_tokens: int, *, context: int, stride: int, n_pr
         if end == n_tokens:
             break
     return windows
+
+
+@dataclass(frozen=True)
+class Piece:
+    """What a model reads of a text at once, and the tokens whose predictions are read off it.
+
+    Attributes:
+        ids: (n,) the prefix and a window's tokens.
+        wanted: (m,) places in `ids` of the tokens to predict.
+        passage: Their passage.
+        positions: (m,) of these tokens in the passage.
+        rows: (m,) of these tokens among all tokens of the text.
+    """
+
+    ids: NDArray[np.int64]
+    wanted: NDArray[np.int64]
+    passage: int
+    positions: NDArray[np.int64]
+    rows: NDArray[np.int64]
+
+
+def pieces_of(passages: Sequence[EncodedPassage], prefix: tuple[int, ...], *, context: int, stride: int) -> list[Piece]:
+    """The windows of all passages of a text, in reading order, as a model reads them."""
+    opening = np.array(prefix, dtype=np.int64)
+    first_row = 0
+    pieces = []
+    for number, passage in enumerate(passages):
+        # A passage that opens with the prefix's own ids (the BOS string, literally) is not given a second one: what
+        # it opens with serves as the prefix and, like any first token without one, has no prediction.
+        opens = len(prefix) if tuple(passage.ids[: len(prefix)]) == prefix else 0
+        for window in plan_windows(number, len(passage.ids) - opens, context=context, stride=stride, n_prefix=len(prefix)):
+            ids = np.concatenate([opening, passage.ids[opens + window.begin : opens + window.end]])
+            scored = np.arange(window.score_from, window.end)
+            positions = opens + scored
+            pieces.append(Piece(ids, scored - window.begin + len(prefix), number, positions, first_row + positions))
+        first_row += len(passage.ids)
+    return pieces
 
 
 def check_settings(*, context: int | None, stride: int | None, top_k: int) -> None:
