@@ -1,6 +1,7 @@
-"""Tables as CSV, the same everywhere."""
+"""Tables as CSV and their cells for a reader, the same everywhere."""
 
 import csv
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -27,3 +28,10 @@ def write_csv(frame: "pd.DataFrame", target: Path | TextIO, *, header: bool = Tr
         if isinstance(error, BrokenPipeError):
             raise
         raise DiskError(f"cannot write the table {target}: {error.strerror or error}") from error
+
+
+def cell(value: object) -> str:
+    """One value of a table as a reader sees it: numbers to four digits, a dash where one is missing."""
+    if isinstance(value, float):
+        return "–" if math.isnan(value) else f"{value:.4g}".replace("-", "−")
+    return f"{value:,}" if isinstance(value, int) else str(value)

@@ -3,17 +3,23 @@
 import inspect
 import json
 import sys
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from tokenviz.harness.decorator import Experiment, OwnResult
 from tokenviz.harness.grid import GridResult
 from tokenviz.harness.links import artifact_link, chart_link, runs_link
 from tokenviz.progress import shown
+from tokenviz.scores import nan_to_none
+from tokenviz.tables import cell
 from tokenviz.terminal import results_console
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Command = Any  # typer's command class is private to it
 
@@ -58,7 +64,9 @@ def print_result(result: GridResult | OwnResult, *, as_json: bool) -> None:
         for line in result.guide():
             Console(stderr=True, soft_wrap=True, highlight=False).print(line, markup=False)
         return
-    results_console().print(_comparison_table(result) if result.comparisons else _score_table(result))
+    own = [_own_table(name, frame) for name, frame in result.tables.items()]
+    for table in own or [_comparison_table(result) if result.comparisons else _score_table(result)]:
+        results_console().print(table)
     guide = Console(stderr=True, soft_wrap=True, highlight=False)
     guide.print("Look at it: run [bold]make ui[/bold] (or tokenviz ui), then open")
     guide.print(f"  all runs     {runs_link(result)}", markup=False)
@@ -88,7 +96,21 @@ def result_json(result: GridResult) -> dict[str, Any]:
             | {"run_id": run.run_id, "reused": run.reused}
             for run in result.comparisons
         ],
+        "tables": {name: _rows(frame) for name, frame in result.tables.items()},
     }
+
+
+def _rows(frame: "pd.DataFrame") -> list[dict[str, Any]]:
+    return [{str(name): nan_to_none(value) for name, value in row.items()} for row in frame.to_dict("records")]
+
+
+def _own_table(name: str, frame: "pd.DataFrame") -> Table:
+    table = Table(title=name, title_justify="left")
+    for heading in frame.columns:
+        table.add_column(str(heading), justify="right" if frame[heading].dtype.kind in "if" else "left")
+    for row in frame.itertuples(index=False):
+        table.add_row(*(Text(cell(value)) for value in row))
+    return table
 
 
 def _comparison_table(result: GridResult) -> Table:

@@ -8,7 +8,7 @@ import itertools
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from tokenviz.comparing.comparison import COMPARISON_VERSION, Comparison, compar
 from tokenviz.errors import ExperimentError
 from tokenviz.harness import recording
 from tokenviz.harness.context import current_experiment
+from tokenviz.harness.measures import Measure
 from tokenviz.models.loading import LoadedModel, ResolvedModel, load, resolve
 from tokenviz.models.spec import ModelSpec
 from tokenviz.progress import note, task
@@ -28,6 +29,7 @@ from tokenviz.tracking.runs import Runs, fingerprint_of
 from tokenviz.tracking.store import open_store
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.figure import Figure
 
 
@@ -85,6 +87,13 @@ class ComparisonRun:
         """The comparison, made again from the two tables."""
         return compare(self.a.scores, self.b.scores)
 
+    def measured(self, name: str) -> "pd.DataFrame":
+        """The table of a measure that was given to `Grid.compare`, read from the run."""
+        import pandas as pd
+
+        with tempfile.TemporaryDirectory() as folder:
+            return pd.read_parquet(self.a.runs.fetch(self.run_id, f"tables/{name}.parquet", Path(folder)))
+
 
 @dataclass(frozen=True, eq=False)
 class GridResult:
@@ -98,6 +107,7 @@ class GridResult:
         scores: One run a model and text.
         comparisons: One run a pair of models and text.
         summary_run_id: The run that holds the whole.
+        tables: The experiment's own, by name.
     """
 
     experiment: str
@@ -107,6 +117,7 @@ class GridResult:
     scores: tuple[ScoreRun, ...]
     comparisons: tuple[ComparisonRun, ...]
     summary_run_id: str
+    tables: Mapping[str, "pd.DataFrame"] = field(default_factory=dict)
 
 
 class Grid:
@@ -157,6 +168,7 @@ class Grid:
         self.grid = fingerprint_of({"experiment": self._experiment.name, "cells": cells})[:12]
         self.scores: list[ScoreRun] = []
         self.comparisons: list[ComparisonRun] = []
+        self._in_memory: dict[str, LoadedModel] = {}
 
     def score(self) -> list[ScoreRun]:
         """Score every model/text pair that is not finished, each as one run with table, curve and heatmap.
@@ -179,9 +191,14 @@ class Grid:
                     advance(1)
         return self.scores
 
-    def compare(self) -> list[ComparisonRun]:
-        """Compare every pair of models on every text, each as one run with table, numbers and figures."""
-        pairs = list(itertools.combinations(self._models, 2))
+    def compare(self, *, reference: str | None = None, measures: Sequence[Measure] = ()) -> list[ComparisonRun]:
+        """Compare pairs of models on every text, each as one run with table, numbers and figures.
+
+        Args:
+            reference: The spec of the model to compare each other one with; by default every pair is compared.
+            measures: What to measure of each pair with both models in memory; it is kept in the comparison's run.
+        """
+        pairs = self._pairs(reference)
         if not self.scores:
             raise ExperimentError("there is nothing to compare yet: call score() before compare()")
         by_cell = {(run.model, run.text): run for run in self.scores}
@@ -189,20 +206,31 @@ class Grid:
             for first, second in pairs:
                 for text in self._texts:
                     a, b = (by_cell[model.spec.label, text.name] for model in (first, second))
-                    self.comparisons.append(self._compare(a, b, text))
+                    self.comparisons.append(self._compare(a, b, text, measures))
                     advance(1)
         return self.comparisons
 
-    def summarise(self, description: str, *, figures: Mapping[str, Callable[[], "Figure"]] | None = None) -> GridResult:
+    def summarise(
+        self,
+        description: str,
+        *,
+        figures: Mapping[str, Callable[[], "Figure"]] | None = None,
+        tables: Mapping[str, "pd.DataFrame"] | None = None,
+    ) -> GridResult:
         """Close the grid with a run that shows the whole.
 
         Args:
             description: What the experiment asks and how to read it, in Markdown; tables of the numbers follow it.
             figures: By name, functions that draw; called only where the summary is not there yet.
+            tables: By name, the experiment's own results: they stand in the description, in CSV files, and in what
+                the command prints.
         """
+        tables = tables or {}
         cells: list[ScoreRun | ComparisonRun] = [*self.scores, *self.comparisons]
         parts: dict[str, object] = {"kind": "summary", "cells": [run.fingerprint for run in cells]}
         parts |= {"description": description, "figures": sorted(figures or {}), "params": self._experiment.params}
+        if tables:
+            parts["tables"] = {name: table.to_csv(index=False) for name, table in tables.items()}
         fingerprint = fingerprint_of(parts)
         reused = sum(run.reused for run in cells)
         members = fingerprint_of({"runs": [run.run_id for run in cells]})
@@ -214,7 +242,7 @@ class Grid:
                 self._open("summary", f"summary · {self._experiment.name}", fingerprint, {"members": members}) as run,
                 _staging() as folder,
             ):
-                content = recording.record_summary(self.scores, self.comparisons, description, figures or {}, folder)
+                content = recording.record_summary(self.scores, self.comparisons, description, figures or {}, tables, folder)
                 run.log(
                     params=self._experiment.params,
                     metrics=content.metrics,
@@ -233,6 +261,7 @@ class Grid:
             scores=tuple(self.scores),
             comparisons=tuple(self.comparisons),
             summary_run_id=summary_run_id,
+            tables=tables,
         )
 
     def _score_fingerprint(self, model: ResolvedModel, text: Text) -> str:
@@ -288,8 +317,29 @@ class Grid:
         made.__dict__["scores"] = scores  # fills the cached property: no need to read it back
         return made
 
-    def _compare(self, a: ScoreRun, b: ScoreRun, text: Text) -> ComparisonRun:
-        parts = {"kind": "comparison", "version": COMPARISON_VERSION, "a": a.fingerprint, "b": b.fingerprint}
+    def _pairs(self, reference: str | None) -> list[tuple[ResolvedModel, ResolvedModel]]:
+        if reference is None:
+            return list(itertools.combinations(self._models, 2))
+        by_label = {model.spec.label: model for model in self._models}
+        label = ModelSpec.parse(reference).label
+        if label not in by_label:
+            raise ExperimentError(
+                f"the reference {reference!r} is none of the grid's models: take one of {', '.join(by_label)}"
+            )
+        return [(by_label[label], model) for model in self._models if model is not by_label[label]]
+
+    def _both_in_memory(self, *labels: str) -> list[LoadedModel]:
+        """Two models, and no third beside them."""
+        self._in_memory = {label: model for label, model in self._in_memory.items() if label in labels}
+        for model in self._models:
+            if model.spec.label in labels and model.spec.label not in self._in_memory:
+                self._in_memory[model.spec.label] = self._load(model)
+        return [self._in_memory[label] for label in labels]
+
+    def _compare(self, a: ScoreRun, b: ScoreRun, text: Text, measures: Sequence[Measure]) -> ComparisonRun:
+        parts: dict[str, object] = {"kind": "comparison", "version": COMPARISON_VERSION, "a": a.fingerprint, "b": b.fingerprint}
+        if measures:
+            parts["measures"] = {measure.name: measure.version for measure in measures}
         fingerprint = fingerprint_of(parts)
         found = None if self._experiment.force else self.runs.find(fingerprint)
         # A score run that was computed anew takes its comparisons along: they name it.
@@ -301,6 +351,9 @@ class Grid:
         with self._open("comparison", name, fingerprint, tags) as run, _staging() as folder:
             comparison = compare(a.scores, b.scores)
             content = recording.record_comparison(comparison, a.run_id, b.run_id, folder, run.run_id)
+            for measure in measures:
+                measured = measure.take(*self._both_in_memory(a.model, b.model), text, **self._settings)
+                content.metrics.update(recording.record_measured(measured, measure.name, folder))
             run.log(params=content.params, metrics=content.metrics, curves={}, note=content.note, files=folder)
         return ComparisonRun(run.run_id, fingerprint, a, b, comparison.units.by, content.metrics, False)
 

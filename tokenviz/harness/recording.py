@@ -14,8 +14,9 @@ from tokenviz.figures.heatmap import draw_heatmap
 from tokenviz.figures.html import heatmap_html
 from tokenviz.figures.plots import along_text, unity_scatter
 from tokenviz.figures.saving import save_figure
+from tokenviz.harness.measures import Measured
 from tokenviz.scores import TokenScores
-from tokenviz.tables import write_csv
+from tokenviz.tables import cell, write_csv
 from tokenviz.texts import Text
 
 if TYPE_CHECKING:
@@ -129,15 +130,26 @@ def record_comparison(comparison: Comparison, run_a: str, run_b: str, folder: Pa
     return Content(params, metrics, note)
 
 
+def record_measured(measured: Measured, name: str, folder: Path) -> Mapping[str, float]:
+    """Write a measure's table beside a comparison's; return its metrics."""
+    tables = folder / "tables"
+    measured.table.to_parquet(tables / f"{name}.parquet", index=False)
+    write_csv(measured.table, tables / f"{name}.csv")
+    return measured.metrics
+
+
 def record_summary(
     scores: Sequence["ScoreRun"],
     comparisons: Sequence["ComparisonRun"],
     description: str,
     figures: Mapping[str, Callable[[], "Figure"]],
+    own_tables: Mapping[str, pd.DataFrame],
     folder: Path,
 ) -> Content:
     """Write a grid's tables and figures into a folder; return the rest of its run."""
     tables, drawn = _folders(folder)
+    for name, table in own_tables.items():
+        write_csv(table, tables / f"{name}.csv")
     score_rows = [
         {"model": run.model, "text": run.text, **asdict(run.scores.summary()), "run_id": run.run_id} for run in scores
     ]
@@ -155,7 +167,13 @@ def record_summary(
         save_figure(draw(), drawn / name, title=name, description=about)
     note = "\n\n".join(
         part
-        for part in (headline(scores, comparisons), description.strip(), comparison_table(comparisons), score_table(scores))
+        for part in (
+            headline(scores, comparisons),
+            description.strip(),
+            *(f"**{_escaped(name)}**\n\n{frame_table(table)}" for name, table in own_tables.items()),
+            comparison_table(comparisons),
+            score_table(scores),
+        )
         if part
     )
     metrics = {"n_score_runs": float(len(scores)), "n_comparison_runs": float(len(comparisons))}
@@ -188,6 +206,12 @@ def comparison_table(comparisons: Sequence["ComparisonRun"]) -> str:
         for run in comparisons
     ]
     return _markdown(headings, rows)
+
+
+def frame_table(frame: pd.DataFrame) -> str:
+    """Any table as a Markdown table."""
+    rows = [[_escaped(cell(value)) for value in row] for row in frame.itertuples(index=False)]
+    return _markdown([_escaped(str(name)) for name in frame.columns], rows)
 
 
 def score_table(scores: Sequence["ScoreRun"]) -> str:

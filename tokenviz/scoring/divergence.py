@@ -29,8 +29,6 @@ from tokenviz.texts import Text, literal
 if TYPE_CHECKING:
     import pandas as pd
 
-DIVERGENCE_VERSION = 1  # raise it when the same settings would give other numbers
-
 _ELEMENTS = 1 << 18  # logits of each model gone over at once: with what is made of them they stay in the processor's cache
 
 
