@@ -47,7 +47,7 @@ def _take_divergences(a: LoadedModel, b: LoadedModel, text: Text, **settings: An
     from tokenviz.scoring.divergence import divergences
 
     frame = divergences(a, b, text, **settings).to_frame()
-    metrics = {
+    metrics: dict[str, Any] = {
         "mean_kl_ab": frame["kl_ab"].mean(),
         "median_kl_ab": frame["kl_ab"].median(),
         "p95_kl_ab": frame["kl_ab"].quantile(0.95),
