@@ -27,8 +27,9 @@ _CALLS = 3  # of score() alone; the median counts
 _PARTS = {
     "load": ("tokenviz.harness.grid", "load"),
     "score": ("tokenviz.scoring.scorer", "score"),
-    "tables and figures": ("tokenviz.harness.recording", "record_scores"),
-    "logging": ("tokenviz.tracking.runs", "OpenRun.log"),
+    "tables": ("tokenviz.harness.recording", "record_scores"),
+    "figures": ("tokenviz.harness.grid", "draw_scores"),
+    "logging": ("tokenviz.tracking.runs", "Runs.deliver"),
 }
 
 

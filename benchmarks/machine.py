@@ -5,8 +5,6 @@ has no torch in memory.
 """
 
 import json
-import os
-import platform
 import subprocess
 import sys
 import time
@@ -17,6 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from benchmarks.lineup import ROOT
+from tokenviz.hardware import cores, processor
 
 _ROWS = 256
 _SECONDS = 0.5  # for each shape and way, and longer where that is too little for
@@ -56,12 +55,7 @@ class Workload:
 
 def described() -> dict[str, str | int]:
     """The machine, as far as numbers depend on it."""
-    return {"processor": _processor(), "cores": cores(), "torch": version("torch")}
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return {"processor": processor(), "cores": cores(), "torch": version("torch")}
 
 
 def workload(folder: Path) -> Workload:
@@ -70,15 +64,6 @@ def workload(folder: Path) -> Workload:
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
     found = json.loads(done.stdout)
     return Workload(**{**found, "attention": tuple((width, window) for width, window in found["attention"])})
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def _measure(folder: Path) -> Workload:

@@ -12,10 +12,11 @@ from typing import Any
 
 from benchmarks.contenders import Rows
 from benchmarks.lineup import PLAIN, REFERENCE, Entry
-from benchmarks.machine import Workload, cores
+from benchmarks.machine import Workload
 from benchmarks.processes import ContenderFailed, WorkerProcess
 from benchmarks.samples import Case
 from tokenviz.errors import ExperimentError
+from tokenviz.hardware import cores
 from tokenviz.progress import note, task
 
 

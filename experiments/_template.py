@@ -1,7 +1,6 @@
 """What does this experiment ask? One line, which `tokenviz list` shows."""
 
-from tokenviz import BosMode, Grid, experiment
-from tokenviz.harness.grid import GridResult
+from tokenviz import BosMode, Grid, GridResult, experiment
 
 
 @experiment

@@ -1,6 +1,7 @@
 """How fast, how large and how exact is scoring, beside a plain loop and other tools?"""
 
 import tempfile
+import time
 from pathlib import Path
 
 from benchmarks import machine
@@ -43,6 +44,7 @@ def throughput(
         raise ExperimentError(f"{rounds} rounds measure nothing: give at least 1")
     parsed = [parse_case(case) for case in cases]
     folders = {case.model: resolve(ModelSpec.parse(case.model)).folder for case in parsed}
+    started = time.time()
     runs = open_runs()  # a store that cannot be had is found out before anything is measured
     with tempfile.TemporaryDirectory(prefix="tokenviz-bench-") as work:
         loads = {model: machine.workload(folder) for model, folder in folders.items()}
@@ -51,7 +53,7 @@ def throughput(
             measure(case, folders[case.model], loads[case.model], entries, rounds=rounds, work=Path(work)) for case in parsed
         )
     costs = measure_costs(costs_of, rounds=rounds) if costs_of else None
-    result = record(Throughput(machine.described(), rounds, measured, costs), runs)
+    result = record(Throughput(machine.described(), rounds, measured, costs), runs, started)
     if page is not None:
         Path(page).write_text(benchmark_page(result), encoding="utf-8")
     return result

@@ -1,6 +1,7 @@
 """What the tests share: real trained weights, models whose log-probs are arithmetic, and a store of their own."""
 
 import json
+import shutil
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 from tokenviz.models.loading import LoadedModel, load_model
+from tokenviz.tracking import store
 
 SAMPLES = Path(__file__).resolve().parent.parent / "experiments" / "texts"
 
@@ -101,14 +103,32 @@ def bigram_bos(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
     return load_model(str(make_bigram_folder(tmp_path_factory.mktemp("bigram-bos"), BIGRAM_WEIGHTS, bos=True)))
 
 
+@pytest.fixture(scope="session")
+def blank_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The database of a new store."""
+    folder = tmp_path_factory.mktemp("blank")
+    store.prepare_environment()
+    store._make_schema(store.database_of(folder), folder / "artifacts")
+    return store.database_of(folder)
+
+
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, blank_database: Path) -> Path:
     """An empty project as the working directory, with a store of its own and no server in the environment."""
     (tmp_path / "experiments" / "texts").mkdir(parents=True)
     for sample in ("correlation.txt", "passage_en.txt"):
         (tmp_path / "experiments" / "texts" / sample).write_bytes((SAMPLES / sample).read_bytes())
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    make_schema = store._make_schema
+
+    def copy_schema(database: Path, artifacts: Path) -> None:
+        """A new database takes seconds to make; one that is copied is the same but for its paths, which are mended."""
+        if not database.exists():
+            shutil.copy(blank_database, database)
+        make_schema(database, artifacts)
+
+    monkeypatch.setattr(store, "_make_schema", copy_schema)
     return tmp_path
 
 
@@ -130,8 +150,6 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 @pytest.fixture(scope="session")
 def chromium(tmp_path_factory: pytest.TempPathFactory):
     """A real browser without a window, for tests marked `browser`; it calls nowhere by itself."""
-    import shutil
-
     browser, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if not browser or not driver:
         # A machine with nothing but Python runs the rest; --no-skips insists on a browser.

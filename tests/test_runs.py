@@ -1,13 +1,15 @@
-"""Runs: logged whole, found by fingerprint, closed whatever happens."""
+"""Runs: delivered whole and once, found by fingerprint, closed whatever happens."""
 
 import json
-import math
-import subprocess
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from slips import filled, make_slip
 
 from tokenviz.errors import StoreError
+from tokenviz.tracking.outbox import Parcel
 from tokenviz.tracking.runs import Runs, fingerprint_of
 from tokenviz.tracking.store import open_store
 
@@ -17,77 +19,151 @@ def runs(project: Path) -> Runs:
     return Runs(open_store(), "an experiment", "What it asks.")
 
 
-@pytest.fixture
-def files(tmp_path: Path) -> Path:
-    folder = tmp_path / "files"
-    (folder / "tables").mkdir(parents=True)
-    (folder / "tables" / "a.csv").write_text("x\n1\n")
-    return folder
+def keep(runs: Runs, fingerprint: str = "f", **changes: Any) -> str:
+    return runs.keep(fingerprint, filled(make_slip(fingerprint, **changes)))
 
 
-def log(runs: Runs, files: Path, fingerprint: str, **changes: object) -> str:
-    content = {"params": {"a": None, "b": [1, 2], "c": "text"}, "metrics": {"m": 0.5, "undetermined": math.nan}}
-    content |= {"curves": {"token/logprob": [(1, -0.5), (3, -2.0)]}, "note": "**Found.**", "files": files}
-    with runs.open("a name", fingerprint=fingerprint, grid="g1", tags={"kind": "score"}) as run:
-        run.log(**{**content, **changes})  # type: ignore[arg-type]
-    return run.run_id
+def packed(runs: Runs, **changes: Any) -> Parcel:
+    """A parcel in the outbox, its cell free again."""
+    with runs.outbox.claimed(runs.name, "f") as claim:
+        assert claim is not None
+        return claim.pack(filled(make_slip(**changes)))
 
 
-def test_a_run_holds_what_was_logged(runs: Runs, files: Path) -> None:
-    run = runs.client.get_run(log(runs, files, "f"))
+def finished(runs: Runs) -> list[Any]:
+    return [run for run in runs.client.search_runs([runs.experiment_id]) if run.info.status == "FINISHED"]
+
+
+def test_a_run_holds_what_was_packed(runs: Runs) -> None:
+    run = runs.client.get_run(keep(runs))
     assert run.info.run_name == "a name"
     assert run.info.status == "FINISHED"
+    assert (run.info.start_time, run.info.end_time) == (1_700_000_000_000, 1_700_000_060_000)
     assert run.data.params == {"a": "null", "b": "[1, 2]", "c": "text"}
     assert run.data.tags["tokenviz.fingerprint"] == "f"
     assert run.data.tags["tokenviz.grid"] == "g1"
     assert run.data.tags["tokenviz.kind"] == "score"
     assert run.data.tags["mlflow.note.content"] == "**Found.**"
-    assert run.data.tags["mlflow.user"]
+    assert run.data.tags["mlflow.user"] == "somebody"
     assert [file.path for file in runs.client.list_artifacts(run.info.run_id, "tables")] == ["tables/a.csv"]
+    assert list(runs.outbox.folder.iterdir()) == [runs.outbox.folder / "store.txt"]
 
 
-def test_an_undetermined_number_is_absent_not_zero(runs: Runs, files: Path) -> None:
-    metrics = runs.client.get_run(log(runs, files, "f")).data.metrics
+def test_an_undetermined_number_is_absent_not_zero(runs: Runs) -> None:
+    metrics = runs.client.get_run(keep(runs)).data.metrics
     assert metrics["m"] == 0.5
     assert "undetermined" not in metrics
 
 
-def test_a_curve_has_its_steps_and_a_cap(runs: Runs, files: Path) -> None:
-    run_id = log(runs, files, "f", curves={"token/logprob": [(step, -float(step)) for step in range(1, 1500)]})
+def test_a_curve_has_its_steps_and_a_cap(runs: Runs) -> None:
+    run_id = keep(runs, curves={"token/logprob": [(step, -float(step)) for step in range(1, 1500)]})
     history = runs.client.get_metric_history(run_id, "token/logprob")
     assert [(point.step, point.value) for point in history] == [(step, -float(step)) for step in range(1, 1001)]
 
 
-def test_a_finished_run_is_found_by_its_fingerprint(runs: Runs, files: Path) -> None:
-    run_id = log(runs, files, "f")
+def test_the_text_is_logged_as_a_dataset(runs: Runs) -> None:
+    dataset = {"name": "a text", "digest": "0" * 64, "source_type": "text", "source": "{}", "profile": '{"characters": 4}'}
+    (logged,) = runs.client.get_run(keep(runs, dataset=dataset)).inputs.dataset_inputs
+    assert (logged.dataset.name, logged.dataset.digest, logged.dataset.profile) == ("a text", "0" * 36, '{"characters": 4}')
+
+
+def test_a_finished_run_is_found_by_its_fingerprint(runs: Runs) -> None:
+    run_id = keep(runs)
     found = runs.find("f")
     assert found is not None
     assert (found.run_id, found.metrics["m"], found.params["c"]) == (run_id, 0.5, "text")
     assert runs.find("g") is None
 
 
-def test_another_experiment_does_not_share_runs(runs: Runs, files: Path) -> None:
-    log(runs, files, "f")
+def test_another_experiment_does_not_share_runs(runs: Runs) -> None:
+    keep(runs)
     assert Runs(runs.store, "another", "").find("f") is None
 
 
-@pytest.mark.parametrize(("error", "status"), [(KeyboardInterrupt, "KILLED"), (SystemExit, "KILLED"), (ValueError, "FAILED")])
-def test_an_unfinished_run_is_closed_and_does_not_count(runs: Runs, error: type[BaseException], status: str) -> None:
-    with pytest.raises(error), runs.open("a name", fingerprint="f", grid="g", tags={}) as run:
-        raise error
-    assert runs.client.get_run(run.run_id).info.status == status
+def test_a_parameter_may_name_another_run(runs: Runs) -> None:
+    first = keep(runs, "f")
+    params = runs.client.get_run(keep(runs, "g", refers={"run_a": "f", "run_b": "not there"})).data.params
+    assert (params["run_a"], params["run_b"]) == (first, "")
+
+
+def test_a_parcel_that_was_delivered_is_not_delivered_again(runs: Runs) -> None:
+    parcel = packed(runs)
+    kept = {path: path.read_bytes() for path in parcel.folder.rglob("*") if path.is_file()}
+    first = runs.deliver(parcel)
+    for path, content in kept.items():  # as if the process had ended before the parcel was removed
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    assert runs.deliver(parcel) == first
+    assert not parcel.folder.exists()
+    assert [run.info.run_id for run in finished(runs)] == [first]
+
+
+def test_what_somebody_else_finished_meanwhile_stays(runs: Runs) -> None:
+    first = keep(runs)
+    assert keep(runs) == first
+    assert [run.info.run_id for run in finished(runs)] == [first]
+
+
+def test_of_two_runs_from_processes_that_know_nothing_of_each_other_the_oldest_stays(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = keep(runs)
+    with monkeypatch.context() as patch:  # neither saw the other
+        patch.setattr(Runs, "find", lambda self, fingerprint: None)
+        assert keep(runs, started=1_700_000_000_001) == first
+    found = runs.find("f")
+    assert found is not None
+    assert found.run_id == first
+    assert len(finished(runs)) == 2
+    (other,) = (run for run in finished(runs) if run.info.run_id != first)
+    assert other.data.tags["tokenviz.superseded_by"] == first
+    assert "tokenviz.fingerprint" not in other.data.tags
+
+
+@pytest.mark.parametrize("step", ["log_batch", "log_inputs", "log_artifacts", "set_terminated"])
+def test_a_delivery_that_died_is_closed_and_made_again(runs: Runs, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    parcel = packed(runs, dataset={"name": "t", "digest": "0", "source_type": "text", "source": "{}", "profile": "{}"})
+
+    def die(*arguments: Any, **named: Any) -> None:
+        raise SystemExit
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(runs.client), step, die)
+        with pytest.raises(SystemExit):
+            runs.deliver(parcel)
+    (dead,) = runs.client.search_runs([runs.experiment_id])
+    assert dead.info.status == "RUNNING"
     assert runs.find("f") is None
+    run_id = runs.deliver(parcel)
+    assert [run.info.run_id for run in finished(runs)] == [run_id]
+    closed = runs.client.get_run(dead.info.run_id)
+    assert closed.info.status == "KILLED"
+    assert closed.data.tags["mlflow.note.content"] == "The process that wrote this run ended before it was whole."
 
 
-def test_a_run_is_running_while_it_is_made(runs: Runs) -> None:
-    with runs.open("a name", fingerprint="f", grid="g", tags={}) as run:
-        assert runs.client.get_run(run.run_id).info.status == "RUNNING"
-        assert runs.find("f") is None
+def test_runs_left_open_are_closed_unless_their_cell_is_being_worked_on(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    parcel = packed(runs)
+    with monkeypatch.context() as patch:
+        patch.setattr(type(runs.client), "log_artifacts", lambda *a: (_ for _ in ()).throw(SystemExit))
+        with pytest.raises(SystemExit):
+            runs.deliver(parcel)
+    with runs.outbox.claimed(runs.name, "f"):
+        assert runs.close_left_open() == 0
+    assert runs.close_left_open() == 1
+    assert runs.close_left_open() == 0
+    assert [run.info.status for run in runs.client.search_runs([runs.experiment_id])] == ["KILLED"]
 
 
-def test_a_new_run_supersedes_the_older_one_and_keeps_it(runs: Runs, files: Path) -> None:
-    old = log(runs, files, "f")
-    new = log(runs, files, "f")
+def test_a_run_that_somebody_else_has_open_is_left_alone(runs: Runs) -> None:
+    tags = {"tokenviz.fingerprint": "f", "tokenviz.outbox": "of another machine"}
+    run = runs.client.create_run(runs.experiment_id, tags=tags)
+    assert runs.close_left_open() == 0
+    assert runs.client.get_run(run.info.run_id).info.status == "RUNNING"
+
+
+def test_a_new_run_supersedes_the_older_one_and_keeps_it(runs: Runs) -> None:
+    old = keep(runs)
+    new = keep(runs, replaces=True)
     found = runs.find("f")
     assert found is not None
     assert found.run_id == new
@@ -97,8 +173,8 @@ def test_a_new_run_supersedes_the_older_one_and_keeps_it(runs: Runs, files: Path
     assert "tokenviz.grid" not in tags
 
 
-def test_a_run_may_belong_to_several_grids(runs: Runs, files: Path) -> None:
-    log(runs, files, "f")
+def test_a_run_may_belong_to_several_grids(runs: Runs) -> None:
+    keep(runs)
     for grid in ("g2", "g1", "g2"):
         found = runs.find("f")
         assert found is not None
@@ -106,10 +182,33 @@ def test_a_run_may_belong_to_several_grids(runs: Runs, files: Path) -> None:
     assert runs.find("f").tags["grid"] == "g1 g2"  # type: ignore[union-attr]
 
 
-def test_a_lost_file_is_said(runs: Runs, files: Path, tmp_path: Path) -> None:
-    run_id = log(runs, files, "f")
+def test_a_run_that_supersedes_another_takes_its_place_in_every_grid(runs: Runs) -> None:
+    keep(runs)
+    found = runs.find("f")
+    assert found is not None
+    runs.join_grid(found, "g2")
+    new = keep(runs, replaces=True)
+    assert runs.client.get_run(new).data.tags["tokenviz.grid"] == "g2 g1"
+
+
+def test_a_lost_file_is_said(runs: Runs, tmp_path: Path) -> None:
+    run_id = keep(runs)
     with pytest.raises(StoreError, match=r"has lost its file 'tables/b\.csv'.*--force"):
         runs.fetch(run_id, "tables/b.csv", tmp_path)
+
+
+@pytest.mark.parametrize("damage", ["gone", "torn"])
+def test_a_table_that_is_gone_or_torn_is_noticed(runs: Runs, damage: str) -> None:
+    keep(runs)
+    found = runs.find("f")
+    assert found is not None
+    assert runs.intact(found, "tables/a.csv")
+    (table,) = (runs.store.folder or Path()).rglob("a.csv")
+    if damage == "gone":
+        table.unlink()
+    else:
+        table.write_bytes(table.read_bytes()[:-1])
+    assert not runs.intact(found, "tables/a.csv")
 
 
 def test_fingerprints_do_not_depend_on_order() -> None:
@@ -120,9 +219,9 @@ def test_fingerprints_tell_none_from_zero() -> None:
     assert fingerprint_of({"a": None}) != fingerprint_of({"a": 0})
 
 
-def test_a_description_that_is_too_long_is_cut_after_a_line_and_kept_whole(runs: Runs, files: Path, tmp_path: Path) -> None:
+def test_a_description_that_is_too_long_is_cut_after_a_line_and_kept_whole(runs: Runs, tmp_path: Path) -> None:
     note = "\n".join(f"| row {number} | {'x' * 40} |" for number in range(400))
-    run_id = log(runs, files, "f", note=note)
+    run_id = keep(runs, note=note)
     shown = runs.client.get_run(run_id).data.tags["mlflow.note.content"]
     assert len(shown) <= 8000
     body, _, hint = shown.rpartition("\n\n")
@@ -131,34 +230,29 @@ def test_a_description_that_is_too_long_is_cut_after_a_line_and_kept_whole(runs:
     assert runs.fetch(run_id, "description.md", tmp_path).read_text(encoding="utf-8") == note
 
 
-def test_a_parameter_that_is_too_long_is_kept_in_a_file(runs: Runs, files: Path, tmp_path: Path) -> None:
+def test_a_parameter_that_is_too_long_is_kept_in_a_file(runs: Runs, tmp_path: Path) -> None:
     texts = [f"text {number}" for number in range(1000)]
-    run_id = log(runs, files, "f", params={"texts": texts, "bos": "auto"})
+    run_id = keep(runs, params={"texts": texts, "bos": "auto"})
     params = runs.client.get_run(run_id).data.params
     assert params["texts"].startswith("see params.json (sha256 ")
     assert params["bos"] == "auto"
     assert json.loads(runs.fetch(run_id, "params.json", tmp_path).read_text(encoding="utf-8"))["texts"] == texts
 
 
-def test_a_failed_run_says_why(runs: Runs) -> None:
-    with pytest.raises(ValueError, match="no room"), runs.open("a", fingerprint="f", grid="g", tags={}) as run:
-        raise ValueError("no room")
-    assert runs.client.get_run(run.run_id).data.tags["mlflow.note.content"] == "Failed: no room"
+def test_what_an_embedded_store_refuses_stays_in_the_outbox(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: Any, **named: Any) -> None:
+        raise OSError(28, "No space left on device")
 
-
-def test_a_run_that_supersedes_another_takes_its_place_in_every_grid(runs: Runs, files: Path) -> None:
-    log(runs, files, "f")
-    found = runs.find("f")
-    assert found is not None
-    runs.join_grid(found, "g2")
-    new = log(runs, files, "f")
-    assert runs.client.get_run(new).data.tags["tokenviz.grid"] == "g2 g1"
-
-
-def test_a_run_carries_the_commit_of_the_project(runs: Runs, files: Path, project: Path) -> None:
-    git = ["git", "-C", str(project), "-c", "user.name=a", "-c", "user.email=a@example.org"]
-    subprocess.run([*git, "init", "-q"], check=True)
-    subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "one"], check=True)
-    commit = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
-    tags = runs.client.get_run(log(runs, files, "f")).data.tags
-    assert tags["mlflow.source.git.commit"] == commit
+    slip = make_slip(metrics={"m": 0.5})
+    with monkeypatch.context() as patch:
+        patch.setattr(type(runs.client), "log_artifacts", refuse)
+        with pytest.raises(StoreError, match=r"^the tracking store 'mlruns' failed: \[Errno 28\] No space left on device$"):
+            runs.keep("f", filled(slip))
+    (waiting,) = runs.outbox.slips()
+    assert waiting == replace(slip, id=waiting.id)
+    with runs.outbox.claimed(runs.name, "f") as claim:
+        assert claim is not None
+        parcel = claim.left_over()
+        assert parcel is not None
+        runs.deliver(parcel)
+    assert len(finished(runs)) == 1

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tokenviz.figures.plots import along_text, unity_scatter
     from tokenviz.harness.decorator import experiment
     from tokenviz.harness.grid import Grid
+    from tokenviz.harness.results import GridResult
     from tokenviz.models.loading import LoadedModel, load_model
     from tokenviz.models.spec import ModelSpec
     from tokenviz.scores import BosMode, ScoreSpec, TokenScores
@@ -35,6 +36,7 @@ _HOMES = {
     "Comparison": "comparing.comparison",
     "Divergences": "scoring.divergence",
     "Grid": "harness.grid",
+    "GridResult": "harness.results",
     "LoadedModel": "models.loading",
     "ModelSpec": "models.spec",
     "ScoreSpec": "scores",
@@ -60,6 +62,7 @@ __all__ = [
     "Comparison",
     "Divergences",
     "Grid",
+    "GridResult",
     "LoadedModel",
     "ModelSpec",
     "ScoreSpec",

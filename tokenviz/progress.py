@@ -35,6 +35,7 @@ class _Display:
 interrupted = Event()
 
 _display: ContextVar[_Display | None] = ContextVar("progress display", default=None)
+_collected: ContextVar[list[str] | None] = ContextVar("collected notes", default=None)
 
 
 class _Amount(ProgressColumn):
@@ -104,10 +105,26 @@ def task(description: str, total: float | None, unit: str) -> Iterator[Callable[
 
 def note(message: str) -> None:
     """One line for the reader, on stderr, where progress is shown; the same line is said once."""
+    collected = _collected.get()
+    if collected is not None:
+        if message not in collected:
+            collected.append(message)
+        return
     display = _display.get()
     if display is not None and message not in display.said:
         display.said.add(message)
         display.console.print(message, markup=False, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def collecting() -> Iterator[list[str]]:
+    """Keep the notes of the block in a list: those of work in another process are shown by the one that asked for it."""
+    notes: list[str] = []
+    token = _collected.set(notes)
+    try:
+        yield notes
+    finally:
+        _collected.reset(token)
 
 
 def _plain(text: str) -> str:

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from tokenviz import __version__
-from tokenviz.cli import experiments, models, score, ui
+from tokenviz.cli import experiments, models, score, sync, ui
 
 app = typer.Typer(
     help="See what causal language models predict, token by token.",
@@ -18,6 +18,7 @@ app.add_typer(models.app, name="models")
 app.command(name="list")(experiments.list_command)
 app.add_typer(experiments.run_app, name="run")
 app.command(name="ui")(ui.ui_command)
+app.command(name="sync")(sync.sync_command)
 
 
 def _print_version(wanted: bool) -> None:

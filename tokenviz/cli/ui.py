@@ -16,7 +16,7 @@ def ui_command(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port of 127.0.0.1 to serve on.")] = 5000,
 ) -> None:
     """Serve the MLflow pages of the embedded store on 127.0.0.1 until Ctrl-C."""
-    from tokenviz.tracking.store import open_store, server_uri, sqlite_uri
+    from tokenviz.tracking.store import database_of, open_store, server_uri, sqlite_uri
 
     server = server_uri()
     if server:
@@ -28,7 +28,7 @@ def ui_command(
     typer.echo(f"http://{_HOST}:{port}")
     typer.echo("Ctrl-C ends it.", err=True)
     artifacts = str(folder / "artifacts")
-    arguments = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", sqlite_uri(folder)]
+    arguments = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", sqlite_uri(database_of(folder))]
     arguments += ["--default-artifact-root", artifacts, "--artifacts-destination", artifacts]
     arguments += ["--host", _HOST, "--port", str(port), "--workers", "1"]
     sys.stdout.flush()

@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from tokenviz.harness.decorator import Experiment, OwnResult
-from tokenviz.harness.grid import GridResult
 from tokenviz.harness.links import artifact_link, chart_link, runs_link
+from tokenviz.harness.results import GridResult
 from tokenviz.progress import shown
 from tokenviz.scores import nan_to_none
 from tokenviz.tables import cell
@@ -68,6 +68,9 @@ def print_result(result: GridResult | OwnResult, *, as_json: bool) -> None:
     for table in own or [_comparison_table(result) if result.comparisons else _score_table(result)]:
         results_console().print(table)
     guide = Console(stderr=True, soft_wrap=True, highlight=False)
+    if result.waiting:
+        guide.print(f"{result.waiting} results wait in the outbox; once the server answers: tokenviz sync", markup=False)
+        return
     guide.print("Look at it: run [bold]make ui[/bold] (or tokenviz ui), then open")
     guide.print(f"  all runs     {runs_link(result)}", markup=False)
     guide.print(f"  one heatmap  {artifact_link(result)}", markup=False)
@@ -96,6 +99,13 @@ def result_json(result: GridResult) -> dict[str, Any]:
             | {"run_id": run.run_id, "reused": run.reused}
             for run in result.comparisons
         ],
+        "measures": [
+            {"measure": run.name, "model": run.model, "text": run.text}
+            | {name: _determined(value) for name, value in run.metrics.items()}
+            | {"run_id": run.run_id, "reused": run.reused}
+            for run in result.measures
+        ],
+        "waiting": result.waiting,
         "tables": {name: _rows(frame) for name, frame in result.tables.items()},
     }
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar
 from docstring_parser import parse as parse_docstring
 
 from tokenviz.harness.context import ExperimentContext, running
-from tokenviz.harness.grid import GridResult
+from tokenviz.harness.results import GridResult
 
 if TYPE_CHECKING:
     from rich.table import Table

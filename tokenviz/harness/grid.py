@@ -5,26 +5,31 @@ table is read back when it is needed.
 """
 
 import itertools
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
-from functools import cached_property
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tokenviz.comparing.comparison import COMPARISON_VERSION, Comparison, compare
 from tokenviz.errors import ExperimentError
 from tokenviz.harness import recording
 from tokenviz.harness.context import current_experiment
-from tokenviz.harness.measures import Measure
+from tokenviz.harness.deliveries import Drawing
+from tokenviz.harness.drawing import draw_comparison, draw_scores
+from tokenviz.harness.measures import Measure, Measured, Settings
+from tokenviz.harness.recording import Content
+from tokenviz.harness.results import TOKENS_TABLE, UNITS_TABLE, ComparisonRun, GridResult, MeasureRun, ScoreRun
+from tokenviz.harness.workshop import Cell, Outcome, Workshop
 from tokenviz.models.loading import LoadedModel, ResolvedModel, load, resolve
 from tokenviz.models.spec import ModelSpec
-from tokenviz.progress import note, task
+from tokenviz.progress import note
 from tokenviz.project import samples_folder
 from tokenviz.scores import SCORING_VERSION, BosMode, TokenScores
 from tokenviz.scoring.windows import check_settings
 from tokenviz.texts import Text, read_text
+from tokenviz.tracking.provenance import provenance
 from tokenviz.tracking.runs import Runs, fingerprint_of
 from tokenviz.tracking.store import open_store
 
@@ -32,92 +37,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-
-@dataclass(frozen=True, eq=False)
-class ScoreRun:
-    """One model on one text, as a run.
-
-    Attributes:
-        run_id: MLflow's id.
-        fingerprint: Of everything that moves its numbers.
-        model: The model spec's label.
-        text: The text's name.
-        reused: Whether it was there already.
-        runs: The MLflow experiment's runs, where the table lies.
-    """
-
-    run_id: str
-    fingerprint: str
-    model: str
-    text: str
-    reused: bool
-    runs: Runs
-
-    @cached_property
-    def scores(self) -> TokenScores:
-        """The token table, read from the run."""
-        with tempfile.TemporaryDirectory() as folder:
-            return TokenScores.load(self.runs.fetch(self.run_id, recording.TOKENS_TABLE, Path(folder)))
-
-
-@dataclass(frozen=True, eq=False)
-class ComparisonRun:
-    """Two models on one text, as a run.
-
-    Attributes:
-        run_id: MLflow's id.
-        fingerprint: Of everything that moves its numbers.
-        a: The first model's run.
-        b: The second's.
-        by: What the models are compared over: "token" or "segment".
-        metrics: The numbers by name; one that is not determined is absent.
-        reused: Whether it was there already.
-    """
-
-    run_id: str
-    fingerprint: str
-    a: ScoreRun
-    b: ScoreRun
-    by: str
-    metrics: Mapping[str, float]
-    reused: bool
-
-    @cached_property
-    def comparison(self) -> Comparison:
-        """The comparison, made again from the two tables."""
-        return compare(self.a.scores, self.b.scores)
-
-    def measured(self, name: str) -> "pd.DataFrame":
-        """The table of a measure that was given to `Grid.compare`, read from the run."""
-        import pandas as pd
-
-        with tempfile.TemporaryDirectory() as folder:
-            return pd.read_parquet(self.a.runs.fetch(self.run_id, f"tables/{name}.parquet", Path(folder)))
-
-
-@dataclass(frozen=True, eq=False)
-class GridResult:
-    """What an experiment leaves.
-
-    Attributes:
-        experiment: The MLflow experiment's name.
-        experiment_id: Its id.
-        grid: The grid's id: equal arguments, equal grid.
-        web_address: Where the store's pages are.
-        scores: One run a model and text.
-        comparisons: One run a pair of models and text.
-        summary_run_id: The run that holds the whole.
-        tables: The experiment's own, by name.
-    """
-
-    experiment: str
-    experiment_id: str
-    grid: str
-    web_address: str
-    scores: tuple[ScoreRun, ...]
-    comparisons: tuple[ComparisonRun, ...]
-    summary_run_id: str
-    tables: Mapping[str, "pd.DataFrame"] = field(default_factory=dict)
+T = TypeVar("T")
 
 
 class Grid:
@@ -155,7 +75,7 @@ class Grid:
         if not models or not texts:
             raise ExperimentError("a grid needs at least one model and one text")
         check_settings(context=context, stride=stride, top_k=top_k)
-        self._settings: dict[str, Any] = {"bos": bos, "context": context, "stride": stride, "top_k": top_k}
+        self._settings = Settings(bos, context, stride, top_k)
         self._texts = [text if isinstance(text, Text) else read_text(text, samples=samples_folder()) for text in texts]
         specs = [ModelSpec.parse(model) for model in models]
         _refuse_repeats("model", [spec.label for spec in specs])
@@ -164,11 +84,14 @@ class Grid:
         self._models = [resolve(spec) for spec in specs]
         self.store = open_store()
         self.runs = Runs(self.store, self._experiment.name, self._experiment.description)
-        cells = [self._score_fingerprint(model, text) for model in self._models for text in self._texts]
+        cells = [self._fingerprint("score", model, text) for model in self._models for text in self._texts]
         self.grid = fingerprint_of({"experiment": self._experiment.name, "cells": cells})[:12]
         self.scores: list[ScoreRun] = []
         self.comparisons: list[ComparisonRun] = []
+        self.measures: list[MeasureRun] = []
         self._in_memory: dict[str, LoadedModel] = {}
+        self._provenance = provenance()
+        self._workshop = Workshop(self.runs, self._experiment, self.grid, self._provenance)
 
     def score(self) -> list[ScoreRun]:
         """Score every model/text pair that is not finished, each as one run with table, curve and heatmap.
@@ -178,18 +101,35 @@ class Grid:
         """
         if self.scores:
             return self.scores
-        cells = len(self._models) * len(self._texts)
-        with task("scoring model/text pairs", cells, "pairs") as advance:
-            for model in self._models:
-                loaded: LoadedModel | None = None
-                for text in self._texts:
-                    run = self._finished_score(model, text)
-                    if run is None:
-                        loaded = loaded or self._load(model)
-                        run = self._new_score(loaded, text)
-                    self.scores.append(run)
-                    advance(1)
+        pairs = list(itertools.product(self._models, self._texts))
+        cells = [self._score_cell(model, text) for model, text in pairs]
+        for (model, text), cell, outcome in zip(
+            pairs, cells, self._workshop.do(cells, "scoring model/text pairs", "pairs"), strict=True
+        ):
+            run = ScoreRun(**_run(cell, outcome, self.runs), model=model.spec.label, text=text.name)
+            if outcome.result is not None:
+                run.__dict__["scores"] = outcome.result[0]  # fills the cached property: no need to read it back
+            self.scores.append(run)
         return self.scores
+
+    def measure(self, measure: Measure) -> list[MeasureRun]:
+        """Measure something of every model on every text that is not finished, each as one run with its table.
+
+        Args:
+            measure: Of one model; see `tokenviz.harness.measures`.
+
+        Raises:
+            TokenvizError: Something cannot be measured or stored; what was finished before stays.
+        """
+        pairs = list(itertools.product(self._models, self._texts))
+        cells = [self._measure_cell(measure, model, text) for model, text in pairs]
+        outcomes = self._workshop.do(cells, f"measuring {measure.name}", "pairs")
+        made = [
+            MeasureRun(**_run(cell, outcome, self.runs), model=model.spec.label, text=text.name, name=measure.name)
+            for (model, text), cell, outcome in zip(pairs, cells, outcomes, strict=True)
+        ]
+        self.measures += made
+        return made
 
     def compare(self, *, reference: str | None = None, measures: Sequence[Measure] = ()) -> list[ComparisonRun]:
         """Compare pairs of models on every text, each as one run with table, numbers and figures.
@@ -197,17 +137,26 @@ class Grid:
         Args:
             reference: The spec of the model to compare each other one with; by default every pair is compared.
             measures: What to measure of each pair with both models in memory; it is kept in the comparison's run.
+
+        Raises:
+            TokenvizError: Something cannot be compared or stored; what was finished before stays.
         """
         pairs = self._pairs(reference)
         if not self.scores:
             raise ExperimentError("there is nothing to compare yet: call score() before compare()")
         by_cell = {(run.model, run.text): run for run in self.scores}
-        with task("comparing models", len(pairs) * len(self._texts), "comparisons") as advance:
-            for first, second in pairs:
-                for text in self._texts:
-                    a, b = (by_cell[model.spec.label, text.name] for model in (first, second))
-                    self.comparisons.append(self._compare(a, b, text, measures))
-                    advance(1)
+        wanted = [
+            (by_cell[first.spec.label, text.name], by_cell[second.spec.label, text.name], text)
+            for first, second in pairs
+            for text in self._texts
+        ]
+        cells = [self._comparison_cell(a, b, text, measures) for a, b, text in wanted]
+        outcomes = self._workshop.do(cells, "comparing models", "comparisons")
+        for (a, b, _), cell, outcome in zip(wanted, cells, outcomes, strict=True):
+            run = ComparisonRun(**_run(cell, outcome, self.runs), a=a, b=b, by=str(outcome.params["by"]))
+            if outcome.result is not None:
+                run.__dict__["comparison"] = outcome.result[0]
+            self.comparisons.append(run)
         return self.comparisons
 
     def summarise(
@@ -224,98 +173,183 @@ class Grid:
             figures: By name, functions that draw; called only where the summary is not there yet.
             tables: By name, the experiment's own results: they stand in the description, in CSV files, and in what
                 the command prints.
+
+        Raises:
+            TokenvizError: The summary cannot be stored.
         """
         tables = tables or {}
-        cells: list[ScoreRun | ComparisonRun] = [*self.scores, *self.comparisons]
-        parts: dict[str, object] = {"kind": "summary", "cells": [run.fingerprint for run in cells]}
-        parts |= {"description": description, "figures": sorted(figures or {}), "params": self._experiment.params}
-        if tables:
-            parts["tables"] = {name: table.to_csv(index=False) for name, table in tables.items()}
-        fingerprint = fingerprint_of(parts)
-        reused = sum(run.reused for run in cells)
-        members = fingerprint_of({"runs": [run.run_id for run in cells]})
-        finished = None if self._experiment.force else self.runs.find(fingerprint)
-        if finished is not None and finished.tags.get("members") != members:
-            finished = None
-        if finished is None:
-            with (
-                self._open("summary", f"summary · {self._experiment.name}", fingerprint, {"members": members}) as run,
-                _staging() as folder,
-            ):
-                content = recording.record_summary(self.scores, self.comparisons, description, figures or {}, tables, folder)
-                run.log(
-                    params=self._experiment.params,
-                    metrics=content.metrics,
-                    curves={},
-                    note=content.note,
-                    files=folder,
-                )
-        summary_run_id = finished.run_id if finished else run.run_id
+        runs = [*self.scores, *self.measures, *self.comparisons]
+        (outcome,) = self._workshop.do([self._summary_cell(description, figures or {}, tables)], "summarising", "summaries")
+        reused = sum(run.reused for run in runs)
         if reused:
-            note(f"{reused} of {len(cells)} runs were finished already and were not computed again (--force does)")
+            note(f"{reused} of {len(runs)} runs were finished already and were not computed again (--force does)")
         return GridResult(
             experiment=self._experiment.name,
-            experiment_id=self.runs.experiment_id,
+            experiment_id="" if self.store.silent else self.runs.experiment_id,
             grid=self.grid,
             web_address=self.store.web_address,
             scores=tuple(self.scores),
             comparisons=tuple(self.comparisons),
-            summary_run_id=summary_run_id,
+            measures=tuple(self.measures),
+            summary_run_id=outcome.run_id,
+            waiting=sum(run.waiting is not None for run in runs) + (outcome.waiting is not None),
             tables=tables,
         )
 
-    def _score_fingerprint(self, model: ResolvedModel, text: Text) -> str:
+    def _score_cell(self, model: ResolvedModel, text: Text) -> Cell[tuple[TokenScores, float]]:
+        label = model.spec.label
+        fingerprint = self._fingerprint("score", model, text)
+
+        def compute() -> tuple[TokenScores, float]:
+            from tokenviz.scoring.scorer import score
+
+            loaded = self._load(label)
+            begin = time.perf_counter()
+            scores = score(loaded, text, **vars(self._settings))
+            return scores, time.perf_counter() - begin
+
+        def draw(result: tuple[TokenScores, float]) -> Drawing:
+            scores = result[0]
+            about = self._about(fingerprint, "score", {"text_sha256": text.sha256, "spec": asdict(scores.spec)})
+            return Drawing(draw_scores, (scores, about))
+
+        return Cell(
+            kind="score",
+            name=f"{text.name} · {label}",
+            fingerprint=fingerprint,
+            tags={"model": label, "text": text.name},
+            table=TOKENS_TABLE,
+            compute=compute,
+            write=lambda result, files: recording.record_scores(result[0], text, result[1], files),
+            read=lambda files: (TokenScores.load(files / TOKENS_TABLE), float("nan")),
+            draw=draw,
+        )
+
+    def _measure_cell(self, measure: Measure, model: ResolvedModel, text: Text) -> Cell[Measured]:
+        label = model.spec.label
+        table = f"tables/{measure.name}.parquet"
+        return Cell(
+            kind=measure.name,
+            name=f"{measure.name} · {text.name} · {label}",
+            fingerprint=self._fingerprint(measure.name, model, text, measure=measure.identity),
+            tags={"model": label, "text": text.name},
+            table=table,
+            compute=lambda: measure.take(self._load(label), text, self._settings),
+            write=lambda result, files: recording.record_measure(result, measure.name, label, text, files),
+            read=lambda files: _measured(files / table),
+        )
+
+    def _comparison_cell(
+        self, a: ScoreRun, b: ScoreRun, text: Text, measures: Sequence[Measure]
+    ) -> Cell[tuple[Comparison, list[Measured]]]:
+        parts: dict[str, object] = {"kind": "comparison", "version": COMPARISON_VERSION, "a": a.fingerprint, "b": b.fingerprint}
+        if measures:
+            parts["measures"] = {measure.name: measure.identity for measure in measures}
+        fingerprint = fingerprint_of(parts)
+
+        def compute() -> tuple[Comparison, list[Measured]]:
+            comparison = compare(a.scores, b.scores)
+            return comparison, [measure.take(*self._both(a.model, b.model), text, self._settings) for measure in measures]
+
+        def write(result: tuple[Comparison, list[Measured]], files: Path) -> Content:
+            content = recording.record_comparison(result[0], files)
+            for measure, measured in zip(measures, result[1], strict=True):
+                content.metrics.update(recording.record_measured(measured, measure.name, files))
+            return content
+
+        def draw(result: tuple[Comparison, list[Measured]]) -> Drawing:
+            about = {"text_sha256": text.sha256, "scores": [a.fingerprint, b.fingerprint]}
+            return Drawing(draw_comparison, (result[0], self._about(fingerprint, "comparison", about)))
+
+        return Cell(
+            kind="comparison",
+            name=f"{text.name} · {a.model} and {b.model}",
+            fingerprint=fingerprint,
+            tags={"model_a": a.model, "model_b": b.model, "text": text.name},
+            table=UNITS_TABLE,
+            compute=compute,
+            write=write,
+            read=lambda files: (
+                compare(a.scores, b.scores),
+                [_measured(files / f"tables/{measure.name}.parquet") for measure in measures],
+            ),
+            draw=draw,
+            refers={"run_a": a.fingerprint, "run_b": b.fingerprint},
+            # A score run that was computed anew takes its comparisons along: they name it.
+            holds=lambda run: (run.params.get("run_a"), run.params.get("run_b")) == (a.run_id, b.run_id),
+        )
+
+    def _summary_cell(
+        self, description: str, figures: Mapping[str, Callable[[], "Figure"]], tables: "Mapping[str, pd.DataFrame]"
+    ) -> Cell[None]:
+        runs = [*self.scores, *self.measures, *self.comparisons]
+        parts: dict[str, object] = {"kind": "summary", "cells": [run.fingerprint for run in runs]}
+        parts |= {"description": description, "figures": sorted(figures), "params": self._experiment.params}
+        if tables:
+            parts["tables"] = {name: table.to_csv(index=False) for name, table in tables.items()}
+        fingerprint = fingerprint_of(parts)
+        members = fingerprint_of({"runs": [run.run_id for run in runs]})
+        about = self._about(fingerprint, "summary", {"runs": [run.fingerprint for run in runs]})
+
+        def write(_: None, files: Path) -> Content:
+            content = recording.record_summary(
+                self.scores, self.comparisons, self.measures, description, figures, tables, about, files
+            )
+            content.params.update(self._experiment.params)
+            return content
+
+        return Cell(
+            kind="summary",
+            name=f"summary · {self._experiment.name}",
+            fingerprint=fingerprint,
+            tags={"members": members},
+            table="",
+            compute=lambda: None,
+            write=write,
+            read=lambda files: None,
+            holds=lambda run: run.tags.get("members") == members,
+        )
+
+    def _fingerprint(self, kind: str, model: ResolvedModel, text: Text, **more: object) -> str:
         return fingerprint_of(
             {
-                "kind": "score",
+                "kind": kind,
                 "version": SCORING_VERSION,
                 "identity": model.identity,
                 "spec": asdict(model.spec),
                 "text": text.name,
                 "text_sha256": text.sha256,
-                **self._settings,
+                **vars(self._settings),
+                **more,
             }
         )
 
-    def _finished_score(self, model: ResolvedModel, text: Text) -> ScoreRun | None:
-        fingerprint = self._score_fingerprint(model, text)
-        found = None if self._experiment.force else self.runs.find(fingerprint)
-        if found is None:
-            return None
-        self.runs.join_grid(found, self.grid)
-        return ScoreRun(found.run_id, fingerprint, model.spec.label, text.name, True, self.runs)
+    def _about(self, fingerprint: str, kind: str, more: Mapping[str, object]) -> str:
+        """What a figure's file says of where it comes from; `tokenviz.fingerprint` finds the run."""
+        commit = self._provenance.context.get("mlflow.source.git.commit", "")
+        about = {"fingerprint": fingerprint, "experiment": self._experiment.name, "kind": kind, **more}
+        return json.dumps(about | {"commit": commit, "command": self._provenance.command}, ensure_ascii=False)
 
-    def _load(self, model: ResolvedModel) -> LoadedModel:
+    def _load(self, label: str) -> LoadedModel:
+        """One model, and no other beside it."""
+        return self._both(label)[0]
+
+    def _both(self, *labels: str) -> list[LoadedModel]:
+        """Some models, and no other beside them."""
+        self._in_memory = {label: model for label, model in self._in_memory.items() if label in labels}
+        for model in self._models:
+            if model.spec.label in labels and model.spec.label not in self._in_memory:
+                self._in_memory[model.spec.label] = self._checked(load(model))
+        return [self._in_memory[label] for label in labels]
+
+    def _checked(self, model: LoadedModel) -> LoadedModel:
+        """A model that allows the grid's settings."""
         from tokenviz.scoring.kernel import Kernel
         from tokenviz.scoring.scorer import check_possible
 
-        loaded = load(model)
-        # What the model does not allow is refused before a run is opened.
-        check_possible(loaded, **self._settings)
-        Kernel.of(loaded)
-        return loaded
-
-    def _new_score(self, model: LoadedModel, text: Text) -> ScoreRun:
-        from tokenviz.scoring.scorer import score
-
-        fingerprint = self._score_fingerprint(model.resolved, text)
-        tags = {"model": model.label, "text": text.name}
-        with (
-            self._open("score", f"{text.name} · {model.label}", fingerprint, tags) as run,
-            _staging() as folder,
-        ):
-            scores, seconds = recording.timed(lambda: score(model, text, **self._settings))
-            content = recording.record_scores(scores, text, seconds, folder, run.run_id)
-            run.log(
-                params=content.params,
-                metrics=content.metrics,
-                curves=content.curves,
-                note=content.note,
-                files=folder,
-            )
-        made = ScoreRun(run.run_id, fingerprint, model.label, text.name, False, self.runs)
-        made.__dict__["scores"] = scores  # fills the cached property: no need to read it back
-        return made
+        check_possible(model, **vars(self._settings))
+        Kernel.of(model)
+        return model
 
     def _pairs(self, reference: str | None) -> list[tuple[ResolvedModel, ResolvedModel]]:
         if reference is None:
@@ -328,43 +362,23 @@ class Grid:
             )
         return [(by_label[label], model) for model in self._models if model is not by_label[label]]
 
-    def _both_in_memory(self, *labels: str) -> list[LoadedModel]:
-        """Two models, and no third beside them."""
-        self._in_memory = {label: model for label, model in self._in_memory.items() if label in labels}
-        for model in self._models:
-            if model.spec.label in labels and model.spec.label not in self._in_memory:
-                self._in_memory[model.spec.label] = self._load(model)
-        return [self._in_memory[label] for label in labels]
 
-    def _compare(self, a: ScoreRun, b: ScoreRun, text: Text, measures: Sequence[Measure]) -> ComparisonRun:
-        parts: dict[str, object] = {"kind": "comparison", "version": COMPARISON_VERSION, "a": a.fingerprint, "b": b.fingerprint}
-        if measures:
-            parts["measures"] = {measure.name: measure.version for measure in measures}
-        fingerprint = fingerprint_of(parts)
-        found = None if self._experiment.force else self.runs.find(fingerprint)
-        # A score run that was computed anew takes its comparisons along: they name it.
-        if found is not None and (found.params["run_a"], found.params["run_b"]) == (a.run_id, b.run_id):
-            self.runs.join_grid(found, self.grid)
-            return ComparisonRun(found.run_id, fingerprint, a, b, found.params["by"], found.metrics, True)
-        tags = {"model_a": a.model, "model_b": b.model, "text": text.name}
-        name = f"{text.name} · {a.model} and {b.model}"
-        with self._open("comparison", name, fingerprint, tags) as run, _staging() as folder:
-            comparison = compare(a.scores, b.scores)
-            content = recording.record_comparison(comparison, a.run_id, b.run_id, folder, run.run_id)
-            for measure in measures:
-                measured = measure.take(*self._both_in_memory(a.model, b.model), text, **self._settings)
-                content.metrics.update(recording.record_measured(measured, measure.name, folder))
-            run.log(params=content.params, metrics=content.metrics, curves={}, note=content.note, files=folder)
-        return ComparisonRun(run.run_id, fingerprint, a, b, comparison.units.by, content.metrics, False)
-
-    def _open(self, kind: str, name: str, fingerprint: str, tags: Mapping[str, str]):  # type: ignore[no-untyped-def]
-        return self.runs.open(name, fingerprint=fingerprint, grid=self.grid, tags={"kind": kind, **tags})
+def _run(cell: Cell[T], outcome: Outcome[T], runs: Runs) -> dict[str, Any]:
+    """What every kind of run has."""
+    return {
+        "run_id": outcome.run_id,
+        "fingerprint": cell.fingerprint,
+        "reused": outcome.found is not None,
+        "metrics": outcome.metrics,
+        "runs": runs,
+        "waiting": outcome.waiting,
+    }
 
 
-@contextmanager
-def _staging() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="tokenviz-") as folder:
-        yield Path(folder)
+def _measured(table: Path) -> Measured:
+    import pandas as pd
+
+    return Measured(pd.read_parquet(table), {})
 
 
 def _refuse_repeats(what: str, names: list[str]) -> None:

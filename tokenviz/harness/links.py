@@ -2,7 +2,7 @@
 
 from urllib.parse import quote
 
-from tokenviz.harness.grid import GridResult
+from tokenviz.harness.results import GridResult
 
 _MODE = "workflowType=machine_learning"  # without it the pages open in MLflow's mode for chat applications
 

@@ -1,18 +1,30 @@
-"""What an experiment measures of two models in memory, besides what is compared of their tables.
+"""What an experiment measures of models in memory, besides what is scored and what is compared of the tables.
 
-`Grid.compare(measures=[DIVERGENCES])` takes each measure for every comparison and keeps it in the comparison's run: the
-table as a file, the metrics beside the correlations.
+`Grid.measure` takes a measure of each model on each text; each is a run. `Grid.compare(measures=
+[DIVERGENCES])` takes one of each pair of models on each text, and keeps it in the comparison's run: the table as a file,
+the metrics beside the correlations.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tokenviz.models.loading import LoadedModel
+from tokenviz.scores import BosMode
 from tokenviz.texts import Text
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a grid scores; see `score`."""
+
+    bos: BosMode
+    context: int | None
+    stride: int | None
+    top_k: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,31 +34,40 @@ class Measured:
     Attributes:
         table: One row a token.
         metrics: Its numbers by name; NaN where the text does not determine one.
+        curves: Values by step, for a chart in the run's page.
     """
 
     table: "pd.DataFrame"
     metrics: Mapping[str, float]
+    curves: Mapping[str, list[tuple[int, float]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Measure:
-    """Something to measure of two models.
+    """Something to measure of one model, or of two.
 
     Attributes:
-        name: Of its table.
+        name: Of its table, and of the runs' kind.
         version: Raise it when the same settings would give other numbers.
-        take: Given two loaded models, a text, and by keyword the grid's `bos`, `context`, `stride` and `top_k`.
+        take: Given the loaded models, a text, and the grid's settings.
+        settings: The measure's own, as far as they move its numbers.
     """
 
     name: str
     version: int
     take: Callable[..., Measured]
+    settings: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def identity(self) -> dict[str, object]:
+        """For a fingerprint."""
+        return {"version": self.version, **self.settings}
 
 
-def _take_divergences(a: LoadedModel, b: LoadedModel, text: Text, **settings: Any) -> Measured:
+def _take_divergences(a: LoadedModel, b: LoadedModel, text: Text, settings: Settings) -> Measured:
     from tokenviz.scoring.divergence import divergences
 
-    frame = divergences(a, b, text, **settings).to_frame()
+    frame = divergences(a, b, text, **vars(settings)).to_frame()
     metrics: dict[str, Any] = {
         "mean_kl_ab": frame["kl_ab"].mean(),
         "median_kl_ab": frame["kl_ab"].median(),

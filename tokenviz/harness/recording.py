@@ -1,20 +1,17 @@
-"""What a run holds: its parameters, numbers, description, tables and figures."""
+"""What a run holds besides its figures: its parameters, numbers, description and tables."""
 
 import json
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from tokenviz.comparing.comparison import Comparison
-from tokenviz.figures.heatmap import draw_heatmap
-from tokenviz.figures.html import heatmap_html
-from tokenviz.figures.plots import along_text, unity_scatter
 from tokenviz.figures.saving import save_figure
 from tokenviz.harness.measures import Measured
+from tokenviz.harness.results import TOKENS_TABLE, UNITS_TABLE, ComparisonRun, MeasureRun, ScoreRun
 from tokenviz.scores import TokenScores
 from tokenviz.tables import cell, write_csv
 from tokenviz.texts import Text
@@ -22,11 +19,7 @@ from tokenviz.texts import Text
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from tokenviz.harness.grid import ComparisonRun, ScoreRun
-
-T = TypeVar("T")
-
-TOKENS_TABLE = "tables/tokens.parquet"
+_OPENING = 2000  # characters of a text that MLflow's pages show
 
 # The columns of the summary's tables: metric, heading, decimals.
 _COMPARISON_COLUMNS = (
@@ -39,40 +32,30 @@ _COMPARISON_COLUMNS = (
 
 @dataclass(frozen=True)
 class Content:
-    """What `OpenRun.log` takes, besides the folder of files."""
+    """What a run holds besides its files; see `tracking.outbox.Slip`."""
 
     params: dict[str, object]
     metrics: dict[str, float]
     note: str
-    curves: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
+    curves: Mapping[str, list[tuple[int, float]]] = field(default_factory=dict)
+    dataset: dict[str, str] = field(default_factory=dict)
 
 
-def timed(work: Callable[[], T]) -> tuple[T, float]:
-    """A result and the seconds it took."""
-    begin = time.perf_counter()
-    result = work()
-    return result, time.perf_counter() - begin
-
-
-def record_scores(scores: TokenScores, text: Text, seconds: float, folder: Path, run_id: str) -> Content:
-    """Write a model/text pair's tables and figures into a folder; return the rest of its run."""
-    tables, figures = _folders(folder)
+def record_scores(scores: TokenScores, text: Text, seconds: float, folder: Path) -> Content:
+    """Write a model/text pair's tables into a folder; return the rest of its run."""
+    tables = _tables(folder)
     scores.save(folder / TOKENS_TABLE)
     write_csv(scores.to_frame(), tables / "tokens.csv")
     if text.passage_ids:
         rows = {"passage": range(len(text.passages)), "id": text.passage_ids}
         write_csv(pd.DataFrame(rows), tables / "passages.csv")
     spec = asdict(scores.spec)
-    title = f"{scores.spec.model} on {scores.text_name}"
-    description = json.dumps({"run": run_id, "text_sha256": text.sha256, "spec": spec}, ensure_ascii=False)
-    save_figure(draw_heatmap(scores), figures / "heatmap", title=title, description=description)
-    (figures / "heatmap.html").write_text(heatmap_html(scores), encoding="utf-8", newline="")
     summary = scores.summary()
     metrics = {name: float(value) for name, value in asdict(summary).items()}
     metrics |= {"scoring_seconds": seconds, "tokens_per_second": summary.n_tokens / seconds}
     versions = spec.pop("versions")
     params = spec | {f"version_{name}": value for name, value in versions.items()}
-    params |= {"text": text.name, "text_sha256": text.sha256, "n_passages": len(text.passages)}
+    params |= _text_params(text)
     note = (
         f"**{_escaped(scores.spec.model)}** on **{_escaped(text.name)}**: mean log-prob {summary.mean_logprob:.3f} nats over "
         f"{summary.n_scored} of {summary.n_tokens} tokens; perplexity per token {summary.perplexity_per_token:.2f}; "
@@ -82,25 +65,16 @@ def record_scores(scores: TokenScores, text: Text, seconds: float, folder: Path,
         "thousand tokens."
     )
     curve = [(row, float(value)) for row, value in enumerate(scores.logprob) if scores.scored[row]]
-    return Content(params, metrics, note, {"token/logprob": curve})
+    return Content(params, metrics, note, {"token/logprob": curve}, _dataset(text))
 
 
-def record_comparison(comparison: Comparison, run_a: str, run_b: str, folder: Path, run_id: str) -> Content:
-    """Write a comparison's tables and figures into a folder; return the rest of its run."""
-    tables, figures = _folders(folder)
+def record_comparison(comparison: Comparison, folder: Path) -> Content:
+    """Write a comparison's table into a folder; return the rest of its run."""
+    tables = _tables(folder)
     frame = comparison.to_frame()
-    frame.to_parquet(tables / "units.parquet", index=False)
+    frame.to_parquet(folder / UNITS_TABLE, index=False)
     write_csv(frame, tables / "units.csv")
     a, b = comparison.a, comparison.b
-    title = f"{a.spec.model} and {b.spec.model} on {comparison.text_name}"
-    description = json.dumps({"run": run_id, "scores": [run_a, run_b]})
-    for name, figure in (
-        ("heatmap", draw_heatmap([a, b])),
-        ("scatter", unity_scatter(comparison)),
-        ("along_text", along_text(comparison)),
-    ):
-        save_figure(figure, figures / name, title=title, description=description)
-    (figures / "heatmap.html").write_text(heatmap_html([a, b]), encoding="utf-8", newline="")
     estimates = comparison.estimates()
     metrics = {name: estimate.value for name, estimate in estimates.items()}
     metrics |= {"n": float(comparison.n), "n_units": float(len(comparison.units))}
@@ -111,8 +85,6 @@ def record_comparison(comparison: Comparison, run_a: str, run_b: str, folder: Pa
         "text": comparison.text_name,
         "text_sha256": a.text_sha256,
         "by": comparison.units.by,
-        "run_a": run_a,
-        "run_b": run_b,
     }
     if reasons:
         params["undetermined"] = reasons
@@ -138,16 +110,49 @@ def record_measured(measured: Measured, name: str, folder: Path) -> Mapping[str,
     return measured.metrics
 
 
+def record_measure(measured: Measured, name: str, model: str, text: Text, folder: Path) -> Content:
+    """Write what a measure found of one model on one text into a folder; return the rest of its run."""
+    _tables(folder)
+    metrics = dict(record_measured(measured, name, folder))
+    params: dict[str, object] = {"model": model, "measure": name, **_text_params(text)}
+    found = "\n".join(f"- {_escaped(metric)}: {cell(value)}" for metric, value in metrics.items())
+    note = (
+        f"{_escaped(name)} of **{_escaped(model)}** on **{_escaped(text.name)}**\n\n{found}\n\n"
+        f"`tables/{name}.parquet` holds every value."
+    )
+    return Content(params, metrics, note, measured.curves, _dataset(text))
+
+
+def _text_params(text: Text) -> dict[str, object]:
+    return {"text": text.name, "text_sha256": text.sha256, "n_passages": len(text.passages)}
+
+
+def _dataset(text: Text) -> dict[str, str]:
+    """The text as MLflow's pages show what a run was made of: its name and hash, its size, how it begins."""
+    opening = next(passage for passage in text.passages if passage)[:_OPENING]
+    profile = {"passages": len(text.passages), "characters": sum(map(len, text.passages)), "opening": opening}
+    return {
+        "name": text.name,
+        "digest": text.sha256,
+        "source_type": "text",
+        "source": json.dumps({"text": text.name, "sha256": text.sha256}, ensure_ascii=False),
+        "profile": json.dumps(profile, ensure_ascii=False),
+    }
+
+
 def record_summary(
-    scores: Sequence["ScoreRun"],
-    comparisons: Sequence["ComparisonRun"],
+    scores: Sequence[ScoreRun],
+    comparisons: Sequence[ComparisonRun],
+    measures: Sequence[MeasureRun],
     description: str,
     figures: Mapping[str, Callable[[], "Figure"]],
     own_tables: Mapping[str, pd.DataFrame],
+    about: str,
     folder: Path,
 ) -> Content:
     """Write a grid's tables and figures into a folder; return the rest of its run."""
-    tables, drawn = _folders(folder)
+    tables, drawn = _tables(folder), folder / "figures"
+    drawn.mkdir()
     for name, table in own_tables.items():
         write_csv(table, tables / f"{name}.csv")
     score_rows = [
@@ -163,7 +168,6 @@ def record_summary(
         ]
         write_csv(pd.DataFrame(rows), tables / "comparisons.csv")
     for name, draw in figures.items():
-        about = json.dumps({"scores": [run.run_id for run in scores], "comparisons": [run.run_id for run in comparisons]})
         save_figure(draw(), drawn / name, title=name, description=about)
     note = "\n\n".join(
         part
@@ -176,11 +180,15 @@ def record_summary(
         )
         if part
     )
-    metrics = {"n_score_runs": float(len(scores)), "n_comparison_runs": float(len(comparisons))}
+    metrics = {
+        f"n_{kind}_runs": float(len(runs))
+        for kind, runs in (("score", scores), ("comparison", comparisons), ("measure", measures))
+        if runs
+    }
     return Content({}, metrics, note)
 
 
-def headline(scores: Sequence["ScoreRun"], comparisons: Sequence["ComparisonRun"]) -> str:
+def headline(scores: Sequence[ScoreRun], comparisons: Sequence[ComparisonRun]) -> str:
     """The grid in a sentence."""
     models, texts = {run.model for run in scores}, {run.text for run in scores}
     size = f"{len(models)} model{'s' * (len(models) != 1)} on {len(texts)} text{'s' * (len(texts) != 1)}"
@@ -189,7 +197,7 @@ def headline(scores: Sequence["ScoreRun"], comparisons: Sequence["ComparisonRun"
     return f"**{size}{span}.**"
 
 
-def comparison_table(comparisons: Sequence["ComparisonRun"]) -> str:
+def comparison_table(comparisons: Sequence[ComparisonRun]) -> str:
     """The comparisons' numbers as a Markdown table; empty where there are none."""
     if not comparisons:
         return ""
@@ -214,7 +222,7 @@ def frame_table(frame: pd.DataFrame) -> str:
     return _markdown([_escaped(str(name)) for name in frame.columns], rows)
 
 
-def score_table(scores: Sequence["ScoreRun"]) -> str:
+def score_table(scores: Sequence[ScoreRun]) -> str:
     """The scores' summaries as a Markdown table."""
     headings = [
         "model",
@@ -251,8 +259,7 @@ def _escaped(name: str) -> str:
     return "".join(f"\\{sign}" if sign in "\\`*_{}[]<>()#+!|~$" else sign for sign in name.replace("\n", " "))
 
 
-def _folders(folder: Path) -> tuple[Path, Path]:
-    tables, figures = folder / "tables", folder / "figures"
+def _tables(folder: Path) -> Path:
+    tables = folder / "tables"
     tables.mkdir()
-    figures.mkdir()
-    return tables, figures
+    return tables

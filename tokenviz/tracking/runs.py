@@ -1,28 +1,31 @@
-"""Writing and finding runs: flat, tagged, one batch of numbers and one of files each.
+"""Runs: parcels delivered to the store, and finished runs found again.
 
 A run carries a fingerprint of everything that moves its numbers, and counts only once it is FINISHED; so the same
-command finds what is there already, and what was interrupted is done again.
+command finds what is there already. Runs are flat and tagged, written in one batch of numbers and one of files each.
 """
 
 import json
 import math
-import time
-from collections.abc import Iterator, Mapping, Sequence
+import socket
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from tokenviz.errors import StoreError
-from tokenviz.project import project_root
-from tokenviz.tracking.store import Store
+from tokenviz.progress import note
+from tokenviz.tracking.outbox import Outbox, Parcel, Slip
+from tokenviz.tracking.store import Store, reason_of
 
 _PREFIX = "tokenviz."
 _NOTE = "mlflow.note.content"
 _CURVE_POINTS = 1000  # about 330 bytes of database each
 _LONGEST_PARAM = 6000  # MLflow's limits, in characters
 _LONGEST_TAG = 8000
+_LONGEST_DIGEST = 36
 _MOST_GRIDS = 400  # of twelve digits each, in one tag
 
 
@@ -43,97 +46,41 @@ class FinishedRun:
     params: dict[str, str]
 
 
-@dataclass(frozen=True)
-class OpenRun:
-    """A run that is being made; see `Runs.open`."""
-
-    run_id: str
-    client: Any
-
-    def log(
-        self,
-        *,
-        params: Mapping[str, object],
-        metrics: Mapping[str, float],
-        curves: Mapping[str, Sequence[tuple[int, float]]],
-        note: str,
-        files: Path,
-    ) -> None:
-        """Everything of the run at once.
-
-        Args:
-            params: Settings by name; None and lists are written as JSON. One that is too long for MLflow goes into
-                `params.json`, and its hash in its place.
-            metrics: Numbers by name. NaN is left out: a number that is not there must not look like one that is.
-            curves: Values by step; beyond the first thousand points only the tables have them.
-            note: The run's description, in Markdown. One that is too long for MLflow is cut after a line and goes
-                into `description.md` whole.
-            files: A folder whose content becomes the run's artifacts.
-        """
-        from mlflow.entities import Metric, Param, RunTag
-
-        now = int(time.time() * 1000)
-        points = [Metric(name, value, now, 0) for name, value in metrics.items() if math.isfinite(value)]
-        for name, curve in curves.items():
-            points += [Metric(name, value, now, step) for step, value in curve[:_CURVE_POINTS]]
-        pairs = [Param(name, value) for name, value in _short_params(params, files).items()]
-        note = _short_note(note, files)
-        for begin in range(0, max(1, len(points)), _CURVE_POINTS):
-            self.client.log_batch(
-                self.run_id,
-                metrics=points[begin : begin + _CURVE_POINTS],
-                params=pairs if begin == 0 else [],
-                tags=[RunTag(_NOTE, note)] if begin == 0 else [],
-            )
-        try:
-            self.client.log_artifacts(self.run_id, str(files))
-        except OSError as error:
-            raise StoreError(f"cannot store the files of run {self.run_id}: {error.strerror or error}") from error
-
-
-def _short_params(params: Mapping[str, object], files: Path) -> dict[str, str]:
-    written = {name: value if isinstance(value, str) else json.dumps(value) for name, value in params.items()}
-    long = {name: value for name, value in written.items() if len(value) > _LONGEST_PARAM}
-    if long:
-        (files / "params.json").write_text(json.dumps(dict(params), ensure_ascii=False), encoding="utf-8")
-    return written | {name: f"see params.json (sha256 {sha256(value.encode()).hexdigest()})" for name, value in long.items()}
-
-
-def _short_note(note: str, files: Path) -> str:
-    if len(note) <= _LONGEST_TAG:
-        return note
-    (files / "description.md").write_text(note, encoding="utf-8")
-    more = "\n\n(cut here: MLflow keeps no more; Artifacts › description.md has the whole)"
-    return note[: _LONGEST_TAG - len(more)].rpartition("\n")[0] + more
-
-
 class Runs:
     """The runs of one MLflow experiment."""
 
     def __init__(self, store: Store, experiment: str, description: str) -> None:
-        """Take or make the experiment.
+        """Name the experiment; it is taken or made when it is first needed.
 
         Args:
-            store: An open store.
+            store: A store.
             experiment: Its name.
             description: In Markdown, for its page.
+        """
+        self.store = store
+        self.name = experiment
+        self.description = description
+        self.outbox = Outbox(store.outbox_folder, store.name)
+
+    @property
+    def client(self) -> Any:
+        """MLflow's own, for this store."""
+        return self.store.client
+
+    @cached_property
+    def experiment_id(self) -> str:
+        """MLflow's id.
 
         Raises:
             StoreError: The store refuses.
         """
-        self.store = store
-        self.client = store.client
-        self.name = experiment
-        self.experiment_id = self._experiment_id(description)
-
-    def _experiment_id(self, description: str) -> str:
         from mlflow.exceptions import MlflowException
 
         with _store_errors(self.store):
             found = self.client.get_experiment_by_name(self.name)
             if found is None:
                 try:
-                    self.client.create_experiment(self.name, tags={_NOTE: description})
+                    self.client.create_experiment(self.name, tags={_NOTE: self.description})
                 except MlflowException:
                     if self.client.get_experiment_by_name(self.name) is None:
                         raise  # another process had not made it meanwhile
@@ -143,58 +90,188 @@ class Runs:
             return str(found.experiment_id)
 
     def find(self, fingerprint: str) -> FinishedRun | None:
-        """The finished run of a fingerprint, the newest where there are several."""
-        query = f"tags.`{_PREFIX}fingerprint` = '{fingerprint}' and attributes.status = 'FINISHED'"
-        with _store_errors(self.store):
-            found = self.client.search_runs([self.experiment_id], query, max_results=1)
-        if not found:
+        """The finished run of a fingerprint, the newest where there are several; None for a store that does not answer."""
+        if self.store.silent:
             return None
-        run = found[0]
-        tags = {name.removeprefix(_PREFIX): value for name, value in run.data.tags.items() if name.startswith(_PREFIX)}
-        return FinishedRun(run.info.run_id, dict(run.data.metrics), tags, dict(run.data.params))
+        found = self._search(f"tags.`{_PREFIX}fingerprint` = '{fingerprint}' and attributes.status = 'FINISHED'", most=1)
+        return _finished(found[0]) if found else None
 
-    @contextmanager
-    def open(self, name: str, *, fingerprint: str, grid: str, tags: Mapping[str, str]) -> Iterator[OpenRun]:
-        """A new run, RUNNING inside the block; FINISHED after it, KILLED by Ctrl-C, FAILED by an error.
+    def deliver(self, parcel: Parcel) -> str:
+        """Make a run of a parcel, once, however often this is tried, and take it out of the outbox.
 
-        An older finished run of the same fingerprint stays, marked as superseded, and leaves its grids to the new one.
+        The cell must be claimed by this process.
+
+        Returns:
+            The run's id.
+
+        Raises:
+            StoreError: The store refuses, or does not answer. The parcel stays.
+        """
+        slip = parcel.slip
+        with _store_errors(self.store):
+            delivered = self._search(f"tags.`{_PREFIX}parcel` = '{slip.id}' and attributes.status = 'FINISHED'", most=1)
+            older = self.find(slip.fingerprint)
+            if delivered:
+                run_id = str(delivered[0].info.run_id)
+            elif older is not None and not slip.replaces:
+                run_id = older.run_id
+            else:
+                run_id = self._write(parcel, older)
+            self._close_the_dead(slip.fingerprint)
+            run_id = self._leave_one(slip.fingerprint, run_id if slip.replaces else None)
+            self._join(run_id, slip.fingerprint, slip.grid)
+        parcel.remove()
+        return run_id
+
+    def keep(self, fingerprint: str, fill: Callable[[Path], Slip]) -> str:
+        """Pack a parcel and deliver it.
 
         Args:
-            name: For a reader.
-            fingerprint: See `fingerprint_of`.
-            grid: The grid it belongs to.
-            tags: Of our own, without prefix.
+            fingerprint: Of the slip.
+            fill: Writes the files into the folder that it is given, and returns the slip.
+
+        Returns:
+            The run's id; empty where a server does not answer, and the parcel waits in the outbox.
+
+        Raises:
+            DiskError: The outbox cannot be written.
+            StoreError: The embedded store refuses. The parcel stays.
         """
-        older = self.find(fingerprint)
-        with _store_errors(self.store):
-            grids = older.tags.get("grid", "").split() if older else []
-            own = {"fingerprint": fingerprint, "grid": _joined(grids, grid), **tags}
-            run = self.client.create_run(
-                self.experiment_id,
-                run_name=name,
-                tags={**_context_tags(), **{f"{_PREFIX}{key}": value for key, value in own.items()}},
-            )
-            run_id = str(run.info.run_id)
-            try:
-                yield OpenRun(run_id, self.client)
-            except BaseException as error:
-                killed = isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit)
-                if not killed:
-                    self.client.set_tag(run_id, _NOTE, f"Failed: {error}"[:_LONGEST_TAG])
-                self.client.set_terminated(run_id, "KILLED" if killed else "FAILED")
+        with self.outbox.claimed(self.name, fingerprint, wait=True) as claim:
+            assert claim is not None
+            return self.try_to_deliver(claim.pack(fill))
+
+    def try_to_deliver(self, parcel: Parcel) -> str:
+        """`deliver`, but a parcel that a server does not take stays in the outbox, with a note.
+
+        Returns:
+            The run's id; empty for a parcel that stays.
+
+        Raises:
+            StoreError: The embedded store refuses. The parcel stays.
+        """
+        if self.store.silent:
+            return ""
+        try:
+            return self.deliver(parcel)
+        except StoreError as error:
+            if self.store.folder is not None:
                 raise
-            self.client.set_terminated(run_id)
-            if older is not None:
-                self.client.set_tag(older.run_id, f"{_PREFIX}superseded_by", run_id)
+            self.store.answers()
+            note(f"{error}; {parcel.slip.name!r} waits in {self.outbox.folder} until 'tokenviz sync' delivers it")
+            return ""
+
+    def _write(self, parcel: Parcel, older: FinishedRun | None) -> str:
+        from mlflow.entities import RunTag
+
+        slip = parcel.slip
+        grids = older.tags.get("grid", "").split() if older else []
+        own = {"fingerprint": slip.fingerprint, "grid": _joined(grids, slip.grid), "parcel": slip.id, "outbox": self._sender}
+        if slip.table:
+            own["table_sha256"] = sha256((parcel.files / slip.table).read_bytes()).hexdigest()
+        run = self.client.create_run(
+            self.experiment_id,
+            start_time=slip.started,
+            run_name=slip.name,
+            tags={**slip.context, **{f"{_PREFIX}{key}": value for key, value in {**slip.tags, **own}.items()}},
+        )
+        run_id = str(run.info.run_id)
+        description = _short_note(slip.note, parcel.files)
+        pairs = _params(self._known_params(slip), parcel.files)
+        points = _points(slip)
+        for begin in range(0, max(1, len(points)), _CURVE_POINTS):
+            self.client.log_batch(
+                run_id,
+                metrics=points[begin : begin + _CURVE_POINTS],
+                params=pairs if begin == 0 else [],
+                tags=[RunTag(_NOTE, description)] if begin == 0 else [],
+            )
+        if slip.dataset:
+            self.client.log_inputs(run_id, [_dataset(slip.dataset)])
+        self.client.log_artifacts(run_id, str(parcel.files))
+        self.client.set_terminated(run_id, end_time=slip.ended)
+        return run_id
+
+    def _known_params(self, slip: Slip) -> dict[str, object]:
+        """Its parameters, the ids of runs it refers to among them; empty for one that the store does not have yet."""
+        found = {name: self.find(fingerprint) for name, fingerprint in slip.refers.items()}
+        return {**slip.params, **{name: run.run_id if run else "" for name, run in found.items()}}
+
+    def _leave_one(self, fingerprint: str, newest: str | None) -> str:
+        """Have one finished run keep a fingerprint and its grids; the others stay, marked as superseded by it.
+
+        Args:
+            fingerprint: Of which there may be several, also from processes that know nothing of each other.
+            newest: The run that takes the others' place; None for the oldest, which all processes agree on.
+
+        Returns:
+            The id of the one.
+        """
+        found = self._search(f"tags.`{_PREFIX}fingerprint` = '{fingerprint}' and attributes.status = 'FINISHED'", most=100)
+        kept = newest or str(min(found, key=lambda run: (run.info.start_time, run.info.run_id)).info.run_id)
+        for run in found:
+            if run.info.run_id != kept:
+                self.client.set_tag(run.info.run_id, f"{_PREFIX}superseded_by", kept)
                 for tag in ("fingerprint", "grid"):
-                    self.client.delete_tag(older.run_id, f"{_PREFIX}{tag}")
+                    self._delete_tag(run.info.run_id, f"{_PREFIX}{tag}")
+        return kept
+
+    def _delete_tag(self, run_id: str, tag: str) -> None:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self.client.delete_tag(run_id, tag)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise  # another process had not deleted it meanwhile
+
+    def _close_the_dead(self, fingerprint: str) -> None:
+        """Close the runs of a cell that this process has claimed which another process of this outbox left open."""
+        query = (
+            f"tags.`{_PREFIX}fingerprint` = '{fingerprint}' and tags.`{_PREFIX}outbox` = '{self._sender}' "
+            "and attributes.status = 'RUNNING'"
+        )
+        for run in self._search(query, most=100):
+            self.client.set_tag(run.info.run_id, _NOTE, "The process that wrote this run ended before it was whole.")
+            self.client.set_terminated(run.info.run_id, "KILLED")
+
+    def close_left_open(self) -> int:
+        """Close the experiment's runs that dead processes of this outbox left open; returns how many."""
+        if self.store.silent:
+            return 0
+        query = f"tags.`{_PREFIX}outbox` = '{self._sender}' and attributes.status = 'RUNNING'"
+        closed = 0
+        for run in self._search(query, most=1000):
+            fingerprint = run.data.tags[f"{_PREFIX}fingerprint"]
+            with self.outbox.claimed(self.name, fingerprint) as claim, _store_errors(self.store):
+                if claim is not None:
+                    self._close_the_dead(fingerprint)
+                    closed += 1
+        return closed
+
+    def intact(self, run: FinishedRun, table: str) -> bool:
+        """Whether a run of an embedded store still has its table as it was written; a server's files are not looked at."""
+        expected = run.tags.get("table_sha256")
+        if self.store.folder is None or expected is None:
+            return True
+        path = self.store.folder / "artifacts" / self.experiment_id / run.run_id / "artifacts" / table
+        try:
+            return sha256(path.read_bytes()).hexdigest() == expected
+        except OSError:
+            return False
 
     def join_grid(self, run: FinishedRun, grid: str) -> None:
         """Let a finished run belong to one more grid; its tag lists them, separated by spaces."""
-        grids = run.tags.get("grid", "").split()
-        if grid not in grids:
+        if grid not in run.tags.get("grid", "").split():
             with _store_errors(self.store):
-                self.client.set_tag(run.run_id, f"{_PREFIX}grid", _joined(grids, grid))
+                self._join(run.run_id, run.tags["fingerprint"], grid)
+
+    def _join(self, run_id: str, fingerprint: str, grid: str) -> None:
+        # Two grids may want the same run at once: reading and writing its tag is one step.
+        with self.outbox.claimed(self.name, f"{fingerprint} grid", wait=True):
+            grids = _finished(self.client.get_run(run_id)).tags.get("grid", "").split()
+            if grid not in grids:
+                self.client.set_tag(run_id, f"{_PREFIX}grid", _joined(grids, grid))
 
     def fetch(self, run_id: str, artifact: str, folder: Path) -> Path:
         """A run's file on this disk.
@@ -207,10 +284,60 @@ class Runs:
         try:
             return Path(self.client.download_artifacts(run_id, artifact, str(folder)))
         except (MlflowException, OSError) as error:
-            reason = str(error).splitlines()[0][:200]
             raise StoreError(
-                f"run {run_id} has lost its file {artifact!r} ({reason}); repeat the experiment with --force"
+                f"run {run_id} has lost its file {artifact!r} ({reason_of(error)}); repeat the experiment with --force"
             ) from error
+
+    @cached_property
+    def _sender(self) -> str:
+        """Tells runs that this machine writes from this outbox from everybody else's."""
+        return sha256(f"{socket.gethostname()}\0{self.outbox.folder}".encode()).hexdigest()[:12]
+
+    def _search(self, query: str, *, most: int) -> list[Any]:
+        with _store_errors(self.store):
+            return list(self.client.search_runs([self.experiment_id], query, max_results=most))
+
+
+def _finished(run: Any) -> FinishedRun:
+    tags = {name.removeprefix(_PREFIX): value for name, value in run.data.tags.items() if name.startswith(_PREFIX)}
+    return FinishedRun(run.info.run_id, dict(run.data.metrics), tags, dict(run.data.params))
+
+
+def _points(slip: Slip) -> list[Any]:
+    """Numbers and curves as MLflow takes them. NaN is left out: a number that is not there must not look like one that is."""
+    from mlflow.entities import Metric
+
+    points = [Metric(name, value, slip.ended, 0) for name, value in slip.metrics.items() if math.isfinite(value)]
+    for name, curve in slip.curves.items():
+        points += [Metric(name, value, slip.ended, step) for step, value in curve[:_CURVE_POINTS] if math.isfinite(value)]
+    return points
+
+
+def _params(params: Mapping[str, object], files: Path) -> list[Any]:
+    """Settings as MLflow takes them: None and lists as JSON, one that is too long in a file and its hash in its place."""
+    from mlflow.entities import Param
+
+    written = {name: value if isinstance(value, str) else json.dumps(value) for name, value in params.items()}
+    long = {name: value for name, value in written.items() if len(value) > _LONGEST_PARAM}
+    if long:
+        (files / "params.json").write_text(json.dumps(dict(params), ensure_ascii=False), encoding="utf-8")
+    written |= {name: f"see params.json (sha256 {sha256(value.encode()).hexdigest()})" for name, value in long.items()}
+    return [Param(name, value) for name, value in written.items()]
+
+
+def _short_note(note: str, files: Path) -> str:
+    """A description, cut after a line where MLflow keeps no more; the whole is in a file then."""
+    if len(note) <= _LONGEST_TAG:
+        return note
+    (files / "description.md").write_text(note, encoding="utf-8")
+    more = "\n\n(cut here: MLflow keeps no more; Artifacts › description.md has the whole)"
+    return note[: _LONGEST_TAG - len(more)].rpartition("\n")[0] + more
+
+
+def _dataset(fields: Mapping[str, str]) -> Any:
+    from mlflow.entities import Dataset, DatasetInput
+
+    return DatasetInput(Dataset(**{**fields, "digest": fields["digest"][:_LONGEST_DIGEST]}))
 
 
 def _joined(grids: list[str], grid: str) -> str:
@@ -222,22 +349,15 @@ def fingerprint_of(parts: Mapping[str, object]) -> str:
     return sha256(json.dumps(parts, sort_keys=True, ensure_ascii=False, default=list).encode()).hexdigest()
 
 
-def _context_tags() -> dict[str, str]:
-    """Who, from what source, at what commit: the client's `create_run` adds none of it by itself."""
-    from mlflow.tracking.context.registry import resolve_tags
-    from mlflow.utils.git_utils import get_git_commit
-    from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT
-
-    # MLflow looks where the program lies, which may be an environment elsewhere; the experiment is what matters.
-    tags = {**resolve_tags(), MLFLOW_GIT_COMMIT: get_git_commit(str(project_root()))}
-    return {name: value for name, value in tags.items() if value is not None}
-
-
 @contextmanager
 def _store_errors(store: Store) -> Iterator[None]:
+    """Whatever MLflow, a database driver or an HTTP library raises, as an error of ours."""
     from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
 
     try:
         yield
-    except MlflowException as error:
-        raise StoreError(f"the tracking store {store.uri!r} failed: {str(error).splitlines()[0][:300]}") from error
+    except (MlflowException, SQLAlchemyError, OSError) as error:
+        if isinstance(error, StoreError):
+            raise
+        raise StoreError(f"the tracking store {store.name!r} failed: {reason_of(error)}") from error

@@ -1,20 +1,24 @@
 """Opening the tracking store: an MLflow server where MLFLOW_TRACKING_URI names one, else the SQLite store in `mlruns/`.
 
 The embedded store is made under a lock (two processes making it at once break it), is set to write-ahead logging,
-and has its absolute paths mended on every opening, so that the folder may be moved or copied.
+and has its absolute paths mended on every opening, so that the folder may be moved or copied. A server that does not answer
+keeps nobody from computing: the store is *silent* then, and what was computed waits in the outbox.
 """
 
 import logging
 import os
+import re
 import sqlite3
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlparse
+from urllib.parse import urlparse, urlsplit, urlunsplit
 
 from filelock import FileLock
 
 from tokenviz.errors import StoreError
+from tokenviz.progress import note
 from tokenviz.project import project_root
 
 DEFAULT_PORT = 5000
@@ -23,31 +27,59 @@ _SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",
+    # A server that hangs costs 2 x 10 s and a second between, once; by default it would be minutes.
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_TRUNCATE_LONG_VALUES": "false",
 }
 
 
-@dataclass(frozen=True)
+_REFUSED = ("UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED", "PERMISSION_DENIED")
+_OUTBOX = "outbox"
+
+
+@dataclass
 class Store:
     """An open tracking store.
 
     Attributes:
-        uri: As MLflow takes it.
+        uri: As MLflow takes it; it may hold a password.
+        name: For messages and file names; it holds none.
         folder: The folder of an embedded store; None for a server.
+        outbox_folder: Where results wait for the store.
         client: An `MlflowClient` on it.
+        silent: Why a server does not answer; empty while it does.
     """
 
     uri: str
+    name: str
     folder: Path | None
+    outbox_folder: Path
     client: Any
+    silent: str = ""
 
     @property
     def web_address(self) -> str:
         """Where its pages are, once `tokenviz ui` runs for an embedded store."""
-        return f"http://127.0.0.1:{DEFAULT_PORT}" if self.folder else self.uri.rstrip("/")
+        return f"http://127.0.0.1:{DEFAULT_PORT}" if self.folder else self.name
+
+    def answers(self) -> bool:
+        """Ask a server whether it is there, and remember the answer."""
+        error = self.refusal()
+        self.silent = reason_of(error) if error is not None else ""
+        return error is None
+
+    def refusal(self) -> Exception | None:
+        """What a simple question to the store is answered with; None for an answer."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self.client.search_experiments(max_results=1)
+        except MlflowException as error:
+            return error  # type: ignore[no-any-return]  # mlflow is not typed here
+        return None
 
 
 def embedded_folder() -> Path:
@@ -78,30 +110,57 @@ def prepare_environment() -> None:
     logging.getLogger("alembic").setLevel(logging.WARNING)
 
 
-def sqlite_uri(folder: Path) -> str:
-    """The database of an embedded store, as MLflow takes it."""
-    return f"sqlite:///{folder / 'mlflow.db'}"
+def sqlite_uri(database: Path) -> str:
+    """A database, as MLflow takes it."""
+    return f"sqlite:///{database}"
+
+
+def database_of(folder: Path) -> Path:
+    """The database of an embedded store."""
+    return folder / "mlflow.db"
 
 
 def _open_server(uri: str) -> Store:
     from mlflow import MlflowClient
-    from mlflow.exceptions import MlflowException
 
     if urlparse(uri).scheme not in ("http", "https"):
         raise StoreError(
             f"MLFLOW_TRACKING_URI is {uri!r}: give the http:// or https:// address of an MLflow server, or unset it to use "
             "the embedded store in mlruns/"
         )
-    client = MlflowClient(tracking_uri=uri)
-    try:
-        client.search_experiments(max_results=1)
-    except MlflowException as error:
-        reason = str(error).splitlines()[0][:200]
+    store = Store(uri, _without_password(uri), None, embedded_folder() / _OUTBOX, MlflowClient(tracking_uri=uri))
+    if store.answers():
+        return store
+    code = getattr(store.refusal(), "error_code", "")
+    if code in _REFUSED:
         raise StoreError(
-            f"cannot use the tracking store {uri!r} that MLFLOW_TRACKING_URI names: {reason}; start it, or unset "
-            "MLFLOW_TRACKING_URI to use the embedded store"
-        ) from error
-    return Store(uri, None, client)
+            f"the tracking server {store.name!r} refuses these credentials ({store.silent}): set MLFLOW_TRACKING_USERNAME and "
+            "MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
+        )
+    if code in ("ENDPOINT_NOT_FOUND", "BAD_REQUEST") or "not in a valid JSON format" in store.silent:
+        raise StoreError(
+            f"{store.name!r}, which MLFLOW_TRACKING_URI names, answers, but not as an MLflow server ({store.silent}): check "
+            "the address, or unset it to use the embedded store"
+        )
+    note(
+        f"the tracking server {store.name!r} does not answer ({store.silent}); results wait in {store.outbox_folder} until "
+        "'tokenviz sync' delivers them"
+    )
+    return store
+
+
+def reason_of(error: Exception) -> str:
+    """An error of MLflow's in a line, without the password that an address in it may hold."""
+    line = (str(error).splitlines() or [type(error).__name__])[0]
+    return _PASSWORD.sub("//", line)[:300]
+
+
+_PASSWORD = re.compile(r"//[^/@\s]*@")
+
+
+def _without_password(uri: str) -> str:
+    parts = urlsplit(uri)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])).rstrip("/")
 
 
 def _open_embedded(folder: Path) -> Store:
@@ -110,7 +169,7 @@ def _open_embedded(folder: Path) -> Store:
             f"MLflow cannot keep a store in {str(folder)!r}: it reads % and ? in a path as part of an address and writes "
             "elsewhere; rename the folder"
         )
-    database, artifacts = folder / "mlflow.db", folder / "artifacts"
+    database, artifacts = database_of(folder), folder / "artifacts"
     try:
         artifacts.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / ".lock"):
@@ -124,7 +183,8 @@ def _open_embedded(folder: Path) -> Store:
         raise StoreError(f"cannot write the store in {str(folder)!r}: {error.strerror or error}") from error
     from mlflow import MlflowClient
 
-    return Store(sqlite_uri(folder), folder, MlflowClient(tracking_uri=sqlite_uri(folder)))
+    uri = sqlite_uri(database)
+    return Store(uri, "mlruns", folder, folder / _OUTBOX, MlflowClient(tracking_uri=uri))
 
 
 def _make_schema(database: Path, artifacts: Path) -> None:
@@ -135,16 +195,18 @@ def _make_schema(database: Path, artifacts: Path) -> None:
     from sqlalchemy.exc import SQLAlchemyError
 
     os.environ[_SERVER_ARTIFACT_ROOT_ENV_VAR] = str(artifacts)
-    new = not database.exists()
     try:
-        SqlAlchemyStore(sqlite_uri(database.parent), str(artifacts))
+        if not database.exists():
+            # Beside its place, and then put there whole: a database that is half made would be taken for another version's.
+            unfinished = database.with_name(f"{database.name}.partial")
+            unfinished.unlink(missing_ok=True)
+            SqlAlchemyStore(sqlite_uri(unfinished), str(artifacts))._dispose_engine()
+            with closing(sqlite3.connect(unfinished)) as connection:
+                connection.execute("PRAGMA journal_mode=wal")
+            unfinished.replace(database)
+        SqlAlchemyStore(sqlite_uri(database), str(artifacts))
     except (MlflowException, SQLAlchemyError) as error:
-        if new:
-            database.unlink(missing_ok=True)
         raise StoreError(_unusable(database, str(error))) from error
-    if new:
-        with sqlite3.connect(database) as connection:
-            connection.execute("PRAGMA journal_mode=wal")
 
 
 def _unusable(database: Path, reason: str) -> str:
@@ -159,7 +221,7 @@ def _unusable(database: Path, reason: str) -> str:
 def _mend_paths(database: Path, folder: Path) -> None:
     """Point every artifact location of ours at where the folder is now. MLflow stores absolute paths, and a moved
     store lists no artifacts, without an error."""
-    with sqlite3.connect(database) as connection:
+    with closing(sqlite3.connect(database)) as connection, connection:
         rows = connection.execute("SELECT experiment_id, artifact_location FROM experiments").fetchall()
         roots = {root for number, location in rows if (root := _root_of(location, f"artifacts/{number}"))}
         for old in roots - {str(folder)}:

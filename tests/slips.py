@@ -1,0 +1,43 @@
+"""Slips made by hand: what a run holds, without anything computed."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tokenviz.tracking.outbox import Slip
+
+
+def make_slip(fingerprint: str = "f", **changes: Any) -> Slip:
+    """A slip of the experiment "an experiment" and the grid "g1"."""
+    fields: dict[str, Any] = {
+        "experiment": "an experiment",
+        "description": "What it asks.",
+        "name": "a name",
+        "fingerprint": fingerprint,
+        "grid": "g1",
+        "tags": {"kind": "score"},
+        "context": {"mlflow.user": "somebody"},
+        "params": {"a": None, "b": [1, 2], "c": "text"},
+        "metrics": {"m": 0.5, "undetermined": float("nan")},
+        "curves": {"token/logprob": [(1, -0.5), (3, -2.0)]},
+        "note": "**Found.**",
+        "dataset": {},
+        "figures": True,
+        "table": "tables/a.csv",
+        "refers": {},
+        "started": 1_700_000_000_000,
+        "ended": 1_700_000_060_000,
+        "replaces": False,
+    }
+    return Slip(**{**fields, **changes})
+
+
+def filled(slip: Slip, content: str = "x\n1\n") -> Callable[[Path], Slip]:
+    """What `Claim.pack` takes: one small table, and the slip."""
+
+    def fill(files: Path) -> Slip:
+        (files / "tables").mkdir()
+        (files / "tables" / "a.csv").write_text(content)
+        return slip
+
+    return fill

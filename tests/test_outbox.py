@@ -1,0 +1,199 @@
+"""The outbox: whole or not at all, one process at a time, and nothing torn is taken for whole."""
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from slips import filled, make_slip
+
+from tokenviz.errors import DiskError, StoreError
+from tokenviz.progress import collecting
+from tokenviz.tracking.outbox import Claim, Outbox, Parcel, waiting_stores
+
+
+@pytest.fixture
+def outbox(tmp_path: Path) -> Outbox:
+    return Outbox(tmp_path / "outbox", "a store")
+
+
+def claim(outbox: Outbox, fingerprint: str = "f") -> Claim:
+    claimed = outbox.claim("an experiment", fingerprint)
+    assert claimed is not None
+    return claimed
+
+
+def pack(outbox: Outbox, fingerprint: str = "f") -> Parcel:
+    claimed = claim(outbox, fingerprint)
+    parcel = claimed.pack(filled(make_slip(fingerprint, metrics={"m": 0.1 + 0.2})))
+    claimed.release()
+    return parcel
+
+
+def left_over(outbox: Outbox) -> Parcel | None:
+    claimed = claim(outbox)
+    parcel = claimed.left_over()
+    claimed.release()
+    return parcel
+
+
+def test_a_parcel_comes_back_as_it_was_packed(outbox: Outbox) -> None:
+    packed = pack(outbox)
+    found = left_over(outbox)
+    assert found == packed
+    assert found is not None
+    assert found.slip.metrics["m"] == 0.1 + 0.2
+    assert (found.files / "tables" / "a.csv").read_text() == "x\n1\n"
+
+
+def test_a_cell_is_claimed_by_one_at_a_time(outbox: Outbox) -> None:
+    first = claim(outbox)
+    assert outbox.claim("an experiment", "f") is None
+    claim(outbox, "g").release()
+    other = outbox.claim("another experiment", "f")
+    assert other is not None
+    other.release()
+    first.release()
+    claim(outbox).release()
+
+
+def test_nothing_is_left_of_a_claim_that_was_released(outbox: Outbox) -> None:
+    claim(outbox).release()
+    assert [path.name for path in outbox.folder.iterdir()] == ["store.txt"]
+
+
+def test_the_claim_of_a_process_that_was_killed_is_free(outbox: Outbox) -> None:
+    code = (
+        "import os, signal\nfrom pathlib import Path\nfrom tokenviz.tracking.outbox import Outbox\n"
+        f"claim = Outbox(Path({str(outbox.folder.parent)!r}), 'a store').claim('an experiment', 'f')\n"
+        "assert claim is not None\nos.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -9
+    claim(outbox).release()
+
+
+def test_processes_that_pass_a_claim_on_never_have_it_at_once(outbox: Outbox, tmp_path: Path) -> None:
+    counter = tmp_path / "counter"
+    counter.write_text("0")
+    code = (
+        "import time\nfrom pathlib import Path\nfrom tokenviz.tracking.outbox import Outbox\n"
+        f"outbox, counter = Outbox(Path({str(outbox.folder.parent)!r}), 'a store'), Path({str(counter)!r})\n"
+        "for _ in range(50):\n"
+        "    with outbox.claimed('an experiment', 'f', wait=True):\n"
+        "        value = int(counter.read_text())\n        time.sleep(0.001)\n        counter.write_text(str(value + 1))\n"
+    )
+    workers = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(4)]
+    assert [worker.wait() for worker in workers] == [0] * 4
+    assert counter.read_text() == "200"
+
+
+def test_a_process_that_dies_while_it_packs_leaves_no_parcel(outbox: Outbox) -> None:
+    def die(files: Path) -> None:
+        (files / "half").write_text("a")
+        raise SystemExit
+
+    claimed = claim(outbox)
+    with pytest.raises(SystemExit):
+        claimed.pack(die)  # type: ignore[arg-type]
+    claimed.release()
+    assert left_over(outbox) is None
+    assert outbox.slips() == []
+
+
+@pytest.mark.parametrize("damage", ["table gone", "table torn", "table changed", "slip gone", "slip torn", "another format"])
+def test_a_torn_parcel_is_noticed_and_removed(outbox: Outbox, damage: str) -> None:
+    parcel = pack(outbox)
+    table, slip = parcel.files / "tables" / "a.csv", parcel.folder / "slip.json"
+    match damage:
+        case "table gone":
+            table.unlink()
+        case "table torn":
+            table.write_text("x\n")
+        case "table changed":
+            table.write_text("x\n2\n")
+        case "slip gone":
+            slip.unlink()
+        case "slip torn":
+            slip.write_bytes(slip.read_bytes()[:-9])
+        case "another format":
+            slip.write_text(slip.read_text().replace('"format": 1', '"format": 0'))
+    with collecting() as notes:
+        assert left_over(outbox) is None
+    assert notes == [f"what an interrupted command left in {parcel.folder} is torn: it is removed and computed anew"]
+    assert not parcel.folder.exists()
+
+
+def test_figures_that_were_called_complete_stay(outbox: Outbox) -> None:
+    parcel = pack(outbox)
+    (parcel.drawing_board() / "heatmap.png").write_bytes(b"a picture")
+    assert not parcel.drawn
+    parcel.hang()
+    found = left_over(outbox)
+    assert found is not None
+    assert found.drawn
+    assert (found.files / "figures" / "heatmap.png").read_bytes() == b"a picture"
+
+
+@pytest.mark.parametrize("damage", ["not called complete", "torn"])
+def test_figures_that_are_not_whole_are_taken_away(outbox: Outbox, damage: str) -> None:
+    parcel = pack(outbox)
+    picture = parcel.drawing_board() / "heatmap.png"
+    picture.write_bytes(b"a picture")
+    if damage == "torn":
+        parcel.hang()
+        picture.write_bytes(b"a pic")
+    found = left_over(outbox)
+    assert found is not None
+    assert not found.drawn
+    assert not (found.files / "figures").exists()
+    assert (found.files / "tables" / "a.csv").exists()
+
+
+def test_what_waits_is_listed_in_the_order_of_its_making(outbox: Outbox) -> None:
+    for fingerprint, ended in (("f", 3), ("g", 1), ("h", 2)):
+        with outbox.claimed("an experiment", fingerprint) as claimed:
+            assert claimed is not None
+            claimed.pack(filled(make_slip(fingerprint, ended=ended)))
+    assert [slip.fingerprint for slip in outbox.slips()] == ["g", "h", "f"]
+
+
+def test_stores_do_not_share_parcels(outbox: Outbox) -> None:
+    pack(outbox)
+    other = Outbox(outbox.folder.parent, "another store")
+    assert other.slips() == []
+    with other.claimed("an experiment", "f") as claimed:
+        assert claimed is not None
+        assert claimed.left_over() is None
+    assert waiting_stores(outbox.folder.parent) == {"a store": 1}
+
+
+def test_a_new_parcel_takes_the_place_of_the_old(outbox: Outbox) -> None:
+    old, new = pack(outbox), pack(outbox)
+    assert new.folder == old.folder
+    found = left_over(outbox)
+    assert found is not None
+    assert found.slip == replace(old.slip, id=new.slip.id)
+
+
+def test_a_removed_parcel_is_gone(outbox: Outbox) -> None:
+    pack(outbox).remove()
+    assert left_over(outbox) is None
+    assert outbox.slips() == []
+
+
+def test_a_disk_without_room_is_one_line(outbox: Outbox) -> None:
+    def fail(files: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    claimed = claim(outbox)
+    with pytest.raises(DiskError, match=r"^cannot keep results in '.*': No space left on device; make room there and repeat"):
+        claimed.pack(fail)  # type: ignore[arg-type]
+    claimed.release()
+    assert [path.name for path in outbox.folder.iterdir()] == ["store.txt"]
+
+
+def test_a_file_in_the_place_of_the_outbox_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "outbox").write_text("")
+    with pytest.raises(StoreError, match=r"^cannot write the outbox in '.*/outbox': "):
+        Outbox(tmp_path / "outbox", "a store")

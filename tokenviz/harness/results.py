@@ -1,0 +1,156 @@
+"""What a grid leaves: its runs, with tables that are read when they are needed."""
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tokenviz.comparing.comparison import Comparison, compare
+from tokenviz.scores import TokenScores
+from tokenviz.tracking.outbox import Parcel
+from tokenviz.tracking.runs import Runs
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TOKENS_TABLE = "tables/tokens.parquet"
+UNITS_TABLE = "tables/units.parquet"
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One cell of a grid as a run.
+
+    Attributes:
+        run_id: MLflow's id; empty while the results wait in the outbox for a server.
+        fingerprint: Of everything that moves its numbers.
+        reused: Whether it was there already.
+        metrics: The numbers by name; one that is not determined is absent.
+        runs: The MLflow experiment's runs, where its files lie.
+        waiting: The parcel where its files lie while it waits in the outbox; None otherwise.
+    """
+
+    run_id: str
+    fingerprint: str
+    reused: bool
+    metrics: Mapping[str, float]
+    runs: Runs = field(repr=False)
+    waiting: Parcel | None = field(repr=False)
+
+    def fetch(self, artifact: str, folder: Path) -> Path:
+        """One of its files on this disk.
+
+        Args:
+            artifact: Its path among the run's artifacts.
+            folder: Where to put it, if it has to be fetched.
+
+        Raises:
+            StoreError: The run has no such file any more.
+        """
+        if self.waiting is not None:
+            return self.waiting.files / artifact
+        return self.runs.fetch(self.run_id, artifact, folder)
+
+    def read(self, name: str) -> "pd.DataFrame":
+        """One of its tables.
+
+        Args:
+            name: Of the table, without folder and suffix.
+
+        Raises:
+            StoreError: The run has no such table any more.
+        """
+        import pandas as pd
+
+        with tempfile.TemporaryDirectory() as folder:
+            return pd.read_parquet(self.fetch(f"tables/{name}.parquet", Path(folder)))
+
+
+@dataclass(frozen=True, eq=False)
+class ScoreRun(Run):
+    """One model on one text, as a run.
+
+    Attributes:
+        model: The model spec's label.
+        text: The text's name.
+    """
+
+    model: str
+    text: str
+
+    @cached_property
+    def scores(self) -> TokenScores:
+        """The token table, read from the run."""
+        with tempfile.TemporaryDirectory() as folder:
+            return TokenScores.load(self.fetch(TOKENS_TABLE, Path(folder)))
+
+
+@dataclass(frozen=True, eq=False)
+class MeasureRun(Run):
+    """What a measure found of one model on one text, as a run.
+
+    Attributes:
+        model: The model spec's label.
+        text: The text's name.
+        name: The measure's.
+    """
+
+    model: str
+    text: str
+    name: str
+
+    @cached_property
+    def table(self) -> "pd.DataFrame":
+        """The measure's table, read from the run."""
+        return self.read(self.name)
+
+
+@dataclass(frozen=True, eq=False)
+class ComparisonRun(Run):
+    """Two models on one text, as a run.
+
+    Attributes:
+        a: The first model's run.
+        b: The second's.
+        by: What the models are compared over: "token" or "segment".
+    """
+
+    a: ScoreRun
+    b: ScoreRun
+    by: str
+
+    @cached_property
+    def comparison(self) -> Comparison:
+        """The comparison, made again from the two tables."""
+        return compare(self.a.scores, self.b.scores)
+
+
+@dataclass(frozen=True, eq=False)
+class GridResult:
+    """What an experiment leaves.
+
+    Attributes:
+        experiment: The MLflow experiment's name.
+        experiment_id: Its id; empty where a server does not answer.
+        grid: The grid's id: equal arguments, equal grid.
+        web_address: Where the store's pages are.
+        scores: One run a model and text.
+        comparisons: One run a pair of models and text.
+        measures: One run a measure, model and text.
+        summary_run_id: The run that holds the whole; empty while it waits in the outbox.
+        waiting: How many results wait in the outbox for a server.
+        tables: The experiment's own, by name.
+    """
+
+    experiment: str
+    experiment_id: str
+    grid: str
+    web_address: str
+    scores: tuple[ScoreRun, ...]
+    comparisons: tuple[ComparisonRun, ...]
+    measures: tuple[MeasureRun, ...]
+    summary_run_id: str
+    waiting: int
+    tables: "Mapping[str, pd.DataFrame]" = field(default_factory=dict)

@@ -1,0 +1,72 @@
+"""Delivering what waits in the outbox, long after it was computed."""
+
+from dataclasses import dataclass
+
+from tokenviz.errors import StoreError
+from tokenviz.progress import note, task
+from tokenviz.tracking.outbox import Outbox, waiting_stores
+from tokenviz.tracking.runs import Runs
+from tokenviz.tracking.store import Store
+
+
+@dataclass(frozen=True)
+class Synced:
+    """What became of the parcels of a store.
+
+    Attributes:
+        delivered: Runs that are in the store now.
+        busy: Parcels that another process is at work on.
+        undrawn: Commands to repeat, each once: what they computed lacks its figures, or was torn.
+        refused: Parcels that the store does not take.
+        elsewhere: Parcels that wait for other stores, by the store's name.
+    """
+
+    delivered: int
+    busy: int
+    undrawn: tuple[str, ...]
+    refused: int
+    elsewhere: dict[str, int]
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing waits for this store any more."""
+        return not (self.busy or self.undrawn or self.refused)
+
+
+def sync(store: Store) -> Synced:
+    """Deliver every parcel of a store's outbox, each once.
+
+    Args:
+        store: A store that answers.
+
+    Raises:
+        StoreError: The store does not answer.
+    """
+    if store.silent:
+        raise StoreError(f"the tracking server {store.name!r} does not answer ({store.silent}): nothing was delivered")
+    outbox = Outbox(store.outbox_folder, store.name)
+    slips = outbox.slips()
+    delivered = busy = refused = 0
+    undrawn: dict[str, None] = {}
+    experiments: dict[str, Runs] = {}
+    with task("delivering", len(slips), "runs") as advance:
+        for slip in slips:
+            runs = experiments.setdefault(slip.experiment, Runs(store, slip.experiment, slip.description))
+            with outbox.claimed(slip.experiment, slip.fingerprint) as claim:
+                parcel = claim.left_over() if claim is not None else None
+                if claim is None:
+                    busy += 1
+                elif parcel is None or not parcel.drawn:
+                    undrawn[slip.tags.get("command", slip.name)] = None
+                else:
+                    try:
+                        runs.deliver(parcel)
+                        delivered += 1
+                    except StoreError as error:
+                        if not store.answers():
+                            raise
+                        note(str(error))
+                        refused += 1
+            advance(1)
+    elsewhere = {name: count for name, count in waiting_stores(store.outbox_folder).items() if name != store.name}
+    return Synced(delivered, busy, tuple(undrawn), refused, elsewhere)
