@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tokenviz.models.loading import LoadedModel, load_model
     from tokenviz.models.spec import ModelSpec
     from tokenviz.scores import BosMode, ScoreSpec, TokenScores
+    from tokenviz.scoring.contexts import ContextLogprobs, context_logprobs
     from tokenviz.scoring.divergence import Divergences, divergences
     from tokenviz.scoring.scorer import score
     from tokenviz.scoring.streaming import score_to_file
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "BosMode": "scores",
     "Comparison": "comparing.comparison",
+    "ContextLogprobs": "scoring.contexts",
     "Divergences": "scoring.divergence",
     "Grid": "harness.grid",
     "GridResult": "harness.results",
@@ -45,6 +47,7 @@ _HOMES = {
     "TokenvizError": "errors",
     "along_text": "figures.plots",
     "compare": "comparing.comparison",
+    "context_logprobs": "scoring.contexts",
     "divergences": "scoring.divergence",
     "draw_heatmap": "figures.heatmap",
     "experiment": "harness.decorator",
@@ -60,6 +63,7 @@ _HOMES = {
 __all__ = [
     "BosMode",
     "Comparison",
+    "ContextLogprobs",
     "Divergences",
     "Grid",
     "GridResult",
@@ -71,6 +75,7 @@ __all__ = [
     "TokenvizError",
     "along_text",
     "compare",
+    "context_logprobs",
     "divergences",
     "draw_heatmap",
     "experiment",

@@ -1,11 +1,11 @@
 """What an experiment measures of models in memory, besides what is scored and what is compared of the tables.
 
-`Grid.measure` takes a measure of each model on each text; each is a run. `Grid.compare(measures=
+`Grid.measure(context_effect([1, 2, 4]))` takes a measure of each model on each text; each is a run. `Grid.compare(measures=
 [DIVERGENCES])` takes one of each pair of models on each text, and keeps it in the comparison's run: the table as a file,
 the metrics beside the correlations.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +62,28 @@ class Measure:
     def identity(self) -> dict[str, object]:
         """For a fingerprint."""
         return {"version": self.version, **self.settings}
+
+
+def context_effect(seen: Sequence[int]) -> Measure:
+    """The log-probs of `tokenviz.context_logprobs`: one column for each number of tokens that may be read before a token.
+
+    The curve `mean_logprob_by_context` is over the tokens that have the greatest number of tokens before them, the same
+    tokens at every step.
+
+    Args:
+        seen: The numbers, ascending.
+    """
+
+    def take(model: LoadedModel, text: Text, settings: Settings) -> Measured:
+        from tokenviz.scoring.contexts import context_logprobs
+
+        found = context_logprobs(model, text, seen, bos=settings.bos)
+        logprob = found.logprob[found.position >= max(seen)]
+        means = [float(column.mean()) if len(column) else float("nan") for column in logprob.T]
+        metrics = {"n": float(len(logprob))} | {f"mean_logprob_{count}": mean for count, mean in zip(seen, means, strict=True)}
+        return Measured(found.to_frame(), metrics, {"mean_logprob_by_context": list(zip(seen, means, strict=True))})
+
+    return Measure("context_effect", 1, take, {"seen": list(seen)})
 
 
 def _take_divergences(a: LoadedModel, b: LoadedModel, text: Text, settings: Settings) -> Measured:
