@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from tokenviz.scoring.scorer import score
     from tokenviz.scoring.streaming import score_to_file
     from tokenviz.texts import Text, literal, read_text
+    from tokenviz.tracking.finding import load_runs, load_tokens, load_units
 
 _HOMES = {
     "BosMode": "scores",
@@ -54,6 +55,9 @@ _HOMES = {
     "heatmap_html": "figures.html",
     "literal": "texts",
     "load_model": "models.loading",
+    "load_runs": "tracking.finding",
+    "load_tokens": "tracking.finding",
+    "load_units": "tracking.finding",
     "read_text": "texts",
     "score": "scoring.scorer",
     "score_to_file": "scoring.streaming",
@@ -82,6 +86,9 @@ __all__ = [
     "heatmap_html",
     "literal",
     "load_model",
+    "load_runs",
+    "load_tokens",
+    "load_units",
     "read_text",
     "score",
     "score_to_file",
