@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from tokenviz.comparing.comparison import Comparison, compare
+    from tokenviz.comparing.comparison import Comparison, PooledComparison, compare, pool
     from tokenviz.errors import TokenvizError
     from tokenviz.figures.heatmap import draw_heatmap
     from tokenviz.figures.html import heatmap_html
@@ -37,6 +37,7 @@ _HOMES = {
     "Grid": "harness.grid",
     "LoadedModel": "models.loading",
     "ModelSpec": "models.spec",
+    "PooledComparison": "comparing.comparison",
     "ScoreSpec": "scores",
     "Text": "texts",
     "TokenScores": "scores",
@@ -49,6 +50,7 @@ _HOMES = {
     "heatmap_html": "figures.html",
     "literal": "texts",
     "load_model": "models.loading",
+    "pool": "comparing.comparison",
     "read_text": "texts",
     "score": "scoring.scorer",
     "score_to_file": "scoring.streaming",
@@ -62,6 +64,7 @@ __all__ = [
     "Grid",
     "LoadedModel",
     "ModelSpec",
+    "PooledComparison",
     "ScoreSpec",
     "Text",
     "TokenScores",
@@ -74,6 +77,7 @@ __all__ = [
     "heatmap_html",
     "literal",
     "load_model",
+    "pool",
     "read_text",
     "score",
     "score_to_file",
