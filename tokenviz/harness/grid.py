@@ -5,6 +5,7 @@ table is read back when it is needed.
 """
 
 import itertools
+import math
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tokenviz.comparing.comparison import COMPARISON_VERSION, Comparison, compare
+from tokenviz.comparing.estimate import Estimate
 from tokenviz.errors import ExperimentError
 from tokenviz.harness import recording
 from tokenviz.harness.context import current_experiment
@@ -86,6 +88,11 @@ class ComparisonRun:
     def comparison(self) -> Comparison:
         """The comparison, made again from the two tables."""
         return compare(self.a.scores, self.b.scores)
+
+    def estimate(self, name: str) -> Estimate:
+        """One of the numbers, with its interval where the run keeps one; NaN where it is not determined."""
+        value, low, high = (self.metrics.get(key, math.nan) for key in (name, f"{name}_low", f"{name}_high"))
+        return Estimate(value, int(self.metrics["n"]), low=low, high=high)
 
     def measured(self, name: str) -> "pd.DataFrame":
         """The table of a measure that was given to `Grid.compare`, read from the run."""
@@ -355,7 +362,9 @@ class Grid:
                 measured = measure.take(*self._both_in_memory(a.model, b.model), text, **self._settings)
                 content.metrics.update(recording.record_measured(measured, measure.name, folder))
             run.log(params=content.params, metrics=content.metrics, curves={}, note=content.note, files=folder)
-        return ComparisonRun(run.run_id, fingerprint, a, b, comparison.units.by, content.metrics, False)
+        made = ComparisonRun(run.run_id, fingerprint, a, b, comparison.units.by, content.metrics, False)
+        made.__dict__["comparison"] = comparison  # fills the cached property: no need to draw the resamples again
+        return made
 
     def _open(self, kind: str, name: str, fingerprint: str, tags: Mapping[str, str]):  # type: ignore[no-untyped-def]
         return self.runs.open(name, fingerprint=fingerprint, grid=self.grid, tags={"kind": kind, **tags})
