@@ -1,7 +1,10 @@
 """What the tests share: real trained weights, models whose log-probs are arithmetic, and a store of their own."""
 
+import io
 import json
 import shutil
+import sys
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -9,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from tokenviz.cli.app import main
 from tokenviz.models.loading import LoadedModel, load_model
 from tokenviz.tracking import store
 
@@ -167,3 +171,23 @@ def chromium(tmp_path_factory: pytest.TempPathFactory):
     window = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
     yield window
     window.quit()
+
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, project: Path) -> Run:
+    """Run `tokenviz ARGUMENTS` in this process: exit code, stdout, stderr."""
+
+    monkeypatch.setenv("COLUMNS", "120")  # a narrow table breaks its headings into lines
+
+    def run(*arguments: str, stdin: bytes = b"") -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["tokenviz", *arguments])
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        with pytest.raises(SystemExit) as end:
+            main()
+        captured = capsys.readouterr()
+        return int(end.value.code or 0), captured.out, captured.err
+
+    return run

@@ -9,36 +9,17 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from conftest import Run
 
 import tokenviz as tv
-from tokenviz.cli.app import main
 from tokenviz.models.loading import LoadedModel
 
-Run = Callable[..., tuple[int, str, str]]
 ALICE = "Alice was beginning to get very tired of sitting by her sister on the bank."
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, project: Path) -> Run:
-    """Run `tokenviz ARGUMENTS` in this process: exit code, stdout, stderr."""
-
-    monkeypatch.setenv("COLUMNS", "120")  # a narrow table breaks its headings into lines
-
-    def run(*arguments: str, stdin: bytes = b"") -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["tokenviz", *arguments])
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
-        with pytest.raises(SystemExit) as end:
-            main()
-        captured = capsys.readouterr()
-        return int(end.value.code or 0), captured.out, captured.err
-
-    return run
 
 
 def test_json_holds_the_scores_of_the_library(run: Run, glass: LoadedModel) -> None:

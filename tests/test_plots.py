@@ -8,11 +8,10 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
-from tables import NAN, make_scores
+from tables import NAN, long_pair, make_scores
 
 from tokenviz.comparing.comparison import Comparison, compare
-from tokenviz.comparing.statistics import Estimate
-from tokenviz.figures.plots import along_text, correlation_overview, number, unity_scatter
+from tokenviz.figures.plots import along_text, correlation_overview, unity_scatter
 
 A = [NAN, -1.0, -2.5, -0.5, -4.0, -3.0]
 B = [NAN, -2.0, -2.0, -1.0, -9.0, -3.5]
@@ -81,6 +80,15 @@ def test_scatter_says_r_rho_and_n() -> None:
     title = unity_scatter(comparison).axes[0].get_title(loc="left")
     r, rho = comparison.pearson_r.value, comparison.spearman_rho.value
     assert title == f"cats\nr = {r:.3f}, ρ = {rho:.3f}, n = 5 tokens"
+
+
+def test_scatter_says_the_interval_where_there_is_one() -> None:
+    comparison = compare(*long_pair())
+    r, rho = comparison.pearson_r, comparison.spearman_rho
+    title = unity_scatter(comparison).axes[0].get_title(loc="left")
+    interval = f"r = {r.value:.3f}, 95 % interval {r.low:.3f} to {r.high:.3f}"
+    assert title == f"text\n{interval}\nρ = {rho.value:.3f}, n = 199 tokens"
+    assert outside(unity_scatter(comparison)) == []
 
 
 def test_scatter_names_each_axis_after_its_model_and_unit() -> None:
@@ -163,6 +171,18 @@ def test_overview_has_a_dot_for_every_pair_at_its_text() -> None:
     assert dots[0].get_marker() != dots[1].get_marker()
 
 
+def test_overview_has_a_line_over_each_interval_and_none_where_there_is_none() -> None:
+    short, long = comparison_of(A, B, models=("a", "b"), name="short"), compare(*long_pair(name="long"))
+    axes = correlation_overview([short, long]).axes[0]
+    [lines] = axes.collections
+    [segment] = lines.get_segments()
+    dots = axes.get_lines()[0]
+    r = long.pearson_r
+    np.testing.assert_array_equal(segment[:, 0], [r.low, r.high])
+    assert (segment[:, 1] == dots.get_ydata()[1]).all()
+    assert axes.get_xlim()[0] < r.low
+
+
 def test_overview_names_its_pairs() -> None:
     figure = correlation_overview([comparison_of(A, B), comparison_of(A, B, models=("first", "third"))])
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["first and second", "first and third"]
@@ -189,13 +209,6 @@ def test_a_name_that_begins_with_an_underscore_is_in_the_legend(draw) -> None:
     figure = draw(comparison_of(A, B, models=("_a", "_b")))
     legend = figure.legends[0] if figure.legends else figure.axes[0].get_legend()
     assert " and ".join(text.get_text() for text in legend.get_texts()) == "_a and _b"
-
-
-@pytest.mark.parametrize(
-    ("value", "shown"), [(0.94251, "0.943"), (-0.5, "−0.500"), (1.0, "1.000"), (NAN, "–"), (-0.0001, "0.000")]
-)
-def test_estimates_are_printed_with_three_decimals(value: float, shown: str) -> None:
-    assert number(Estimate(value, 5)) == shown
 
 
 @pytest.mark.parametrize("n", [10, 1000])

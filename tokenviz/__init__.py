@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from tokenviz.comparing.comparison import Comparison, compare
+    from tokenviz.comparing.comparison import Comparison, PooledComparison, compare, pool
     from tokenviz.errors import TokenvizError
     from tokenviz.figures.heatmap import draw_heatmap
     from tokenviz.figures.html import heatmap_html
@@ -42,6 +42,7 @@ _HOMES = {
     "GridResult": "harness.results",
     "LoadedModel": "models.loading",
     "ModelSpec": "models.spec",
+    "PooledComparison": "comparing.comparison",
     "ScoreSpec": "scores",
     "Text": "texts",
     "TokenScores": "scores",
@@ -58,6 +59,7 @@ _HOMES = {
     "load_runs": "tracking.finding",
     "load_tokens": "tracking.finding",
     "load_units": "tracking.finding",
+    "pool": "comparing.comparison",
     "read_text": "texts",
     "score": "scoring.scorer",
     "score_to_file": "scoring.streaming",
@@ -73,6 +75,7 @@ __all__ = [
     "GridResult",
     "LoadedModel",
     "ModelSpec",
+    "PooledComparison",
     "ScoreSpec",
     "Text",
     "TokenScores",
@@ -89,6 +92,7 @@ __all__ = [
     "load_runs",
     "load_tokens",
     "load_units",
+    "pool",
     "read_text",
     "score",
     "score_to_file",

@@ -4,9 +4,11 @@ import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from tokenviz.cli.inputs import AsJson, Bos, Column, Context, Files, Literals, Stride, read_texts
 
 if TYPE_CHECKING:
     from tokenviz.scores import ScoreSummary, TokenScores
@@ -15,22 +17,16 @@ if TYPE_CHECKING:
 
 def score_command(
     model: Annotated[str, typer.Option("--model", "-m", help="Model spec: NAME[@REVISION][,OPTION=VALUE]...")],
-    files: Annotated[
-        list[str] | None,
-        typer.Argument(help="Files, folders, sample names, or - for standard input.", show_default=False),
-    ] = None,
-    text: Annotated[list[str] | None, typer.Option("--text", "-t", help="A text as it stands; may be repeated.")] = None,
-    column: Annotated[str, typer.Option(help="The column of a .jsonl, .csv or .parquet file that holds the texts.")] = "text",
-    bos: Annotated[
-        Literal["auto", "always", "never"],
-        typer.Option(help="BOS before the text: what the tokenizer does by itself, always, or never."),
-    ] = "auto",
-    context: Annotated[int | None, typer.Option(help="Most tokens of a window; by default what the model can read.")] = None,
-    stride: Annotated[int | None, typer.Option(help="Tokens from window to window; by default half the context.")] = None,
+    files: Files = None,
+    text: Literals = None,
+    column: Column = "text",
+    bos: Bos = "auto",
+    context: Context = None,
+    stride: Stride = None,
     top_k: Annotated[
         int | None, typer.Option("--top-k", min=1, help="Alternatives to print for every position, with --json.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: AsJson = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print one CSV row a token.")] = False,
     parquet: Annotated[
         Path | None,
@@ -47,7 +43,7 @@ def score_command(
         raise typer.BadParameter("choose one of --json, --csv and --parquet")
     if top_k and not as_json and parquet is None:
         raise typer.BadParameter("--top-k needs --json or --parquet: neither the text nor the CSV has room for alternatives")
-    texts = _read(files or [], text or [], column)
+    texts = read_texts(files, text, column)
     if parquet is not None and len(texts) > 1:
         raise typer.BadParameter(f"--parquet takes one text, and {len(texts)} were given: one file holds one table")
     from tokenviz.models.loading import load_model
@@ -68,16 +64,6 @@ def score_command(
         _print_csv(tables)
     else:
         _print_text(tables)
-
-
-def _read(files: list[str], literals: list[str], column: str) -> "list[Text]":
-    from tokenviz.project import samples_folder
-    from tokenviz.texts import literal, read_text
-
-    if not files and not literals:
-        raise typer.BadParameter("give at least one file, --text STRING, or - for standard input")
-    texts = [read_text(file, column=column, samples=samples_folder()) for file in files]
-    return texts + [literal(one) for one in literals]
 
 
 def _print_json(tables: "list[TokenScores]", texts: "list[Text]") -> None:

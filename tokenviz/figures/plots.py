@@ -1,6 +1,5 @@
 """Comparison figures: two models' log-probs against each other, along the text, and a grid's correlations."""
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,7 +9,7 @@ from matplotlib.legend import Legend
 from numpy.typing import NDArray
 
 from tokenviz.comparing.comparison import Comparison
-from tokenviz.comparing.statistics import Estimate
+from tokenviz.comparing.estimate import rounded, rounded_interval
 from tokenviz.figures.colours import LINE_COLOURS
 from tokenviz.figures.fonts import drawable, fonts_for, shortened
 
@@ -27,7 +26,7 @@ def unity_scatter(comparison: Comparison, *, size: float = 4.6) -> Figure:
         comparison: What to draw.
         size: Of the square figure, in inches.
     """
-    figure = Figure(figsize=(size, size + 0.35), layout="constrained", facecolor="white")
+    figure = Figure(figsize=(size, size + 0.5), layout="constrained", facecolor="white")
     axes = figure.add_subplot()
     draw_unity_scatter(axes, comparison)
     return figure
@@ -58,10 +57,9 @@ def draw_unity_scatter(axes: Axes, comparison: Comparison) -> Axes:
         f"log-prob by {_name(comparison.a.spec.model)} (nats a {unit})",
         f"log-prob by {_name(comparison.b.spec.model)} (nats a {unit})",
     )
-    title = (
-        f"{_name(comparison.text_name)}\n"
-        f"r = {number(comparison.pearson_r)}, ρ = {number(comparison.spearman_rho)}, n = {comparison.n} {unit}s"
-    )
+    r, rho = comparison.pearson_r, comparison.spearman_rho
+    interval = f", 95 % interval {rounded_interval(r, ' to ')}\n" if r.has_interval else ", "
+    title = f"{_name(comparison.text_name)}\nr = {rounded(r)}{interval}ρ = {rounded(rho)}, n = {comparison.n} {unit}s"
     axes.set_title(title, fontsize=9, loc="left", parse_math=False, fontfamily=_families(title))
     axes.annotate("equal", (limits[0] * 0.97, limits[0] * 0.97), xytext=(8, 0), textcoords="offset points",
                   fontsize=8, color="#555555", va="center")  # fmt: skip
@@ -113,8 +111,8 @@ def draw_along_text(axes: Axes, comparison: Comparison) -> Axes:
 
 
 def correlation_overview(comparisons: Sequence[Comparison], *, width: float = 7.0) -> Figure:
-    """Every pair of models on every text: Pearson's r as a mark, texts as rows. Hollow marks are over segments: their
-    r is another quantity than one over tokens.
+    """Every pair of models on every text: Pearson's r as a mark with its 95 % interval, texts as rows. Hollow marks are
+    over segments: their r is another quantity than one over tokens.
 
     Args:
         comparisons: What to draw, in the order in which pairs and texts shall appear.
@@ -138,22 +136,26 @@ def correlation_overview(comparisons: Sequence[Comparison], *, width: float = 7.
             fillstyle="none" if hollow else "full",
             markersize=6,
         )
+        known = [c for c in own if c.pearson_r.has_interval]
+        axes.hlines(
+            [texts.index(c.text_name) + shift for c in known],
+            [c.pearson_r.low for c in known],
+            [c.pearson_r.high for c in known],
+            color=LINE_COLOURS[place % len(LINE_COLOURS)],
+            linewidth=0.9,
+        )
     names = [_name(text) for text in texts]
     axes.set_yticks(range(len(texts)), names, parse_math=False, fontfamily=_families("".join(names)))
     axes.set_ylim(len(texts) - 0.4, -0.6)
     axes.grid(axis="both", color="#e4e4e4", linewidth=0.7)
     axes.set_axisbelow(True)
     axes.set_xlim(right=1.0 + 0.02 * (1.0 - axes.get_xlim()[0]))
-    _label(axes, "Pearson's r between two models' log-probs of one text\nfilled: over tokens, hollow: over segments", "")
+    label = "Pearson's r between two models' log-probs of one text, with its 95 % interval"
+    _label(axes, f"{label}\nfilled: over tokens, hollow: over segments", "")
     models = [f"{_name(a)} and {_name(b)}" for a, b in pairs]
     _plain_text(figure.legend(axes.get_lines(), models, loc="outside upper left", frameon=False, fontsize=8))
     _plain(axes)
     return figure
-
-
-def number(estimate: Estimate) -> str:
-    """An estimate as figures and tables print it: three decimals, or a dash where it is not determined."""
-    return "–" if math.isnan(estimate.value) else f"{estimate.value:.3f}".replace("-0.000", "0.000").replace("-", "−")
 
 
 def _running_mean(values: NDArray[np.float64], width: int) -> NDArray[np.float64]:

@@ -166,9 +166,10 @@ def _tables(experiment: str | None, where: str | None, *, kind: str, table: str,
     with task(f"reading {table}", len(runs), "tables") as advance, tempfile.TemporaryDirectory() as folder:
         for run in runs:
             frame = pd.read_parquet(fetch(store, run.run_id, f"tables/{table}.parquet", Path(folder, run.run_id)))
-            frame = frame.drop(columns=[name for name in frame if name.startswith("top_")]).rename(columns={"text": "unit"})
+            alternatives = [name for name in frame.columns if str(name).startswith("top_")]
+            frame = frame.drop(columns=alternatives).rename(columns={"text": "unit"})
             for place, name in enumerate(("run_id", *names)):
-                frame.insert(place, name, run.row[name])
+                frame.insert(place, name, str(run.row[name]))
             frames.append(frame)
             advance(1)
     return pd.concat(frames, ignore_index=True)

@@ -127,7 +127,7 @@ def _grammar() -> Any:
     value = QuotedString('"') | QuotedString("'") | Regex(r"[^\s()'\"]+")
     sign = one_of("= != < <= > >= ~")
     condition = (word + sign + value).set_parse_action(lambda found: Condition(_SHORT.get(found[0], found[0]), *found[1:]))
-    return infix_notation(
+    return infix_notation(  # type: ignore[no-untyped-call]  # pyparsing types only parts of itself
         condition,
         [
             (CaselessKeyword("not"), 1, OpAssoc.RIGHT, lambda found: Not(found[0][1])),
