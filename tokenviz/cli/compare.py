@@ -1,15 +1,16 @@
 """`tokenviz compare`: two models and texts in, how alike their predictions are out, nothing tracked."""
 
-import json
-import sys
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tokenviz.cli.inputs import AsJson, Bos, Column, Context, Files, Literals, Stride, read_texts
+from tokenviz.cli.outputs import print_csv, print_json
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from tokenviz.comparing.agreement import Agreement
     from tokenviz.comparing.comparison import Comparison, PooledComparison
     from tokenviz.models.loading import ResolvedModel
@@ -67,9 +68,9 @@ def compare_command(
         compared = [compare(*pair, resamples=count, seed=seed) for pair in zip(a, b, strict=True)]
         together = pool(compared, resamples=count, seed=seed) if len(compared) > 1 else None
     if as_json:
-        _print_json(compared, together, differences)
+        print_json(_document(compared, together, differences))
     elif as_csv:
-        _print_csv(compared)
+        print_csv(map(_named_frame, compared))
     else:
         _print_tables(compared, together, differences)
 
@@ -85,24 +86,19 @@ def _scores(
     return [score(loaded, one, bos=bos, context=context, stride=stride, top_k=1) for one in texts]
 
 
-def _print_json(compared: "list[Comparison]", together: "PooledComparison | None", differences: int) -> None:
-    document = {
+def _document(compared: "list[Comparison]", together: "PooledComparison | None", differences: int) -> dict[str, Any]:
+    return {
         "model_a": asdict(compared[0].a.spec),
         "model_b": asdict(compared[0].b.spec),
         "comparisons": [one.to_json(differences=differences) for one in compared],
         "together": together.to_json() if together else None,
     }
-    json.dump(document, sys.stdout, ensure_ascii=False, allow_nan=False)
-    sys.stdout.write("\n")
 
 
-def _print_csv(compared: "list[Comparison]") -> None:
-    from tokenviz.tables import write_csv
-
-    for number, one in enumerate(compared):
-        frame = one.to_frame()
-        frame.insert(0, "text_name", one.text_name)
-        write_csv(frame, sys.stdout, header=number == 0)
+def _named_frame(one: "Comparison") -> "pd.DataFrame":
+    frame = one.to_frame()
+    frame.insert(0, "text_name", one.text_name)
+    return frame
 
 
 def _print_tables(compared: "list[Comparison]", together: "PooledComparison | None", differences: int) -> None:

@@ -1,16 +1,17 @@
 """`tokenviz score`: texts in, scores out, nothing tracked."""
 
-import json
-import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tokenviz.cli.inputs import AsJson, Bos, Column, Context, Files, Literals, Stride, read_texts
+from tokenviz.cli.outputs import print_csv, print_json
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from tokenviz.scores import ScoreSummary, TokenScores
     from tokenviz.texts import Text
 
@@ -59,30 +60,25 @@ def score_command(
             return
         tables = [score(loaded, one, bos=bos, context=context, stride=stride, top_k=top_k or 0) for one in texts]
     if as_json:
-        _print_json(tables, texts)
+        print_json(_document(tables, texts))
     elif as_csv:
-        _print_csv(tables)
+        print_csv(map(_named_frame, tables))
     else:
         _print_text(tables)
 
 
-def _print_json(tables: "list[TokenScores]", texts: "list[Text]") -> None:
+def _document(tables: "list[TokenScores]", texts: "list[Text]") -> dict[str, Any]:
     entries = []
     for table, text in zip(tables, texts, strict=True):
         ids = {"passage_ids": list(text.passage_ids)} if text.passage_ids else {}
         entries.append(table.to_json() | ids)
-    document = {"model": asdict(tables[0].spec), "texts": entries}
-    json.dump(document, sys.stdout, ensure_ascii=False, allow_nan=False)
-    sys.stdout.write("\n")
+    return {"model": asdict(tables[0].spec), "texts": entries}
 
 
-def _print_csv(tables: "list[TokenScores]") -> None:
-    from tokenviz.tables import write_csv
-
-    for number, table in enumerate(tables):
-        frame = table.to_frame()
-        frame.insert(0, "text", table.text_name)
-        write_csv(frame, sys.stdout, header=number == 0)
+def _named_frame(table: "TokenScores") -> "pd.DataFrame":
+    frame = table.to_frame()
+    frame.insert(0, "text", table.text_name)
+    return frame
 
 
 def _print_text(tables: "list[TokenScores]") -> None:
