@@ -5,15 +5,15 @@ from hashlib import sha256
 
 import numpy as np
 
-from tokenviz.scores import SCORING_VERSION, ScoreSpec, TokenScores
+from tokenviz.scores import SCORING_VERSION, ScoreSpec, Spaces, TokenScores
 
 NAN = float("nan")
 
 
-def make_spec(*, model: str = "model-a", tokenizer: str = "vocabulary-a") -> ScoreSpec:
+def make_spec(*, model: str = "model-a", tokenizer: str = "vocabulary-a", spaces: Spaces = "none") -> ScoreSpec:
     """Settings of a model that does not exist."""
     return ScoreSpec(
-        model=model, source="folder", identity="sha256:0", tokenizer=tokenizer, dtype="float32", quantize=None,
+        model=model, source="folder", identity="sha256:0", tokenizer=tokenizer, spaces=spaces, dtype="float32", quantize=None,
         device="cpu", bos="auto", bos_ids=(), context=128, stride=64, top_k=0, batching="packed", head="streamed",
         scoring_version=SCORING_VERSION, versions={},
     )  # fmt: skip
@@ -74,6 +74,9 @@ def make_scores(
         top_ids=np.empty((n, 0), np.int64),
         top_logprobs=np.empty((n, 0)),
         top_tokens=((),) * n,
+        opens=np.zeros(n, np.int8),
+        space_logprob=np.full(n, NAN),
+        punctuation_logprob=np.full(n, NAN),
     )
 
 
