@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from hashlib import sha256
+from typing import Any
 
 import numpy as np
 
+from tokenviz.models.tokens import encode
 from tokenviz.scores import SCORING_VERSION, ScoreSpec, Spaces, TokenScores
 
 NAN = float("nan")
@@ -78,6 +80,28 @@ def make_scores(
         space_logprob=np.full(n, NAN),
         punctuation_logprob=np.full(n, NAN),
     )
+
+
+def tokenized(tokenizer: Any, passages: Sequence[str], *, model: str, seed: int = 0, first: bool = False) -> TokenScores:
+    """A table with a tokenizer's own tokens of some passages and made-up log-probs.
+
+    Args:
+        tokenizer: A real one.
+        passages: None of them empty.
+        model: The model's label, and the fingerprint of its vocabulary.
+        seed: Of the log-probs.
+        first: Whether the first token of a passage is scored.
+    """
+    encoded = [encode(tokenizer, passage) for passage in passages]
+    tokens = [
+        [passage[start:end] for start, end in zip(one.starts, one.ends, strict=True)]
+        for passage, one in zip(passages, encoded, strict=True)
+    ]
+    logprobs = -np.random.default_rng(seed).exponential(3, sum(map(len, tokens)))
+    if not first:
+        logprobs[np.cumsum([0, *map(len, tokens[:-1])])] = NAN
+    ids = np.concatenate([one.ids for one in encoded])
+    return make_scores(tokens, logprobs, model=model, tokenizer=model, ids=ids)
 
 
 def falling(n: int) -> list[float]:

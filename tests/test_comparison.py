@@ -87,6 +87,18 @@ def test_the_frame_has_one_row_a_unit_and_keeps_what_is_missing() -> None:
     np.testing.assert_array_equal(frame["difference"], np.array(B) - np.array(A))
 
 
+def test_words_are_compared_on_request() -> None:
+    a = make_scores([["The", " c", "at", " sat", "."]], [NAN, -1, -2, -4, -8])
+    b = make_scores([["The", " c", "at", " sat", "."]], [NAN, -3, -9, -27, -81], model="model-b")
+    comparison = compare(a, b, by="word")
+    assert comparison.units.text == ("The", " cat", " sat.")
+    assert comparison.n == 2
+    assert comparison.mean_difference.value == (-12 + 3 - 108 + 12) / 2
+    assert compare(a, b, by="word", punctuation="apart").n == 3
+    assert compare(a, b, by="segment").n == 4
+    assert comparison.to_frame()["n_words"].tolist() == [1, 1, 1]
+
+
 def test_different_texts_are_refused() -> None:
     message = "^the scores are of two texts, 'x' and 'y': score one text with both models$"
     with pytest.raises(ComparisonError, match=message):

@@ -4,8 +4,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tokenviz.comparing import statistics
-from tokenviz.comparing.alignment import Units, align
+from tokenviz.comparing.alignment import By, Units, align
 from tokenviz.comparing.statistics import Estimate
+from tokenviz.comparing.words import Punctuation
 from tokenviz.scores import TokenScores
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ class Comparison:
     Attributes:
         a: The first model's scores.
         b: The second model's.
-        units: What they are compared over: tokens, or segments where the tokenizers differ.
+        units: What they are compared over: tokens, segments or words.
         pearson_r: Linear correlation of the two log-probs of a unit.
         spearman_rho: Rank correlation of the same.
         mean_difference: Mean of log-prob b minus log-prob a, in nats a unit.
@@ -61,17 +62,19 @@ class Comparison:
         return frame
 
 
-def compare(a: TokenScores, b: TokenScores) -> Comparison:
+def compare(a: TokenScores, b: TokenScores, *, by: By | None = None, punctuation: Punctuation = "attached") -> Comparison:
     """Compare two models on one text.
 
     Args:
         a: Scores of the text by one model.
         b: Scores of the same text by another.
+        by: See `align`.
+        punctuation: See `align`.
 
     Raises:
-        ComparisonError: The scores are of different texts.
+        ComparisonError: See `align`.
     """
-    units = align(a, b)
+    units = align(a, b, by=by, punctuation=punctuation)
     x, y = units.logprob_a, units.logprob_b
     return Comparison(
         a=a,
