@@ -16,6 +16,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from tokenviz.comparing.comparison import Comparison, compare
+    from tokenviz.comparing.word_scores import WordScores, words
     from tokenviz.errors import TokenvizError
     from tokenviz.figures.heatmap import draw_heatmap
     from tokenviz.figures.html import heatmap_html
@@ -41,6 +42,7 @@ _HOMES = {
     "Text": "texts",
     "TokenScores": "scores",
     "TokenvizError": "errors",
+    "WordScores": "comparing.word_scores",
     "along_text": "figures.plots",
     "compare": "comparing.comparison",
     "divergences": "scoring.divergence",
@@ -53,6 +55,7 @@ _HOMES = {
     "score": "scoring.scorer",
     "score_to_file": "scoring.streaming",
     "unity_scatter": "figures.plots",
+    "words": "comparing.word_scores",
 }
 
 __all__ = [
@@ -66,6 +69,7 @@ __all__ = [
     "Text",
     "TokenScores",
     "TokenvizError",
+    "WordScores",
     "along_text",
     "compare",
     "divergences",
@@ -78,6 +82,7 @@ __all__ = [
     "score",
     "score_to_file",
     "unity_scatter",
+    "words",
 ]
 
 

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tokenviz.comparing.word_scores import WordScores
     from tokenviz.scores import ScoreSummary, TokenScores
     from tokenviz.texts import Text
 
@@ -32,6 +35,13 @@ def score_command(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print one CSV row a token.")] = False,
+    by: Annotated[
+        Literal["token", "word"],
+        typer.Option(
+            help="What the rows of --json and --csv are. Words carry their punctuation and the spaces before them; their "
+            "log-probs are sums, beside them corrected for the spaces at the front."
+        ),
+    ] = "token",
     parquet: Annotated[
         Path | None,
         typer.Option(
@@ -47,6 +57,10 @@ def score_command(
         raise typer.BadParameter("choose one of --json, --csv and --parquet")
     if top_k and not as_json and parquet is None:
         raise typer.BadParameter("--top-k needs --json or --parquet: neither the text nor the CSV has room for alternatives")
+    if by == "word" and not (as_json or as_csv):
+        raise typer.BadParameter("--by word needs --json or --csv")
+    if by == "word" and top_k:
+        raise typer.BadParameter("--top-k needs --by token: alternatives are of tokens")
     texts = _read(files or [], text or [], column)
     if parquet is not None and len(texts) > 1:
         raise typer.BadParameter(f"--parquet takes one text, and {len(texts)} were given: one file holds one table")
@@ -62,10 +76,11 @@ def score_command(
             _print_overview([(texts[0].name, summary)])
             return
         tables = [score(loaded, one, bos=bos, context=context, stride=stride, top_k=top_k or 0) for one in texts]
+        words = [_words_of(table) for table in tables] if by == "word" else None
     if as_json:
-        _print_json(tables, texts)
+        _print_json(tables, words, texts)
     elif as_csv:
-        _print_csv(tables)
+        _print_csv(words or tables)
     else:
         _print_text(tables)
 
@@ -80,17 +95,32 @@ def _read(files: list[str], literals: list[str], column: str) -> "list[Text]":
     return texts + [literal(one) for one in literals]
 
 
-def _print_json(tables: "list[TokenScores]", texts: "list[Text]") -> None:
+def _words_of(table: "TokenScores") -> "WordScores":
+    from tokenviz.comparing.word_scores import words
+    from tokenviz.progress import note
+
+    found = words(table)
+    if found.uncorrected:
+        note(found.uncorrected)
+    return found
+
+
+def _print_json(tables: "list[TokenScores]", words: "list[WordScores] | None", texts: "list[Text]") -> None:
     entries = []
-    for table, text in zip(tables, texts, strict=True):
-        ids = {"passage_ids": list(text.passage_ids)} if text.passage_ids else {}
-        entries.append(table.to_json() | ids)
+    for number, (table, text) in enumerate(zip(tables, texts, strict=True)):
+        entry = table.to_json()
+        if words is not None:
+            del entry["tokens"]
+            entry["words"] = words[number].to_json()
+        if text.passage_ids:
+            entry["passage_ids"] = list(text.passage_ids)
+        entries.append(entry)
     document = {"model": asdict(tables[0].spec), "texts": entries}
     json.dump(document, sys.stdout, ensure_ascii=False, allow_nan=False)
     sys.stdout.write("\n")
 
 
-def _print_csv(tables: "list[TokenScores]") -> None:
+def _print_csv(tables: "Sequence[TokenScores | WordScores]") -> None:
     from tokenviz.tables import write_csv
 
     for number, table in enumerate(tables):
