@@ -113,6 +113,17 @@ def test_the_end_of_text_of_gpt2_ends_a_word_though_it_is_called_unknown_as_well
     assert kind(tokenizer, "<|endoftext|>") == SPACE
 
 
+def test_what_was_added_to_a_byte_vocabulary_is_written_as_it_is() -> None:
+    # Runs of spaces are added so to GPT-NeoX; the last token is spelled in signs that stand for no byte.
+    tokenizer = Tokenizer(models.BPE({"a": 0, "Ġ": 1, "Ġa": 2, "水": 3}, [("Ġ", "a")]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer)
+    fast.add_tokens(["   ", "(", "Ġ"])
+    found = openings_of(fast, len(fast))
+    assert found.kinds.tolist() == [INSIDE, SPACE, SPACE, INSIDE, SPACE, PUNCTUATION]
+
+
 def test_ids_beyond_the_vocabulary_open_nothing_and_beyond_the_logits_are_left_out(gpt2: LoadedModel) -> None:
     found = openings_of(gpt2.tokenizer, 50_300)
     assert len(found.kinds) == 50_300

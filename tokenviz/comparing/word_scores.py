@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from tokenviz.comparing.alignment import Spans, common_spans
 from tokenviz.comparing.words import Punctuation, words_of
+from tokenviz.models.openings import INSIDE, PUNCTUATION, SPACE
 from tokenviz.scores import TokenScores, nan_to_none
 
 if TYPE_CHECKING:
@@ -110,10 +111,10 @@ def words(scores: TokenScores, *, punctuation: Punctuation = "attached") -> Word
         ComparisonError: `punctuation` is neither.
 
     References:
-        Pimentel and Meister (2024), How to Compute the Probability of a Word, theorem 2; Oh and Schuler (2024), Leading
-        Whitespaces of Language Models' Subword Vocabulary Pose a Confound for Calculating Word Probabilities. The packages
-        wordsprobability and minicons (`bow_correction`) compute the same with tokens that begin with a space only, without
-        tabs and line ends, and for whole words between spaces.
+        Pimentel and Meister (2024), How to Compute the Probability of a Word, for tokenizers that mark the beginning of words;
+        Oh and Schuler (2024), Leading Whitespaces of Language Models' Subword Vocabulary Pose a Confound for Calculating Word
+        Probabilities. The packages wordsprobability and minicons (`bow_correction`) compute the same with fewer tokens that
+        end a word: those that begin with a space (and, in wordsprobability, the end of the text), no tabs and line ends.
     """
     spans = common_spans([scores], lambda passage: words_of(passage, punctuation=punctuation))
     logprob = np.add.reduceat(scores.logprob, spans.first_rows[0])
@@ -140,16 +141,18 @@ def words(scores: TokenScores, *, punctuation: Punctuation = "attached") -> Word
 
 def _end_logprobs(scores: TokenScores, spans: Spans) -> NDArray[np.float64]:
     first = spans.first_rows[0]
+    found = np.full(len(first), np.nan)
+    if scores.spec.spaces != "front":
+        return found
     last = np.append(first[1:], len(scores)) - 1
     ends_passage = np.append(spans.passage[1:] != spans.passage[:-1], True)
     opens_next = np.append(scores.opens[first[1:]], 0)
     with np.errstate(invalid="ignore"):  # of a missing value
         either = np.logaddexp(scores.space_logprob, scores.punctuation_logprob)
-    found = np.full(len(first), np.nan)
     for ending, values, openings in (
-        ("space", scores.space_logprob, (1,)),
-        ("space or punctuation", either, (1, 2)),
-        ("anything", np.zeros(len(scores)), (0, 1, 2)),
+        ("space", scores.space_logprob, [SPACE]),
+        ("space or punctuation", either, [SPACE, PUNCTUATION]),
+        ("anything", np.zeros(len(scores)), [INSIDE, SPACE, PUNCTUATION]),
     ):
         here = np.array([word.ending == ending for word in spans.last_words])
         here &= ends_passage | np.isin(opens_next, openings)

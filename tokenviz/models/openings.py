@@ -64,7 +64,7 @@ def openings_of(tokenizer: Any, vocabulary: int) -> Openings:
             continue
         if number in special:
             kinds[number] = SPACE
-        elif in_bytes and number not in added:
+        elif in_bytes and number not in added and all(sign in BYTE_OF for sign in piece[:5]):
             kinds[number] = _kind(_from_bytes([BYTE_OF[sign] for sign in piece[:5]]))
         elif piece.startswith("<0x") and BYTE_PIECE.fullmatch(piece):
             kinds[number] = _kind(_from_bytes([int(piece[3:5], 16)]))
