@@ -89,7 +89,8 @@ GOLDEN = {
     "nothing but whitespace": (" \t\n", " \t\n", " \t\n"),
     "a soft hyphen": ("co\u00adop", "co\u00adop", "co\u00adop"),
     "a directional mark after a space": ("a \u200fאב \u200f5", "a| \u200fאב| \u200f5", "a| \u200f|אב| \u200f|5"),
-    "an accent on a space": ("a  \u0301b", "a|  \u0301b", "a|  \u0301|b"),
+    "an old Korean syllable": ("\uac00\ub86f\u11e3 水", "\uac00\ub86f\u11e3| 水", "\uac00\ub86f\u11e3| 水"),  # ICU cuts it
+    "an accent on a space": ("a \u0301b  \u0301", "a| \u0301b|  \u0301", "a| \u0301|b|  \u0301"),
 }  # fmt: skip
 
 

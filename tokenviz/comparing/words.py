@@ -102,11 +102,9 @@ def _pieces(passage: str) -> Iterator[tuple[int, int, _Kind]]:
     start = 0
     for end in accumulate(map(len, WordBreaker(passage, "und"))):
         if end not in clusters:
-            continue
-        # UAX #29 leaves a directional mark or a joiner with the space before it; a space that carries an accent stays whole.
+            continue  # of old Korean syllables, for one
+        # UAX #29 leaves an accent, a joiner or a directional mark with the space before it.
         lead = end - len(passage[start:end].lstrip())
-        while lead > start and lead not in clusters:
-            lead -= 1
         if start < lead < end:
             yield start, lead, "blank"
             start = lead
