@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from hashlib import sha256
+from typing import Any
 
 import numpy as np
 
-from tokenviz.scores import SCORING_VERSION, ScoreSpec, TokenScores
+from tokenviz.models.tokens import encode
+from tokenviz.scores import SCORING_VERSION, ScoreSpec, Spaces, TokenScores
 
 NAN = float("nan")
 
@@ -18,10 +20,10 @@ NUMBERS = [
 ]  # fmt: skip
 
 
-def make_spec(*, model: str = "model-a", tokenizer: str = "vocabulary-a") -> ScoreSpec:
+def make_spec(*, model: str = "model-a", tokenizer: str = "vocabulary-a", spaces: Spaces = "none") -> ScoreSpec:
     """Settings of a model that does not exist."""
     return ScoreSpec(
-        model=model, source="folder", identity="sha256:0", tokenizer=tokenizer, dtype="float32", quantize=None,
+        model=model, source="folder", identity="sha256:0", tokenizer=tokenizer, spaces=spaces, dtype="float32", quantize=None,
         device="cpu", bos="auto", bos_ids=(), context=128, stride=64, top_k=0, batching="packed", head="streamed",
         scoring_version=SCORING_VERSION, versions={},
     )  # fmt: skip
@@ -82,7 +84,32 @@ def make_scores(
         top_ids=np.empty((n, 0), np.int64),
         top_logprobs=np.empty((n, 0)),
         top_tokens=((),) * n,
+        opens=np.zeros(n, np.int8),
+        space_logprob=np.full(n, NAN),
+        punctuation_logprob=np.full(n, NAN),
     )
+
+
+def tokenized(tokenizer: Any, passages: Sequence[str], *, model: str, seed: int = 0, first: bool = False) -> TokenScores:
+    """A table with a tokenizer's own tokens of some passages and made-up log-probs.
+
+    Args:
+        tokenizer: A real one.
+        passages: None of them empty.
+        model: The model's label, and the fingerprint of its vocabulary.
+        seed: Of the log-probs.
+        first: Whether the first token of a passage is scored.
+    """
+    encoded = [encode(tokenizer, passage) for passage in passages]
+    tokens = [
+        [passage[start:end] for start, end in zip(one.starts, one.ends, strict=True)]
+        for passage, one in zip(passages, encoded, strict=True)
+    ]
+    logprobs = -np.random.default_rng(seed).exponential(3, sum(map(len, tokens)))
+    if not first:
+        logprobs[np.cumsum([0, *map(len, tokens[:-1])])] = NAN
+    ids = np.concatenate([one.ids for one in encoded])
+    return make_scores(tokens, logprobs, model=model, tokenizer=model, ids=ids)
 
 
 def falling(n: int) -> list[float]:

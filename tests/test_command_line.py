@@ -66,6 +66,33 @@ def test_csv_keeps_carriage_returns_inside_their_cell(run: Run) -> None:
     assert "".join(row["token"] for row in csv.DictReader(io.StringIO(out, newline=""))) == text
 
 
+def test_csv_has_a_row_a_word_on_request(run: Run, glass: LoadedModel) -> None:
+    code, out, err = run("score", "-m", "glass-en", "-t", ALICE, "-t", "Two words", "--csv", "--by", "word")
+    assert (code, err) == (0, "")
+    rows = list(csv.DictReader(io.StringIO(out, newline="")))
+    assert "".join(row["word"] for row in rows) == ALICE + "Two words"
+    assert rows[0]["logprob"] == ""
+    expected = tv.words(tv.score(glass, ALICE))
+    assert [row["word"] for row in rows[: len(expected)]] == ALICE.replace(" ", "| ").split("|")
+    found = [float(row["corrected_logprob"]) for row in rows[1 : len(expected)]]
+    np.testing.assert_array_equal(found, expected.corrected_logprob[1:])
+
+
+def test_json_has_words_in_the_place_of_tokens_on_request(run: Run, glass: LoadedModel) -> None:
+    code, out, err = run("score", "-m", "glass-en", "-t", ALICE, "--json", "--by", "word")
+    assert (code, err) == (0, "")
+    (text,) = json.loads(out)["texts"]
+    assert set(text) == {"name", "sha256", "words", "summary"}
+    assert text["words"] == tv.words(tv.score(glass, ALICE)).to_json()
+
+
+def test_why_no_word_is_corrected_is_said_beside_the_output(run: Run) -> None:
+    code, out, err = run("score", "-m", "glass-en", "-t", "猫です", "--csv", "--by", "word")
+    assert code == 0
+    assert len(out.splitlines()) == 3
+    assert "has a corrected log-prob: none is scored and stands between two ends that whitespace shows" in " ".join(err.split())
+
+
 def test_json_names_the_passages_of_a_table(run: Run, project: Path) -> None:
     (project / "rows.csv").write_text("id,text\nx,One.\ny,Two.\n")
     _, out, _ = run("score", "rows.csv", "-m", "glass-en", "--json")
@@ -139,6 +166,10 @@ BAD_INPUT: list[tuple[list[str], int, str]] = [
         2,
         "--top-k needs --json or --parquet: neither the text nor the CSV has room",
     ),
+    (["--text", "x", "--by", "word"], 2, "--by word needs --json or --csv"),
+    (["--text", "x", "--by", "word", "--parquet", "t.parquet"], 2, "--by word needs --json or --csv"),
+    (["--text", "x", "--by", "word", "--json", "--top-k", "2"], 2, "--top-k needs --by token: alternatives are of tokens"),
+    (["--text", "x", "--by", "syllable", "--json"], 2, "'syllable' is not one of"),
     (["--text", "x", "--json", "--parquet", "t.parquet"], 2, "choose one of --json, --csv and --parquet"),
     (["--text", "x", "--text", "y", "--parquet", "t.parquet"], 2, "--parquet takes one text, and 2 were given"),
     (["--text", "x", "--parquet", "missing/t.parquet"], 1, "cannot write 'missing/t.parquet': there is no folder 'missing'"),

@@ -199,6 +199,18 @@ def test_the_frame_of_statistics_has_one_row_a_number() -> None:
     assert nothing.dtypes.to_dict() == frame.dtypes.to_dict()
 
 
+def test_words_are_compared_on_request() -> None:
+    a = make_scores([["The", " c", "at", " sat", "."]], [NAN, -1, -2, -4, -8])
+    b = make_scores([["The", " c", "at", " sat", "."]], [NAN, -3, -9, -27, -81], model="model-b")
+    comparison = compare(a, b, by="word")
+    assert comparison.units.text == ("The", " cat", " sat.")
+    assert comparison.n == 2
+    assert comparison.mean_difference.value == (-12 + 3 - 108 + 12) / 2
+    assert compare(a, b, by="word", punctuation="apart").n == 3
+    assert compare(a, b, by="segment").n == 4
+    assert comparison.to_frame()["n_words"].tolist() == [1, 1, 1]
+
+
 def test_different_texts_are_refused() -> None:
     message = "^the scores are of two texts, 'x' and 'y': score one text with both models$"
     with pytest.raises(ComparisonError, match=message):

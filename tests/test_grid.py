@@ -222,12 +222,12 @@ def test_a_changed_text_moves_the_fingerprint(models: list[str], project: Path) 
         assert not any(run.reused for run in Grid(models, ["mine"], top_k=0).score())
 
 
-@pytest.mark.parametrize("constant", ["tokenviz.harness.grid.SCORING_VERSION", "tokenviz.harness.grid.COMPARISON_VERSION"])
+@pytest.mark.parametrize("constant", ["SCORING_VERSION", "FORMAT_VERSION", "COMPARISON_VERSION"])
 def test_a_new_version_of_the_computation_moves_the_fingerprint(
     models: list[str], monkeypatch: pytest.MonkeyPatch, constant: str
 ) -> None:
     run_grid(models, texts=TEXTS[:1])
-    monkeypatch.setattr(constant, 999)
+    monkeypatch.setattr(f"tokenviz.harness.grid.{constant}", 999)
     assert not any(run.reused for run in run_grid(models, texts=TEXTS[:1]).comparisons)
 
 

@@ -16,6 +16,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from tokenviz.comparing.comparison import Comparison, PooledComparison, compare, pool
+    from tokenviz.comparing.word_scores import WordScores, words
     from tokenviz.errors import TokenvizError
     from tokenviz.figures.heatmap import draw_heatmap
     from tokenviz.figures.html import heatmap_html
@@ -47,6 +48,7 @@ _HOMES = {
     "Text": "texts",
     "TokenScores": "scores",
     "TokenvizError": "errors",
+    "WordScores": "comparing.word_scores",
     "along_text": "figures.plots",
     "compare": "comparing.comparison",
     "context_logprobs": "scoring.contexts",
@@ -64,6 +66,7 @@ _HOMES = {
     "score": "scoring.scorer",
     "score_to_file": "scoring.streaming",
     "unity_scatter": "figures.plots",
+    "words": "comparing.word_scores",
 }
 
 __all__ = [
@@ -80,6 +83,7 @@ __all__ = [
     "Text",
     "TokenScores",
     "TokenvizError",
+    "WordScores",
     "along_text",
     "compare",
     "context_logprobs",
@@ -97,6 +101,7 @@ __all__ = [
     "score",
     "score_to_file",
     "unity_scatter",
+    "words",
 ]
 
 

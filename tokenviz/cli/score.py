@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -12,6 +12,7 @@ from tokenviz.cli.outputs import print_csv, print_json
 if TYPE_CHECKING:
     import pandas as pd
 
+    from tokenviz.comparing.word_scores import WordScores
     from tokenviz.scores import ScoreSummary, TokenScores
     from tokenviz.texts import Text
 
@@ -29,6 +30,13 @@ def score_command(
     ] = None,
     as_json: AsJson = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print one CSV row a token.")] = False,
+    by: Annotated[
+        Literal["token", "word"],
+        typer.Option(
+            help="What the rows of --json and --csv are. Words carry their punctuation and the spaces before them; their "
+            "log-probs are sums, beside them corrected for the spaces at the front."
+        ),
+    ] = "token",
     parquet: Annotated[
         Path | None,
         typer.Option(
@@ -44,6 +52,10 @@ def score_command(
         raise typer.BadParameter("choose one of --json, --csv and --parquet")
     if top_k and not as_json and parquet is None:
         raise typer.BadParameter("--top-k needs --json or --parquet: neither the text nor the CSV has room for alternatives")
+    if by == "word" and not (as_json or as_csv):
+        raise typer.BadParameter("--by word needs --json or --csv")
+    if by == "word" and top_k:
+        raise typer.BadParameter("--top-k needs --by token: alternatives are of tokens")
     texts = read_texts(files, text, column)
     if parquet is not None and len(texts) > 1:
         raise typer.BadParameter(f"--parquet takes one text, and {len(texts)} were given: one file holds one table")
@@ -59,23 +71,39 @@ def score_command(
             _print_overview([(texts[0].name, summary)])
             return
         tables = [score(loaded, one, bos=bos, context=context, stride=stride, top_k=top_k or 0) for one in texts]
+        words = [_words_of(table) for table in tables] if by == "word" else None
     if as_json:
-        print_json(_document(tables, texts))
+        print_json(_document(tables, words, texts))
     elif as_csv:
-        print_csv(map(_named_frame, tables))
+        print_csv(map(_named_frame, words or tables))
     else:
         _print_text(tables)
 
 
-def _document(tables: "list[TokenScores]", texts: "list[Text]") -> dict[str, Any]:
+def _words_of(table: "TokenScores") -> "WordScores":
+    from tokenviz.comparing.word_scores import words
+    from tokenviz.progress import note
+
+    found = words(table)
+    if found.uncorrected:
+        note(found.uncorrected)
+    return found
+
+
+def _document(tables: "list[TokenScores]", words: "list[WordScores] | None", texts: "list[Text]") -> dict[str, Any]:
     entries = []
-    for table, text in zip(tables, texts, strict=True):
-        ids = {"passage_ids": list(text.passage_ids)} if text.passage_ids else {}
-        entries.append(table.to_json() | ids)
+    for number, (table, text) in enumerate(zip(tables, texts, strict=True)):
+        entry = table.to_json()
+        if words is not None:
+            del entry["tokens"]
+            entry["words"] = words[number].to_json()
+        if text.passage_ids:
+            entry["passage_ids"] = list(text.passage_ids)
+        entries.append(entry)
     return {"model": asdict(tables[0].spec), "texts": entries}
 
 
-def _named_frame(table: "TokenScores") -> "pd.DataFrame":
+def _named_frame(table: "TokenScores | WordScores") -> "pd.DataFrame":
     frame = table.to_frame()
     frame.insert(0, "text", table.text_name)
     return frame

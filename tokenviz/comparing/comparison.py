@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tokenviz.comparing.agreement import Agreement, agreement
-from tokenviz.comparing.alignment import Units, align
+from tokenviz.comparing.alignment import By, Units, align
 from tokenviz.comparing.resampling import SEED
 from tokenviz.comparing.statistics import Values
+from tokenviz.comparing.words import Punctuation
 from tokenviz.errors import ComparisonError
 from tokenviz.scores import TokenScores, nan_to_none
 
@@ -28,7 +29,7 @@ class Comparison(Agreement):
     Attributes:
         a: The first model's scores.
         b: The second model's.
-        units: What they are compared over: tokens, or segments where the tokenizers differ.
+        units: What they are compared over: tokens, segments or words.
     """
 
     a: TokenScores = field(repr=False)
@@ -125,7 +126,15 @@ class PooledComparison(Agreement):
         }
 
 
-def compare(a: TokenScores, b: TokenScores, *, resamples: int | None = None, seed: int = SEED) -> Comparison:
+def compare(
+    a: TokenScores,
+    b: TokenScores,
+    *,
+    by: By | None = None,
+    punctuation: Punctuation = "attached",
+    resamples: int | None = None,
+    seed: int = SEED,
+) -> Comparison:
     """Compare two models on one text.
 
     The intervals come from resampled passages where the text has five or more, effectively, and from resampled blocks of
@@ -134,13 +143,15 @@ def compare(a: TokenScores, b: TokenScores, *, resamples: int | None = None, see
     Args:
         a: Scores of the text by one model.
         b: Scores of the same text by another.
+        by: See `align`.
+        punctuation: See `align`.
         resamples: How many to draw; by default 2,000, of more than 10,000 units fewer. 0 for no intervals.
         seed: Of the random numbers; the same seed gives the same intervals.
 
     Raises:
-        ComparisonError: The scores are of different texts, or `resamples` or `seed` is not possible.
+        ComparisonError: See `align`; or `resamples` or `seed` is not possible.
     """
-    units = align(a, b)
+    units = align(a, b, by=by, punctuation=punctuation)
     same, not_same = _same_first(a, b, units)
     numbers = agreement(
         units.logprob_a,

@@ -26,7 +26,7 @@ from tokenviz.models.loading import LoadedModel, ResolvedModel, load, resolve
 from tokenviz.models.spec import ModelSpec
 from tokenviz.progress import note
 from tokenviz.project import samples_folder
-from tokenviz.scores import SCORING_VERSION, BosMode, TokenScores
+from tokenviz.scores import FORMAT_VERSION, SCORING_VERSION, BosMode, TokenScores
 from tokenviz.scoring.windows import check_settings
 from tokenviz.texts import Text, read_text
 from tokenviz.tracking.provenance import provenance
@@ -315,6 +315,7 @@ class Grid:
             {
                 "kind": kind,
                 "version": SCORING_VERSION,
+                "format": FORMAT_VERSION,
                 "identity": model.identity,
                 "spec": asdict(model.spec),
                 "text": text.name,
