@@ -27,6 +27,7 @@ HOMES = {
     "matplotlib": {"figures"},
     "scipy": {"comparing"},
     "jinja2": {"figures"},
+    "fontTools": {"figures"},
     "typer": {"harness", "cli"},
     "pyarrow": {"texts", "scores", "tables"},
 }
