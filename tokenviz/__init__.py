@@ -17,9 +17,15 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from tokenviz.comparing.comparison import Comparison, compare
     from tokenviz.errors import TokenvizError
-    from tokenviz.figures.heatmap import draw_heatmap
+    from tokenviz.figures.along import along_text, draw_along_text
+    from tokenviz.figures.calibration import draw_entropy_calibration, entropy_calibration
+    from tokenviz.figures.definition import TextHeatmap, shared_limits, text_heatmap
+    from tokenviz.figures.files import save_heatmap
+    from tokenviz.figures.heatmap import draw_heatmap, heatmap_pages
     from tokenviz.figures.html import heatmap_html
-    from tokenviz.figures.plots import along_text, unity_scatter
+    from tokenviz.figures.latex import heatmap_latex, heatmap_latex_document
+    from tokenviz.figures.saving import save_figure
+    from tokenviz.figures.scatter import draw_unity_scatter, unity_scatter
     from tokenviz.harness.decorator import experiment
     from tokenviz.harness.grid import Grid
     from tokenviz.models.loading import LoadedModel, load_model
@@ -39,20 +45,32 @@ _HOMES = {
     "ModelSpec": "models.spec",
     "ScoreSpec": "scores",
     "Text": "texts",
+    "TextHeatmap": "figures.definition",
     "TokenScores": "scores",
     "TokenvizError": "errors",
-    "along_text": "figures.plots",
+    "along_text": "figures.along",
     "compare": "comparing.comparison",
     "divergences": "scoring.divergence",
+    "draw_along_text": "figures.along",
+    "draw_entropy_calibration": "figures.calibration",
     "draw_heatmap": "figures.heatmap",
+    "draw_unity_scatter": "figures.scatter",
+    "entropy_calibration": "figures.calibration",
     "experiment": "harness.decorator",
     "heatmap_html": "figures.html",
+    "heatmap_latex": "figures.latex",
+    "heatmap_latex_document": "figures.latex",
+    "heatmap_pages": "figures.heatmap",
     "literal": "texts",
     "load_model": "models.loading",
     "read_text": "texts",
+    "save_figure": "figures.saving",
+    "save_heatmap": "figures.files",
     "score": "scoring.scorer",
     "score_to_file": "scoring.streaming",
-    "unity_scatter": "figures.plots",
+    "shared_limits": "figures.definition",
+    "text_heatmap": "figures.definition",
+    "unity_scatter": "figures.scatter",
 }
 
 __all__ = [
@@ -64,19 +82,31 @@ __all__ = [
     "ModelSpec",
     "ScoreSpec",
     "Text",
+    "TextHeatmap",
     "TokenScores",
     "TokenvizError",
     "along_text",
     "compare",
     "divergences",
+    "draw_along_text",
+    "draw_entropy_calibration",
     "draw_heatmap",
+    "draw_unity_scatter",
+    "entropy_calibration",
     "experiment",
     "heatmap_html",
+    "heatmap_latex",
+    "heatmap_latex_document",
+    "heatmap_pages",
     "literal",
     "load_model",
     "read_text",
+    "save_figure",
+    "save_heatmap",
     "score",
     "score_to_file",
+    "shared_limits",
+    "text_heatmap",
     "unity_scatter",
 ]
 

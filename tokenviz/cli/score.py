@@ -32,6 +32,13 @@ def score_command(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print one CSV row a token.")] = False,
+    measure: Annotated[
+        str | None,
+        typer.Option(
+            help="What the colours show: logprob (the default), surprisal_bits, probability, rank_bucket or entropy.",
+            show_default=False,
+        ),
+    ] = None,
     parquet: Annotated[
         Path | None,
         typer.Option(
@@ -41,12 +48,14 @@ def score_command(
 ) -> None:
     """Score texts token by token, without tracking.
 
-    In a terminal: the text coloured by log-prob and a small table. Numbers are natural logarithms (nats).
+    In a terminal: the text coloured by a measure and a small table. Numbers are natural logarithms (nats).
     """
     if as_json + as_csv + (parquet is not None) > 1:
         raise typer.BadParameter("choose one of --json, --csv and --parquet")
     if top_k and not as_json and parquet is None:
         raise typer.BadParameter("--top-k needs --json or --parquet: neither the text nor the CSV has room for alternatives")
+    if measure is not None:
+        _check_measure(measure, as_json or as_csv or parquet is not None)
     texts = _read(files or [], text or [], column)
     if parquet is not None and len(texts) > 1:
         raise typer.BadParameter(f"--parquet takes one text, and {len(texts)} were given: one file holds one table")
@@ -67,7 +76,18 @@ def score_command(
     elif as_csv:
         _print_csv(tables)
     else:
-        _print_text(tables)
+        _print_text(tables, measure or "logprob")
+
+
+def _check_measure(measure: str, no_colours: bool) -> None:
+    from tokenviz.figures.measures import PairMeasure, measure_named
+
+    if no_colours:
+        raise typer.BadParameter(
+            "--measure is for the coloured text: leave out --json, --csv and --parquet, which hold all values"
+        )
+    if isinstance(measure_named(measure), PairMeasure):
+        raise typer.BadParameter(f"--measure {measure} is of two models: one model's are the others")
 
 
 def _read(files: list[str], literals: list[str], column: str) -> "list[Text]":
@@ -99,18 +119,19 @@ def _print_csv(tables: "list[TokenScores]") -> None:
         write_csv(frame, sys.stdout, header=number == 0)
 
 
-def _print_text(tables: "list[TokenScores]") -> None:
-    from tokenviz.figures.colours import shared_scale
+def _print_text(tables: "list[TokenScores]", measure: str) -> None:
+    from tokenviz.figures.definition import shared_limits, text_heatmap
     from tokenviz.figures.terminal import heatmap_text, legend_text
     from tokenviz.terminal import results_console
 
     console = results_console()
-    scale = shared_scale(tables)
+    limits = shared_limits(tables, measure=measure)
     for table in tables:
-        console.print(heatmap_text(table, scale=scale))
+        heatmap = text_heatmap(table, measure=measure, limits=limits)
+        console.print(heatmap_text(heatmap, heatmap.panels[0]))
         console.print()
     if console.is_terminal:
-        console.print(legend_text(scale))
+        console.print(legend_text(heatmap))
     _print_overview([(table.text_name, table.summary()) for table in tables])
 
 

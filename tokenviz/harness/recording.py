@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, TypeVar
 import pandas as pd
 
 from tokenviz.comparing.comparison import Comparison
-from tokenviz.figures.heatmap import draw_heatmap
-from tokenviz.figures.html import heatmap_html
-from tokenviz.figures.plots import along_text, unity_scatter
+from tokenviz.figures.along import along_text
+from tokenviz.figures.files import save_heatmap
 from tokenviz.figures.saving import save_figure
+from tokenviz.figures.scatter import unity_scatter
 from tokenviz.harness.measures import Measured
 from tokenviz.scores import TokenScores
 from tokenviz.tables import cell, write_csv
@@ -63,10 +63,7 @@ def record_scores(scores: TokenScores, text: Text, seconds: float, folder: Path,
         rows = {"passage": range(len(text.passages)), "id": text.passage_ids}
         write_csv(pd.DataFrame(rows), tables / "passages.csv")
     spec = asdict(scores.spec)
-    title = f"{scores.spec.model} on {scores.text_name}"
-    description = json.dumps({"run": run_id, "text_sha256": text.sha256, "spec": spec}, ensure_ascii=False)
-    save_figure(draw_heatmap(scores), figures / "heatmap", title=title, description=description)
-    (figures / "heatmap.html").write_text(heatmap_html(scores), encoding="utf-8", newline="")
+    save_heatmap(scores, figures / "heatmap", about={"run": run_id, "text_sha256": text.sha256, "spec": spec})
     summary = scores.summary()
     metrics = {name: float(value) for name, value in asdict(summary).items()}
     metrics |= {"scoring_seconds": seconds, "tokens_per_second": summary.n_tokens / seconds}
@@ -93,14 +90,14 @@ def record_comparison(comparison: Comparison, run_a: str, run_b: str, folder: Pa
     write_csv(frame, tables / "units.csv")
     a, b = comparison.a, comparison.b
     title = f"{a.spec.model} and {b.spec.model} on {comparison.text_name}"
-    description = json.dumps({"run": run_id, "scores": [run_a, run_b]})
+    about = {"run": run_id, "scores": [run_a, run_b]}
+    save_heatmap(comparison, figures / "heatmap", about=about)
+    save_heatmap(comparison, figures / "difference", measure="difference", formats=["html"], about=about)
     for name, figure in (
-        ("heatmap", draw_heatmap([a, b])),
         ("scatter", unity_scatter(comparison)),
         ("along_text", along_text(comparison)),
     ):
-        save_figure(figure, figures / name, title=title, description=description)
-    (figures / "heatmap.html").write_text(heatmap_html([a, b]), encoding="utf-8", newline="")
+        save_figure(figure, figures / name, title=title, description=json.dumps(about))
     estimates = comparison.estimates()
     metrics = {name: estimate.value for name, estimate in estimates.items()}
     metrics |= {"n": float(comparison.n), "n_units": float(len(comparison.units))}
@@ -124,8 +121,8 @@ def record_comparison(comparison: Comparison, run_a: str, run_b: str, folder: Pa
     names = [_escaped(name) for name in (a.spec.model, b.spec.model, comparison.text_name)]
     note = (
         f"a: **{names[0]}**, b: **{names[1]}**, text: **{names[2]}**\n\n{found}\n\n"
-        "Open **Artifacts › figures › heatmap.html** for both models on one colour scale, **scatter.png** for the "
-        "log-probs against each other."
+        "Open **Artifacts › figures › heatmap.html** for both models on one colour scale, **difference.html** for b minus a, "
+        "**scatter.png** for the log-probs against each other."
     )
     return Content(params, metrics, note)
 
