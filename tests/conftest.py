@@ -130,6 +130,7 @@ def blank_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return store.database_of(folder)
 
 
+@pytest.fixture(scope="session")
 def spaced(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
     """P(next | token) = SPACED_WEIGHTS[token] normalised; BOS on request."""
     folder = tmp_path_factory.mktemp("spaced")

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import Run
+from rich.console import Console
 
 import tokenviz as tv
 from tokenviz.models.loading import LoadedModel
@@ -107,6 +108,27 @@ def test_a_pipe_gets_the_text_without_colours_and_a_table(run: Run) -> None:
     assert re.search(r"tokens.*scored.*perplexity", out)
 
 
+@pytest.mark.parametrize("measure", [None, "surprisal_bits", "probability", "rank_bucket", "entropy"])
+def test_a_terminal_gets_the_colours_of_the_measure(
+    run: Run, glass: LoadedModel, measure: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "tokenviz.terminal.results_console",
+        lambda: Console(force_terminal=True, color_system="truecolor", width=200, highlight=False, legacy_windows=False),
+    )
+    code, out, _ = run("score", "-m", "glass-en", "-t", ALICE, "-t", "Alice sat.", *(["--measure", measure] if measure else []))
+    assert code == 0
+    tables = [tv.score(glass, text) for text in (ALICE, "Alice sat.")]
+    chosen = measure or "logprob"
+    limits = tv.shared_limits(tables, measure=chosen)
+    for table in tables:
+        heatmap = tv.text_heatmap(table, measure=chosen, limits=limits)
+        for colour in map(heatmap.scale.colour, heatmap.panels[0].values.tolist()):
+            if colour is not None:
+                assert ";48;2;" + ";".join(str(round(255 * part)) for part in colour) + "m" in out
+    assert heatmap.legend.axis in out
+
+
 def test_files_folders_tables_and_sample_names_are_read(run: Run, project: Path) -> None:
     (project / "a.txt").write_text("One.")
     (project / "many").mkdir()
@@ -176,6 +198,13 @@ BAD_INPUT: list[tuple[list[str], int, str]] = [
     (["A sentence, and --text forgotten. " * 10], 1, "where it is the text itself, give it with --text"),
     (["--text", "x", "--stride", "0"], 1, "stride 0 is not possible: take at least 1 token"),
     (["--text", "x", "--context", "-5"], 1, "context -5 is not possible: take at least 2 tokens, the predicted one included"),
+    (
+        ["--text", "x", "--measure", "perplexity"],
+        1,
+        "no measure 'perplexity': there are logprob, surprisal_bits, probability, rank_bucket, entropy, difference",
+    ),
+    (["--text", "x", "--measure", "difference"], 2, "--measure difference is of two models: one model's are the others"),
+    (["--text", "x", "--measure", "entropy", "--json"], 2, "--measure is for the coloured text: leave out --json, --csv"),
     ([], 2, "give at least one file, --text STRING, or - for standard input"),
 ]
 

@@ -144,6 +144,13 @@ def test_intervals_are_read_back_from_the_run(models: list[str]) -> None:
     assert found.comparison.pearson_r == made.comparison.pearson_r
 
 
+def test_a_comparison_run_holds_its_figures(models: list[str]) -> None:
+    compared = run_grid(models).comparisons[0]
+    names = {file.path for file in open_store().client.list_artifacts(compared.run_id, "figures")}
+    pictures = {f"figures/{name}.{form}" for name in ("heatmap", "scatter", "along_text") for form in ("png", "svg", "pdf")}
+    assert names == pictures | {"figures/heatmap.html", "figures/difference.html"}
+
+
 def test_the_same_grid_again_computes_nothing(models: list[str]) -> None:
     first, second = run_grid(models), run_grid(models)
     assert [run.run_id for run in (*first.scores, *first.comparisons)] == [

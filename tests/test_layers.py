@@ -28,6 +28,7 @@ HOMES = {
     "scipy": {"comparing"},
     "icu4py": {"comparing"},
     "jinja2": {"figures"},
+    "fontTools": {"figures"},
     "typer": {"harness", "cli"},
     "pyarrow": {"texts", "scores", "tables"},
 }

@@ -18,9 +18,15 @@ if TYPE_CHECKING:
     from tokenviz.comparing.comparison import Comparison, PooledComparison, compare, pool
     from tokenviz.comparing.word_scores import WordScores, words
     from tokenviz.errors import TokenvizError
-    from tokenviz.figures.heatmap import draw_heatmap
+    from tokenviz.figures.along import along_text, draw_along_text
+    from tokenviz.figures.calibration import draw_entropy_calibration, entropy_calibration
+    from tokenviz.figures.definition import TextHeatmap, shared_limits, text_heatmap
+    from tokenviz.figures.files import save_heatmap
+    from tokenviz.figures.heatmap import draw_heatmap, heatmap_pages
     from tokenviz.figures.html import heatmap_html
-    from tokenviz.figures.plots import along_text, unity_scatter
+    from tokenviz.figures.latex import heatmap_latex, heatmap_latex_document
+    from tokenviz.figures.saving import save_figure
+    from tokenviz.figures.scatter import draw_unity_scatter, unity_scatter
     from tokenviz.harness.decorator import experiment
     from tokenviz.harness.grid import Grid
     from tokenviz.harness.results import GridResult
@@ -46,16 +52,24 @@ _HOMES = {
     "PooledComparison": "comparing.comparison",
     "ScoreSpec": "scores",
     "Text": "texts",
+    "TextHeatmap": "figures.definition",
     "TokenScores": "scores",
     "TokenvizError": "errors",
     "WordScores": "comparing.word_scores",
-    "along_text": "figures.plots",
+    "along_text": "figures.along",
     "compare": "comparing.comparison",
     "context_logprobs": "scoring.contexts",
     "divergences": "scoring.divergence",
+    "draw_along_text": "figures.along",
+    "draw_entropy_calibration": "figures.calibration",
     "draw_heatmap": "figures.heatmap",
+    "draw_unity_scatter": "figures.scatter",
+    "entropy_calibration": "figures.calibration",
     "experiment": "harness.decorator",
     "heatmap_html": "figures.html",
+    "heatmap_latex": "figures.latex",
+    "heatmap_latex_document": "figures.latex",
+    "heatmap_pages": "figures.heatmap",
     "literal": "texts",
     "load_model": "models.loading",
     "load_runs": "tracking.finding",
@@ -63,9 +77,13 @@ _HOMES = {
     "load_units": "tracking.finding",
     "pool": "comparing.comparison",
     "read_text": "texts",
+    "save_figure": "figures.saving",
+    "save_heatmap": "figures.files",
     "score": "scoring.scorer",
     "score_to_file": "scoring.streaming",
-    "unity_scatter": "figures.plots",
+    "shared_limits": "figures.definition",
+    "text_heatmap": "figures.definition",
+    "unity_scatter": "figures.scatter",
     "words": "comparing.word_scores",
 }
 
@@ -81,6 +99,7 @@ __all__ = [
     "PooledComparison",
     "ScoreSpec",
     "Text",
+    "TextHeatmap",
     "TokenScores",
     "TokenvizError",
     "WordScores",
@@ -88,9 +107,16 @@ __all__ = [
     "compare",
     "context_logprobs",
     "divergences",
+    "draw_along_text",
+    "draw_entropy_calibration",
     "draw_heatmap",
+    "draw_unity_scatter",
+    "entropy_calibration",
     "experiment",
     "heatmap_html",
+    "heatmap_latex",
+    "heatmap_latex_document",
+    "heatmap_pages",
     "literal",
     "load_model",
     "load_runs",
@@ -98,8 +124,12 @@ __all__ = [
     "load_units",
     "pool",
     "read_text",
+    "save_figure",
+    "save_heatmap",
     "score",
     "score_to_file",
+    "shared_limits",
+    "text_heatmap",
     "unity_scatter",
     "words",
 ]

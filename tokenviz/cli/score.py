@@ -37,6 +37,13 @@ def score_command(
             "log-probs are sums, beside them corrected for the spaces at the front."
         ),
     ] = "token",
+    measure: Annotated[
+        str | None,
+        typer.Option(
+            help="What the colours show: logprob (the default), surprisal_bits, probability, rank_bucket or entropy.",
+            show_default=False,
+        ),
+    ] = None,
     parquet: Annotated[
         Path | None,
         typer.Option(
@@ -46,7 +53,7 @@ def score_command(
 ) -> None:
     """Score texts token by token, without tracking.
 
-    In a terminal: the text coloured by log-prob and a small table. Numbers are natural logarithms (nats).
+    In a terminal: the text coloured by a measure and a small table. Numbers are natural logarithms (nats).
     """
     if as_json + as_csv + (parquet is not None) > 1:
         raise typer.BadParameter("choose one of --json, --csv and --parquet")
@@ -57,6 +64,8 @@ def score_command(
     if by == "word" and top_k:
         raise typer.BadParameter("--top-k needs --by token: alternatives are of tokens")
     texts = read_texts(files, text, column)
+    if measure is not None:
+        _check_measure(measure, as_json or as_csv or parquet is not None)
     if parquet is not None and len(texts) > 1:
         raise typer.BadParameter(f"--parquet takes one text, and {len(texts)} were given: one file holds one table")
     from tokenviz.models.loading import load_model
@@ -77,7 +86,18 @@ def score_command(
     elif as_csv:
         print_csv(map(_named_frame, words or tables))
     else:
-        _print_text(tables)
+        _print_text(tables, measure or "logprob")
+
+
+def _check_measure(measure: str, no_colours: bool) -> None:
+    from tokenviz.figures.measures import PairMeasure, measure_named
+
+    if no_colours:
+        raise typer.BadParameter(
+            "--measure is for the coloured text: leave out --json, --csv and --parquet, which hold all values"
+        )
+    if isinstance(measure_named(measure), PairMeasure):
+        raise typer.BadParameter(f"--measure {measure} is of two models: one model's are the others")
 
 
 def _words_of(table: "TokenScores") -> "WordScores":
@@ -109,18 +129,19 @@ def _named_frame(table: "TokenScores | WordScores") -> "pd.DataFrame":
     return frame
 
 
-def _print_text(tables: "list[TokenScores]") -> None:
-    from tokenviz.figures.colours import shared_scale
+def _print_text(tables: "list[TokenScores]", measure: str) -> None:
+    from tokenviz.figures.definition import shared_limits, text_heatmap
     from tokenviz.figures.terminal import heatmap_text, legend_text
     from tokenviz.terminal import results_console
 
     console = results_console()
-    scale = shared_scale(tables)
+    limits = shared_limits(tables, measure=measure)
     for table in tables:
-        console.print(heatmap_text(table, scale=scale))
+        heatmap = text_heatmap(table, measure=measure, limits=limits)
+        console.print(heatmap_text(heatmap, heatmap.panels[0]))
         console.print()
     if console.is_terminal:
-        console.print(legend_text(scale))
+        console.print(legend_text(heatmap))
     _print_overview([(table.text_name, table.summary()) for table in tables])
 
 

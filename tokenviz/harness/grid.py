@@ -5,7 +5,6 @@ table is read back when it is needed.
 """
 
 import itertools
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -325,11 +324,11 @@ class Grid:
             }
         )
 
-    def _about(self, fingerprint: str, kind: str, more: Mapping[str, object]) -> str:
+    def _about(self, fingerprint: str, kind: str, more: Mapping[str, object]) -> dict[str, object]:
         """What a figure's file says of where it comes from; `tokenviz.fingerprint` finds the run."""
         commit = self._provenance.context.get("mlflow.source.git.commit", "")
         about = {"fingerprint": fingerprint, "experiment": self._experiment.name, "kind": kind, **more}
-        return json.dumps(about | {"commit": commit, "command": self._provenance.command}, ensure_ascii=False)
+        return about | {"commit": commit, "command": self._provenance.command}
 
     def _load(self, label: str) -> LoadedModel:
         """One model, and no other beside it."""

@@ -108,8 +108,8 @@ def record_comparison(comparison: Comparison, folder: Path) -> Content:
     note = (
         f"a: **{names[0]}**, b: **{names[1]}**, text: **{names[2]}**\n\n{found}\n\n{params['intervals']}; "
         "`tables/statistics.csv` has every number with its definition, unit, interval and method.\n\n"
-        "Open **Artifacts › figures › heatmap.html** for both models on one colour scale, **scatter.png** for the "
-        "log-probs against each other."
+        "Open **Artifacts › figures › heatmap.html** for both models on one colour scale, **difference.html** for b minus a, "
+        "**scatter.png** for the log-probs against each other."
     )
     return Content(params, metrics, note)
 
@@ -159,7 +159,7 @@ def record_summary(
     description: str,
     figures: Mapping[str, Callable[[], "Figure"]],
     own_tables: Mapping[str, pd.DataFrame],
-    about: str,
+    about: Mapping[str, object],
     folder: Path,
 ) -> Content:
     """Write a grid's tables and figures into a folder; return the rest of its run."""
@@ -180,7 +180,7 @@ def record_summary(
         ]
         write_csv(pd.DataFrame(rows), tables / "comparisons.csv")
     for name, draw in figures.items():
-        save_figure(draw(), drawn / name, title=name, description=about)
+        save_figure(draw(), drawn / name, title=name, description=json.dumps(about))
     note = "\n\n".join(
         part
         for part in (
