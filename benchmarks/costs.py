@@ -1,6 +1,7 @@
-"""What a short text costs beside its forward pass: as one cell of a grid, and as one call of the command.
+"""What short texts cost beside their forward pass: as one cell of a grid, as many of them, and as one call of the command.
 
-`python -m benchmarks.costs MODEL` scores two texts in a grid of a project of its own and prints one JSON object.
+`python -m benchmarks.costs STEP MODEL [TEXTS]` does one of the steps in a process and a project of its own; "cells"
+prints one JSON object.
 """
 
 import json
@@ -9,7 +10,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -17,15 +19,18 @@ from statistics import median
 from typing import Any
 
 from benchmarks.lineup import ROOT
+from benchmarks.samples import short
 from tokenviz.progress import task
 
 TEXT = "The goal of a correlation analysis is to compute a correlation coefficient."
 _IMPORTS = "import torch, transformers"
 _CALLS = 3  # of score() alone; the median counts
+_QUANTIZED = ",quantize=q4_0"  # what the second model of the grid adds to the first
 
 # Where the seconds of a cell go, by the functions that a grid calls. One that is not there counts as the rest.
 _PARTS = {
     "load": ("tokenviz.harness.grid", "load"),
+    "weights laid out and checked": ("tokenviz.scoring.kernel", "Kernel.of"),
     "score": ("tokenviz.scoring.scorer", "score"),
     "tables": ("tokenviz.harness.recording", "record_scores"),
     "figures": ("tokenviz.harness.grid", "draw_scores"),
@@ -35,7 +40,7 @@ _PARTS = {
 
 @dataclass(frozen=True)
 class Costs:
-    """A short text outside the benchmark's rounds.
+    """Short texts outside the benchmark's rounds.
 
     Attributes:
         model: The model spec.
@@ -44,6 +49,9 @@ class Costs:
         next_cell: The same of another such grid in the same process.
         command_seconds: `tokenviz score` as a whole process, round by round.
         import_seconds: `python -c "import torch, transformers"`, round by round.
+        grid_texts: How many short texts the grid of many has.
+        grid_seconds: That grid with two models, their comparisons and a summary, as a whole process, round by round.
+        scoring_seconds: The same two models and texts, loaded and scored one by one, as a whole process, round by round.
     """
 
     model: str
@@ -52,35 +60,61 @@ class Costs:
     next_cell: dict[str, float]
     command_seconds: tuple[float, ...]
     import_seconds: tuple[float, ...]
+    grid_texts: int
+    grid_seconds: tuple[float, ...]
+    scoring_seconds: tuple[float, ...]
 
     @property
     def command_ratio(self) -> float:
         """The command's seconds over those of the imports, the median of the rounds."""
-        return median(own / bare for own, bare in zip(self.command_seconds, self.import_seconds, strict=True))
+        return _median_ratio(self.command_seconds, self.import_seconds)
 
     @property
     def cell_ratio(self) -> float:
         """A cell's seconds over those of `score()` alone."""
         return sum(self.next_cell.values()) / self.score_seconds
 
+    @property
+    def grid_ratio(self) -> float:
+        """The seconds of the grid of many texts over those of scoring them, the median of the rounds."""
+        return _median_ratio(self.grid_seconds, self.scoring_seconds)
 
-def measure_costs(model: str, *, rounds: int) -> Costs:
+
+def _median_ratio(own: tuple[float, ...], bare: tuple[float, ...]) -> float:
+    return median(mine / others for mine, others in zip(own, bare, strict=True))
+
+
+def measure_costs(model: str, *, rounds: int, texts: int = 50) -> Costs:
     """Measure a model's costs in processes of their own.
 
     Args:
         model: The model spec.
-        rounds: How often the command and the imports run, in turn.
+        rounds: How often the command, the imports, the grid and its scoring run, in turn.
+        texts: How many short texts the grid has, up to 50.
     """
-    commands: list[float] = []
-    imports: list[float] = []
-    with task("measuring a short cell and the command", 1 + rounds, "steps") as advance:
-        found = json.loads(_run("-m", "benchmarks.costs", model))
+    seconds: dict[str, list[float]] = {"import": [], "command": [], "scoring": [], "grid": []}
+    with task("measuring short texts in grids, and the command", 1 + 4 * rounds, "steps") as advance:
+        found = json.loads(_run("-m", "benchmarks.costs", "cells", model))
         advance(1)
+        steps = {
+            "import": ("-c", _IMPORTS),
+            "command": ("-m", "tokenviz", "score", "--model", model, "--text", TEXT),
+            "scoring": ("-m", "benchmarks.costs", "scoring", model, str(texts)),
+            "grid": ("-m", "benchmarks.costs", "grid", model, str(texts)),
+        }
         for _ in range(rounds):
-            imports.append(_seconds("-c", _IMPORTS))
-            commands.append(_seconds("-m", "tokenviz", "score", "--model", model, "--text", TEXT))
-            advance(1)
-    return Costs(model, command_seconds=tuple(commands), import_seconds=tuple(imports), **found)
+            for name, arguments in steps.items():
+                seconds[name].append(_seconds(*arguments))
+                advance(1)
+    return Costs(
+        model,
+        command_seconds=tuple(seconds["command"]),
+        import_seconds=tuple(seconds["import"]),
+        grid_texts=texts,
+        grid_seconds=tuple(seconds["grid"]),
+        scoring_seconds=tuple(seconds["scoring"]),
+        **found,
+    )
 
 
 def _run(*arguments: str) -> str:
@@ -93,15 +127,43 @@ def _seconds(*arguments: str) -> float:
     return time.perf_counter() - begin
 
 
-def _cells(model: str) -> dict[str, Any]:
-    cells = []
+@contextmanager
+def _project() -> Iterator[None]:
+    """A project of its own, with a store of its own, to work in."""
+    os.environ.pop("MLFLOW_TRACKING_URI", None)
     with tempfile.TemporaryDirectory() as project:
         (Path(project) / "experiments").mkdir()
-        os.chdir(project)  # a store of its own
-        os.environ.pop("MLFLOW_TRACKING_URI", None)
-        for name in ("first", "next"):
-            cells.append(_cell(model, name))
+        os.chdir(project)
+        yield
         os.chdir(ROOT)
+
+
+def _scoring(model: str, texts: str) -> None:
+    """Load two models and score the short texts with each, and nothing else."""
+    import tokenviz as tv
+
+    for spec in (model, model + _QUANTIZED):
+        loaded = tv.load_model(spec)
+        for text in short()[: int(texts)]:
+            tv.score(loaded, text)
+
+
+def _grid(model: str, texts: str) -> None:
+    """The same as a whole experiment."""
+    from tokenviz import Grid, literal
+
+    with _project():
+        named = [literal(text, name=f"text {i}") for i, text in enumerate(short()[: int(texts)])]
+        grid = Grid([model, model + _QUANTIZED], named)
+        grid.score()
+        grid.compare()
+        grid.summarise("")
+
+
+def _cells(model: str) -> None:
+    """Print the parts of two cells, and the seconds of `score()` alone."""
+    with _project():
+        cells = [_cell(model, name) for name in ("first", "next")]
     import tokenviz as tv
 
     loaded = tv.load_model(model)
@@ -110,7 +172,8 @@ def _cells(model: str) -> dict[str, Any]:
         begin = time.perf_counter()
         tv.score(loaded, TEXT, top_k=10)
         seconds.append(time.perf_counter() - begin)
-    return {"score_seconds": median(seconds[1:]), "first_cell": cells[0], "next_cell": cells[1]}
+    found = {"score_seconds": median(seconds[1:]), "first_cell": cells[0], "next_cell": cells[1]}
+    sys.stdout.write(json.dumps(found) + "\n")
 
 
 def _cell(model: str, name: str) -> dict[str, float]:
@@ -152,5 +215,7 @@ def _watch(part: str, module: str, name: str, parts: dict[str, float]) -> Callab
     return lambda: setattr(owner, last, original)
 
 
+_STEPS: dict[str, Callable[..., None]] = {"cells": _cells, "scoring": _scoring, "grid": _grid}
+
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(_cells(sys.argv[1])) + "\n")
+    _STEPS[sys.argv[1]](*sys.argv[2:])

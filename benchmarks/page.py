@@ -1,5 +1,7 @@
 """docs/benchmarks.md, written from a measurement."""
 
+from statistics import median
+
 from benchmarks.costs import Costs
 from benchmarks.report import Throughput, case_title, markdown_table
 
@@ -69,10 +71,14 @@ def _costs_part(costs: Costs) -> str:
     lines = [("seconds", "first in a process", "another"), ("---", "--:", "--:"), *rows]
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     return (
-        f"## A short text, by {costs.model}\n\n"
+        f"## Short texts, by {costs.model}\n\n"
         "A grid of one model and one sentence, with its table, figures and run; the first one also imports the libraries and "
         "makes the store.\n\n"
         f"{table}\n\n"
         f"`score()` alone takes {costs.score_seconds:.3f} s. `tokenviz score` on the sentence, as a whole process, takes "
-        f'{costs.command_ratio:.2f} times as long as `python -c "import torch, transformers"`.\n'
+        f'{costs.command_ratio:.2f} times as long as `python -c "import torch, transformers"`.\n\n'
+        f"An experiment of {costs.grid_texts} texts of about 100 tokens and two models (the second is the first with 4-bit "
+        "weights), with every table, figure and run, their comparisons and a summary, takes "
+        f"{median(costs.grid_seconds):.0f} s as a whole process; loading the models and scoring the texts one by one, and "
+        f"nothing else, takes {median(costs.scoring_seconds):.0f} s: {costs.grid_ratio:.2f} times as long.\n"
     )

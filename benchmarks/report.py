@@ -81,7 +81,8 @@ class Throughput:
         if self.costs is not None:
             lines.append(
                 f"A short text by {self.costs.model}: a grid's cell takes {self.costs.cell_ratio:.1f} times as long as score() "
-                f"alone, tokenviz score {self.costs.command_ratio:.2f} times as long as importing torch and transformers"
+                f"alone, {self.costs.grid_texts} texts x 2 models with everything {self.costs.grid_ratio:.1f} times as long as "
+                f"scoring them, tokenviz score {self.costs.command_ratio:.2f} times as long as importing torch and transformers"
             )
         return lines
 
@@ -99,6 +100,7 @@ class Throughput:
             found["score_seconds"] = self.costs.score_seconds
             found["cell_ratio"] = self.costs.cell_ratio
             found["command_ratio"] = self.costs.command_ratio
+            found["grid_ratio"] = self.costs.grid_ratio
         return found
 
 

@@ -48,6 +48,17 @@ def long() -> list[str]:
     return [_opening(9200)]
 
 
+def short() -> list[str]:
+    """50 texts of two or three sentences, about 100 tokens each: a set of costs, not a case."""
+    names = ("long_document.md", "narrative.txt", "passage_en.txt", "correlation.txt")
+    texts = [""]
+    for sentence in _sentences([part for name in names for part in _paragraphs(name)]):
+        texts[-1] = f"{texts[-1]} {sentence}".strip()
+        if len(texts[-1]) >= 400:
+            texts.append("")
+    return texts[:50]
+
+
 TEXT_SETS: dict[str, Callable[[], list[str]]] = {"mixed": mixed, "sentences": sentences, "long": long}
 
 

@@ -45,7 +45,9 @@ def made_up() -> Throughput:
     )
     case = CaseOutcome("smollm2-135m", "mixed", (4, 6), WORKLOAD, outcomes)
     cell = {"load": 1.0, "score": 0.1, "rest": 0.9}
-    costs = Costs("smollm2-135m", 0.1, cell, {"load": 0.5, "score": 0.1}, (6.0, 5.0, 8.0), (4.0, 4.0, 4.0))
+    costs = Costs(
+        "smollm2-135m", 0.1, cell, {"load": 0.5, "score": 0.1}, (6.0, 5.0, 8.0), (4.0, 4.0, 4.0), 50, (9.0, 8.0), (3.0, 4.0)
+    )  # fmt: skip
     return Throughput({"processor": "a processor", "cores": 2, "torch": "2.13.0"}, 3, (case,), costs)
 
 
@@ -266,8 +268,19 @@ def test_what_cannot_be_measured_is_refused(arguments: dict[str, Any], message: 
 def test_costs_of_a_short_text_for_real() -> None:
     from benchmarks.costs import measure_costs
 
-    costs = measure_costs("glass-en", rounds=1)
-    assert set(costs.next_cell) == {"load", "score", "tables", "figures", "logging", "texts, model files, store", "rest"}
+    costs = measure_costs("smollm2-135m", rounds=1, texts=2)
+    parts = {
+        "load",
+        "weights laid out and checked",
+        "score",
+        "tables",
+        "figures",
+        "logging",
+        "texts, model files, store",
+        "rest",
+    }
+    assert set(costs.next_cell) == parts
+    assert costs.grid_ratio > 1
     assert min(costs.next_cell.values()) > -1e-3
     assert costs.score_seconds > 0
     assert costs.command_ratio > 0

@@ -2,9 +2,12 @@
 
 import json
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Literal, get_args
+
+from matplotlib.figure import Figure
 
 from tokenviz.errors import DiskError, FigureError
 from tokenviz.figures.definition import Source, TextHeatmap, text_heatmap
@@ -67,11 +70,17 @@ def save_heatmap(
     settings = {"colours": colours or heatmap.measure.colours, "width_inches": inches(width), "font_size": font_size}
     description = _description(heatmap, settings, about or {})
     stem = Path(stem)
+
+    @cache
+    def pages() -> list[Figure]:
+        with fixed_settings():
+            return heatmap_pages(heatmap, width=width, font_size=font_size)
+
     try:
         with tempfile.TemporaryDirectory(dir=stem.parent, prefix=".tokenviz-") as folder:
             made: list[Path] = []
             for form in formats:
-                made += _write(heatmap, Path(folder, stem.name), form, width, font_size, description)
+                made += _write(heatmap, pages, Path(folder, stem.name), form, width, font_size, description)
             return [path.replace(stem.with_name(path.name)) for path in made]
     except OSError as error:
         if isinstance(error, DiskError):
@@ -80,13 +89,17 @@ def save_heatmap(
 
 
 def _write(
-    heatmap: TextHeatmap, stem: Path, form: HeatmapFormat, width: float | str, font_size: float, description: str
+    heatmap: TextHeatmap,
+    pages: Callable[[], list[Figure]],
+    stem: Path,
+    form: HeatmapFormat,
+    width: float | str,
+    font_size: float,
+    description: str,
 ) -> list[Path]:
     if form in _PICTURES:
         title = drawable(f"{', '.join(heatmap.models)} on {heatmap.text_name}", set())
-        with fixed_settings():
-            pages = heatmap_pages(heatmap, width=width, font_size=font_size)
-        return save_figure(pages, stem, title=title, description=description, formats=[form])
+        return save_figure(pages(), stem, title=title, description=description, formats=[form])
     if form == "html":
         name, text = f"{stem.name}.html", heatmap_html(heatmap, about=description)
     elif form == "tex":

@@ -10,7 +10,7 @@ from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 
 from tokenviz.errors import DiskError
-from tokenviz.figures.pdf_text import exact_text
+from tokenviz.figures.pdf_text import exact_text, fonts_without_layout
 
 FigureFormat = Literal["png", "svg", "pdf"]
 
@@ -90,7 +90,7 @@ def _keep_spaces(path: Path) -> None:
 
 def _save_pdf(figures: list[Figure], path: Path, title: str, description: str) -> Path:
     metadata = {"Title": title, "Subject": description, "Creator": "tokenviz", "CreationDate": None}
-    with exact_text(), PdfPages(path, metadata=metadata) as pdf:
+    with exact_text(), fonts_without_layout(), PdfPages(path, metadata=metadata) as pdf:
         for figure in figures:
             pdf.savefig(figure)
     return path
