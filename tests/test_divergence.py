@@ -164,17 +164,17 @@ def test_out_of_memory_the_rest_is_gone_on_with(glass: LoadedModel, bent: Loaded
     true_logits, failures = Kernel.logits, [1, 1]
 
     def full_at_first(self: Kernel, states: torch.Tensor) -> torch.Tensor:
-        if self is Kernel.of(bent) and failures:
+        if self is Kernel.of(glass) and failures:
             failures.pop()
             raise torch.OutOfMemoryError("no memory for now")
         return true_logits(self, states)
 
-    before = Kernel.of(glass).budget
-    monkeypatch.setattr(Kernel.of(glass), "budget", before)
+    before = Kernel.of(bent).budget
+    monkeypatch.setattr(Kernel.of(bent), "budget", before)
     monkeypatch.setattr(kernels, "give_back_freed_memory", lambda: None)
     monkeypatch.setattr(Kernel, "logits", full_at_first)
     again = tv.divergences(glass, bent, text)
-    assert Kernel.of(glass).budget.logits == before.logits // 4
+    assert Kernel.of(bent).budget.logits == before.logits // 4
     np.testing.assert_allclose(again.values.kl_ab, whole.values.kl_ab, rtol=1e-3, atol=1e-7)
 
 

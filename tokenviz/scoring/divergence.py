@@ -1,6 +1,7 @@
 """How far two models' predictions lie apart: divergences between their distributions over the whole vocabulary.
 
-Both models read the same ids and have one vocabulary; their logits exist for a few positions at a time, never for all.
+Both models read the same ids and have one vocabulary; their logits exist for a few positions at a time, never for all. Where
+two models do not fit in memory together, the first one's predictions are kept on disk (predictions.py).
 
     tv.divergences(tv.load_model("smollm2-135m"), tv.load_model("smollm2-135m,quantize=q4_0"), "A text.").to_frame()
 """
@@ -21,6 +22,7 @@ from tokenviz.progress import task
 from tokenviz.scores import BosMode
 from tokenviz.scoring.distributions import PositionDivergences, divergences_of
 from tokenviz.scoring.kernel import Ids, Kernel
+from tokenviz.scoring.predictions import KeptPredictions
 from tokenviz.scoring.scorer import check_ids, check_possible
 from tokenviz.scoring.statistics import concatenate
 from tokenviz.scoring.windows import Piece, pieces_of
@@ -62,7 +64,7 @@ class Divergences:
 
 
 def divergences(
-    a: LoadedModel,
+    a: LoadedModel | KeptPredictions,
     b: LoadedModel,
     text: Text | str,
     *,
@@ -74,44 +76,51 @@ def divergences(
     """Measure how far two models' predictions of every token of a text lie apart.
 
     Args:
-        a: The first model, with the same vocabulary as the second.
+        a: The first model, with the same vocabulary as the second; or its predictions of the text, from `keep_predictions`.
         b: The second.
         text: A text, or a string to take as it stands.
         bos: See `score`.
-        context: The most tokens a window holds; by default what both models can read.
-        stride: See `score`.
+        context: The most tokens a window holds; by default what both models can read, or that of the kept predictions.
+        stride: See `score`; by default half the context, or that of the kept predictions.
         top_k: Of `PositionDivergences.top_overlap`.
 
     Raises:
-        ComparisonError: The models do not read the same ids, or not over the same vocabulary.
+        ComparisonError: The models do not read the same ids, or not over the same vocabulary, or not in the same windows.
         ScoringError: The settings are not possible for these models, or logits are not finite.
         ModelError: A model is not causal.
     """
     text = literal(text) if isinstance(text, str) else text
-    context = min(a.context, b.context) if context is None else context
-    _check_vocabularies(a, b)
-    (prefix, context, stride), (prefix_b, *_) = (
-        check_possible(model, bos=bos, context=context, stride=stride, top_k=top_k) for model in (a, b)
-    )
-    if prefix != prefix_b:
+    if isinstance(a, LoadedModel):
+        context = min(a.context, b.context) if context is None else context
+    else:
+        context, stride = context or a.context, stride or a.stride
+    check_vocabularies(a, b)
+    prefix, context, stride = check_possible(b, bos=bos, context=context, stride=stride, top_k=top_k)
+    if isinstance(a, LoadedModel):
+        prefix_a, *_ = check_possible(a, bos=bos, context=context, stride=stride, top_k=top_k)
+    else:
+        prefix_a = a.prefix
+        _check_windows(a, text, context, stride)
+    if prefix_a != prefix:
         raise ComparisonError(
-            f"bos {bos!r} puts the ids {list(prefix)} before what {a.label!r} reads, and {list(prefix_b)} before what "
+            f"bos {bos!r} puts the ids {list(prefix_a)} before what {_name(a)!r} reads, and {list(prefix)} before what "
             f"{b.label!r} reads: take 'always' or 'never' for both"
         )
     passages = _encoded(a, b, text)
-    check_ids(a, prefix, passages)
+    check_ids(b, prefix, passages)
     n = sum(len(passage.ids) for passage in passages)
     columns = PositionDivergences(*(np.full(n, np.nan) for _ in range(len(PositionDivergences.__annotations__))))
     pieces = pieces_of(passages, prefix, context=context, stride=stride)
-    with task(f"{a.label} and {b.label} read {text.name}", sum(len(piece.rows) for piece in pieces), "tokens") as advance:
-        for number, found in _over_pieces(Kernel.of(a), Kernel.of(b), pieces, top_k):
-            _check_finite(found, f"{a.label!r} and {b.label!r} on {text.name!r}", pieces[number])
+    side = _Live(Kernel.of(a)) if isinstance(a, LoadedModel) else _Kept(a)
+    with task(f"{_name(a)} and {b.label} read {text.name}", sum(len(piece.rows) for piece in pieces), "tokens") as advance:
+        for number, found in _over_pieces(side, Kernel.of(b), pieces, top_k):
+            _check_finite(found, f"{_name(a)!r} and {b.label!r} on {text.name!r}", pieces[number])
             for name, column in vars(columns).items():
                 column[pieces[number].rows] = getattr(found, name)
             advance(len(pieces[number].rows))
     return Divergences(
         text_name=text.name,
-        model_a=a.label,
+        model_a=_name(a),
         model_b=b.label,
         top_k=top_k,
         passage=np.repeat(np.arange(len(passages)), [len(passage.ids) for passage in passages]),
@@ -120,52 +129,83 @@ def divergences(
     )
 
 
-def _over_pieces(a: Kernel, b: Kernel, pieces: list[Piece], top_k: int) -> Iterator[tuple[int, PositionDivergences]]:
+class _Live:
+    """A model in memory."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self.kernel = kernel
+
+    def states(self, pieces: list[Piece], at_once: int) -> torch.Tensor:
+        """What `logits` takes, at the positions before the wanted tokens of all pieces, in their order."""
+        parts: dict[int, torch.Tensor] = {}
+        for numbers, states, places in self.kernel.hidden_states([piece.ids for piece in pieces], tokens=at_once):
+            for number, place in zip(numbers, places, strict=True):
+                parts[number] = _rows(states, place[pieces[number].wanted - 1])
+        return torch.cat([parts[number] for number in range(len(pieces))])
+
+    def logits(self, states: torch.Tensor) -> torch.Tensor:
+        return self.kernel.logits(states)
+
+
+class _Kept:
+    """A model's predictions on disk, whose states are the numbers of their rows."""
+
+    def __init__(self, kept: KeptPredictions) -> None:
+        self.kept = kept
+
+    def states(self, pieces: list[Piece], at_once: int) -> torch.Tensor:
+        return torch.from_numpy(np.concatenate([self.kept.places[piece.rows] for piece in pieces]))
+
+    def logits(self, states: torch.Tensor) -> torch.Tensor:
+        return self.kept.logits_of(states)
+
+
+def _over_pieces(a: _Live | _Kept, b: Kernel, pieces: list[Piece], top_k: int) -> Iterator[tuple[int, PositionDivergences]]:
+    kernels = [a.kernel, b] if isinstance(a, _Live) else [b]
+
     def run(left: list[int]) -> Iterator[tuple[list[int], list[PositionDivergences]]]:
-        ids, before = [pieces[i].ids for i in left], [pieces[i].wanted - 1 for i in left]
-        at_once = min(a.tokens_at_once, b.tokens_at_once)
-        for numbers, states, places in a.hidden_states(ids, tokens=at_once):
-            wanted = [before[i] for i in numbers]
-            rows = np.concatenate([place[positions] for place, positions in zip(places, wanted, strict=True)])
+        ours = [pieces[i] for i in left]
+        at_once = min(kernel.tokens_at_once for kernel in kernels)
+        for numbers, states, places in b.hidden_states([piece.ids for piece in ours], tokens=at_once):
+            some = [ours[number] for number in numbers]
+            rows = np.concatenate([place[piece.wanted - 1] for place, piece in zip(places, some, strict=True)])
             # What sequences with a common beginning share is measured once.
             rows, first, back = np.unique(rows, return_index=True, return_inverse=True)
-            states_b = _states(b, [ids[i] for i in numbers], wanted, at_once)
-            found = _over_rows(a, _rows(states, rows), b, _rows(states_b, first), top_k)
-            yield numbers, found.take(back).split([len(positions) for positions in wanted])
+            size = max(1, min(kernel.budget.logits for kernel in kernels) // b.vocabulary)
+            found = _over_rows(a, _rows(a.states(some, at_once), first), b, _rows(states, rows), size, top_k)
+            yield numbers, found.take(back).split([len(piece.wanted) for piece in some])
 
-    yield from a.within_memory([piece.ids for piece in pieces], run)
-
-
-def _states(kernel: Kernel, sequences: list[Ids], wanted: list[Ids], at_once: int) -> torch.Tensor:
-    """Hidden states at the wanted positions of all sequences, in their order."""
-    parts: dict[int, torch.Tensor] = {}
-    for numbers, states, places in kernel.hidden_states(sequences, tokens=at_once):
-        for number, place in zip(numbers, places, strict=True):
-            parts[number] = _rows(states, place[wanted[number]])
-    return torch.cat([parts[number] for number in range(len(sequences))])
+    yield from b.within_memory([piece.ids for piece in pieces], run)
 
 
 def _rows(states: torch.Tensor, rows: Ids) -> torch.Tensor:
     return states[torch.from_numpy(rows).to(states.device)]
 
 
-def _over_rows(a: Kernel, states_a: torch.Tensor, b: Kernel, states_b: torch.Tensor, top_k: int) -> PositionDivergences:
+def _over_rows(
+    a: _Live | _Kept, states_a: torch.Tensor, b: Kernel, states_b: torch.Tensor, size: int, top_k: int
+) -> PositionDivergences:
     parts = []
-    size = max(1, min(a.budget.logits, b.budget.logits) // a.vocabulary)
     for chunk_a, chunk_b in zip(torch.split(states_a, size), torch.split(states_b, size), strict=True):
         logits_a = a.logits(chunk_a).clone()  # b may be the same model, whose next logits take the place of these
         logits_b = b.logits(chunk_b).to(logits_a.device)
-        few = max(1, _ELEMENTS // a.vocabulary)
+        few = max(1, _ELEMENTS // b.vocabulary)
         pairs = zip(torch.split(logits_a, few), torch.split(logits_b, few), strict=True)
         parts += [divergences_of(*pair, top_k) for pair in pairs]
     return concatenate(parts)
 
 
-def _encoded(a: LoadedModel, b: LoadedModel, text: Text) -> list[EncodedPassage]:
+def _encoded(a: LoadedModel | KeptPredictions, b: LoadedModel, text: Text) -> list[EncodedPassage]:
     """The passages' tokens, which must be the same for both models."""
-    passages = [tokens.encode(a.tokenizer, passage) for passage in text.passages]
+    passages = [tokens.encode(b.tokenizer, passage) for passage in text.passages]
+    if isinstance(a, KeptPredictions):
+        if not np.array_equal(a.token_ids, np.concatenate([passage.ids for passage in passages])):
+            raise ComparisonError(
+                f"{b.label!r} cuts {text.name!r} into other tokens than {a.model!r} was kept with: {_INSTEAD}"
+            )
+        return passages
     for number, passage in enumerate(text.passages):
-        ids_a, ids_b = passages[number].ids, tokens.encode(b.tokenizer, passage).ids
+        ids_a, ids_b = tokens.encode(a.tokenizer, passage).ids, passages[number].ids
         if not np.array_equal(ids_a, ids_b):
             raise ComparisonError(
                 f"{a.label!r} cuts passage {number} of {text.name!r} into {len(ids_a):,} tokens and {b.label!r} into "
@@ -177,23 +217,46 @@ def _encoded(a: LoadedModel, b: LoadedModel, text: Text) -> list[EncodedPassage]
 _INSTEAD = "there is no divergence token by token; tokenviz.compare compares the two over segments"
 
 
-def _check_vocabularies(a: LoadedModel, b: LoadedModel) -> None:
+def check_vocabularies(a: LoadedModel | KeptPredictions, b: LoadedModel) -> None:
     """Refuse models whose distributions are not over the same tokens.
 
     Raises:
         ComparisonError: They are not.
     """
     if a.tokenizer_sha256 != b.tokenizer_sha256:
-        ours, theirs = a.tokenizer.get_vocab(), b.tokenizer.get_vocab()
-        common = len(ours.items() & theirs.items())
-        raise ComparisonError(
-            f"the vocabularies of {a.label!r} ({len(ours):,} tokens) and {b.label!r} ({len(theirs):,}) have {common:,} tokens "
-            f"with their ids in common: {_INSTEAD}"
-        )
+        raise ComparisonError(f"{_apart(a, b)}: {_INSTEAD}")
     if a.vocabulary != b.vocabulary:
         raise ComparisonError(
-            f"{a.label!r} has {a.vocabulary:,} logits and {b.label!r} has {b.vocabulary:,}, with one tokenizer: {_INSTEAD}"
+            f"{_name(a)!r} has {a.vocabulary:,} logits and {b.label!r} has {b.vocabulary:,}, with one tokenizer: {_INSTEAD}"
         )
+
+
+def _apart(a: LoadedModel | KeptPredictions, b: LoadedModel) -> str:
+    if isinstance(a, KeptPredictions):
+        return f"{a.model!r}, whose predictions were kept, and {b.label!r} have two vocabularies"
+    ours, theirs = a.tokenizer.get_vocab(), b.tokenizer.get_vocab()
+    common = len(ours.items() & theirs.items())
+    return (
+        f"the vocabularies of {a.label!r} ({len(ours):,} tokens) and {b.label!r} ({len(theirs):,}) have {common:,} tokens "
+        "with their ids in common"
+    )
+
+
+def _check_windows(kept: KeptPredictions, text: Text, context: int, stride: int) -> None:
+    """Refuse predictions that were kept of another text, or in other windows."""
+    if kept.text_sha256 != text.sha256:
+        raise ComparisonError(
+            f"the predictions of {kept.model!r} were kept of another text than {text.name!r}: keep those of this one"
+        )
+    if (kept.context, kept.stride) != (context, stride):
+        raise ComparisonError(
+            f"the predictions of {kept.model!r} were kept with context {kept.context} and stride {kept.stride}, and context "
+            f"{context} and stride {stride} are asked for: leave both out, or keep the predictions anew"
+        )
+
+
+def _name(model: LoadedModel | KeptPredictions) -> str:
+    return model.label if isinstance(model, LoadedModel) else model.model
 
 
 def _check_finite(found: PositionDivergences, where: str, piece: Piece) -> None:
