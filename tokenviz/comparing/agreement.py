@@ -10,16 +10,9 @@ from tokenviz.comparing import intervals, statistics
 from tokenviz.comparing.estimate import Estimate, Unit
 from tokenviz.comparing.intervals import Kind
 from tokenviz.comparing.replicates import replicates
-from tokenviz.comparing.resampling import (
-    FEWEST_UNITS,
-    Labels,
-    Resampling,
-    check_resampling,
-    default_resamples,
-    plan,
-    weights,
-)
+from tokenviz.comparing.resampling import Groups, Labels, Resampling, check_resampling, decide, weights
 from tokenviz.comparing.statistics import Values
+from tokenviz.comparing.summaries import cited, cited_frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,33 +84,11 @@ class Agreement:
 
     def statistics_json(self) -> dict[str, dict[str, Any]]:
         """The numbers by name as plain values, each with all that is needed to cite it."""
-        drawn = self.resampling
-        about: dict[str, Any] = dict.fromkeys(("resampled", "block_length", "resamples", "seed"))
-        if drawn is not None:
-            about = {
-                "resampled": drawn.of,
-                "block_length": drawn.block_length,
-                "resamples": drawn.resamples,
-                "seed": drawn.seed,
-            }
-        nothing = dict.fromkeys(about)
-        return {
-            name: estimate.to_json() | (about if estimate.has_interval and name != "pearson_r_fisher" else nothing)
-            for name, estimate in self.estimates().items()
-        }
+        return cited(self.estimates(), self.resampling)
 
     def statistics_frame(self) -> "pd.DataFrame":
         """The same as a pandas data frame, one row a number."""
-        import pandas as pd
-
-        rows = [{"statistic": name} | about for name, about in self.statistics_json().items()]
-        frame = pd.DataFrame(rows)
-        for name in ("value", "low", "high"):
-            frame[name] = frame[name].astype(float)
-        for name in ("block_length", "resamples", "seed"):
-            frame[name] = frame[name].astype("Int64")
-        frame["resampled"] = frame["resampled"].astype("string")
-        return frame
+        return cited_frame(self.statistics_json())
 
 
 @dataclass(frozen=True)
@@ -185,7 +156,14 @@ def agreement(
     for name, definition in _DEFINITIONS.items():
         values[name] = replace(values[name], definition=definition.name, unit=definition.unit)
     values["pearson_r_fisher"] = intervals.fisher(values["pearson_r"])
-    drawn, reason = _resampling(x, y, passages[both], texts[both], resamples, seed)
+
+    def series() -> list[Values]:
+        # A block must hold what the parts of the statistics depend on: those of a correlation, and those of a mean.
+        constant = statistics.flat(x) or statistics.flat(y)
+        return [y - x] if constant else [y - x, statistics.influence_on_r(x, y)]
+
+    groups: dict[Groups, Labels] = {"passages": passages[both], "texts": texts[both]}
+    drawn, reason = decide(len(x), series, groups, resamples, seed, counted="units are scored by both")
     found = replicates(x, y, same, weights(drawn, len(x))) if drawn else {}
     for name, definition in _DEFINITIONS.items():
         value = values[name]
@@ -196,19 +174,3 @@ def agreement(
         else:
             values[name] = intervals.interval(value, found[name], kind=definition.kind, of=drawn.of, pieces=drawn.pieces)
     return {**values, "resampling": drawn}
-
-
-def _resampling(
-    x: Values, y: Values, passages: Labels, texts: Labels, resamples: int | None, seed: int
-) -> tuple[Resampling | None, str]:
-    """How to draw, or why not."""
-    if resamples == 0:
-        return None, "no resamples were asked for"
-    if len(x) < FEWEST_UNITS:
-        return None, f"{len(x)} units are scored by both, and an interval needs at least {FEWEST_UNITS}"
-    # A block must hold what the parts of the statistics depend on: those of a correlation, and those of a mean.
-    series = [y - x]
-    if not (statistics.flat(x) or statistics.flat(y)):
-        series.append(statistics.influence_on_r(x, y))
-    count = default_resamples(len(x)) if resamples is None else resamples
-    return plan(series, {"passages": passages, "texts": texts}, count, seed), ""

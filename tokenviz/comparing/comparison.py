@@ -41,6 +41,16 @@ class Comparison(Agreement):
         """The text that both read."""
         return self.a.text_name
 
+    @property
+    def models(self) -> tuple[str, str]:
+        """The specs of a and b."""
+        return self.a.spec.model, self.b.spec.model
+
+    @property
+    def unit(self) -> By:
+        """What a unit is."""
+        return self.units.by
+
     def to_frame(self) -> "pd.DataFrame":
         """A pandas data frame, one row a unit."""
         import pandas as pd
@@ -94,7 +104,7 @@ class Comparison(Agreement):
         return {
             "text": self.text_name,
             "sha256": self.a.text_sha256,
-            "by": self.units.by,
+            "by": self.unit,
             "n": self.n,
             "n_units": len(self.units),
             "statistics": self.statistics_json(),
@@ -115,11 +125,21 @@ class PooledComparison(Agreement):
 
     comparisons: tuple[Comparison, ...] = field(repr=False)
 
+    @property
+    def models(self) -> tuple[str, str]:
+        """The specs of a and b."""
+        return self.comparisons[0].models
+
+    @property
+    def unit(self) -> By:
+        """What a unit is."""
+        return self.comparisons[0].unit
+
     def to_json(self) -> dict[str, Any]:
         """Plain values, None where undetermined."""
         return {
             "texts": [comparison.text_name for comparison in self.comparisons],
-            "by": self.comparisons[0].units.by,
+            "by": self.unit,
             "n": self.n,
             "n_units": sum(len(comparison.units) for comparison in self.comparisons),
             "statistics": self.statistics_json(),

@@ -23,6 +23,8 @@ import numpy as np
 from tokenviz.comparing.estimate import LEVEL, Estimate
 from tokenviz.comparing.statistics import Values
 
+FISHER = "Fisher's z, as if the units were independent and normal"
+
 _MOST_UNDETERMINED = 0.05  # share of the resamples
 _ROUNDING = 1e-12
 _LEAST_FACTOR = 1e-3
@@ -81,7 +83,7 @@ def fisher(r: Estimate) -> Estimate:
     margin = float(stats.norm.ppf((1 + LEVEL) / 2)) / math.sqrt(r.n - 3)
     centre = float(_artanh(np.array(r.value)))
     low, high = min(math.tanh(centre - margin), r.value), max(math.tanh(centre + margin), r.value)
-    return replace(r, low=low, high=high, method="Fisher's z, as if the units were independent and normal")
+    return replace(r, low=low, high=high, method=FISHER)
 
 
 def _student(pieces: float) -> float:

@@ -6,7 +6,7 @@ kind. Where there is one, or too few, blocks of consecutive units: the interval 
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -24,6 +24,7 @@ FEWEST_GROUPS = 5
 _FEWEST_RESAMPLES = 100
 _ELEMENTS = 1 << 20  # weights in memory at once
 
+Groups = Literal["passages", "texts"]
 Labels = NDArray[np.int64]
 Weights = NDArray[np.int16] | NDArray[np.int32] | NDArray[np.int64]
 
@@ -75,9 +76,33 @@ def check_resampling(resamples: int | None, seed: int) -> None:
         raise ComparisonError(f"seed {seed} is not possible: take a whole number from 0")
 
 
-def plan(
-    series: Sequence[Values], groups: Mapping[Literal["passages", "texts"], Labels], resamples: int, seed: int
-) -> Resampling:
+def decide(
+    n: int,
+    series: Callable[[], Sequence[Values]],
+    groups: Mapping[Groups, Labels],
+    resamples: int | None,
+    seed: int,
+    *,
+    counted: str,
+) -> tuple[Resampling | None, str]:
+    """How to draw resamples of n units, or None and why there are none.
+
+    Args:
+        n: How many units there are.
+        series: Gives the rows of `plan`.
+        groups: See `plan`.
+        resamples: How many to draw; None for `default_resamples`, 0 for none.
+        seed: From which seed.
+        counted: What n counts, for a reader, such as "units are scored by both".
+    """
+    if resamples == 0:
+        return None, "no resamples were asked for"
+    if n < FEWEST_UNITS:
+        return None, f"{n} {counted}, and an interval needs at least {FEWEST_UNITS}"
+    return plan(series(), groups, default_resamples(n) if resamples is None else resamples, seed), ""
+
+
+def plan(series: Sequence[Values], groups: Mapping[Groups, Labels], resamples: int, seed: int) -> Resampling:
     """Decide what to draw.
 
     The widest of the groups of which there are at least five, effectively; where there is none, blocks. From five on, an

@@ -1,0 +1,50 @@
+"""How well a model predicts texts, in numbers that can be compared across tokenizers: bits per byte and per character.
+
+In a line: `tv.information(scores).estimates["bits_per_byte"]`.
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from tokenviz.comparing.intervals import PLAIN
+from tokenviz.comparing.resampling import SEED
+from tokenviz.comparing.summaries import Ratio, Summary, summarise
+from tokenviz.errors import ComparisonError
+from tokenviz.scores import TokenScores
+
+
+def information(scores: TokenScores | Sequence[TokenScores], *, resamples: int | None = None, seed: int = SEED) -> Summary:
+    """How well a model predicts texts, in numbers that can be compared across tokenizers, and one that cannot.
+
+    `bits_per_byte` and `bits_per_character` are the surprisal of the scored tokens in bits over their own bytes of UTF-8
+    and characters (Unicode code points); `mean_logprob` is in nats a token, and tokens differ from tokenizer to tokenizer.
+    Characters without a prediction (a text's first token, where there is no BOS) count in neither sum.
+
+    Args:
+        scores: Of one text by one model, or of several texts taken together.
+        resamples: See `tokenviz.compare`.
+        seed: Of the random numbers.
+
+    Raises:
+        ComparisonError: They are by different models, or `resamples` or `seed` is not possible.
+    """
+    tables = [scores] if isinstance(scores, TokenScores) else list(scores)
+    if not tables:
+        raise ComparisonError("no scores were given: there is nothing to summarise")
+    models = sorted({one.spec.model for one in tables})
+    if len(models) > 1:
+        raise ComparisonError(f"scores by {models[0]!r} and {models[1]!r} are not one model's: summarise each by itself")
+    logprob = np.concatenate([one.logprob for one in tables])
+    tokens = [token for one in tables for token in one.token]
+    bits = -logprob / math.log(2)
+    numbers = {
+        "bits_per_byte": Ratio(
+            "bits per byte", "bits", PLAIN, bits, np.array([len(token.encode()) for token in tokens], float)
+        ),
+        "bits_per_character": Ratio("bits per character", "bits", PLAIN, bits, np.array(list(map(len, tokens)), float)),
+        "mean_logprob": Ratio("mean log-prob of a token", "nats", PLAIN, logprob, np.ones(len(tokens))),
+    }
+    passages = [one.passage for one in tables]
+    return summarise(numbers, scored=~np.isnan(logprob), passages=passages, resamples=resamples, seed=seed)

@@ -1,0 +1,189 @@
+"""Numbers over the tokens of texts that are sums over sums, or percentiles, with intervals."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tokenviz.comparing import intervals
+from tokenviz.comparing.estimate import Estimate, Unit
+from tokenviz.comparing.intervals import Kind
+from tokenviz.comparing.resampling import Groups, Labels, Resampling, Weights, check_resampling, decide, sums_before, weights
+from tokenviz.comparing.statistics import Values
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Some numbers, and how their intervals were found.
+
+    Attributes:
+        estimates: By name.
+        resampling: How the resamples were drawn; None where there are none.
+    """
+
+    estimates: Mapping[str, Estimate]
+    resampling: Resampling | None = field(repr=False)
+
+    def to_json(self) -> dict[str, dict[str, Any]]:
+        """The numbers by name as plain values, each with all that is needed to cite it."""
+        return cited(self.estimates, self.resampling)
+
+    def to_frame(self) -> "pd.DataFrame":
+        """The same as a pandas data frame, one row a number."""
+        return cited_frame(self.to_json())
+
+
+def cited(estimates: Mapping[str, Estimate], drawn: Resampling | None) -> dict[str, dict[str, Any]]:
+    """Estimates by name as plain values, with how their intervals were found, where that was by resampling."""
+    nothing: dict[str, Any] = dict.fromkeys(("resampled", "block_length", "resamples", "seed"))
+    about = nothing
+    if drawn is not None:
+        about = {"resampled": drawn.of, "block_length": drawn.block_length, "resamples": drawn.resamples, "seed": drawn.seed}
+    return {
+        name: estimate.to_json() | (about if estimate.has_interval and estimate.method != intervals.FISHER else nothing)
+        for name, estimate in estimates.items()
+    }
+
+
+def cited_frame(statistics: Mapping[str, Mapping[str, Any]]) -> "pd.DataFrame":
+    """The same as a pandas data frame, one row a number, with columns of one type each."""
+    import pandas as pd
+
+    frame = pd.DataFrame([{"statistic": name, **about} for name, about in statistics.items()])
+    for name in ("value", "low", "high"):
+        frame[name] = frame[name].astype(float)
+    for name in ("block_length", "resamples", "seed"):
+        frame[name] = frame[name].astype("Int64")
+    frame["resampled"] = frame["resampled"].astype("string")
+    return frame
+
+
+@dataclass(frozen=True, eq=False)
+class Ratio:
+    """The sum of one row over the sum of another.
+
+    Attributes:
+        definition: What it is, by name.
+        unit: Its unit.
+        kind: Of its interval.
+        above: (n,) a row a token.
+        below: (n,); ones make a mean.
+    """
+
+    definition: str
+    unit: Unit
+    kind: Kind
+    above: Values
+    below: Values
+
+    def only(self, rows: NDArray[np.bool_]) -> "Ratio":
+        """Over some of the tokens."""
+        return replace(self, above=self.above[rows], below=self.below[rows])
+
+    @cached_property
+    def value(self) -> float:
+        """The number; NaN where there is nothing to divide by."""
+        below = self.below.sum()
+        return float(self.above.sum() / below) if below else math.nan
+
+    @property
+    def influence(self) -> Values:
+        """(n,) what each token does to the number, but for a factor: its dependence decides the length of blocks."""
+        return self.above - self.value * self.below
+
+    def of(self, drawn: Weights) -> Values:
+        """Of each of m resamples of weights (n, m)."""
+        return np.asarray((self.above @ drawn) / (self.below @ drawn))
+
+
+@dataclass(frozen=True, eq=False)
+class Quantile:
+    """The least value that at least so great a share of the values does not exceed.
+
+    Attributes:
+        definition: What it is, by name.
+        unit: Its unit.
+        values: (n,) a row a token, none below 0.
+        share: Between 0 and 1.
+    """
+
+    definition: str
+    unit: Unit
+    values: Values
+    share: float
+    kind: ClassVar[Kind] = intervals.LOGARITHM
+
+    def only(self, rows: NDArray[np.bool_]) -> "Quantile":
+        """Over some of the tokens."""
+        return replace(self, values=self.values[rows])
+
+    @cached_property
+    def _order(self) -> NDArray[np.int64]:
+        return np.argsort(self.values, kind="stable")
+
+    @property
+    def value(self) -> float:
+        """The number; NaN of no values."""
+        return float(self.of(np.ones((len(self.values), 1), np.int64))[0]) if len(self.values) else math.nan
+
+    def of(self, drawn: Weights) -> Values:
+        """Of each of m resamples of weights (n, m)."""
+        up_to = sums_before(drawn[self._order])[1:]
+        least = np.maximum(np.ceil(self.share * up_to[-1] - 1e-9), 1)  # 0.95 x 20 is 19, and not a rounding more
+        return np.asarray(self.values[self._order][np.count_nonzero(up_to < least, axis=0)])
+
+
+def summarise(
+    numbers: Mapping[str, Ratio | Quantile],
+    *,
+    scored: NDArray[np.bool_],
+    passages: Sequence[Labels],
+    resamples: int | None,
+    seed: int,
+) -> Summary:
+    """Numbers over the scored tokens of some texts, with intervals from one set of resamples.
+
+    Args:
+        numbers: By name, over all n tokens.
+        scored: (n,) which tokens count.
+        passages: For each text, which passage each of its tokens belongs to.
+        resamples: How many to draw; None for `default_resamples`, 0 for no intervals.
+        seed: From which seed.
+
+    Raises:
+        ComparisonError: `resamples` or `seed` is not possible.
+    """
+    check_resampling(resamples, seed)
+    numbers = {name: number.only(scored) for name, number in numbers.items()}
+    texts = np.repeat(np.arange(len(passages)), [len(own) for own in passages])[scored]
+    own = np.concatenate(passages)[scored]
+    groups: dict[Groups, Labels] = {
+        "passages": np.unique(np.stack([texts, own]), axis=1, return_inverse=True)[1].reshape(-1),
+        "texts": texts,
+    }
+
+    def series() -> list[Values]:
+        return [number.influence for number in numbers.values() if isinstance(number, Ratio)]
+
+    n = len(texts)
+    drawn, reason = decide(n, series, groups, resamples, seed, counted="tokens have a prediction")
+    parts = [{name: number.of(some) for name, number in numbers.items()} for some in weights(drawn, n)] if drawn else []
+    estimates = {}
+    for name, number in numbers.items():
+        estimate = Estimate(number.value, n, definition=number.definition, unit=number.unit)
+        if not estimate.determined:
+            estimate = replace(estimate, reason="no token has a prediction")
+        elif drawn is None:
+            estimate = replace(estimate, reason=f"no interval: {reason}")
+        else:
+            found = np.concatenate([part[name] for part in parts])
+            estimate = intervals.interval(estimate, found, kind=number.kind, of=drawn.of, pieces=drawn.pieces)
+        estimates[name] = estimate
+    return Summary(estimates, drawn)
