@@ -24,7 +24,7 @@ def test_json_holds_the_comparison_of_the_library(run: Run, glass: LoadedModel) 
     code, out, err = run(*PAIR, "--text", ALICE, "--json")
     assert (code, err) == (0, "")
     document = json.loads(out)
-    assert list(document) == ["model_a", "model_b", "comparisons", "together"]
+    assert list(document) == ["model_a", "model_b", "comparisons", "together", "no_divergences"]
     assert (document["model_a"]["model"], document["model_b"]["dtype"]) == ("glass-en", "bfloat16")
     assert document["together"] is None
     other = load_model("glass-en,dtype=bfloat16")
@@ -37,6 +37,56 @@ def test_json_holds_the_comparison_of_the_library(run: Run, glass: LoadedModel) 
     assert len(entry["largest_differences"]) == 10
     sizes = [abs(row["difference"]) for row in entry["largest_differences"]]
     assert sizes == sorted(sizes, reverse=True)
+
+
+def test_json_holds_the_divergences_of_the_library_however_they_are_measured(run: Run, glass: LoadedModel) -> None:
+    found = {}
+    for how in ("memory", "disk", "none"):
+        code, out, err = run(*PAIR, "--text", ALICE, "--text", ALICE * 2, "--divergences", how, "--json")
+        assert (code, err) == (0, "")
+        found[how] = json.loads(out)
+    other = load_model("glass-en,dtype=bfloat16")
+    expected = tv.summarise_divergences(tv.divergences(glass, other, ALICE)).to_json()
+    for how in ("memory", "disk"):
+        first, _ = found[how]["comparisons"]
+        assert list(first["divergences"]) == list(expected)
+        for name, about in expected.items():
+            for key in ("value", "low", "high"):
+                assert first["divergences"][name][key] == pytest.approx(about[key], rel=1e-3, abs=1e-7), name
+        assert found[how]["together"]["divergences"]["mean_kl_ab"]["n"] == found[how]["together"]["n"]
+        assert found[how]["no_divergences"] == ""
+    assert [one["divergences"] for one in (*found["none"]["comparisons"], found["none"]["together"])] == [None] * 3
+    assert found["none"]["no_divergences"] == "they were not asked for"
+
+
+def test_two_vocabularies_have_no_divergences_and_the_tables_say_why(run: Run, project: Path) -> None:
+    make_bigram_folder(project / "letters", BIGRAM_WEIGHTS)
+    for how in ("memory", "disk"):
+        code, out, _ = run("compare", "-m", "letters", "-m", "glass-en", "-t", "abcdabcddcba", "--divergences", how)
+        assert code == 0
+        words = " ".join(out.split())
+        assert re.search("no divergences: .*divergence token by token; tokenviz.compare compares the two over segments$", words)
+    assert "KL divergence" not in out
+
+
+def test_words_are_compared_as_the_library_does(run: Run, glass: LoadedModel) -> None:
+    other = load_model("glass-en,dtype=bfloat16")
+    a, b = tv.score(glass, ALICE, top_k=1), tv.score(other, ALICE, top_k=1)
+    for punctuation in ("attached", "apart"):
+        _, out, _ = run(*PAIR, "--text", ALICE, "--by", "word", "--punctuation", punctuation, "--json")
+        [entry] = json.loads(out)["comparisons"]
+        comparison = tv.compare(a, b, by="word", punctuation=punctuation)
+        assert (entry["by"], entry["n_units"]) == ("word", len(comparison.units))
+        assert entry["statistics"]["pearson_r"]["value"] == comparison.pearson_r.value
+    _, out, _ = run(*PAIR, "--text", ALICE, "--by", "word", "--csv")
+    assert "".join(row["text"] for row in csv.DictReader(io.StringIO(out))) == ALICE
+
+
+def test_tables_show_the_divergences(run: Run) -> None:
+    _, out, _ = run(*PAIR, "--text", ALICE, "--differences", "0")
+    number = r"\d\.\d{3,6}"
+    assert "divergences between the predictions over the whole vocabulary" in out
+    assert re.search(rf"mean KL divergence of b from a +│ +{number} │ +{number}, {number} │ +\d+ │ nats", out)
 
 
 def test_several_texts_are_compared_one_by_one_and_together(run: Run, project: Path) -> None:
@@ -163,6 +213,12 @@ def test_nothing_but_json_reaches_stdout_of_a_real_process(project: Path) -> Non
         ),
         ([*PAIR[1:], "-t", "x", "--seed", "-1"], 2, "'--seed': Input should be greater than or equal to 0"),
         ([*PAIR[1:], "-t", "x", "--differences", "-1"], 2, "'--differences': Input should be greater than or equal to 0"),
+        (
+            [*PAIR[1:], "-t", "x", "--punctuation", "apart"],
+            2,
+            "--punctuation apart needs --by word: tokens and segments are cut without regard to it",
+        ),
+        ([*PAIR[1:], "-t", "x", "--by", "line"], 2, "'--by': Value error, 'line' is not one of 'token', 'segment', 'word'"),
         ([*PAIR[1:], "missing.txt"], 1, "no text at 'missing.txt': give a file, a folder, '-' for standard input"),
         (["-m", "glass-en", "-m", "./nowhere", "-t", "x"], 1, "no model at './nowhere': give a catalogue name"),
         ([*PAIR[1:], "-t", "x", "--bos", "always"], 1, "bos 'always': the tokenizer of 'glass-en' has no BOS token"),

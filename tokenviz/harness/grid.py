@@ -11,15 +11,24 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from tokenviz.comparing.alignment import By
 from tokenviz.comparing.comparison import COMPARISON_VERSION, Comparison, compare
-from tokenviz.errors import ExperimentError
+from tokenviz.comparing.words import Punctuation
+from tokenviz.errors import ComparisonError, ExperimentError
 from tokenviz.harness import recording
 from tokenviz.harness.context import current_experiment
 from tokenviz.harness.deliveries import Drawing
 from tokenviz.harness.drawing import draw_comparison, draw_scores
 from tokenviz.harness.measures import Measure, Measured, Settings
-from tokenviz.harness.recording import Content
-from tokenviz.harness.results import TOKENS_TABLE, UNITS_TABLE, ComparisonRun, GridResult, MeasureRun, ScoreRun
+from tokenviz.harness.results import (
+    TOKENS_TABLE,
+    UNITS_TABLE,
+    Alignment,
+    ComparisonRun,
+    GridResult,
+    MeasureRun,
+    ScoreRun,
+)
 from tokenviz.harness.workshop import Cell, Outcome, Workshop
 from tokenviz.models.loading import LoadedModel, ResolvedModel, load, resolve
 from tokenviz.models.spec import ModelSpec
@@ -130,10 +139,19 @@ class Grid:
         self.measures += made
         return made
 
-    def compare(self, *, reference: str | None = None, measures: Sequence[Measure] = ()) -> list[ComparisonRun]:
+    def compare(
+        self,
+        *,
+        by: By | None = None,
+        punctuation: Punctuation = "attached",
+        reference: str | None = None,
+        measures: Sequence[Measure] = (),
+    ) -> list[ComparisonRun]:
         """Compare pairs of models on every text, each as one run with table, numbers and figures.
 
         Args:
+            by: What to compare over; by default tokens where the tokenizers are the same, else segments. See `compare`.
+            punctuation: Of words: whether it belongs to the word it touches, or is apart.
             reference: The spec of the model to compare each other one with; by default every pair is compared.
             measures: What to measure of each pair with both models in memory; it is kept in the comparison's run.
 
@@ -149,10 +167,11 @@ class Grid:
             for first, second in pairs
             for text in self._texts
         ]
-        cells = [self._comparison_cell(a, b, text, measures) for a, b, text in wanted]
+        how: Alignment = {"by": by, "punctuation": punctuation}
+        cells = [self._comparison_cell(a, b, text, how, measures) for a, b, text in wanted]
         outcomes = self._workshop.do(cells, "comparing models", "comparisons")
         for (a, b, _), cell, outcome in zip(wanted, cells, outcomes, strict=True):
-            run = ComparisonRun(**_run(cell, outcome, self.runs), a=a, b=b, by=str(outcome.params["by"]))
+            run = ComparisonRun(**_run(cell, outcome, self.runs), a=a, b=b, by=str(outcome.params["by"]), how=how)
             if outcome.result is not None:
                 run.__dict__["comparison"] = outcome.result[0]
             self.comparisons.append(run)
@@ -239,24 +258,34 @@ class Grid:
         )
 
     def _comparison_cell(
-        self, a: ScoreRun, b: ScoreRun, text: Text, measures: Sequence[Measure]
-    ) -> Cell[tuple[Comparison, list[Measured]]]:
+        self, a: ScoreRun, b: ScoreRun, text: Text, how: Alignment, measures: Sequence[Measure]
+    ) -> Cell[tuple[Comparison, dict[str, Measured]]]:
         parts: dict[str, object] = {"kind": "comparison", "version": COMPARISON_VERSION, "a": a.fingerprint, "b": b.fingerprint}
+        if how["by"] is not None:
+            parts |= how
         if measures:
             parts["measures"] = {measure.name: measure.identity for measure in measures}
         fingerprint = fingerprint_of(parts)
 
-        def compute() -> tuple[Comparison, list[Measured]]:
-            comparison = compare(a.scores, b.scores)
-            return comparison, [measure.take(*self._both(a.model, b.model), text, self._settings) for measure in measures]
+        def compute() -> tuple[Comparison, dict[str, Measured]]:
+            comparison = compare(a.scores, b.scores, **how)
+            one_vocabulary = a.scores.spec.tokenizer == b.scores.spec.tokenizer
+            fitting = [measure for measure in measures if one_vocabulary or not measure.of_one_vocabulary]
+            both = self._both(a.model, b.model) if fitting else []
+            taken = {}
+            for measure in fitting:
+                try:
+                    taken[measure.name] = measure.take(*both, text, self._settings)
+                except ComparisonError as error:  # some families pad the logits of one tokenizer to several widths
+                    note(f"no {measure.name} of {a.model} and {b.model} on {text.name}: {error}")
+            return comparison, taken
 
-        def write(result: tuple[Comparison, list[Measured]], files: Path) -> Content:
-            content = recording.record_comparison(result[0], files)
-            for measure, measured in zip(measures, result[1], strict=True):
-                content.metrics.update(recording.record_measured(measured, measure.name, files))
-            return content
+        def read(files: Path) -> tuple[Comparison, dict[str, Measured]]:
+            tables = {measure.name: files / f"tables/{measure.name}.parquet" for measure in measures}
+            found = {name: _measured(table) for name, table in tables.items() if table.exists()}
+            return compare(a.scores, b.scores, **how), found
 
-        def draw(result: tuple[Comparison, list[Measured]]) -> Drawing:
+        def draw(result: tuple[Comparison, dict[str, Measured]]) -> Drawing:
             about = {"text_sha256": text.sha256, "scores": [a.fingerprint, b.fingerprint]}
             return Drawing(draw_comparison, (result[0], self._about(fingerprint, "comparison", about)))
 
@@ -267,11 +296,8 @@ class Grid:
             tags={"model_a": a.model, "model_b": b.model, "text": text.name},
             table=UNITS_TABLE,
             compute=compute,
-            write=write,
-            read=lambda files: (
-                compare(a.scores, b.scores),
-                [_measured(files / f"tables/{measure.name}.parquet") for measure in measures],
-            ),
+            write=lambda result, files: recording.record_comparison(*result, files),
+            read=read,
             draw=draw,
             refers={"run_a": a.fingerprint, "run_b": b.fingerprint},
             # A score run that was computed anew takes its comparisons along: they name it.
@@ -290,7 +316,7 @@ class Grid:
         members = fingerprint_of({"runs": [run.run_id for run in runs]})
         about = self._about(fingerprint, "summary", {"runs": [run.fingerprint for run in runs]})
 
-        def write(_: None, files: Path) -> Content:
+        def write(_: None, files: Path) -> recording.Content:
             content = recording.record_summary(
                 self.scores, self.comparisons, self.measures, description, figures, tables, about, files
             )

@@ -7,7 +7,7 @@ the metrics beside the correlations.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tokenviz.models.loading import LoadedModel
 from tokenviz.scores import BosMode
@@ -35,11 +35,13 @@ class Measured:
         table: One row a token.
         metrics: Its numbers by name; NaN where the text does not determine one.
         curves: Values by step, for a chart in the run's page.
+        statistics: Of two models: rows for the comparison's table of statistics, by name.
     """
 
     table: "pd.DataFrame"
     metrics: Mapping[str, float]
     curves: Mapping[str, list[tuple[int, float]]] = field(default_factory=dict)
+    statistics: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -49,14 +51,17 @@ class Measure:
     Attributes:
         name: Of its table, and of the runs' kind.
         version: Raise it when the same settings would give other numbers.
-        take: Given the loaded models, a text, and the grid's settings.
+        take: Given the loaded models, a text, and the grid's settings. A
+            ComparisonError leaves a pair of models without it.
         settings: The measure's own, as far as they move its numbers.
+        of_one_vocabulary: Whether two models must have one tokenizer; others are compared without it.
     """
 
     name: str
     version: int
     take: Callable[..., Measured]
     settings: Mapping[str, object] = field(default_factory=dict)
+    of_one_vocabulary: bool = False
 
     @property
     def identity(self) -> dict[str, object]:
@@ -87,21 +92,20 @@ def context_effect(seen: Sequence[int]) -> Measure:
 
 
 def _take_divergences(a: LoadedModel, b: LoadedModel, text: Text, settings: Settings) -> Measured:
+    from tokenviz.comparing.divergences import summarise_divergences
     from tokenviz.scoring.divergence import divergences
 
-    frame = divergences(a, b, text, **vars(settings)).to_frame()
-    metrics: dict[str, Any] = {
-        "mean_kl_ab": frame["kl_ab"].mean(),
-        "median_kl_ab": frame["kl_ab"].median(),
-        "p95_kl_ab": frame["kl_ab"].quantile(0.95),
-        "mean_kl_ba": frame["kl_ba"].mean(),
-        "mean_js": frame["js"].mean(),
-        "mean_total_variation": frame["total_variation"].mean(),
-        "mean_top_overlap": frame["top_overlap"].mean(),
-        "share_same_first": frame["same_first"].mean(),
-    }
-    return Measured(frame, {name: float(value) for name, value in metrics.items()})
+    found = divergences(a, b, text, **vars(settings))
+    summary = summarise_divergences(found)
+    metrics: dict[str, float] = {}
+    for name in _DIVERGENCE_METRICS:
+        estimate = summary.estimates.get(name)
+        if estimate is not None:
+            metrics |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
+    return Measured(found.to_frame(), metrics, statistics=summary.to_json())
 
 
-DIVERGENCES = Measure("divergences", 1, _take_divergences)
-"""The divergences of `tokenviz.divergences`, in nats; the models must have one vocabulary."""
+_DIVERGENCE_METRICS = ("mean_kl_ab", "mean_kl_ba", "mean_js", "mean_total_variation", "mean_top_overlap", "kl_ab_p95")
+
+DIVERGENCES = Measure("divergences", 2, _take_divergences, of_one_vocabulary=True)
+"""The divergences of `tokenviz.divergences`, in nats; pairs of models with two tokenizers are compared without them."""

@@ -10,6 +10,8 @@ import pandas as pd
 
 from tokenviz.comparing.comparison import Comparison
 from tokenviz.comparing.estimate import Estimate, rounded, rounded_interval
+from tokenviz.comparing.information import information
+from tokenviz.comparing.summaries import cited_frame
 from tokenviz.figures.saving import save_figure
 from tokenviz.harness.measures import Measured
 from tokenviz.harness.results import TOKENS_TABLE, UNITS_TABLE, ComparisonRun, MeasureRun, ScoreRun
@@ -59,6 +61,8 @@ def record_scores(scores: TokenScores, text: Text, seconds: float, folder: Path)
     spec = asdict(scores.spec)
     summary = scores.summary()
     metrics = {name: float(value) for name, value in asdict(summary).items()}
+    for name, estimate in information(scores).estimates.items():
+        metrics |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
     metrics |= {"scoring_seconds": seconds, "tokens_per_second": summary.n_tokens / seconds}
     versions = spec.pop("versions")
     params = spec | {f"version_{name}": value for name, value in versions.items()}
@@ -75,13 +79,17 @@ def record_scores(scores: TokenScores, text: Text, seconds: float, folder: Path)
     return Content(params, metrics, note, {"token/logprob": curve}, _dataset(text))
 
 
-def record_comparison(comparison: Comparison, folder: Path) -> Content:
-    """Write a comparison's table into a folder; return the rest of its run."""
+def record_comparison(comparison: Comparison, measures: Mapping[str, Measured], folder: Path) -> Content:
+    """Write the tables of a comparison, and of what was measured beside it, into a folder; return the rest of its run."""
     tables = _tables(folder)
     frame = comparison.to_frame()
     frame.to_parquet(folder / UNITS_TABLE, index=False)
     write_csv(frame, tables / "units.csv")
-    statistics = comparison.statistics_frame()
+    rows = comparison.statistics_json()
+    for name, measured in measures.items():
+        rows |= {key: dict(row) for key, row in measured.statistics.items()}
+        _record_measured(measured, name, folder)
+    statistics = cited_frame(rows)
     statistics.to_parquet(tables / "statistics.parquet", index=False)
     write_csv(statistics, tables / "statistics.csv")
     write_csv(comparison.largest_differences(), tables / "largest_differences.csv")
@@ -91,6 +99,8 @@ def record_comparison(comparison: Comparison, folder: Path) -> Content:
     metrics |= {f"{name}_low": estimates[name].low for name in _WITH_INTERVAL}
     metrics |= {f"{name}_high": estimates[name].high for name in _WITH_INTERVAL}
     metrics |= {"n": float(comparison.n), "n_units": float(len(comparison.units))}
+    for measured in measures.values():
+        metrics |= measured.metrics
     reasons = {name: estimate.reason for name, estimate in estimates.items() if not estimate.determined}
     params: dict[str, object] = {
         "model_a": a.spec.model,
@@ -114,18 +124,16 @@ def record_comparison(comparison: Comparison, folder: Path) -> Content:
     return Content(params, metrics, note)
 
 
-def record_measured(measured: Measured, name: str, folder: Path) -> Mapping[str, float]:
-    """Write a measure's table beside a comparison's; return its metrics."""
-    tables = folder / "tables"
-    measured.table.to_parquet(tables / f"{name}.parquet", index=False)
-    write_csv(measured.table, tables / f"{name}.csv")
-    return measured.metrics
+def _record_measured(measured: Measured, name: str, folder: Path) -> None:
+    measured.table.to_parquet(folder / "tables" / f"{name}.parquet", index=False)
+    write_csv(measured.table, folder / "tables" / f"{name}.csv")
 
 
 def record_measure(measured: Measured, name: str, model: str, text: Text, folder: Path) -> Content:
     """Write what a measure found of one model on one text into a folder; return the rest of its run."""
     _tables(folder)
-    metrics = dict(record_measured(measured, name, folder))
+    _record_measured(measured, name, folder)
+    metrics = dict(measured.metrics)
     params: dict[str, object] = {"model": model, "measure": name, **_text_params(text)}
     found = "\n".join(f"- {_escaped(metric)}: {cell(value)}" for metric, value in metrics.items())
     note = (

@@ -6,11 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
+from tokenviz.comparing.alignment import By
 from tokenviz.comparing.comparison import Comparison, compare
 from tokenviz.comparing.estimate import Estimate
+from tokenviz.comparing.words import Punctuation
 from tokenviz.scores import TokenScores
+from tokenviz.scoring.distributions import PositionDivergences
+from tokenviz.scoring.divergence import Divergences
 from tokenviz.tracking.outbox import Parcel
 from tokenviz.tracking.runs import Runs
 
@@ -19,6 +23,13 @@ if TYPE_CHECKING:
 
 TOKENS_TABLE = "tables/tokens.parquet"
 UNITS_TABLE = "tables/units.parquet"
+
+
+class Alignment(TypedDict):
+    """What two models are compared over; see `align`."""
+
+    by: By | None
+    punctuation: Punctuation
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,17 +127,36 @@ class ComparisonRun(Run):
     Attributes:
         a: The first model's run.
         b: The second's.
-        by: What the models are compared over: "token" or "segment".
+        by: What the models are compared over: "token", "segment" or "word".
+        how: What was asked for.
     """
 
     a: ScoreRun
     b: ScoreRun
     by: str
+    how: Alignment
 
     @cached_property
     def comparison(self) -> Comparison:
         """The comparison, made again from the two tables."""
-        return compare(self.a.scores, self.b.scores)
+        return compare(self.a.scores, self.b.scores, **self.how)
+
+    @cached_property
+    def divergences(self) -> Divergences | None:
+        """What `DIVERGENCES` found, read from the run; None where it was not measured, or could not be."""
+        if "mean_kl_ab" not in self.metrics:
+            return None
+        table = self.read("divergences")
+        passage, position = (table.pop(name).to_numpy() for name in ("passage", "position"))
+        return Divergences(
+            text_name=self.a.text,
+            model_a=self.a.model,
+            model_b=self.b.model,
+            top_k=self.a.scores.spec.top_k,
+            passage=passage,
+            position=position,
+            values=PositionDivergences(**{str(name): table[name].to_numpy() for name in table}),
+        )
 
     def estimate(self, name: str) -> Estimate:
         """One of the numbers, with its interval where the run keeps one; NaN where it is not determined."""
