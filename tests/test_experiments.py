@@ -1,5 +1,7 @@
 """The experiments of this repository, run as a user runs them, and the pages made from them."""
 
+import csv
+import io
 import json
 import re
 import shutil
@@ -8,6 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import BIGRAM_WEIGHTS, make_bigram_folder
+
+import tokenviz as tv
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -49,6 +54,93 @@ def test_the_reference_experiment_compares_every_pair_on_every_text(checkout: Pa
     assert pairs == [(models[i], models[j], text) for i, j in ((0, 1), (0, 2), (1, 2)) for text in texts]
     # One model in two precisions: nearly the same predictions.
     assert all(one["pearson_r"] > 0.99 and one["by"] == "token" for one in result["comparisons"])
+
+
+def tables(checkout: Path, experiment: str, *arguments: str) -> dict[str, list[dict[str, str]]]:
+    """The tables of an experiment's summary, as a user finds them among its files."""
+    summary = json.loads(run(checkout, f"experiments.{experiment}", *arguments, "--json"))["summary_run_id"]
+    (folder,) = checkout.glob(f"mlruns/artifacts/*/{summary}/artifacts/tables")
+    return {path.stem: list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")))) for path in folder.glob("*.csv")}
+
+
+def figures(checkout: Path) -> set[str]:
+    """The figures of the last summary, by name."""
+    folders = [path.parent for path in checkout.glob("mlruns/artifacts/*/*/artifacts/figures/*.png")]
+    newest = max(folders, key=lambda folder: folder.stat().st_mtime)
+    return {path.stem for path in newest.glob("*.png")}
+
+
+def test_context_length_follows_one_set_of_tokens(checkout: Path) -> None:
+    (checkout / "alice.txt").write_text(
+        "Alice was beginning to get very tired of sitting by her sister on the bank, and of having nothing to do: once or "
+        "twice she had peeped into the book her sister was reading, but it had no pictures or conversations in it."
+    )
+    arguments = ("--models", "glass-en", "--models", "glass-en,dtype=float64", "--texts", "alice.txt")
+    found = tables(checkout, "context_length", *arguments, "--seen", "1", "--seen", "4", "--seen", "16")
+    rows = [row for row in found["by context"] if row["model"] == "glass-en"]
+    assert [row["seen"] for row in rows] == ["1", "4", "16"]
+    assert len({row["n"] for row in rows}) == 1
+    whole = tv.score(tv.load_model("glass-en"), (checkout / "alice.txt").read_text())
+    assert int(rows[0]["n"]) == len(whole) - 16  # those with 16 tokens before them
+    alone = tv.context_logprobs(tv.load_model("glass-en"), (checkout / "alice.txt").read_text(), [1, 4, 16])
+    means = [float(row["mean log-prob"]) for row in rows]
+    assert means == pytest.approx(alone.logprob[16:].mean(axis=0), abs=1e-5)
+    r = [float(row["r with whole context"]) for row in rows]
+    assert r[0] < r[1] < r[2] < 1
+    assert all(float(row["r between models"]) > 0.9999 for row in found["between models"])
+    assert figures(checkout) == {"context_length"}
+
+
+def test_precision_says_how_far_predictions_move(checkout: Path) -> None:
+    arguments = ("--model", "glass-en", "--variants", "dtype=bfloat16", "--variants", "dtype=float64", "--texts", "correlation")
+    found = tables(checkout, "precision", *arguments, "--most", "2")
+    rounded, exact = found["by precision"]
+    assert rounded["model"] == "glass-en,dtype=bfloat16"
+    assert 1e-6 < float(rounded["mean KL"]) < 1e-2
+    assert 0 <= float(exact["mean KL"]) < 1e-9
+    assert [row["model"] for row in found["most moved tokens"]] == ["glass-en,dtype=bfloat16"] * 2 + [
+        "glass-en,dtype=float64"
+    ] * 2
+    assert figures(checkout) == {"precision"}
+
+
+def test_the_survey_compares_models_with_one_vocabulary_and_with_two(checkout: Path) -> None:
+    make_bigram_folder(checkout / "letters", BIGRAM_WEIGHTS)
+    (checkout / "one.txt").write_text("abcdabcddcbaabcd" * 3)
+    (checkout / "two.txt").write_text("dcbaabcdabcdaabb" * 3)
+    models = ("glass-en", "glass-en,dtype=bfloat16", "./letters")
+    arguments = [word for model in models for word in ("--models", model)]
+    found = tables(checkout, "model_survey", *arguments, "--texts", "one.txt", "--texts", "two.txt", "--top-k", "4")
+    first, *others = found["pairs"]
+    assert (first["a"], first["b"], first["over"]) == (*models[:2], "tokens")
+    assert float(first["r low"]) < float(first["r"]) < float(first["r high"]) <= 1
+    assert float(first["KL of b from a"]) > 0
+    assert [(row["over"], row["KL of b from a"]) for row in others] == [("segments", "")] * 2
+    assert [row["model"] for row in found["models"]] == list(models)
+    for row in found["models"]:
+        # Nothing but ASCII: a character is a byte.
+        assert float(row["bits_per_byte"]) == pytest.approx(float(row["bits_per_character"]))
+    assert figures(checkout) == {"pearson_r", "concordance", "kl"}
+
+
+def test_a_survey_of_one_model_is_refused(checkout: Path) -> None:
+    command = [sys.executable, "-m", "tokenviz", "run", "model_survey", "--models", "glass-en"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=checkout)
+    message = "error: a survey compares models with each other, and one was given, 'glass-en': give at least two\n"
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", message)
+
+
+@pytest.mark.slow
+def test_a_model_agrees_most_with_its_8_bit_self_then_with_its_4_bit_self_then_with_another_family(checkout: Path) -> None:
+    found = tables(checkout, "model_survey", "--texts", "narrative", "--texts", "correlation")["pairs"]
+    mine = {row["b"]: row for row in found if row["a"] == "smollm2-135m"}
+    eight, four, other = mine["smollm2-135m,quantize=q8_0"], mine["smollm2-135m,quantize=q4_0"], mine["gemma3-270m"]
+    for name in ("r", "concordance"):
+        assert float(eight[name]) > float(four[name]) > float(other[name])
+    # Not by chance: the intervals do not touch.
+    assert float(eight["r low"]) > float(four["r high"])
+    assert float(four["r low"]) > float(other["r high"])
+    assert float(eight["KL of b from a high"]) < float(four["KL of b from a low"])
 
 
 @pytest.mark.slow

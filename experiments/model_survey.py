@@ -1,0 +1,90 @@
+"""How alike are several models on many texts, and how well does each predict them?"""
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from tokenviz import BosMode, Grid, GridResult, experiment, information, pool, summarise_divergences
+from tokenviz.comparing.estimate import Estimate
+from tokenviz.errors import ExperimentError
+from tokenviz.figures.matrix import model_matrix
+from tokenviz.harness.measures import DIVERGENCES
+from tokenviz.harness.results import ComparisonRun
+
+READING = """
+All texts are taken together: every token (every segment, where the tokenizers differ) counts alike. The 95 % intervals come
+from resampled texts where there are five or more, else from resampled stretches of them.
+
+**Pearson's r** says whether two models find the same places predictable, **Lin's concordance** whether their log-probs are
+equal. **KL** is the mean Kullback-Leibler divergence over the whole vocabulary: what is lost, in nats a token, when the tokens
+that a predicts are coded with the predictions of b. It exists only where both have one vocabulary. **Bits per byte** and
+**bits per character** compare models with different tokenizers; the mean log-prob of a token does not.
+"""
+
+
+@experiment
+def model_survey(
+    models: list[str] = ["smollm2-135m", "smollm2-135m,quantize=q8_0", "smollm2-135m,quantize=q4_0", "gemma3-270m"],
+    texts: list[str] = ["correlation", "narrative", "passage_en", "code", "passage_vi"],
+    bos: BosMode = "auto",
+    top_k: int = 10,
+) -> GridResult:
+    """Compare every pair of several models on several texts: matrices of r, concordance and KL, and bits per byte.
+
+    Args:
+        models: Model specs, at least two; may be repeated.
+        texts: Sample names, files or folders; may be repeated.
+        bos: BOS before the text: what the tokenizer does by itself, always, or never.
+        top_k: Alternatives to keep at every position, and of which the overlap is measured.
+    """
+    if len(models) < 2:
+        raise ExperimentError(f"a survey compares models with each other, and one was given, {models[0]!r}: give at least two")
+    grid = Grid(models, texts, bos=bos, top_k=top_k)
+    by_model, pairs = {}, {}
+    for scored in grid.score():
+        by_model.setdefault(scored.model, []).append(scored.scores)
+    for compared in grid.compare(measures=[DIVERGENCES]):
+        pairs.setdefault((compared.a.model, compared.b.model), []).append(compared)
+    alike = {pair: pool([run.comparison for run in runs]) for pair, runs in pairs.items()}
+    r, concordance = ({pair: getattr(one, name) for pair, one in alike.items()} for name in ("pearson_r", "concordance"))
+    kl = mean_kl(pairs)
+    tables = {
+        "models": pd.DataFrame([{"model": name} | spread(information(tables).estimates) for name, tables in by_model.items()]),
+        "pairs": pd.DataFrame([
+            {"a": a, "b": b, "over": f"{one.comparisons[0].units.by}s", "n": one.n}
+            | spread({"r": one.pearson_r, "concordance": one.concordance})
+            | spread({"KL of b from a": kl.get((a, b)), "KL of a from b": kl.get((b, a))})
+            for (a, b), one in alike.items()
+        ]),
+    }  # fmt: skip
+    figures = {
+        "pearson_r": lambda: model_matrix(r, title="Pearson's r of the log-probs", limits=(0, 1)),
+        "concordance": lambda: model_matrix(concordance, title="Lin's concordance of the log-probs", limits=(0, 1)),
+    }
+    if kl:
+        figures["kl"] = lambda: model_matrix(kl, title="mean KL divergence of the column's model from the row's (nats a token)")
+    return grid.summarise(READING, figures=figures, tables=tables)
+
+
+def mean_kl(pairs: Mapping[tuple[str, str], list[ComparisonRun]]) -> dict[tuple[str, str], Estimate]:
+    """The mean KL divergence of b from a by (a, b), both ways, where they have one vocabulary."""
+    found = {}
+    for (a, b), runs in pairs.items():
+        measured = [run.divergences for run in runs if run.divergences]
+        if measured:
+            estimates = summarise_divergences(measured).estimates
+            found |= {(a, b): estimates["mean_kl_ab"], (b, a): estimates["mean_kl_ba"]}
+    return found
+
+
+def spread(estimates: Mapping[str, Estimate | None]) -> dict[str, float]:
+    """Each number with the ends of its interval, as columns of a table."""
+    columns = {}
+    for name, one in estimates.items():
+        if one is not None:
+            columns |= {name: one.value, f"{name} low": one.low, f"{name} high": one.high}
+    return columns
+
+
+if __name__ == "__main__":
+    model_survey.main()
