@@ -57,12 +57,15 @@ Every kind of figure once, with the lines that made it. This page is made by `ma
 ```
 
 Each figure has a variant on given axes, for a notebook or somebody's own figure: `tv.draw_heatmap(axes, heatmap)`,
-`tv.draw_unity_scatter(axes, comparison)`, `tv.draw_along_text(axes, tables)`, `tv.draw_entropy_calibration(axes, tables)`.
+`tv.draw_unity_scatter(axes, comparison)`, `tv.draw_along_text(axes, tables)`, `tv.draw_entropy_calibration(axes, tables)`,
+`tv.draw_model_matrix(axes, cells, title=title)`.
 Widths are inches, a length such as `"8.4cm"`, or the name of a venue's column (`acl`, `acl-text`, `neurips`, `icml`, `ieee`,
 ...). The docstrings of `tv.text_heatmap` and `tv.save_heatmap` list measures, colour maps, limits and formats.
 """
 
-SETTING = """import tokenviz as tv
+SETTING = """import itertools
+
+import tokenviz as tv
 
 small, large, tiny = (tv.load_model(name) for name in ("smollm2-135m", "gemma3-270m", "glass-en"))
 text = tv.read_text("experiments/texts/correlation.txt")
@@ -149,6 +152,15 @@ width="acl", font_size=7)""",
         "Calibration: the mean surprisal of the tokens against the mean entropy of their predictions, in bins of equal counts. "
         "On the line a model is as surprised as it expected; above it, it is overconfident.",
         """tv.entropy_calibration([c, d]).savefig("calibration.png", dpi=110)""",
+    ),
+    Picture(
+        "matrix",
+        "Every pair of some models, with 95 % intervals; numbers that have a direction, such as a KL divergence, fill both "
+        "halves.",
+        """tables = [tv.score(model, text) for model in (small, large, tiny)]
+pairs = [tv.compare(x, y) for x, y in itertools.combinations(tables, 2)]
+r = {pair.models: pair.pearson_r for pair in pairs}
+tv.model_matrix(r, title="Pearson's r of the log-probs", limits=(0, 1), width="acl").savefig("matrix.png", dpi=200)""",
     ),
 )
 

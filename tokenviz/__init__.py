@@ -16,6 +16,9 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from tokenviz.comparing.comparison import Comparison, PooledComparison, compare, pool
+    from tokenviz.comparing.divergences import summarise_divergences
+    from tokenviz.comparing.information import information
+    from tokenviz.comparing.summaries import Summary
     from tokenviz.comparing.word_scores import WordScores, words
     from tokenviz.errors import TokenvizError
     from tokenviz.figures.along import along_text, draw_along_text
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from tokenviz.figures.heatmap import draw_heatmap, heatmap_pages
     from tokenviz.figures.html import heatmap_html
     from tokenviz.figures.latex import heatmap_latex, heatmap_latex_document
+    from tokenviz.figures.matrix import draw_model_matrix, model_matrix
     from tokenviz.figures.saving import save_figure
     from tokenviz.figures.scatter import draw_unity_scatter, unity_scatter
     from tokenviz.harness.decorator import experiment
@@ -35,6 +39,7 @@ if TYPE_CHECKING:
     from tokenviz.scores import BosMode, ScoreSpec, TokenScores
     from tokenviz.scoring.contexts import ContextLogprobs, context_logprobs
     from tokenviz.scoring.divergence import Divergences, divergences
+    from tokenviz.scoring.predictions import KeptPredictions, keep_predictions
     from tokenviz.scoring.scorer import score
     from tokenviz.scoring.streaming import score_to_file
     from tokenviz.texts import Text, literal, read_text
@@ -47,10 +52,12 @@ _HOMES = {
     "Divergences": "scoring.divergence",
     "Grid": "harness.grid",
     "GridResult": "harness.results",
+    "KeptPredictions": "scoring.predictions",
     "LoadedModel": "models.loading",
     "ModelSpec": "models.spec",
     "PooledComparison": "comparing.comparison",
     "ScoreSpec": "scores",
+    "Summary": "comparing.summaries",
     "Text": "texts",
     "TextHeatmap": "figures.definition",
     "TokenScores": "scores",
@@ -63,6 +70,7 @@ _HOMES = {
     "draw_along_text": "figures.along",
     "draw_entropy_calibration": "figures.calibration",
     "draw_heatmap": "figures.heatmap",
+    "draw_model_matrix": "figures.matrix",
     "draw_unity_scatter": "figures.scatter",
     "entropy_calibration": "figures.calibration",
     "experiment": "harness.decorator",
@@ -70,11 +78,14 @@ _HOMES = {
     "heatmap_latex": "figures.latex",
     "heatmap_latex_document": "figures.latex",
     "heatmap_pages": "figures.heatmap",
+    "information": "comparing.information",
+    "keep_predictions": "scoring.predictions",
     "literal": "texts",
     "load_model": "models.loading",
     "load_runs": "tracking.finding",
     "load_tokens": "tracking.finding",
     "load_units": "tracking.finding",
+    "model_matrix": "figures.matrix",
     "pool": "comparing.comparison",
     "read_text": "texts",
     "save_figure": "figures.saving",
@@ -82,6 +93,7 @@ _HOMES = {
     "score": "scoring.scorer",
     "score_to_file": "scoring.streaming",
     "shared_limits": "figures.definition",
+    "summarise_divergences": "comparing.divergences",
     "text_heatmap": "figures.definition",
     "unity_scatter": "figures.scatter",
     "words": "comparing.word_scores",
@@ -94,10 +106,12 @@ __all__ = [
     "Divergences",
     "Grid",
     "GridResult",
+    "KeptPredictions",
     "LoadedModel",
     "ModelSpec",
     "PooledComparison",
     "ScoreSpec",
+    "Summary",
     "Text",
     "TextHeatmap",
     "TokenScores",
@@ -110,6 +124,7 @@ __all__ = [
     "draw_along_text",
     "draw_entropy_calibration",
     "draw_heatmap",
+    "draw_model_matrix",
     "draw_unity_scatter",
     "entropy_calibration",
     "experiment",
@@ -117,11 +132,14 @@ __all__ = [
     "heatmap_latex",
     "heatmap_latex_document",
     "heatmap_pages",
+    "information",
+    "keep_predictions",
     "literal",
     "load_model",
     "load_runs",
     "load_tokens",
     "load_units",
+    "model_matrix",
     "pool",
     "read_text",
     "save_figure",
@@ -129,6 +147,7 @@ __all__ = [
     "score",
     "score_to_file",
     "shared_limits",
+    "summarise_divergences",
     "text_heatmap",
     "unity_scatter",
     "words",
