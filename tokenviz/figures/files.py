@@ -1,19 +1,18 @@
 """A text heatmap as files, in any format: the one door for runs, the command line and notebooks."""
 
 import json
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
-from tokenviz.errors import DiskError, FigureError
+from tokenviz.errors import FigureError
 from tokenviz.figures.definition import Source, TextHeatmap, text_heatmap
 from tokenviz.figures.fonts import drawable
 from tokenviz.figures.heatmap import heatmap_pages
 from tokenviz.figures.html import heatmap_html
 from tokenviz.figures.latex import heatmap_latex, heatmap_latex_document
 from tokenviz.figures.limits import Limits
-from tokenviz.figures.saving import FigureFormat, fixed_settings, save_figure
+from tokenviz.figures.saving import FigureFormat, fixed_settings, save_figure, together
 from tokenviz.figures.terminal import heatmap_ansi
 from tokenviz.figures.widths import inches
 from tokenviz.scores import nan_to_none
@@ -66,24 +65,23 @@ def save_heatmap(
     heatmap = text_heatmap(source, measure=measure, limits=limits, colours=colours)
     settings = {"colours": colours or heatmap.measure.colours, "width_inches": inches(width), "font_size": font_size}
     description = _description(heatmap, settings, about or {})
-    stem = Path(stem)
-    try:
-        with tempfile.TemporaryDirectory(dir=stem.parent, prefix=".tokenviz-") as folder:
-            made: list[Path] = []
-            for form in formats:
-                made += _write(heatmap, Path(folder, stem.name), form, width, font_size, description)
-            return [path.replace(stem.with_name(path.name)) for path in made]
-    except OSError as error:
-        if isinstance(error, DiskError):
-            raise
-        raise DiskError(f"cannot write the figure {str(stem)!r}: {error.strerror or error}") from error
+
+    def write(place: Path) -> list[Path]:
+        return [path for form in formats for path in _write(heatmap, place, form, width, font_size, description)]
+
+    return together(Path(stem), write)
+
+
+def file_title(models: Sequence[str], text_name: str) -> str:
+    """What a figure's file is called in its metadata."""
+    return drawable(f"{', '.join(models)} on {text_name}", set())
 
 
 def _write(
     heatmap: TextHeatmap, stem: Path, form: HeatmapFormat, width: float | str, font_size: float, description: str
 ) -> list[Path]:
     if form in _PICTURES:
-        title = drawable(f"{', '.join(heatmap.models)} on {heatmap.text_name}", set())
+        title = file_title(heatmap.models, heatmap.text_name)
         with fixed_settings():
             pages = heatmap_pages(heatmap, width=width, font_size=font_size)
         return save_figure(pages, stem, title=title, description=description, formats=[form])
