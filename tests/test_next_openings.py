@@ -21,7 +21,7 @@ P = SPACED_WEIGHTS / SPACED_WEIGHTS.sum(axis=1, keepdims=True)
 
 def masses(model: LoadedModel, logprobs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Log of the mass of tokens that decode to whitespace first, and to a sign that is no letter, digit or joined one."""
-    kinds = model.memo["openings"].kinds  # sorted rightly: test_openings.py
+    kinds = Kernel.of(model).openings.kinds  # sorted rightly: test_openings.py
     return tuple(np.logaddexp.reduce(logprobs[:, : len(kinds)][:, kinds == kind], axis=1) for kind in (SPACE, PUNCTUATION))
 
 
@@ -108,7 +108,8 @@ def test_a_small_budget_changes_nothing(gpt2: LoadedModel, monkeypatch: pytest.M
 @pytest.mark.parametrize("settings", [{}, {"top_k": 3}, {"context": 16, "stride": 5}], ids=str)
 def test_no_other_number_moves_by_a_bit(name: str, settings: dict, request: pytest.FixtureRequest) -> None:
     model = request.getfixturevalue(name)
-    plain = replace(model, memo={"openings": Openings("none", np.zeros(model.vocabulary, np.int8))})
+    plain = replace(model, memo={})
+    Kernel.of(plain).openings = Openings("none", np.zeros(model.vocabulary, np.int8))
     for text in (*PASSAGES[:1], "The", "The cat", corpus(PASSAGES, name="alice"), corpus([ALICE] * 9, name="nine")):
         without, with_ = score(plain, text, **settings), score(model, text, **settings)
         assert np.isnan(without.space_logprob).all()

@@ -20,8 +20,8 @@ from tokenviz.comparing.word_scores import WordScores, words
 from tokenviz.comparing.words import Punctuation, words_of
 from tokenviz.errors import ComparisonError
 from tokenviz.models.loading import LoadedModel, load_model
-from tokenviz.models.openings import openings_of
 from tokenviz.scores import TokenScores
+from tokenviz.scoring.kernel import Kernel
 from tokenviz.scoring.scorer import score
 from tokenviz.texts import corpus
 
@@ -317,12 +317,10 @@ def test_what_must_hold_on_any_text(gpt2: LoadedModel, mode: Punctuation, passag
 def with_openings(scores: TokenScores, model: LoadedModel) -> TokenScores:
     """Made-up scores with the openings of a real vocabulary and made-up masses."""
     n = len(scores)
-    if "openings" not in model.memo:
-        model.memo["openings"] = openings_of(model.tokenizer, model.vocabulary)
     return replace(
         scores,
         spec=make_spec(spaces="front"),
-        opens=model.memo["openings"].kinds[scores.token_id],
+        opens=Kernel.of(model).openings.kinds[scores.token_id],
         space_logprob=-np.random.default_rng(1).exponential(1, n),
         punctuation_logprob=-np.random.default_rng(2).exponential(3, n),
     )

@@ -91,6 +91,7 @@ GOLDEN = {
     "a directional mark after a space": ("a \u200fאב \u200f5", "a| \u200fאב| \u200f5", "a| \u200f|אב| \u200f|5"),
     "an old Korean syllable": ("\uac00\ub86f\u11e3 水", "\uac00\ub86f\u11e3| 水", "\uac00\ub86f\u11e3| 水"),  # ICU cuts it
     "an accent on a space": ("a \u0301b  \u0301", "a| \u0301b|  \u0301", "a| \u0301|b|  \u0301"),
+    "a number sign that joins a space": ("\u0600  \u200f", "\u0600 | \u200f", "\u0600 | \u200f"),
 }  # fmt: skip
 
 

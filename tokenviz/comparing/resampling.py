@@ -132,7 +132,7 @@ def weights(resampling: Resampling, n: int) -> Iterator[Weights]:
     fewer units.
     """
     random = np.random.Generator(np.random.PCG64(resampling.seed))
-    at_once = min(192, max(32, _ELEMENTS // n))
+    at_once = min(192, max(16, _ELEMENTS // n))
     with task("drawing resamples", resampling.resamples, "resamples") as advance:
         for begin in range(0, resampling.resamples, at_once):
             m = min(at_once, resampling.resamples - begin)

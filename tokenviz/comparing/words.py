@@ -11,7 +11,7 @@ belongs to the word after it, as in the tokens of most models; whitespace that e
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, groupby
 from typing import Literal, get_args
 
 from tokenviz.characters import in_unspaced_word, in_word, opens_bracket
@@ -103,13 +103,24 @@ def _pieces(passage: str) -> Iterator[tuple[int, int, _Kind]]:
     for end in accumulate(map(len, WordBreaker(passage, "und"))):
         if end not in clusters:
             continue  # of old Korean syllables, for one
-        # UAX #29 leaves an accent, a joiner or a directional mark with the space before it.
-        lead = end - len(passage[start:end].lstrip())
-        if start < lead < end:
-            yield start, lead, "blank"
-            start = lead
-        yield start, end, _kind(passage[start:end])
+        if passage[start:end].isspace() or not any(map(str.isspace, passage[start:end])):
+            yield start, end, _kind(passage[start:end])
+        else:
+            yield from _split(passage, start, end, clusters)
         start = end
+
+
+def _split(passage: str, start: int, end: int, clusters: set[int]) -> Iterator[tuple[int, int, _Kind]]:
+    """Parts a piece at the whitespace that opens its clusters: an accent, a joiner or a mark stays with a space before it."""
+    blank: list[bool] = []
+    for stop in (place for place in range(start + 1, end + 1) if place in clusters):
+        cluster = passage[start + len(blank) : stop]
+        content = len(cluster.lstrip())
+        blank += [True] * (len(cluster) - content) + [False] * content
+    for is_blank, run in groupby(blank):
+        stop = start + len(list(run))
+        yield start, stop, "blank" if is_blank else _kind(passage[start:stop])
+        start = stop
 
 
 def _kind(piece: str) -> _Kind:

@@ -13,7 +13,7 @@ from tokenviz.models.loading import LoadedModel
 from tokenviz.progress import task
 from tokenviz.scores import BosMode
 from tokenviz.scoring.kernel import Kernel
-from tokenviz.scoring.scorer import check_ids, known_openings
+from tokenviz.scoring.scorer import check_ids
 from tokenviz.scoring.statistics import check_finite
 from tokenviz.texts import Text, literal
 
@@ -84,14 +84,14 @@ def context_logprobs(model: LoadedModel, text: Text | str, seen: Sequence[int], 
     _check_seen(seen, model.context - len(prefix) - 1)
     passages = [tokens.encode(model.tokenizer, passage) for passage in text.passages]
     check_ids(model, prefix, passages)
-    kernel, openings = Kernel.of(model), known_openings(model)
+    kernel = Kernel.of(model)
     lengths = [len(passage.ids) for passage in passages]
     logprob = np.full((sum(lengths), len(seen)), np.nan)
     with task(f"{model.label} reads {text.name} with up to {max(seen)} tokens before each", sum(lengths), "tokens") as advance:
         for number, (passage, first_row) in enumerate(zip(passages, np.cumsum([0, *lengths]), strict=False)):
             where = f"{model.label!r} on {text.name!r}, passage {number}"
             for windows in _together(_windows(passage.ids, prefix, seen)):
-                for i, found in kernel.statistics([w.ids for w in windows], [w.places for w in windows], 0, openings):
+                for i, found in kernel.statistics([w.ids for w in windows], [w.places for w in windows], 0):
                     check_finite(found, where, windows[i].rows)
                     logprob[first_row + windows[i].rows, windows[i].columns] = found.logprob
                 advance(len(windows))

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from tokenviz.errors import ModelError, ScoringError
 from tokenviz.models.loading import LoadedModel
-from tokenviz.models.openings import Openings
+from tokenviz.models.openings import openings_of
 from tokenviz.scoring.attention import PackedPass, UnsupportedAttentionError, attending, depends_on_length, record
 from tokenviz.scoring.batches import plan_batches
 from tokenviz.scoring.layers import install, uninstall
@@ -98,6 +98,7 @@ class Kernel:
         # Not the model itself, which remembers its kernel: two objects that hold each other are freed late.
         self._network, self._device, self._label = model.network, model.device, model.label
         self.vocabulary, self._context = model.vocabulary, model.context
+        self.openings = openings_of(model.tokenizer, model.vocabulary)
         self._output: Any = None  # the transformer's last output
         self._packed_head: PackedHead | None = None
         self._shortest_window: int | None = None
@@ -130,7 +131,7 @@ class Kernel:
         return kernel
 
     def statistics(
-        self, sequences: Sequence[Ids], wanted: Sequence[Ids], top_k: int, openings: Openings
+        self, sequences: Sequence[Ids], wanted: Sequence[Ids], top_k: int
     ) -> Iterator[tuple[int, PositionStatistics]]:
         """Score some positions of some sequences.
 
@@ -141,7 +142,6 @@ class Kernel:
             wanted: For each, the positions (from 1) of the tokens to score; the logits before them are read. One past the last
                 token is allowed: there is no token to score, id 0 stands in for it, but the model says what may follow.
             top_k: Alternatives to keep.
-            openings: How the vocabulary's tokens begin.
 
         Yields:
             The number of a sequence and its statistics, rows in the order of `wanted`; in any order of sequences.
@@ -149,13 +149,13 @@ class Kernel:
         Raises:
             ScoringError: Not even the smallest budget fits in memory.
         """
-        opening_ids = OpeningIds.of(openings, self._device, self._network.dtype)
+        openings = OpeningIds.of(self.openings, self._device, self._network.dtype)
 
         def run(left: list[int]) -> Iterator[tuple[list[int], list[PositionStatistics]]]:
             ids, positions = [sequences[i] for i in left], [wanted[i] for i in left]
             for numbers, states, places in self.hidden_states(ids, tokens=self.tokens_at_once):
                 mine = [ids[i] for i in numbers], [positions[i] for i in numbers]
-                yield numbers, self._read(states, places, *mine, top_k, opening_ids)
+                yield numbers, self._read(states, places, *mine, top_k, openings)
 
         yield from self.within_memory(sequences, run)
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from tokenviz.errors import ScoringError
 from tokenviz.models import tokens
 from tokenviz.models.loading import LoadedModel
-from tokenviz.models.openings import Openings, openings_of
+from tokenviz.models.openings import Openings
 from tokenviz.models.tokens import EncodedPassage
 from tokenviz.progress import task
 from tokenviz.scores import SCORING_VERSION, BosMode, ScoreSpec, TokenScores
@@ -52,16 +52,15 @@ def score(
     passages = [tokens.encode(model.tokenizer, passage) for passage in text.passages]
     check_ids(model, prefix, passages)
     kernel = Kernel.of(model)
-    openings = known_openings(model)
     columns = _Columns(sum(len(passage.ids) for passage in passages), top_k)
     pieces = pieces_of(passages, prefix, context=context, stride=stride)
-    _run(model, kernel, text, pieces, openings, columns)
+    _run(model, kernel, text, pieces, columns)
     spec = ScoreSpec(
         model=model.label,
         source=model.resolved.source,
         identity=model.resolved.identity,
         tokenizer=model.tokenizer_sha256,
-        spaces=openings.spaces,
+        spaces=kernel.openings.spaces,
         dtype=model.resolved.spec.dtype,
         quantize=model.resolved.spec.quantize,
         device=model.device,
@@ -75,7 +74,7 @@ def score(
         scoring_version=SCORING_VERSION,
         versions={"tokenviz": version("tokenviz-harness"), **model.versions},
     )
-    return _assemble(model, text, passages, spec, openings, columns)
+    return _assemble(model, text, passages, spec, kernel.openings, columns)
 
 
 def check_possible(
@@ -122,23 +121,15 @@ class _Columns:
             getattr(self, name)[begin : begin + len(values)] = values
 
 
-def known_openings(model: LoadedModel) -> Openings:
-    """How the tokens of the model's vocabulary begin, found out once."""
-    if "openings" not in model.memo:
-        model.memo["openings"] = openings_of(model.tokenizer, model.vocabulary)
-    openings: Openings = model.memo["openings"]
-    return openings
-
-
-def _run(model: LoadedModel, kernel: Kernel, text: Text, pieces: list[Piece], openings: Openings, columns: _Columns) -> None:
+def _run(model: LoadedModel, kernel: Kernel, text: Text, pieces: list[Piece], columns: _Columns) -> None:
     # What may follow the end is read off in the same pass, where it is of use.
-    ends = openings.spaces == "front"
+    ends = kernel.openings.spaces == "front"
     wanted = [np.append(piece.wanted, len(piece.ids)) if piece.closes and ends else piece.wanted for piece in pieces]
     with task(f"{model.label} reads {text.name}", sum(len(piece.rows) for piece in pieces), "tokens") as advance:
         sequences = [piece.ids for piece in pieces]
-        for number, found in kernel.statistics(sequences, wanted, columns.top_ids.shape[1], openings):
+        for number, found in kernel.statistics(sequences, wanted, columns.top_ids.shape[1]):
             piece = pieces[number]
-            positions = np.append(piece.positions, piece.positions[-1] + 1)
+            positions = np.append(piece.positions, piece.positions[-1] + 1)[: len(found.logprob)]
             check_finite(found, f"{model.label!r} on {text.name!r}, passage {piece.passage}", positions)
             columns.put(piece, found)
             advance(len(piece.rows))
