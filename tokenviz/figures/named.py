@@ -12,20 +12,40 @@ from tokenviz.comparing.comparison import Comparison
 from tokenviz.errors import FigureError
 from tokenviz.figures.along import along_text
 from tokenviz.figures.calibration import entropy_calibration
+from tokenviz.figures.captions import along_caption, calibration_caption, scatter_caption
 from tokenviz.figures.files import FORMATS, HeatmapFormat, file_title, save_heatmap
 from tokenviz.figures.saving import FigureFormat, fixed_settings, save_figure, together
 from tokenviz.figures.scatter import unity_scatter
-from tokenviz.figures.widths import inches
+from tokenviz.figures.widths import inches, points
 from tokenviz.scores import TokenScores
 
 _HEATMAPS = {"heatmap": "logprob", "difference": "difference"}  # with the measure that each shows unless told otherwise
-_PLOTS: dict[str, tuple[Callable[..., Figure], float]] = {  # with the width in inches
-    "scatter": (lambda source, **look: unity_scatter(source, **look), 4.6),
-    "along_text": (lambda source, **look: along_text(_tables(source), **look), 7.0),
-    "calibration": (lambda source, **look: entropy_calibration(_tables(source), **look), 4.6),
-}
-_HEATMAP_WIDTH = 7.0
+_HEATMAP_WIDTH = 7.0  # inches
 _PLOT_FORMATS: tuple[FigureFormat, ...] = get_args(FigureFormat)
+
+
+@dataclass(frozen=True)
+class _Plot:
+    """A figure that is a plot: how it is drawn of a source, its caption, and its width in inches."""
+
+    draw: Callable[[Any, float, float], Figure]
+    caption: Callable[[Any], str]
+    width: float
+
+
+_PLOTS = {
+    "scatter": _Plot(lambda source, width, size: unity_scatter(source, width=width, font_size=size), scatter_caption, 4.6),
+    "along_text": _Plot(
+        lambda source, width, size: along_text(_tables(source), width=width, font_size=size),
+        lambda source: along_caption(_tables(source)),
+        7.0,
+    ),
+    "calibration": _Plot(
+        lambda source, width, size: entropy_calibration(_tables(source), width=width, font_size=size),
+        lambda source: calibration_caption(_tables(source)),
+        4.6,
+    ),
+}
 
 FIGURES = (*_HEATMAPS, *_PLOTS)
 OF_ONE_MODEL = ("heatmap", "along_text", "calibration")
@@ -51,6 +71,9 @@ class Look:
     font_size: float = 9.0
 
 
+OWN_LOOK = Look()
+
+
 def formats_of(figure: str) -> tuple[str, ...]:
     """The formats that a figure can be written in.
 
@@ -68,7 +91,7 @@ def save_named(
     stem: Path,
     *,
     formats: Sequence[Any],
-    look: Look = Look(),  # noqa: B008  frozen
+    look: Look = OWN_LOOK,
     about: Mapping[str, object] | None = None,
 ) -> list[Path]:
     """Draw a figure and write it; either all its files appear or none.
@@ -102,16 +125,18 @@ def save_named(
     for name in ("measure", "limits", "colours"):
         if getattr(look, name) is not None:
             raise FigureError(f"the figure {figure!r} takes no {name}: only {' and '.join(_HEATMAPS)} do")
-    draw, width = _PLOTS[figure]
-    width = inches(look.width if look.width is not None else width)
-    names = [table.spec.model for table in _tables(source)]
-    shown = {"figure": figure, "models": names, "text": _tables(source)[0].text_name}
-    description = json.dumps({**(about or {}), **shown, "width_inches": width, "font_size": look.font_size})
-    title = file_title(names, shown["text"])
+    plot = _PLOTS[figure]
+    width = inches(look.width if look.width is not None else plot.width)
+    font_size = points(look.font_size)
+    tables = _tables(source)
+    names = [table.spec.model for table in tables]
+    shown = {"figure": figure, "models": names, "text": tables[0].text_name, "caption": plot.caption(source)}
+    description = json.dumps({**(about or {}), **shown, "width_inches": width, "font_size": font_size})
+    title = file_title(names, tables[0].text_name)
 
     def write(place: Path) -> list[Path]:
         with fixed_settings():
-            drawn = draw(source, width=width, font_size=look.font_size)
+            drawn = plot.draw(source, width, font_size)
         return save_figure(drawn, place, title=title, description=description, formats=formats)
 
     return together(stem, write)

@@ -1,21 +1,23 @@
 """Where a figure comes from: what its file says of the run that its numbers belong to."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
+from tokenviz.comparing.comparison import Comparison
 from tokenviz.scores import TokenScores
 
 
 @dataclass(frozen=True)
 class Origin:
-    """A run, as it is known before a store has given it an id: two stores may hold it, and one may have lost it.
+    """A run.
 
     Attributes:
-        fingerprint: Of everything that moves the run's numbers; finds it in a store.
+        fingerprint: Of everything that moves the run's numbers; finds it in any store that holds it.
         experiment: The MLflow experiment's name.
         kind: Of the run.
         commit: Of the code that made it; empty where that is not known.
         command: The command line that made it.
+        run_id: MLflow's id; empty for a figure that is drawn before a store has given the run one.
     """
 
     fingerprint: str
@@ -23,10 +25,12 @@ class Origin:
     kind: str
     commit: str
     command: str
+    run_id: str = ""
 
     def about(self, more: Mapping[str, object]) -> dict[str, object]:
         """For a file's metadata: the run, and what else there is to say of it."""
-        known = {"fingerprint": self.fingerprint, "experiment": self.experiment, "kind": self.kind}
+        known = {"run_id": self.run_id} if self.run_id else {}
+        known |= {"fingerprint": self.fingerprint, "experiment": self.experiment, "kind": self.kind}
         return {**known, **more, "commit": self.commit, "command": self.command}
 
 
@@ -35,6 +39,7 @@ def of_scores(scores: TokenScores) -> dict[str, object]:
     return {"text_sha256": scores.text_sha256, "spec": asdict(scores.spec)}
 
 
-def of_pair(text_sha256: str, fingerprints: Sequence[str]) -> dict[str, object]:
-    """What the file of two models' figure says besides its run: the text and the two score runs."""
-    return {"text_sha256": text_sha256, "scores": list(fingerprints)}
+def of_pair(comparison: Comparison) -> dict[str, object]:
+    """What the file of two models' figure says besides its run: the text, and every setting of both."""
+    specs = [asdict(table.spec) for table in (comparison.a, comparison.b)]
+    return {"text_sha256": comparison.a.text_sha256, "specs": specs}

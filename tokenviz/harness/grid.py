@@ -257,7 +257,7 @@ class Grid:
             return content
 
         def draw(result: tuple[Comparison, list[Measured]]) -> Drawing:
-            about = self._about(fingerprint, "comparison", of_pair(text.sha256, [a.fingerprint, b.fingerprint]))
+            about = self._about(fingerprint, "comparison", of_pair(result[0]))
             return Drawing(draw_comparison, (result[0], about))
 
         return Cell(
