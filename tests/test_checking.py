@@ -134,6 +134,15 @@ def test_the_command_ends_with_1_for_whatever_is_wrong(folder: Path, run: Run) -
     }
 
 
+@pytest.mark.parametrize(
+    "option", [("--where", "model=a"), ("--format", "pdf"), ("--font-size", "9"), ("--overwrite",), ("--prefix", "tv")]
+)
+def test_options_of_a_pull_do_not_stand_beside_check(run: Run, option: tuple[str, ...]) -> None:
+    code, out, err = run("pull", "trial", "--to", "paper", "--check", *option)
+    assert (code, out) == (2, "")
+    assert f"--check takes from the manifest how the folder was pulled: leave out {option[0]}" in " ".join(err.split())
+
+
 def test_a_folder_without_a_manifest_is_refused(project: Path) -> None:
     folder = project / "paper"
     message = f"{str(folder)!r} has no manifest.json: nothing was pulled there; leave out --check to pull"

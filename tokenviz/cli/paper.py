@@ -22,6 +22,7 @@ _FontSize = Annotated[float, typer.Option(help="Of the figures, in points.")]
 
 
 def pull_command(
+    context: typer.Context,
     experiment: Annotated[str, typer.Argument(help="Whose runs.", show_default=False)],
     to: Annotated[Path, typer.Option(help="The paper's folder.", show_default=False)],
     where: Annotated[str | None, typer.Option(help='Which runs, such as "text=correlation and model~gpt2".')] = None,
@@ -56,6 +57,7 @@ def pull_command(
     from tokenviz.progress import shown
 
     if check:
+        _refuse_beside_check(context)
         from tokenviz.paper.checking import check as checked
 
         with shown():
@@ -120,6 +122,15 @@ def redraw_command(
         paths = redraw(run, figure=figure, formats=_parts(form), look=look, folder=to)
     for path in paths:
         typer.echo(path)
+
+
+def _refuse_beside_check(context: typer.Context) -> None:
+    """--check holds the folder against how it was pulled, and not against anything else."""
+    for name in context.params:
+        source = context.get_parameter_source(name)
+        if name not in ("experiment", "to", "check", "as_json") and source is not None and source.name == "COMMANDLINE":
+            option = "format" if name == "form" else name.replace("_", "-")
+            raise typer.BadParameter(f"--check takes from the manifest how the folder was pulled: leave out --{option}")
 
 
 def _parts(line: str) -> tuple[str, ...]:
