@@ -2,6 +2,7 @@
 PYTHON ?= python3
 NAME ?= single_token_predictions
 ARGS ?=
+WHERE ?= text=correlation
 PORT ?= 5000
 
 BIN := .venv/bin
@@ -52,10 +53,14 @@ $(BENCH_READY): benchmarks/requirements.txt
 bench: $(READY) $(BENCH_READY)  ## measure speed, memory and error beside other tools, and rewrite docs/benchmarks.md
 	@$(BIN)/tokenviz run throughput --page docs/benchmarks.md $(ARGS)
 
-paper:
-	@echo "make $@ is not there yet" >&2; exit 1
-
-paper:  ## pull figures, tables and numbers into paper/ (not there yet)
+# TeX's own report is long: it is shown where it ends with an error.
+paper: $(READY)  ## pull an experiment's figures, tables and numbers into paper/ and compile paper/example.tex
+	@$(BIN)/tokenviz pull $(NAME) --where "$(WHERE)" --to paper $(ARGS) || { echo "make experiment makes the runs" >&2; exit 1; }
+	@if ! command -v pdflatex >/dev/null; then \
+	  echo "To compile paper/example.tex install LaTeX (Debian: texlive-latex-recommended and lmodern)." >&2; \
+	else cd paper && for pass in 1 2; do \
+	  pdflatex -interaction=nonstopmode -halt-on-error example.tex >example.out || { tail -n 25 example.out >&2; exit 1; }; \
+	done && echo paper/example.pdf; fi
 
 clean:  ## remove the environment and caches; runs in mlruns/ and prepared models stay
 	@rm -rf .venv .venv-bench .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

@@ -17,6 +17,7 @@ FLOORS = [
     {"scoring"},
     {"comparing"},
     {"figures"},
+    {"paper"},
     {"harness"},
     {"cli"},
 ]

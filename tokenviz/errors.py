@@ -6,6 +6,7 @@
     ├── ScoringError           settings or logits from which no honest score follows (also ValueError)
     ├── ComparisonError        scores that do not belong side by side (also ValueError)
     ├── FigureError            a figure that cannot be drawn as asked (also ValueError)
+    ├── PaperError             runs that cannot be carried into a paper as asked, or files that are not ours (also ValueError)
     ├── ExperimentError        an experiment that cannot be found or run as asked (also ValueError)
     ├── StoreError             a tracking store that cannot be opened or written (also OSError)
     └── DiskError              no room or no right to write a file (also OSError)
@@ -36,6 +37,10 @@ class ComparisonError(TokenvizError, ValueError):
 
 class FigureError(TokenvizError, ValueError):
     """A figure that cannot be drawn as asked."""
+
+
+class PaperError(TokenvizError, ValueError):
+    """Runs that cannot be carried into a paper as asked, or files that are not ours."""
 
 
 class ExperimentError(TokenvizError, ValueError):

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from tokenviz import __version__
-from tokenviz.cli import compare, experiments, models, score, sync, ui
+from tokenviz.cli import compare, experiments, models, paper, score, sync, ui
 
 app = typer.Typer(
     help="See what causal language models predict, token by token.",
@@ -18,6 +18,9 @@ app.command(name="compare")(compare.compare_command)
 app.add_typer(models.app, name="models")
 app.command(name="list")(experiments.list_command)
 app.add_typer(experiments.run_app, name="run")
+app.command(name="pull")(paper.pull_command)
+app.command(name="trace")(paper.trace_command)
+app.command(name="redraw")(paper.redraw_command)
 app.command(name="ui")(ui.ui_command)
 app.command(name="sync")(sync.sync_command)
 

@@ -1,7 +1,6 @@
 """A text heatmap as files, in any format: the one door for runs, the command line and notebooks."""
 
 import json
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -9,14 +8,14 @@ from typing import Literal, get_args
 
 from matplotlib.figure import Figure
 
-from tokenviz.errors import DiskError, FigureError
+from tokenviz.errors import FigureError
 from tokenviz.figures.definition import Source, TextHeatmap, text_heatmap
 from tokenviz.figures.fonts import drawable
 from tokenviz.figures.heatmap import heatmap_pages
 from tokenviz.figures.html import heatmap_html
 from tokenviz.figures.latex import heatmap_latex, heatmap_latex_document
 from tokenviz.figures.limits import Limits
-from tokenviz.figures.saving import FigureFormat, fixed_settings, save_figure
+from tokenviz.figures.saving import FigureFormat, fixed_settings, save_figure, together
 from tokenviz.figures.terminal import heatmap_ansi
 from tokenviz.figures.widths import inches
 from tokenviz.scores import nan_to_none
@@ -69,23 +68,21 @@ def save_heatmap(
     heatmap = text_heatmap(source, measure=measure, limits=limits, colours=colours)
     settings = {"colours": colours or heatmap.measure.colours, "width_inches": inches(width), "font_size": font_size}
     description = _description(heatmap, settings, about or {})
-    stem = Path(stem)
 
     @cache
     def pages() -> list[Figure]:
         with fixed_settings():
             return heatmap_pages(heatmap, width=width, font_size=font_size)
 
-    try:
-        with tempfile.TemporaryDirectory(dir=stem.parent, prefix=".tokenviz-") as folder:
-            made: list[Path] = []
-            for form in formats:
-                made += _write(heatmap, pages, Path(folder, stem.name), form, width, font_size, description)
-            return [path.replace(stem.with_name(path.name)) for path in made]
-    except OSError as error:
-        if isinstance(error, DiskError):
-            raise
-        raise DiskError(f"cannot write the figure {str(stem)!r}: {error.strerror or error}") from error
+    def write(place: Path) -> list[Path]:
+        return [path for form in formats for path in _write(heatmap, pages, place, form, width, font_size, description)]
+
+    return together(Path(stem), write)
+
+
+def file_title(models: Sequence[str], text_name: str) -> str:
+    """What a figure's file is called in its metadata."""
+    return drawable(f"{', '.join(models)} on {text_name}", set())
 
 
 def _write(
@@ -98,7 +95,7 @@ def _write(
     description: str,
 ) -> list[Path]:
     if form in _PICTURES:
-        title = drawable(f"{', '.join(heatmap.models)} on {heatmap.text_name}", set())
+        title = file_title(heatmap.models, heatmap.text_name)
         return save_figure(pages(), stem, title=title, description=description, formats=[form])
     if form == "html":
         name, text = f"{stem.name}.html", heatmap_html(heatmap, about=description)

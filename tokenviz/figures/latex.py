@@ -4,6 +4,7 @@ TeX breaks the lines; the order of the boxes in scripts of both directions is se
 text reaches TeX unescaped. What an engine or a font cannot set stops with an error that says what to do.
 """
 
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from functools import cache
@@ -31,9 +32,10 @@ _COMMANDS = {
     "`": r"\textasciigrave{}", "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", " ": r"\ ", "\xa0": r"\ ",
     "–": r"\textendash{}", "—": r"\textemdash{}", "“": r"\textquotedblleft{}", "”": r"\textquotedblright{}",
     "‘": r"\textquoteleft{}", "’": r"\textquoteright{}", "…": r"\textellipsis{}", "−": r"$-$", "≤": r"$\le$",
-    "≥": r"$\ge$", "⟨": r"$\langle$", "⟩": r"$\rangle$", "↵": r"$\hookleftarrow$", "⇥": r"$\TVtab$",
-    "⇤": r"$\TVreturn$",
+    "≥": r"$\ge$", "⟨": r"$\langle$", "⟩": r"$\rangle$", "↵": r"$\hookleftarrow$", "⇥": r"$\rightarrow\mkern-5mu\vert$",
+    "⇤": r"$\vert\mkern-5mu\leftarrow$",
 }  # fmt: skip
+_LONE_SPACE = re.compile(r"(?<=[^ ])\\ (?=\\[^ ]|[^\\])")  # one between two words, where a line may be broken
 _LIGATING = set("-,<>")  # two of them become another sign
 
 # Letters that pdfTeX's fonts hold as one glyph, by encoding; accents put together would not be found again in the PDF.
@@ -42,6 +44,8 @@ _T1 = set("ĂăĄąĆćČčĎďĐđĘęĚěĞğİıĹĺĽľŁłŃńŇňŊŋŐő�
 }
 _TS1 = set("¢£¤¥¦§¨©ª¬®¯°±²³´µ¶·¹º¼½¾×÷†‡•€™")
 _T5 = {chr(code) for code in (*range(0x1EA0, 0x1EFA), 0x128, 0x129, 0x168, 0x169, 0x1A0, 0x1A1, 0x1AF, 0x1B0)}
+# With lualatex and xelatex, which know \Umathcode, every font has them.
+_VIETNAMESE = r"\protected\gdef\TVv#1{{\ifdefined\Umathcode\else\fontencoding{T5}\selectfont\fi#1}}"
 _PDFTEX = _T1 | _TS1 | _T5  # which every font of a document is expected to have
 
 
@@ -76,6 +80,18 @@ def heatmap_latex_document(heatmap: TextHeatmap, *, width: float | str = 7.0, fo
         FigureError: The width or the font size is not possible.
     """
     return _rendered("heatmap_document.tex.j2", heatmap, points(font_size), about, width=f"{inches(width):.4f}in")
+
+
+def latex_text(text: str) -> str:
+    """A name, or a sentence with names in it, for the body of any document: every sign stands for itself, in the document's
+    font. `latex_prelude` says what must stand before it.
+    """
+    return _LONE_SPACE.sub(" ", _signs(_shown(text)))
+
+
+def latex_prelude(text: str) -> str:
+    """The line that must stand before `latex_text` of a text: the font encoding of Vietnamese for pdflatex; empty for none."""
+    return f"{_VIETNAMESE}%\n" if set(_shown(text)) & _T5 else ""
 
 
 def _rendered(template: str, heatmap: TextHeatmap, size: float, about: str, **more: str) -> str:
@@ -223,7 +239,7 @@ def _signs(text: str) -> str:
         else:
             parts.append(_COMMANDS.get(sign, sign))
         if sign in _LIGATING and text[place + 1 : place + 2] == sign:
-            parts.append(r"\TVapart{}")
+            parts.append(r"\hbox{}")
     return "".join(parts)
 
 

@@ -1,6 +1,7 @@
 """Writing figures: the same figure gives the same bytes, and says in its metadata what it shows."""
 
-from collections.abc import Iterator, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -74,6 +75,28 @@ def save_figure(
     except OSError as error:
         raise DiskError(f"cannot write the figure {str(stem)!r}: {error.strerror or error}") from error
     return written
+
+
+def together(stem: Path, write: Callable[[Path], list[Path]]) -> list[Path]:
+    """Have the files of a figure appear together, or none of them.
+
+    Args:
+        stem: Path without suffix of where they belong.
+        write: Writes them, given such a path in another folder.
+
+    Returns:
+        The files, where they belong.
+
+    Raises:
+        DiskError: A file cannot be written.
+    """
+    try:
+        with tempfile.TemporaryDirectory(dir=stem.parent, prefix=".tokenviz-") as folder:
+            return [path.replace(stem.with_name(path.name)) for path in write(Path(folder, stem.name))]
+    except OSError as error:
+        if isinstance(error, DiskError):
+            raise
+        raise DiskError(f"cannot write the figure {str(stem)!r}: {error.strerror or error}") from error
 
 
 _CREATOR: dict[str, dict[str, str | None]] = {

@@ -1,15 +1,19 @@
 """The figures of a cell's run, drawn from its tables; called in processes of their own."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
 from tokenviz.comparing.comparison import Comparison
-from tokenviz.figures.along import along_text
-from tokenviz.figures.files import save_heatmap
-from tokenviz.figures.saving import save_figure
-from tokenviz.figures.scatter import unity_scatter
+from tokenviz.figures.named import save_named
 from tokenviz.scores import TokenScores
+
+_PICTURES = ("png", "svg", "pdf")
+_OF_PAIR = {
+    "heatmap": (*_PICTURES, "html"),
+    "difference": ("html",),
+    "scatter": _PICTURES,
+    "along_text": _PICTURES,
+}
 
 
 def draw_scores(scores: TokenScores, about: Mapping[str, object], folder: Path) -> None:
@@ -20,7 +24,7 @@ def draw_scores(scores: TokenScores, about: Mapping[str, object], folder: Path) 
         about: What made it, for the files' metadata.
         folder: To draw in.
     """
-    save_heatmap(scores, folder / "heatmap", about=about)
+    save_named("heatmap", scores, folder / "heatmap", formats=(*_PICTURES, "html"), about=about)
 
 
 def draw_comparison(comparison: Comparison, about: Mapping[str, object], folder: Path) -> None:
@@ -31,8 +35,5 @@ def draw_comparison(comparison: Comparison, about: Mapping[str, object], folder:
         about: What made it, for the files' metadata.
         folder: To draw in.
     """
-    save_heatmap(comparison, folder / "heatmap", about=about)
-    save_heatmap(comparison, folder / "difference", measure="difference", formats=["html"], about=about)
-    title = f"{comparison.a.spec.model} and {comparison.b.spec.model} on {comparison.text_name}"
-    for name, figure in (("scatter", unity_scatter(comparison)), ("along_text", along_text(comparison))):
-        save_figure(figure, folder / name, title=title, description=json.dumps(about))
+    for figure, formats in _OF_PAIR.items():
+        save_named(figure, comparison, folder / figure, formats=formats, about=about)

@@ -15,6 +15,7 @@ from tokenviz.comparing.alignment import By
 from tokenviz.comparing.comparison import COMPARISON_VERSION, Comparison, compare
 from tokenviz.comparing.words import Punctuation
 from tokenviz.errors import ComparisonError, ExperimentError
+from tokenviz.figures.origin import Origin, of_pair, of_scores
 from tokenviz.harness import recording
 from tokenviz.harness.context import current_experiment
 from tokenviz.harness.deliveries import Drawing
@@ -228,8 +229,7 @@ class Grid:
 
         def draw(result: tuple[TokenScores, float]) -> Drawing:
             scores = result[0]
-            about = self._about(fingerprint, "score", {"text_sha256": text.sha256, "spec": asdict(scores.spec)})
-            return Drawing(draw_scores, (scores, about))
+            return Drawing(draw_scores, (scores, self._about(fingerprint, "score", of_scores(scores))))
 
         return Cell(
             kind="score",
@@ -286,8 +286,8 @@ class Grid:
             return compare(a.scores, b.scores, **how), found
 
         def draw(result: tuple[Comparison, dict[str, Measured]]) -> Drawing:
-            about = {"text_sha256": text.sha256, "scores": [a.fingerprint, b.fingerprint]}
-            return Drawing(draw_comparison, (result[0], self._about(fingerprint, "comparison", about)))
+            about = self._about(fingerprint, "comparison", of_pair(result[0]))
+            return Drawing(draw_comparison, (result[0], about))
 
         return Cell(
             kind="comparison",
@@ -351,10 +351,9 @@ class Grid:
         )
 
     def _about(self, fingerprint: str, kind: str, more: Mapping[str, object]) -> dict[str, object]:
-        """What a figure's file says of where it comes from; `tokenviz.fingerprint` finds the run."""
+        """What a figure's file says of where it comes from."""
         commit = self._provenance.context.get("mlflow.source.git.commit", "")
-        about = {"fingerprint": fingerprint, "experiment": self._experiment.name, "kind": kind, **more}
-        return about | {"commit": commit, "command": self._provenance.command}
+        return Origin(fingerprint, self._experiment.name, kind, commit, self._provenance.command).about(more)
 
     def _load(self, label: str) -> LoadedModel:
         """One model, and no other beside it."""

@@ -1,5 +1,6 @@
 """Finding runs and their tables again, as tidy frames for pandas."""
 
+import difflib
 import math
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -31,6 +32,7 @@ class FoundRun:
         experiment: The MLflow experiment's name.
         run_id: MLflow's id.
         name: For a reader.
+        commit: Of the code that made it; empty where that is not known.
         status: "FINISHED", "RUNNING", "FAILED" or "KILLED".
         started: When.
         seconds: How long it took; NaN while it is running.
@@ -42,6 +44,7 @@ class FoundRun:
     experiment: str
     run_id: str
     name: str
+    commit: str
     status: str
     started: datetime
     seconds: float
@@ -84,14 +87,46 @@ def find_runs(
     found = [run for run in _sweep(store, experiments, asked) if every or run.current]
     if asked is None:
         return found
-    known = set(_HEAD).union(*(run.row for run in found))
-    if found and (unknown := sorted(asked.fields() - known)):
-        metrics = sorted(set().union(*(run.metrics for run in found)))
+    check_fields(asked, found)
+    return [run for run in found if asked.holds(run.row)]
+
+
+def check_fields(asked: Where, runs: Sequence[FoundRun]) -> None:
+    """Refuse a line that asks for a field which none of some runs has.
+
+    Raises:
+        StoreError: It does.
+    """
+    known = set(_HEAD).union(*(run.row for run in runs))
+    if runs and (unknown := sorted(asked.fields() - known)):
+        metrics = sorted(set().union(*(run.metrics for run in runs)))
         raise StoreError(
             f"no run has a field {unknown[0]!r}: there are {', '.join(('model', 'model_a', 'model_b', 'text', 'kind', 'by'))}, "
             f"the metrics {', '.join(metrics)}, and the parameters"
         )
-    return [run for run in found if asked.holds(run.row)]
+
+
+def find_run(run_id: str, *, store: Store) -> FoundRun:
+    """One run of ours, finished or not.
+
+    Args:
+        run_id: MLflow's id, or as many of its first characters as no other run shares.
+        store: A store.
+
+    Raises:
+        StoreError: There is no such run, or there are several.
+    """
+    experiments = _experiments(store, None)
+    found: list[FoundRun] = []
+    if run_id and set(run_id) <= set("0123456789abcdef"):
+        query = f"attributes.run_id LIKE '{run_id}%' and tags.`{_PREFIX}kind` != ''"
+        with store_errors(store):
+            found = [_found(run, experiments) for run in store.client.search_runs(list(experiments), query, max_results=2)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise StoreError(f"several runs have ids that begin with {run_id!r}: give more of it")
+    raise StoreError(f"no run {run_id!r} in the store: give a run's id, or how it begins")
 
 
 def load_runs(experiment: str | None = None, *, where: str | None = None) -> "pd.DataFrame":
@@ -183,8 +218,10 @@ def _experiments(store: Store, name: str | None) -> dict[str, str]:
         return there
     chosen = {number: one for number, one in there.items() if one == name}
     if not chosen:
-        known = ", ".join(sorted(one for one in there.values() if one != "Default")) or "none yet"
-        raise StoreError(f"no experiment {name!r} in the store: it has {known}")
+        names = sorted(one for one in there.values() if one != "Default")
+        near = difflib.get_close_matches(name, names)
+        meant = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
+        raise StoreError(f"no experiment {name!r} in the store: it has {', '.join(names) or 'none yet'}{meant}")
     return chosen
 
 
@@ -210,6 +247,7 @@ def _found(run: Any, experiments: dict[str, str]) -> FoundRun:
         experiment=experiments[info.experiment_id],
         run_id=info.run_id,
         name=info.run_name,
+        commit=data.tags.get("mlflow.source.git.commit", ""),
         status=info.status,
         started=datetime.fromtimestamp(info.start_time / 1000, UTC),
         seconds=(ended - info.start_time) / 1000 if ended else math.nan,

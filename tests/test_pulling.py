@@ -1,0 +1,434 @@
+"""Pulling into a paper's folder: what comes, what stays, and what is refused."""
+
+import json
+import re
+import shutil
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from conftest import Run
+from kept_runs import COMMAND, COMMIT, keep_comparison, keep_pair, keep_scores
+from tables import NAN, long_pair, make_scores
+
+import tokenviz as tv
+from tokenviz.errors import DiskError, FigureError, PaperError, StoreError, TokenvizError
+from tokenviz.harness.context import ExperimentContext, running
+from tokenviz.paper.manifest import Order
+from tokenviz.paper.pulling import pull
+from tokenviz.progress import collecting
+from tokenviz.tracking.store import open_store
+
+ORDER = Order(experiment="trial", figures=("heatmap", "scatter"))
+
+
+@pytest.fixture
+def runs(project: Path) -> list[str]:
+    """Two models on one text: their runs and that of the comparison."""
+    return keep_pair(*long_pair(40))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def macros(folder: Path) -> dict[str, str]:
+    """The macros of numbers.tex as somebody else's parser sees them."""
+    found = re.findall(r"^\\newcommand\{\\([A-Za-z]+)\}\{(.*?)\}(?: %.*)?$", (folder / "numbers.tex").read_text(), re.M)
+    assert len(dict(found)) == len(found)
+    return dict(found)
+
+
+def number(value: str) -> float:
+    return float(value.removeprefix("\\ensuremath{").removesuffix("}"))
+
+
+def test_a_folder_holds_figures_tables_numbers_and_a_manifest_of_them(runs: list[str], project: Path) -> None:
+    folder = project / "paper"
+    pulled = pull(ORDER, folder)
+    files = contents(folder)
+    assert set(files) == {
+        "figures/text_a_heatmap.pdf", "figures/text_b_heatmap.pdf", "figures/text_a_b_heatmap.pdf",
+        "figures/text_a_b_scatter.pdf", "tables/scores.tex", "tables/comparisons.tex", "numbers.tex", "captions.tex",
+        "manifest.json",
+    }  # fmt: skip
+    assert set(pulled.written) == set(files) - {"manifest.json"}
+    manifest = json.loads(files.pop("manifest.json"))
+    assert {path: entry["sha256"] for path, entry in manifest["files"].items()} == {
+        path: sha256(content).hexdigest() for path, content in files.items()
+    }
+    assert set(manifest["runs"]) == set(runs)
+    run = manifest["runs"][runs[0]]
+    assert (run["kind"], run["models"], run["text"], run["commit"], run["command"]) == ("score", ["a"], "text", COMMIT, COMMAND)
+    assert run["fingerprint"] == open_store().client.get_run(runs[0]).data.tags["tokenviz.fingerprint"]
+    assert run["params"] == dict(sorted(open_store().client.get_run(runs[0]).data.params.items()))
+    assert manifest["files"]["figures/text_a_heatmap.pdf"]["runs"] == [runs[0]]
+
+
+def test_by_default_the_figures_of_the_runs_own_pages_come(runs: list[str], project: Path) -> None:
+    pull(Order(experiment="trial"), project / "paper")
+    assert {path.stem for path in (project / "paper" / "figures").iterdir()} == {
+        "text_a_heatmap", "text_b_heatmap", "text_a_b_heatmap", "text_a_b_difference", "text_a_b_scatter",
+        "text_a_b_along_text",
+    }  # fmt: skip
+
+
+def test_every_number_is_that_of_its_run(runs: list[str], project: Path) -> None:
+    pull(ORDER, project / "paper")
+    found = macros(project / "paper")
+    client = open_store().client
+    score, pair = client.get_run(runs[0]).data.metrics, client.get_run(runs[2]).data.metrics
+    assert found["tvTextANTokens"] == "40"
+    assert found["tvTextAMeanLogprobN"] == "39"
+    assert number(found["tvTextAMeanLogprob"]) == pytest.approx(score["mean_logprob"], abs=5e-4) != 0
+    assert number(found["tvTextAPerplexityPerToken"]) == pytest.approx(score["perplexity_per_token"], abs=5e-4)
+    assert number(found["tvTextAVsBPearsonR"]) == pytest.approx(pair["pearson_r"], abs=5e-4)
+    assert number(found["tvTextAVsBPearsonRLow"]) == pytest.approx(pair["pearson_r_low"], abs=5e-4)
+    assert number(found["tvTextAVsBPearsonRHigh"]) == pytest.approx(pair["pearson_r_high"], abs=5e-4)
+    assert found["tvTextAVsBPearsonRN"] == "39"
+    assert found["tvTextAMeanLogprob"].startswith("\\ensuremath{-")
+    statistics = tv.compare(*long_pair(40)).estimates()
+    for name, estimate in statistics.items():
+        macro = "tvTextAVsB" + "".join(part.capitalize() for part in name.split("_"))
+        assert number(found[macro]) == pytest.approx(estimate.value, abs=5e-4)
+        assert found[f"{macro}N"] == str(estimate.n)
+        assert (f"{macro}Low" in found) == estimate.has_interval
+    assert not any("Seconds" in name for name in found)
+
+
+def test_a_number_that_is_not_determined_has_no_macro_but_its_reason(project: Path) -> None:
+    a = make_scores([["one", " two"]], [NAN, -1.0], model="a")
+    b = make_scores([["one", " two"]], [NAN, -2.0], model="b")
+    keep_pair(a, b)
+    pull(ORDER, project / "paper")
+    assert not any("PearsonR" in name for name in macros(project / "paper"))
+    reason = tv.compare(a, b).pearson_r.reason
+    assert f'% \\tvTextAVsBPearsonR is not determined: "{reason}"' in (project / "paper" / "numbers.tex").read_text()
+    assert "\\textendash{} & \\textendash{}" in (project / "paper" / "tables" / "comparisons.tex").read_text()
+
+
+def test_the_same_runs_give_the_same_bytes_in_every_format(runs: list[str], project: Path) -> None:
+    order = Order(experiment="trial", formats=("png", "svg", "pdf", "html", "tex", "tex-document"))
+    for folder in ("one", "two"):
+        pull(order, project / folder)
+    one, two = contents(project / "one"), contents(project / "two")
+    assert len(one) == 35
+    assert one == two
+
+
+def test_pulling_again_writes_nothing(runs: list[str], project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = project / "paper"
+    pull(ORDER, folder)
+    before = {path: (path.stat().st_mtime_ns, path.stat().st_ino) for path in folder.rglob("*")}
+    monkeypatch.setattr("tokenviz.paper.pulling.draw", None)  # nor is anything drawn
+    pulled = pull(ORDER, folder)
+    assert (len(pulled.unchanged), pulled.written, pulled.kept, pulled.removed) == (8, (), (), ())
+    assert {path: (path.stat().st_mtime_ns, path.stat().st_ino) for path in folder.rglob("*")} == before
+
+
+def test_only_what_changed_is_written(runs: list[str], project: Path) -> None:
+    folder = project / "paper"
+    keep_pair(*long_pair(30, name="other", seed=2))
+    pull(ORDER, folder)
+    before = contents(folder)
+    changed = long_pair(40, seed=7)[1]
+    keep_scores(changed, replaces=True)
+    keep_comparison(long_pair(40)[0], changed, replaces=True)
+    pulled = pull(ORDER, folder)
+    after = contents(folder)
+    assert {path for path in after if after[path] != before[path]} - {"manifest.json"} == set(pulled.written) == {
+        "figures/text_b_heatmap.pdf", "figures/text_a_b_heatmap.pdf", "figures/text_a_b_scatter.pdf",
+        "tables/scores.tex", "tables/comparisons.tex", "numbers.tex", "captions.tex",
+    }  # fmt: skip
+
+
+def test_an_edited_file_stays_until_it_may_be_replaced(runs: list[str], project: Path) -> None:
+    folder = project / "paper"
+    pull(ORDER, folder)
+    before = contents(folder)
+    for path in ("numbers.tex", "figures/text_a_heatmap.pdf"):
+        (folder / path).write_text("mine")
+    pulled = pull(ORDER, folder)
+    assert (set(pulled.kept), pulled.written) == ({"numbers.tex", "figures/text_a_heatmap.pdf"}, ())
+    assert (folder / "numbers.tex").read_text() == "mine"
+    assert set(pull(ORDER, folder).kept) == {"numbers.tex", "figures/text_a_heatmap.pdf"}  # it does not become ours by this
+    pulled = pull(ORDER, folder, overwrite=True)
+    assert (pulled.kept, set(pulled.written)) == ((), {"numbers.tex", "figures/text_a_heatmap.pdf"})
+    assert contents(folder) == before
+
+
+def test_a_file_that_was_there_before_stays(runs: list[str], project: Path) -> None:
+    folder = project / "paper"
+    folder.mkdir()
+    (folder / "numbers.tex").write_text("mine")
+    (folder / "paper.tex").write_text("mine")
+    assert pull(ORDER, folder).kept == ("numbers.tex",)
+    assert (folder / "numbers.tex").read_text() == (folder / "paper.tex").read_text() == "mine"
+
+
+def test_what_is_not_meant_any_more_goes_unless_it_was_edited(runs: list[str], project: Path) -> None:
+    folder = project / "paper"
+    pull(ORDER, folder)
+    (folder / "figures/text_b_heatmap.pdf").write_text("mine")
+    pulled = pull(Order(experiment="trial", where="model=a and kind=score", figures=("heatmap",)), folder)
+    assert pulled.kept == ("figures/text_b_heatmap.pdf",)
+    assert set(pulled.removed) == {
+        "figures/text_a_b_heatmap.pdf", "figures/text_a_b_scatter.pdf", "tables/comparisons.tex"
+    }  # fmt: skip
+    assert (folder / "figures/text_b_heatmap.pdf").read_text() == "mine"
+
+
+def test_overwriting_removes_what_is_not_meant_any_more_as_well(runs: list[str], project: Path) -> None:
+    folder = project / "paper"
+    pull(ORDER, folder)
+    (folder / "figures/text_b_heatmap.pdf").write_text("mine")
+    narrower = Order(experiment="trial", where="model=a and kind=score", figures=("heatmap",))
+    assert "figures/text_b_heatmap.pdf" in pull(narrower, folder, overwrite=True).removed
+    assert not (folder / "figures/text_b_heatmap.pdf").exists()
+
+
+def test_a_pull_that_was_interrupted_is_made_whole(runs: list[str], project: Path) -> None:
+    folder = project / "paper"
+    pull(ORDER, folder)
+    before = contents(folder)
+    (folder / "manifest.json").unlink()
+    (folder / "figures/text_a_heatmap.pdf").unlink()
+    pulled = pull(ORDER, folder)
+    assert (pulled.written, pulled.kept) == (("figures/text_a_heatmap.pdf",), ())
+    assert contents(folder) == before
+
+
+def test_the_newest_of_several_runs_is_taken_and_that_is_said(project: Path) -> None:
+    keep_scores(long_pair(40)[0], context_length=64)
+    new = keep_scores(long_pair(40, seed=3)[0], started=9, context_length=128)
+    with collecting() as notes:
+        pull(ORDER, project / "paper")
+    assert list(json.loads((project / "paper/manifest.json").read_text())["runs"]) == [new]
+    assert notes == [
+        "1 older run of the same models and texts is left out (they differ in context_length): --where chooses"
+    ]  # fmt: skip
+
+
+def test_a_setting_of_both_score_runs_chooses_their_comparison(project: Path) -> None:
+    keep_pair(*long_pair(40), bos_mode="never")
+    keep_pair(*long_pair(40), bos_mode="always")
+    for mode in ("never", "always"):
+        with collecting() as notes:
+            pull(Order(experiment="trial", where=f"bos_mode={mode}", figures=("scatter",)), project / mode)
+        assert notes == []
+        found = json.loads((project / mode / "manifest.json").read_text())["runs"].values()
+        assert [run["kind"] for run in found if run["params"].get("bos_mode") in (None, mode)].count("comparison") == 1
+        assert len(found) == 3
+
+
+def test_widths_and_measures_are_those_asked_for(runs: list[str], project: Path) -> None:
+    from tokenviz.paper.tracing import provenance_of
+
+    order = Order(experiment="trial", figures=("heatmap", "scatter"), measure="surprisal_bits", width="acl", font_size=7)
+    pull(order, project / "paper")
+    about = provenance_of(project / "paper/figures/text_a_heatmap.pdf")
+    assert (about["measure"], about["font_size"]) == ("surprisal_bits", 7)
+    assert about["width_inches"] == pytest.approx(77 / 25.4)
+    about = provenance_of(project / "paper/figures/text_a_b_scatter.pdf")
+    assert about["width_inches"] == pytest.approx(77 / 25.4)
+
+
+def test_numbers_of_an_own_measure_have_macros(project: Path) -> None:
+    from slips import filled, make_slip
+
+    from tokenviz.tracking.runs import Runs
+
+    tags = {"kind": "context_effect", "model": "a", "text": "x"}
+    slip = make_slip("f", experiment="trial", tags=tags, metrics={"n": 12.0, "mean_logprob_4": -1.25})
+    Runs(open_store(), "trial", "").keep("f", filled(slip))
+    pull(Order(experiment="trial"), project / "paper")
+    assert macros(project / "paper") == {
+        "tvXAContextEffectN": "12",
+        "tvXAContextEffectMeanLogprobFour": "\\ensuremath{-1.250}",
+        "tvXAContextEffectMeanLogprobFourN": "12",
+    }
+
+
+def test_a_grid_of_real_models_is_pulled(project: Path) -> None:
+    with running(ExperimentContext("trial")):
+        grid = tv.Grid(
+            ["glass-en", "glass-en,dtype=bfloat16"], [tv.literal("Alice was beginning to get very tired.", name="t")]
+        )
+        grid.score()
+        [comparison] = grid.compare()
+        grid.summarise("")
+    pull(ORDER, project / "paper")
+    found = macros(project / "paper")
+    stem = "tvTGlassEnVsGlassEnDtypeBfloatOneSix"
+    assert number(found[f"{stem}PearsonR"]) == pytest.approx(comparison.metrics["pearson_r"], abs=5e-4)
+    assert (project / "paper/figures/t_glass-en_glass-en-dtype-bfloat16_scatter.pdf").is_file()
+
+
+REFUSALS: Mapping[str, tuple[dict[str, object], type[TokenvizError], str]] = {
+    "figure": (
+        {"figures": ("heat",)}, FigureError,
+        "no figure 'heat': there are heatmap, difference, scatter, along_text, calibration",
+    ),
+    "format": (
+        {"formats": ("ansi",)}, PaperError, "no format 'ansi' for a paper: there are png, svg, pdf, html, tex, tex-document",
+    ),
+    "font size": ({"font_size": 99}, FigureError, "a font size of 99 points is not possible: take 4 to 48"),
+    "measure": (
+        {"measure": "loss"}, FigureError,
+        "no measure 'loss': there are logprob, surprisal_bits, probability, rank_bucket, entropy, difference",
+    ),
+    "experiment": (
+        {"experiment": "trail"}, StoreError, "no experiment 'trail' in the store: it has trial; did you mean 'trial'?",
+    ),
+    "another experiment": ({"experiment": "zzz"}, StoreError, "no experiment 'zzz' in the store: it has trial"),
+    "no run": (
+        {"where": "model=nobody"}, PaperError,
+        "experiment 'trial' has no finished run of a text that 'model=nobody' means: run it, or change --where",
+    ),
+    "no such figure": (
+        {"where": "kind=score", "figures": ("scatter",)}, PaperError,
+        "no run that is meant has a figure scatter as pdf: take another",
+    ),
+    "no such format": (
+        {"figures": ("scatter",), "formats": ("tex",)}, PaperError,
+        "no run that is meant has a figure scatter as tex: take another",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("changes", "error", "message"), REFUSALS.values(), ids=REFUSALS)
+def test_what_is_refused(
+    runs: list[str], project: Path, changes: dict[str, object], error: type[TokenvizError], message: str
+) -> None:
+    with pytest.raises(error, match=f"^{re.escape(message)}$"):
+        pull(Order(**{"experiment": "trial", **changes}), project / "paper")  # type: ignore[arg-type]
+    assert not (project / "paper").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"), [({"width": "wide"}, "no width 'wide'"), ({"colours": "jet"}, "no colour map 'jet'")]
+)
+def test_a_look_that_cannot_be_is_refused_before_anything_is_written(changes: dict[str, str], message: str) -> None:
+    with pytest.raises(FigureError, match=f"^{message}: "):
+        Order(experiment="trial", **changes)
+
+
+def test_a_field_that_no_run_has_is_refused(runs: list[str], project: Path) -> None:
+    with pytest.raises(StoreError, match=r"^no run has a field 'peason_r': there are model"):
+        pull(Order(experiment="trial", where="peason_r<1"), project / "paper")
+
+
+@pytest.mark.parametrize(("which", "table"), [(0, "tokens"), (2, "statistics")])
+def test_a_run_that_has_lost_a_table_is_one_line(runs: list[str], project: Path, which: int, table: str) -> None:
+    run = open_store().client.get_run(runs[which])
+    (Path(run.info.artifact_uri) / f"tables/{table}.parquet").unlink()
+    name = re.escape(run.info.run_name)
+    with pytest.raises(
+        PaperError, match=rf"^run {runs[which]} of '{name}' has no file 'tables/{table}\.parquet': repeat the experiment$"
+    ):
+        pull(ORDER, project / "paper")
+    assert not list((project / "paper").rglob("*.pdf"))
+
+
+def test_a_table_of_another_version_is_one_line(runs: list[str], project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tokenviz.scores.FORMAT_VERSION", "99")
+    name = open_store().client.get_run(runs[0]).info.run_name
+    message = (
+        f"a table of run {runs[0]} ({name!r}) cannot be used: 'tokens.parquet' has table format 3; this version reads 99; "
+        "repeat the experiment"
+    )
+    with pytest.raises(PaperError, match=f"^{re.escape(message)}$"):
+        pull(Order(experiment="trial", where="model=a"), project / "paper")
+
+
+def test_a_comparison_of_other_numbers_is_not_mixed_with_figures(project: Path) -> None:
+    a, b = long_pair(40)
+    runs = keep_pair(a, b)
+    path = Path(open_store().client.get_run(runs[1]).info.artifact_uri) / "tables/tokens.parquet"
+    make_scores([list(a.token)], a.logprob * 1.5 - 0.1, model="b").save(path)
+    with pytest.raises(
+        PaperError, match=r"holds other numbers than its tables give now \(r 0\.\d+, now 1\.0\): it is of another"
+    ):
+        pull(ORDER, project / "paper")
+
+
+def test_a_folder_is_of_one_experiment(runs: list[str], project: Path) -> None:
+    keep_scores(long_pair(40)[0], experiment="second one")
+    folder = project / "paper"
+    pull(ORDER, folder)
+    message = (
+        f"{str(folder)!r} holds what was pulled from 'trial': give 'second one' a folder of its own, such as --to "
+        f"{folder / 'second-one'}"
+    )
+    with pytest.raises(PaperError, match=f"^{re.escape(message)}$"):
+        pull(Order(experiment="second one"), folder)
+    pull(Order(experiment="second one"), folder / "second-one")
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"format": 1}', '{"format": 1, "order": {}, "runs": {}, "files": {}}'])
+def test_a_manifest_of_somebody_else_is_left_alone(runs: list[str], project: Path, content: str) -> None:
+    (project / "paper").mkdir()
+    path = project / "paper/manifest.json"
+    path.write_text(content)
+    message = f"{str(path)!r} is not a manifest that tokenviz pull wrote, or was edited: give another folder, or delete it"
+    with pytest.raises(PaperError, match=f"^{re.escape(message)}$"):
+        pull(ORDER, project / "paper")
+    assert path.read_text() == content
+
+
+def test_a_manifest_that_names_files_elsewhere_is_left_alone(runs: list[str], project: Path) -> None:
+    pull(ORDER, project / "paper")
+    path = project / "paper/manifest.json"
+    for name in ("../notes.txt", "/etc/hostname"):
+        path.write_text(path.read_text().replace("captions.tex", name))
+        with pytest.raises(PaperError, match=r"is not a manifest that tokenviz pull wrote, or was edited"):
+            pull(ORDER, project / "paper")
+        path.write_text(path.read_text().replace(name, "captions.tex"))
+
+
+def test_a_manifest_of_another_version_is_refused(runs: list[str], project: Path) -> None:
+    (project / "paper").mkdir()
+    path = project / "paper/manifest.json"
+    path.write_text('{"format": 99}')
+    with pytest.raises(PaperError, match=f"^{re.escape(f'{str(path)!r} has format 99; this version reads 1')}$"):
+        pull(ORDER, project / "paper")
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(runs: list[str], project: Path) -> None:
+    (project / "file").write_text("")
+    folder = project / "file" / "paper"
+    with pytest.raises(DiskError, match=f"^{re.escape(f'cannot write the folder {str(folder)!r}: Not a directory')}$"):
+        pull(ORDER, folder)
+
+
+def test_the_command_says_what_it_did(runs: list[str], run: Run, project: Path) -> None:
+    command = ("pull", "trial", "--to", "paper", "--figure", "heatmap", "--where", "kind=score", "--format", "png,pdf")
+    code, out, err = run(*command)
+    assert (code, err) == (0, "")
+    assert out.splitlines()[-1] == "7 written, 0 unchanged, 0 kept, 0 removed"
+    assert "written  paper/figures/text_a_heatmap.png" in out.splitlines()
+    (project / "paper/numbers.tex").write_text("mine")
+    code, out, _ = run(*command)
+    assert code == 0
+    assert out.splitlines() == [
+        "kept     paper/numbers.tex  (it was edited, or is not ours; --overwrite replaces it)",
+        "0 written, 6 unchanged, 1 kept, 0 removed",
+    ]
+    code, out, _ = run(*command, "--json", "--overwrite")
+    assert json.loads(out)["written"] == ["numbers.tex"]
+
+
+def test_an_unknown_experiment_ends_with_1(runs: list[str], run: Run) -> None:
+    code, out, err = run("pull", "tral", "--to", "paper")
+    assert (code, out) == (1, "")
+    assert err == "error: no experiment 'tral' in the store: it has trial; did you mean 'trial'?\n"
+
+
+def test_a_store_that_was_moved_is_pulled_from(runs: list[str], project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pull(ORDER, project / "paper")
+    moved = project / "elsewhere"
+    (moved / "experiments").mkdir(parents=True)
+    shutil.move(project / "mlruns", moved / "mlruns")
+    monkeypatch.chdir(moved)
+    assert pull(ORDER, project / "paper").written == ()

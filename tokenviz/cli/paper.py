@@ -1,0 +1,163 @@
+"""`tokenviz pull`, `trace` and `redraw`: from runs into a paper, and from a paper's files back to the runs."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tokenviz.cli.inputs import AsJson
+from tokenviz.cli.outputs import print_json
+
+if TYPE_CHECKING:
+    from tokenviz.paper.checking import Checked
+    from tokenviz.paper.pulling import Pulled
+
+_Measure = Annotated[str | None, typer.Option(help="What the colours of heatmaps show; log-prob unless told otherwise.")]
+_Colours = Annotated[str | None, typer.Option(help="Colour map of heatmaps; by default the measure's own.")]
+_Width = Annotated[
+    str | None, typer.Option(help="Of the figures: 3.3in, 8.4cm, or a venue's column such as acl, acl-text, neurips.")
+]
+_FontSize = Annotated[float, typer.Option(help="Of the figures, in points.")]
+
+
+def pull_command(
+    context: typer.Context,
+    experiment: Annotated[str, typer.Argument(help="Whose runs.", show_default=False)],
+    to: Annotated[Path, typer.Option(help="The paper's folder.", show_default=False)],
+    where: Annotated[str | None, typer.Option(help='Which runs, such as "text=correlation and model~gpt2".')] = None,
+    form: Annotated[
+        str, typer.Option("--format", help="Of the figures: some of png, svg, pdf, html, tex, tex-document, with commas.")
+    ] = "pdf",
+    figure: Annotated[
+        str | None,
+        typer.Option(
+            help="Which figures: some of heatmap, difference, scatter, along_text, calibration, with commas; by default those "
+            "of the runs' own pages."
+        ),
+    ] = None,
+    measure: _Measure = None,
+    colours: _Colours = None,
+    width: _Width = None,
+    font_size: _FontSize = 9.0,
+    prefix: Annotated[str, typer.Option(help="How the macros begin: letters.")] = "tv",
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace files that were edited, or are not ours, as well.")
+    ] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; say what is stale, edited or missing, with exit code 1.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Pull an experiment's figures, LaTeX tables and numbers into a paper's folder.
+
+    There are figures/, tables/, numbers.tex with one macro for each number, captions.tex with one for each figure, and
+    manifest.json. Pulling again changes only what changed. --check holds the folder against how it was last pulled.
+    """
+    from tokenviz.progress import shown
+
+    if check:
+        _refuse_beside_check(context)
+        from tokenviz.paper.checking import check as checked
+
+        with shown():
+            found = checked(experiment, to)
+        _print_checked(found, as_json=as_json)
+        if not found.clean:
+            raise typer.Exit(1)
+        return
+    from tokenviz.paper.manifest import Order
+    from tokenviz.paper.pulling import pull
+
+    order = Order(
+        experiment=experiment, where=where, figures=_parts(figure or ""), formats=_parts(form), measure=measure,
+        colours=colours, width=width, font_size=font_size, prefix=prefix,
+    )  # fmt: skip
+    with shown():
+        pulled = pull(order, to, overwrite=overwrite)
+    _print_pulled(pulled, to, as_json=as_json)
+
+
+def trace_command(
+    file: Annotated[Path, typer.Argument(help="A PNG, SVG, PDF, HTML or LaTeX file of tokenviz.", show_default=False)],
+    as_json: AsJson = False,
+) -> None:
+    """Print where a file comes from: run, model, text, settings, commit, and the command that makes it again."""
+    from tokenviz.paper.tracing import provenance_lines, provenance_of
+
+    about = provenance_of(file)
+    if as_json:
+        print_json(about)
+        return
+    from tokenviz.figures.terminal import visible
+
+    lines = provenance_lines(about)
+    width = max(len(heading) for heading, _ in lines)
+    for heading, value in lines:
+        typer.echo(f"{visible(heading):{width}}  {visible(value)}".replace("\n", "␊"))
+
+
+def redraw_command(
+    run: Annotated[str, typer.Argument(help="A score or comparison run: its id, or how that begins.", show_default=False)],
+    figure: Annotated[str, typer.Option(help="One of heatmap, difference, scatter, along_text, calibration.")] = "heatmap",
+    measure: _Measure = None,
+    limits: Annotated[
+        tuple[float, float] | None, typer.Option(help="Of the colours: low and high; by default the text's own.")
+    ] = None,
+    colours: _Colours = None,
+    width: _Width = None,
+    font_size: _FontSize = 9.0,
+    form: Annotated[
+        str, typer.Option("--format", help="Some of png, svg, pdf, html, tex, tex-document, ansi, with commas.")
+    ] = "pdf",
+    to: Annotated[Path, typer.Option(help="The folder to write to.")] = Path(),
+) -> None:
+    """Draw a figure of a run again, from its tables; no model is loaded. Prints the files' paths."""
+    from tokenviz.figures.named import Look
+    from tokenviz.paper.redrawing import redraw
+    from tokenviz.progress import shown
+
+    look = Look(measure=measure, limits=limits, colours=colours, width=width, font_size=font_size)
+    with shown():
+        paths = redraw(run, figure=figure, formats=_parts(form), look=look, folder=to)
+    for path in paths:
+        typer.echo(path)
+
+
+def _refuse_beside_check(context: typer.Context) -> None:
+    """--check holds the folder against how it was pulled, and not against anything else."""
+    for name in context.params:
+        source = context.get_parameter_source(name)
+        if name not in ("experiment", "to", "check", "as_json") and source is not None and source.name == "COMMANDLINE":
+            option = "format" if name == "form" else name.replace("_", "-")
+            raise typer.BadParameter(f"--check takes from the manifest how the folder was pulled: leave out --{option}")
+
+
+def _parts(line: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(filter(None, map(str.strip, line.split(",")))))
+
+
+def _print_pulled(pulled: "Pulled", folder: Path, *, as_json: bool) -> None:
+    if as_json:
+        print_json(asdict(pulled))
+        return
+    for path in pulled.written:
+        typer.echo(f"written  {folder / path}")
+    for path in pulled.removed:
+        typer.echo(f"removed  {folder / path}  (its run is not meant any more)")
+    for path in pulled.kept:
+        typer.echo(f"kept     {folder / path}  (it was edited, or is not ours; --overwrite replaces it)")
+    counts = {name: len(getattr(pulled, name)) for name in ("written", "unchanged", "kept", "removed")}
+    typer.echo(", ".join(f"{count} {name}" for name, count in counts.items()))
+
+
+def _print_checked(found: "Checked", *, as_json: bool) -> None:
+    if as_json:
+        print_json(asdict(found))
+        return
+    for problem in found.problems:
+        typer.echo(f"{problem.state:7}  {problem.path}  ({problem.why})")
+    if found.not_asked:
+        typer.echo(f"unknown  whether files are stale: {found.not_asked}")
+    if found.clean:
+        typer.echo(f"{found.n_files} files are what the runs say")

@@ -1,0 +1,42 @@
+"""Captions of plots: models, text, what is shown and n in sentences, for a paper. A heatmap has its own."""
+
+from collections.abc import Sequence
+
+from tokenviz.comparing.comparison import Comparison
+from tokenviz.comparing.estimate import rounded, rounded_interval
+from tokenviz.scores import TokenScores
+
+
+def scatter_caption(comparison: Comparison) -> str:
+    """Of a unity scatter."""
+    unit, r = comparison.units.by, comparison.pearson_r
+    found = f"Pearson’s r = {rounded(r)}" if r.determined else "Pearson’s r is not determined"
+    interval = f" (95 % interval {rounded_interval(r, ' to ')})" if r.has_interval else ""
+    return (
+        f"Log-prob (nats) of each {unit} of “{comparison.text_name}” by {comparison.a.spec.model} (across) and by "
+        f"{comparison.b.spec.model} (upwards). {found}{interval}, n = {comparison.n} of {len(comparison.units)} {unit}s. On "
+        f"the dashed line the models agree; the {unit}s on which they differ most are named."
+    )
+
+
+def along_caption(tables: Sequence[TokenScores]) -> str:
+    """Of log-probs along a text."""
+    return f"Log-probs (nats) along “{tables[0].text_name}”, in reading order, by {_models(tables)}. A gap has no prediction."
+
+
+def calibration_caption(tables: Sequence[TokenScores]) -> str:
+    """Of calibration."""
+    return (
+        f"Mean surprisal of the tokens of “{tables[0].text_name}” against the mean entropy of their predictions (nats), in "
+        f"bins of equal counts, by {_models(tables)}. Bars are one standard error. On the dashed line a model is as surprised "
+        "as it expected."
+    )
+
+
+def _models(tables: Sequence[TokenScores]) -> str:
+    counts = [
+        f"{table.spec.model} (n = {summary.n_scored} of {summary.n_tokens} tokens)"
+        for table in tables
+        for summary in (table.summary(),)
+    ]
+    return " and ".join(counts)

@@ -1,0 +1,163 @@
+"""The figures of token tables by name: for runs, for papers and for redrawing, each drawn and written in one way."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+from matplotlib.figure import Figure
+
+from tokenviz.comparing.comparison import Comparison
+from tokenviz.errors import FigureError
+from tokenviz.figures.along import along_text
+from tokenviz.figures.calibration import entropy_calibration
+from tokenviz.figures.captions import along_caption, calibration_caption, scatter_caption
+from tokenviz.figures.files import FORMATS, HeatmapFormat, file_title, save_heatmap
+from tokenviz.figures.saving import FigureFormat, fixed_settings, save_figure, together
+from tokenviz.figures.scatter import unity_scatter
+from tokenviz.figures.widths import inches, points
+from tokenviz.scores import TokenScores
+
+_HEATMAPS = {"heatmap": "logprob", "difference": "difference"}  # with the measure that each shows unless told otherwise
+_HEATMAP_WIDTH = 7.0  # inches
+_PLOT_FORMATS: tuple[FigureFormat, ...] = get_args(FigureFormat)
+
+
+@dataclass(frozen=True)
+class _Plot:
+    """A figure that is a plot: how it is drawn of a source, its caption, and its width in inches."""
+
+    draw: Callable[[Any, float, float], Figure]
+    caption: Callable[[Any], str]
+    width: float
+
+
+_PLOTS = {
+    "scatter": _Plot(lambda source, width, size: unity_scatter(source, width=width, font_size=size), scatter_caption, 4.6),
+    "along_text": _Plot(
+        lambda source, width, size: along_text(_tables(source), width=width, font_size=size),
+        lambda source: along_caption(_tables(source)),
+        7.0,
+    ),
+    "calibration": _Plot(
+        lambda source, width, size: entropy_calibration(_tables(source), width=width, font_size=size),
+        lambda source: calibration_caption(_tables(source)),
+        4.6,
+    ),
+}
+
+FIGURES = (*_HEATMAPS, *_PLOTS)
+OF_ONE_MODEL = ("heatmap", "along_text", "calibration")
+"""Those that need no second model."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """How a figure is to look; None stands for what the figure itself does.
+
+    Attributes:
+        measure: Of heatmaps: what the colours show; one of `MEASURES`.
+        limits: Of heatmaps: the colours' ends.
+        colours: Of heatmaps: one of `COLOUR_MAPS`.
+        width: Inches, a length such as "8.4cm", or the name of a venue's column such as "acl".
+        font_size: In points.
+    """
+
+    measure: str | None = None
+    limits: tuple[float, float] | None = None
+    colours: str | None = None
+    width: float | str | None = None
+    font_size: float = 9.0
+
+
+OWN_LOOK = Look()
+
+
+def formats_of(figure: str) -> tuple[str, ...]:
+    """The formats that a figure can be written in.
+
+    Raises:
+        FigureError: There is no such figure.
+    """
+    if figure not in FIGURES:
+        raise FigureError(f"no figure {figure!r}: there are {', '.join(FIGURES)}")
+    return FORMATS if figure in _HEATMAPS else _PLOT_FORMATS
+
+
+def save_named(
+    figure: str,
+    source: TokenScores | Comparison,
+    stem: Path,
+    *,
+    formats: Sequence[Any],
+    look: Look = OWN_LOOK,
+    about: Mapping[str, object] | None = None,
+) -> list[Path]:
+    """Draw a figure and write it; either all its files appear or none.
+
+    Args:
+        figure: One of `FIGURES`.
+        source: One model's scores of a text, or a comparison.
+        stem: Path without suffix.
+        formats: Some of `formats_of(figure)`.
+        look: How.
+        about: What made it, for the files' metadata, which say besides what it shows and how.
+
+    Returns:
+        The files, in the order of `formats`.
+
+    Raises:
+        FigureError: There is no such figure of this source, or not in such a format or with such a look.
+        DiskError: A file cannot be written.
+    """
+    allowed = formats_of(figure)
+    for form in formats:
+        if form not in allowed:
+            raise FigureError(f"the figure {figure!r} has no format {form!r}: it has {', '.join(allowed)}")
+    if isinstance(source, TokenScores) and figure not in OF_ONE_MODEL:
+        raise FigureError(
+            f"the figure {figure!r} is of two models, and one model's scores were given: take a comparison, or one of "
+            f"{', '.join(OF_ONE_MODEL)}"
+        )
+    if figure in _HEATMAPS:
+        return _save_heatmap(figure, source, stem, formats, look, about)
+    for name in ("measure", "limits", "colours"):
+        if getattr(look, name) is not None:
+            raise FigureError(f"the figure {figure!r} takes no {name}: only {' and '.join(_HEATMAPS)} do")
+    plot = _PLOTS[figure]
+    width = inches(look.width if look.width is not None else plot.width)
+    font_size = points(look.font_size)
+    tables = _tables(source)
+    names = [table.spec.model for table in tables]
+    shown = {"figure": figure, "models": names, "text": tables[0].text_name, "caption": plot.caption(source)}
+    description = json.dumps({**(about or {}), **shown, "width_inches": width, "font_size": font_size})
+    title = file_title(names, tables[0].text_name)
+
+    def write(place: Path) -> list[Path]:
+        with fixed_settings():
+            drawn = plot.draw(source, width, font_size)
+        return save_figure(drawn, place, title=title, description=description, formats=formats)
+
+    return together(stem, write)
+
+
+def _save_heatmap(
+    figure: str,
+    source: TokenScores | Comparison,
+    stem: Path,
+    formats: Sequence[HeatmapFormat],
+    look: Look,
+    about: Mapping[str, object] | None,
+) -> list[Path]:
+    measure = look.measure or _HEATMAPS[figure]
+    if figure == "difference" and measure != "difference":
+        raise FigureError(f"the figure 'difference' shows the difference, not {measure!r}: take the figure 'heatmap' for it")
+    return save_heatmap(
+        source, stem, formats=formats, measure=measure, limits=look.limits, colours=look.colours,
+        width=look.width if look.width is not None else _HEATMAP_WIDTH, font_size=look.font_size, about=about,
+    )  # fmt: skip
+
+
+def _tables(source: TokenScores | Comparison) -> list[TokenScores]:
+    return [source] if isinstance(source, TokenScores) else [source.a, source.b]

@@ -1,0 +1,117 @@
+"""Whether a paper's folder still is what its runs say: for its authors, and for its CI."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Literal
+
+from tokenviz.errors import PaperError, StoreError
+from tokenviz.paper.manifest import MANIFEST, Manifest, read_manifest
+from tokenviz.paper.plan import Drawing, Plan
+from tokenviz.tracking.store import open_store
+
+State = Literal["missing", "edited", "stale"]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A file that is not what a pull would leave.
+
+    Attributes:
+        path: Within the folder.
+        state: "missing": it is not there; "edited": it is not what was pulled; "stale": the runs now give another one.
+        why: In a few words.
+    """
+
+    path: str
+    state: State
+    why: str
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What was found.
+
+    Attributes:
+        n_files: Files that the manifest lists.
+        problems: In the order of their paths; a file may have two.
+        not_asked: Why the runs could not be asked, so that nothing is known of stale files; empty where they were.
+    """
+
+    n_files: int
+    problems: tuple[Problem, ...]
+    not_asked: str
+
+    @property
+    def clean(self) -> bool:
+        """Whether the folder is what it should be."""
+        return not self.problems and not self.not_asked
+
+
+def check(experiment: str, folder: Path) -> Checked:
+    """Hold a folder against its manifest, and that against the runs. Nothing is drawn, and nothing is written.
+
+    Args:
+        experiment: Whose runs were pulled.
+        folder: Where to.
+
+    Raises:
+        PaperError: The folder has no manifest, or one of another experiment.
+        DiskError: A file cannot be read.
+    """
+    manifest = read_manifest(folder)
+    if manifest is None:
+        raise PaperError(f"{str(folder)!r} has no {MANIFEST}: nothing was pulled there; leave out --check to pull")
+    if manifest.order.experiment != experiment:
+        raise PaperError(f"{str(folder)!r} holds what was pulled from {manifest.order.experiment!r}, not from {experiment!r}")
+    problems, not_asked = list(_on_disk(manifest, folder)), ""
+    try:
+        problems += _against_runs(manifest)
+    except (StoreError, PaperError) as error:  # what is known of the files is worth saying all the same
+        not_asked = str(error)
+    return Checked(len(manifest.files), tuple(sorted(problems, key=lambda problem: problem.path)), not_asked)
+
+
+def _on_disk(manifest: Manifest, folder: Path) -> Iterator[Problem]:
+    for path, entry in manifest.files.items():
+        if not (folder / path).is_file():
+            yield Problem(path, "missing", "it was pulled, and is gone")
+        elif not entry.untouched(folder / path):
+            yield Problem(path, "edited", "it is not what was pulled")
+
+
+def _against_runs(manifest: Manifest) -> Iterator[Problem]:
+    plan = Plan(manifest.order, open_store())
+    captions: dict[Drawing, str] = {}
+    wanted = set()
+    for drawing in plan.drawings:
+        same = drawing.files(manifest.files)
+        name = (drawing.stem, drawing.form)
+        older = {
+            path: entry for path, entry in manifest.files.items() if (entry.made.get("stem"), entry.made.get("format")) == name
+        }
+        wanted |= {*same, *older}
+        for entry in (same or older).values():
+            captions[drawing] = entry.made["caption"]
+        for path, entry in older.items():
+            if path not in same:
+                yield Problem(path, "stale", _why(entry.runs[0], drawing))
+        if not same and not older:
+            yield Problem(
+                f"{drawing.stem}.{drawing.form}", "missing", f"run {drawing.subject.run.run_id} has it since the pull"
+            )
+    texts = plan.texts(captions)
+    for path, content in texts.items():
+        if path not in manifest.files:
+            yield Problem(path, "missing", "the runs have it since the pull")
+        elif sha256(content.encode()).hexdigest() != manifest.files[path].sha256:
+            yield Problem(path, "stale", "the runs have changed, or others are meant now")
+    for path in manifest.files:
+        if path not in wanted and path not in texts:
+            yield Problem(path, "stale", "its run is gone, superseded, or not meant any more")
+
+
+def _why(run_id: str, drawing: Drawing) -> str:
+    now = drawing.subject.run.run_id
+    return f"run {now} has taken the place of {run_id}" if now != run_id else "it would be drawn otherwise now"

@@ -1,0 +1,155 @@
+"""`manifest.json`: what was pulled into a folder, how, from which runs, and the sha256 of each file."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from tokenviz.errors import DiskError, PaperError
+from tokenviz.figures.colours import colour_map
+from tokenviz.figures.measures import PairMeasure, measure_named
+from tokenviz.figures.named import Look, formats_of
+from tokenviz.figures.widths import inches, points
+from tokenviz.paper.naming import PREFIX, macro_prefix
+
+MANIFEST = "manifest.json"
+
+FORMATS = tuple(form for form in formats_of("heatmap") if form != "ansi")
+"""Those of figures in a paper."""
+
+_FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What is asked of a pull.
+
+    Attributes:
+        experiment: The MLflow experiment's name.
+        where: Which of its runs; see `tokenviz.tracking.where`.
+        figures: Which figures, where a run has them; empty for those that a run's own page shows.
+        formats: Of the figures. One that a figure does not have is left out of it.
+        measure: Of the heatmaps.
+        colours: Of the heatmaps.
+        width: Of the figures; see `Look`.
+        font_size: In points.
+        prefix: How the macros begin.
+    """
+
+    experiment: str
+    where: str | None = None
+    figures: tuple[str, ...] = ()
+    formats: tuple[str, ...] = ("pdf",)
+    measure: str | None = None
+    colours: str | None = None
+    width: str | None = None
+    font_size: float = 9.0
+    prefix: str = PREFIX
+
+    def __post_init__(self) -> None:
+        for figure in self.figures:
+            formats_of(figure)
+        for form in self.formats:
+            if form not in FORMATS:
+                raise PaperError(f"no format {form!r} for a paper: there are {', '.join(FORMATS)}")
+        measure = measure_named(self.measure) if self.measure is not None else None
+        if self.colours is not None:
+            colour_map(self.colours, diverging=isinstance(measure, PairMeasure))
+        if self.width is not None:
+            inches(self.width)
+        points(self.font_size)
+        macro_prefix(self.prefix)
+
+    def look(self, figure: str) -> Look:
+        """How a figure is to look; what is asked of heatmaps is not asked of others."""
+        if figure != "heatmap":
+            return Look(width=self.width, font_size=self.font_size)
+        return Look(measure=self.measure, colours=self.colours, width=self.width, font_size=self.font_size)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file that was pulled.
+
+    Attributes:
+        sha256: Of its bytes.
+        runs: The runs that it shows.
+        made: Of a figure: which, in which format, its path's `stem`, its caption, and the `key` of all that it was made from.
+            Else empty.
+    """
+
+    sha256: str
+    runs: tuple[str, ...]
+    made: Mapping[str, str] = field(default_factory=dict)
+
+    def untouched(self, path: Path) -> bool:
+        """Whether a file still is what was pulled."""
+        return path.is_file() and digest_of(path) == self.sha256
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a folder holds of ours.
+
+    Attributes:
+        order: How it was pulled.
+        runs: By id: fingerprint, kind, models, text, parameters, commit and command.
+        files: By path within the folder, with slashes.
+    """
+
+    order: Order
+    runs: Mapping[str, Mapping[str, Any]]
+    files: Mapping[str, Entry]
+
+    def to_text(self) -> str:
+        """As the file's content: the same for equal manifests."""
+        content = {
+            "format": _FORMAT_VERSION,
+            "order": asdict(self.order),
+            "runs": {run: self.runs[run] for run in sorted(self.runs)},
+            "files": {path: asdict(self.files[path]) for path in sorted(self.files)},
+        }
+        return json.dumps(content, ensure_ascii=False, indent=1) + "\n"
+
+
+def read_manifest(folder: Path) -> Manifest | None:
+    """A folder's manifest; None where it has none.
+
+    Raises:
+        PaperError: Its manifest.json is no manifest of ours, or of a version that is not known here.
+        DiskError: It cannot be read.
+    """
+    path = folder / MANIFEST
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise DiskError(f"cannot read {str(path)!r}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise PaperError(_foreign(path)) from error
+    try:
+        if content["format"] != _FORMAT_VERSION:
+            raise PaperError(f"{str(path)!r} has format {content['format']}; this version reads {_FORMAT_VERSION}")
+        order: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in content["order"].items()
+        }
+        files = {
+            name: Entry(entry["sha256"], tuple(entry["runs"]), dict(entry["made"])) for name, entry in content["files"].items()
+        }
+        if any(Path(name).is_absolute() or ".." in Path(name).parts for name in files):
+            raise PaperError(_foreign(path))
+        return Manifest(Order(**order), dict(content["runs"]), files)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise PaperError(_foreign(path)) from error
+
+
+def digest_of(path: Path) -> str:
+    """sha256 of a file's bytes."""
+    return sha256(path.read_bytes()).hexdigest()
+
+
+def _foreign(path: Path) -> str:
+    return f"{str(path)!r} is not a manifest that tokenviz pull wrote, or was edited: give another folder, or delete it"

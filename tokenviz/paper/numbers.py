@@ -1,0 +1,162 @@
+"""`numbers.tex`: one LaTeX macro for each number, its interval's ends and its n, so that no number is typed by hand."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from tokenviz.comparing.estimate import Estimate, rounded, rounded_interval
+from tokenviz.paper.naming import apart, macro_mark, macro_part
+from tokenviz.paper.subjects import Subject, Tables
+
+_ENDS = ("_low", "_high")
+_COUNTS = {
+    "n": "compared units",
+    "n_units": "units of the text",
+    "n_tokens": "tokens of the text",
+    "n_scored": "tokens with a prediction",
+    "n_bytes": "UTF-8 bytes of the tokens with a prediction",
+    "n_passages": "passages",
+}
+_DEFINITIONS = {
+    "mean_logprob": "mean log-prob, nats a token",
+    "perplexity_per_token": "perplexity per token",
+    "bits_per_byte": "bits per byte",
+    "mean_entropy": "mean entropy of the predictions, nats",
+    "share_rank_1": "share of tokens that were the first choice",
+}
+_OF_THE_MACHINE = ("scoring_seconds", "tokens_per_second")  # they say nothing of a text or a model
+
+
+@dataclass(frozen=True)
+class Number:
+    """One number of a run.
+
+    Attributes:
+        name: As the run has it, such as "pearson_r".
+        definition: What it is, with its unit.
+        value: Rounded as everywhere, with a minus sign; "–" where it is not determined.
+        low: Where its 95 % interval begins; empty where there is none.
+        high: Where that ends.
+        n: What it rests on; empty for a count.
+        reason: Why it is not determined, where it is not.
+    """
+
+    name: str
+    definition: str
+    value: str
+    low: str = ""
+    high: str = ""
+    n: str = ""
+    reason: str = ""
+
+    @property
+    def parts(self) -> dict[str, str]:
+        """What has a macro, by the ending of its name."""
+        if self.reason:
+            return {}
+        found = {"": self.value, "Low": self.low, "High": self.high, "N": self.n}
+        return {ending: value for ending, value in found.items() if value}
+
+
+def numbers_of(subject: Subject, tables: Tables) -> list[Number]:
+    """The numbers of a run, in its order.
+
+    Raises:
+        PaperError: It is a comparison that has lost its statistics.
+    """
+    metrics = {name: value for name, value in sorted(subject.run.metrics.items()) if name not in _OF_THE_MACHINE}
+    counts = [Number(name, _COUNTS.get(name, name), f"{value:.0f}") for name, value in metrics.items() if _is_count(name)]
+    rest = {name: value for name, value in metrics.items() if not _is_count(name) and "/" not in name}
+    n = int(metrics.get("n", metrics.get("n_scored", 0)))
+    if subject.kind != "comparison":
+        return counts + _plain(rest, n)
+    estimates = _estimates(subject, tables)
+    found = [_with_interval(name, estimate) for name, estimate in estimates.items()]
+    known = {f"{name}{end}" for name in estimates for end in ("", *_ENDS)}
+    return counts + found + _plain({name: value for name, value in rest.items() if name not in known}, n)
+
+
+def macros_of(numbers: Mapping[Subject, Sequence[Number]], prefix: str) -> dict[tuple[Subject, str], str]:
+    """Each number's macro, without the endings: text, models and number, such as tvCorrelationGptTwoMeanLogprob."""
+    keys = [(subject, number.name) for subject, found in numbers.items() for number in found]
+    names = {key: f"{macro_stem(key[0], prefix)}{macro_part(key[1])}" for key in keys}
+    marks = {(subject, name): macro_mark(repr((*subject.key, name))) for subject, name in keys}
+    return apart(names, marks)
+
+
+def macro_stem(subject: Subject, prefix: str) -> str:
+    """How the macros of a run begin."""
+    kind = "" if subject.kind in ("score", "comparison") else macro_part(subject.kind)
+    return f"{prefix}{macro_part(subject.text)}{'Vs'.join(map(macro_part, subject.models))}{kind}"
+
+
+def numbers_tex(numbers: Mapping[Subject, Sequence[Number]], prefix: str, about: Mapping[str, object]) -> str:
+    """The file: definitions of macros, each number with a comment that says what it is.
+
+    Args:
+        numbers: Of each run.
+        prefix: Of the macros.
+        about: What made the file.
+    """
+    macros = macros_of(numbers, prefix)
+    lines = ["% Numbers by tokenviz, for \\input in the preamble. " + json.dumps(about)]
+    for subject, found in numbers.items():
+        lines += ["", f"% {' and '.join(map(_quoted, subject.models))} on {_quoted(subject.text)}"]
+        for number in found:
+            macro = f"\\{macros[subject, number.name]}"
+            if number.reason:
+                lines.append(f"% {macro} is not determined: {_quoted(number.reason)}")
+            for ending, value in number.parts.items():
+                comment = f" % {_quoted(number.definition)[1:-1]}" if not ending else ""
+                lines.append(f"\\newcommand{{{macro}{ending}}}{{{number_tex(value)}}}{comment}")
+    return "\n".join(lines) + "\n"
+
+
+def number_tex(value: str) -> str:
+    """A printed number for text and formulas alike."""
+    if value == "–":
+        return r"\textendash{}"
+    return rf"\ensuremath{{-{value[1:]}}}" if value.startswith("−") else value
+
+
+def _is_count(name: str) -> bool:
+    return name == "n" or name.startswith("n_")
+
+
+def _plain(metrics: Mapping[str, float], n: int) -> list[Number]:
+    return [
+        Number(name, _DEFINITIONS.get(name, name), rounded(Estimate(value, n)), n=str(n) if n else "")
+        for name, value in metrics.items()
+    ]
+
+
+def _estimates(subject: Subject, tables: Tables) -> dict[str, Estimate]:
+    return {
+        row["statistic"]: Estimate(
+            value=row["value"],
+            n=int(row["n"]),
+            definition=row["definition"],
+            unit=row["unit"],
+            low=row["low"],
+            high=row["high"],
+            method=row["method"],
+            reason=row["reason"],
+        )
+        for row in tables.statistics(subject.run).to_dict("records")
+    }
+
+
+def _with_interval(name: str, estimate: Estimate) -> Number:
+    of = "" if estimate.unit in ("coefficient", "share") else f", {estimate.unit}"
+    definition = f"{estimate.definition}{of}"
+    if not estimate.determined:
+        return Number(name, definition, rounded(estimate), reason=estimate.reason)
+    low, high = rounded_interval(estimate, "|").split("|") if not math.isnan(estimate.low) else ("", "")
+    method = f"; {estimate.method}" if estimate.method else ""
+    return Number(name, f"{definition}{method}", rounded(estimate), low, high, str(estimate.n))
+
+
+def _quoted(text: str) -> str:
+    """A text within a comment of one line."""
+    return json.dumps(text, ensure_ascii=False)

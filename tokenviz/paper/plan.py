@@ -1,0 +1,155 @@
+"""What an order makes of an experiment's runs: which figures, and the content of the other files. Nothing is drawn here."""
+
+import json
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+from tokenviz import __version__
+from tokenviz.errors import PaperError
+from tokenviz.figures.latex import latex_prelude, latex_text
+from tokenviz.figures.named import OF_ONE_MODEL, formats_of
+from tokenviz.paper.manifest import Entry, Order
+from tokenviz.paper.naming import apart, file_mark, file_part, macro_mark, macro_part
+from tokenviz.paper.numbers import Number, macro_stem, numbers_of, numbers_tex
+from tokenviz.paper.subjects import Subject, Tables, subjects_of
+from tokenviz.paper.tables import CAPTIONS, tables_tex
+from tokenviz.tracking.runs import fingerprint_of
+from tokenviz.tracking.store import Store
+
+_OWN_FIGURES = {"score": ("heatmap",), "comparison": ("heatmap", "difference", "scatter", "along_text")}
+
+
+@dataclass(frozen=True, eq=False)
+class Drawing:
+    """A figure of a run in one format.
+
+    Attributes:
+        subject: The run.
+        figure: Which.
+        form: The format.
+        stem: Of the file, within the folder.
+        key: Of all that it is made from.
+    """
+
+    subject: Subject
+    figure: str
+    form: str
+    stem: str
+    key: str
+
+    def files(self, known: Mapping[str, Entry]) -> dict[str, Entry]:
+        """Those of a manifest that are this figure as it would be drawn now; several where it has pages."""
+        return {path: entry for path, entry in known.items() if entry.made.get("key") == self.key}
+
+
+class Plan:
+    """What an order makes: which figures, and the content of the other files."""
+
+    def __init__(self, order: Order, store: Store) -> None:
+        """Find the runs; nothing is drawn yet.
+
+        Raises:
+            StoreError: See `subjects_of`.
+            PaperError: See `subjects_of`; or no run that is meant has such figures.
+        """
+        self.order = order
+        self.subjects = subjects_of(order.experiment, where=order.where, store=store)
+        self.tables = Tables(store)
+        self.drawings = list(self._drawings())
+        if order.figures and not self.drawings:
+            raise PaperError(
+                f"no run that is meant has a figure {' or '.join(order.figures)} as {', '.join(order.formats)}: take another"
+            )
+
+    @cached_property
+    def numbers(self) -> dict[Subject, list[Number]]:
+        """Of each run."""
+        return {subject: numbers_of(subject, self.tables) for subject in self.subjects}
+
+    @property
+    def runs(self) -> dict[str, dict[str, Any]]:
+        """For the manifest."""
+        return {
+            subject.run.run_id: {
+                "fingerprint": subject.origin.fingerprint,
+                "kind": subject.kind,
+                "models": list(subject.models),
+                "text": subject.text,
+                "commit": subject.run.commit,
+                "command": subject.origin.command,
+                "params": dict(sorted(subject.run.params.items())),
+            }
+            for subject in self.subjects
+        }
+
+    def texts(self, captions: Mapping[Drawing, str]) -> dict[str, str]:
+        """The content of the files that are no figures, by path.
+
+        Args:
+            captions: Of the figures.
+        """
+        about = self._about()
+        tables = tables_tex(self.numbers, about)
+        found = {f"tables/{name}.tex": content for name, content in tables.items()}
+        found["numbers.tex"] = numbers_tex(self.numbers, self.order.prefix, about)
+        found["captions.tex"] = self._captions(captions, list(tables), about)
+        return found
+
+    def _drawings(self) -> Iterator[Drawing]:
+        order = self.order
+        models = {name for subject in self.subjects for name in subject.models}
+        parts = {name: file_part(name) for name in {subject.text for subject in self.subjects} | models}
+        parts = apart(parts, {name: f"-{file_mark(name)}" for name in parts})
+        for subject in self.subjects:
+            own = _OWN_FIGURES.get(subject.kind, ())
+            possible = [one for one in order.figures if own and (subject.kind == "comparison" or one in OF_ONE_MODEL)]
+            for figure in possible if order.figures else own:
+                stem = "_".join([*(parts[name] for name in (subject.text, *subject.models)), figure])
+                for form in order.formats:
+                    if form in formats_of(figure):
+                        yield Drawing(subject, figure, form, f"figures/{stem}", self._key(subject, figure, form))
+
+    def _key(self, subject: Subject, figure: str, form: str) -> str:
+        look = asdict(self.order.look(figure))
+        return fingerprint_of({**asdict(subject.origin), **look, "figure": figure, "format": form, "tokenviz": __version__})
+
+    def _about(self) -> dict[str, object]:
+        """What the files that are no figures say of where they come from."""
+        runs = [subject.run for subject in self.subjects]
+        return {
+            "experiment": self.order.experiment,
+            "where": self.order.where,
+            "runs": [run.run_id for run in runs],
+            "commits": sorted({run.commit for run in runs} - {""}),
+            "commands": sorted({run.tags.get("command", "") for run in runs} - {""}),
+            "again": pull_command(self.order),
+        }
+
+    def _captions(self, captions: Mapping[Drawing, str], tables: list[str], about: Mapping[str, object]) -> str:
+        found = {f"{self.order.prefix}{macro_part(name)}Caption": CAPTIONS[name] for name in tables}
+        named: dict[tuple[Subject, str], str] = {}
+        for drawing, caption in captions.items():
+            named.setdefault((drawing.subject, drawing.figure), caption)
+        stems = {key: f"{macro_stem(key[0], self.order.prefix)}{macro_part(key[1])}" for key in named}
+        stems = apart(stems, {key: macro_mark(repr((*key[0].key, key[1]))) for key in stems})
+        found |= {f"{stems[key]}Caption": latex_text(caption) for key, caption in named.items()}
+        lines = ["% Captions by tokenviz, for \\input in the preamble. " + json.dumps(about)]
+        lines += [f"\\newcommand{{\\{macro}}}{{{caption}}}" for macro, caption in found.items()]
+        return latex_prelude("".join(named.values())) + "\n".join(lines) + "\n"
+
+
+def pull_command(order: Order) -> str:
+    """The command line of an order, for any folder."""
+    parts = ["tokenviz", "pull", order.experiment, "--format", ",".join(order.formats)]
+    options = {"where": order.where, "measure": order.measure, "colours": order.colours, "width": order.width}
+    parts += [part for name, value in options.items() if value is not None for part in (f"--{name}", value)]
+    if order.figures:
+        parts += ["--figure", ",".join(order.figures)]
+    if order.font_size != Order.font_size:
+        parts += ["--font-size", str(order.font_size)]
+    if order.prefix != Order.prefix:
+        parts += ["--prefix", order.prefix]
+    return f"{shlex.join(parts)} --to FOLDER"

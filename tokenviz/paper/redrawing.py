@@ -1,0 +1,66 @@
+"""Figures drawn again from a run's tables: no model is loaded."""
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from tokenviz.errors import DiskError
+from tokenviz.figures.named import OWN_LOOK, Look, save_named
+from tokenviz.paper.naming import file_part
+from tokenviz.paper.subjects import Subject, Tables, subject_of
+from tokenviz.tracking.store import open_store
+
+
+def redraw(
+    run_id: str, *, figure: str = "heatmap", formats: Sequence[str] = ("pdf",), look: Look = OWN_LOOK, folder: Path = Path()
+) -> list[Path]:
+    """Draw a figure of a run again.
+
+    Args:
+        run_id: Of a score or comparison run, or how it begins.
+        figure: One of `tokenviz.figures.named.FIGURES`.
+        formats: Which files to write.
+        look: How.
+        folder: Where to; it is made where there is none.
+
+    Returns:
+        The files, in the order of `formats`, named by text, models and figure as those of a pull.
+
+    Raises:
+        StoreError: There is no such run.
+        PaperError: It has no tables.
+        FigureError: The figure, a format or the look is not possible.
+        DiskError: A file cannot be written.
+    """
+    store = open_store()
+    subject, tables = subject_of(run_id, store=store), Tables(store)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DiskError(f"cannot write the folder {str(folder)!r}: {error.strerror or error}") from error
+    parts = [subject.text, *subject.models]
+    stem = folder / "_".join([*map(file_part, parts), figure])
+    return draw(subject, tables, figure, formats, look, stem)
+
+
+def draw(subject: Subject, tables: Tables, figure: str, formats: Sequence[str], look: Look, stem: Path) -> list[Path]:
+    """Draw one figure of a run; its files say which run it is of and the command that draws it."""
+    source = tables.source(subject)
+    about = subject.about(source) | {"again": command(subject.run.run_id, figure, formats, look)}
+    return save_named(figure, source, stem, formats=formats, look=look, about=about)
+
+
+def command(run_id: str, figure: str, formats: Sequence[str], look: Look) -> str:
+    """The command line that draws a figure."""
+    parts = ["tokenviz", "redraw", run_id, "--figure", figure, "--format", ",".join(formats)]
+    if look.measure is not None:
+        parts += ["--measure", look.measure]
+    if look.limits is not None:
+        parts += ["--limits", *map(str, look.limits)]
+    if look.colours is not None:
+        parts += ["--colours", look.colours]
+    if look.width is not None:
+        parts += ["--width", str(look.width)]
+    if look.font_size != Look.font_size:
+        parts += ["--font-size", str(look.font_size)]
+    return shlex.join(parts)

@@ -1,0 +1,151 @@
+"""What a file of ours says of where it comes from: figures in any format, tables and numbers."""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+from PIL import Image, UnidentifiedImageError
+
+from tokenviz.errors import DiskError, PaperError
+
+_DESCRIPTION = "{http://purl.org/dc/elements/1.1/}description"
+_SUBJECT = re.compile(rb"/Subject \(((?:\\.|[^\\()])*)\)", re.S)
+_COMMENT = re.compile(r"^%[^\n]*?(\{\"[^\n]*\})[ \t]*$", re.M)
+_SETTINGS_APART = ("model", "versions")
+
+
+def provenance_of(path: Path) -> dict[str, Any]:
+    """What made a file.
+
+    Args:
+        path: A PNG, SVG, PDF, HTML or LaTeX file.
+
+    Raises:
+        PaperError: It is none of ours, or has lost what it said.
+        DiskError: It cannot be read.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DiskError(f"cannot read {str(path)!r}: {error.strerror or error}") from error
+    found = _described(path, data)
+    try:
+        about = json.loads(found) if found else None
+    except ValueError:
+        about = None
+    if not isinstance(about, dict) or not {"figure", "experiment"} & set(about):
+        raise PaperError(
+            f"{str(path)!r} says nothing of where it comes from: tokenviz did not write it, or another program wrote it anew "
+            "and left that out; give a PNG, SVG, PDF, HTML or LaTeX file of tokenviz"
+        )
+    return about
+
+
+def provenance_lines(about: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The same for a reader: headings and what stands beside them."""
+    lines: list[tuple[str, object]] = [
+        ("run", _run(about)),
+        ("runs", ", ".join(about.get("runs", ()))),
+        ("experiment", about.get("experiment")),
+        ("where", about.get("where")),
+        ("models" if len(about.get("models", ())) > 1 else "model", " and ".join(about.get("models", ()))),
+        ("text", _text(about)),
+        ("shows", about.get("caption") or about.get("figure")),
+        ("look", _look(about)),
+        *((f"settings of {spec['model']}", _settings(spec)) for spec in _specs(about)),
+        ("commit", about.get("commit")),
+        ("commits", ", ".join(about.get("commits", ()))),
+        ("run made by", about.get("command")),
+        *(("runs made by", command) for command in about.get("commands", ())),
+        ("made again by", about.get("again") or about.get("command")),
+    ]
+    return [(heading, str(value)) for heading, value in lines if value]
+
+
+def _described(path: Path, data: bytes) -> str | None:
+    """The description in a file's metadata; the file's first bytes say what it is, whatever it is called."""
+    head = data[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    readers: list[tuple[bool, Callable[[Path, bytes], str | None]]] = [
+        (head.startswith(b"\x89png"), _of_png),
+        (head.startswith(b"%pdf-"), _of_pdf),
+        (head.startswith((b"<!doctype html", b"<html")), _of_html),
+        (head.startswith(b"<"), _of_svg),
+        (True, _of_latex),
+    ]
+    return next(read for fits, read in readers if fits)(path, data)
+
+
+def _of_png(path: Path, data: bytes) -> str | None:
+    try:
+        with Image.open(path, formats=["PNG"]) as image:
+            found = image.info.get("Description")
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError):  # what Pillow says of a damaged file
+        return None
+    return found if isinstance(found, str) else None
+
+
+def _of_pdf(path: Path, data: bytes) -> str | None:
+    found = _SUBJECT.search(data)
+    return re.sub(rb"\\(.)", rb"\1", found[1], flags=re.S).decode("latin-1") if found else None
+
+
+def _of_svg(path: Path, data: bytes) -> str | None:
+    try:
+        root = ElementTree.fromstring(data)
+    except ElementTree.ParseError:
+        return None
+    return next((element.text for element in root.iter(_DESCRIPTION)), None)
+
+
+class _Meta(HTMLParser):
+    """Finds the description in a page's head."""
+
+    description: str | None = None
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        if tag == "meta" and values.get("name") == "description" and self.description is None:
+            self.description = values.get("content")
+
+
+def _of_html(path: Path, data: bytes) -> str | None:
+    reader = _Meta()
+    reader.feed(data.decode("utf-8", "replace").partition("<body")[0])
+    return reader.description
+
+
+def _of_latex(path: Path, data: bytes) -> str | None:
+    found = _COMMENT.search(data.decode("utf-8", "replace").replace("\r\n", "\n"))
+    return found[1] if found else None
+
+
+def _run(about: Mapping[str, Any]) -> str:
+    run_id, fingerprint = about.get("run_id"), about.get("fingerprint")
+    if not fingerprint:
+        return ""
+    return f"{run_id} (fingerprint {fingerprint})" if run_id else f"with the tag tokenviz.fingerprint = {fingerprint}"
+
+
+def _text(about: Mapping[str, Any]) -> str:
+    digest = about.get("text_sha256")
+    return f"{about.get('text', '')}{f' (sha256 {digest})' if digest else ''}"
+
+
+def _look(about: Mapping[str, Any]) -> str:
+    names = ("measure", "limits", "colours", "width_inches", "font_size")
+    return ", ".join(f"{name} {about[name]}" for name in names if about.get(name) is not None)
+
+
+def _specs(about: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    specs: list[Mapping[str, Any]] = about.get("specs", [about["spec"]] if "spec" in about else [])
+    return specs
+
+
+def _settings(spec: Mapping[str, Any]) -> str:
+    versions = " ".join(f"{name} {version}" for name, version in spec.get("versions", {}).items())
+    settings = ", ".join(f"{name}={value}" for name, value in spec.items() if name not in _SETTINGS_APART)
+    return f"{settings}{f'; {versions}' if versions else ''}"
