@@ -7,6 +7,7 @@ from pathlib import Path
 from tokenviz.comparing.comparison import Comparison
 from tokenviz.figures.along import along_text
 from tokenviz.figures.files import save_heatmap
+from tokenviz.figures.report import save_report
 from tokenviz.figures.saving import save_figure
 from tokenviz.figures.scatter import unity_scatter
 from tokenviz.scores import TokenScores
@@ -24,7 +25,7 @@ def draw_scores(scores: TokenScores, about: Mapping[str, object], folder: Path) 
 
 
 def draw_comparison(comparison: Comparison, about: Mapping[str, object], folder: Path) -> None:
-    """Both heatmaps on one scale, their difference, the scatter, and the log-probs along the text.
+    """Both heatmaps on one scale, their difference, the scatter, the log-probs along the text, and the report.
 
     Args:
         comparison: Two models on one text.
@@ -33,6 +34,7 @@ def draw_comparison(comparison: Comparison, about: Mapping[str, object], folder:
     """
     save_heatmap(comparison, folder / "heatmap", about=about)
     save_heatmap(comparison, folder / "difference", measure="difference", formats=["html"], about=about)
+    save_report(comparison, folder / "report.html", about=about)
     title = f"{comparison.a.spec.model} and {comparison.b.spec.model} on {comparison.text_name}"
     for name, figure in (("scatter", unity_scatter(comparison)), ("along_text", along_text(comparison))):
         save_figure(figure, folder / name, title=title, description=json.dumps(about))
