@@ -22,6 +22,16 @@ from tokenviz.figures.html import page_template
 from tokenviz.figures.measures import MEASURES
 from tokenviz.figures.report_data import report_data
 
+_SCRIPTS = (
+    "data.js",
+    "text.js",
+    "details.js",
+    "scatter.js",
+    "places.js",
+    "search.js",
+    "reader.js",
+)  # later ones use earlier ones
+
 
 def save_report(source: Source, path: Path | str, *, about: Mapping[str, object] | None = None) -> Path:
     """Write an interactive page of one or several models' readings of a text.
@@ -78,8 +88,8 @@ def report_html(source: Source, *, about: Mapping[str, object] | None = None) ->
     data = report_data(tables)
     models = [table.spec.model for table in tables]
     shown = {"figure": "report", "models": models, "text": tables[0].text_name, "text_sha256": tables[0].text_sha256}
-    style, script = _part("report.css") + _shades(), _part("report.js")
-    page: str = page_template("report.html.j2").render(
+    style, script = _part("report.css") + _shades(), "".join(map(_part, _SCRIPTS))
+    page: str = page_template("page/report.html.j2").render(
         title=f"{', '.join(models)} on “{tables[0].text_name}”",
         about=json.dumps({**(about or {}), **shown}, allow_nan=False),
         policy=f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; base-uri 'none'; form-action 'none'",
@@ -91,7 +101,7 @@ def report_html(source: Source, *, about: Mapping[str, object] | None = None) ->
 
 
 def _part(name: str) -> str:
-    return files("tokenviz.figures").joinpath(name).read_text(encoding="utf-8")
+    return files("tokenviz.figures").joinpath("page", name).read_text(encoding="utf-8")
 
 
 def _shades() -> str:
