@@ -8,6 +8,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -100,10 +101,12 @@ def report_html(source: Source, *, about: Mapping[str, object] | None = None) ->
     return page
 
 
+@cache
 def _part(name: str) -> str:
     return files("tokenviz.figures").joinpath("page", name).read_text(encoding="utf-8")
 
 
+@cache
 def _shades() -> str:
     """A class for every colour: background and a text that stands out from it."""
     rules = [

@@ -71,7 +71,9 @@ function readings(place) {
 function alternative({ table, row }, number) {
   const logprob = number < table.k ? table.top_logprob[row * table.k + number] : null, cell = make("td", "", "choice");
   if (logprob === null) return cell;
-  cell.append(make("div", [make("bdi", seen(data.alternatives[table.top[row * table.k + number]])), make("span", share(logprob))]));
+  const token = seen(data.alternatives[table.top[row * table.k + number]]);
+  cell.append(make("div", [make("bdi", token), make("span", share(logprob))]));
+  cell.title = `${token}: log-prob ${printed(logprob, 3)} nats`;
   cell.style.setProperty("--share", `${(100 * Math.exp(logprob)).toFixed(1)}%`);
   if (table.read[row] === number) {
     cell.classList.add("read");
