@@ -61,7 +61,7 @@ def three() -> list[TokenScores]:
     """Two models of one tokenizer and one of another; two passages, each first token not scored by the first two."""
     passages = [["The", " cat", " sat", ".", "\n"], ["tiếng", " Việt", " 水"]]
     other = [["The", " c", "at", " sat", ".\n"], ["ti", "ếng", " V", "iệt", " 水"]]
-    a = make_scores(passages, [NAN, -1.25, -2.5, -0.5, -6.0, NAN, -4.0, -0.125], model="a")
+    a = make_scores(passages, [NAN, -1.25, -2.5, -0.5, -6.0, NAN, -4.0, -0.13], model="a")
     b = make_scores(passages, [NAN, -4.25, -2.5, -0.25, -1.0, NAN, -2.0, -9.0], model="b")
     c = make_scores(other, [-3.0, -1.0, -2.0, -0.5, -0.5, -7.0, -0.5, -1.0, -1.5, -2.0], model="c", tokenizer="c")
     return [with_alternatives(table, seed=seed) for seed, table in enumerate((a, b, c))]
@@ -162,7 +162,7 @@ def test_tokens_have_their_numbers_and_alternatives() -> None:
             assert own["rank"][i] == table.rank[i]
             assert own["entropy"][i] == pytest.approx(table.entropy[i], abs=5e-4)
             assert alternatives == list(table.top_tokens[i])
-            assert logprobs == pytest.approx(table.top_logprobs[i].tolist(), abs=5e-4)
+            assert logprobs == pytest.approx(table.top_logprobs[i].tolist(), abs=5e-5)
             assert own["read"][i] == 1
 
 
@@ -174,7 +174,7 @@ def test_models_meet_in_the_units_that_all_have() -> None:
     assert units["text"] == ["The", " cat", " sat", ".\n", "tiếng", " Việt", " 水"]
     assert units["n_tokens"] == [[1, 1, 1, 2, 1, 1, 1]] * 2 + [[1, 2, 1, 1, 2, 2, 1]]
     assert units["first"] == [[0, 1, 2, 3, 5, 6, 7]] * 2 + [[0, 1, 3, 4, 5, 7, 9]]
-    assert units["logprob"][0] == [None, -1.25, -2.5, -6.5, None, -4.0, -0.125]
+    assert units["logprob"][0] == [None, -1.25, -2.5, -6.5, None, -4.0, -0.13]
     assert units["logprob"][2] == [-3.0, -3.0, -0.5, -0.5, -7.5, -2.5, -2.0]
     assert report_data(tables[:2])["unit"] == "token"
 
@@ -200,9 +200,7 @@ def test_differences_are_those_of_every_pair_on_the_units_that_all_have() -> Non
     tables = three()
     data, rows = report_data(tables), common_rows(tables)
     [measure] = [measure for measure in data["measures"] if measure["of_pair"]]
-    assert [(pair["models"], pair["name"]) for pair in data["pairs"]] == [
-        ((0, 1), "b minus a"), ((0, 2), "c minus a"), ((1, 2), "c minus b"),
-    ]  # fmt: skip
+    assert [pair["models"] for pair in data["pairs"]] == [(0, 1), (0, 2), (1, 2)]
     for pair, view in zip(data["pairs"], measure["views"], strict=True):
         a, b = pair["models"]
         units = rows.pair(a, b)

@@ -21,7 +21,7 @@ from tokenviz.figures.rows import Rows, common_rows
 from tokenviz.scores import TokenScores, nan_to_none
 
 MOST_ALTERNATIVES = 10  # of each token: what a reader takes in, and what keeps a long text's file small
-_LOGPROB, _ENTROPY, _ALTERNATIVE = 4, 3, 3  # decimals
+_LOGPROB, _ENTROPY, _ALTERNATIVE = 4, 3, 4  # decimals
 _STEPS = 17  # of a legend's bar
 
 
@@ -40,13 +40,12 @@ def report_data(tables: Sequence[TokenScores]) -> dict[str, Any]:
         ComparisonError: The tables are of different texts.
     """
     rows = common_rows(tables)
-    names = [table.spec.model for table in tables]
     pairs = list(combinations(range(len(tables)), 2))
     alternatives: dict[str, int] = {}
     return {
         "text": tables[0].text_name,
         "unit": rows.by,
-        "models": [{"name": name, "settings": _settings(table)} for name, table in zip(names, tables, strict=True)],
+        "models": [{"name": table.spec.model, "settings": _settings(table)} for table in tables],
         "tokens": [_tokens(table, alternatives) for table in tables],
         "alternatives": list(alternatives),
         "units": {
@@ -56,8 +55,7 @@ def report_data(tables: Sequence[TokenScores]) -> dict[str, Any]:
             "first": [first.tolist() for first in rows.spans.first_rows],
             "n_tokens": [counts.tolist() for counts in rows.spans.n_tokens],
         },
-        "pairs": [{"models": pair, "name": f"{names[pair[1]]} minus {names[pair[0]]}", "words": _agreement(rows, pair)}
-                  for pair in pairs],
+        "pairs": [{"models": pair, "words": _agreement(rows, pair)} for pair in pairs],
         "measures": list(_measures(tables, rows, pairs)),
     }  # fmt: skip
 

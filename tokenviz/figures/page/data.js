@@ -33,6 +33,12 @@ const share = (logprob) => {
   const [digits, power] = value.toExponential(0).split("e-");
   return `${digits}e−${power}`;
 };
+const LONGEST_NAME = 28;
+// A model's name where there is little room: without its middle.
+const short = (name) => {
+  const signs = [...name], half = LONGEST_NAME / 2;
+  return signs.length > LONGEST_NAME ? [...signs.slice(0, half), "…", ...signs.slice(1 - half)].join("") : name;
+};
 const code = (sign) => `⟨U+${sign.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}⟩`;
 // A token where it is talked about: what cannot be seen stands for itself by a sign.
 const seen = (text) => text === "" ? "(no character of its own)" : text

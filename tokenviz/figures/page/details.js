@@ -44,7 +44,7 @@ function readings(place) {
   const line = (name, cell) => make("tr", [heading(name, "row"), ...at.map(cell)]);
   const numbers = (name, print) => line(name, (one) => make("td", scored(one) ? print(one) : "–", "number"));
   const lines = [
-    line("token", ({ table, row }) => make("td", make("bdi", seen(table.text[row])), "number")),
+    line("token", ({ table, row }) => make("td", make("bdi", seen(table.text[row])), "number token")),
     line("log-prob (nats)", (one) => make("td", scored(one) ? printed(one.table.logprob[one.row], 4) : "not scored", "number")),
     numbers("probability", ({ table, row }) => share(table.logprob[row])),
     numbers("rank", ({ table, row }) => String(table.rank[row])),
@@ -59,7 +59,7 @@ function readings(place) {
   const most = Math.max(...tokens.map(({ k }) => k));
   if (most) lines.at(-1).className = "last";
   for (let number = 0; number < most; number++) lines.push(line(String(number + 1), (one) => alternative(one, number)));
-  const names = make("tr", [make("td"), ...models.map(({ name }) => heading(name, "col"))]);
+  const names = make("tr", [make("td"), ...models.map(({ name }) => heading(short(name), "col"))]);
   const about = make("caption", "Each model's numbers, and by number its likeliest tokens with their probabilities.", "unseen");
   const table = make("table", [about, make("thead", names), make("tbody", lines)]);
   table.style.setProperty("--models", models.length);

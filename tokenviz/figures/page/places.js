@@ -14,15 +14,15 @@ function difference(place) {
 
 // Each with its key: the smallest comes first, and what has none (null) is left out.
 function sorts() {
-  const least = (model) => ({ name: `least probable by ${models[model].name}`, key: (place) => units.logprob[model][place] });
+  const least = (model) => ({ name: `least probable by ${short(models[model].name)}`, key: (place) => units.logprob[model][place] });
   const reading = { name: "reading order", key: (place) => place };
   if (!pairs.length) return [least(0), reading];
   const [a, b] = pairs[state.pair].models;
   const apart = (name, key) => ({ name, key: (place) => difference(place) === null ? null : key(difference(place)) });
   return [
     apart("largest disagreement", (value) => -Math.abs(value)),
-    apart(`more probable by ${models[b].name}`, (value) => -value),
-    apart(`more probable by ${models[a].name}`, (value) => value),
+    apart(`more probable by ${short(models[b].name)}`, (value) => -value),
+    apart(`more probable by ${short(models[a].name)}`, (value) => value),
     least(a), least(b), reading,
   ];
 }
@@ -38,7 +38,7 @@ function showPlaces() {
   const among = query ? [...new Set(matches.flatMap(({ places }) => places))] : [...units.text.keys()];
   const order = among.map((place) => [key(place), place]).filter(([value]) => value !== null)
     .sort(([one, first], [other, second]) => one - other || first - second).map(([, place]) => place);
-  const names = [...pair.map((model) => models[model].name), ...(pair.length > 1 ? ["difference"] : [])];
+  const names = [...pair.map((model) => short(models[model].name)), ...(pair.length > 1 ? ["difference"] : [])];
   const table = find("places");
   table.tHead.replaceChildren(make("tr", [heading(`${unit} after its context`, "col"), ...names.map((name) => heading(name, "col"))]));
   rowOfPlace.clear();

@@ -92,7 +92,7 @@ follow();
 find("measure").append(...measures.map(({ label }) => new Option(label)));
 find("panels").append(...panels.map((panel) => panel.box));
 if (pairs.length) {
-  find("pair").append(...pairs.map(({ name }) => new Option(name)));
+  find("pair").append(...pairs.map(({ models: [a, b] }) => new Option(`${short(models[b].name)} minus ${short(models[a].name)}`)));
   for (const element of document.querySelectorAll("[data-pair]")) element.hidden = false;
   find("layout").hidden = false;
 }
@@ -101,7 +101,7 @@ if (models.length > 2) {
   find("shown").append(...models.map(({ name }, model) => {
     const box = make("input");
     Object.assign(box, { type: "checkbox", value: String(model), checked: true });
-    return make("label", [box, " ", name]);
+    return make("label", [box, " ", short(name)]);
   }));
 }
 setLayout(models.length > 3 ? "rows" : "columns");
@@ -109,6 +109,10 @@ showPanels();
 showScatter();
 showSorts();
 showPlaces();
+show(placeOf(0));
+// Room for the numbers is kept: what stands below would else move away under the pointer that asks for them.
+find("details").style.setProperty("--room", `${find("details").offsetHeight}px`);
+show(null);
 find("settings").tHead.append(make("tr", [make("td"), ...models.map(({ name }) => heading(name, "col"))]));
 find("settings").tBodies[0].append(...Object.keys(models[0].settings).map((name) =>
   make("tr", [heading(name, "row"), ...models.map(({ settings }) => make("td", settings[name]))])));

@@ -5,7 +5,6 @@ const FRAME = { left: 44, top: 8, right: 352, bottom: 308 };  // of the drawing'
 const NEAR = 14;  // how far a pointer may be from its point
 const FEW = 400;  // points that are told apart as marks of full size
 const LAYERS = 16;
-const LONGEST_NAME = 30;
 
 const draw = (tag, values, text = "") => {
   const element = attributes(document.createElementNS("http://www.w3.org/2000/svg", tag), values);
@@ -52,10 +51,7 @@ function showScatter() {
   showMatchesInScatter();
 }
 
-function axisName(model) {
-  const { name } = models[model], half = LONGEST_NAME / 2 - 1;
-  return `log-prob by ${name.length > LONGEST_NAME ? `${name.slice(0, half)}…${name.slice(-half)}` : name} (nats a ${unit})`;
-}
+const axisName = (model) => `log-prob by ${short(models[model].name)} (nats a ${unit})`;
 
 function nearest(event) {
   const box = find("scatter").getBoundingClientRect(), scale = find("scatter").viewBox.baseVal.width / box.width;
