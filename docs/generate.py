@@ -4,6 +4,8 @@
 """
 
 import contextlib
+import io
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -162,6 +164,12 @@ pairs = [tv.compare(x, y) for x, y in itertools.combinations(tables, 2)]
 r = {pair.models: pair.pearson_r for pair in pairs}
 tv.model_matrix(r, title="Pearson's r of the log-probs", limits=(0, 1), width="acl").savefig("matrix.png", dpi=200)""",
     ),
+    Picture(
+        "report",
+        "The interactive report, photographed where the two models differ most: one HTML file with every model's reading, what "
+        "it would rather have read at each place, the scatter, search, and the places in order of disagreement.",
+        """tv.save_report([tv.score(model, text, top_k=10) for model in (small, large)], "report.html")""",
+    ),
 )
 
 GALLERY_TAIL = """## Without a picture here
@@ -204,6 +212,29 @@ def draw_pictures() -> None:
         with contextlib.chdir(IMAGES):
             for picture in PICTURES:
                 exec(picture.lines, names)
+                page = Path(f"{picture.name}.html")
+                if page.exists():
+                    photograph(page)
+                    page.unlink()
+
+
+def photograph(page: Path) -> None:
+    """A report as a browser shows it, with its first place picked; in few colours, so that it is small."""
+    from PIL import Image
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = shutil.which("chromium") or ""
+    for argument in ("headless", "no-sandbox", "disable-gpu", "window-size=1300,1070", "hide-scrollbars"):
+        options.add_argument(f"--{argument}")
+    browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver")))
+    try:
+        browser.get(page.absolute().as_uri())
+        browser.execute_script("document.querySelector('#places tbody button').click()")
+        picture = Image.open(io.BytesIO(browser.get_screenshot_as_png())).convert("RGB")
+    finally:
+        browser.quit()
+    picture.quantize(192).save(page.with_suffix(".png"), optimize=True)
 
 
 PAGES: dict[Path, Callable[[], str]] = {

@@ -168,10 +168,14 @@ def test_a_difference_needs_two_models(count: int, given: str) -> None:
         text_heatmap([table()] * count if count > 1 else table(), measure="difference")
 
 
-@pytest.mark.parametrize("tables", [[], [make_scores([["one"]]), make_scores([["two"]])]], ids=["none", "two texts"])
-def test_panels_show_one_text(tables: list[TokenScores]) -> None:
-    with pytest.raises(ComparisonError, match=r"^the panels of one heatmap show one text: give scores of the same text$"):
-        text_heatmap(tables)
+def test_panels_show_one_text() -> None:
+    with pytest.raises(ComparisonError, match=r"^one figure shows one text: give scores of the same text$"):
+        text_heatmap([make_scores([["one"]]), make_scores([["two"]])])
+
+
+def test_nothing_is_no_heatmap() -> None:
+    with pytest.raises(FigureError, match=r"^there is nothing to show: give the scores of at least one model$"):
+        text_heatmap([])
 
 
 def test_colours_are_the_measures_own_or_those_that_are_asked_for() -> None:

@@ -148,7 +148,7 @@ def test_a_comparison_run_holds_its_figures(models: list[str]) -> None:
     compared = run_grid(models).comparisons[0]
     names = {file.path for file in open_store().client.list_artifacts(compared.run_id, "figures")}
     pictures = {f"figures/{name}.{form}" for name in ("heatmap", "scatter", "along_text") for form in ("png", "svg", "pdf")}
-    assert names == pictures | {"figures/heatmap.html", "figures/difference.html"}
+    assert names == pictures | {f"figures/{name}.html" for name in ("heatmap", "difference", "report")}
 
 
 def test_the_same_grid_again_computes_nothing(models: list[str]) -> None:

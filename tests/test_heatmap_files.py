@@ -172,7 +172,7 @@ def test_a_setting_that_is_not_possible_writes_nothing(tmp_path: Path, settings,
 
 
 def test_two_texts_write_nothing(tmp_path: Path) -> None:
-    with pytest.raises(ComparisonError, match=r"^the panels of one heatmap show one text: give scores of the same text$"):
+    with pytest.raises(ComparisonError, match=r"^one figure shows one text: give scores of the same text$"):
         save_heatmap([scores(), make_scores([["other"]])], tmp_path / "x")
     assert list(tmp_path.iterdir()) == []
 

@@ -192,7 +192,7 @@ def test_the_same_scores_give_the_same_page() -> None:
 
 
 def test_panels_of_different_texts_are_refused() -> None:
-    message = "^the panels of one heatmap show one text: give scores of the same text$"
+    message = "^one figure shows one text: give scores of the same text$"
     with pytest.raises(ComparisonError, match=message):
         page_of([make_scores([["one"]]), make_scores([["two"]])])
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from tokenviz.figures.html import heatmap_html
     from tokenviz.figures.latex import heatmap_latex, heatmap_latex_document
     from tokenviz.figures.matrix import draw_model_matrix, model_matrix
+    from tokenviz.figures.report import report_html, save_report
     from tokenviz.figures.saving import save_figure
     from tokenviz.figures.scatter import draw_unity_scatter, unity_scatter
     from tokenviz.harness.decorator import experiment
@@ -88,8 +89,10 @@ _HOMES = {
     "model_matrix": "figures.matrix",
     "pool": "comparing.comparison",
     "read_text": "texts",
+    "report_html": "figures.report",
     "save_figure": "figures.saving",
     "save_heatmap": "figures.files",
+    "save_report": "figures.report",
     "score": "scoring.scorer",
     "score_to_file": "scoring.streaming",
     "shared_limits": "figures.definition",
@@ -142,8 +145,10 @@ __all__ = [
     "model_matrix",
     "pool",
     "read_text",
+    "report_html",
     "save_figure",
     "save_heatmap",
+    "save_report",
     "score",
     "score_to_file",
     "shared_limits",

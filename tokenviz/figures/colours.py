@@ -18,6 +18,7 @@ Colour = tuple[float, float, float]
 
 LINE_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")  # Okabe and Ito
 UNSCORED_EDGE = "#8a8a8a"
+SHADES = 256  # in each of matplotlib's maps
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,11 @@ class ColourMap:
     source: str
     diverging: bool = False
     begin: float = 0.0
+
+    @property
+    def shades(self) -> list[Colour]:
+        """All its colours, in order."""
+        return [self.at((number + 0.5) / SHADES) for number in range(SHADES)]
 
     def at(self, fraction: float) -> Colour:
         """The colour at a fraction from 0 to 1, as red, green, blue in 0..1."""
@@ -105,10 +111,15 @@ class ColourScale:
 
     def colour(self, value: float) -> Colour | None:
         """The colour of a value; None where it is NaN (unscored)."""
-        if math.isnan(value):
-            return None
+        return None if math.isnan(value) else self.colours.at(self._along(value))
+
+    def shade(self, value: float) -> int | None:
+        """Which of the map's `SHADES`, counted from the light end or the first, is the colour of a value."""
+        return None if math.isnan(value) else min(SHADES - 1, int(self._along(value) * SHADES))
+
+    def _along(self, value: float) -> float:
         fraction = self.fraction(value)
-        return self.colours.at(1 - fraction if self.falling else fraction)
+        return 1 - fraction if self.falling else fraction
 
     def underlined(self, value: float) -> bool:
         """Whether a line under the value says that it is below zero."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tokenviz.comparing.alignment import By
+from tokenviz.comparing.alignment import By, Units
 from tokenviz.comparing.comparison import Comparison, compare
 from tokenviz.errors import ComparisonError, FigureError
 from tokenviz.figures.colours import ColourScale, colour_map
@@ -160,28 +160,54 @@ def text_heatmap(
     chosen = measure_named(measure)
     if isinstance(chosen, PairMeasure):
         comparison = _pair(source, chosen)
-        panels: tuple[Panel, ...] = (pair_panel(comparison, chosen),)
-        models: tuple[str, ...] = (comparison.a.spec.model, comparison.b.spec.model)
-        text_name, unit = comparison.text_name, comparison.units.by
-    else:
-        tables = _tables(source)
-        panels = tuple(token_panel(table, chosen) for table in tables)
-        models = tuple(table.spec.model for table in tables)
-        text_name, unit = tables[0].text_name, "token"
-    found = (
-        checked_limits(limits, chosen) if limits is not None else limits_of([panel.values for panel in panels], chosen, "text")
-    )
-    colour = colour_map(colours or chosen.colours, diverging=isinstance(chosen, PairMeasure))
-    falling = isinstance(chosen, TokenMeasure) and chosen.dark == "low"
+        models = (comparison.a.spec.model, comparison.b.spec.model)
+        return pair_heatmap(
+            comparison.units, chosen, models=models, text_name=comparison.text_name, limits=limits, colours=colours
+        )
+    tables = tables_of(source)
+    panels = tuple(token_panel(table, chosen) for table in tables)
+    found = _limits(limits, chosen, panels)
+    colour = colour_map(colours or chosen.colours, diverging=False)
     return TextHeatmap(
-        text_name=text_name,
-        unit=unit,
+        text_name=tables[0].text_name,
+        unit="token",
         measure=chosen,
         limits=found,
-        scale=ColourScale(found.low, found.high, colour, falling),
+        scale=ColourScale(found.low, found.high, colour, falling=chosen.dark == "low"),
+        models=tuple(table.spec.model for table in tables),
+        panels=panels,
+    )
+
+
+def pair_heatmap(
+    units: Units,
+    measure: PairMeasure,
+    *,
+    models: tuple[str, str],
+    text_name: str,
+    limits: Limits | tuple[float, float] | None = None,
+    colours: str | None = None,
+) -> TextHeatmap:
+    """The heatmap of a measure of two models on given units; settings as for `text_heatmap`."""
+    panels = (pair_panel(units, models, measure),)
+    found = _limits(limits, measure, panels)
+    return TextHeatmap(
+        text_name=text_name,
+        unit=units.by,
+        measure=measure,
+        limits=found,
+        scale=ColourScale(found.low, found.high, colour_map(colours or measure.colours, diverging=True)),
         models=models,
         panels=panels,
     )
+
+
+def _limits(
+    given: Limits | tuple[float, float] | None, measure: TokenMeasure | PairMeasure, panels: tuple[Panel, ...]
+) -> Limits:
+    if given is not None:
+        return checked_limits(given, measure)
+    return limits_of([panel.values for panel in panels], measure, "text")
 
 
 def shared_limits(sources: Sequence[Source], *, measure: str = "logprob") -> Limits:
@@ -198,16 +224,24 @@ def shared_limits(sources: Sequence[Source], *, measure: str = "logprob") -> Lim
     if isinstance(chosen, PairMeasure):
         values = [chosen.take(_pair(source, chosen).units) for source in sources]
     else:
-        values = [chosen.take(table) for source in sources for table in _tables(source)]
+        values = [chosen.take(table) for source in sources for table in tables_of(source)]
     return limits_of(values, chosen, "set")
 
 
-def _tables(source: Source) -> list[TokenScores]:
+def tables_of(source: Source) -> list[TokenScores]:
+    """The token tables of what a figure is made from.
+
+    Raises:
+        ComparisonError: They are of different texts.
+        FigureError: There is none.
+    """
     if isinstance(source, Comparison):
         return [source.a, source.b]
     tables = [source] if isinstance(source, TokenScores) else list(source)
+    if not tables:
+        raise FigureError("there is nothing to show: give the scores of at least one model")
     if len({table.text_sha256 for table in tables}) != 1:
-        raise ComparisonError("the panels of one heatmap show one text: give scores of the same text")
+        raise ComparisonError("one figure shows one text: give scores of the same text")
     return tables
 
 

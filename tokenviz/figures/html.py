@@ -30,7 +30,7 @@ def heatmap_html(heatmap: TextHeatmap, *, about: str = "") -> str:
     """
     words, scale, buckets = heatmap.legend, heatmap.scale, heatmap.buckets
     before, after = heatmap.title
-    page: str = _template().render(
+    page: str = page_template("heatmap.html.j2").render(
         title=f"{before}{heatmap.text_name}{after}",
         about=about,
         panels=[_Spans(panel, scale) for panel in heatmap.panels],
@@ -84,7 +84,8 @@ class _Spans:
 
 
 @cache
-def _template() -> Any:
+def page_template(name: str) -> Any:
+    """A template beside this module, in which every value is escaped."""
     environment = Environment(
         loader=PackageLoader("tokenviz", "figures"),
         autoescape=True,
@@ -92,4 +93,4 @@ def _template() -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("heatmap.html.j2")
+    return environment.get_template(name)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tokenviz.comparing.comparison import Comparison
+from tokenviz.comparing.alignment import Units
 from tokenviz.figures.measures import PairMeasure, TokenMeasure, Values, printed
 from tokenviz.scores import TokenScores
 
@@ -67,10 +67,9 @@ def _token_note(table: TokenScores, row: int) -> str:
     return f"log-prob {table.logprob[row]:.4f} nats, rank {table.rank[row]:.0f}, entropy {table.entropy[row]:.3f} nats"
 
 
-def pair_panel(comparison: Comparison, measure: PairMeasure) -> Panel:
-    """The units of a comparison and what a measure says of the two models there."""
-    units, values = comparison.units, measure.take(comparison.units)
-    a, b = comparison.a.spec.model, comparison.b.spec.model
+def pair_panel(units: Units, models: tuple[str, str], measure: PairMeasure) -> Panel:
+    """The units of two models and what a measure says of them there."""
+    values, (a, b) = measure.take(units), models
     there = values[~np.isnan(values)]
     mean = printed(float(there.mean())) if len(there) else "–"
     notes = (

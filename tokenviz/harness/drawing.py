@@ -5,6 +5,7 @@ from pathlib import Path
 
 from tokenviz.comparing.comparison import Comparison
 from tokenviz.figures.named import save_named
+from tokenviz.figures.report import save_report
 from tokenviz.scores import TokenScores
 
 _PICTURES = ("png", "svg", "pdf")
@@ -28,7 +29,7 @@ def draw_scores(scores: TokenScores, about: Mapping[str, object], folder: Path) 
 
 
 def draw_comparison(comparison: Comparison, about: Mapping[str, object], folder: Path) -> None:
-    """Both heatmaps on one scale, their difference, the scatter, and the log-probs along the text.
+    """Both heatmaps on one scale, their difference, the scatter, the log-probs along the text, and the report.
 
     Args:
         comparison: Two models on one text.
@@ -37,3 +38,4 @@ def draw_comparison(comparison: Comparison, about: Mapping[str, object], folder:
     """
     for figure, formats in _OF_PAIR.items():
         save_named(figure, comparison, folder / figure, formats=formats, about=about)
+    save_report(comparison, folder / "report.html", about=about)

@@ -1,0 +1,149 @@
+"""What the interactive report shows, as plain values: the page only lays them out.
+
+Every number, colour, limit and word of a measure is that of the text heatmap (`definition.py`). Colours are numbers of a
+map's shades, so that thousands of tokens stay small and change quickly.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tokenviz.comparing.estimate import rounded
+from tokenviz.comparing.statistics import pearson_r, spearman_rho
+from tokenviz.figures.definition import TextHeatmap, pair_heatmap, text_heatmap
+from tokenviz.figures.measures import MEASURES, Measure, PairMeasure
+from tokenviz.figures.panels import Panel
+from tokenviz.figures.rows import Rows, common_rows
+from tokenviz.scores import TokenScores, nan_to_none
+
+MOST_ALTERNATIVES = 10  # of each token: what a reader takes in, and what keeps a long text's file small
+_LOGPROB, _ENTROPY, _ALTERNATIVE = 4, 3, 4  # decimals
+_STEPS = 17  # of a legend's bar
+
+
+def report_data(tables: Sequence[TokenScores]) -> dict[str, Any]:
+    """All that the page knows.
+
+    Args:
+        tables: Of one text, at least one.
+
+    Returns:
+        Values that JSON can write; None where unscored. Rows of `tokens` are each model's own tokens; rows of `units` are
+        what all models have in common, `first` and `n_tokens` say which tokens they hold. `measures` have one view, or one a
+        pair of models.
+
+    Raises:
+        ComparisonError: The tables are of different texts.
+    """
+    rows = common_rows(tables)
+    pairs = list(combinations(range(len(tables)), 2))
+    alternatives: dict[str, int] = {}
+    return {
+        "text": tables[0].text_name,
+        "unit": rows.by,
+        "models": [{"name": table.spec.model, "settings": _settings(table)} for table in tables],
+        "tokens": [_tokens(table, alternatives) for table in tables],
+        "alternatives": list(alternatives),
+        "units": {
+            "passage": rows.passage.tolist(),
+            "text": list(rows.spans.text),
+            "logprob": [_numbers(logprob, _LOGPROB) for logprob in rows.logprobs],
+            "first": [first.tolist() for first in rows.spans.first_rows],
+            "n_tokens": [counts.tolist() for counts in rows.spans.n_tokens],
+        },
+        "pairs": [{"models": pair, "words": _agreement(rows, pair)} for pair in pairs],
+        "measures": list(_measures(tables, rows, pairs)),
+    }  # fmt: skip
+
+
+def _settings(table: TokenScores) -> dict[str, str]:
+    """What the scores come from, by name, as it is printed."""
+    spec = asdict(table.spec)
+    versions = ", ".join(f"{package} {version}" for package, version in spec.pop("versions").items())
+    bos_ids = ", ".join(map(str, spec.pop("bos_ids"))) or "none"
+    shown = {"text": table.text_sha256, **spec, "bos_ids": bos_ids, "versions": versions}
+    return {name.replace("_", " "): "none" if value is None else str(value) for name, value in shown.items()}
+
+
+def _tokens(table: TokenScores, alternatives: dict[str, int]) -> dict[str, Any]:
+    """A model's tokens; the strings of its alternatives are numbered in `alternatives`."""
+    k = min(table.spec.top_k, MOST_ALTERNATIVES)
+    strings = [
+        alternatives.setdefault(string, len(alternatives))
+        for row in table.top_tokens
+        for string in row[:k] + ("",) * (k - len(row))
+    ]
+    same = table.top_ids[:, :k] == table.token_id[:, None]  # (n, k)
+    return {
+        "passage": table.passage.tolist(),
+        "text": list(table.token),
+        "logprob": _numbers(table.logprob, _LOGPROB),
+        "rank": [None if np.isnan(rank) else int(rank) for rank in table.rank],
+        "entropy": _numbers(table.entropy, _ENTROPY),
+        "k": k,
+        "top": strings,
+        "top_logprob": _numbers(table.top_logprobs[:, :k].ravel(), _ALTERNATIVE),
+        "read": np.where(same.any(axis=1), same.argmax(axis=1), -1).tolist() if k else [-1] * len(table),
+    }
+
+
+def _numbers(values: NDArray[np.float64], decimals: int) -> list[float | None]:
+    return [nan_to_none(round(value, decimals)) for value in values.tolist()]
+
+
+def _agreement(rows: Rows, pair: tuple[int, int]) -> str:
+    """How alike two models are, in a line."""
+    x, y = (rows.logprobs[model] for model in pair)
+    r = pearson_r(x, y)
+    return f"r = {rounded(r)}, ρ = {rounded(spearman_rho(x, y))}, n = {r.n} {rows.by}s scored by both"
+
+
+def _measures(tables: Sequence[TokenScores], rows: Rows, pairs: Sequence[tuple[int, int]]) -> Iterator[dict[str, Any]]:
+    for measure in MEASURES.values():
+        if isinstance(measure, PairMeasure):
+            heatmaps = [
+                pair_heatmap(
+                    rows.pair(a, b), measure, models=(tables[a].spec.model, tables[b].spec.model), text_name=tables[0].text_name
+                )
+                for a, b in pairs
+            ]
+        else:
+            heatmaps = [text_heatmap(tables, measure=measure.name)]
+        if heatmaps:
+            yield {
+                "name": measure.name,
+                "label": measure.label,
+                "of_pair": isinstance(measure, PairMeasure),
+                "views": [_view(heatmap, measure) for heatmap in heatmaps],
+            }
+
+
+def _view(heatmap: TextHeatmap, measure: Measure) -> dict[str, Any]:
+    scale, legend = heatmap.scale, heatmap.legend
+    shown = scale.steps(_STEPS) if legend.ticks and not heatmap.buckets else []
+    return {
+        "colours": measure.colours,
+        "axis": legend.axis,
+        "ticks": legend.ticks,
+        "lines": legend.lines,
+        "unscored": legend.unscored,
+        "bar": [scale.shade(value) for value in shown],
+        "swatches": [scale.shade(float(number)) for number in range(len(heatmap.buckets))] if legend.ticks else [],
+        "diverging": scale.colours.diverging,
+        "caption": heatmap.caption,
+        "panels": [_panel(heatmap, panel) for panel in heatmap.panels],
+    }
+
+
+def _panel(heatmap: TextHeatmap, panel: Panel) -> dict[str, Any]:
+    values = panel.values.tolist()
+    return {
+        "name": panel.name,
+        "remark": panel.remark,
+        "shades": [heatmap.scale.shade(value) for value in values],
+        "below": [row for row, value in enumerate(values) if heatmap.scale.underlined(value)],
+    }
