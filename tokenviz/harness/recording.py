@@ -12,6 +12,7 @@ from tokenviz.comparing.comparison import Comparison
 from tokenviz.comparing.estimate import Estimate, rounded, rounded_interval
 from tokenviz.comparing.information import information
 from tokenviz.comparing.summaries import cited_frame
+from tokenviz.figures.booktabs import frame_booktabs
 from tokenviz.figures.saving import save_figure
 from tokenviz.harness.measures import Measured
 from tokenviz.harness.results import TOKENS_TABLE, UNITS_TABLE, ComparisonRun, MeasureRun, ScoreRun
@@ -175,6 +176,7 @@ def record_summary(
     drawn.mkdir()
     for name, table in own_tables.items():
         write_csv(table, tables / f"{name}.csv")
+        (tables / f"{name}.tex").write_text(frame_booktabs(table, about), encoding="utf-8")
     score_rows = [
         {"model": run.model, "text": run.text, **asdict(run.scores.summary()), "run_id": run.run_id} for run in scores
     ]

@@ -1,9 +1,8 @@
 """The numbers of runs as LaTeX tables in the style of booktabs, for \\input within a table environment."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 
-from tokenviz.figures.latex import latex_prelude, latex_text
+from tokenviz.figures.booktabs import booktabs
 from tokenviz.paper.numbers import Number, number_tex
 from tokenviz.paper.subjects import Subject
 
@@ -38,7 +37,7 @@ def tables_tex(numbers: Mapping[Subject, Sequence[Number]], about: Mapping[str, 
     if scores:
         headings = ["text", "model", *(heading for _, heading in _SCORES)]
         rows = [[subject.text, *subject.models, *_cells(values, _SCORES)] for subject, values in scores.items()]
-        found["scores"] = _table("llrrrrr", headings, rows, about)
+        found["scores"] = booktabs("llrrrrr", headings, rows, about)
     comparisons = {subject: values for subject, values in numbers.items() if subject.kind == "comparison"}
     if comparisons:
         headings = ["text", "a", "b", "over", "$n$", "$r$", r"95\,\%", r"$\rho$", r"$\rho_c$"]
@@ -46,7 +45,7 @@ def tables_tex(numbers: Mapping[Subject, Sequence[Number]], about: Mapping[str, 
             [subject.text, *subject.models, f"{subject.run.params['by']}s", *_cells(values, _COMPARISONS)]
             for subject, values in comparisons.items()
         ]
-        found["comparisons"] = _table("llllrrrrr", headings, rows, about)
+        found["comparisons"] = booktabs("llllrrrrr", headings, rows, about)
     return found
 
 
@@ -60,21 +59,3 @@ def _cells(numbers: Iterable[Number], columns: Sequence[tuple[str, str]]) -> lis
             ends = [number_tex(end) for end in (number.low, number.high)] if number and number.low else []
             cells.append(f"[{', '.join(ends)}]" if ends else number_tex("–"))
     return cells
-
-
-def _table(columns: str, headings: Sequence[str], rows: Sequence[list[str]], about: Mapping[str, object]) -> str:
-    """A tabular; a text's name stands in the first of its rows only."""
-    texts = [row[0] for row in rows]
-    names = sum(column == "l" for column in columns)
-    lines = [
-        "% A table by tokenviz, for \\input within a table environment; it needs \\usepackage{booktabs}. " + json.dumps(about),
-        latex_prelude("".join(name for row in rows for name in row[:names])) + f"\\begin{{tabular}}{{@{{}}{columns}@{{}}}}",
-        "\\toprule",
-        f"{' & '.join(headings)} \\\\",
-        "\\midrule",
-    ]
-    for place, row in enumerate(rows):
-        same = place > 0 and texts[place - 1] == row[0]
-        named = ["" if same else latex_text(row[0]), *(latex_text(name) for name in row[1:names]), *row[names:]]
-        lines.append(f"{' & '.join(named)} \\\\")
-    return "\n".join([*lines, "\\bottomrule", "\\end{tabular}%", ""])
