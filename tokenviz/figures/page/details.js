@@ -50,7 +50,7 @@ function readings(place) {
     numbers("rank", ({ table, row }) => String(table.rank[row])),
     numbers("entropy (nats)", ({ table, row }) => printed(table.entropy[row], 3)),
   ];
-  if (at.some(({ model }) => units.n_tokens[model][place.unit] > 1)) {
+  if (unit === "segment") {
     lines.push(line("segment (nats)", ({ model }) => {
       const count = units.n_tokens[model][place.unit];
       return make("td", `${printed(units.logprob[model][place.unit], 4)} in ${count}`, "number");
