@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tokenviz.comparing.estimate import Estimate, rounded, rounded_interval
@@ -61,7 +61,7 @@ def _is_number(column: "pd.Series[Any]") -> bool:
     return column.dtype.kind in "iuf"
 
 
-def _cell(name: str, row: Mapping[str, Any], word: bool) -> str:
+def _cell(name: str, row: Mapping[Hashable, Any], word: bool) -> str:
     value = row[name]
     if word:
         return str(value)
