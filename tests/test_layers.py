@@ -11,7 +11,7 @@ import tokenviz
 
 PACKAGE = Path(tokenviz.__file__).parent
 FLOORS = [
-    {"errors", "hardware", "progress", "project", "terminal"},
+    {"controls", "errors", "hardware", "progress", "project", "terminal"},
     {"texts", "scores", "tables"},
     {"models", "tracking"},
     {"scoring"},

@@ -7,6 +7,7 @@
     ├── ComparisonError        scores that do not belong side by side (also ValueError)
     ├── ExperimentError        an experiment that cannot be found or run as asked (also ValueError)
     ├── StoreError             a tracking store that cannot be opened or written (also OSError)
+    │   └── RefusedError       a run that a store does not take, though it answers
     └── DiskError              no room or no right to write a file (also OSError)
 
 Each message says what was given, what is allowed, and what to do.
@@ -39,6 +40,10 @@ class ExperimentError(TokenvizError, ValueError):
 
 class StoreError(TokenvizError, OSError):
     """A tracking store that cannot be opened or written."""
+
+
+class RefusedError(StoreError):
+    """A run that a store does not take, though it answers."""
 
 
 class DiskError(TokenvizError, OSError):

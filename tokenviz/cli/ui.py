@@ -16,7 +16,8 @@ def ui_command(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port of 127.0.0.1 to serve on.")] = 5000,
 ) -> None:
     """Serve the MLflow pages of the embedded store on 127.0.0.1 until Ctrl-C."""
-    from tokenviz.tracking.store import database_of, open_store, server_uri, sqlite_uri
+    from tokenviz.tracking.embedded import database_of, sqlite_uri
+    from tokenviz.tracking.store import open_store, server_uri
 
     server = server_uri()
     if server:

@@ -2,14 +2,9 @@
 
 from rich.text import Text
 
+from tokenviz.controls import visible
 from tokenviz.figures.colours import ColourScale, printed, shared_scale, text_colour, to_hex
 from tokenviz.scores import TokenScores
-
-_VISIBLE = {chr(code): chr(0x2400 + code) for code in [*range(0x20)] if chr(code) not in "\n\t"}
-_VISIBLE |= {chr(code): f"<{code:02X}>" for code in range(0x7F, 0xA0)}
-# Overrides of the writing direction would show words in another order than they stand.
-_VISIBLE |= {chr(code): f"<{code:X}>" for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}
-_ESCAPED = str.maketrans(_VISIBLE)
 
 
 def heatmap_text(scores: TokenScores, *, scale: ColourScale | None = None) -> Text:
@@ -40,8 +35,3 @@ def legend_text(scale: ColourScale) -> Text:
     line.append("underlined", style="underline")
     line.append(": not scored")
     return line
-
-
-def visible(text: str) -> str:
-    """Text with its control characters made visible, newline and tab excepted: a terminal must not obey it."""
-    return text.translate(_ESCAPED)

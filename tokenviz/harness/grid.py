@@ -81,8 +81,8 @@ class Grid:
         _refuse_repeats("model", [spec.label for spec in specs])
         _refuse_repeats("text", [text.name for text in self._texts])
         self._experiment = current_experiment()
+        self.store = open_store()  # before a model is fetched: wrong credentials are said at once
         self._models = [resolve(spec) for spec in specs]
-        self.store = open_store()
         self.runs = Runs(self.store, self._experiment.name, self._experiment.description)
         cells = [self._fingerprint("score", model, text) for model in self._models for text in self._texts]
         self.grid = fingerprint_of({"experiment": self._experiment.name, "cells": cells})[:12]
@@ -185,7 +185,7 @@ class Grid:
             note(f"{reused} of {len(runs)} runs were finished already and were not computed again (--force does)")
         return GridResult(
             experiment=self._experiment.name,
-            experiment_id="" if self.store.silent else self.runs.experiment_id,
+            experiment_id=self.runs.try_experiment_id(),
             grid=self.grid,
             web_address=self.store.web_address,
             scores=tuple(self.scores),

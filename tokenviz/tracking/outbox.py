@@ -17,14 +17,18 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from tokenviz.errors import DiskError, StoreError
+from tokenviz.errors import DiskError, StoreError, TokenvizError
 from tokenviz.progress import note
+from tokenviz.tracking.checksums import checksums
 
 _SLIP = "slip.json"
 _FILES = "files"
 _FIGURES = "figures"
+_BOARD = "figures."
 _DRAWN = "drawn.json"
 _PARTIAL = ".partial"
+_LOCK = ".lock"
+_NAME = "store.txt"
 _FORMAT = 1
 
 
@@ -37,7 +41,7 @@ class Slip:
         description: The experiment's, in Markdown.
         name: The run's, for a reader.
         fingerprint: Of everything that moves the numbers; see `fingerprint_of`.
-        grid: The grid it belongs to.
+        grid: The grid it belongs to; several, separated by spaces, where a grid took it over from another's.
         tags: Of our own, without prefix.
         context: MLflow's own tags: who, from what source, at what commit.
         params: Settings by name, plain values.
@@ -93,15 +97,20 @@ class Parcel:
         return not self.slip.figures or (self.folder / _DRAWN).is_file()
 
     def drawing_board(self) -> Path:
-        """The folder to draw in, empty; `hang` says that the figures are complete."""
-        board = self.files / _FIGURES
-        shutil.rmtree(board, ignore_errors=True)
+        """A new folder to draw in; `hang` makes what is in it the figures.
+
+        Each is another: a process that draws may outlive the one that asked for it, and must not draw over what is drawn anew.
+        """
+        board = self.folder / f"{_BOARD}{uuid.uuid4().hex}"
         board.mkdir()
         return board
 
-    def hang(self) -> None:
-        """Call what was drawn complete."""
-        (self.folder / _DRAWN).write_text(json.dumps(_hashes(self.files / _FIGURES)), encoding="utf-8")
+    def hang(self, board: Path) -> None:
+        """Take what was drawn, now complete, among the files."""
+        drawn = json.dumps(checksums(board))
+        shutil.rmtree(self.files / _FIGURES, ignore_errors=True)
+        os.replace(board, self.files / _FIGURES)
+        (self.folder / _DRAWN).write_text(drawn, encoding="utf-8")
 
     def remove(self) -> None:
         """Take it out of the outbox."""
@@ -134,13 +143,13 @@ class Claim:
         try:
             (self._partial / _FILES).mkdir(parents=True)
             slip = fill(self._partial / _FILES)
-            content = {"format": _FORMAT, "slip": asdict(slip), "sha256": _hashes(self._partial / _FILES)}
+            content = {"format": _FORMAT, "slip": asdict(slip), "sha256": checksums(self._partial / _FILES)}
             text = json.dumps(content, ensure_ascii=False, default=str)
             (self._partial / _SLIP).write_text(text, encoding="utf-8")
             shutil.rmtree(self._folder, ignore_errors=True)
             os.replace(self._partial, self._folder)
         except OSError as error:
-            if isinstance(error, DiskError):
+            if isinstance(error, TokenvizError):
                 raise
             raise DiskError(
                 f"cannot keep results in {str(self._folder.parent)!r}: {error.strerror or error}; make room there and repeat "
@@ -149,6 +158,12 @@ class Claim:
         finally:
             shutil.rmtree(self._partial, ignore_errors=True)
         return Parcel(self._folder, slip)
+
+    def tidy(self) -> None:
+        """Remove what is left of a parcel that was never whole, or is already delivered."""
+        shutil.rmtree(self._partial, ignore_errors=True)
+        if not (self._folder / _SLIP).is_file():
+            shutil.rmtree(self._folder, ignore_errors=True)
 
     def release(self) -> None:
         """Let others have the cell; whether anything is left of it or not."""
@@ -166,24 +181,14 @@ class Outbox:
     """The parcels for one store."""
 
     def __init__(self, folder: Path, store: str) -> None:
-        """Take or make the outbox.
+        """Name the outbox; its folder is made when something is claimed.
 
         Args:
             folder: Where the parcels of all stores lie.
             store: The store's name, without anything secret.
-
-        Raises:
-            StoreError: The folder cannot be written.
         """
         self.store = store
         self.folder = folder / sha256(store.encode()).hexdigest()[:12]
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            name = self.folder / "store.txt"
-            if not name.exists():
-                name.write_text(f"{store}\n", encoding="utf-8")
-        except OSError as error:
-            raise StoreError(f"cannot write the outbox in {str(folder)!r}: {error.strerror}") from error
 
     def claim(self, experiment: str, fingerprint: str, *, wait: bool = False) -> Claim | None:
         """Claim a cell.
@@ -199,16 +204,24 @@ class Outbox:
         Raises:
             StoreError: The outbox cannot be written.
         """
-        key = sha256(json.dumps([experiment, fingerprint]).encode()).hexdigest()[:32]
-        # Released by the thread that delivers, not by the one that computes.
-        lock = FileLock(self.folder / f"{key}.lock", thread_local=False)
+        return self._claim(_key(experiment, fingerprint), wait=wait)
+
+    def _claim(self, key: str, *, wait: bool = False) -> Claim | None:
         try:
+            self._make()
+            # Released by the thread that delivers, not by the one that computes.
+            lock = FileLock(self.folder / f"{key}{_LOCK}", thread_local=False)
             lock.acquire(timeout=-1 if wait else 0)
         except Timeout:
             return None
         except OSError as error:
             raise StoreError(f"cannot write the outbox in {str(self.folder)!r}: {error.strerror}") from error
         return Claim(self.folder / key, lock)
+
+    def _make(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if _store_of(self.folder) is None:
+            (self.folder / _NAME).write_text(f"{self.store}\n", encoding="utf-8")
 
     @contextmanager
     def claimed(self, experiment: str, fingerprint: str, *, wait: bool = False) -> Iterator[Claim | None]:
@@ -220,27 +233,63 @@ class Outbox:
             if claim is not None:
                 claim.release()
 
+    def holds(self, experiment: str, fingerprint: str) -> bool:
+        """Whether anything of a cell lies here."""
+        return (self.folder / _key(experiment, fingerprint)).is_dir()
+
     def slips(self) -> list[Slip]:
         """What waits, in the order in which it was computed."""
-        found = (_read_slip(folder) for folder in self.folder.iterdir() if folder.is_dir())
-        return sorted((slip for slip, _ in filter(None, found)), key=lambda slip: (slip.ended, slip.id))
+        return sorted(
+            (slip for slip, _ in filter(None, map(_read_slip, self._parcels()))), key=lambda slip: (slip.ended, slip.id)
+        )
+
+    def torn(self) -> list[Path]:
+        """Parcels that nobody can deliver: their slips are torn, or of another version."""
+        return [path for path in self._parcels() if _read_slip(path) is None]
+
+    def tidy(self) -> None:
+        """Remove what dead processes left that is of no use: locks, parcels half packed or half removed.
+
+        Raises:
+            StoreError: The outbox cannot be written.
+        """
+        whole = {path.name for path in self._parcels()} | {_NAME}
+        for key in {path.name.partition(".")[0] for path in self._entries() if path.name not in whole}:
+            claim = self._claim(key)
+            if claim is not None:
+                claim.tidy()
+                claim.release()
+
+    def _parcels(self) -> list[Path]:
+        return [path for path in self._entries() if not path.name.endswith(_PARTIAL) and (path / _SLIP).is_file()]
+
+    def _entries(self) -> list[Path]:
+        return sorted(self.folder.iterdir()) if self.folder.is_dir() else []
 
 
 def waiting_stores(folder: Path) -> dict[str, int]:
     """Stores for which parcels wait below an outbox folder, and how many."""
-    found: dict[str, int] = {}
-    for name in sorted(folder.glob("*/store.txt")) if folder.is_dir() else []:
-        store = name.read_text(encoding="utf-8").strip()
-        count = len(Outbox(folder, store).slips())
-        if count:
-            found[store] = count
-    return found
+    stores = filter(None, map(_store_of, sorted(folder.iterdir()) if folder.is_dir() else []))
+    counts = {store: len(Outbox(folder, store).slips()) for store in stores}
+    return {store: count for store, count in counts.items() if count}
+
+
+def _store_of(folder: Path) -> str | None:
+    """The store that a folder of parcels is for; None where that is not written there, or not yet."""
+    try:
+        store = (folder / _NAME).read_text(encoding="utf-8").removesuffix("\n")
+    except (OSError, UnicodeDecodeError):
+        return None
+    return store if Outbox(folder.parent, store).folder == folder else None
+
+
+def _key(experiment: str, fingerprint: str) -> str:
+    """The name of everything of a cell."""
+    return sha256(json.dumps([experiment, fingerprint]).encode()).hexdigest()[:32]
 
 
 def _read_slip(folder: Path) -> tuple[Slip, dict[str, str]] | None:
     """A parcel's slip and the sha256 of its files; None where there is no whole slip."""
-    if folder.name.endswith(_PARTIAL):
-        return None
     try:
         content = json.loads((folder / _SLIP).read_bytes())
         if content["format"] != _FORMAT:
@@ -258,26 +307,25 @@ def _open(folder: Path) -> Parcel | None:
     read = _read_slip(folder)
     if read is not None:
         slip, expected = read
-        found = _hashes(folder / _FILES)
-        if expected.items() <= found.items():
-            _check_figures(folder)
-            return Parcel(folder, slip)
+        if expected.items() <= checksums(folder / _FILES).items():
+            parcel = Parcel(folder, slip)
+            if slip.figures:
+                _check_figures(parcel)
+            return parcel
     note(f"what an interrupted command left in {folder} is torn: it is removed and computed anew")
     shutil.rmtree(folder, ignore_errors=True)
     return None
 
 
-def _check_figures(folder: Path) -> None:
+def _check_figures(parcel: Parcel) -> None:
     """Take away figures that are not whole; they are drawn again from the tables."""
+    for board in parcel.folder.glob(f"{_BOARD}*"):
+        shutil.rmtree(board, ignore_errors=True)
+    figures = parcel.files / _FIGURES
     try:
-        whole = json.loads((folder / _DRAWN).read_bytes()) == _hashes(folder / _FILES / _FIGURES)
+        whole = json.loads((parcel.folder / _DRAWN).read_bytes()) == checksums(figures)
     except (OSError, ValueError):
         whole = False
     if not whole:
-        (folder / _DRAWN).unlink(missing_ok=True)
-        shutil.rmtree(folder / _FILES / _FIGURES, ignore_errors=True)
-
-
-def _hashes(folder: Path) -> dict[str, str]:
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): sha256(path.read_bytes()).hexdigest() for path in files}
+        (parcel.folder / _DRAWN).unlink(missing_ok=True)
+        shutil.rmtree(figures, ignore_errors=True)
