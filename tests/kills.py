@@ -23,18 +23,16 @@ import traceback
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
-from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
-os.environ.pop("MLFLOW_TRACKING_URI", None)
 
 import sqlalchemy.engine.default
 import sqlalchemy.orm
 from conftest import BIGRAM_WEIGHTS, make_bigram_folder
+from kept import Kept, look
 from matplotlib.figure import Figure
 from mlflow import MlflowClient
 
@@ -49,7 +47,6 @@ HEAVY = [
     "transformers.models.llama.modeling_llama",
 ]  # fmt: skip
 TEXTS = ["abcdabcd", "ddccbbaa"]
-TIMES = {"scoring_seconds", "tokens_per_second"}
 CLIENT = [
     "create_experiment", "set_experiment_tag", "create_run", "log_batch", "log_inputs", "log_artifacts", "set_terminated",
     "set_tag", "delete_tag",
@@ -161,71 +158,6 @@ def in_a_child(project: Path, at: int = 0) -> tuple[int, list[str]]:
     return os.waitpid(child, 0)[1], points
 
 
-@dataclass(frozen=True)
-class Kept:
-    """What a store holds, as far as it must not depend on who was killed.
-
-    Attributes:
-        finished: The ids of finished runs by fingerprint.
-        statuses: Of all runs.
-        content: Numbers, settings and files by fingerprint.
-        outbox: What lies in it besides the store's name.
-    """
-
-    finished: dict[str, list[str]]
-    statuses: Counter[str]
-    content: dict[str, Any]
-    outbox: list[str]
-
-
-def look(project: Path) -> Kept:
-    """Read a store without MLflow."""
-    folder = project / "mlruns"
-    outbox = [str(path.relative_to(folder)) for path in (folder / "outbox").glob("*/*") if path.name != "store.txt"]
-    if not (folder / "mlflow.db").exists():
-        return Kept({}, Counter(), {}, outbox)
-    with closing(sqlite3.connect(folder / "mlflow.db")) as connection:
-        runs = dict(connection.execute("SELECT run_uuid, status FROM runs WHERE lifecycle_stage = 'active'"))
-        tags = _by_run(connection, "tags")
-        metrics, params = _by_run(connection, "latest_metrics"), _by_run(connection, "params")
-        points = connection.execute("SELECT run_uuid, key, step, value FROM metrics ORDER BY key, step").fetchall()
-    finished: dict[str, list[str]] = {}
-    content = {}
-    names = {run: tags[run].get("tokenviz.fingerprint", "") for run in runs}
-    for run, status in runs.items():
-        if status == "FINISHED" and names[run]:
-            finished.setdefault(names[run], []).append(run)
-            content[names[run]] = {
-                "metrics": {name: value for name, value in metrics[run].items() if name not in TIMES},
-                "curves": [point[1:] for point in points if point[0] == run and point[1] not in TIMES],
-                "params": {name: names.get(value, value) for name, value in params[run].items()},
-                "grids": tags[run]["tokenviz.grid"],
-                "note": tags[run]["mlflow.note.content"],
-                "files": _files(folder / "artifacts" / "1" / run / "artifacts", names),
-            }
-    return Kept(finished, Counter(runs.values()), content, outbox)
-
-
-def _by_run(connection: sqlite3.Connection, table: str) -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = {run: {} for (run,) in connection.execute("SELECT run_uuid FROM runs")}
-    for run, key, value in connection.execute(f"SELECT run_uuid, key, value FROM {table}"):
-        found[run][key] = value
-    return found
-
-
-def _files(folder: Path, names: dict[str, str]) -> dict[str, str]:
-    """Hashes by name; a run's id inside a file stands for its fingerprint."""
-    found = {}
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and path.name != "checksums.sha256":
-            data = path.read_bytes()
-            if path.suffix == ".csv":
-                for run, name in names.items():
-                    data = data.replace(run.encode(), name.encode())
-            found[path.relative_to(folder).as_posix()] = sha256(data).hexdigest()
-    return found
-
-
 def faults(expected: Kept, before: Kept, after: Kept) -> list[str]:
     """What is not as it should be."""
     found = []
@@ -250,6 +182,7 @@ def main() -> None:
     options = parser.parse_args()
     grids.draw_scores = grids.draw_comparison = draw_quickly  # type: ignore[assignment]
     deliveries._FEW = 99  # drawn in a thread: processes beside the one that dies are another test's matter
+    os.environ.pop("MLFLOW_TRACKING_URI", None)
     for name in HEAVY:
         import_module(name)  # once, instead of in every child
     sqlalchemy.orm.configure_mappers()
@@ -268,7 +201,7 @@ def try_points(blank: Path, *, sample: int | None, first: bool) -> dict[str, Any
     shutil.copytree(blank, project)
     status, points = in_a_child(project)
     assert status == 0
-    expected = look(project)
+    expected = look(project / "mlruns")
     assert Counter(expected.statuses) == {"FINISHED": 7}
     if not first:
         _empty(project / "mlruns")
@@ -284,9 +217,9 @@ def try_points(blank: Path, *, sample: int | None, first: bool) -> dict[str, Any
         if not os.WIFSIGNALED(status):
             break  # threads take turns as they like: this time there were fewer points
         tried[passed[-1]] += 1
-        before = look(project)
+        before = look(project / "mlruns")
         status, _ = in_a_child(project)
-        found = faults(expected, before, look(project)) if status == 0 else [f"the second run ended with {status}"]
+        found = faults(expected, before, look(project / "mlruns")) if status == 0 else [f"the second run ended with {status}"]
         if found:
             sys.stderr.write(f"point {n}, {passed[-3:]}: {found}\n")
             wrong[n] = {"point": passed[-3:], "faults": found}

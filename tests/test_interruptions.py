@@ -12,7 +12,7 @@ import numpy as np
 import psutil
 import pytest
 from conftest import BIGRAM_WEIGHTS, make_bigram_folder
-from kills import look
+from kept import look
 
 import tokenviz as tv
 from tokenviz.harness.deliveries import _deaf_to_interrupts
@@ -112,7 +112,7 @@ def test_however_it_ends_while_figures_are_drawn_the_same_command_goes_on(grid: 
     note, *_ = err.splitlines()
     assert note == "a process that draws figures was ended from outside (out of memory?): they are drawn again"
 
-    kept = look(grid)
+    kept = look(grid / "mlruns")
     assert kept.statuses == Counter(FINISHED=len(TEXTS) + 1)
     assert Counter(map(len, kept.finished.values())) == {1: len(TEXTS) + 1}
     assert kept.outbox == []

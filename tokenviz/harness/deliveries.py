@@ -145,7 +145,7 @@ class Deliveries:
             self._hang(delivery, delivery.drawn)
         self._deliver_late(stayed)
         delivery.run_id = self._runs.try_to_deliver(delivery.parcel)
-        if not delivery.run_id:
+        if self._runs.store.silent:
             stayed.append(delivery)
 
     def _hang(self, delivery: Delivery, drawn: "Future[_Drawn]") -> None:

@@ -307,7 +307,6 @@ class Grid:
             compute=lambda: None,
             write=write,
             read=lambda files: None,
-            holds=lambda run: run.tags.get("members") == members,
         )
 
     def _fingerprint(self, kind: str, model: ResolvedModel, text: Text, **more: object) -> str:

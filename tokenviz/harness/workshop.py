@@ -29,14 +29,14 @@ class Cell(Generic[T]):
         kind: For the run's tag.
         name: The run's, for a reader.
         fingerprint: Of everything that moves its numbers.
-        tags: Besides kind and fingerprint.
+        tags: Besides kind and fingerprint; a run with others is not what is wanted.
         refers: Other runs that its parameters name, by their fingerprints.
         table: The file that everything else can be made from again.
         compute: Gives the result.
         write: Writes a result's tables into a folder, and gives the rest of its run.
         read: Gives the result again, from the folder that `write` filled.
         draw: How the figures are drawn; None for no figures.
-        holds: Whether a finished run of this fingerprint is still what is wanted.
+        holds: Whether a finished run of this fingerprint and these tags is still what is wanted.
     """
 
     kind: str
@@ -154,7 +154,7 @@ class Workshop:
 
     def _finished(self, cell: Cell[T]) -> FinishedRun | None:
         found = self._runs.find(cell.fingerprint)
-        if found is None or not cell.holds(found) or not self._new_enough(found.started):
+        if found is None or not self._wanted(cell, found.tags, found.started) or not cell.holds(found):
             return None
         if not self._runs.intact(found, cell.table):
             note(f"run {found.run_id} ({cell.name}) has lost its table {cell.table}: it is computed anew")
@@ -162,14 +162,14 @@ class Workshop:
         self._runs.join_grid(found, self._grid)
         return found
 
-    def _new_enough(self, started: int) -> bool:
+    def _wanted(self, cell: Cell[T], tags: Mapping[str, str], started: int) -> bool:
         """Whether a computation counts: with --force, one that this command or another beside it has made."""
-        return not self._experiment.force or started >= self._begun
+        return cell.tags.items() <= tags.items() and (not self._experiment.force or started >= self._begun)
 
     def _take_over(self, cell: Cell[T], claim: Claim) -> tuple[Parcel, T] | None:
         """What an interrupted command had computed already, for its own grid and now for this one."""
         parcel = claim.left_over()
-        if parcel is None or not self._new_enough(parcel.slip.started):
+        if parcel is None or not self._wanted(cell, parcel.slip.tags, parcel.slip.started):
             return None
         grids = dict.fromkeys([*parcel.slip.grid.split(), self._grid])
         return replace(parcel, slip=replace(parcel.slip, grid=" ".join(grids))), cell.read(parcel.files)

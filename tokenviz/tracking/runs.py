@@ -201,6 +201,7 @@ class Runs:
             if self.store.answers():
                 with self._going_on():
                     run_id = self.deliver(parcel)
+                    self.store.took_a_run()
         except RefusedError as error:
             if self.store.folder is not None:
                 raise

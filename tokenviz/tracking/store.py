@@ -40,7 +40,8 @@ _SETTINGS = {
 
 _OUTBOX = "outbox"
 _NO_RIGHTS = (401, 403)
-_PATIENCE = 10  # how many times as long as a failure took to wait before the server is asked again
+_PATIENCE = 10  # how many times as long as a server let one wait to leave it alone
+_LONGEST_WAIT = 600  # seconds
 
 
 @dataclass
@@ -65,6 +66,7 @@ class Store:
     silent: str = ""
     copy: "tempfile.TemporaryDirectory[str] | None" = None
     _ask_after: float = field(default=0.0, repr=False)
+    _failures: int = field(default=0, repr=False)
 
     @property
     def web_address(self) -> str:
@@ -86,15 +88,24 @@ class Store:
         note(f"the tracking server {self.name!r} answers again")
         return True
 
+    def took_a_run(self) -> None:
+        """The server is well again, as far as one can know."""
+        self._failures = 0
+
     def fall_silent(self, error: BaseException, took: float) -> None:
         """Go on without the server.
 
         Args:
             error: What it answered with, or failed to.
-            took: Seconds until that was known. Asking is never more than a small part of the time.
+            took: Seconds until that was known.
         """
         self.silent = reason_of(error)
-        self._ask_after = time.monotonic() + _PATIENCE * took
+        # Failures that come at once are tried again at once, then less and less often: each may leave a run that is not whole.
+        self._failures += 1
+        wait = 2.0**self._failures - 2
+        if timed_out(error):
+            wait = max(wait, _PATIENCE * took)
+        self._ask_after = time.monotonic() + min(wait, _LONGEST_WAIT)
         note(
             f"the tracking server {self.name!r} cannot be used now ({self.silent}): results wait in {self.outbox_folder} until "
             "it can, or 'tokenviz sync' delivers them"
@@ -217,10 +228,15 @@ def _status(error: BaseException | None) -> int:
     return int(getattr(getattr(error, "response", None), "status_code", 500))
 
 
+def timed_out(error: BaseException) -> bool:
+    """Whether there was no answer for as long as one waits."""
+    return "timed out" in str(error) or "timeout exception" in str(error)
+
+
 def reason_of(error: BaseException) -> str:
     """An error of MLflow's in a few words, without the password that an address in it may hold."""
     text = str(error)
-    if "timed out" in text or "timeout exception" in text:
+    if timed_out(error):
         return f"no answer within {os.environ['MLFLOW_HTTP_REQUEST_TIMEOUT']} s"
     for pattern, words in _FAILURES:
         if found := pattern.search(text):
