@@ -190,37 +190,34 @@ def at_random(seed: int, share: float, kinds: Sequence[str]) -> Fault:
 
 
 @contextmanager
-def postgres(folder: Path) -> Iterator[str]:
+def postgres(folder: Path) -> Iterator[tuple[int, dict[str, str]]]:
     """PostgreSQL of this machine with an empty cluster in the folder, on the loopback address.
 
     Yields:
-        The address of a database, with its user and password.
+        Its port, and the environment in which its programs reach it as its superuser.
     """
     binaries = postgres_binaries()
     assert binaries is not None
     port, owner = free_port(), "postgres"
     root = os.geteuid() == 0  # PostgreSQL refuses to run as root
     folder.mkdir(exist_ok=True)
+    (folder / "password").write_text("a-password\n")
     if root:
         shutil.chown(folder, owner)
+        shutil.chown(folder / "password", owner)
         for parent in folder.parents:
-            if parent.stat().st_mode & 0o001 == 0:
-                parent.chmod(parent.stat().st_mode | 0o001)
+            parent.chmod(parent.stat().st_mode | 0o001)  # it must get here
 
     def run(*command: str) -> None:
         prefix = ["runuser", "-u", owner, "--"] if root else []
         subprocess.run([*prefix, *command], check=True, stdout=subprocess.DEVNULL, cwd=folder)
 
-    password = folder / "password"
-    password.write_text("a-password\n")
-    if root:
-        shutil.chown(password, owner)
-    data = str(folder / "data")
-    run(f"{binaries}/initdb", "-D", data, "-U", "mlflow", "-A", "scram-sha-256", f"--pwfile={password}", "--no-sync")
+    data, log = str(folder / "data"), str(folder / "postgres.log")
+    run(f"{binaries}/initdb", "-D", data, "-U", owner, "-A", "scram-sha-256", f"--pwfile={folder}/password", "--no-sync")
     options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder} -c fsync=off"
-    run(f"{binaries}/pg_ctl", "-D", data, "-w", "-o", options, "-l", str(folder / "postgres.log"), "start")
+    run(f"{binaries}/pg_ctl", "-D", data, "-w", "-o", options, "-l", log, "start")
     try:
-        yield f"postgresql://mlflow:a-password@127.0.0.1:{port}/postgres"
+        yield port, {"PGHOST": "127.0.0.1", "PGPORT": str(port), "PGUSER": owner, "PGPASSWORD": "a-password"}
     finally:
         run(f"{binaries}/pg_ctl", "-D", data, "-m", "immediate", "stop")
 

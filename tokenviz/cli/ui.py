@@ -2,6 +2,7 @@
 
 import os
 import socket
+import subprocess
 import sys
 from typing import Annotated
 
@@ -16,24 +17,29 @@ def ui_command(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port of 127.0.0.1 to serve on.")] = 5000,
 ) -> None:
     """Serve the MLflow pages of the embedded store on 127.0.0.1 until Ctrl-C."""
-    from tokenviz.tracking.embedded import database_of, sqlite_uri
-    from tokenviz.tracking.store import open_store, server_uri
+    from tokenviz.tracking.embedded import artifacts_of, database_of, embedded_folder
+    from tokenviz.tracking.store import open_for_reading, open_store, server_uri, without_secrets
 
     server = server_uri()
     if server:
-        raise StoreError(f"MLFLOW_TRACKING_URI names the server {server!r}: open that address in a browser, or unset it")
+        raise StoreError(
+            f"MLFLOW_TRACKING_URI names the server {without_secrets(server)!r}: open that address in a browser, or unset it"
+        )
     _refuse_busy(port)
-    folder = open_store().folder
-    if folder is None:
-        raise StoreError("there is no embedded store to serve")
+    folder = embedded_folder()
+    store = open_for_reading() if database_of(folder).exists() else open_store()
     typer.echo(f"http://{_HOST}:{port}")
     typer.echo("Ctrl-C ends it.", err=True)
-    artifacts = str(folder / "artifacts")
-    arguments = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", sqlite_uri(database_of(folder))]
+    artifacts = str(artifacts_of(folder))
+    arguments = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store.uri]
     arguments += ["--default-artifact-root", artifacts, "--artifacts-destination", artifacts]
     arguments += ["--host", _HOST, "--port", str(port), "--workers", "1"]
+    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     sys.stdout.flush()
-    os.execve(sys.executable, arguments, {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"})
+    if store.copy is not None:
+        typer.echo("The store may not be written here: what is changed in the pages is not kept.", err=True)
+        raise typer.Exit(subprocess.call(arguments, env=environment))  # the copy goes when this process ends
+    os.execve(sys.executable, arguments, environment)
 
 
 def _refuse_busy(port: int) -> None:

@@ -161,14 +161,20 @@ def _unusable(database: Path, reason: str) -> str:
             f"the store {str(database)!r} was made by another version of MLflow; nothing was changed. Copy it, then run "
             f"'mlflow db upgrade sqlite:///{database}' if it is older, or install the version that made it"
         )
-    what = reason.splitlines()[0][:200]
-    advice = next((advice for sign, advice in _ADVICE.items() if sign in reason), "move it away to begin a new one")
-    return f"the store {str(database)!r} cannot be opened: {what}; {advice}"
+    what = reason.splitlines()[0].removeprefix("(sqlite3.OperationalError) ")[:200]
+    return f"the store {str(database)!r} cannot be opened: {what}; {advice(what) or 'move it away to begin a new one'}"
+
+
+def advice(reason: str) -> str:
+    """What to do when an embedded store fails for a reason; empty where that is not known."""
+    return next((words for sign, words in _ADVICE.items() if sign in reason), "")
 
 
 _ADVICE = {
-    "full": "make room on the disk and repeat the command",
-    "disk I/O error": "see whether the disk is full, and repeat the command",
+    "disk is full": "make room on the disk and repeat the command, which goes on from there",
+    "No space left": "make room on the disk and repeat the command, which goes on from there",
+    "Disk quota exceeded": "make room on the disk and repeat the command, which goes on from there",
+    "disk I/O error": "see whether the disk is full, and repeat the command, which goes on from there",
     "readonly": "give yourself the right to write it",
     "locked": "another program has it open: end that one, or wait",
 }

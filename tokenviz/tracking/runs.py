@@ -19,7 +19,7 @@ from typing import Any
 from tokenviz.errors import RefusedError, StoreError
 from tokenviz.progress import note
 from tokenviz.tracking.checksums import checksum, is_whole, write_checksums
-from tokenviz.tracking.embedded import local_folder
+from tokenviz.tracking.embedded import advice, local_folder
 from tokenviz.tracking.entities import CURVE_POINTS, dataset_input, metric_points, param_entries, short_note
 from tokenviz.tracking.outbox import Outbox, Parcel, Slip
 from tokenviz.tracking.store import Store, lacks_rights, reason_of, refuses
@@ -411,4 +411,6 @@ def store_errors(store: Store) -> Iterator[None]:
             raise
         # Without rights now, none of the other runs is taken either: that is a failure of the store, not a refusal of one run.
         kind = RefusedError if refuses(error) and not lacks_rights(error) else StoreError
-        raise kind(f"the tracking store {store.name!r} failed: {reason_of(error)}") from error
+        reason = reason_of(error)
+        todo = advice(reason) if store.folder is not None else ""
+        raise kind(f"the tracking store {store.name!r} failed: {reason}{'; ' * bool(todo)}{todo}") from error

@@ -156,6 +156,7 @@ def prepare_environment() -> None:
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
     logging.getLogger("alembic").setLevel(logging.WARNING)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # whole tracebacks, of what it raises anyway
 
 
 def _embedded(folder: Path, database: Path, copy: "tempfile.TemporaryDirectory[str] | None" = None) -> Store:
@@ -247,6 +248,8 @@ def reason_of(error: BaseException) -> str:
 
 _PASSWORD = re.compile(r"//\S*@")
 _FAILURES = (
+    (re.compile(r"\(sqlite3\.OperationalError\) (.*)"), "{}"),
+    (re.compile(r"^\[Errno \d+\] (No space left on device|Disk quota exceeded)"), "{}"),
     (re.compile(r"Connection.*\[Errno -?\d+\] ([A-Z][^'\")\]]*)"), "{}"),
     (re.compile(r"(Failed to resolve '[^']*')"), "{}"),
     (re.compile(r"failed with error code (\d+) != 200"), "HTTP {}"),
