@@ -1,13 +1,15 @@
-"""Make the generated pages: experiments/README.md from the docstrings, and the pictures of the README.
+"""Make the generated pages, experiments/README.md and docs/gallery.md, and the pictures of the gallery and the README.
 
 `python docs/generate.py` writes them; `--check` only says whether the pages are up to date (the pictures need models).
 """
 
+import contextlib
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGE = ROOT / "experiments" / "README.md"
 IMAGES = ROOT / "docs" / "images"
 
 HEAD = """# Experiments
@@ -46,31 +48,168 @@ def _default(value: object) -> str:
     return ", ".join(f"`{one}`" for one in value) if isinstance(value, list) else f"`{value}`"
 
 
-def draw_images() -> None:
-    """The README's pictures, from the models and the text of the reference experiment."""
-    import tokenviz as tv
-    from tokenviz.figures.saving import save_figure
+GALLERY_HEAD = """# Gallery
+
+Every kind of figure once, with the lines that made it. This page is made by `make docs`, which runs them. They need
+
+```python
+{setting}
+```
+
+Each figure has a variant on given axes, for a notebook or somebody's own figure: `tv.draw_heatmap(axes, heatmap)`,
+`tv.draw_unity_scatter(axes, comparison)`, `tv.draw_along_text(axes, tables)`, `tv.draw_entropy_calibration(axes, tables)`.
+Widths are inches, a length such as `"8.4cm"`, or the name of a venue's column (`acl`, `acl-text`, `neurips`, `icml`, `ieee`,
+...). The docstrings of `tv.text_heatmap` and `tv.save_heatmap` list measures, colour maps, limits and formats.
+"""
+
+SETTING = """import tokenviz as tv
+
+small, large, tiny = (tv.load_model(name) for name in ("smollm2-135m", "gemma3-270m", "glass-en"))
+text = tv.read_text("experiments/texts/correlation.txt")
+a, b = tv.score(small, text), tv.score(large, text)
+beginning = tv.literal(". ".join(text.passages[0].split(". ")[:2]) + ".", name="correlation")
+long = tv.read_text("experiments/texts/long_document.md")
+c, d = tv.score(small, long), tv.score(tiny, long)
+scripts = tv.literal(
+    "Peace is سلام in Arabic and שלום in Hebrew; water is पानी in Hindi, น้ำ in Thai, 水 in Japanese, "
+    "물 in Korean; καλημέρα, доброе утро, tiếng Việt, 👋.",
+    name="scripts",
+)"""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure of the gallery: its file's stem, what it shows, and the lines that make it."""
+
+    name: str
+    shows: str
+    lines: str
+
+
+PICTURES = (
+    Picture(
+        "heatmap",
+        "A text heatmap of two models, on one scale. Dark is predictable; a model that puts no token before the text has no "
+        "prediction for the first one.",
+        """models = [tv.score(model, beginning) for model in (small, large)]
+tv.save_heatmap(models, "heatmap", formats=["png"], width=5.5, font_size=7)""",
+    ),
+    Picture(
+        "surprisal",
+        "Surprisal in bits, in one column of an ACL paper, in a map made for colour-blind readers.",
+        """tv.save_heatmap(a, "surprisal", formats=["png"], measure="surprisal_bits", colours="cividis", \
+width="acl", font_size=7)""",
+    ),
+    Picture(
+        "probability",
+        "Probability, in grey.",
+        """tv.save_heatmap(a, "probability", formats=["png"], measure="probability", colours="greys", \
+width="acl", font_size=7)""",
+    ),
+    Picture(
+        "rank",
+        "The rank of each token among the model's predictions, in buckets.",
+        """tv.save_heatmap(a, "rank", formats=["png"], measure="rank_bucket", width="acl", font_size=7)""",
+    ),
+    Picture(
+        "entropy",
+        "Entropy of the predictions, with fixed limits: the legend says that values lie beyond them.",
+        """tv.save_heatmap(b, "entropy", formats=["png"], measure="entropy", limits=(0, 4), colours="magma", \
+width="acl", font_size=7)""",
+    ),
+    Picture(
+        "difference",
+        "The difference of two models' log-probs, over the segments in which their tokenizers agree. A line under the text "
+        "keeps the sign in a grey copy.",
+        """tv.save_heatmap(models, "difference", formats=["png"], measure="difference", width=5.5, font_size=7)""",
+    ),
+    Picture(
+        "scripts",
+        "Many scripts: each in a font that has it, words of right-to-left scripts in their order. What a tokenizer takes apart "
+        "stays apart: bytes of one character, marks without their letter.",
+        """tv.save_heatmap(tv.score(small, scripts), "scripts", formats=["png"], width=5.5, font_size=7)""",
+    ),
+    Picture(
+        "scatter",
+        "Two models' log-probs against each other, with the units on which they differ most.",
+        """tv.unity_scatter(tv.compare(a, b)).savefig("scatter.png", dpi=150)""",
+    ),
+    Picture(
+        "scatter_many",
+        "The same for a long text: many points are counted in cells.",
+        """tv.unity_scatter(tv.compare(d, c), width="acl", font_size=7).savefig("scatter_many.png", dpi=200)""",
+    ),
+    Picture(
+        "along_text",
+        "Log-probs along a text, of any number of models.",
+        """tv.along_text([a, b]).savefig("along_text.png", dpi=150)""",
+    ),
+    Picture(
+        "calibration",
+        "Calibration: the mean surprisal of the tokens against the mean entropy of their predictions, in bins of equal counts. "
+        "On the line a model is as surprised as it expected; above it, it is overconfident.",
+        """tv.entropy_calibration([c, d]).savefig("calibration.png", dpi=110)""",
+    ),
+)
+
+GALLERY_TAIL = """## Without a picture here
+
+The heatmap is drawn from the same definition as PNG, SVG, PDF, HTML, LaTeX and for a terminal:
+
+```python
+tv.save_heatmap(a, "heatmap", formats=["pdf", "svg", "html", "tex", "tex-document", "ansi"], width="acl", font_size=7)
+```
+
+- `heatmap.tex` is for `\\input` in a paper, with `\\caption{\\tokenvizcaption}`; `heatmap-document.tex` compiles by itself. Any
+  engine sets Latin letters; Vietnamese with pdflatex needs the font encoding T5, other scripts lualatex or xelatex, and those
+  that run from right to left lualatex. The first lines say which.
+- `heatmap.ansi` is for a terminal: `cat heatmap.ansi`. `tokenviz score --measure entropy ...` prints the same directly.
+- `tokenviz.figures.plots.correlation_overview` shows every pair of an experiment's models on every text.
+
+The same scores give the same bytes in every format, with the same versions and fonts. What TeX makes of them has TeX's own
+date, unless `SOURCE_DATE_EPOCH` is set.
+"""
+
+
+def gallery_page() -> str:
+    """The page, from the table of pictures."""
+    parts = [GALLERY_HEAD.format(setting=SETTING)]
+    for picture in PICTURES:
+        parts.append(f"## {picture.name}\n\n{picture.shows}\n\n```python\n{picture.lines}\n```\n\n![{picture.shows}]"
+                     f"(images/{picture.name}.png)\n")  # fmt: skip
+    return "\n".join([*parts, GALLERY_TAIL])
+
+
+def draw_pictures() -> None:
+    """Run the gallery's lines, in the folder of its pictures."""
+    from tokenviz.figures.saving import fixed_settings
     from tokenviz.progress import shown
 
-    with shown():
-        text = tv.read_text(ROOT / "experiments" / "texts" / "correlation.txt")
-        a, b = (tv.score(tv.load_model(name), text) for name in ("smollm2-135m", "gemma3-270m"))
-        made_by = "make docs"
-        heatmap, scatter = tv.draw_heatmap([a, b]), tv.unity_scatter(tv.compare(a, b))
-        save_figure(heatmap, IMAGES / "heatmap", title="correlation", description=made_by, formats=["png"])
-        save_figure(scatter, IMAGES / "scatter", title="correlation", description=made_by, formats=["png"])
+    names: dict[str, object] = {}
+    with shown(), fixed_settings():
+        with contextlib.chdir(ROOT):
+            exec(SETTING, names)
+        with contextlib.chdir(IMAGES):
+            for picture in PICTURES:
+                exec(picture.lines, names)
+
+
+PAGES: dict[Path, Callable[[], str]] = {
+    ROOT / "experiments" / "README.md": experiments_page,
+    ROOT / "docs" / "gallery.md": gallery_page,
+}
 
 
 def main() -> None:
     """Write, or check."""
-    page = experiments_page()
-    if "--check" in sys.argv[1:]:
-        if not PAGE.is_file() or PAGE.read_text(encoding="utf-8") != page:
-            sys.exit(f"{PAGE.relative_to(ROOT)} is not up to date: run make docs")
-        return
-    PAGE.write_text(page, encoding="utf-8")
-    IMAGES.mkdir(exist_ok=True)
-    draw_images()
+    for path, page in PAGES.items():
+        if "--check" not in sys.argv[1:]:
+            path.write_text(page(), encoding="utf-8")
+        elif not path.is_file() or path.read_text(encoding="utf-8") != page():
+            sys.exit(f"{path.relative_to(ROOT)} is not up to date: run make docs")
+    if "--check" not in sys.argv[1:]:
+        IMAGES.mkdir(exist_ok=True)
+        draw_pictures()
 
 
 if __name__ == "__main__":

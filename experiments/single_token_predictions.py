@@ -9,9 +9,10 @@ probability it had predicted for that token from the tokens before it. The two r
 
 **What a high correlation says:** the models find the same tokens predictable and the same tokens surprising. **What it
 does not say:** that the larger model is more confident at every token (see the share of positions), that the models
-agree in size (correlation ignores a constant factor; the scatter shows the line of equality), or that equal outputs
-come from equal mechanisms. Tokens of one text depend on each other, so the n beside each r is larger than the number
-of independent observations.
+agree in size (correlation ignores a constant factor; Lin's concordance does not, and the scatter shows the line of
+equality), or that equal outputs come from equal mechanisms. Tokens of one text depend on each other, so the n beside
+each r is larger than the number of independent observations; the 95 % interval allows for that, since it comes from
+resampled stretches of the text.
 """
 
 

@@ -1,7 +1,10 @@
 """What the tests share: real trained weights, models whose log-probs are arithmetic, and a store of their own."""
 
+import io
 import json
 import shutil
+import sys
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -9,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from tokenviz.cli.app import main
 from tokenviz.models.loading import LoadedModel, load_model
 from tokenviz.tracking import embedded, store
 
@@ -60,7 +64,20 @@ BIGRAM_TOKENS = ["a", "b", "c", "d"]
 BIGRAM_WEIGHTS = np.array([[1, 2, 4, 8], [8, 4, 2, 1], [1, 1, 1, 1], [1, 3, 9, 27]], dtype=float)
 
 
-def make_bigram_folder(folder: Path, weights: np.ndarray, *, bos: bool = False) -> Path:
+# The same for words: a tokenizer that leaves spaces at the front, and a token that ends the text.
+SPACED_TOKENS = ["<eos>", "a", "b", " a", " b", ".", " ", "\n"]
+SPACED_WEIGHTS = np.array(
+    [
+        [1, 9, 4, 2, 1, 1, 1, 1], [2, 3, 5, 7, 1, 4, 1, 1], [1, 2, 1, 3, 9, 6, 2, 1], [1, 6, 4, 5, 2, 3, 1, 2],
+        [3, 1, 8, 2, 6, 5, 1, 1], [4, 1, 1, 9, 3, 2, 2, 3], [1, 5, 3, 4, 4, 1, 7, 1], [2, 8, 3, 1, 1, 1, 2, 4],
+    ],
+    dtype=float,
+)  # fmt: skip
+
+
+def make_bigram_folder(
+    folder: Path, weights: np.ndarray, *, bos: bool = False, tokens: list[str] = BIGRAM_TOKENS, pattern: str = "."
+) -> Path:
     """A real Llama whose logits at a position are log(weights[token]): attention and MLP add nothing."""
     from tokenizers import Regex, Tokenizer, models, pre_tokenizers, processors
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
@@ -80,12 +97,13 @@ def make_bigram_folder(folder: Path, weights: np.ndarray, *, bos: bool = False) 
         model.model.embed_tokens.weight.copy_(torch.eye(size))
         # RMS normalisation makes sqrt(size) of the one in a one-hot vector.
         model.lm_head.weight.copy_(torch.from_numpy(np.log(weights).T / np.sqrt(size)))
-    vocabulary = {token: number for number, token in enumerate(BIGRAM_TOKENS[:size])}
+    vocabulary = {token: number for number, token in enumerate(tokens[:size])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="a"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("."), "isolated")
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(pattern), "isolated")
     if bos:
         tokenizer.post_processor = processors.TemplateProcessing(single="d $A", special_tokens=[("d", 3)])
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="d" if bos else None)
+    eos = "<eos>" if "<eos>" in tokens else None
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="d" if bos else eos, eos_token=eos)
     model.save_pretrained(folder)
     fast.save_pretrained(folder)
     return folder
@@ -110,6 +128,13 @@ def blank_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     store.prepare_environment()
     embedded.make_schema(embedded.database_of(folder), folder / "artifacts")
     return embedded.database_of(folder)
+
+
+@pytest.fixture(scope="session")
+def spaced(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
+    """P(next | token) = SPACED_WEIGHTS[token] normalised; BOS on request."""
+    folder = tmp_path_factory.mktemp("spaced")
+    return load_model(str(make_bigram_folder(folder, SPACED_WEIGHTS, tokens=SPACED_TOKENS, pattern=" ?[ab]|[.]|\\s")))
 
 
 @pytest.fixture
@@ -167,3 +192,23 @@ def chromium(tmp_path_factory: pytest.TempPathFactory):
     window = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
     yield window
     window.quit()
+
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, project: Path) -> Run:
+    """Run `tokenviz ARGUMENTS` in this process: exit code, stdout, stderr."""
+
+    monkeypatch.setenv("COLUMNS", "120")  # a narrow table breaks its headings into lines
+
+    def run(*arguments: str, stdin: bytes = b"") -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["tokenviz", *arguments])
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        with pytest.raises(SystemExit) as end:
+            main()
+        captured = capsys.readouterr()
+        return int(end.value.code or 0), captured.out, captured.err
+
+    return run

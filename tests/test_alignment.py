@@ -1,17 +1,23 @@
 """Units of two models: tokens where the tokenizer is one, else segments that lose and double nothing."""
 
 import re
+from collections.abc import Callable
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tables import NAN, make_scores
+from tables import NAN, make_scores, tokenized
+from transformers import AutoTokenizer
+from writing import TEXTS
 
-from tokenviz.comparing.alignment import Units, align, same_tokens
+from tokenviz.comparing.alignment import By, Units, WordUnits, align, same_tokens
+from tokenviz.comparing.words import words_of
 from tokenviz.errors import ComparisonError
-from tokenviz.models.loading import LoadedModel
+from tokenviz.models.loading import LoadedModel, resolve
+from tokenviz.models.spec import ModelSpec
 from tokenviz.models.tokens import fingerprint
 from tokenviz.scores import TokenScores
 from tokenviz.scoring.scorer import score
@@ -31,8 +37,13 @@ def rows_of(units: Units) -> list[tuple[int, int, int, str]]:
     return list(zip(units.passage.tolist(), units.start.tolist(), units.end.tolist(), units.text, strict=True))
 
 
-def reference_segments(a: TokenScores, b: TokenScores) -> list[tuple[int, str, float, float, int, int]]:
-    """The definition character by character: a segment ends where both models' owner of the next character is new."""
+def reference_segments(
+    a: TokenScores, b: TokenScores, ends: Callable[[str], set[int]] | None = None
+) -> list[tuple[int, str, float, float, int, int]]:
+    """The definition character by character: a segment ends where both models' owner of the next character is new.
+
+    With `ends`, which finds the ends of words in a passage, it ends where a word does as well.
+    """
     segments = []
     for passage in sorted({*a.passage.tolist(), *b.passage.tolist()}):
         tokens = [[row for row in range(len(t)) if t.passage[row] == passage] for t in (a, b)]
@@ -53,8 +64,11 @@ def reference_segments(a: TokenScores, b: TokenScores) -> list[tuple[int, str, f
             owners.append((owner, paid))
         text = "".join(a.token[row] for row in tokens[0])
         begin = 0
+        allowed = set(range(len(text) + 1)) if ends is None else ends(text)
         for place in range(1, len(text) + 1):
             if place < len(text) and any(owner[place] == owner[place - 1] for owner, _ in owners):
+                continue
+            if place not in allowed:
                 continue
             sums, counts = [], []
             for table, (owner, paid) in zip((a, b), owners, strict=True):
@@ -92,24 +106,21 @@ def two_tables(draw: st.DrawFn) -> tuple[TokenScores, TokenScores]:
     return tables[0], tables[1]
 
 
-@given(two_tables())
-@settings(max_examples=300, deadline=None)
-def test_segments_are_those_of_the_definition(tables: tuple[TokenScores, TokenScores]) -> None:
-    a, b = tables
-    units = align(a, b)
+def word_ends(passage: str) -> set[int]:
+    return {word.end for word in words_of(passage, punctuation="apart")}
+
+
+def assert_units(units: Units, expected: list[tuple[int, str, float, float, int, int]]) -> None:
     found = zip(units.passage, units.text, units.logprob_a, units.logprob_b, units.n_tokens_a, units.n_tokens_b, strict=True)
-    for (*place, sum_a, sum_b, n_a, n_b), expected in zip(found, reference_segments(a, b), strict=True):
-        assert tuple(place) == expected[:2]
+    for (*place, sum_a, sum_b, n_a, n_b), row in zip(found, expected, strict=True):
+        assert tuple(place) == row[:2]
         # Sums of at most a hundred numbers up to 30 in another order: rounding stays below 1e-11.
-        np.testing.assert_allclose([sum_a, sum_b], expected[2:4], rtol=0, atol=1e-10)
-        assert (n_a, n_b) == expected[4:]
+        np.testing.assert_allclose([sum_a, sum_b], row[2:4], rtol=0, atol=1e-10)
+        assert (n_a, n_b) == row[4:]
 
 
-@given(two_tables())
-@settings(max_examples=200, deadline=None)
-def test_segments_cover_every_character_once_and_keep_the_totals(tables: tuple[TokenScores, TokenScores]) -> None:
-    a, b = tables
-    units = align(a, b)
+def assert_conserved(units: Units, a: TokenScores, b: TokenScores) -> None:
+    """Every character is in one unit, every token is paid for in one."""
     for passage in np.unique(a.passage):
         own = units.passage == passage
         whole = "".join(token for token, number in zip(a.token, a.passage, strict=True) if number == passage)
@@ -119,9 +130,93 @@ def test_segments_cover_every_character_once_and_keep_the_totals(tables: tuple[T
         assert (units.end[own] > units.start[own]).all()
     for table, logprob, counts in ((a, units.logprob_a, units.n_tokens_a), (b, units.logprob_b, units.n_tokens_b)):
         assert counts.sum() == len(table)
-        rows = np.repeat(~np.isnan(logprob), counts)  # the tokens of the segments that are scored throughout
+        rows = np.repeat(~np.isnan(logprob), counts)  # the tokens of the units that are scored throughout
         np.testing.assert_allclose(logprob[~np.isnan(logprob)].sum(), table.logprob[rows].sum(), rtol=0, atol=1e-9)
         assert not np.isnan(table.logprob[rows]).any()
+        # A unit is missing for one reason only: one of its tokens is.
+        unscored = np.add.reduceat(np.isnan(table.logprob), np.cumsum([0, *counts[:-1]]))
+        np.testing.assert_array_equal(np.isnan(logprob), unscored > 0)
+
+
+def assert_mirrored(one: Units, other: Units) -> None:
+    """What a and b are in one is b and a in the other."""
+    assert one.text == other.text
+    for name in ("passage", "start", "end"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+    for first, second in (("logprob_a", "logprob_b"), ("n_tokens_a", "n_tokens_b")):
+        np.testing.assert_array_equal(getattr(one, first), getattr(other, second))
+        np.testing.assert_array_equal(getattr(one, second), getattr(other, first))
+
+
+@given(two_tables())
+@settings(max_examples=300, deadline=None)
+def test_segments_are_those_of_the_definition(tables: tuple[TokenScores, TokenScores]) -> None:
+    a, b = tables
+    assert_units(align(a, b), reference_segments(a, b))
+
+
+@given(two_tables())
+@settings(max_examples=300, deadline=None)
+def test_words_are_those_of_the_definition(tables: tuple[TokenScores, TokenScores]) -> None:
+    a, b = tables
+    assert_units(align(a, b, by="word", punctuation="apart"), reference_segments(a, b, word_ends))
+
+
+@pytest.mark.parametrize("by", ["segment", "word"])
+@given(two_tables())
+@settings(max_examples=200, deadline=None)
+def test_units_cover_every_character_once_and_keep_the_totals(by: By, tables: tuple[TokenScores, TokenScores]) -> None:
+    a, b = tables
+    units = align(a, b, by=by)
+    assert units.by == by
+    assert_conserved(units, a, b)
+    assert_mirrored(units, align(b, a, by=by))
+
+
+def assert_holds_on_any_text(first: Any, second: Any, passage: str) -> None:
+    """What must hold for two real tokenizers, or twice the same, on one text."""
+    a, b = (tokenized(tokenizer, [passage], model=name, seed=3) for tokenizer, name in ((first, "a"), (second, "b")))
+    segments, words = align(a, b, by="segment"), align(a, b, by="word")
+    apart = align(a, b, by="word", punctuation="apart")
+    for units in (segments, words, apart):
+        assert_conserved(units, a, b)
+    assert_units(segments, reference_segments(a, b))
+    assert_units(apart, reference_segments(a, b, word_ends))
+    # The coarser units are joined of the finer ones.
+    assert set(words.end.tolist()) <= set(apart.end.tolist()) <= set(segments.end.tolist())
+    assert isinstance(apart, WordUnits)
+    assert (apart.n_words >= 1).all()
+    assert apart.n_words.sum() == len(word_ends(passage))
+    if first is second:
+        with_characters = [token for token in a.token if token]
+        assert list(segments.text) == with_characters
+    assert_mirrored(words, align(b, a, by="word"))
+
+
+@pytest.mark.parametrize("pair", [("glass", "gpt2"), ("gpt2", "gpt2")], ids=str)
+@given(passage=TEXTS)
+@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_two_real_tokenizers_on_texts_in_all_scripts(pair: tuple[str, str], request, passage: str) -> None:
+    first, second = (request.getfixturevalue(name).tokenizer for name in pair)
+    assert_holds_on_any_text(first, second, passage)
+
+
+@pytest.fixture(scope="module")
+def catalogue() -> dict[str, Any]:
+    """The tokenizers of the two large catalogue models."""
+    folders = {name: resolve(ModelSpec.parse(name)).folder for name in ("smollm2-135m", "gemma3-270m")}
+    return {name: AutoTokenizer.from_pretrained(folder) for name, folder in folders.items()}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "pair", [("smollm2-135m", "gemma3-270m"), ("gemma3-270m", "gpt2"), ("gemma3-270m", "gemma3-270m")], ids=str
+)
+@given(passage=TEXTS)
+@settings(max_examples=1500, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_the_catalogue_tokenizers_on_texts_in_all_scripts(pair: tuple[str, str], catalogue, gpt2, passage: str) -> None:
+    first, second = (catalogue.get(name, gpt2.tokenizer) for name in pair)
+    assert_holds_on_any_text(first, second, "x" + passage)  # SmolLM2's vocabulary has no token for some control characters
 
 
 def test_one_tokenizer_gives_the_tokens_themselves() -> None:
@@ -224,6 +319,89 @@ def test_two_real_tokenizers_lose_nothing(text: str, glass: LoadedModel, gpt2: L
 def test_two_real_tokenizers_find_more_than_one_segment(glass: LoadedModel, gpt2: LoadedModel) -> None:
     units = align(score(glass, "Alice was beginning to get tired."), score(gpt2, "Alice was beginning to get tired."))
     assert len(units) > 3
+
+
+def test_tokens_are_given_on_request_where_they_are_the_same() -> None:
+    a = make_scores([["The", " cat"]], [NAN, -1])
+    assert align(a, make_scores([["The", " cat"]], [NAN, -2], model="model-b"), by="token").by == "token"
+
+
+def test_one_tokenizer_has_its_tokens_as_segments_on_request() -> None:
+    a = make_scores([["The", " c", "at"], ["🙂", "", "!"]], [NAN, -1, -2, NAN, -4, -8])
+    units = align(a, a, by="segment")
+    assert units.by == "segment"
+    assert units.text == ("The", " c", "at", "🙂", "!")
+    np.testing.assert_array_equal(units.logprob_a, [NAN, -1, -2, NAN, -8])  # tokens that share a character are one segment
+    assert units.n_tokens_a.tolist() == [1, 1, 1, 2, 1]
+
+
+def test_words_are_sums_and_products_of_probabilities() -> None:
+    a = make_scores([["The", " un", "believ", "able", " cat", "."]], [NAN, -1, -2, -4, -8, -16], tokenizer="a")
+    b = make_scores([["Th", "e", " unbe", "lievable", " c", "at."]], [-1, -3, -9, -27, -81, -243], tokenizer="b")
+    units = align(a, b, by="word")
+    assert units.by == "word"
+    assert units.text == ("The", " unbelievable", " cat.")
+    np.testing.assert_array_equal(units.logprob_a, [NAN, -7, -24])
+    np.testing.assert_array_equal(units.logprob_b, [-4, -36, -324])
+    assert units.n_tokens_a.tolist() == [1, 3, 2]
+    assert units.n_tokens_b.tolist() == [2, 2, 2]
+    assert units.n_words.tolist() == [1, 1, 1]
+
+
+def test_words_that_a_token_straddles_are_joined_and_counted() -> None:
+    # "at." holds the end of a word and a full stop; one model has ")." as a token, the other a full stop with what follows.
+    a = make_scores([["(", "The", " c", "at.", " A", ").", " B"]], [NAN, -1, -2, -4, -8, -16, -32], tokenizer="a")
+    b = make_scores([["(The", " cat", ". A", ")", ".", " B"]], [-1, -3, -9, -27, -81, -243], tokenizer="b")
+    units = align(a, b, by="word", punctuation="apart")
+    assert units.text == ("(The", " cat. A", ").", " B")
+    assert units.n_words.tolist() == [2, 3, 2, 1]
+    np.testing.assert_array_equal(units.logprob_a, [NAN, -14, -16, -32])
+    assert units.logprob_b.tolist() == [-1, -12, -108, -243]
+
+
+def test_a_character_of_several_tokens_is_never_divided_by_words() -> None:
+    a = make_scores([["水", "", "", "界", "!"]], [-1, -2, -4, -8, -16], tokenizer="a")
+    b = make_scores([["水界", "", "!"]], [-1, -3, -9], tokenizer="b")
+    units = align(a, b, by="word", punctuation="apart")
+    assert units.text == ("水界", "!")
+    assert units.n_words.tolist() == [2, 1]
+    assert units.logprob_a.tolist() == [-15, -16]
+    assert units.logprob_b.tolist() == [-4, -9]
+
+
+def test_merged_whitespace_is_where_a_word_begins() -> None:
+    # Gemma makes one token of several spaces, and leaves the word after them without one.
+    a = make_scores([["The", "   ", "cat", "\n\n", "sat"]], [-1, -2, -4, -8, -16], tokenizer="a")
+    b = make_scores([["The", "  ", " cat", "\n", "\n", "sat"]], [-1, -3, -9, -27, -81, -243], tokenizer="b")
+    units = align(a, b, by="word")
+    assert units.text == ("The", "   cat", "\n\nsat")
+    assert units.logprob_a.tolist() == [-1, -6, -24]
+    assert units.logprob_b.tolist() == [-1, -12, -351]
+
+
+def test_words_are_given_with_one_tokenizer_as_well() -> None:
+    a = make_scores([["The", " c", "at"]], [NAN, -1, -2])
+    units = align(a, a, by="word")
+    assert units.text == ("The", " cat")
+    np.testing.assert_array_equal(units.logprob_a, [NAN, -3])
+
+
+def test_different_tokens_cannot_be_compared_one_by_one() -> None:
+    a = make_scores([["T", "he"]], tokenizer="a", name="sample")
+    b = make_scores([["Th", "e"]], tokenizer="b", name="sample", model="model-b")
+    message = (
+        "'model-a' and 'model-b' cut 'sample' into different tokens, which cannot be compared one by one: take 'segment' or "
+        "'word'"
+    )
+    with pytest.raises(ComparisonError, match=f"^{re.escape(message)}$"):
+        align(a, b, by="token")
+
+
+def test_an_unknown_unit_is_refused() -> None:
+    a = make_scores([["The"]])
+    message = "by 'letter' is not possible: take 'token', 'segment' or 'word'"
+    with pytest.raises(ComparisonError, match=f"^{re.escape(message)}$"):
+        align(a, a, by="letter")  # type: ignore[arg-type]
 
 
 def test_scores_of_different_texts_are_refused() -> None:

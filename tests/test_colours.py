@@ -1,15 +1,17 @@
 """Colours that keep the order of the values and leave the text readable."""
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from tables import NAN, make_scores
+from tables import NAN
 
-from tokenviz.figures.colours import ColourScale, contrast, printed, shared_scale, text_colour, to_hex
+from tokenviz.errors import FigureError
+from tokenviz.figures.colours import COLOUR_MAPS, ColourScale, colour_map, contrast, text_colour, to_hex
 
 PARTS = st.floats(0, 1)
-STEPS = np.linspace(-10, 0, 256)
 
 
 def lightness(colour: tuple[float, float, float]) -> float:
@@ -19,22 +21,125 @@ def lightness(colour: tuple[float, float, float]) -> float:
     return 116 * y ** (1 / 3) - 16 if y > 0.008856 else 903.3 * y
 
 
-def test_predictable_is_darker_at_every_step() -> None:
-    scale = ColourScale(-10, 0)
-    assert (np.diff([lightness(scale.colour(value)) for value in STEPS]) < 0).all()
+SEQUENTIAL = [name for name, one in COLOUR_MAPS.items() if not one.diverging]
+DIVERGING = [name for name, one in COLOUR_MAPS.items() if one.diverging]
 
 
-def test_a_grey_copy_keeps_the_order() -> None:
-    scale = ColourScale(-10, 0)
-    assert (np.diff([np.dot((0.299, 0.587, 0.114), scale.colour(value)) for value in STEPS]) < 0).all()
+def lightnesses(name: str) -> np.ndarray:
+    return np.array([lightness(COLOUR_MAPS[name].at(step)) for step in np.linspace(0, 1, 257)])
 
 
-def test_lightness_changes_evenly() -> None:
-    scale = ColourScale(-10, 0)
-    steps = -np.diff([lightness(scale.colour(value)) for value in np.linspace(-10, 0, 11)])
-    # "Perceptually uniform": no tenth of the scale has less than half or more than twice its share of the range.
+def test_there_are_maps_of_both_kinds() -> None:
+    assert SEQUENTIAL == ["viridis", "cividis", "magma", "greys"]
+    assert DIVERGING == ["rdbu", "brbg"]
+
+
+@pytest.mark.parametrize("name", SEQUENTIAL)
+def test_a_sequential_map_is_darker_at_every_step(name: str) -> None:
+    # Maps are tables of 256 colours: two steps may share one.
+    assert (np.diff(lightnesses(name)) <= 0).all()
+    assert (np.diff(lightnesses(name)[::2]) < 0).all()
+
+
+@pytest.mark.parametrize("name", SEQUENTIAL)
+def test_a_grey_copy_keeps_the_order(name: str) -> None:
+    greys = [np.dot((0.299, 0.587, 0.114), COLOUR_MAPS[name].at(step)) for step in np.linspace(0, 1, 129)]
+    assert (np.diff(greys) < 0).all()
+
+
+@pytest.mark.parametrize("name", SEQUENTIAL)
+def test_lightness_changes_evenly(name: str) -> None:
+    steps = -np.diff(lightnesses(name)[:: 256 // 8])
+    # "Perceptually uniform": no eighth of the scale has less than half or more than twice its share of the range.
     assert steps.min() > steps.mean() / 2
     assert steps.max() < steps.mean() * 2
+
+
+@pytest.mark.parametrize("name", SEQUENTIAL)
+def test_no_colour_is_the_white_of_what_has_no_value(name: str) -> None:
+    assert lightnesses(name).max() < 98.5  # magma's light end is a cream
+
+
+@pytest.mark.parametrize("name", DIVERGING)
+def test_a_diverging_map_is_darker_with_the_distance_from_zero_and_alike_on_both_sides(name: str) -> None:
+    found = lightnesses(name)
+    below, above = found[:129][::-1], found[128:]
+    for side in (below, above):
+        assert (np.diff(side) <= 0.05).all()  # a table's neighbouring steps differ by less than rounding to 8 bits
+        assert side[0] - side[-1] > 60
+    # A grey copy shows equal distances alike: 4 of 100 steps of lightness are hardly told apart.
+    assert np.abs(below - above).max() < 4
+
+
+# Linear red, green, blue as dichromats see them (Machado, Oliveira and Fernandes 2009, severity 1.0), from the paper's tables.
+DICHROMATS = {
+    "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "deuteranopia": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    "tritanopia": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+}
+
+
+def seen(colour: tuple[float, float, float], matrix: list[list[float]]) -> np.ndarray:
+    """CIE L*a*b* of a colour as a dichromat sees it."""
+    linear = np.array([((part + 0.055) / 1.055) ** 2.4 if part > 0.04045 else part / 12.92 for part in colour])
+    linear = np.clip(np.array(matrix) @ linear, 0, 1)
+    to_xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+    ratios = to_xyz @ linear / (to_xyz @ np.ones(3))
+    x, y, z = np.where(ratios > 0.008856, np.cbrt(ratios), 7.787 * ratios + 16 / 116)
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+@pytest.mark.parametrize("matrix", DICHROMATS.values(), ids=DICHROMATS)
+@pytest.mark.parametrize("name", SEQUENTIAL)
+def test_colour_blind_readers_keep_the_order_of_a_sequential_map(name: str, matrix: list[list[float]]) -> None:
+    found = [seen(COLOUR_MAPS[name].at(step), matrix)[0] for step in np.linspace(0, 1, 33)]
+    assert (np.diff(found) < 0).all()
+
+
+@pytest.mark.parametrize("matrix", DICHROMATS.values(), ids=DICHROMATS)
+@pytest.mark.parametrize("name", DIVERGING)
+def test_colour_blind_readers_tell_the_sides_of_a_diverging_map_apart(name: str, matrix: list[list[float]]) -> None:
+    for distance in (0.1, 0.2, 0.3, 0.4):
+        below, above = (seen(COLOUR_MAPS[name].at(0.5 + side * distance), matrix) for side in (-1, 1))
+        assert np.linalg.norm(below - above) > 10  # about 2 is a just noticeable difference
+
+
+def test_a_line_under_the_values_below_zero_keeps_the_sign() -> None:
+    scale = ColourScale(-3, 3, COLOUR_MAPS["rdbu"])
+    assert [scale.underlined(value) for value in (-3.0, -0.01, 0.0, 0.01, 3.0, NAN)] == [True, True, False, False, False, False]
+    assert not ColourScale(-3, 3).underlined(-1)
+
+
+def test_zero_is_in_the_middle_of_a_diverging_map() -> None:
+    scale = ColourScale(-3, 3, COLOUR_MAPS["rdbu"])
+    assert scale.colour(0.0) == COLOUR_MAPS["rdbu"].at(0.5)
+
+
+def test_a_falling_scale_is_the_map_from_the_other_end() -> None:
+    rising, falling = ColourScale(0, 4), ColourScale(0, 4, falling=True)
+    assert [falling.colour(value) for value in (0, 1, 4)] == [rising.colour(value) for value in (4, 3, 0)]
+
+
+@pytest.mark.parametrize(
+    ("name", "diverging", "message"),
+    [
+        ("jet", False, "no colour map 'jet': there are viridis, cividis, magma, greys, rdbu, brbg"),
+        (
+            "rdbu",
+            False,
+            "the colour map 'rdbu' does not fit: values of one direction need a sequential map, "
+            "viridis or cividis or magma or greys",
+        ),
+        (
+            "greys",
+            True,
+            "the colour map 'greys' does not fit: values on both sides of zero need a diverging map, rdbu or brbg",
+        ),
+    ],
+)
+def test_a_map_that_is_not_there_or_does_not_fit_is_refused(name: str, diverging: bool, message: str) -> None:
+    with pytest.raises(FigureError, match=f"^{re.escape(message)}$"):
+        colour_map(name, diverging=diverging)
 
 
 def test_limits_are_the_ends_of_the_map() -> None:
@@ -59,10 +164,10 @@ def test_unscored_has_no_colour(scale: ColourScale) -> None:
     assert scale.colour(NAN) is None
 
 
-def test_text_is_readable_on_every_colour_of_the_map() -> None:
-    scale = ColourScale(0, 1)
+@pytest.mark.parametrize("name", COLOUR_MAPS)
+def test_text_is_readable_on_every_colour_of_the_map(name: str) -> None:
     for value in np.linspace(0, 1, 1000):
-        background = scale.colour(float(value))
+        background = COLOUR_MAPS[name].at(float(value))
         ink = (0.0,) * 3 if text_colour(background) == "black" else (1.0,) * 3
         assert contrast(background, ink) >= 4.5
 
@@ -86,35 +191,6 @@ def test_contrast_has_the_published_values(first, second, ratio: float) -> None:
     # #767676 on white is the guideline's well-known lightest grey for AA, published with two decimals.
     assert contrast(first, second) == pytest.approx(ratio, abs=0.005)
     assert contrast(second, first) == contrast(first, second)
-
-
-def test_shared_scale_spans_all_tables_and_leaves_out_what_is_not_scored() -> None:
-    a = make_scores([["x", "y", "z"]], [NAN, -1.5, -2])
-    b = make_scores([["x", "y", "z"]], [NAN, -9, -3])
-    assert shared_scale([a, b]) == ColourScale(-9, -1.5)
-    assert shared_scale([a]) == ColourScale(-2, -1.5)
-
-
-def test_shared_scale_of_nothing_scored_is_not_a_number() -> None:
-    scale = shared_scale([make_scores([["x"]], [NAN])])
-    assert np.isnan([scale.low, scale.high]).all()
-
-
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [
-        (-1.234, "−1.23"),
-        (0.0, "0.00"),
-        (-0.0, "0.00"),
-        (-0.004, "0.00"),
-        (-10.001, "−10.00"),
-        (-0.006, "−0.01"),
-        (12.0, "12.00"),
-        (NAN, "–"),
-    ],
-)
-def test_numbers_are_printed_with_a_minus_sign_and_never_as_minus_zero(value: float, expected: str) -> None:
-    assert printed(value) == expected
 
 
 def test_hexadecimal_is_rounded() -> None:

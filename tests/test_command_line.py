@@ -9,36 +9,18 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from conftest import Run
+from rich.console import Console
 
 import tokenviz as tv
-from tokenviz.cli.app import main
 from tokenviz.models.loading import LoadedModel
 
-Run = Callable[..., tuple[int, str, str]]
 ALICE = "Alice was beginning to get very tired of sitting by her sister on the bank."
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, project: Path) -> Run:
-    """Run `tokenviz ARGUMENTS` in this process: exit code, stdout, stderr."""
-
-    monkeypatch.setenv("COLUMNS", "120")  # a narrow table breaks its headings into lines
-
-    def run(*arguments: str, stdin: bytes = b"") -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["tokenviz", *arguments])
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
-        with pytest.raises(SystemExit) as end:
-            main()
-        captured = capsys.readouterr()
-        return int(end.value.code or 0), captured.out, captured.err
-
-    return run
 
 
 def test_json_holds_the_scores_of_the_library(run: Run, glass: LoadedModel) -> None:
@@ -85,6 +67,33 @@ def test_csv_keeps_carriage_returns_inside_their_cell(run: Run) -> None:
     assert "".join(row["token"] for row in csv.DictReader(io.StringIO(out, newline=""))) == text
 
 
+def test_csv_has_a_row_a_word_on_request(run: Run, glass: LoadedModel) -> None:
+    code, out, err = run("score", "-m", "glass-en", "-t", ALICE, "-t", "Two words", "--csv", "--by", "word")
+    assert (code, err) == (0, "")
+    rows = list(csv.DictReader(io.StringIO(out, newline="")))
+    assert "".join(row["word"] for row in rows) == ALICE + "Two words"
+    assert rows[0]["logprob"] == ""
+    expected = tv.words(tv.score(glass, ALICE))
+    assert [row["word"] for row in rows[: len(expected)]] == ALICE.replace(" ", "| ").split("|")
+    found = [float(row["corrected_logprob"]) for row in rows[1 : len(expected)]]
+    np.testing.assert_array_equal(found, expected.corrected_logprob[1:])
+
+
+def test_json_has_words_in_the_place_of_tokens_on_request(run: Run, glass: LoadedModel) -> None:
+    code, out, err = run("score", "-m", "glass-en", "-t", ALICE, "--json", "--by", "word")
+    assert (code, err) == (0, "")
+    (text,) = json.loads(out)["texts"]
+    assert set(text) == {"name", "sha256", "words", "summary"}
+    assert text["words"] == tv.words(tv.score(glass, ALICE)).to_json()
+
+
+def test_why_no_word_is_corrected_is_said_beside_the_output(run: Run) -> None:
+    code, out, err = run("score", "-m", "glass-en", "-t", "猫です", "--csv", "--by", "word")
+    assert code == 0
+    assert len(out.splitlines()) == 3
+    assert "has a corrected log-prob: none is scored and stands between two ends that whitespace shows" in " ".join(err.split())
+
+
 def test_json_names_the_passages_of_a_table(run: Run, project: Path) -> None:
     (project / "rows.csv").write_text("id,text\nx,One.\ny,Two.\n")
     _, out, _ = run("score", "rows.csv", "-m", "glass-en", "--json")
@@ -97,6 +106,27 @@ def test_a_pipe_gets_the_text_without_colours_and_a_table(run: Run) -> None:
     assert out.startswith(ALICE)
     assert "\x1b" not in out
     assert re.search(r"tokens.*scored.*perplexity", out)
+
+
+@pytest.mark.parametrize("measure", [None, "surprisal_bits", "probability", "rank_bucket", "entropy"])
+def test_a_terminal_gets_the_colours_of_the_measure(
+    run: Run, glass: LoadedModel, measure: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "tokenviz.terminal.results_console",
+        lambda: Console(force_terminal=True, color_system="truecolor", width=200, highlight=False, legacy_windows=False),
+    )
+    code, out, _ = run("score", "-m", "glass-en", "-t", ALICE, "-t", "Alice sat.", *(["--measure", measure] if measure else []))
+    assert code == 0
+    tables = [tv.score(glass, text) for text in (ALICE, "Alice sat.")]
+    chosen = measure or "logprob"
+    limits = tv.shared_limits(tables, measure=chosen)
+    for table in tables:
+        heatmap = tv.text_heatmap(table, measure=chosen, limits=limits)
+        for colour in map(heatmap.scale.colour, heatmap.panels[0].values.tolist()):
+            if colour is not None:
+                assert ";48;2;" + ";".join(str(round(255 * part)) for part in colour) + "m" in out
+    assert heatmap.legend.axis in out
 
 
 def test_files_folders_tables_and_sample_names_are_read(run: Run, project: Path) -> None:
@@ -158,12 +188,23 @@ BAD_INPUT: list[tuple[list[str], int, str]] = [
         2,
         "--top-k needs --json or --parquet: neither the text nor the CSV has room",
     ),
+    (["--text", "x", "--by", "word"], 2, "--by word needs --json or --csv"),
+    (["--text", "x", "--by", "word", "--parquet", "t.parquet"], 2, "--by word needs --json or --csv"),
+    (["--text", "x", "--by", "word", "--json", "--top-k", "2"], 2, "--top-k needs --by token: alternatives are of tokens"),
+    (["--text", "x", "--by", "syllable", "--json"], 2, "'syllable' is not one of"),
     (["--text", "x", "--json", "--parquet", "t.parquet"], 2, "choose one of --json, --csv and --parquet"),
     (["--text", "x", "--text", "y", "--parquet", "t.parquet"], 2, "--parquet takes one text, and 2 were given"),
     (["--text", "x", "--parquet", "missing/t.parquet"], 1, "cannot write 'missing/t.parquet': there is no folder 'missing'"),
     (["A sentence, and --text forgotten. " * 10], 1, "where it is the text itself, give it with --text"),
     (["--text", "x", "--stride", "0"], 1, "stride 0 is not possible: take at least 1 token"),
     (["--text", "x", "--context", "-5"], 1, "context -5 is not possible: take at least 2 tokens, the predicted one included"),
+    (
+        ["--text", "x", "--measure", "perplexity"],
+        1,
+        "no measure 'perplexity': there are logprob, surprisal_bits, probability, rank_bucket, entropy, difference",
+    ),
+    (["--text", "x", "--measure", "difference"], 2, "--measure difference is of two models: one model's are the others"),
+    (["--text", "x", "--measure", "entropy", "--json"], 2, "--measure is for the coloured text: leave out --json, --csv"),
     ([], 2, "give at least one file, --text STRING, or - for standard input"),
 ]
 

@@ -1,9 +1,14 @@
 """Fonts for many scripts, and what stands where no font has a character."""
 
+from itertools import pairwise
+
 import pytest
+from fontTools.ttLib import TTFont
+from matplotlib import font_manager
 
 from tokenviz.figures import fonts
 from tokenviz.figures.fonts import drawable, fonts_for, missing_note, shortened
+from tokenviz.figures.scripts import SCRIPTS, script_of
 
 THAI = "น้ำ"
 
@@ -48,6 +53,7 @@ def test_a_font_of_the_system_is_taken_where_it_has_the_character(monkeypatch: p
     monkeypatch.setattr(fonts, "_installed", lambda: frozenset({"Symbola", "Unifont"}))
     monkeypatch.setattr(fonts, "_japanese", lambda: None)
     monkeypatch.setattr(fonts, "_charmap", charmaps.__getitem__)
+    monkeypatch.setattr(fonts, "with_truetype_outlines", lambda family, characters: [family])
     assert fonts_for(set("ab🙂界")) == (["DejaVu Sans", "Symbola"], {"界"})
 
 
@@ -71,18 +77,69 @@ def test_spaces_and_ordinary_text_stay_as_they_are() -> None:
     assert drawable("  two  $x$ \\n é", set()) == "  two  $x$ \\n é"
 
 
-def test_the_note_names_the_characters() -> None:
+def test_each_script_is_looked_for_in_its_own_fonts_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    everything = frozenset(map(ord, "\u0323กह🙂"))
+    charmaps = {"DejaVu Sans": frozenset(), "FreeSerif": everything, "Symbola": frozenset([0x1F642]),
+                "Noto Sans Thai": frozenset([ord("ก")]), "Noto Sans Devanagari": frozenset([ord("ह")])}  # fmt: skip
+    monkeypatch.setattr(fonts, "_installed", lambda: frozenset(charmaps))
+    monkeypatch.setattr(fonts, "_japanese", lambda: None)
+    monkeypatch.setattr(fonts, "_charmap", charmaps.__getitem__)
+    monkeypatch.setattr(fonts, "with_truetype_outlines", lambda family, characters: [f"{family}: {''.join(characters)}"])
+    families, missing = fonts_for(set("\u0323กह🙂"))
+    assert missing == set()
+    assert set(families[1:]) == {"FreeSerif: \u0323", "Noto Sans Thai: ก", "Noto Sans Devanagari: ह", "Symbola: 🙂"}
+
+
+def test_a_font_that_was_installed_since_matplotlib_made_its_list_is_found(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with TTFont(font_manager.findfont("DejaVu Sans")) as font:
+        for record in font["name"].names:
+            if record.nameID in (1, 4, 16):
+                record.string = "Made Just Now"
+        font.save(tmp_path / "new.ttf")
+    (tmp_path / "broken.ttf").write_bytes(b"no font")
+    found = [str(tmp_path / "broken.ttf"), str(tmp_path / "new.ttf")]
+    monkeypatch.setattr(font_manager, "findSystemFonts", lambda: found)
+    known = list(font_manager.fontManager.ttflist)
+    monkeypatch.setattr(font_manager.fontManager, "ttflist", known)
+    assert "Made Just Now" in fonts._installed.__wrapped__()
+
+
+def test_the_note_names_the_characters_and_what_to_install() -> None:
     assert missing_note({"🙂"}) == (
-        "no installed font has U+1F642 SLIGHTLY SMILING FACE; drawn as code points. "
-        "Fonts such as Noto Sans (for the script) or Noto Emoji have them"
+        "no installed font has U+1F642 SLIGHTLY SMILING FACE; drawn as code points. Install Symbola (Debian: fonts-symbola)"
     )
+    assert missing_note({"ก"}).endswith(". Install Noto Sans Thai (Debian: fonts-noto-core)")
+    assert missing_note({"한"}).endswith(". Install Noto Sans CJK JP (Debian: fonts-noto-cjk)")
 
 
 def test_the_note_names_three_and_counts_the_rest() -> None:
-    note = missing_note(set("กขฃคฅ"))
-    assert "U+0E01 THAI CHARACTER KO KAI, U+0E02" in note
-    assert " and 2 more; drawn" in note
+    note = missing_note(set("กขฃคฅह"))
+    assert "U+0939 DEVANAGARI LETTER HA, U+0E01 THAI CHARACTER KO KAI, U+0E02" in note
+    assert " and 3 more; drawn" in note
     assert "U+0E04" not in note
+    assert note.endswith("Install Noto Sans Devanagari (Debian: fonts-noto-core) and Noto Sans Thai (Debian: fonts-noto-core)")
+
+
+@pytest.mark.parametrize(
+    ("sign", "name"),
+    [("ก", "Thai"), ("中", "Chinese, Japanese and Korean"), ("한", "Chinese, Japanese and Korean"), ("🙂", "emoji"),
+     ("ש", "Hebrew"), ("ς", "Greek and Cyrillic"), ("ж", "Greek and Cyrillic"), ("∑", "other signs"), ("𐀀", "other signs")],
+)  # fmt: skip
+def test_characters_have_a_script(sign: str, name: str) -> None:
+    script = script_of(sign)
+    assert script is not None
+    assert script.name == name
+
+
+@pytest.mark.parametrize("sign", "aệ0 é–\u0301“")
+def test_what_every_font_has_needs_no_script(sign: str) -> None:
+    assert script_of(sign) is None
+
+
+def test_no_character_is_in_two_scripts() -> None:
+    ranges = sorted(pair for script in SCRIPTS for pair in script.ranges)
+    assert all(first <= last for first, last in ranges)
+    assert all(before[1] < after[0] for before, after in pairwise(ranges))
 
 
 @pytest.mark.parametrize("missing", [set(), {"\u200d", "\ufe0f"}, {"\n", "\x1b"}])

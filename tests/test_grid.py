@@ -1,6 +1,7 @@
 """The grid: one run a cell, nothing twice, nothing lost, everything that moves a number in the fingerprint."""
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -19,6 +20,7 @@ from tokenviz.errors import ExperimentError, ScoringError, TextError
 from tokenviz.harness.context import ExperimentContext, running
 from tokenviz.harness.grid import Grid
 from tokenviz.harness.links import artifact_link, chart_link, runs_link
+from tokenviz.harness.recording import COMPARISON_METRICS
 from tokenviz.harness.results import TOKENS_TABLE, GridResult
 from tokenviz.progress import collecting
 from tokenviz.scores import TokenScores
@@ -100,6 +102,55 @@ def test_the_numbers_of_a_comparison_run_are_those_of_its_table(models: list[str
     assert "n = 7 tokens" in run.data.tags["mlflow.note.content"]
 
 
+def test_a_comparison_run_holds_its_statistics_with_intervals(models: list[str], tmp_path: Path) -> None:
+    compared = run_grid(models, texts=["abcd" * 15 + "dcba" * 15]).comparisons[0]
+    client = open_store().client
+    run = client.get_run(compared.run_id)
+    comparison = compared.comparison
+    names = {file.path for file in client.list_artifacts(compared.run_id, "tables")}
+    assert names == {
+        "tables/units.parquet", "tables/units.csv", "tables/statistics.parquet", "tables/statistics.csv",
+        "tables/largest_differences.csv",
+    }  # fmt: skip
+    table = pd.read_parquet(client.download_artifacts(compared.run_id, "tables/statistics.parquet", str(tmp_path)))
+    assert table["statistic"].tolist() == list(comparison.estimates())
+    assert set(run.data.metrics) == {*COMPARISON_METRICS, "n", "n_units"}
+    assert len(run.data.metrics) < 20
+    for name, estimate in comparison.estimates().items():
+        row = table[table["statistic"] == name].iloc[0]
+        assert (row["value"], row["low"], row["high"], row["method"]) == (
+            estimate.value, estimate.low, estimate.high, estimate.method,
+        )  # fmt: skip
+        for ending, value in (("", estimate.value), ("_low", estimate.low), ("_high", estimate.high)):
+            assert run.data.metrics.get(name + ending, value) == value
+    r = comparison.pearson_r
+    assert run.data.metrics["pearson_r_low"] < r.value < run.data.metrics["pearson_r_high"]
+    assert (
+        f"Pearson's r: {r.value:.3f}, 95 % interval {r.low:.3f} to {r.high:.3f} (n = 119 tokens)"
+        in (run.data.tags["mlflow.note.content"])
+    )
+    assert run.data.params["intervals"] == comparison.intervals_from("token")
+    assert comparison.intervals_from("token").startswith("95 % intervals from 2,000 resamples of blocks of ")
+
+
+def test_intervals_are_read_back_from_the_run(models: list[str]) -> None:
+    text = "abcd" * 15 + "dcba" * 15
+    made, found = (run_grid(models, texts=[text]).comparisons[0] for _ in range(2))
+    assert found.reused
+    for name in ("pearson_r", "concordance", "mean_difference"):
+        estimate, again = made.comparison.estimates()[name], found.estimate(name)
+        assert (estimate.value, estimate.n, estimate.low, estimate.high) == (again.value, again.n, again.low, again.high)
+    assert math.isnan(found.estimate("spearman_rho").low)
+    assert found.comparison.pearson_r == made.comparison.pearson_r
+
+
+def test_a_comparison_run_holds_its_figures(models: list[str]) -> None:
+    compared = run_grid(models).comparisons[0]
+    names = {file.path for file in open_store().client.list_artifacts(compared.run_id, "figures")}
+    pictures = {f"figures/{name}.{form}" for name in ("heatmap", "scatter", "along_text") for form in ("png", "svg", "pdf")}
+    assert names == pictures | {"figures/heatmap.html", "figures/difference.html"}
+
+
 def test_the_same_grid_again_computes_nothing(models: list[str]) -> None:
     first, second = run_grid(models), run_grid(models)
     assert [run.run_id for run in (*first.scores, *first.comparisons)] == [
@@ -178,12 +229,12 @@ def test_a_changed_text_moves_the_fingerprint(models: list[str], project: Path) 
         assert not any(run.reused for run in Grid(models, ["mine"], top_k=0).score())
 
 
-@pytest.mark.parametrize("constant", ["tokenviz.harness.grid.SCORING_VERSION", "tokenviz.harness.grid.COMPARISON_VERSION"])
+@pytest.mark.parametrize("constant", ["SCORING_VERSION", "FORMAT_VERSION", "COMPARISON_VERSION"])
 def test_a_new_version_of_the_computation_moves_the_fingerprint(
     models: list[str], monkeypatch: pytest.MonkeyPatch, constant: str
 ) -> None:
     run_grid(models, texts=TEXTS[:1])
-    monkeypatch.setattr(constant, 999)
+    monkeypatch.setattr(f"tokenviz.harness.grid.{constant}", 999)
     assert not any(run.reused for run in run_grid(models, texts=TEXTS[:1]).comparisons)
 
 
@@ -195,6 +246,19 @@ def test_two_positions_in_common_give_no_correlation_and_no_zero(models: list[st
     reason = "2 positions are scored by both; a correlation needs at least 3"
     assert json.loads(run.data.params["undetermined"])["pearson_r"] == reason
     assert reason in run.data.tags["mlflow.note.content"]
+    assert math.isnan(result.comparisons[0].estimate("pearson_r").value)
+    assert not any(name.endswith(("_low", "_high")) for name in run.data.metrics)
+    assert run.data.params["intervals"] == "no interval: 2 units are scored by both, and an interval needs at least 10"
+
+
+def test_too_few_units_for_an_interval_leave_the_numbers_determined(models: list[str]) -> None:
+    run = open_store().client.get_run(run_grid(models, texts=["abcdab"]).comparisons[0].run_id)
+    assert set(run.data.metrics) == {name for name in COMPARISON_METRICS if not name.endswith(("_low", "_high"))} | {
+        "n",
+        "n_units",
+    }
+    assert "undetermined" not in run.data.params
+    assert run.data.params["intervals"] == "no interval: 5 units are scored by both, and an interval needs at least 10"
 
 
 def test_a_text_of_one_token_is_recorded_as_unscored(models: list[str]) -> None:
@@ -220,6 +284,17 @@ def test_the_summary_says_what_was_found(models: list[str]) -> None:
     assert "Found." in note
     tables = {file.path for file in client.list_artifacts(result.summary_run_id, "tables")}
     assert tables == {"tables/scores.csv", "tables/comparisons.csv"}
+
+
+def test_the_summary_shows_the_interval_beside_r(models: list[str], tmp_path: Path) -> None:
+    result = run_grid(models, texts=["abcd" * 15 + "dcba" * 15])
+    client = open_store().client
+    r = result.comparisons[0].estimate("pearson_r")
+    note = client.get_run(result.summary_run_id).data.tags["mlflow.note.content"]
+    assert f"| {r.value:.3f} ({r.low:.3f} to {r.high:.3f}) |" in note
+    assert "In brackets: 95 % intervals." in note
+    table = pd.read_csv(client.download_artifacts(result.summary_run_id, "tables/comparisons.csv", str(tmp_path)))
+    assert (table["pearson_r"][0], table["pearson_r_low"][0], table["pearson_r_high"][0]) == (r.value, r.low, r.high)
 
 
 def test_names_with_markup_stay_names_in_the_description(project: Path) -> None:

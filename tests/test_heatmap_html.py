@@ -1,6 +1,7 @@
 """The HTML heatmap: the text in it is the text, nothing in it runs, and nothing is fetched."""
 
 import re
+import unicodedata
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -10,7 +11,8 @@ from hypothesis import strategies as st
 from tables import NAN, make_scores
 
 from tokenviz.errors import ComparisonError
-from tokenviz.figures.colours import ColourScale, contrast, shared_scale, to_hex
+from tokenviz.figures.colours import contrast, to_hex
+from tokenviz.figures.definition import Source, text_heatmap
 from tokenviz.figures.html import heatmap_html
 from tokenviz.scores import TokenScores
 
@@ -25,6 +27,10 @@ HARD = [
     "</div>", "<!-- -->", "]]>", "{{ 7 * 7 }}", "{% raw %}", "</span><b>", "<img src=x onerror=alert(1)>", "سلام",
     "tiê\u0301ng", "👨‍👩‍👧", "\x1b[31m", "http://example.org/x", "javascript:alert(1)",
 ]  # fmt: skip
+
+
+def page_of(source: Source, **settings) -> str:
+    return heatmap_html(text_heatmap(source, **settings))
 
 
 class Page(HTMLParser):
@@ -69,7 +75,7 @@ def passages_of(scores: TokenScores) -> list[str]:
 @example([["\n", "a"], ["\r\n"], ["\r", "\n"]])
 @settings(max_examples=300, deadline=None)
 def test_the_text_of_a_passage_is_the_passage(passages: list[list[str]]) -> None:
-    page = Page(heatmap_html(make_scores(passages)))
+    page = Page(page_of(make_scores(passages)))
     assert page.passages == ["".join(passage) for passage in passages]
 
 
@@ -77,15 +83,15 @@ def test_the_text_of_a_passage_is_the_passage(passages: list[list[str]]) -> None
 @example(HARD)
 @settings(max_examples=100, deadline=None)
 def test_no_token_brings_a_tag(tokens: list[str]) -> None:
-    plain = Page(heatmap_html(make_scores([["x"] * len(tokens)])))
-    page = Page(heatmap_html(make_scores([tokens])))
+    plain = Page(page_of(make_scores([["x"] * len(tokens)])))
+    page = Page(page_of(make_scores([tokens])))
     assert [tag for tag, _ in page.tags] == [tag for tag, _ in plain.tags]
 
 
 @pytest.mark.parametrize("name", ["<script>alert(1)</script>", "a & b", "{{ 7 * 7 }}", '"quoted"', "日本語"])
 def test_names_are_text(name: str) -> None:
-    page = heatmap_html(make_scores([["A", " b"]], name=name, model=name))
-    plain = Page(heatmap_html(make_scores([["A", " b"]])))
+    page = page_of(make_scores([["A", " b"]], name=name, model=name))
+    plain = Page(page_of(make_scores([["A", " b"]])))
     assert [tag for tag, _ in Page(page).tags] == [tag for tag, _ in plain.tags]
     text = re.sub(r"\s+", " ", "".join(_all_text(page)))
     assert f"Log-prob of each token of “{name}”" in text
@@ -102,12 +108,12 @@ def _all_text(source: str) -> list[str]:
 
 
 def test_a_nul_is_shown_by_its_picture() -> None:
-    assert Page(heatmap_html(make_scores([["a\0b"]]))).passages == ["a␀b"]
+    assert Page(page_of(make_scores([["a\0b"]]))).passages == ["a␀b"]
 
 
 def test_a_carriage_return_is_written_as_a_reference() -> None:
     # Browsers read a bare one as a newline; Python's parser does not.
-    page = heatmap_html(make_scores([["a\r\n", "\r"]]))
+    page = page_of(make_scores([["a\r\n", "\r"]]))
     assert "\r" not in page
     assert Page(page).passages == ["a\r\n\r"]
 
@@ -115,14 +121,14 @@ def test_a_carriage_return_is_written_as_a_reference() -> None:
 def test_every_panel_holds_the_whole_text() -> None:
     a = make_scores([["un", "believ", "able"], ["\r\n"]], tokenizer="a")
     b = make_scores([["unbe", "lievable"], ["\r", "\n"]], model="model-b", tokenizer="b")
-    assert Page(heatmap_html([a, b])).passages == ["unbelievable", "\r\n"] * 2
+    assert Page(page_of([a, b])).passages == ["unbelievable", "\r\n"] * 2
 
 
 def test_tokens_have_the_colours_of_one_shared_scale() -> None:
     a = make_scores([["A", " b", " c"]], [NAN, -1, -2])
     b = make_scores([["A", " b", " c"]], [NAN, -2, -20], model="model-b")
-    scale = shared_scale([a, b])
-    styles = [span.get("style") or "" for span in Page(heatmap_html([a, b])).spans()]
+    scale = text_heatmap([a, b]).scale
+    styles = [span.get("style") or "" for span in Page(page_of([a, b])).spans()]
     expected = [scale.colour(value) for value in (*a.logprob, *b.logprob)]
     for style, colour in zip(styles, expected, strict=True):
         assert style.startswith(f"background:{to_hex(colour)};") if colour else style == ""
@@ -130,7 +136,7 @@ def test_tokens_have_the_colours_of_one_shared_scale() -> None:
 
 def test_text_is_readable_on_its_background() -> None:
     tokens = [f" w{i}" for i in range(60)]
-    for span in Page(heatmap_html(make_scores([tokens]))).spans()[1:]:
+    for span in Page(page_of(make_scores([tokens]))).spans()[1:]:
         found = re.fullmatch(r"background:#(\w\w)(\w\w)(\w\w);color:(black|white)", span["style"] or "")
         assert found is not None
         red, green, blue = (int(found[i], 16) / 255 for i in (1, 2, 3))
@@ -139,37 +145,37 @@ def test_text_is_readable_on_its_background() -> None:
 
 
 def test_unscored_tokens_have_a_class_of_their_own_and_no_colour() -> None:
-    first, second = Page(heatmap_html(make_scores([["A", " b"]]))).spans()
+    first, second = Page(page_of(make_scores([["A", " b"]]))).spans()
     assert first == {"class": "unscored", "title": "not scored"}
     assert "class" not in second
 
 
 def test_pointing_at_a_token_shows_its_numbers() -> None:
-    _, span = Page(heatmap_html(make_scores([["A", " b"]], [NAN, -1.23456]))).spans()
+    _, span = Page(page_of(make_scores([["A", " b"]], [NAN, -1.23456]))).spans()
     assert span["title"] == "log-prob -1.2346 nats, rank 2, entropy 1.500 nats"
 
 
 def test_limits_and_the_look_of_the_unscored_are_explained() -> None:
-    text = "".join(_all_text(heatmap_html(make_scores([["A", " b", " c"]], [NAN, -1.5, -7]))))
+    text = "".join(_all_text(page_of(make_scores([["A", " b", " c"]], [NAN, -1.5, -7]))))
     assert "−7.00" in text
     assert "−1.50" in text
     assert "not scored: no prediction, and no part in the scale" in text
 
 
 def test_given_limits_are_taken() -> None:
-    text = "".join(_all_text(heatmap_html(make_scores([["A", " b"]]), scale=ColourScale(-12, -0.25))))
+    text = "".join(_all_text(page_of(make_scores([["A", " b"]]), limits=(-12, -0.25))))
     assert "−12.00" in text
     assert "−0.25" in text
 
 
 def test_nothing_scored_has_no_number() -> None:
-    page = heatmap_html(make_scores([["A"]], [NAN]))
+    page = page_of(make_scores([["A"]], [NAN]))
     assert "nan" not in page
     assert "0 of 1 tokens scored, mean – nats a token" in page
 
 
 def test_the_page_stands_alone() -> None:
-    page = heatmap_html(make_scores([["A", " b"]]))
+    page = page_of(make_scores([["A", " b"]]))
     assert not re.search(r"https?:|//|url\(|@import", page)
     for tag, attributes in Page(page).tags:
         assert tag not in ("script", "link", "img", "iframe", "object", "base")
@@ -178,17 +184,17 @@ def test_the_page_stands_alone() -> None:
 
 
 def test_the_page_is_utf8_and_says_so() -> None:
-    assert ("meta", {"charset": "utf-8"}) in Page(heatmap_html(make_scores([["é"]]))).tags
+    assert ("meta", {"charset": "utf-8"}) in Page(page_of(make_scores([["é"]]))).tags
 
 
 def test_the_same_scores_give_the_same_page() -> None:
-    assert heatmap_html(make_scores([HARD])) == heatmap_html(make_scores([HARD]))
+    assert page_of(make_scores([HARD])) == page_of(make_scores([HARD]))
 
 
 def test_panels_of_different_texts_are_refused() -> None:
     message = "^the panels of one heatmap show one text: give scores of the same text$"
     with pytest.raises(ComparisonError, match=message):
-        heatmap_html([make_scores([["one"]]), make_scores([["two"]])])
+        page_of([make_scores([["one"]]), make_scores([["two"]])])
 
 
 @pytest.fixture(scope="module")
@@ -202,7 +208,7 @@ def hard_scores() -> TokenScores:
 def opened(chromium, hard_scores: TokenScores, tmp_path: Path):
     """A real browser, as wide as a telephone, with the page of the hard scores in it."""
     path = tmp_path / "heatmap.html"
-    path.write_text(heatmap_html(hard_scores), encoding="utf-8", newline="")
+    path.write_text(page_of(hard_scores), encoding="utf-8", newline="")
     chromium.execute_cdp_cmd(
         "Emulation.setDeviceMetricsOverride", {"width": 400, "height": 800, "deviceScaleFactor": 1, "mobile": False}
     )
@@ -222,7 +228,7 @@ def test_a_browser_shows_the_colours_of_the_scale(opened, hard_scores: TokenScor
     found = opened.execute_script(
         "return [...document.querySelectorAll('.passage span')].map(e => getComputedStyle(e).backgroundColor)"
     )
-    scale = shared_scale([hard_scores])
+    scale = text_heatmap(hard_scores).scale
     expected = [scale.colour(value) or (1, 1, 1) for value in hard_scores.logprob]
     assert found == [f"rgb({', '.join(str(round(255 * part)) for part in colour)})" for colour in expected]
 
@@ -262,3 +268,53 @@ def test_a_browser_gives_room_to_every_space_and_line(opened) -> None:
     assert double[0] > 0
     lines = opened.execute_script("return document.querySelector('.passage').getClientRects()[0].height")
     assert lines > 800
+
+
+def pair() -> list[TokenScores]:
+    tokens = [["A", " b", " c", " d"]]
+    return [make_scores(tokens, [NAN, -1, -5, -2]), make_scores(tokens, [NAN, -4, -2, -2], model="model-b")]
+
+
+def test_a_difference_below_zero_is_underlined() -> None:
+    page = page_of(pair(), measure="difference")
+    first, lower, higher, equal = Page(page).spans()
+    assert [span.get("class") for span in (first, lower, higher, equal)] == ["unscored", "below", None, None]
+    assert lower["title"] == "log-prob -1.0000 by model-a, -4.0000 by model-b: difference -3.0000 nats"
+    assert ".passage .below { text-decoration: underline;" in page
+    assert '<div class="sign"></div>' in page
+    assert '<div class="sign"></div>' not in page_of(pair())
+
+
+def test_ranks_have_a_swatch_for_each_bucket() -> None:
+    heatmap = text_heatmap(pair()[0], measure="rank_bucket")
+    page = heatmap_html(heatmap)
+    swatches = re.findall(r'<span class="swatch" style="background:(#\w+)"></span>([^<]+)</span>', page)
+    assert swatches == [(to_hex(heatmap.scale.colour(float(n))), name) for n, name in enumerate(heatmap.buckets)]
+    assert 'class="bar"' not in page
+
+
+def test_the_page_has_the_caption_and_what_made_it() -> None:
+    heatmap = text_heatmap(pair())
+    page = heatmap_html(heatmap, about='{"run": "01<2"}')
+    assert heatmap.caption in "".join(_all_text(page))
+    assert ("meta", {"name": "description", "content": '{"run": "01<2"}'}) in Page(page).tags
+    assert "description" not in page_of(pair()).split("<title>")[0]
+
+
+@pytest.mark.parametrize("sign", ["\u202e", "\u2067", "\u200f"])
+def test_what_changes_the_direction_stays_in_its_token_and_is_told(sign: str) -> None:
+    plain, marked = Page(page_of(make_scores([["A", f"b{sign}c"]]))).spans()
+    assert plain["class"] == "unscored"
+    assert marked["class"] == "directions"
+    assert (marked["title"] or "").endswith(f"; holds U+{ord(sign):04X} {unicodedata.name(sign)}")
+
+
+@pytest.mark.browser
+def test_an_override_of_the_direction_does_not_turn_other_tokens_round(chromium, tmp_path: Path) -> None:
+    path = tmp_path / "override.html"
+    path.write_text(page_of(make_scores([["one", "\u202etwo", " three", " four"]])), encoding="utf-8", newline="")
+    chromium.get(path.as_uri())
+    lefts = chromium.execute_script(
+        "return [...document.querySelectorAll('.passage span')].map(e => e.getBoundingClientRect().left)"
+    )
+    assert lefts == sorted(lefts)

@@ -12,7 +12,7 @@ import tokenviz
 PACKAGE = Path(tokenviz.__file__).parent
 FLOORS = [
     {"controls", "errors", "hardware", "progress", "project", "terminal"},
-    {"texts", "scores", "tables"},
+    {"characters", "texts", "scores", "tables"},
     {"models", "tracking"},
     {"scoring"},
     {"comparing"},
@@ -26,7 +26,9 @@ HOMES = {
     "mlflow": {"tracking"},
     "matplotlib": {"figures"},
     "scipy": {"comparing"},
+    "icu4py": {"comparing"},
     "jinja2": {"figures"},
+    "fontTools": {"figures"},
     "typer": {"harness", "cli"},
     "pyarrow": {"texts", "scores", "tables"},
 }

@@ -7,17 +7,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tables import make_scores
 
-from tokenviz.figures.layout import PAD, TextBlock, lay_out, paginate
+from tokenviz.figures.definition import text_heatmap
+from tokenviz.figures.layout import TextBlock, clusters, lay_out, paginate, wrapped
 from tokenviz.scores import TokenScores
 
 WIDTH = 100.0
+PAD = 1.0
+INVISIBLE = "\u0301\u200d\u200f"
 TOKENS = st.text(st.sampled_from("ab  \n\r\té水🙂\u0301"), max_size=30)
 PASSAGES = st.lists(st.lists(TOKENS, min_size=1, max_size=40), min_size=1, max_size=3)
 
 
 def measure(text: str) -> float:
-    """Wide signs are 10 wide, letters 5, marks nothing: lengths that one can add up by hand."""
-    return sum(10.0 if sign in "水🙂" else 0.0 if sign == "\u0301" else 5.0 for sign in text)
+    """Wide signs are 10 wide, letters 5, marks and joiners nothing: lengths that one can add up by hand."""
+    return sum(10.0 if sign in "水🙂" else 0.0 if sign in INVISIBLE else 5.0 for sign in text)
 
 
 def visible(text: str) -> str:
@@ -26,7 +29,7 @@ def visible(text: str) -> str:
 
 def block_of(scores: TokenScores, rows: range | None = None, width: float = WIDTH) -> TextBlock:
     rows = range(len(scores)) if rows is None else rows
-    return lay_out(scores, rows, width=width, visible=visible, measure=measure)
+    return lay_out(text_heatmap(scores).panels[0], rows, width=width, pad=PAD, visible=visible, measure=measure)
 
 
 @given(PASSAGES)
@@ -36,7 +39,7 @@ def test_no_cell_leaves_the_line(passages: list[list[str]]) -> None:
     for cell in block.cells:
         assert cell.x >= 0
         assert cell.x + cell.width <= WIDTH + 1e-9  # a sum of up to twenty widths
-        assert cell.width == measure(cell.text) + 2 * PAD
+        assert cell.width == (measure(cell.text) + 2 * PAD if cell.text else 8 * PAD)
 
 
 @given(PASSAGES)
@@ -107,7 +110,7 @@ def test_passages_are_half_a_line_apart(ending: str) -> None:
 
 def test_a_token_without_characters_has_a_cell() -> None:
     block = block_of(make_scores([["🙂", "", "", "b"]]))
-    assert [(cell.row, cell.text, cell.width) for cell in block.cells[1:3]] == [(1, "", 2 * PAD), (2, "", 2 * PAD)]
+    assert [(cell.row, cell.text, cell.width) for cell in block.cells[1:3]] == [(1, "", 8 * PAD), (2, "", 8 * PAD)]
 
 
 @given(PASSAGES, st.integers(1, 8))
@@ -143,17 +146,42 @@ def left_to_right(passages: list[list[str]], width: float = 1000.0) -> list[str]
 @pytest.mark.parametrize(
     ("tokens", "shown"),
     [
-        (["is", " س", "ل", "ام", " in"], ["is", "ام", "ل", " س", " in"]),
+        (["is", " ש", "ל", "ום", " in"], ["is", " ", "ום", "ל", "ש", " in"]),
         (["ש", "ל", "ום"], ["ום", "ל", "ש"]),
-        ([" ש", "ל", " ", " ס", "ל", ",", " and"], ["ל", " ס", " ", "ל", " ש", ",", " and"]),
-        (["س", "1", "2"], ["س", "1", "2"]),
-        (["س", "", "", "ل", "a"], ["ل", "", "", "س", "a"]),
+        (["in", " ש", "ל", ",", " ס", "ל", ",", " and"], ["in", " ", "ל", " ס", ",", "ל", "ש", ",", " and"]),
+        (["ש", "1", "2"], ["1", "2", "ש"]),
+        (["ש", "", "", "ל", "a"], ["a", "ל", "", "", "ש"]),
         (["a", "b"], ["a", "b"]),
     ],
-    ids=["a word", "a word alone", "two words and a comma", "digits after it", "shared characters", "none"],
+    ids=["a word", "a word alone", "two words and commas", "digits after it", "shared characters", "none"],
 )
 def test_a_right_to_left_word_stands_in_its_own_order(tokens: list[str], shown: list[str]) -> None:
     assert left_to_right([tokens]) == shown
+
+
+def test_a_paragraph_of_a_right_to_left_script_begins_at_the_right_edge_of_each_line() -> None:
+    cells = block_of(make_scores([["שלום", " עולם", " טוב", "\n", "left"]])).cells
+    # 20 + 2, 25 + 2, 20 + 2: three in a line of 100, the newline at its end; then a paragraph of its own.
+    assert [(cell.text, cell.x) for cell in cells[:3]] == [("שלום", 78.0), (" עולם", 51.0), (" טוב", 29.0)]
+    assert (cells[4].text, cells[4].x) == ("left", 0.0)
+
+
+def test_a_space_at_the_end_of_a_line_stays_at_its_end() -> None:
+    # Of a paragraph from left to right, broken between a space and a right-to-left word: the space follows the one before it.
+    cells = block_of(make_scores([["ab", "שש", " ", "לללללללללללללללל"]])).cells
+    first = [cell for cell in cells if cell.line == 0]
+    assert [cell.text for cell in sorted(first, key=lambda cell: cell.x)] == ["ab", "שש", " "]
+    assert cells[-1].line == 1
+
+
+def test_arabic_letters_join_across_cells() -> None:
+    assert [cell.text for cell in block_of(make_scores([["is", " سل", "ما"]])).cells] == ["is", " ", "سل\u200d", "\u200dما"]
+
+
+def test_brackets_face_the_way_of_the_words_around_them() -> None:
+    shown = {cell.text for cell in block_of(make_scores([["ש", "(", "ל", ")"]])).cells}
+    assert {"\u200f(", "\u200f)"} <= shown
+    assert {"(", ")"} <= {cell.text for cell in block_of(make_scores([["a", "(", "b", ")"]])).cells}
 
 
 @given(st.lists(st.text(st.sampled_from("ab 1س ש\n"), max_size=8), min_size=1, max_size=40))
@@ -165,7 +193,36 @@ def test_scripts_of_both_directions_share_a_line_without_overlap(tokens: list[st
         by_line.setdefault(cell.line, []).append((cell.x, cell.x + cell.width))
     for spans in by_line.values():
         ordered = sorted(spans)
-        assert ordered[0][0] == pytest.approx(0, abs=1e-9)
+        left, right = ordered[0][0], ordered[-1][1]
+        assert left == pytest.approx(0, abs=1e-9) or right == pytest.approx(WIDTH, abs=1e-9)
         assert ordered[-1][1] <= WIDTH + 1e-9
         for before, after in pairwise(ordered):
             assert after[0] == pytest.approx(before[1], abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("abc", ["a", "b", "c"]),
+        ("e\u0323\u0302x", ["e\u0323\u0302", "x"]),
+        ("👨\u200d👩x", ["👨\u200d👩", "x"]),
+        ("👍🏽!", ["👍🏽", "!"]),
+        ("", []),
+    ],
+)
+def test_marks_and_joiners_stay_with_their_letters(text: str, expected: list[str]) -> None:
+    assert clusters(text) == expected
+
+
+def test_a_token_is_not_cut_between_a_letter_and_its_mark() -> None:
+    texts = [cell.text for cell in block_of(make_scores([["e\u0301" * 60]])).cells]
+    assert len(texts) > 1
+    assert all(text.startswith("e") for text in texts)
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [("one two three", ["one two", "three"]), ("longerthanaline b", ["longerthanaline", "b"]), ("", [""]), ("a  b", ["a  b"])],
+)
+def test_sentences_are_broken_between_words(text: str, lines: list[str]) -> None:
+    assert wrapped(text, lambda shown: len(shown) <= 8) == lines

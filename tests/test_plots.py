@@ -2,17 +2,24 @@
 
 import io
 import math
+from dataclasses import replace
 
+import matplotlib
 import numpy as np
 import pytest
+from matplotlib import pyplot as plt
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
-from matplotlib.text import Text
-from tables import NAN, make_scores
+from matplotlib.text import Annotation, Text
+from tables import NAN, long_pair, make_scores
 
 from tokenviz.comparing.comparison import Comparison, compare
-from tokenviz.comparing.statistics import Estimate
-from tokenviz.figures.plots import along_text, correlation_overview, number, unity_scatter
+from tokenviz.comparing.estimate import Estimate
+from tokenviz.figures.along import along_text, common_rows, draw_along_text
+from tokenviz.figures.calibration import draw_entropy_calibration, entropy_calibration
+from tokenviz.figures.plots import correlation_overview, draw_correlation_overview
+from tokenviz.figures.scatter import draw_unity_scatter, unity_scatter
 
 A = [NAN, -1.0, -2.5, -0.5, -4.0, -3.0]
 B = [NAN, -2.0, -2.0, -1.0, -9.0, -3.5]
@@ -30,6 +37,11 @@ def offsets(figure: Figure) -> np.ndarray:
     return np.asarray(figure.axes[0].collections[0].get_offsets())
 
 
+def title_of(figure: Figure) -> str:
+    """The scatter's title, which stands above the upper histogram."""
+    return figure.axes[0].child_axes[0].get_title(loc="left")
+
+
 def outside(figure: Figure) -> list[str]:
     """The texts of a figure that are not wholly in it."""
     canvas = FigureCanvasAgg(figure)
@@ -38,9 +50,10 @@ def outside(figure: Figure) -> list[str]:
     # Matplotlib keeps labels of ticks beyond the limits; it does not draw them.
     beyond = [
         tick.label1
-        for axis in (figure.axes[0].xaxis, figure.axes[0].yaxis)
-        for tick in axis.get_major_ticks()
-        if not min(axis.get_view_interval()) <= tick.get_loc() <= max(axis.get_view_interval())
+        for axes in (*figure.axes, *figure.axes[0].child_axes)
+        for axis in (axes.xaxis, axes.yaxis)
+        for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks())
+        if not min(axis.get_view_interval()) <= tick.get_loc() <= max(axis.get_view_interval()) or not axes.axison
     ]
     for text in figure.findobj(lambda artist: isinstance(artist, Text) and artist not in beyond):
         extent = text.get_window_extent(canvas.get_renderer())
@@ -78,7 +91,7 @@ def test_scatter_has_the_line_on_which_both_agree() -> None:
 
 def test_scatter_says_r_rho_and_n() -> None:
     comparison = comparison_of(A, B)
-    title = unity_scatter(comparison).axes[0].get_title(loc="left")
+    title = title_of(unity_scatter(comparison))
     r, rho = comparison.pearson_r.value, comparison.spearman_rho.value
     assert title == f"cats\nr = {r:.3f}, ρ = {rho:.3f}, n = 5 tokens"
 
@@ -95,7 +108,7 @@ def test_scatter_of_two_tokenizers_is_over_segments() -> None:
     figure = unity_scatter(compare(a, b))
     assert offsets(figure).tolist() == [[-3, -4], [-4, -9]]
     assert "nats a segment" in figure.axes[0].get_xlabel()
-    assert figure.axes[0].get_title(loc="left").endswith("r = –, ρ = –, n = 2 segments")
+    assert title_of(figure).endswith("r = –, ρ = –, n = 2 segments")
 
 
 @pytest.mark.parametrize("values", [[NAN, NAN], [NAN, 0.0], [NAN, -1.0]], ids=["nothing", "certain", "one"])
@@ -163,6 +176,18 @@ def test_overview_has_a_dot_for_every_pair_at_its_text() -> None:
     assert dots[0].get_marker() != dots[1].get_marker()
 
 
+def test_overview_has_a_line_over_each_interval_and_none_where_there_is_none() -> None:
+    short, long = comparison_of(A, B, models=("a", "b"), name="short"), compare(*long_pair(name="long"))
+    axes = correlation_overview([short, long]).axes[0]
+    [lines] = axes.collections
+    [segment] = lines.get_segments()
+    dots = axes.get_lines()[0]
+    r = long.pearson_r
+    np.testing.assert_array_equal(segment[:, 0], [r.low, r.high])
+    assert (segment[:, 1] == dots.get_ydata()[1]).all()
+    assert axes.get_xlim()[0] < r.low
+
+
 def test_overview_names_its_pairs() -> None:
     figure = correlation_overview([comparison_of(A, B), comparison_of(A, B, models=("first", "third"))])
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["first and second", "first and third"]
@@ -191,13 +216,6 @@ def test_a_name_that_begins_with_an_underscore_is_in_the_legend(draw) -> None:
     assert " and ".join(text.get_text() for text in legend.get_texts()) == "_a and _b"
 
 
-@pytest.mark.parametrize(
-    ("value", "shown"), [(0.94251, "0.943"), (-0.5, "−0.500"), (1.0, "1.000"), (NAN, "–"), (-0.0001, "0.000")]
-)
-def test_estimates_are_printed_with_three_decimals(value: float, shown: str) -> None:
-    assert number(Estimate(value, 5)) == shown
-
-
 @pytest.mark.parametrize("n", [10, 1000])
 def test_the_labels_along_a_text_are_inside_the_figure(n: int) -> None:
     assert outside(along_text(comparison_of([-1.0] * n, [-2.0] * n, name="a long name of a text, for a label"))) == []
@@ -219,3 +237,220 @@ def test_an_overview_tells_segments_from_tokens() -> None:
     same = comparison_of(A, B)
     marks = correlation_overview([same, other]).axes[0].get_lines()
     assert [mark.get_fillstyle() for mark in marks] == ["full", "none"]
+
+
+MANY = np.random.default_rng(0)
+
+
+def many(n: int) -> Comparison:
+    a = MANY.exponential(3, n)
+    return comparison_of([NAN, *-a[1:]], [NAN, *(-a[1:] * MANY.uniform(0.5, 1.5, n - 1))])
+
+
+def names_of(figure: Figure) -> list[Text]:
+    """The names written beside points: annotations with a line to the point."""
+    return [text for text in figure.axes[0].texts if isinstance(text, Annotation) and text.arrow_patch is not None]
+
+
+def test_scatter_names_the_units_that_differ_most() -> None:
+    differences = [0.1, -5.0, 0.2, 3.0, -0.3, 4.0]
+    a = [-6.0, -5.5, -1.0, -8.0, -2.0, -9.0]
+    figure = unity_scatter(comparison_of(a, [x + d for x, d in zip(a, differences, strict=True)]), outliers=3)
+    assert {(text.get_text(), tuple(text.xy)) for text in names_of(figure)} == {
+        ("w1", (-5.5, -10.5)), ("w5", (-9.0, -5.0)), ("w3", (-8.0, -5.0)),
+    }  # fmt: skip
+    assert names_of(unity_scatter(comparison_of(a, a[::-1]), outliers=0)) == []
+
+
+@pytest.mark.parametrize("width", ["acl", 4.6])
+def test_names_do_not_overlap_and_stay_inside(width: float | str) -> None:
+    # Eight points that differ most lie on top of each other.
+    values = [-1.0, -2.0, -3.0] + [-9.0] * 8
+    figure = unity_scatter(comparison_of(values, [-1.1, -2.1, -3.1] + [-1.0] * 8), width=width, outliers=8, font_size=7)
+    names = names_of(figure)
+    assert len(names) >= 5
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    # The box of an annotation includes its arrow: what is compared is the text alone.
+    boxes = [Text.get_window_extent(name, canvas.get_renderer()) for name in names]
+    for box in boxes:
+        frame = figure.axes[0].get_window_extent()
+        assert frame.x0 <= box.x0
+        assert box.x1 <= frame.x1
+    for i, first in enumerate(boxes):
+        assert not any(first.overlaps(second) for second in boxes[i + 1 :])
+
+
+@pytest.mark.parametrize(("n", "cells"), [(2001, False), (2002, True)])
+def test_many_points_are_counted_in_cells(n: int, cells: bool) -> None:
+    figure = unity_scatter(many(n))
+    [collection] = figure.axes[0].collections
+    assert isinstance(collection, PolyCollection) == cells
+    if cells:
+        assert collection.get_array().sum() == n - 1  # every scored point once, the first token not
+        corner = figure.axes[0].child_axes[0]
+        assert corner.get_title() == "tokens in a cell"
+    assert outside(figure) == []
+
+
+def test_margins_are_histograms_of_all_points() -> None:
+    figure = unity_scatter(comparison_of(A, B))
+    above, beside = figure.axes[0].child_axes
+    assert sum(bar.get_height() for bar in above.patches) == 5
+    assert sum(bar.get_width() for bar in beside.patches) == 5
+    for bar in above.patches:
+        inside = [value for value in A[1:] if bar.get_x() <= value < bar.get_x() + bar.get_width()]
+        assert bar.get_height() == len(inside)
+    assert above.get_xlim() == figure.axes[0].get_xlim()
+    assert beside.get_ylim() == figure.axes[0].get_ylim()
+
+
+def test_scatter_on_given_axes_has_its_title_and_no_margins() -> None:
+    axes = Figure(figsize=(4, 4)).add_subplot()
+    assert draw_unity_scatter(axes, comparison_of(A, B)) is axes
+    assert axes.get_title(loc="left").startswith("cats\nr = ")
+    assert axes.child_axes == []
+
+
+@pytest.mark.parametrize("width", ["acl", "ieee", 4.6])
+def test_a_narrow_scatter_is_not_clipped(width: float | str) -> None:
+    figure = unity_scatter(comparison_of(A, B, models=("a-model-of-28-characters-xxx",) * 2), width=width, font_size=7)
+    assert outside(figure) == []
+
+
+def three_models() -> list:
+    a = make_scores([["ab", "c", "d", " e"], ["fg", "h"]], [-1, -2, -4, -0.5, -3, -1], model="a", tokenizer="a")
+    b = make_scores([["a", "bc", "d", " e"], ["f", "gh"]], [-1, -3, -9, -0.25, -2, -7], model="b", tokenizer="b")
+    c = make_scores([["abcd", " ", "e"], ["fg", "h"]], [-8, -1, NAN, -2, -1], model="c", tokenizer="c")
+    return [a, b, c]
+
+
+def test_models_with_other_tokenizers_share_the_segments_that_all_cut_alike() -> None:
+    rows = common_rows(three_models())
+    assert rows.by == "segment"
+    assert rows.passage.tolist() == [0, 0, 1]  # "abcd", " e" and "fgh"
+    np.testing.assert_array_equal(rows.logprobs, [[-7, -0.5, -4], [-13, -0.25, -9], [-8, NAN, -3]])
+
+
+def test_models_with_one_tokenizer_share_their_tokens() -> None:
+    tables = [make_scores([["a", " b"]], values, model=str(values)) for values in ([NAN, -1.0], [NAN, -2.0], [-3.0, -4.0])]
+    rows = common_rows(tables)
+    assert rows.by == "token"
+    np.testing.assert_array_equal(rows.logprobs, [[NAN, -1], [NAN, -2], [-3, -4]])
+
+
+def test_one_model_alone_is_along_its_tokens() -> None:
+    rows = common_rows([make_scores([["a", " b"]], [NAN, -1.0])])
+    assert rows.by == "token"
+    np.testing.assert_array_equal(rows.logprobs, [[NAN, -1]])
+
+
+def test_along_text_has_a_line_for_each_of_many_models_that_ends_with_its_passage() -> None:
+    axes = along_text(three_models()).axes[0]
+    lines = axes.get_lines()
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["a", "b", "c"]
+    np.testing.assert_array_equal(lines[0].get_ydata(), [-7, -0.5, NAN, -4])
+    np.testing.assert_array_equal(lines[1].get_ydata(), [-13, -0.25, NAN, -9])
+    assert len({(line.get_color(), str(line.get_linestyle())) for line in lines}) == 3
+    assert len({str(line._dash_pattern) for line in lines}) == 3
+
+
+def test_a_running_mean_does_not_cross_passages() -> None:
+    low, high = [-1.0] * 300, [-9.0] * 300
+    scores = make_scores([[f" w{i}" for i in range(300)], [f" v{i}" for i in range(300)]], low + high)
+    drawn = along_text([scores]).axes[0].get_lines()[0].get_ydata()
+    assert np.isnan(drawn[300])
+    # A mean over equal numbers is that number, up to the rounding of fifty sums.
+    np.testing.assert_allclose(drawn[:300], -1.0, atol=1e-12)
+    np.testing.assert_allclose(drawn[301:], -9.0, atol=1e-12)
+
+
+def test_a_passage_shorter_than_the_window_has_its_own_mean() -> None:
+    scores = make_scores([[f" w{i}" for i in range(500)], ["a", "b", "c"]], [-1.0] * 500 + [-3.0, -6.0, -9.0])
+    drawn = along_text([scores]).axes[0].get_lines()[0].get_ydata()
+    np.testing.assert_allclose(drawn[501:], -6.0, atol=1e-12)
+
+
+def calibrated(entropies: list[float], logprobs: list[float], model: str = "m"):
+    scores = make_scores([[f" w{i}" for i in range(len(logprobs))]], logprobs, model=model)
+    return replace(scores, entropy=np.array(entropies))
+
+
+def test_calibration_draws_the_means_of_each_bin_and_the_line_of_equality() -> None:
+    entropies = [1.0] * 5 + [2.0] * 5 + [4.0] * 5
+    table = calibrated(entropies, [-1.5] * 5 + [-2.0] * 5 + [-3.0, -4.0, -5.0, -6.0, -7.0])
+    axes = entropy_calibration([table], bins=3).axes[0]
+    points, equality = axes.get_lines()
+    np.testing.assert_array_equal(points.get_xdata(), [1.0, 2.0, 4.0])
+    np.testing.assert_array_equal(points.get_ydata(), [1.5, 2.0, 5.0])
+    np.testing.assert_array_equal(equality.get_xdata(), equality.get_ydata())
+    assert axes.get_xlim() == axes.get_ylim()
+    [bars] = axes.collections
+    heights = [segment[:, 1] for segment in bars.get_segments()]
+    error = np.sqrt(2.5 / 5)  # variance of 3..7 over five tokens
+    np.testing.assert_allclose(heights, [[1.5, 1.5], [2.0, 2.0], [5 - error, 5 + error]])
+    [name] = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert " ".join(name.split()) == "m: entropy 2.33, surprisal 2.83, n = 15"
+
+
+@pytest.mark.parametrize("logprobs", [[NAN], [NAN, -1.0]], ids=["nothing", "one"])
+def test_hardly_any_data_has_a_calibration(logprobs: list[float]) -> None:
+    figure = entropy_calibration([calibrated([NAN, 2.0][: len(logprobs)], logprobs)])
+    figure.savefig(io.BytesIO(), format="png", dpi=40)
+    assert len(figure.axes[0].get_lines()[0].get_xdata()) == len(logprobs) - 1
+
+
+@pytest.mark.parametrize("width", ["acl", 4.6])
+def test_a_narrow_calibration_is_not_clipped(width: float | str) -> None:
+    tables = [calibrated([1.0, 2.0] * 20, [-1.0, -2.5] * 20, f"a-model-of-some-length-{i}") for i in range(3)]
+    assert outside(entropy_calibration(tables, width=width, font_size=7)) == []
+
+
+DRAWERS = {
+    "scatter": lambda axes: draw_unity_scatter(axes, comparison_of(A, B)),
+    "along": lambda axes: draw_along_text(axes, comparison_of(A, B)),
+    "calibration": lambda axes: draw_entropy_calibration(axes, [comparison_of(A, B).a]),
+    "overview": lambda axes: draw_correlation_overview(axes, [comparison_of(A, B)]),
+}
+
+
+@pytest.mark.parametrize("draw", DRAWERS.values(), ids=DRAWERS)
+def test_drawing_on_given_axes_returns_them_and_touches_nothing_else(draw) -> None:
+    figure = Figure(figsize=(6, 3))
+    left, right = figure.subplots(1, 2)
+    before = dict(matplotlib.rcParams)
+    assert draw(left) is left
+    assert dict(matplotlib.rcParams) == before
+    assert plt.get_fignums() == []
+    assert not right.has_data()
+    assert len(figure.axes) == 2
+
+
+NARROW = {
+    "along": lambda: along_text(
+        comparison_of([-1.0] * 500, [-2.0] * 500, name="a-text-with-a-long-name"), width="acl", font_size=7
+    ),
+    "overview": lambda: correlation_overview([comparison_of(A, B)], width="acl", font_size=7),
+}
+
+
+@pytest.mark.parametrize("draw", NARROW.values(), ids=NARROW)
+def test_narrow_figures_are_not_clipped(draw) -> None:
+    figure = draw()
+    assert figure.get_figwidth() == pytest.approx(77 / 25.4)
+    assert outside(figure) == []
+
+
+def test_an_interval_is_drawn_and_printed_where_there_is_one() -> None:
+    plain = comparison_of(A, B)
+    known = replace(plain, pearson_r=Estimate(0.8, 5, low=0.6, high=0.9))
+    axes = correlation_overview([known]).axes[0]
+    [line] = axes.collections
+    np.testing.assert_array_equal(line.get_segments()[0][:, 0], [0.6, 0.9])
+    assert "with its 95 % interval" in axes.get_xlabel()
+    unknown = correlation_overview([plain]).axes[0]
+    assert "interval" not in unknown.get_xlabel()
+    assert len(unknown.collections) == 0
+    figure = unity_scatter(known, width="acl", font_size=7)
+    assert "r = 0.800, 95 % interval 0.600 to 0.900, ρ" in " ".join(title_of(figure).split())
+    assert outside(figure) == []

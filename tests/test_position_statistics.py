@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokenviz.errors import ScoringError
-from tokenviz.scoring.statistics import check_finite, concatenate, statistics_of
+from tokenviz.models.openings import INSIDE, PUNCTUATION, SPACE, Openings
+from tokenviz.scoring.statistics import OpeningIds, check_finite, concatenate, statistics_of
 
 
 def test_statistics_by_hand() -> None:
@@ -104,9 +105,56 @@ def test_the_likeliest_tokens_are_those_of_a_full_sort(vocabulary: int, k: int, 
     assert all(len(set(row)) == k for row in found.top_ids.tolist())
 
 
+def openings(kinds: list[int], dtype: torch.dtype = torch.float32) -> OpeningIds | None:
+    return OpeningIds.of(Openings("front", np.array(kinds, np.int8)), "cpu", dtype)
+
+
+def test_the_mass_of_openings_by_hand() -> None:
+    # P = 1/8, 1/2, 1/4, 1/8; the first and third begin with a space, the fourth with punctuation.
+    logits = torch.tensor([[1.0, 4.0, 2.0, 1.0]]).log() + 7
+    found = statistics_of(logits, torch.tensor([2]), 0, openings([SPACE, INSIDE, SPACE, PUNCTUATION]))
+    assert found.space_logprob[0] == pytest.approx(math.log(3 / 8), abs=1e-6)
+    assert found.punctuation_logprob[0] == pytest.approx(math.log(1 / 8), abs=1e-6)
+
+
+def test_a_vocabulary_without_punctuation_gives_it_no_probability() -> None:
+    found = statistics_of(torch.zeros(2, 3), torch.tensor([0, 1]), 0, openings([SPACE, INSIDE, INSIDE]))
+    assert found.punctuation_logprob.tolist() == [-math.inf, -math.inf]
+    np.testing.assert_allclose(found.space_logprob, math.log(1 / 3), atol=1e-6)
+
+
+def test_without_openings_their_mass_is_missing() -> None:
+    assert OpeningIds.of(Openings("apart", np.zeros(4, np.int8)), "cpu", torch.float32) is None
+    found = statistics_of(torch.zeros(1, 4), torch.tensor([0]), 0)
+    assert np.isnan([found.space_logprob[0], found.punctuation_logprob[0]]).all()
+
+
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 1e-5), (torch.float16, 1e-5), (torch.float64, 1e-12)]
+)
+@pytest.mark.parametrize("spread", [1.0, 8.0])
+def test_the_mass_of_openings_is_that_of_float64(dtype: torch.dtype, tolerance: float, spread: float) -> None:
+    generator = torch.Generator().manual_seed(3)
+    logits = (torch.randn(5, 262_144, generator=generator, dtype=torch.float64) * spread).to(dtype)
+    kinds = torch.randint(3, (262_144,), generator=generator)
+    exact_ = torch.log_softmax(logits.double(), dim=-1)
+    found = statistics_of(logits, torch.arange(5), 0, openings(kinds.tolist(), dtype))
+    for name, kind in (("space_logprob", SPACE), ("punctuation_logprob", PUNCTUATION)):
+        expected = exact_[:, kinds == kind].logsumexp(-1)
+        np.testing.assert_allclose(getattr(found, name), expected, rtol=0, atol=tolerance)
+
+
+def test_openings_leave_every_other_statistic_as_it_is_to_the_last_bit() -> None:
+    logits = torch.randn(7, 50_257, generator=torch.Generator().manual_seed(5)) * 4
+    kinds = (np.arange(50_257) % 3).tolist()
+    without, with_ = (statistics_of(logits.clone(), torch.arange(7), 3, some) for some in (None, openings(kinds)))
+    for name in ("logprob", "entropy", "rank", "top_ids", "top_logprobs"):
+        assert getattr(without, name).tobytes() == getattr(with_, name).tobytes(), name
+
+
 def test_taking_splitting_and_joining_keep_every_column() -> None:
     logits = torch.randn(6, 50, generator=torch.Generator().manual_seed(4))
-    whole = statistics_of(logits, torch.arange(6), 3)
+    whole = statistics_of(logits, torch.arange(6), 3, openings([SPACE, INSIDE] * 25))
     parts = whole.split([1, 0, 3, 2])
     assert [len(part.logprob) for part in parts] == [1, 0, 3, 2]
     joined = concatenate(parts)

@@ -9,16 +9,19 @@ import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
+import matplotlib
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 from tables import NAN, make_scores
 
 from tokenviz.comparing.comparison import compare
 from tokenviz.errors import DiskError
+from tokenviz.figures.definition import Source, text_heatmap
 from tokenviz.figures.fonts import drawable
-from tokenviz.figures.heatmap import draw_heatmap
-from tokenviz.figures.plots import unity_scatter
+from tokenviz.figures.heatmap import heatmap_pages
 from tokenviz.figures.saving import save_figure
+from tokenviz.figures.scatter import unity_scatter
 
 SVG = "{http://www.w3.org/2000/svg}"
 TOKENS = [
@@ -50,11 +53,15 @@ test_saving.save_everything(Path(sys.argv[1]))
 """
 
 
+def pages(source: Source) -> list[Figure]:
+    return heatmap_pages(text_heatmap(source))
+
+
 def save_everything(folder: Path) -> dict[str, str]:
     """A heatmap with many scripts and a scatter in every format, as name and sha256."""
     folder.mkdir()
     a, b = make_scores([TOKENS]), make_scores([TOKENS], [NAN, *[-0.3 * i for i in range(1, len(TOKENS))]], model="model-b")
-    save_figure(draw_heatmap([a, b]), folder / "heatmap", **ABOUT)
+    save_figure(pages([a, b]), folder / "heatmap", **ABOUT)
     save_figure(unity_scatter(compare(a, b)), folder / "scatter", **ABOUT)
     return hashes(folder)
 
@@ -93,7 +100,7 @@ def test_the_same_scores_give_the_same_bytes_in_another_process(tmp_path: Path) 
 
 def test_other_scores_give_other_bytes(tmp_path: Path) -> None:
     for name, value in (("a", -1.0), ("b", -1.7)):
-        save_figure(draw_heatmap(make_scores([["A", " b", " c"]], [NAN, value, -2])), tmp_path / name, **ABOUT)
+        save_figure(pages(make_scores([["A", " b", " c"]], [NAN, value, -2])), tmp_path / name, **ABOUT)
     found = hashes(tmp_path)
     assert len(set(found.values())) == 6
 
@@ -105,7 +112,7 @@ def test_no_file_holds_a_date(tmp_path: Path) -> None:
 
 
 def test_svg_holds_the_text_of_every_token_with_its_spaces(tmp_path: Path) -> None:
-    [path] = save_figure(draw_heatmap(make_scores([TOKENS])), tmp_path / "heatmap", formats=["svg"], **ABOUT)
+    [path] = save_figure(pages(make_scores([TOKENS])), tmp_path / "heatmap", formats=["svg"], **ABOUT)
     drawn = [drawable(token, set()) for token in TOKENS]
     # A text without ink is not written; its box is there.
     assert contains([text for text in svg_texts(path) if text.strip()], [text for text in drawn if text.strip()])
@@ -117,7 +124,7 @@ def test_svg_holds_the_text_of_every_token_with_its_spaces(tmp_path: Path) -> No
 
 @pytest.mark.browser
 def test_svg_spaces_survive_in_a_browser(tmp_path: Path, chromium) -> None:
-    [path] = save_figure(draw_heatmap(make_scores([["A", "  two  spaces"]])), tmp_path / "spaces", formats=["svg"], **ABOUT)
+    [path] = save_figure(pages(make_scores([["A", "  two  spaces"]])), tmp_path / "spaces", formats=["svg"], **ABOUT)
     chromium.get(path.as_uri())
     counts = chromium.execute_script(
         "return [...document.querySelectorAll('text')].map(text => [text.textContent, text.getNumberOfChars()])"
@@ -129,7 +136,7 @@ def test_svg_spaces_survive_in_a_browser(tmp_path: Path, chromium) -> None:
 def test_svg_text_of_both_panels_is_there(tmp_path: Path) -> None:
     a = make_scores([["un", "believ", "able"]], tokenizer="a")
     b = make_scores([["unbe", "lievable"]], tokenizer="b")
-    [path] = save_figure(draw_heatmap([a, b]), tmp_path / "two", formats=["svg"], **ABOUT)
+    [path] = save_figure(pages([a, b]), tmp_path / "two", formats=["svg"], **ABOUT)
     assert contains(svg_texts(path), list(a.token))
     assert contains(svg_texts(path), list(b.token))
 
@@ -137,7 +144,7 @@ def test_svg_text_of_both_panels_is_there(tmp_path: Path) -> None:
 def test_pdf_text_can_be_extracted(tmp_path: Path) -> None:
     if not shutil.which("pdftotext"):
         pytest.skip("pdftotext (poppler) is not installed")
-    [path] = save_figure(draw_heatmap(make_scores([TOKENS])), tmp_path / "heatmap", formats=["pdf"], **ABOUT)
+    [path] = save_figure(pages(make_scores([TOKENS])), tmp_path / "heatmap", formats=["pdf"], **ABOUT)
     run = subprocess.run(["pdftotext", "-layout", str(path), "-"], capture_output=True, check=True)
     text = run.stdout.decode()
     for word in ("cat", "says", "<b>", "&amp;", "return", "$$", "_x_", "“quoted”", "Việt", "漢字", "model-a: 14 of 15"):
@@ -147,7 +154,7 @@ def test_pdf_text_can_be_extracted(tmp_path: Path) -> None:
 
 
 def test_png_says_what_it_shows(tmp_path: Path) -> None:
-    [path] = save_figure(draw_heatmap(make_scores([TOKENS])), tmp_path / "heatmap", formats=["png"], **ABOUT)
+    [path] = save_figure(pages(make_scores([TOKENS])), tmp_path / "heatmap", formats=["png"], **ABOUT)
     with Image.open(path) as image:
         image.load()
         assert image.info["Title"] == ABOUT["title"]
@@ -159,7 +166,7 @@ def test_png_says_what_it_shows(tmp_path: Path) -> None:
 
 
 def test_svg_says_what_it_shows(tmp_path: Path) -> None:
-    [path] = save_figure(draw_heatmap(make_scores([TOKENS])), tmp_path / "heatmap", formats=["svg"], **ABOUT)
+    [path] = save_figure(pages(make_scores([TOKENS])), tmp_path / "heatmap", formats=["svg"], **ABOUT)
     root = ElementTree.parse(path).getroot()
     elements = "{http://purl.org/dc/elements/1.1/}"
     assert next(element.text for element in root.iter(f"{elements}title")) == ABOUT["title"]
@@ -168,7 +175,7 @@ def test_svg_says_what_it_shows(tmp_path: Path) -> None:
 
 def test_pdf_says_what_it_shows(tmp_path: Path) -> None:
     about = {"title": "glass-en on cats", "description": "run 0123"}
-    [path] = save_figure(draw_heatmap(make_scores([TOKENS])), tmp_path / "heatmap", formats=["pdf"], **about)
+    [path] = save_figure(pages(make_scores([TOKENS])), tmp_path / "heatmap", formats=["pdf"], **about)
     data = path.read_bytes()
     assert b"/Title (glass-en on cats)" in data
     assert b"/Subject (run 0123)" in data
@@ -176,23 +183,23 @@ def test_pdf_says_what_it_shows(tmp_path: Path) -> None:
 
 
 def test_one_page_has_the_plain_name(tmp_path: Path) -> None:
-    paths = save_figure(draw_heatmap(make_scores([TOKENS])), tmp_path / "v1.5", **ABOUT)
+    paths = save_figure(pages(make_scores([TOKENS])), tmp_path / "v1.5", **ABOUT)
     assert [path.name for path in paths] == ["v1.5.png", "v1.5.svg", "v1.5.pdf"]
 
 
 def test_pages_are_files_but_one_pdf(tmp_path: Path) -> None:
-    figures = draw_heatmap(make_scores([long_text()]))
+    figures = pages(make_scores([long_text()]))
     n = len(figures)
     assert n > 1
     paths = save_figure(figures, tmp_path / "long", **ABOUT)
-    pages = [f"long_p{page}" for page in range(1, n + 1)]
-    assert [path.name for path in paths] == [*(f"{p}.png" for p in pages), *(f"{p}.svg" for p in pages), "long.pdf"]
+    names = [f"long_p{page}" for page in range(1, n + 1)]
+    assert [path.name for path in paths] == [*(f"{p}.png" for p in names), *(f"{p}.svg" for p in names), "long.pdf"]
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(path.name for path in paths)
     assert len(re.findall(rb"/Type /Page\b(?!s)", (tmp_path / "long.pdf").read_bytes())) == n
 
 
 def test_svg_pages_hold_every_token_once(tmp_path: Path) -> None:
-    paths = save_figure(draw_heatmap(make_scores([long_text()])), tmp_path / "long", formats=["svg"], **ABOUT)
+    paths = save_figure(pages(make_scores([long_text()])), tmp_path / "long", formats=["svg"], **ABOUT)
     written = [text for path in paths for text in svg_texts(path) if re.fullmatch(r" w\d+", text)]
     assert written == long_text()
 
@@ -202,11 +209,21 @@ def test_a_folder_that_is_not_there_is_one_clear_error(tmp_path: Path, form) -> 
     stem = tmp_path / "missing" / "figure"
     message = f"cannot write the figure {str(stem)!r}: No such file or directory"
     with pytest.raises(DiskError, match=f"^{re.escape(message)}$"):
-        save_figure(draw_heatmap(make_scores([["A"]])), stem, formats=[form], **ABOUT)
+        save_figure(pages(make_scores([["A"]])), stem, formats=[form], **ABOUT)
 
 
 def test_a_folder_that_is_a_file_is_one_clear_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     message = f"cannot write the figure {str(tmp_path / 'file' / 'figure')!r}: Not a directory"
     with pytest.raises(DiskError, match=f"^{re.escape(message)}$"):
-        save_figure(draw_heatmap(make_scores([["A"]])), tmp_path / "file" / "figure", **ABOUT)
+        save_figure(pages(make_scores([["A"]])), tmp_path / "file" / "figure", **ABOUT)
+
+
+def test_a_matplotlibrc_changes_no_byte(tmp_path: Path) -> None:
+    taste = {"savefig.bbox": "tight", "savefig.dpi": 30, "savefig.facecolor": "red", "pdf.fonttype": 3, "svg.fonttype": "path"}
+    with matplotlib.rc_context(taste):
+        save_figure(pages(make_scores([TOKENS])), tmp_path / "styled", **ABOUT)
+        assert {name: matplotlib.rcParams[name] for name in taste} == taste
+    save_figure(pages(make_scores([TOKENS])), tmp_path / "unstyled", **ABOUT)
+    for form in ("png", "svg", "pdf"):
+        assert (tmp_path / f"styled.{form}").read_bytes() == (tmp_path / f"unstyled.{form}").read_bytes()

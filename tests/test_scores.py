@@ -18,8 +18,8 @@ from tokenviz.scoring.scorer import score
 from tokenviz.texts import corpus
 
 SPEC = ScoreSpec(
-    model="m", source="folder", identity="sha256:00", tokenizer="11", dtype="float32", quantize=None, device="cpu",
-    bos="auto", bos_ids=(), context=64, stride=32, top_k=0, batching="packed", head="streamed",
+    model="m", source="folder", identity="sha256:00", tokenizer="11", spaces="none", dtype="float32", quantize=None,
+    device="cpu", bos="auto", bos_ids=(), context=64, stride=32, top_k=0, batching="packed", head="streamed",
     scoring_version=1, versions={"torch": "2"},
 )  # fmt: skip
 
@@ -37,6 +37,7 @@ def table(
         token=tuple(tokens), start=np.array([0, *ends[:-1]], np.int64)[:n], end=ends,
         logprob=np.array(logprob, float), rank=np.array(rank or [math.nan] * n), entropy=np.array(entropy or [math.nan] * n),
         top_ids=np.empty((n, 0), np.int64), top_logprobs=np.empty((n, 0)), top_tokens=((),) * n,
+        opens=np.zeros(n, np.int8), space_logprob=np.full(n, math.nan), punctuation_logprob=np.full(n, math.nan),
     )  # fmt: skip
 
 
@@ -180,13 +181,15 @@ def test_a_foreign_parquet_file_is_refused(tmp_path: Path) -> None:
         TokenScores.load(path)
 
 
-def test_a_table_of_another_format_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("format_", ["2", "99"])
+def test_a_table_of_another_format_is_refused(tmp_path: Path, format_: str) -> None:
     path = tmp_path / "t.parquet"
     table([math.nan, -1.0]).save(path)
     saved = pq.read_table(path)
     about = json.loads(saved.schema.metadata[b"tokenviz"])
-    pq.write_table(saved.replace_schema_metadata({"tokenviz": json.dumps({**about, "format": "99"})}), path)
-    with pytest.raises(ScoringError, match=f"^{re.escape(f'{str(path)!r} has table format 99; this version reads 2')}$"):
+    pq.write_table(saved.replace_schema_metadata({"tokenviz": json.dumps({**about, "format": format_})}), path)
+    message = f"{str(path)!r} has table format {format_}; this version reads 3"
+    with pytest.raises(ScoringError, match=f"^{re.escape(message)}$"):
         TokenScores.load(path)
 
 
@@ -198,7 +201,9 @@ def test_columns_of_unequal_length_are_refused() -> None:
 
 def test_columns_are_read_only() -> None:
     scores = table([math.nan, -1.0])
-    for name in ("passage", "position", "token_id", "start", "end", "logprob", "rank", "entropy", "top_ids", "top_logprobs"):
+    names = [name for name, value in vars(scores).items() if isinstance(value, np.ndarray)]
+    assert len(names) == 13
+    for name in names:
         with pytest.raises(ValueError, match="read-only"):
             getattr(scores, name)[...] = 0
 

@@ -373,9 +373,9 @@ def rows_read(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
     rows_read: list[list[int]] = []
     original = Kernel.statistics
 
-    def noting(self: Kernel, sequences: list[Any], wanted: list[Any], top_k: int) -> Any:
+    def noting(self: Kernel, sequences: list[Any], *others: Any) -> Any:
         rows_read.extend(ids.tolist() for ids in sequences)
-        return original(self, sequences, wanted, top_k)
+        return original(self, sequences, *others)
 
     monkeypatch.setattr(Kernel, "statistics", noting)
     return rows_read

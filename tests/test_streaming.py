@@ -39,9 +39,9 @@ def test_the_file_holds_what_score_gives(gpt2: LoadedModel, tmp_path: Path, sett
     found, expected = TokenScores.load(path), score(gpt2, text, **settings)
     assert (found.text_name, found.text_sha256, found.spec) == (text.name, text.sha256, expected.spec)
     assert (found.token, found.top_tokens) == (expected.token, expected.top_tokens)
-    for name in ("passage", "position", "token_id", "start", "end", "top_ids"):
+    for name in ("passage", "position", "token_id", "start", "end", "top_ids", "opens"):
         np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
-    for name in ("logprob", "entropy", "top_logprobs"):
+    for name in ("logprob", "entropy", "top_logprobs", "space_logprob", "punctuation_logprob"):
         np.testing.assert_allclose(getattr(found, name), getattr(expected, name), rtol=0, atol=1e-5)
     for name, value in vars(found.summary()).items():
         assert getattr(summary, name) == pytest.approx(value, rel=1e-12), name

@@ -15,11 +15,18 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from tokenviz.comparing.comparison import Comparison, compare
+    from tokenviz.comparing.comparison import Comparison, PooledComparison, compare, pool
+    from tokenviz.comparing.word_scores import WordScores, words
     from tokenviz.errors import TokenvizError
-    from tokenviz.figures.heatmap import draw_heatmap
+    from tokenviz.figures.along import along_text, draw_along_text
+    from tokenviz.figures.calibration import draw_entropy_calibration, entropy_calibration
+    from tokenviz.figures.definition import TextHeatmap, shared_limits, text_heatmap
+    from tokenviz.figures.files import save_heatmap
+    from tokenviz.figures.heatmap import draw_heatmap, heatmap_pages
     from tokenviz.figures.html import heatmap_html
-    from tokenviz.figures.plots import along_text, unity_scatter
+    from tokenviz.figures.latex import heatmap_latex, heatmap_latex_document
+    from tokenviz.figures.saving import save_figure
+    from tokenviz.figures.scatter import draw_unity_scatter, unity_scatter
     from tokenviz.harness.decorator import experiment
     from tokenviz.harness.grid import Grid
     from tokenviz.harness.results import GridResult
@@ -31,6 +38,7 @@ if TYPE_CHECKING:
     from tokenviz.scoring.scorer import score
     from tokenviz.scoring.streaming import score_to_file
     from tokenviz.texts import Text, literal, read_text
+    from tokenviz.tracking.finding import load_runs, load_tokens, load_units
 
 _HOMES = {
     "BosMode": "scores",
@@ -41,23 +49,42 @@ _HOMES = {
     "GridResult": "harness.results",
     "LoadedModel": "models.loading",
     "ModelSpec": "models.spec",
+    "PooledComparison": "comparing.comparison",
     "ScoreSpec": "scores",
     "Text": "texts",
+    "TextHeatmap": "figures.definition",
     "TokenScores": "scores",
     "TokenvizError": "errors",
-    "along_text": "figures.plots",
+    "WordScores": "comparing.word_scores",
+    "along_text": "figures.along",
     "compare": "comparing.comparison",
     "context_logprobs": "scoring.contexts",
     "divergences": "scoring.divergence",
+    "draw_along_text": "figures.along",
+    "draw_entropy_calibration": "figures.calibration",
     "draw_heatmap": "figures.heatmap",
+    "draw_unity_scatter": "figures.scatter",
+    "entropy_calibration": "figures.calibration",
     "experiment": "harness.decorator",
     "heatmap_html": "figures.html",
+    "heatmap_latex": "figures.latex",
+    "heatmap_latex_document": "figures.latex",
+    "heatmap_pages": "figures.heatmap",
     "literal": "texts",
     "load_model": "models.loading",
+    "load_runs": "tracking.finding",
+    "load_tokens": "tracking.finding",
+    "load_units": "tracking.finding",
+    "pool": "comparing.comparison",
     "read_text": "texts",
+    "save_figure": "figures.saving",
+    "save_heatmap": "figures.files",
     "score": "scoring.scorer",
     "score_to_file": "scoring.streaming",
-    "unity_scatter": "figures.plots",
+    "shared_limits": "figures.definition",
+    "text_heatmap": "figures.definition",
+    "unity_scatter": "figures.scatter",
+    "words": "comparing.word_scores",
 }
 
 __all__ = [
@@ -69,23 +96,42 @@ __all__ = [
     "GridResult",
     "LoadedModel",
     "ModelSpec",
+    "PooledComparison",
     "ScoreSpec",
     "Text",
+    "TextHeatmap",
     "TokenScores",
     "TokenvizError",
+    "WordScores",
     "along_text",
     "compare",
     "context_logprobs",
     "divergences",
+    "draw_along_text",
+    "draw_entropy_calibration",
     "draw_heatmap",
+    "draw_unity_scatter",
+    "entropy_calibration",
     "experiment",
     "heatmap_html",
+    "heatmap_latex",
+    "heatmap_latex_document",
+    "heatmap_pages",
     "literal",
     "load_model",
+    "load_runs",
+    "load_tokens",
+    "load_units",
+    "pool",
     "read_text",
+    "save_figure",
+    "save_heatmap",
     "score",
     "score_to_file",
+    "shared_limits",
+    "text_heatmap",
     "unity_scatter",
+    "words",
 ]
 
 

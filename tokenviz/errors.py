@@ -5,6 +5,7 @@
     ├── ModelError             a model that cannot be had, trusted or loaded (also ValueError)
     ├── ScoringError           settings or logits from which no honest score follows (also ValueError)
     ├── ComparisonError        scores that do not belong side by side (also ValueError)
+    ├── FigureError            a figure that cannot be drawn as asked (also ValueError)
     ├── ExperimentError        an experiment that cannot be found or run as asked (also ValueError)
     ├── StoreError             a tracking store that cannot be opened or written (also OSError)
     │   └── RefusedError       a run that a store does not take, though it answers
@@ -32,6 +33,10 @@ class ScoringError(TokenvizError, ValueError):
 
 class ComparisonError(TokenvizError, ValueError):
     """Scores that do not belong side by side."""
+
+
+class FigureError(TokenvizError, ValueError):
+    """A figure that cannot be drawn as asked."""
 
 
 class ExperimentError(TokenvizError, ValueError):

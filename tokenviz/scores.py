@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 BosMode = Literal["auto", "always", "never"]
-FORMAT_VERSION = "2"
+Spaces = Literal["front", "apart", "none"]
+FORMAT_VERSION = "3"
 SCORING_VERSION = 2  # raise it when the same settings would give other numbers
 
 
@@ -35,6 +36,8 @@ class ScoreSpec:
         source: Where it came from: "catalogue", "folder", "gguf" or "hub".
         identity: What pins the weights: `sha256:...` of the files, or `commit:...` on a hub.
         tokenizer: sha256 of the tokenizer's vocabulary; equal for the fast and slow variants of one tokenizer.
+        spaces: Where the tokenizer leaves the space before a word: at the "front" of the word's first token; "apart", as a
+            token by itself, where no token joins a space and a letter; or in "none" of its tokens.
         dtype: The dtype of the weights; the softmax is float32, or wider where the weights are.
         quantize: The block format the linear layers were rounded through, or None.
         device: "cpu", "cuda" or "mps".
@@ -55,6 +58,7 @@ class ScoreSpec:
     source: str
     identity: str
     tokenizer: str
+    spaces: Spaces
     dtype: str
     quantize: str | None
     device: str
@@ -151,6 +155,12 @@ class TokenScores:
         top_ids: (n, k), ids of the k likeliest tokens, likeliest first; -1 where unscored.
         top_logprobs: (n, k), their log-probs in nats; NaN where unscored.
         top_tokens: n tuples of k strings, for the reader; bytes that are no character stand as <0x..>.
+        opens: How the token begins: 1 with whitespace (or it is a special token: the text is over), 2 with punctuation or
+            a symbol, 0 with part of a word. int8.
+        space_logprob: Log of the probability, given the tokens up to this one, that the next token opens with 1; in nats,
+            from the prediction of the next token, and of what follows a passage's last token. NaN where `spec.spaces` is
+            not "front", and for a passage's only token without a BOS: it is not read by the model.
+        punctuation_logprob: The same for tokens that open with 2; minus infinity where the vocabulary has none.
     """
 
     text_name: str
@@ -168,6 +178,9 @@ class TokenScores:
     top_ids: NDArray[np.int64]
     top_logprobs: NDArray[np.float64]
     top_tokens: tuple[tuple[str, ...], ...]
+    opens: NDArray[np.int8]
+    space_logprob: NDArray[np.float64]
+    punctuation_logprob: NDArray[np.float64]
 
     def __post_init__(self) -> None:
         lengths = {name: len(value) for name, value in vars(self).items() if isinstance(value, np.ndarray | tuple)}
@@ -212,7 +225,7 @@ class TokenScores:
         )
 
     def to_frame(self) -> "pd.DataFrame":
-        """A pandas data frame, one row a token; `rank` is a nullable integer. Alternatives are left out."""
+        """A pandas data frame, one row a token; `rank` is a nullable integer. Alternatives and openings are left out."""
         import pandas as pd
 
         frame = pd.DataFrame({name: getattr(self, name) for name in ("passage", "position", "token_id")})
@@ -276,6 +289,9 @@ class TokenScores:
             "logprob": pa.array(self.logprob),
             "rank": pa.array(self.rank, from_pandas=True).cast(pa.int64()),
             "entropy": pa.array(self.entropy),
+            "opens": pa.array(self.opens),
+            "space_logprob": pa.array(self.space_logprob),
+            "punctuation_logprob": pa.array(self.punctuation_logprob),
         }
         if self.spec.top_k:
             columns["top_ids"] = pa.array(list(self.top_ids), type=pa.list_(pa.int64()))
@@ -354,7 +370,9 @@ def save_parts(parts: Iterable[TokenScores], path: Path) -> None:
         unfinished.unlink(missing_ok=True)
 
 
-_PLAIN_COLUMNS = ("passage", "position", "token_id", "start", "end", "logprob", "entropy")
+_PLAIN_COLUMNS = (
+    "passage", "position", "token_id", "start", "end", "logprob", "entropy", "opens", "space_logprob", "punctuation_logprob",
+)  # fmt: skip
 
 
 def nan_to_none(value: Any) -> Any:

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from tokenviz import __version__
-from tokenviz.cli import experiments, models, score, sync, ui
+from tokenviz.cli import compare, experiments, models, score, sync, ui
 
 app = typer.Typer(
     help="See what causal language models predict, token by token.",
@@ -14,6 +14,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command(name="score")(score.score_command)
+app.command(name="compare")(compare.compare_command)
 app.add_typer(models.app, name="models")
 app.command(name="list")(experiments.list_command)
 app.add_typer(experiments.run_app, name="run")

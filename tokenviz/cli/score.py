@@ -1,37 +1,49 @@
 """`tokenviz score`: texts in, scores out, nothing tracked."""
 
-import json
-import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from tokenviz.cli.inputs import AsJson, Bos, Column, Context, Files, Literals, Stride, read_texts
+from tokenviz.cli.outputs import print_csv, print_json
+
 if TYPE_CHECKING:
+    import pandas as pd
+
+    from tokenviz.comparing.word_scores import WordScores
     from tokenviz.scores import ScoreSummary, TokenScores
     from tokenviz.texts import Text
 
 
 def score_command(
     model: Annotated[str, typer.Option("--model", "-m", help="Model spec: NAME[@REVISION][,OPTION=VALUE]...")],
-    files: Annotated[
-        list[str] | None,
-        typer.Argument(help="Files, folders, sample names, or - for standard input.", show_default=False),
-    ] = None,
-    text: Annotated[list[str] | None, typer.Option("--text", "-t", help="A text as it stands; may be repeated.")] = None,
-    column: Annotated[str, typer.Option(help="The column of a .jsonl, .csv or .parquet file that holds the texts.")] = "text",
-    bos: Annotated[
-        Literal["auto", "always", "never"],
-        typer.Option(help="BOS before the text: what the tokenizer does by itself, always, or never."),
-    ] = "auto",
-    context: Annotated[int | None, typer.Option(help="Most tokens of a window; by default what the model can read.")] = None,
-    stride: Annotated[int | None, typer.Option(help="Tokens from window to window; by default half the context.")] = None,
+    files: Files = None,
+    text: Literals = None,
+    column: Column = "text",
+    bos: Bos = "auto",
+    context: Context = None,
+    stride: Stride = None,
     top_k: Annotated[
         int | None, typer.Option("--top-k", min=1, help="Alternatives to print for every position, with --json.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: AsJson = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print one CSV row a token.")] = False,
+    by: Annotated[
+        Literal["token", "word"],
+        typer.Option(
+            help="What the rows of --json and --csv are. Words carry their punctuation and the spaces before them; their "
+            "log-probs are sums, beside them corrected for the spaces at the front."
+        ),
+    ] = "token",
+    measure: Annotated[
+        str | None,
+        typer.Option(
+            help="What the colours show: logprob (the default), surprisal_bits, probability, rank_bucket or entropy.",
+            show_default=False,
+        ),
+    ] = None,
     parquet: Annotated[
         Path | None,
         typer.Option(
@@ -41,13 +53,19 @@ def score_command(
 ) -> None:
     """Score texts token by token, without tracking.
 
-    In a terminal: the text coloured by log-prob and a small table. Numbers are natural logarithms (nats).
+    In a terminal: the text coloured by a measure and a small table. Numbers are natural logarithms (nats).
     """
     if as_json + as_csv + (parquet is not None) > 1:
         raise typer.BadParameter("choose one of --json, --csv and --parquet")
     if top_k and not as_json and parquet is None:
         raise typer.BadParameter("--top-k needs --json or --parquet: neither the text nor the CSV has room for alternatives")
-    texts = _read(files or [], text or [], column)
+    if by == "word" and not (as_json or as_csv):
+        raise typer.BadParameter("--by word needs --json or --csv")
+    if by == "word" and top_k:
+        raise typer.BadParameter("--top-k needs --by token: alternatives are of tokens")
+    texts = read_texts(files, text, column)
+    if measure is not None:
+        _check_measure(measure, as_json or as_csv or parquet is not None)
     if parquet is not None and len(texts) > 1:
         raise typer.BadParameter(f"--parquet takes one text, and {len(texts)} were given: one file holds one table")
     from tokenviz.models.loading import load_model
@@ -62,55 +80,68 @@ def score_command(
             _print_overview([(texts[0].name, summary)])
             return
         tables = [score(loaded, one, bos=bos, context=context, stride=stride, top_k=top_k or 0) for one in texts]
+        words = [_words_of(table) for table in tables] if by == "word" else None
     if as_json:
-        _print_json(tables, texts)
+        print_json(_document(tables, words, texts))
     elif as_csv:
-        _print_csv(tables)
+        print_csv(map(_named_frame, words or tables))
     else:
-        _print_text(tables)
+        _print_text(tables, measure or "logprob")
 
 
-def _read(files: list[str], literals: list[str], column: str) -> "list[Text]":
-    from tokenviz.project import samples_folder
-    from tokenviz.texts import literal, read_text
+def _check_measure(measure: str, no_colours: bool) -> None:
+    from tokenviz.figures.measures import PairMeasure, measure_named
 
-    if not files and not literals:
-        raise typer.BadParameter("give at least one file, --text STRING, or - for standard input")
-    texts = [read_text(file, column=column, samples=samples_folder()) for file in files]
-    return texts + [literal(one) for one in literals]
+    if no_colours:
+        raise typer.BadParameter(
+            "--measure is for the coloured text: leave out --json, --csv and --parquet, which hold all values"
+        )
+    if isinstance(measure_named(measure), PairMeasure):
+        raise typer.BadParameter(f"--measure {measure} is of two models: one model's are the others")
 
 
-def _print_json(tables: "list[TokenScores]", texts: "list[Text]") -> None:
+def _words_of(table: "TokenScores") -> "WordScores":
+    from tokenviz.comparing.word_scores import words
+    from tokenviz.progress import note
+
+    found = words(table)
+    if found.uncorrected:
+        note(found.uncorrected)
+    return found
+
+
+def _document(tables: "list[TokenScores]", words: "list[WordScores] | None", texts: "list[Text]") -> dict[str, Any]:
     entries = []
-    for table, text in zip(tables, texts, strict=True):
-        ids = {"passage_ids": list(text.passage_ids)} if text.passage_ids else {}
-        entries.append(table.to_json() | ids)
-    document = {"model": asdict(tables[0].spec), "texts": entries}
-    json.dump(document, sys.stdout, ensure_ascii=False, allow_nan=False)
-    sys.stdout.write("\n")
+    for number, (table, text) in enumerate(zip(tables, texts, strict=True)):
+        entry = table.to_json()
+        if words is not None:
+            del entry["tokens"]
+            entry["words"] = words[number].to_json()
+        if text.passage_ids:
+            entry["passage_ids"] = list(text.passage_ids)
+        entries.append(entry)
+    return {"model": asdict(tables[0].spec), "texts": entries}
 
 
-def _print_csv(tables: "list[TokenScores]") -> None:
-    from tokenviz.tables import write_csv
-
-    for number, table in enumerate(tables):
-        frame = table.to_frame()
-        frame.insert(0, "text", table.text_name)
-        write_csv(frame, sys.stdout, header=number == 0)
+def _named_frame(table: "TokenScores | WordScores") -> "pd.DataFrame":
+    frame = table.to_frame()
+    frame.insert(0, "text", table.text_name)
+    return frame
 
 
-def _print_text(tables: "list[TokenScores]") -> None:
-    from tokenviz.figures.colours import shared_scale
+def _print_text(tables: "list[TokenScores]", measure: str) -> None:
+    from tokenviz.figures.definition import shared_limits, text_heatmap
     from tokenviz.figures.terminal import heatmap_text, legend_text
     from tokenviz.terminal import results_console
 
     console = results_console()
-    scale = shared_scale(tables)
+    limits = shared_limits(tables, measure=measure)
     for table in tables:
-        console.print(heatmap_text(table, scale=scale))
+        heatmap = text_heatmap(table, measure=measure, limits=limits)
+        console.print(heatmap_text(heatmap, heatmap.panels[0]))
         console.print()
     if console.is_terminal:
-        console.print(legend_text(scale))
+        console.print(legend_text(heatmap))
     _print_overview([(table.text_name, table.summary()) for table in tables])
 
 

@@ -1,20 +1,24 @@
 """Units over which two models' log-probs can be laid side by side.
 
 With one tokenizer the units are the tokens. With two they are segments: the finest cut of the text at character
-positions where both have a token boundary. The log-prob of a unit is the sum of its tokens' log-probs, by the chain rule.
+positions where both have a token boundary. On request they are words, with any tokenizers. The log-prob of a unit is the
+sum of its tokens' log-probs, by the chain rule.
+
+Where a token reaches over the end of a word, the words are joined (spans.py), and the unit says how many it holds.
 """
 
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tokenviz.comparing.spans import Spans, common_spans
+from tokenviz.comparing.words import Punctuation, words_of
 from tokenviz.errors import ComparisonError
 from tokenviz.scores import TokenScores
 
-By = Literal["token", "segment"]
+By = Literal["token", "segment", "word"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +51,17 @@ class Units:
         return len(self.start)
 
 
+@dataclass(frozen=True, eq=False)
+class WordUnits(Units):
+    """Words as units.
+
+    Attributes:
+        n_words: Words in the unit: more than one where a token of either model reaches over the end of a word.
+    """
+
+    n_words: NDArray[np.int64]
+
+
 def same_tokens(a: TokenScores, b: TokenScores) -> bool:
     """Whether two tables stand on one tokenizer: the same vocabulary, and the same tokens of this text."""
     return (
@@ -57,60 +72,53 @@ def same_tokens(a: TokenScores, b: TokenScores) -> bool:
     )
 
 
-def align(a: TokenScores, b: TokenScores) -> Units:
-    """Lay two tables of one text side by side: over tokens where they have the same, else over segments.
+def align(a: TokenScores, b: TokenScores, *, by: By | None = None, punctuation: Punctuation = "attached") -> Units:
+    """Lay two tables of one text side by side.
+
+    Args:
+        a: Scores of the text by one model.
+        b: Scores of the same text by another.
+        by: The units: "token", which must be the same; "segment"; or "word". By default tokens where they are the same,
+            else segments.
+        punctuation: Of words, see `words_of`.
+
+    Returns:
+        The units; with "word" they are `WordUnits`.
 
     Raises:
-        ComparisonError: They are of different texts.
+        ComparisonError: The tables are of different texts, or their tokens differ and tokens were asked for.
     """
+    if by is not None and by not in get_args(By):
+        raise ComparisonError(f"by {by!r} is not possible: take 'token', 'segment' or 'word'")
     if a.text_sha256 != b.text_sha256:
         raise ComparisonError(
             f"the scores are of two texts, {a.text_name!r} and {b.text_name!r}: score one text with both models"
         )
-    if same_tokens(a, b):
+    if by == "word":
+        spans = common_spans([a, b], lambda passage: words_of(passage, punctuation=punctuation))
+        return WordUnits(**vars(_units("word", spans, a, b)), n_words=spans.n_words)
+    same = same_tokens(a, b)
+    if by == "token" and not same:
+        raise ComparisonError(
+            f"{a.spec.model!r} and {b.spec.model!r} cut {a.text_name!r} into different tokens, which cannot be compared one by "
+            "one: take 'segment' or 'word'"
+        )
+    if same and by != "segment":
         ones = np.ones(len(a), np.int64)
         return Units("token", a.passage, a.start, a.end, a.token, a.logprob, b.logprob, ones, ones)
-    return _segments(a, b)
+    return _units("segment", common_spans([a, b]), a, b)
 
 
-def _segments(a: TokenScores, b: TokenScores) -> Units:
-    passages = []
-    starts, ends = [], []
-    rows_a, rows_b = [], []
-    texts: list[str] = []
-    for passage in np.union1d(a.passage, b.passage):
-        in_a, in_b = np.flatnonzero(a.passage == passage), np.flatnonzero(b.passage == passage)
-        cuts = np.intersect1d(_boundaries(a, in_a), _boundaries(b, in_b))  # 0 and the passage's length among them
-        rows_a.append(_first_rows(a, in_a, cuts[:-1]))
-        rows_b.append(_first_rows(b, in_b, cuts[:-1]))
-        passages.append(np.full(len(cuts) - 1, passage))
-        starts.append(cuts[:-1])
-        ends.append(cuts[1:])
-        whole = "".join(a.token[i] for i in in_a)
-        texts += [whole[start:end] for start, end in pairwise(cuts)]
-    first_a, first_b = np.concatenate(rows_a), np.concatenate(rows_b)
+def _units(by: By, spans: Spans, a: TokenScores, b: TokenScores) -> Units:
+    first_a, first_b = spans.first_rows
     return Units(
-        by="segment",
-        passage=np.concatenate(passages),
-        start=np.concatenate(starts),
-        end=np.concatenate(ends),
-        text=tuple(texts),
+        by=by,
+        passage=spans.passage,
+        start=spans.start,
+        end=spans.end,
+        text=spans.text,
         logprob_a=np.add.reduceat(a.logprob, first_a),
         logprob_b=np.add.reduceat(b.logprob, first_b),
-        n_tokens_a=np.diff([*first_a, len(a)]),
-        n_tokens_b=np.diff([*first_b, len(b)]),
+        n_tokens_a=spans.n_tokens[0],
+        n_tokens_b=spans.n_tokens[1],
     )
-
-
-def _boundaries(scores: TokenScores, rows: NDArray[np.intp]) -> NDArray[np.int64]:
-    """Characters where a token that has characters begins, and the end. A token without belongs to the one before."""
-    has_characters = scores.end[rows] > scores.start[rows]
-    return np.append(scores.start[rows][has_characters], scores.end[rows[-1]])
-
-
-def _first_rows(scores: TokenScores, rows: NDArray[np.intp], cuts: NDArray[np.int64]) -> NDArray[np.intp]:
-    """The row of the token that opens each segment."""
-    with_characters = rows[scores.end[rows] > scores.start[rows]]
-    first = with_characters[np.searchsorted(scores.start[with_characters], cuts)]
-    first[0] = rows[0]  # tokens without characters before the first that has some open the passage
-    return first

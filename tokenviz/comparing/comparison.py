@@ -1,54 +1,45 @@
 """`compare`: two token tables of one text, as aligned units and a handful of numbers."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from tokenviz.comparing import statistics
-from tokenviz.comparing.alignment import Units, align
-from tokenviz.comparing.statistics import Estimate
-from tokenviz.scores import TokenScores
+import numpy as np
+
+from tokenviz.comparing.agreement import Agreement, agreement
+from tokenviz.comparing.alignment import By, Units, align
+from tokenviz.comparing.resampling import SEED
+from tokenviz.comparing.statistics import Values
+from tokenviz.comparing.words import Punctuation
+from tokenviz.errors import ComparisonError
+from tokenviz.scores import TokenScores, nan_to_none
 
 if TYPE_CHECKING:
     import pandas as pd
 
-COMPARISON_VERSION = 1  # raise it when the same scores would give other numbers
+COMPARISON_VERSION = 2  # raise it when the same scores would give other numbers
+
+_CONTEXT = 60  # characters before a unit
 
 
-@dataclass(frozen=True, eq=False)
-class Comparison:
-    """Two models' log-probs of one text, side by side.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Comparison(Agreement):
+    """Two models' log-probs of one text, side by side; the numbers are those of `Agreement`.
 
     Attributes:
         a: The first model's scores.
         b: The second model's.
-        units: What they are compared over: tokens, or segments where the tokenizers differ.
-        pearson_r: Linear correlation of the two log-probs of a unit.
-        spearman_rho: Rank correlation of the same.
-        mean_difference: Mean of log-prob b minus log-prob a, in nats a unit.
-        share_b_more_confident: Share of the units to which b gives the greater probability, between 0 and 1.
+        units: What they are compared over: tokens, segments or words.
     """
 
     a: TokenScores = field(repr=False)
     b: TokenScores = field(repr=False)
     units: Units = field(repr=False)
-    pearson_r: Estimate
-    spearman_rho: Estimate
-    mean_difference: Estimate
-    share_b_more_confident: Estimate
 
     @property
     def text_name(self) -> str:
         """The text that both read."""
         return self.a.text_name
-
-    @property
-    def n(self) -> int:
-        """Units that both models scored: what every number rests on."""
-        return self.pearson_r.n
-
-    def estimates(self) -> dict[str, Estimate]:
-        """The numbers by name."""
-        return {name: value for name, value in vars(self).items() if isinstance(value, Estimate)}
 
     def to_frame(self) -> "pd.DataFrame":
         """A pandas data frame, one row a unit."""
@@ -60,25 +51,180 @@ class Comparison:
         frame["difference"] = frame["logprob_b"] - frame["logprob_a"]
         return frame
 
+    def largest_differences(self, most: int = 20) -> "pd.DataFrame":
+        """The units on which the models lie furthest apart, the furthest first; of equal ones the earlier.
 
-def compare(a: TokenScores, b: TokenScores) -> Comparison:
+        Args:
+            most: How many rows at most.
+
+        Returns:
+            A pandas data frame: `passage`, `start` and `end` of the unit in characters, `context` (up to 60 characters before
+            it in its passage), `text`, `logprob_a`, `logprob_b` and `difference` (b minus a) in nats, and `rank_a` and
+            `rank_b`, 1 for a model's first choice, missing where the units are not tokens.
+        """
+        import pandas as pd
+
+        units = self.units
+        difference = units.logprob_b - units.logprob_a
+        known = np.flatnonzero(~np.isnan(difference))
+        rows = known[np.argsort(-np.abs(difference[known]), kind="stable")][:most]
+        ranks = (self.a.rank[rows], self.b.rank[rows]) if units.by == "token" else (np.full(len(rows), np.nan),) * 2
+        return pd.DataFrame(
+            {
+                "passage": units.passage[rows],
+                "start": units.start[rows],
+                "end": units.end[rows],
+                "context": [_before(units, row) for row in rows],
+                "text": [units.text[row] for row in rows],
+                "logprob_a": units.logprob_a[rows],
+                "logprob_b": units.logprob_b[rows],
+                "difference": difference[rows],
+                "rank_a": pd.array(ranks[0], dtype="Float64").astype("Int64"),
+                "rank_b": pd.array(ranks[1], dtype="Float64").astype("Int64"),
+            }
+        )
+
+    def to_json(self, *, differences: int = 20) -> dict[str, Any]:
+        """The comparison's object in the output of `tokenviz compare --json`: plain values, None where undetermined.
+
+        Args:
+            differences: How many of the largest differences.
+        """
+        rows = self.largest_differences(differences).astype(object)
+        return {
+            "text": self.text_name,
+            "sha256": self.a.text_sha256,
+            "by": self.units.by,
+            "n": self.n,
+            "n_units": len(self.units),
+            "statistics": self.statistics_json(),
+            "largest_differences": [
+                {str(name): nan_to_none(value) for name, value in row.items()}
+                for row in rows.where(rows.notna(), None).to_dict("records")
+            ],
+        }
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class PooledComparison(Agreement):
+    """Two models on several texts taken together: every unit of every text counts alike.
+
+    Attributes:
+        comparisons: Of each text.
+    """
+
+    comparisons: tuple[Comparison, ...] = field(repr=False)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, None where undetermined."""
+        return {
+            "texts": [comparison.text_name for comparison in self.comparisons],
+            "by": self.comparisons[0].units.by,
+            "n": self.n,
+            "n_units": sum(len(comparison.units) for comparison in self.comparisons),
+            "statistics": self.statistics_json(),
+        }
+
+
+def compare(
+    a: TokenScores,
+    b: TokenScores,
+    *,
+    by: By | None = None,
+    punctuation: Punctuation = "attached",
+    resamples: int | None = None,
+    seed: int = SEED,
+) -> Comparison:
     """Compare two models on one text.
+
+    The intervals come from resampled passages where the text has five or more, effectively, and from resampled blocks of
+    consecutive units otherwise; see `tokenviz.comparing.resampling` and `tokenviz.comparing.intervals`.
 
     Args:
         a: Scores of the text by one model.
         b: Scores of the same text by another.
+        by: See `align`.
+        punctuation: See `align`.
+        resamples: How many to draw; by default 2,000, of more than 10,000 units fewer. 0 for no intervals.
+        seed: Of the random numbers; the same seed gives the same intervals.
 
     Raises:
-        ComparisonError: The scores are of different texts.
+        ComparisonError: See `align`; or `resamples` or `seed` is not possible.
     """
-    units = align(a, b)
-    x, y = units.logprob_a, units.logprob_b
-    return Comparison(
-        a=a,
-        b=b,
-        units=units,
-        pearson_r=statistics.pearson_r(x, y),
-        spearman_rho=statistics.spearman_rho(x, y),
-        mean_difference=statistics.mean_difference(x, y),
-        share_b_more_confident=statistics.share_greater(x, y),
+    units = align(a, b, by=by, punctuation=punctuation)
+    same, not_same = _same_first(a, b, units)
+    numbers = agreement(
+        units.logprob_a,
+        units.logprob_b,
+        same,
+        passages=units.passage,
+        texts=np.zeros(len(units), np.int64),
+        not_same=not_same,
+        resamples=resamples,
+        seed=seed,
     )
+    return Comparison(a=a, b=b, units=units, **numbers)
+
+
+def pool(comparisons: Sequence[Comparison], *, resamples: int | None = None, seed: int = SEED) -> PooledComparison:
+    """Several texts' comparisons of the same two models, taken together.
+
+    The intervals come from resampled texts where there are five or more, effectively, else from resampled passages of all
+    texts, else from blocks.
+
+    Args:
+        comparisons: At least one.
+        resamples: See `compare`.
+        seed: See `compare`.
+
+    Raises:
+        ComparisonError: They are of different models or over different units.
+    """
+    if not comparisons:
+        raise ComparisonError("no comparisons were given: there is nothing to take together")
+    pairs = {(one.a.spec.model, one.b.spec.model) for one in comparisons}
+    if len(pairs) > 1:
+        (a, b), (c, d) = sorted(pairs)[:2]
+        raise ComparisonError(
+            f"{a!r} and {b!r} cannot be taken together with {c!r} and {d!r}: take comparisons of the same two models"
+        )
+    first = comparisons[0]
+    for other in comparisons[1:]:
+        if other.units.by != first.units.by:
+            raise ComparisonError(
+                f"{first.text_name!r} is compared over {first.units.by}s and {other.text_name!r} over {other.units.by}s: "
+                "take comparisons over the same units together"
+            )
+    found = [_same_first(one.a, one.b, one.units) for one in comparisons]
+    sizes = [len(one.units) for one in comparisons]
+    texts = np.repeat(np.arange(len(comparisons)), sizes)
+    passages = np.stack([texts, np.concatenate([one.units.passage for one in comparisons])])
+    numbers = agreement(
+        np.concatenate([one.units.logprob_a for one in comparisons]),
+        np.concatenate([one.units.logprob_b for one in comparisons]),
+        np.concatenate([same for same, _ in found]),
+        passages=np.unique(passages, axis=1, return_inverse=True)[1],
+        texts=texts,
+        not_same=next((reason for _, reason in found if reason), ""),
+        resamples=resamples,
+        seed=seed,
+    )
+    return PooledComparison(comparisons=tuple(comparisons), **numbers)
+
+
+def _same_first(a: TokenScores, b: TokenScores, units: Units) -> tuple[Values, str]:
+    """Whether the likeliest token is the same, 1 or 0 a unit that both scored; or NaN and why that is not known."""
+    nowhere = np.full(len(units), np.nan)
+    if units.by != "token":
+        return nowhere, f"first choices are of tokens, and these models are compared over {units.by}s"
+    if not (a.spec.top_k and b.spec.top_k):
+        return nowhere, "no first choices were kept: score with a top_k of at least 1"
+    return (a.top_ids[:, 0] == b.top_ids[:, 0]).astype(float), ""
+
+
+def _before(units: Units, row: int) -> str:
+    """The end of what stands before a unit in its passage."""
+    text, i = "", row - 1
+    while i >= 0 and units.passage[i] == units.passage[row] and len(text) < _CONTEXT:
+        text, i = units.text[i] + text, i - 1
+    return text[-_CONTEXT:]

@@ -1,78 +1,189 @@
-"""Statistics of paired values. Arrays in, frozen results out; nothing here knows what a model is.
+"""Statistics of paired values: the definitions. Arrays in, estimates out; nothing here knows what a model is.
 
-Pairs in which either value is missing (NaN) are left out, and only those. A number that the data do not determine
-is NaN with a reason, never 0.
+x and y are two models' log-probs of the same units, in nats. Pairs in which either value is missing (NaN) are left out,
+and only those. A number that the data do not determine is NaN with a reason, never 0. Intervals are added elsewhere
+(`tokenviz.comparing.intervals`).
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
-_FEWEST = 3
+from tokenviz.comparing.estimate import Estimate
+
+Values = NDArray[np.float64]
+
+_FEWEST = 3  # pairs of a correlation
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """One number and how far it is to be trusted.
-
-    Attributes:
-        value: NaN where the data do not determine it.
-        n: The pairs it rests on.
-        reason: Why it is NaN; empty otherwise.
-    """
-
-    value: float
-    n: int
-    reason: str = ""
-
-
-def paired(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def paired(x: Values, y: Values) -> tuple[Values, Values]:
     """The pairs in which neither value is missing."""
     both = ~(np.isnan(x) | np.isnan(y))
     return x[both], y[both]
 
 
-def pearson_r(x: NDArray[np.float64], y: NDArray[np.float64]) -> Estimate:
-    """Pearson's product-moment correlation of the pairs (scipy.stats.pearsonr)."""
+def pearson_r(x: Values, y: Values) -> Estimate:
+    """Pearson's product-moment correlation: how close the pairs lie to any rising straight line.
+
+    r = sum (x - mean x)(y - mean y) / sqrt(sum (x - mean x)^2 sum (y - mean y)^2), between -1 and 1. It does not change
+    when either row is shifted or stretched, so it says nothing of equal size: see `concordance`.
+
+    The same: scipy.stats.pearsonr, R's cor, and the correlation that llama.cpp's perplexity --kl-divergence prints as
+    Cor(ln(PPL(Q)), ln(PPL(base))).
+
+    References:
+        Pearson 1895, Proceedings of the Royal Society of London 58:240-242.
+    """
     from scipy import stats
 
     x, y = paired(x, y)
     reason = _undetermined(x, y)
-    return Estimate(math.nan, len(x), reason) if reason else Estimate(float(stats.pearsonr(x, y).statistic), len(x))
+    return Estimate(math.nan if reason else float(stats.pearsonr(x, y).statistic), len(x), reason=reason)
 
 
-def spearman_rho(x: NDArray[np.float64], y: NDArray[np.float64]) -> Estimate:
-    """Spearman's rank correlation of the pairs, ties at their mean rank (scipy.stats.spearmanr)."""
+def spearman_rho(x: Values, y: Values) -> Estimate:
+    """Spearman's rank correlation: Pearson's r of the ranks, ties at the mean of the ranks they share.
+
+    Between -1 and 1; 1 where one row rises whenever the other does, along whatever curve. A few very surprising tokens
+    weigh no more in it than any others.
+
+    The same: scipy.stats.spearmanr, pandas' corr(method="spearman"), R's cor(method="spearman"). Different with ties:
+    the short formula 1 - 6 sum d^2 / (n^3 - n).
+
+    References:
+        Spearman 1904, American Journal of Psychology 15:72-101.
+    """
     from scipy import stats
 
     x, y = paired(x, y)
     reason = _undetermined(x, y)
-    return Estimate(math.nan, len(x), reason) if reason else Estimate(float(stats.spearmanr(x, y).statistic), len(x))
+    return Estimate(math.nan if reason else float(stats.spearmanr(x, y).statistic), len(x), reason=reason)
 
 
-def mean_difference(x: NDArray[np.float64], y: NDArray[np.float64]) -> Estimate:
-    """The mean of y - x over the pairs."""
+def kendall_tau(x: Values, y: Values) -> Estimate:
+    """Kendall's tau-b: of two units taken at random, how much likelier both models order them alike than not.
+
+    tau-b = (C - D) / sqrt((P - Tx)(P - Ty)) with P = n (n - 1) / 2 pairs of units, C of them ordered alike by x and y, D
+    in opposite ways, Tx tied in x and Ty tied in y. Between -1 and 1; (1 + tau) / 2 is the share of pairs ordered alike
+    where nothing is tied.
+
+    The same: scipy.stats.kendalltau, pandas' corr(method="kendall"), R's cor(method="kendall"). Different with ties:
+    tau-a, which divides by P, and tau-c.
+
+    References:
+        Kendall 1938, Biometrika 30:81-93; 1945, Biometrika 33:239-251 (tau-b).
+    """
+    from scipy import stats
+
     x, y = paired(x, y)
-    if not len(x):
-        return Estimate(math.nan, 0, "no position is scored by both")
-    return Estimate(float((y - x).mean()), len(x))
+    reason = _undetermined(x, y)
+    return Estimate(math.nan if reason else float(stats.kendalltau(x, y, variant="b").statistic), len(x), reason=reason)
 
 
-def share_greater(x: NDArray[np.float64], y: NDArray[np.float64]) -> Estimate:
-    """The share of the pairs in which y is greater than x; a tie does not count."""
+def concordance(x: Values, y: Values) -> Estimate:
+    """Lin's concordance correlation coefficient: how close the pairs lie to the line y = x, the unity line.
+
+    ccc = 2 s_xy / (s_x^2 + s_y^2 + (mean x - mean y)^2), with variances and covariance that divide by n. It is Pearson's
+    r times C_b = 2 / (v + 1/v + u^2), where v = s_x / s_y is the shift in scale and u = (mean x - mean y) / sqrt(s_x s_y)
+    the shift in place: 1 only where y = x, and never further from 0 than r.
+
+    The same: R's epiR::epi.ccc and DescTools::CCC. Different, in the order of 1/n: programs that divide by n - 1, such
+    as torchmetrics' ConcordanceCorrCoef.
+
+    References:
+        Lin 1989, Biometrics 45:255-268.
+    """
     x, y = paired(x, y)
-    if not len(x):
-        return Estimate(math.nan, 0, "no position is scored by both")
-    return Estimate(float((y > x).mean()), len(x))
+    reason = _undetermined(x, y)
+    if reason:
+        return Estimate(math.nan, len(x), reason=reason)
+    shift = float((y - x).mean())
+    covariance = float(((x - x.mean()) * (y - y.mean())).mean())
+    return Estimate(2 * covariance / (float(x.var()) + float(y.var()) + shift**2), len(x))
 
 
-def _undetermined(x: NDArray[np.float64], y: NDArray[np.float64]) -> str:
+def mean_difference(x: Values, y: Values) -> Estimate:
+    """The mean of y - x, in nats: how much more log-prob the second model gives a unit on average.
+
+    Times n it is the difference of the two models' total log-probs, so exp of it is the ratio of their perplexities a
+    unit. In bits it is divided by ln 2.
+    """
+    x, y = paired(x, y)
+    return _of_differences(y - x, lambda difference: float(difference.mean()))
+
+
+def median_difference(x: Values, y: Values) -> Estimate:
+    """The median of y - x, in nats; of an even number of pairs, the mean of the two in the middle.
+
+    Unlike the mean it is not moved by a few units on which the models lie far apart.
+    """
+    x, y = paired(x, y)
+    return _of_differences(y - x, lambda difference: float(np.median(difference)))
+
+
+def rms_difference(x: Values, y: Values) -> Estimate:
+    """The root mean square of y - x, in nats: how far apart the models lie at a unit, in whichever direction.
+
+    sqrt(mean (y - x)^2), the square root of the squared mean difference plus the variance of the differences.
+
+    Different: llama.cpp's "RMS Δp" is of probabilities in per cent, not of log-probs.
+    """
+    x, y = paired(x, y)
+    return _of_differences(y - x, lambda difference: math.sqrt(float((difference**2).mean())))
+
+
+def share_greater(x: Values, y: Values) -> Estimate:
+    """The share of the pairs in which y is greater than x, between 0 and 1; a tie does not count.
+
+    With log-probs: the share of units to which the second model gives the greater probability. It is 1 minus the same
+    with x and y exchanged only where nothing is tied.
+    """
+    x, y = paired(x, y)
+    return _of_differences(y - x, lambda difference: float((difference > 0).mean()))
+
+
+def share_same(same: Values) -> Estimate:
+    """The share of positions at which both models' likeliest next token is the same one, between 0 and 1.
+
+    The same: llama.cpp's "Same top p".
+
+    Args:
+        same: One a position: 1 where the two first choices are one token, 0 where not, NaN where there are none.
+    """
+    return _of_differences(same[~np.isnan(same)], lambda known: float(known.mean()))
+
+
+def influence_on_r(x: Values, y: Values) -> Values:
+    """How much each pair moves Pearson's r: the empirical influence function, whose mean is 0.
+
+    With standardised values, x y - r (x^2 + y^2) / 2. To first order r of a resample is r plus the mean of these, so how
+    they depend on each other is how the parts of r do.
+
+    References:
+        Devlin, Gnanadesikan and Kettenring 1975, Biometrika 62:531-545.
+    """
+    u, v = ((values - values.mean()) / values.std() for values in (x, y))
+    product = u * v
+    return np.asarray(product - product.mean() / 2 * (u**2 + v**2))
+
+
+def _of_differences(values: Values, statistic: Callable[[Values], float]) -> Estimate:
+    if not len(values):
+        return Estimate(math.nan, 0, reason="no position is scored by both")
+    return Estimate(statistic(values), len(values))
+
+
+def _undetermined(x: Values, y: Values) -> str:
     if len(x) < _FEWEST:
         return f"{len(x)} positions are scored by both; a correlation needs at least {_FEWEST}"
-    # A spread at the level of rounding is no spread: scipy would warn and give noise.
-    for values in (x, y):
-        if np.ptp(values) <= 1e-12 * np.abs(values).max():
-            return "one model gives every position the same value; the correlation is not defined"
+    if flat(x) or flat(y):
+        return "one model gives every position the same value; the correlation is not defined"
     return ""
+
+
+def flat(values: Values) -> bool:
+    """Whether values do not differ, beyond rounding."""
+    # A spread at the level of rounding is no spread: scipy would warn and give noise.
+    return bool(np.ptp(values) <= 1e-12 * np.abs(values).max())

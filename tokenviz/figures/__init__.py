@@ -1,1 +1,1 @@
-"""Figures from tables: data in, matplotlib figures or self-contained HTML out. Nothing here touches a model."""
+"""Figures from tables: data in, matplotlib figures, HTML, LaTeX or a terminal's text out. Nothing here touches a model."""

@@ -1,24 +1,79 @@
 """From a value to a colour that is honest in print: perceptually uniform, safe for colour-blind readers.
 
-Predictable tokens are darkest. The map's lightness rises evenly, so a grey copy keeps the order.
+A sequential map's lightness falls evenly from the light to the dark end, so a grey copy keeps the order. A diverging map is
+lightest in the middle and equally dark at equal distances on both sides: a grey copy keeps the distance, and a line under
+the values below zero keeps the sign.
 """
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 
-import numpy as np
 from matplotlib import colormaps
 from matplotlib.colors import Colormap
 
-from tokenviz.scores import TokenScores
+from tokenviz.errors import FigureError
 
 Colour = tuple[float, float, float]
 
-MAP_NAME = "viridis_r"
 LINE_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")  # Okabe and Ito
 UNSCORED_EDGE = "#8a8a8a"
+
+
+@dataclass(frozen=True)
+class ColourMap:
+    """Colours from 0 to 1.
+
+    Attributes:
+        source: Matplotlib's name of it, in the direction from light to dark.
+        diverging: Whether it is light in the middle and dark at both ends.
+        begin: Where in matplotlib's map 0 lies: white itself is kept for what has no value.
+    """
+
+    source: str
+    diverging: bool = False
+    begin: float = 0.0
+
+    def at(self, fraction: float) -> Colour:
+        """The colour at a fraction from 0 to 1, as red, green, blue in 0..1."""
+        red, green, blue, _ = _matplotlib_map(self.source)(self.begin + (1 - self.begin) * fraction)
+        return red, green, blue
+
+
+COLOUR_MAPS = {
+    "viridis": ColourMap("viridis_r"),
+    "cividis": ColourMap("cividis_r"),
+    "magma": ColourMap("magma_r"),
+    "greys": ColourMap("Greys", begin=0.08),
+    "rdbu": ColourMap("RdBu", diverging=True),
+    "brbg": ColourMap("BrBG", diverging=True),
+}
+"""By name. All keep their order for protanopes, deuteranopes and tritanopes: sequential ones by lightness, and of
+ColorBrewer's diverging ones (Brewer 2003) the two that it marks as safe and whose sides are equally dark."""
+
+
+@cache
+def _matplotlib_map(name: str) -> Colormap:
+    return colormaps[name]  # a new copy each time, with a table to fill
+
+
+def colour_map(name: str, *, diverging: bool) -> ColourMap:
+    """A colour map by its name.
+
+    Args:
+        name: One of `COLOUR_MAPS`.
+        diverging: Which kind is needed.
+
+    Raises:
+        FigureError: There is none of that name, or it is of the other kind.
+    """
+    fitting = [known for known, one in COLOUR_MAPS.items() if one.diverging == diverging]
+    if name not in COLOUR_MAPS:
+        raise FigureError(f"no colour map {name!r}: there are {', '.join(COLOUR_MAPS)}")
+    if name not in fitting:
+        kind = "values on both sides of zero need a diverging" if diverging else "values of one direction need a sequential"
+        raise FigureError(f"the colour map {name!r} does not fit: {kind} map, {' or '.join(fitting)}")
+    return COLOUR_MAPS[name]
 
 
 @dataclass(frozen=True)
@@ -26,12 +81,21 @@ class ColourScale:
     """Min-max scaling of values to 0..1, and of those to colours.
 
     Attributes:
-        low: The value at the light end.
-        high: The value at the dark end.
+        low: The least value with a colour of its own.
+        high: The greatest.
+        colours: The map.
+        falling: Whether the map runs from `high` to `low`.
     """
 
     low: float
     high: float
+    colours: ColourMap = COLOUR_MAPS["viridis"]
+    falling: bool = False
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there was no value to take limits from."""
+        return math.isnan(self.low)
 
     def fraction(self, value: float) -> float:
         """Where a value lies between the limits, 0 to 1; everything is in the middle where the limits coincide."""
@@ -40,22 +104,19 @@ class ColourScale:
         return min(1.0, max(0.0, (value - self.low) / (self.high - self.low)))
 
     def colour(self, value: float) -> Colour | None:
-        """The colour of a value as red, green, blue in 0..1; None where it is NaN (unscored)."""
+        """The colour of a value; None where it is NaN (unscored)."""
         if math.isnan(value):
             return None
-        red, green, blue, _ = _map()(self.fraction(value))
-        return red, green, blue
+        fraction = self.fraction(value)
+        return self.colours.at(1 - fraction if self.falling else fraction)
 
+    def underlined(self, value: float) -> bool:
+        """Whether a line under the value says that it is below zero."""
+        return self.colours.diverging and value < 0
 
-@cache
-def _map() -> Colormap:
-    return colormaps[MAP_NAME]  # a new copy each time, with a table to fill
-
-
-def shared_scale(tables: Iterable[TokenScores]) -> ColourScale:
-    """The scale from the least to the greatest scored log-prob of all the tables."""
-    values = np.concatenate([table.logprob[table.scored] for table in tables])
-    return ColourScale(float(values.min()), float(values.max())) if len(values) else ColourScale(math.nan, math.nan)
+    def steps(self, count: int) -> list[float]:
+        """Values in the middles of equal parts of the scale, from low to high."""
+        return [self.low + (self.high - self.low) * (step + 0.5) / count for step in range(count)]
 
 
 def text_colour(background: Colour | None) -> str:
@@ -74,13 +135,6 @@ def contrast(first: Colour, second: Colour) -> float:
 def _luminance(colour: Colour) -> float:
     linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in colour]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
-def printed(value: float) -> str:
-    """A number of nats as figures print it: two decimals, a minus sign, no minus before zero; a dash for NaN."""
-    if math.isnan(value):
-        return "–"
-    return f"{value:.2f}".replace("-0.00", "0.00").replace("-", "−")
 
 
 def to_hex(colour: Colour) -> str:

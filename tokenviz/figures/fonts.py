@@ -15,14 +15,10 @@ from matplotlib import font_manager
 from matplotlib.font_manager import FontProperties
 from matplotlib.ft2font import FT2Font
 
+from tokenviz.figures.scripts import OTHER, script_of
+from tokenviz.figures.truetype import with_truetype_outlines
+
 _BASE = "DejaVu Sans"
-# Scalable fonts in one colour, by system; matplotlib draws no colour fonts.
-_SYSTEM_FONTS = (
-    "Noto Sans CJK JP", "Noto Sans CJK SC", "Noto Sans KR", "Noto Sans Devanagari", "Noto Sans Thai", "Noto Sans Bengali",
-    "Noto Sans Tamil", "Noto Sans Ethiopic", "Noto Emoji", "Symbola", "FreeSerif", "FreeSans", "Unifont",
-    "Arial Unicode MS", "Hiragino Sans", "PingFang SC", "Apple SD Gothic Neo", "Microsoft YaHei", "Malgun Gothic",
-    "Nirmala UI", "Leelawadee UI", "Segoe UI Symbol",
-)  # fmt: skip
 _INVISIBLE = {"Cf", "Mn"}  # joiners, direction marks, variation selectors: without a glyph they are left out
 
 
@@ -45,6 +41,13 @@ def _charmap(family: str) -> frozenset[int]:
 
 @cache
 def _installed() -> frozenset[str]:
+    """The names of all fonts. Matplotlib keeps a list of its own that does not notice a font installed since."""
+    known = {entry.fname for entry in font_manager.fontManager.ttflist}
+    for path in sorted(set(font_manager.findSystemFonts()) - known):
+        try:
+            font_manager.fontManager.addfont(path)
+        except (OSError, RuntimeError, NotImplementedError):
+            continue  # not scalable, or not a font after all
     return frozenset(entry.name for entry in font_manager.fontManager.ttflist)
 
 
@@ -53,13 +56,15 @@ def fonts_for(characters: set[str]) -> tuple[list[str], set[str]]:
     japanese = _japanese()
     families = [_BASE, *([japanese] if japanese else [])]
     missing = {sign for sign in characters if not any(ord(sign) in _charmap(family) for family in families)}
-    for family in _SYSTEM_FONTS:
-        if missing and family in _installed():
-            found = {sign for sign in missing if ord(sign) in _charmap(family)}
-            if found:
-                families.append(family)
+    own = {sign: script_of(sign) or OTHER for sign in sorted(missing)}
+    for script in (*dict.fromkeys(script for script in own.values() if script is not OTHER), OTHER):
+        for family in script.families:
+            wanted = {sign for sign in missing if script in (own[sign], OTHER)}
+            if wanted and family in _installed():
+                found = {sign for sign in wanted if ord(sign) in _charmap(family)}
+                families += with_truetype_outlines(family, frozenset(found)) if found else []
                 missing -= found
-    return families, missing
+    return list(dict.fromkeys(families)), missing
 
 
 def drawable(text: str, missing: set[str]) -> str:
@@ -68,22 +73,26 @@ def drawable(text: str, missing: set[str]) -> str:
 
 
 def _sign(sign: str, missing: set[str]) -> str:
-    if sign in _VISIBLE:
-        return _VISIBLE[sign]
+    if sign in VISIBLE:
+        return VISIBLE[sign]
     if sign not in missing:
         return sign
     if unicodedata.category(sign) in _INVISIBLE:
         return ""
+    return code_point(sign)
+
+
+def code_point(sign: str) -> str:
+    """What stands in for a character that cannot be drawn."""
     return f"⟨{ord(sign):X}⟩"
 
 
-# Signs that DejaVu Sans has; it has none of the "control pictures" such as ␛.
-_VISIBLE = {chr(code): f"⟨{code:X}⟩" for code in [*range(0x20), *range(0x7F, 0xA0)]} | {
-    "\n": "↵",
-    "\t": "⇥",
-    "\r": "⇤",
-    "\ufeff": "",  # a byte order mark has no width, and matplotlib 3.11 cannot write it to PDF
-}
+# Characters that would be obeyed instead of drawn: controls, breaks of lines and paragraphs, overrides of the writing
+# direction; and those without any width, which would leave a token that looks empty.
+_OBEYED = [*range(0x20), *range(0x7F, 0xA0), 0xAD, 0x200B, 0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2060, 0x2065),
+           *range(0x2066, 0x206A), 0xFEFF, 0xFFFE, 0xFFFF]  # fmt: skip
+VISIBLE = {chr(code): code_point(chr(code)) for code in _OBEYED} | {"\n": "↵", "\t": "⇥", "\r": "⇤"}
+"""What is drawn for them, in signs that DejaVu Sans has; it has none of the "control pictures" such as ␛."""
 
 
 def shortened(name: str, fits: Callable[[str], bool]) -> str:
@@ -96,13 +105,12 @@ def shortened(name: str, fits: Callable[[str], bool]) -> str:
 
 
 def missing_note(missing: set[str]) -> str:
-    """One line for the reader on characters without a glyph; empty where there are none."""
-    visible = sorted(sign for sign in missing if unicodedata.category(sign) not in _INVISIBLE and sign not in _VISIBLE)
+    """One line for the reader on characters without a glyph, and what to install; empty where there are none."""
+    visible = sorted(sign for sign in missing if unicodedata.category(sign) not in _INVISIBLE and sign not in VISIBLE)
     if not visible:
         return ""
     shown = ", ".join(f"U+{ord(sign):04X} {unicodedata.name(sign, '')}".strip() for sign in visible[:3])
     more = f" and {len(visible) - 3} more" if len(visible) > 3 else ""
-    return (
-        f"no installed font has {shown}{more}; drawn as code points. Fonts such as Noto Sans (for the script) or "
-        "Noto Emoji have them"
-    )
+    scripts = dict.fromkeys(script_of(sign) or OTHER for sign in visible)
+    fonts = " and ".join(f"{script.families[0]} (Debian: {script.package})" for script in scripts)
+    return f"no installed font has {shown}{more}; drawn as code points. Install {fonts}"

@@ -1,7 +1,7 @@
-"""Text heatmaps: every token on a background that shows its log-prob, for one model or several on one scale."""
+"""The text heatmap by matplotlib: as pages of its own, or on the axes of somebody's figure."""
 
-import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 
 from matplotlib.axes import Axes
@@ -11,192 +11,105 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.patches import Rectangle
 from matplotlib.textpath import text_to_path
 
-from tokenviz.figures.colours import UNSCORED_EDGE, ColourScale, printed, shared_scale, text_colour
+from tokenviz.errors import FigureError
+from tokenviz.figures.colours import UNSCORED_EDGE, Colour, text_colour
+from tokenviz.figures.definition import TextHeatmap
 from tokenviz.figures.fonts import drawable, fonts_for, missing_note, shortened
-from tokenviz.figures.layout import TextBlock, lay_out, paginate, panels_of_one_text
+from tokenviz.figures.layout import PAD, TextBlock, lay_out, paginate, same_stretch, wrapped
+from tokenviz.figures.panels import Panel
+from tokenviz.figures.widths import inches, points
 from tokenviz.progress import note
-from tokenviz.scores import TokenScores
 
 _INCH = 72.0
-_MARGIN = 14.0
-_DPI = 200  # with far fewer, hinting makes a word wider than its box
+_MARGIN = 4.0
+_DPI = 200  # with far fewer, where letters are hinted, a word becomes wider than its box
 _LINES_A_PAGE = 40
 _LINE_PITCH = 1.75  # in font sizes
 _BOX_HEIGHT = 1.5
+_BASELINE = 0.72  # in box heights from the top
+_STRIPS = 64
 
 
-def draw_heatmap(
-    scores: TokenScores | Sequence[TokenScores],
-    *,
-    scale: ColourScale | None = None,
-    width: float = 7.0,
-    font_size: float = 9.0,
-) -> list[Figure]:
-    """Draw a text with every token on a background scaled from its log-prob, predictable tokens darkest.
+def heatmap_pages(heatmap: TextHeatmap, *, width: float | str = 7.0, font_size: float = 9.0) -> list[Figure]:
+    """Draw a text heatmap, one figure a page.
 
     Args:
-        scores: One table, or several of the same text, drawn one above the other on one scale.
-        scale: Colour limits; by default from the least to the greatest scored log-prob of all the tables.
-        width: Of the figure, in inches.
-        font_size: Of the text, in points.
-
-    Returns:
-        One figure a page.
+        heatmap: What to draw, from `text_heatmap`.
+        width: Of the figure: inches, a length such as "8.4cm", or the name of a venue's column such as "acl".
+        font_size: Of the text, in points; legend and headings follow it.
 
     Raises:
-        ComparisonError: The tables are of different texts.
+        FigureError: The width or the font size is not possible.
     """
-    tables = panels_of_one_text(scores)
-    scale = scale or shared_scale(tables)
-    names = [tables[0].text_name, *(table.spec.model for table in tables)]
-    characters = {sign for table in tables for token in table.token for sign in token}.union(*names)
-    families, missing = fonts_for(characters)
-    warning = missing_note(missing)
-    if warning:
-        note(f"heatmap of {tables[0].text_name}: {warning}")
-    page = _Page(tables, scale, width * _INCH, FontProperties(family=families, size=font_size), missing)
-    lines = max(4, _LINES_A_PAGE // len(tables))
-    pages = paginate(page.block(tables[0], range(len(tables[0]))), lines)
-    return [page.draw(rows, number, len(pages)) for number, rows in enumerate(pages, start=1)]
+    sheet = _Sheet(heatmap, inches(width) * _INCH - 2 * _MARGIN, points(font_size))
+    parts = sheet.pages(max(4, _LINES_A_PAGE // len(heatmap.panels)))
+    figures = []
+    for number, rows in enumerate(parts, start=1):
+        page = sheet.page(rows, f" (page {number} of {len(parts)})" if len(parts) > 1 else "")
+        size = (inches(width), (page.height + 2 * _MARGIN) / _INCH)
+        figure = Figure(figsize=size, dpi=_DPI, facecolor="white")
+        page.put(figure.add_axes((0.0, 0.0, 1.0, 1.0)), _MARGIN)
+        figures.append(figure)
+    return figures
 
 
-class _Page:
-    """What the pages of one heatmap have in common."""
+def draw_heatmap(axes: Axes, heatmap: TextHeatmap, *, font_size: float = 9.0) -> Axes:
+    """Draw a text heatmap on given axes, from their upper left corner; the text is as wide as they are.
 
-    def __init__(
-        self,
-        tables: list[TokenScores],
-        scale: ColourScale,
-        width: float,
-        font: FontProperties,
-        missing: set[str],
-    ) -> None:
-        self.tables, self.scale, self.width, self.font, self.missing = tables, scale, width, font, missing
-        self.footnotes = []
-        if missing_note(missing):
-            self.footnotes.append("⟨...⟩: the code point of a character that no installed font has")
-        if any(token == "" for table in tables for token in table.token):
-            self.footnotes.append("empty box: one more token of the character before it")
-        self.size = font.get_size_in_points()
-        self.measure = _measure(font)
-        self.small = self._sized(0.85)
+    Args:
+        axes: Where to draw. They must have the size that they will be printed in.
+        heatmap: What to draw.
+        font_size: Of the text, in points.
 
-    def _sized(self, factor: float) -> FontProperties:
-        font = self.font.copy()
-        font.set_size(self.size * factor)
-        return font
-
-    def block(self, table: TokenScores, rows: range) -> TextBlock:
-        """Some of a table's tokens, set in lines."""
-        return lay_out(
-            table,
-            rows,
-            width=self.width - 2 * _MARGIN,
-            visible=lambda piece: drawable(piece, self.missing),
-            measure=self.measure,
+    Raises:
+        FigureError: The axes are not high enough, or the font size is not possible.
+    """
+    box = axes.get_window_extent()
+    scale = _INCH / axes.get_figure(root=True).dpi  # type: ignore[union-attr]  # axes of no figure have no extent either
+    sheet = _Sheet(heatmap, inches(box.width * scale / _INCH) * _INCH, points(font_size))
+    page = sheet.page(range(len(heatmap.panels[0])), "")
+    if page.height > box.height * scale + 0.5:
+        raise FigureError(
+            f"the heatmap of {heatmap.text_name!r} takes {page.height / _INCH:.2f} inches at this width and font size, and the "
+            f"axes are {box.height * scale / _INCH:.2f} high: give higher or wider axes, or a smaller font"
         )
+    page.put(axes, 0.0, box.height * scale)
+    return axes
 
-    def draw(self, rows: range, number: int, of: int) -> Figure:
-        """The page on which the first table's `rows` stand, with the same stretch of text from the others."""
-        blocks = [self.block(table, self._same_stretch(table, rows)) for table in self.tables]
-        pitch, heading = self.size * _LINE_PITCH, self.size * 2.2
-        body = sum(heading + block.lines * pitch + self.size for block in blocks)
-        footer = self.size * (4.8 + 1.4 * len(self.footnotes))
-        height = 2 * _MARGIN + self.size * 2.4 + body + footer
-        figure = Figure(figsize=(self.width / _INCH, height / _INCH), dpi=_DPI, facecolor="white")
-        axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
-        axes.set(xlim=(0, self.width), ylim=(height, 0))
+
+@dataclass
+class _Page:
+    """Everything that stands on a page, in points from its upper left corner."""
+
+    width: float
+    height: float = 0.0
+    texts: list[tuple[float, float, str, FontProperties, str, str]] = field(default_factory=list)
+    scored: list[tuple[Rectangle, Colour]] = field(default_factory=list)
+    unscored: list[Rectangle] = field(default_factory=list)
+    strips: list[tuple[Rectangle, Colour]] = field(default_factory=list)
+    lines: list[tuple[Rectangle, str]] = field(default_factory=list)
+
+    def put(self, axes: Axes, margin: float, height: float | None = None) -> None:
+        """Make artists of it."""
+        axes.set(xlim=(-margin, self.width + margin), ylim=((height or self.height) + margin, -margin))
         axes.set_axis_off()
-        page = f" (page {number} of {of})" if of > 1 else ""
-        self._heading(axes, _MARGIN, "Log-prob of each token of “", self.tables[0].text_name, f"”{page}", self._sized(1.2))
-        top = _MARGIN + self.size * 2.4
-        for table, block in zip(self.tables, blocks, strict=True):
-            summary = table.summary()
-            counts = f": {summary.n_scored} of {summary.n_tokens} tokens scored"
-            mean = f"mean {printed(summary.mean_logprob)} nats a token"
-            self._heading(axes, top, "", table.spec.model, f"{counts}, {mean}", self.small)
-            top += heading * 0.75
-            self._boxes(axes, table, block, top)
-            top += heading * 0.25 + block.lines * pitch + self.size
-        self._legend(axes, height - _MARGIN - footer + self.size)
-        return figure
-
-    def _heading(self, axes: Axes, y: float, before: str, name: str, after: str, font: FontProperties) -> None:
-        """A line with a name in it, which is shortened where the line would leave the page."""
-        measure = _measure(font)
-        room = self.width - 2 * _MARGIN
-        name = shortened(drawable(name, self.missing), lambda shown: measure(f"{before}{shown}{after}") <= room)
-        self._write(axes, _MARGIN, y, f"{before}{name}{after}", font)
-
-    def _same_stretch(self, table: TokenScores, rows: range) -> range:
-        """The rows of a table that begin in the stretch of text in which the first table's rows lie."""
-        first = self.tables[0]
-        if table is first:
-            return rows
-        begin = (first.passage[rows.start], first.start[rows.start])
-        end = (first.passage[rows.stop], first.start[rows.stop]) if rows.stop < len(first) else None
-        where = list(zip(table.passage, table.start, strict=True))
-        start = next((i for i, place in enumerate(where) if place >= begin), len(where))
-        stop = next((i for i, place in enumerate(where) if end and place >= end), len(where))
-        return range(start, stop)
-
-    def _boxes(self, axes: Axes, table: TokenScores, block: TextBlock, top: float) -> None:
-        pitch, box = self.size * _LINE_PITCH, self.size * _BOX_HEIGHT
-        scored, colours, unscored = [], [], []
-        for cell in block.cells:
-            x, y = _MARGIN + cell.x, top + cell.line * pitch
-            colour = self.scale.colour(float(table.logprob[cell.row]))
-            rectangle = Rectangle((x, y), cell.width, box)
-            if colour is None:
-                unscored.append(rectangle)
-            else:
-                scored.append(rectangle)
-                colours.append(colour)
-            # Aligned by the baseline, so that the letters of a line stand on one line.
-            self._write(axes, x + (cell.width - self.measure(cell.text)) / 2, y + box * 0.72, cell.text, self.font,
-                        color=text_colour(colour), va="baseline")  # fmt: skip
-        axes.add_collection(PatchCollection(scored, facecolor=colours, edgecolor="white", linewidth=0.6))
-        axes.add_collection(_unscored(unscored))
-
-    def _legend(self, axes: Axes, y: float) -> None:
-        left, bar, height, steps = _MARGIN, self.width * 0.3, self.size * 0.9, 64
-        if not math.isnan(self.scale.low):
-            span = self.scale.high - self.scale.low
-            strips = [Rectangle((left + bar * i / steps, y), bar / steps + 0.3, height) for i in range(steps)]
-            colours = [self.scale.colour(self.scale.low + span * (i + 0.5) / steps) for i in range(steps)]
-            axes.add_collection(PatchCollection(strips, facecolor=colours, edgecolor="none"))
-            below = y + height + self.size * 0.4
-            self._write(axes, left, below, printed(self.scale.low), self.small)
-            self._write(axes, left + bar / 2, below, "log-prob (nats)", self.small, ha="center")
-            self._write(axes, left + bar, below, printed(self.scale.high), self.small, ha="right")
-            ends = "surprising at the light end, predictable at the dark end"
-            self._write(axes, left + bar + self.size, y, ends, self.small)
-        swatch = left + bar + self.size
-        axes.add_collection(_unscored([Rectangle((swatch, y + self.size * 1.5), self.size * 1.6, height)]))
-        legend = "not scored: no prediction, and no part in the scale"
-        self._write(axes, swatch + self.size * 2.2, y + self.size * 1.5, legend, self.small)
-        for number, footnote in enumerate(self.footnotes):
-            self._write(axes, left, y + self.size * (3.6 + 1.4 * number), footnote, self.small)
-
-    def _write(
-        self,
-        axes: Axes,
-        x: float,
-        y: float,
-        text: str,
-        font: FontProperties,
-        *,
-        color: str = "black",
-        ha: str = "left",
-        va: str = "top",
-    ) -> None:
-        # parse_math: a text may hold dollar signs of its own
-        axes.text(x, y, text, fontproperties=font, color=color, ha=ha, va=va, parse_math=False)
+        axes.add_collection(_boxes(self.scored, edgecolor="white"))
+        axes.add_collection(_unscored(self.unscored))
+        axes.add_collection(_boxes(self.strips))
+        axes.add_collection(_boxes(self.lines))
+        for x, y, text, font, colour, place in self.texts:
+            # parse_math: a text may hold dollar signs of its own
+            axes.text(x, y, text, fontproperties=font, color=colour, va=place, parse_math=False, usetex=False)
 
 
-def _unscored(rectangles: list[Rectangle]) -> PatchCollection:
+def _boxes(filled: Sequence[tuple[Rectangle, Colour | str]], *, edgecolor: str = "none") -> PatchCollection:
+    boxes, colours = [box for box, _ in filled], [colour for _, colour in filled]
+    return PatchCollection(boxes, facecolor=colours, edgecolor=edgecolor, linewidth=0.6)
+
+
+def _unscored(boxes: Sequence[Rectangle]) -> PatchCollection:
     return PatchCollection(
-        rectangles,
+        boxes,
         facecolor="white",
         edgecolor=UNSCORED_EDGE,
         linewidth=0.8,
@@ -206,7 +119,150 @@ def _unscored(rectangles: list[Rectangle]) -> PatchCollection:
     )
 
 
+class _Sheet:
+    """What the pages of one heatmap have in common; lengths in points."""
+
+    def __init__(self, heatmap: TextHeatmap, width: float, font_size: float) -> None:
+        self.heatmap, self.width, self.size = heatmap, width, font_size
+        self.legend_words = heatmap.legend
+        names = [heatmap.text_name, *heatmap.models]
+        characters = {sign for panel in heatmap.panels for piece in panel.text for sign in piece}.union(*names)
+        families, self.missing = fonts_for(characters)
+        self.footnotes = []
+        warning = missing_note(self.missing)
+        if warning:
+            note(f"heatmap of {heatmap.text_name}: {warning}")
+            self.footnotes.append("⟨...⟩: the code point of a character that no installed font has")
+        if any("" in panel.text for panel in heatmap.panels):
+            self.footnotes.append("empty box: one more token of the character before it")
+        self.font = FontProperties(family=families, size=font_size)
+        self.small = FontProperties(family=families, size=font_size * 0.85)
+        self.large = FontProperties(family=families, size=font_size * 1.2)
+
+    def pages(self, lines: int) -> list[range]:
+        """The rows of the first panel that stand on each page."""
+        first = self.heatmap.panels[0]
+        return paginate(self._block(first, range(len(first))), lines)
+
+    def page(self, rows: range, remark: str) -> _Page:
+        """The page on which the first panel's `rows` stand, with the same stretch of text from the others."""
+        page = _Page(self.width)
+        before, after = self.heatmap.title
+        self._paragraph(page, f"{before}{self.heatmap.text_name}{after}{remark}", self.large)
+        page.height += self.size * 0.5
+        for panel in self.heatmap.panels:
+            self._paragraph(page, f"{panel.name}: {panel.remark}", self.small)
+            page.height += self.size * 0.3
+            block = self._block(panel, same_stretch(panel, self.heatmap.panels[0], rows))
+            self._cells(page, panel, block)
+            page.height += block.lines * self.size * _LINE_PITCH + self.size * 0.8
+        self._legend(page)
+        return page
+
+    def _block(self, panel: Panel, rows: range) -> TextBlock:
+        pad = PAD * self.size
+        return lay_out(panel, rows, width=self.width, pad=pad, visible=self._visible, measure=_measure(self.font))
+
+    def _visible(self, text: str) -> str:
+        return drawable(text, self.missing)
+
+    def _cells(self, page: _Page, panel: Panel, block: TextBlock) -> None:
+        scale, measure, box = self.heatmap.scale, _measure(self.font), self.size * _BOX_HEIGHT
+        for cell in block.cells:
+            x, y = cell.x, page.height + cell.line * self.size * _LINE_PITCH
+            value = float(panel.values[cell.row])
+            colour = scale.colour(value)
+            rectangle = Rectangle((x, y), cell.width, box)
+            if colour is None:
+                page.unscored.append(rectangle)
+            else:
+                page.scored.append((rectangle, colour))
+                if scale.underlined(value):
+                    page.lines.append((self._underline(x, y, cell.width), text_colour(colour)))
+            # Aligned by the baseline, so that the letters of a line stand on one line.
+            left = x + (cell.width - measure(cell.text)) / 2
+            page.texts.append((left, y + box * _BASELINE, cell.text, self.font, text_colour(colour), "baseline"))
+
+    def _underline(self, x: float, y: float, width: float) -> Rectangle:
+        inset = min(0.8, width / 4)
+        return Rectangle((x + inset, y + self.size * _BOX_HEIGHT * 0.87), width - 2 * inset, max(0.6, self.size * 0.09))
+
+    def _legend(self, page: _Page) -> None:
+        words, top = self.legend_words, page.height
+        if words.ticks and not self.heatmap.buckets:
+            self._bar(page)
+        elif words.ticks:
+            self._swatches(page)
+        below, used = page.height, page.width
+        beside = self.width - self._bar_width - 1.5 * self.size
+        if words.ticks and not self.heatmap.buckets and beside > 22 * self.size:
+            page.height, used = top, beside
+        left = self.width - used
+        for line in words.lines:
+            self._paragraph(page, line, self.small, left=left)
+        if words.unscored:
+            swatch = 2.2 * self.size
+            page.unscored.append(Rectangle((left, page.height + 0.1 * self.size), 1.6 * self.size, 0.9 * self.size))
+            self._paragraph(page, words.unscored, self.small, left=left + swatch)
+        page.height = max(page.height, below)
+        for footnote in self.footnotes:
+            self._paragraph(page, footnote, self.small)
+
+    @property
+    def _bar_width(self) -> float:
+        needed = 1.6 * sum(map(_measure(self.small), self.legend_words.ticks))
+        return min(self.width, max(self.width * 0.3, 14 * self.size, needed))
+
+    def _bar(self, page: _Page) -> None:
+        scale, width, height = self.heatmap.scale, self._bar_width, self.size * 0.9
+        self._paragraph(page, self.legend_words.axis, self.small)
+        for step, value in enumerate(scale.steps(_STRIPS)):
+            colour = scale.colour(value)
+            if colour is not None:
+                strip = Rectangle((width * step / _STRIPS, page.height), width / _STRIPS + 0.3 * (step < _STRIPS - 1), height)
+                page.strips.append((strip, colour))
+        if scale.colours.diverging:
+            page.lines.append((Rectangle((0, page.height + height * 0.8), width / 2, height * 0.2), "black"))
+        page.height += height + self.size * 0.3
+        measure, ticks = _measure(self.small), self.legend_words.ticks
+        for place, tick in enumerate(ticks):
+            share = place / (len(ticks) - 1)
+            page.texts.append((share * (width - measure(tick)), page.height, tick, self.small, "black", "top"))
+        page.height += self.size * 1.3
+
+    def _swatches(self, page: _Page) -> None:
+        measure, scale = _measure(self.small), self.heatmap.scale
+        page.texts.append((0.0, page.height, self.legend_words.axis, self.small, "black", "top"))
+        x = measure(self.legend_words.axis) + self.size
+        for number, name in enumerate(self.legend_words.ticks):
+            taken = 2.0 * self.size + measure(name)
+            if x and x + taken > self.width:
+                x, page.height = 0.0, page.height + self.size * 1.4
+            colour = scale.colour(float(number))
+            if colour is not None:
+                box = Rectangle((x, page.height + 0.1 * self.size), 1.6 * self.size, 0.9 * self.size)
+                page.strips.append((box, colour))
+            page.texts.append((x + 2.0 * self.size, page.height, name, self.small, "black", "top"))
+            x += taken + self.size
+        page.height += self.size * 1.5
+
+    def _paragraph(self, page: _Page, text: str, font: FontProperties, *, left: float = 0.0) -> None:
+        """A sentence in as many lines as it takes; a word that is wider than a line loses its middle."""
+        room, measure = self.width - left, _measure(font)
+        for line in wrapped(self._visible(text), lambda shown: measure(shown) <= room):
+            shown = shortened(line, lambda shown: measure(shown) <= room)
+            page.texts.append((left, page.height, shown, font, "black", "top"))
+            page.height += font.get_size_in_points() * 1.45
+
+
 def _measure(font: FontProperties) -> Callable[[str], float]:
+    return _measures(tuple(font.get_family()), font.get_size_in_points())
+
+
+@cache
+def _measures(families: tuple[str, ...], size: float) -> Callable[[str], float]:
+    font = FontProperties(family=list(families), size=size)
+
     @cache
     def width(text: str) -> float:
         return float(text_to_path.get_text_width_height_descent(text, font, ismath=False)[0]) if text else 0.0

@@ -1,6 +1,7 @@
 """The text heatmap as one self-contained HTML file: no network, no script, the text selectable and exact."""
 
-from collections.abc import Iterator, Sequence
+import unicodedata
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -8,74 +9,78 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from tokenviz.figures.colours import ColourScale, printed, shared_scale, text_colour, to_hex
-from tokenviz.figures.layout import panels_of_one_text
-from tokenviz.scores import TokenScores
+from tokenviz.figures.colours import ColourScale, text_colour, to_hex
+from tokenviz.figures.definition import TextHeatmap
+from tokenviz.figures.panels import Panel
 
-_GRADIENT_STEPS = 16
+_GRADIENT_STEPS = 17
+# Marks and overrides of the writing direction: in a token of their own box they reach no further than its end.
+_DIRECTIONS = {chr(code) for code in (0x200E, 0x200F, 0x061C, *range(0x202A, 0x202F), *range(0x2066, 0x206A))}
 
 
-def heatmap_html(scores: TokenScores | Sequence[TokenScores], *, scale: ColourScale | None = None) -> str:
-    """A page that shows a text with every token on a background scaled from its log-prob, predictable tokens darkest.
+def heatmap_html(heatmap: TextHeatmap, *, about: str = "") -> str:
+    """A page that shows a text heatmap.
 
-    Pointing at a token shows its log-prob, rank and entropy. The element of class `passage` holds the
-    passage itself, exactly; only NUL, which HTML cannot hold, stands as ␀.
+    Pointing at a token shows its numbers. The element of class `passage` holds the passage itself, exactly;
+    only NUL, which HTML cannot hold, stands as ␀.
 
     Args:
-        scores: One table, or several of the same text, shown one below the other on one scale.
-        scale: Colour limits; by default from the least to the greatest scored log-prob of all the tables.
-
-    Raises:
-        ComparisonError: The tables are of different texts.
+        heatmap: What to show, from `text_heatmap`.
+        about: What made it, for the page's metadata.
     """
-    tables = panels_of_one_text(scores)
-    scale = scale or shared_scale(tables)
-    span = scale.high - scale.low
-    stops = (scale.colour(scale.low + span * i / _GRADIENT_STEPS) for i in range(_GRADIENT_STEPS + 1))
+    words, scale, buckets = heatmap.legend, heatmap.scale, heatmap.buckets
+    before, after = heatmap.title
     page: str = _template().render(
-        text_name=tables[0].text_name,
-        panels=[_Panel(table, scale) for table in tables],
-        low=printed(scale.low),
-        high=printed(scale.high),
-        gradient=", ".join(to_hex(stop) for stop in stops if stop),
+        title=f"{before}{heatmap.text_name}{after}",
+        about=about,
+        panels=[_Spans(panel, scale) for panel in heatmap.panels],
+        words=words,
+        caption=heatmap.caption,
+        underlined=scale.colours.diverging,
+        swatches=[(name, _hex(scale, float(number))) for number, name in enumerate(buckets)],
+        gradient=", ".join(_hex(scale, value) for value in scale.steps(_GRADIENT_STEPS)) if words.ticks else "",
     )
     return page
 
 
-@dataclass(frozen=True)
-class _Panel:
-    table: TokenScores
-    scale: ColourScale
+def _hex(scale: ColourScale, value: float) -> str:
+    colour = scale.colour(value)
+    return to_hex(colour) if colour else "#ffffff"
 
-    @property
-    def heading(self) -> str:
-        summary = self.table.summary()
-        return (
-            f"{self.table.spec.model}: {summary.n_scored} of {summary.n_tokens} tokens scored, "
-            f"mean {printed(summary.mean_logprob)} nats a token"
-        )
+
+@dataclass(frozen=True)
+class _Spans:
+    panel: Panel
+    scale: ColourScale
 
     def passages(self) -> Iterator[Markup]:
         """Each passage as spans; what stands between their tags is the passage."""
-        table = self.table
+        panel = self.panel
         spans: list[str] = []
-        for row in range(len(table)):
-            if spans and table.passage[row] != table.passage[row - 1]:
+        for row in range(len(panel)):
+            if spans and panel.passage[row] != panel.passage[row - 1]:
                 yield Markup("").join(spans)
                 spans = []
             spans.append(self._span(row))
         yield Markup("").join(spans)
 
     def _span(self, row: int) -> Markup:
-        table = self.table
+        text, value = self.panel.text[row], float(self.panel.values[row])
         # A parser turns a bare carriage return into a newline and drops NUL.
-        token = escape(table.token[row].replace("\0", "␀")).replace("\r", Markup("&#13;"))
-        colour = self.scale.colour(float(table.logprob[row]))
+        token = escape(text.replace("\0", "␀")).replace("\r", Markup("&#13;"))
+        classes, note = [], self.panel.notes[row]
+        directions = sorted(_DIRECTIONS & set(text))
+        if directions:
+            classes.append("directions")
+            note += f"; holds {', '.join(f'U+{ord(sign):04X} {unicodedata.name(sign)}' for sign in directions)}"
+        colour = self.scale.colour(value)
         if colour is None:
-            return Markup('<span class="unscored" title="not scored">{}</span>').format(token)
-        about = f"log-prob {table.logprob[row]:.4f} nats, rank {table.rank[row]:.0f}, entropy {table.entropy[row]:.3f} nats"
-        style = f"background:{to_hex(colour)};color:{text_colour(colour)}"
-        return Markup('<span style="{}" title="{}">{}</span>').format(style, about, token)
+            classes.append("unscored")
+        elif self.scale.underlined(value):
+            classes.append("below")
+        named = Markup(' class="{}"').format(" ".join(classes)) if classes else ""
+        style = Markup(' style="background:{};color:{}"').format(to_hex(colour), text_colour(colour)) if colour else ""
+        return Markup('<span{}{} title="{}">{}</span>').format(named, style, note, token)
 
 
 @cache

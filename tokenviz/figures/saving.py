@@ -1,6 +1,7 @@
 """Writing figures: the same figure gives the same bytes, and says in its metadata what it shows."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,15 +10,26 @@ from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 
 from tokenviz.errors import DiskError
+from tokenviz.figures.pdf_text import exact_text
 
 FigureFormat = Literal["png", "svg", "pdf"]
 
 _DPI = 200
 _SETTINGS: Any = {
+    "text.hinting": "no_hinting",  # letters are as wide in a PNG as in a vector format, and so in their boxes
     "svg.fonttype": "none",  # text stays text: it can be searched, selected and checked
     "svg.hashsalt": "tokenviz",
     "pdf.fonttype": 42,
 }
+
+
+@contextmanager
+def fixed_settings() -> Iterator[None]:
+    """Matplotlib's own defaults, whatever a matplotlibrc or a notebook has made of them: files differ by no taste."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(_SETTINGS)
+        yield
 
 
 def save_figure(
@@ -46,7 +58,7 @@ def save_figure(
     figures = [pages] if isinstance(pages, Figure) else list(pages)
     written = []
     try:
-        with matplotlib.rc_context(_SETTINGS):
+        with fixed_settings():
             for form in formats:
                 if form == "pdf":
                     written.append(_save_pdf(figures, stem.with_name(f"{stem.name}.pdf"), title, description))
@@ -78,7 +90,7 @@ def _keep_spaces(path: Path) -> None:
 
 def _save_pdf(figures: list[Figure], path: Path, title: str, description: str) -> Path:
     metadata = {"Title": title, "Subject": description, "Creator": "tokenviz", "CreationDate": None}
-    with PdfPages(path, metadata=metadata) as pdf:
+    with exact_text(), PdfPages(path, metadata=metadata) as pdf:
         for figure in figures:
             pdf.savefig(figure)
     return path

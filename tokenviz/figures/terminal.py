@@ -1,37 +1,76 @@
 """The text heatmap for a terminal, as rich text that never carries a control sequence of the text's own."""
 
+from rich.color import ColorSystem
+from rich.console import Console
+from rich.style import Style
 from rich.text import Text
 
 from tokenviz.controls import visible
-from tokenviz.figures.colours import ColourScale, printed, shared_scale, text_colour, to_hex
-from tokenviz.scores import TokenScores
+from tokenviz.figures.colours import text_colour, to_hex
+from tokenviz.figures.definition import TextHeatmap
+from tokenviz.figures.panels import Panel
+
+_STEPS = 12
 
 
-def heatmap_text(scores: TokenScores, *, scale: ColourScale | None = None) -> Text:
-    """The text with every token on a background scaled from its log-prob, predictable tokens darkest.
-
-    Args:
-        scores: The table.
-        scale: Colour limits; by default from the least to the greatest scored log-prob.
-    """
-    scale = scale or shared_scale([scores])
+def heatmap_text(heatmap: TextHeatmap, panel: Panel) -> Text:
+    """One panel of a text heatmap: its text with every piece on its background."""
     drawn = Text(end="")
-    for row, token in enumerate(scores.token):
-        if row and scores.passage[row] != scores.passage[row - 1]:
+    for row, token in enumerate(panel.text):
+        if row and panel.passage[row] != panel.passage[row - 1]:
             drawn.append("\n")
-        colour = scale.colour(float(scores.logprob[row]))
+        value = float(panel.values[row])
+        colour = heatmap.scale.colour(value)
         style = f"{text_colour(colour)} on {to_hex(colour)}" if colour else "underline"
+        if colour and heatmap.scale.underlined(value):
+            style = f"underline {style}"
         drawn.append(visible(token), style=style)
     return drawn
 
 
-def legend_text(scale: ColourScale) -> Text:
+def legend_text(heatmap: TextHeatmap) -> Text:
     """One line that prints the limits and says what the colours and the underlining mean."""
-    line = Text()
-    for step in range(12):
-        colour = scale.colour(scale.low + (scale.high - scale.low) * step / 11)
-        line.append(" ", style=f"on {to_hex(colour)}" if colour else "")
-    line.append(f" log-prob {printed(scale.low)} (surprising) to {printed(scale.high)} nats (predictable); ")
-    line.append("underlined", style="underline")
-    line.append(": not scored")
+    words, scale, line = heatmap.legend, heatmap.scale, Text()
+    if heatmap.buckets:
+        line.append(words.axis)
+        for number, name in enumerate(heatmap.buckets):
+            line.append("  ")
+            line.append("   ", style=_background(heatmap, float(number)))
+            line.append(f" {name}")
+        line.append("; ")
+    elif words.ticks:
+        for value in scale.steps(_STEPS):
+            line.append(" ", style=_background(heatmap, value))
+        line.append(f" {words.axis}, {' to '.join((words.ticks[0], words.ticks[-1]))}; ")
+    line.append(visible("; ".join(words.lines)))
+    if words.unscored:
+        line.append("; " if words.lines else "")
+        line.append("underlined without colour" if scale.colours.diverging else "underlined", style="underline")
+        line.append(": not scored")
     return line
+
+
+def heatmap_ansi(heatmap: TextHeatmap) -> str:
+    """A text heatmap with the escape sequences that colour it in a terminal: headings, text and legend.
+
+    `cat` and `less -R` show it; the lines are wrapped by the terminal.
+    """
+    before, after = heatmap.title
+    parts = [Text(visible(f"{before}{heatmap.text_name}{after}".replace("\n", " ")))]
+    for panel in heatmap.panels:
+        heading = Text(visible(f"{panel.name}: {panel.remark}".replace("\n", " ")))
+        parts += [Text(), heading, heatmap_text(heatmap, panel)]
+    return "".join(f"{_ansi(part)}\n" for part in [*parts, Text(), legend_text(heatmap)])
+
+
+def _ansi(text: Text) -> str:
+    """The text with its escape sequences; no colour crosses the end of a line, and tabs stay tabs."""
+    return "".join(
+        "\n".join((style or Style()).render(line, color_system=ColorSystem.TRUECOLOR) for line in piece.split("\n"))
+        for piece, style, _ in text.render(Console(force_terminal=True))
+    )
+
+
+def _background(heatmap: TextHeatmap, value: float) -> str:
+    colour = heatmap.scale.colour(value)
+    return f"on {to_hex(colour)}" if colour else ""

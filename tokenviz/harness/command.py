@@ -10,8 +10,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from tokenviz.comparing.estimate import rounded, rounded_interval
 from tokenviz.harness.decorator import Experiment, OwnResult
 from tokenviz.harness.links import artifact_link, chart_link, runs_link
+from tokenviz.harness.recording import COMPARISON_METRICS
 from tokenviz.harness.results import GridResult
 from tokenviz.progress import shown
 from tokenviz.scores import nan_to_none
@@ -85,7 +87,6 @@ def print_result(result: GridResult | OwnResult, *, as_json: bool) -> None:
 
 def result_json(result: GridResult) -> dict[str, Any]:
     """The result as plain values; a number that is not determined is None."""
-    names = ("pearson_r", "spearman_rho", "mean_difference", "share_b_more_confident")
     return {
         "experiment": result.experiment,
         "experiment_id": result.experiment_id,
@@ -100,13 +101,13 @@ def result_json(result: GridResult) -> dict[str, Any]:
                 "by": run.by,
                 "n": int(run.metrics["n"]),
             }
-            | {name: _determined(run.metrics.get(name)) for name in names}
+            | {name: nan_to_none(run.metrics.get(name)) for name in COMPARISON_METRICS}
             | {"run_id": run.run_id, "reused": run.reused}
             for run in result.comparisons
         ],
         "measures": [
             {"measure": run.name, "model": run.model, "text": run.text}
-            | {name: _determined(value) for name, value in run.metrics.items()}
+            | {name: nan_to_none(value) for name, value in run.metrics.items()}
             | {"run_id": run.run_id, "reused": run.reused}
             for run in result.measures
         ],
@@ -132,12 +133,12 @@ def _comparison_table(result: GridResult) -> Table:
     table = Table(title=f"{result.experiment}: log-probs of one text by two models", title_justify="left")
     for heading in ("a", "b", "text"):
         table.add_column(heading)
-    for heading in ("n", "r", "ρ"):
+    for heading in ("n", "r", "95 % interval", "ρ", "concordance"):
         table.add_column(heading, justify="right")
     table.add_column("over")
     for run in result.comparisons:
-        r, rho = (_determined(run.metrics.get(name)) for name in ("pearson_r", "spearman_rho"))
-        numbers = ["–" if value is None else f"{value:.3f}" for value in (r, rho)]
+        r, rho, concordance = (run.estimate(name) for name in ("pearson_r", "spearman_rho", "concordance"))
+        numbers = (rounded(r), rounded_interval(r), rounded(rho), rounded(concordance))
         table.add_row(run.a.model, run.b.model, run.a.text, f"{run.metrics['n']:.0f}", *numbers, f"{run.by}s")
     return table
 
@@ -152,7 +153,3 @@ def _score_table(result: GridResult) -> Table:
         summary = run.scores.summary()
         table.add_row(run.model, run.text, str(summary.n_tokens), str(summary.n_scored), f"{summary.mean_logprob:.3f}")
     return table
-
-
-def _determined(value: float | None) -> float | None:
-    return None if value is None or value != value else value

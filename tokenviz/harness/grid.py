@@ -5,7 +5,6 @@ table is read back when it is needed.
 """
 
 import itertools
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -26,7 +25,7 @@ from tokenviz.models.loading import LoadedModel, ResolvedModel, load, resolve
 from tokenviz.models.spec import ModelSpec
 from tokenviz.progress import note
 from tokenviz.project import samples_folder
-from tokenviz.scores import SCORING_VERSION, BosMode, TokenScores
+from tokenviz.scores import FORMAT_VERSION, SCORING_VERSION, BosMode, TokenScores
 from tokenviz.scoring.windows import check_settings
 from tokenviz.texts import Text, read_text
 from tokenviz.tracking.provenance import provenance
@@ -314,6 +313,7 @@ class Grid:
             {
                 "kind": kind,
                 "version": SCORING_VERSION,
+                "format": FORMAT_VERSION,
                 "identity": model.identity,
                 "spec": asdict(model.spec),
                 "text": text.name,
@@ -323,11 +323,11 @@ class Grid:
             }
         )
 
-    def _about(self, fingerprint: str, kind: str, more: Mapping[str, object]) -> str:
+    def _about(self, fingerprint: str, kind: str, more: Mapping[str, object]) -> dict[str, object]:
         """What a figure's file says of where it comes from; `tokenviz.fingerprint` finds the run."""
         commit = self._provenance.context.get("mlflow.source.git.commit", "")
         about = {"fingerprint": fingerprint, "experiment": self._experiment.name, "kind": kind, **more}
-        return json.dumps(about | {"commit": commit, "command": self._provenance.command}, ensure_ascii=False)
+        return about | {"commit": commit, "command": self._provenance.command}
 
     def _load(self, label: str) -> LoadedModel:
         """One model, and no other beside it."""

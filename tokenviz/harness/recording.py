@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from tokenviz.comparing.comparison import Comparison
+from tokenviz.comparing.estimate import Estimate, rounded, rounded_interval
 from tokenviz.figures.saving import save_figure
 from tokenviz.harness.measures import Measured
 from tokenviz.harness.results import TOKENS_TABLE, UNITS_TABLE, ComparisonRun, MeasureRun, ScoreRun
@@ -21,12 +22,18 @@ if TYPE_CHECKING:
 
 _OPENING = 2000  # characters of a text that MLflow's pages show
 
-# The columns of the summary's tables: metric, heading, decimals.
+# A comparison's numbers that are metrics of its run; tables/statistics.csv has them all. MLflow's pages bear about twenty.
+_WITH_INTERVAL = ("pearson_r", "concordance", "mean_difference")
+_ALONE = ("spearman_rho", "kendall_tau", "rms_difference", "share_b_more_confident", "share_same_first")
+COMPARISON_METRICS = (*(f"{name}{end}" for name in _WITH_INTERVAL for end in ("", "_low", "_high")), *_ALONE)
+
+# The columns of the summary's table: metric, heading.
 _COMPARISON_COLUMNS = (
-    ("pearson_r", "Pearson's r", 3),
-    ("spearman_rho", "Spearman's ρ", 3),
-    ("mean_difference", "mean difference b − a (nats)", 3),
-    ("share_b_more_confident", "share b more confident", 3),
+    ("pearson_r", "Pearson's r"),
+    ("spearman_rho", "Spearman's ρ"),
+    ("concordance", "Lin's concordance"),
+    ("mean_difference", "mean difference b − a (nats)"),
+    ("share_b_more_confident", "share b more confident"),
 )
 
 
@@ -74,11 +81,17 @@ def record_comparison(comparison: Comparison, folder: Path) -> Content:
     frame = comparison.to_frame()
     frame.to_parquet(folder / UNITS_TABLE, index=False)
     write_csv(frame, tables / "units.csv")
+    statistics = comparison.statistics_frame()
+    statistics.to_parquet(tables / "statistics.parquet", index=False)
+    write_csv(statistics, tables / "statistics.csv")
+    write_csv(comparison.largest_differences(), tables / "largest_differences.csv")
     a, b = comparison.a, comparison.b
     estimates = comparison.estimates()
-    metrics = {name: estimate.value for name, estimate in estimates.items()}
+    metrics = {name: estimates[name].value for name in (*_WITH_INTERVAL, *_ALONE)}
+    metrics |= {f"{name}_low": estimates[name].low for name in _WITH_INTERVAL}
+    metrics |= {f"{name}_high": estimates[name].high for name in _WITH_INTERVAL}
     metrics |= {"n": float(comparison.n), "n_units": float(len(comparison.units))}
-    reasons = {name: estimate.reason for name, estimate in estimates.items() if estimate.reason}
+    reasons = {name: estimate.reason for name, estimate in estimates.items() if not estimate.determined}
     params: dict[str, object] = {
         "model_a": a.spec.model,
         "model_b": b.spec.model,
@@ -89,15 +102,14 @@ def record_comparison(comparison: Comparison, folder: Path) -> Content:
     if reasons:
         params["undetermined"] = reasons
     unit = comparison.units.by
-    found = "\n".join(
-        f"- {heading}: {estimates[name].reason or f'{estimates[name].value:.{decimals}f}'} (n = {estimates[name].n} {unit}s)"
-        for name, heading, decimals in _COMPARISON_COLUMNS
-    )
+    params["intervals"] = comparison.intervals_from(unit)
+    found = "\n".join(_line(estimate, unit) for name, estimate in estimates.items() if name != "pearson_r_fisher")
     names = [_escaped(name) for name in (a.spec.model, b.spec.model, comparison.text_name)]
     note = (
-        f"a: **{names[0]}**, b: **{names[1]}**, text: **{names[2]}**\n\n{found}\n\n"
-        "Open **Artifacts › figures › heatmap.html** for both models on one colour scale, **scatter.png** for the "
-        "log-probs against each other."
+        f"a: **{names[0]}**, b: **{names[1]}**, text: **{names[2]}**\n\n{found}\n\n{params['intervals']}; "
+        "`tables/statistics.csv` has every number with its definition, unit, interval and method.\n\n"
+        "Open **Artifacts › figures › heatmap.html** for both models on one colour scale, **difference.html** for b minus a, "
+        "**scatter.png** for the log-probs against each other."
     )
     return Content(params, metrics, note)
 
@@ -147,7 +159,7 @@ def record_summary(
     description: str,
     figures: Mapping[str, Callable[[], "Figure"]],
     own_tables: Mapping[str, pd.DataFrame],
-    about: str,
+    about: Mapping[str, object],
     folder: Path,
 ) -> Content:
     """Write a grid's tables and figures into a folder; return the rest of its run."""
@@ -162,13 +174,13 @@ def record_summary(
     if comparisons:
         rows = [
             {"model_a": run.a.model, "model_b": run.b.model, "text": run.a.text, "by": run.by}
-            | {name: run.metrics.get(name) for name in ("n", *(column[0] for column in _COMPARISON_COLUMNS))}
+            | {name: run.metrics.get(name) for name in ("n", *COMPARISON_METRICS)}
             | {"run_id": run.run_id}
             for run in comparisons
         ]
         write_csv(pd.DataFrame(rows), tables / "comparisons.csv")
     for name, draw in figures.items():
-        save_figure(draw(), drawn / name, title=name, description=about)
+        save_figure(draw(), drawn / name, title=name, description=json.dumps(about))
     note = "\n\n".join(
         part
         for part in (
@@ -201,7 +213,7 @@ def comparison_table(comparisons: Sequence[ComparisonRun]) -> str:
     """The comparisons' numbers as a Markdown table; empty where there are none."""
     if not comparisons:
         return ""
-    headings = ["a", "b", "text", "n", "over", *(heading for _, heading, _ in _COMPARISON_COLUMNS)]
+    headings = ["a", "b", "text", "n", "over", *(heading for _, heading in _COMPARISON_COLUMNS)]
     rows = [
         [
             _escaped(run.a.model),
@@ -210,10 +222,10 @@ def comparison_table(comparisons: Sequence[ComparisonRun]) -> str:
             f"{run.metrics['n']:.0f}",
             f"{run.by}s",
         ]
-        + [_cell(run.metrics.get(name), decimals) for name, _, decimals in _COMPARISON_COLUMNS]
+        + [_with_interval(run.estimate(name)) for name, _ in _COMPARISON_COLUMNS]
         for run in comparisons
     ]
-    return _markdown(headings, rows)
+    return f"In brackets: 95 % intervals.\n\n{_markdown(headings, rows)}"
 
 
 def frame_table(frame: pd.DataFrame) -> str:
@@ -248,6 +260,19 @@ def score_table(scores: Sequence[ScoreRun]) -> str:
 def _markdown(headings: list[str], rows: list[list[str]]) -> str:
     lines = [headings, ["---"] * len(headings), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _line(estimate: Estimate, unit: str) -> str:
+    """A number of a comparison as an item of its description."""
+    of = "" if estimate.unit in ("coefficient", "share") else f" ({estimate.unit})"
+    if not estimate.determined:
+        return f"- {estimate.definition}{of}: {estimate.reason}"
+    interval = f", 95 % interval {rounded_interval(estimate, ' to ')}" if estimate.has_interval else ""
+    return f"- {estimate.definition}{of}: {rounded(estimate)}{interval} (n = {estimate.n} {unit}s)"
+
+
+def _with_interval(estimate: Estimate) -> str:
+    return f"{rounded(estimate)} ({rounded_interval(estimate, ' to ')})" if estimate.has_interval else rounded(estimate)
 
 
 def _cell(value: float | None, decimals: int) -> str:

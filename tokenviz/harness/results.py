@@ -1,5 +1,6 @@
 """What a grid leaves: its runs, with tables that are read when they are needed."""
 
+import math
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tokenviz.comparing.comparison import Comparison, compare
+from tokenviz.comparing.estimate import Estimate
 from tokenviz.scores import TokenScores
 from tokenviz.tracking.outbox import Parcel
 from tokenviz.tracking.runs import Runs
@@ -128,6 +130,11 @@ class ComparisonRun(Run):
     def comparison(self) -> Comparison:
         """The comparison, made again from the two tables."""
         return compare(self.a.scores, self.b.scores)
+
+    def estimate(self, name: str) -> Estimate:
+        """One of the numbers, with its interval where the run keeps one; NaN where it is not determined."""
+        value, low, high = (self.metrics.get(key, math.nan) for key in (name, f"{name}_low", f"{name}_high"))
+        return Estimate(value, int(self.metrics["n"]), low=low, high=high)
 
 
 @dataclass(frozen=True, eq=False)

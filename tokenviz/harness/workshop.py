@@ -4,6 +4,7 @@ Several processes may work on one grid: each cell is claimed by one of them, the
 the end for what they left to somebody else.
 """
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -73,8 +74,10 @@ class Outcome(Generic[T]):
 
     @property
     def metrics(self) -> Mapping[str, float]:
-        """The run's numbers."""
-        return self.found.metrics if self.found else self._delivery.parcel.slip.metrics
+        """The run's numbers; one that is not determined is absent."""
+        if self.found:
+            return self.found.metrics
+        return {name: value for name, value in self._delivery.parcel.slip.metrics.items() if math.isfinite(value)}
 
     @property
     def params(self) -> Mapping[str, object]:

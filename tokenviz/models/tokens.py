@@ -111,14 +111,14 @@ def readable(tokenizer: Any, token_id: int) -> str:
     piece = tokenizer.convert_ids_to_tokens(token_id)
     if piece is None:  # logits are often wider than the vocabulary
         return f"<id {token_id}>"
-    if _BYTE_PIECE.fullmatch(piece):  # SentencePiece vocabularies write a byte so themselves
+    if BYTE_PIECE.fullmatch(piece):  # SentencePiece vocabularies write a byte so themselves
         return str(piece)
-    if all(sign in _BYTE_OF for sign in piece):
-        return "".join(f"<0x{_BYTE_OF[sign]:02X}>" for sign in piece)
+    if all(sign in BYTE_OF for sign in piece):
+        return "".join(f"<0x{BYTE_OF[sign]:02X}>" for sign in piece)
     return str(piece)
 
 
-_BYTE_PIECE = re.compile("<0x[0-9A-F]{2}>")
+BYTE_PIECE = re.compile("<0x[0-9A-F]{2}>")
 
 
 def _byte_alphabet() -> dict[str, int]:
@@ -128,7 +128,7 @@ def _byte_alphabet() -> dict[str, int]:
     return {chr(byte): byte for byte in kept} | {chr(256 + i): byte for i, byte in enumerate(moved)}
 
 
-_BYTE_OF = _byte_alphabet()
+BYTE_OF = _byte_alphabet()
 
 
 def require_fast(tokenizer: Any, model_name: str) -> None:

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from tokenviz.errors import ModelError, ScoringError
 from tokenviz.models.loading import LoadedModel
+from tokenviz.models.openings import openings_of
 from tokenviz.scoring.attention import PackedPass, UnsupportedAttentionError, attending, depends_on_length, record
 from tokenviz.scoring.batches import plan_batches
 from tokenviz.scoring.layers import install, uninstall
@@ -35,7 +36,7 @@ from tokenviz.scoring.linear import (
     weight_and_bias,
 )
 from tokenviz.scoring.packs import Pack, plan_packs
-from tokenviz.scoring.statistics import PositionStatistics, concatenate, statistics_of
+from tokenviz.scoring.statistics import OpeningIds, PositionStatistics, concatenate, statistics_of
 
 Head = Literal["streamed", "whole"]
 Batching = Literal["packed", "padded"]
@@ -97,6 +98,7 @@ class Kernel:
         # Not the model itself, which remembers its kernel: two objects that hold each other are freed late.
         self._network, self._device, self._label = model.network, model.device, model.label
         self.vocabulary, self._context = model.vocabulary, model.context
+        self.openings = openings_of(model.tokenizer, model.vocabulary)
         self._output: Any = None  # the transformer's last output
         self._packed_head: PackedHead | None = None
         self._shortest_window: int | None = None
@@ -137,7 +139,8 @@ class Kernel:
 
         Args:
             sequences: Token ids of each.
-            wanted: For each, the positions (from 1) of the tokens to score; the logits before them are read.
+            wanted: For each, the positions (from 1) of the tokens to score; the logits before them are read. One past the last
+                token is allowed: there is no token to score, id 0 stands in for it, but the model says what may follow.
             top_k: Alternatives to keep.
 
         Yields:
@@ -146,12 +149,13 @@ class Kernel:
         Raises:
             ScoringError: Not even the smallest budget fits in memory.
         """
+        openings = OpeningIds.of(self.openings, self._device, self._network.dtype)
 
         def run(left: list[int]) -> Iterator[tuple[list[int], list[PositionStatistics]]]:
             ids, positions = [sequences[i] for i in left], [wanted[i] for i in left]
             for numbers, states, places in self.hidden_states(ids, tokens=self.tokens_at_once):
                 mine = [ids[i] for i in numbers], [positions[i] for i in numbers]
-                yield numbers, self._read(states, places, *mine, top_k)
+                yield numbers, self._read(states, places, *mine, top_k, openings)
 
         yield from self.within_memory(sequences, run)
 
@@ -229,19 +233,31 @@ class Kernel:
 
     @torch.inference_mode()
     def _read(
-        self, states: torch.Tensor, places: list[Ids], sequences: list[Ids], wanted: list[Ids], top_k: int
+        self,
+        states: torch.Tensor,
+        places: list[Ids],
+        sequences: list[Ids],
+        wanted: list[Ids],
+        top_k: int,
+        openings: OpeningIds | None,
     ) -> list[PositionStatistics]:
         """Statistics at the wanted positions; `states` (n, hidden) or (n, vocabulary), `places` each token's row in it."""
         before = np.concatenate([place[positions - 1] for place, positions in zip(places, wanted, strict=True)])
-        targets = np.concatenate([ids[positions] for ids, positions in zip(sequences, wanted, strict=True)])
-        # Sequences with a common beginning ask for the same token at the same place: that is read off once.
-        (rows, ids), back = np.unique(np.stack([before, targets]), axis=1, return_inverse=True)
+        targets = np.concatenate([np.append(ids, 0)[positions] for ids, positions in zip(sequences, wanted, strict=True)])
+        is_past = np.concatenate([positions == len(ids) for ids, positions in zip(sequences, wanted, strict=True)])
+        # Sequences with a common beginning ask for the same token at the same place: that is read off once. Rows past an end
+        # come last, and by themselves: a text's numbers are to the last bit what they are when nothing past it is asked for.
+        (past, rows, ids), back = np.unique(np.stack([is_past, before, targets]), axis=1, return_inverse=True)
         chosen = states[torch.from_numpy(rows).to(self._device)]
-        parts = [
-            statistics_of(logits, target, top_k)
-            for chunk, chunk_targets in self._split(chosen, torch.from_numpy(ids).to(self._device), self.budget.logits)
-            for logits, target in self._split(self.logits(chunk), chunk_targets, _STATISTICS_ELEMENTS)
-        ]
+        parts = []
+        n_scored = int((past == 0).sum())
+        for chunk, chunk_targets in self._split(chosen, torch.from_numpy(ids).to(self._device), self.budget.logits):
+            logits = self.logits(chunk)
+            border = min(max(n_scored, 0), len(chunk))
+            n_scored -= len(chunk)
+            for some in (slice(border), slice(border, None)):
+                pieces = self._split(logits[some], chunk_targets[some], _STATISTICS_ELEMENTS)
+                parts += [statistics_of(few, few_targets, top_k, openings) for few, few_targets in pieces if len(few)]
         return concatenate(parts).take(back.reshape(-1)).split([len(positions) for positions in wanted])
 
     def _split(self, rows: torch.Tensor, targets: torch.Tensor, elements: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:

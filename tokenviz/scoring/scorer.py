@@ -8,12 +8,13 @@ from numpy.typing import NDArray
 from tokenviz.errors import ScoringError
 from tokenviz.models import tokens
 from tokenviz.models.loading import LoadedModel
+from tokenviz.models.openings import Openings
 from tokenviz.models.tokens import EncodedPassage
 from tokenviz.progress import task
 from tokenviz.scores import SCORING_VERSION, BosMode, ScoreSpec, TokenScores
 from tokenviz.scoring.kernel import Kernel
 from tokenviz.scoring.statistics import PositionStatistics, check_finite
-from tokenviz.scoring.windows import check_settings, check_windowing, pieces_of
+from tokenviz.scoring.windows import Piece, check_settings, check_windowing, pieces_of
 from tokenviz.texts import Text, literal
 
 
@@ -52,12 +53,14 @@ def score(
     check_ids(model, prefix, passages)
     kernel = Kernel.of(model)
     columns = _Columns(sum(len(passage.ids) for passage in passages), top_k)
-    _run(model, kernel, text, passages, prefix, context, stride, columns)
+    pieces = pieces_of(passages, prefix, context=context, stride=stride)
+    _run(model, kernel, text, pieces, columns)
     spec = ScoreSpec(
         model=model.label,
         source=model.resolved.source,
         identity=model.resolved.identity,
         tokenizer=model.tokenizer_sha256,
+        spaces=kernel.openings.spaces,
         dtype=model.resolved.spec.dtype,
         quantize=model.resolved.spec.quantize,
         device=model.device,
@@ -71,7 +74,7 @@ def score(
         scoring_version=SCORING_VERSION,
         versions={"tokenviz": version("tokenviz-harness"), **model.versions},
     )
-    return _assemble(model, text, passages, spec, columns)
+    return _assemble(model, text, passages, spec, kernel.openings, columns)
 
 
 def check_possible(
@@ -102,29 +105,33 @@ class _Columns:
         self.entropy = np.full(n, np.nan)
         self.top_ids = np.full((n, top_k), -1, dtype=np.int64)
         self.top_logprobs = np.full((n, top_k), np.nan)
+        self.space_logprob = np.full(n, np.nan)
+        self.punctuation_logprob = np.full(n, np.nan)
 
-    def put(self, rows: NDArray[np.int64], statistics: PositionStatistics) -> None:
-        for name, column in vars(self).items():
-            column[rows] = getattr(statistics, name)
+    def put(self, piece: Piece, found: PositionStatistics) -> None:
+        """Fill in a piece's statistics: of its tokens, and of what follows the last where it closes a passage."""
+        tokens = found.take(slice(len(piece.rows)))
+        for name in ("logprob", "rank", "entropy", "top_ids", "top_logprobs"):
+            getattr(self, name)[piece.rows] = getattr(tokens, name)
+        # How a token may open is noted with the token before it; before the first of a passage there is none.
+        skipped = int(piece.positions[0] == 0)
+        begin = piece.rows[0] - 1 + skipped
+        for name in ("space_logprob", "punctuation_logprob"):
+            values = getattr(found, name)[skipped:]
+            getattr(self, name)[begin : begin + len(values)] = values
 
 
-def _run(
-    model: LoadedModel,
-    kernel: Kernel,
-    text: Text,
-    passages: list[EncodedPassage],
-    prefix: tuple[int, ...],
-    context: int,
-    stride: int,
-    columns: _Columns,
-) -> None:
-    pieces = pieces_of(passages, prefix, context=context, stride=stride)
+def _run(model: LoadedModel, kernel: Kernel, text: Text, pieces: list[Piece], columns: _Columns) -> None:
+    # What may follow the end is read off in the same pass, where it is of use.
+    ends = kernel.openings.spaces == "front"
+    wanted = [np.append(piece.wanted, len(piece.ids)) if piece.closes and ends else piece.wanted for piece in pieces]
     with task(f"{model.label} reads {text.name}", sum(len(piece.rows) for piece in pieces), "tokens") as advance:
-        sequences, wanted = [piece.ids for piece in pieces], [piece.wanted for piece in pieces]
-        for number, statistics in kernel.statistics(sequences, wanted, columns.top_ids.shape[1]):
+        sequences = [piece.ids for piece in pieces]
+        for number, found in kernel.statistics(sequences, wanted, columns.top_ids.shape[1]):
             piece = pieces[number]
-            check_finite(statistics, f"{model.label!r} on {text.name!r}, passage {piece.passage}", piece.positions)
-            columns.put(piece.rows, statistics)
+            positions = np.append(piece.positions, piece.positions[-1] + 1)[: len(found.logprob)]
+            check_finite(found, f"{model.label!r} on {text.name!r}, passage {piece.passage}", positions)
+            columns.put(piece, found)
             advance(len(piece.rows))
 
 
@@ -146,7 +153,12 @@ def check_ids(model: LoadedModel, prefix: tuple[int, ...], passages: list[Encode
 
 
 def _assemble(
-    model: LoadedModel, text: Text, passages: list[EncodedPassage], spec: ScoreSpec, columns: _Columns
+    model: LoadedModel,
+    text: Text,
+    passages: list[EncodedPassage],
+    spec: ScoreSpec,
+    openings: Openings,
+    columns: _Columns,
 ) -> TokenScores:
     def joined(parts: list[NDArray[np.int64]]) -> NDArray[np.int64]:
         return np.concatenate(parts) if parts else np.empty(0, np.int64)
@@ -161,16 +173,18 @@ def _assemble(
         for token_id in np.unique(columns.top_ids)
         if token_id >= 0
     }
+    token_id = joined([passage.ids for passage in passages])
     return TokenScores(
         text_name=text.name,
         text_sha256=text.sha256,
         spec=spec,
         passage=joined([np.full(len(passage.ids), number) for number, passage in enumerate(passages)]),
         position=joined([np.arange(len(passage.ids)) for passage in passages]),
-        token_id=joined([passage.ids for passage in passages]),
+        token_id=token_id,
         token=tuple(slices),
         start=joined([passage.starts for passage in passages]),
         end=joined([passage.ends for passage in passages]),
         top_tokens=tuple(tuple(names.get(int(i), "") for i in row) for row in columns.top_ids),
+        opens=openings.kinds[token_id],
         **vars(columns),
     )

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from tokenviz.errors import ScoringError
+from tokenviz.models.openings import PUNCTUATION, SPACE, Openings
 
 _GROUPS = 64
 
@@ -36,6 +37,8 @@ class PositionStatistics(PositionColumns):
         rank: (m,) 1 for the likeliest.
         top_ids: (m, k).
         top_logprobs: (m, k) nats.
+        space_logprob: (m,) nats, that the token opens with whitespace; NaN where the vocabulary is not sorted by that.
+        punctuation_logprob: (m,) nats, that it opens with punctuation.
     """
 
     logprob: NDArray[np.float64]
@@ -43,6 +46,30 @@ class PositionStatistics(PositionColumns):
     rank: NDArray[np.float64]
     top_ids: NDArray[np.int64]
     top_logprobs: NDArray[np.float64]
+    space_logprob: NDArray[np.float64]
+    punctuation_logprob: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class OpeningIds:
+    """The tokens that open with whitespace and with punctuation, in the form in which their mass is summed quickest.
+
+    Attributes:
+        space: (vocabulary,) 1 for those with whitespace, about half of them, and 0 for the others.
+        punctuation: The ids of those with punctuation, a few in a hundred.
+    """
+
+    space: torch.Tensor
+    punctuation: torch.Tensor
+
+    @classmethod
+    def of(cls, openings: Openings, device: str, dtype: torch.dtype) -> "OpeningIds | None":
+        """On the device of the logits and in the dtype of their softmax; None where spaces are not at the front of words."""
+        if openings.spaces != "front":
+            return None
+        kinds = torch.from_numpy(openings.kinds).to(device)
+        wide = torch.promote_types(dtype, torch.float32)
+        return cls((kinds == SPACE).to(wide), torch.nonzero(kinds == PUNCTUATION)[:, 0])
 
 
 Columns = TypeVar("Columns", bound=PositionColumns)
@@ -54,7 +81,9 @@ def concatenate(parts: list[Columns]) -> Columns:
 
 
 @torch.inference_mode()
-def statistics_of(logits: torch.Tensor, targets: torch.Tensor, top_k: int) -> PositionStatistics:
+def statistics_of(
+    logits: torch.Tensor, targets: torch.Tensor, top_k: int, openings: OpeningIds | None = None
+) -> PositionStatistics:
     """Read the statistics off logits.
 
     Every pass over the logits is a twentieth of the output head's time: `torch.softmax` is one pass that takes less
@@ -64,6 +93,7 @@ def statistics_of(logits: torch.Tensor, targets: torch.Tensor, top_k: int) -> Po
         logits: (m, vocabulary), any floating dtype; the softmax is float32, or float64 for float64 logits. Overwritten.
         targets: (m,) ids below the vocabulary's size.
         top_k: Alternatives to keep.
+        openings: Whose mass to add up besides.
 
     Returns:
         The statistics; NaN or infinite where the logits are not all finite.
@@ -78,6 +108,7 @@ def statistics_of(logits: torch.Tensor, targets: torch.Tensor, top_k: int) -> Po
     log_total = sum_.log() - probabilities.amax(dim=-1).log()
     # Counted in floats, which is exact below 2 ** 24 and five times as fast as a sum of booleans.
     rank = 1 + torch.gt(shifted, target, out=torch.empty_like(shifted)).sum(dim=-1)
+    space, punctuation = _opening_logprobs(probabilities, sum_, openings)
     weighted = shifted.mul_(probabilities).sum(dim=-1) / sum_
     return PositionStatistics(
         logprob=float64(target[:, 0] - log_total),
@@ -85,7 +116,20 @@ def statistics_of(logits: torch.Tensor, targets: torch.Tensor, top_k: int) -> Po
         rank=float64(rank),
         top_ids=top_ids.cpu().numpy(),
         top_logprobs=float64(top_values - log_total[:, None]),
+        space_logprob=float64(space),
+        punctuation_logprob=float64(punctuation),
     )
+
+
+def _opening_logprobs(
+    probabilities: torch.Tensor, sum_: torch.Tensor, openings: OpeningIds | None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Log of the mass of both kinds of openings, (m,) each; `sum_` (m,) is what the probabilities (m, vocabulary) add up to."""
+    if openings is None:
+        return torch.full_like(sum_, torch.nan), torch.full_like(sum_, torch.nan)
+    space = torch.mv(probabilities, openings.space)
+    punctuation = probabilities.index_select(-1, openings.punctuation).sum(dim=-1)
+    return (space / sum_).log(), (punctuation / sum_).log()
 
 
 def top(logits: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -66,6 +66,7 @@ class Piece:
         passage: Their passage.
         positions: (m,) of these tokens in the passage.
         rows: (m,) of these tokens among all tokens of the text.
+        closes: Whether the last of its ids is the passage's last token.
     """
 
     ids: NDArray[np.int64]
@@ -73,6 +74,7 @@ class Piece:
     passage: int
     positions: NDArray[np.int64]
     rows: NDArray[np.int64]
+    closes: bool
 
 
 def pieces_of(passages: Sequence[EncodedPassage], prefix: tuple[int, ...], *, context: int, stride: int) -> list[Piece]:
@@ -84,11 +86,13 @@ def pieces_of(passages: Sequence[EncodedPassage], prefix: tuple[int, ...], *, co
         # A passage that opens with the prefix's own ids (the BOS string, literally) is not given a second one: what
         # it opens with serves as the prefix and, like any first token without one, has no prediction.
         opens = len(prefix) if tuple(passage.ids[: len(prefix)]) == prefix else 0
-        for window in plan_windows(number, len(passage.ids) - opens, context=context, stride=stride, n_prefix=len(prefix)):
+        n_tokens = len(passage.ids) - opens
+        for window in plan_windows(number, n_tokens, context=context, stride=stride, n_prefix=len(prefix)):
             ids = np.concatenate([opening, passage.ids[opens + window.begin : opens + window.end]])
             scored = np.arange(window.score_from, window.end)
             positions = opens + scored
-            pieces.append(Piece(ids, scored - window.begin + len(prefix), number, positions, first_row + positions))
+            wanted, closes = scored - window.begin + len(prefix), window.end == n_tokens
+            pieces.append(Piece(ids, wanted, number, positions, first_row + positions, closes))
         first_row += len(passage.ids)
     return pieces
 

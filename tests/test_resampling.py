@@ -1,0 +1,159 @@
+"""What resamples are drawn of, and whether they are what they are said to be."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy.signal import lfilter
+
+from tokenviz.comparing.resampling import (
+    Resampling,
+    block_length,
+    check_resampling,
+    default_resamples,
+    plan,
+    sums_before,
+    weights,
+)
+from tokenviz.errors import ComparisonError
+
+
+def autoregression(n: int, phi: float, seed: int = 7) -> np.ndarray:
+    return np.asarray(lfilter([1], [1, -phi], np.random.default_rng(seed).normal(size=n)))
+
+
+def drawn(resampling: Resampling, n: int) -> np.ndarray:
+    return np.concatenate(list(weights(resampling, n)), axis=1)
+
+
+# arch 8.0.0, arch.bootstrap.optimal_block_length(autoregression(n, phi))["circular"]
+@pytest.mark.parametrize(
+    ("n", "phi", "length"),
+    [
+        (200, 0.3, 5.166267536928871), (200, 0.6, 9.98098652511809), (200, 0.9, 19.49039058859953),
+        (1000, 0.6, 21.980225176075688), (1000, 0.9, 48.650325254213826), (5000, 0.3, 15.349480463792938),
+        (5000, 0.6, 33.55921389607594), (5000, 0.9, 106.0954426126422), (5000, -0.5, 17.192951543439264),
+    ],
+)  # fmt: skip
+def test_the_length_of_blocks_is_that_of_another_implementation(n: int, phi: float, length: float) -> None:
+    expected = math.ceil(max(length, n ** (1 / 3)))
+    assert block_length([autoregression(n, phi)]) == expected
+    # Of several rows the longest counts.
+    assert block_length([autoregression(n, 0), autoregression(n, phi)]) == expected
+
+
+@pytest.mark.parametrize(("n", "length"), [(10, 2), (64, 4), (1000, 10), (1001, 11), (5000, 18)])
+def test_blocks_of_independent_values_have_the_cube_root(n: int, length: int) -> None:
+    assert block_length([np.zeros(n)]) == length
+
+
+def test_blocks_are_at_most_a_quarter() -> None:
+    assert block_length([autoregression(40, 0.99)]) == 10
+
+
+def test_blocks_do_not_change_with_the_sign_or_size_of_the_values() -> None:
+    values = autoregression(500, 0.7)
+    assert block_length([values]) == block_length([-values]) == block_length([1000 * values - 5])
+
+
+def test_a_resample_of_blocks_is_made_of_runs_of_neighbours() -> None:
+    n, length = 23, 5
+    resampling = Resampling("blocks", length, n / length, 400, 3)
+    found = drawn(resampling, n)
+    assert found.shape == (n, 400)
+    assert (found.sum(axis=0) == n).all()
+    # The same starts, block by block: four whole ones and three units of the fifth.
+    starts = np.random.Generator(np.random.PCG64(3)).integers(0, n, size=(192, 5))
+    for resample, row in enumerate(starts):
+        units = [(start + i) % n for start, size in zip(row, (5, 5, 5, 5, 3), strict=True) for i in range(size)]
+        np.testing.assert_array_equal(found[:, resample], np.bincount(units, minlength=n))
+
+
+def test_every_unit_is_drawn_alike_also_the_first_and_the_last() -> None:
+    found = drawn(Resampling("blocks", 7, 50 / 7, 20_000, 0), 50)
+    # A count has mean 1 and variance of about 1; 20,000 of them a standard error of 0.007.
+    np.testing.assert_allclose(found.mean(axis=1), 1, atol=0.035)
+
+
+def test_neighbours_are_drawn_together_as_often_as_blocks_hold_both() -> None:
+    found = drawn(Resampling("blocks", 10, 10, 20_000, 0), 100).astype(float)
+    together = np.array([np.mean((found[0] - 1) * (found[lag] - 1)) for lag in range(12)])
+    # The variance of a count is 1 but for 1 / 100; Bartlett's triangle falls to 0 at the length of a block.
+    np.testing.assert_allclose(together, np.maximum(0, 1 - np.arange(12) / 10) - 0.1, atol=0.04)
+
+
+def test_a_resample_of_groups_holds_each_whole() -> None:
+    labels = np.array([0, 0, 0, 1, 2, 2, 3, 3, 3, 4, 4, 5])
+    resampling = plan([np.arange(12.0)], {"texts": np.zeros(12, int), "passages": labels}, 500, 1)
+    assert resampling.of == "passages"
+    found = drawn(resampling, 12)
+    for label in range(6):
+        assert (found[labels == label] == found[labels == label][0]).all()
+    firsts = found[[0, 3, 4, 6, 9, 11]]
+    assert (firsts.sum(axis=0) == 6).all()
+    assert len({tuple(column) for column in firsts.T}) > 200
+
+
+def test_the_widest_group_of_which_there_are_enough_is_drawn() -> None:
+    n = 60
+    texts, passages = np.arange(n) // 10, np.arange(n) // 6
+    assert plan([np.zeros(n)], {"texts": texts, "passages": passages}, 500, 1) == Resampling("texts", None, 6.0, 500, 1)
+    few = np.arange(n) // 20
+    assert plan([np.zeros(n)], {"texts": few, "passages": passages}, 500, 1) == Resampling("passages", None, 10.0, 500, 1)
+    assert plan([np.zeros(n)], {"texts": few, "passages": few}, 500, 1) == Resampling("blocks", 4, 15.0, 500, 1)
+
+
+def test_passages_count_by_their_sizes() -> None:
+    # One passage of 100 units and 19 of one: (119)^2 / (100^2 + 19) = 1.41 passages, not 20.
+    labels = np.concatenate([np.zeros(100, int), np.arange(1, 20)])
+    resampling = plan([np.zeros(119)], {"texts": np.zeros(119, int), "passages": labels}, 500, 1)
+    assert resampling.of == "blocks"
+
+
+def test_the_same_seed_draws_the_same_and_another_seed_does_not() -> None:
+    first, again, other = (drawn(Resampling("blocks", 3, 10, 300, seed), 30) for seed in (5, 5, 6))
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()
+
+
+def test_more_resamples_begin_with_the_same_ones() -> None:
+    few, many = (drawn(Resampling("blocks", 3, 10, resamples, 5), 30) for resamples in (200, 700))
+    np.testing.assert_array_equal(few, many[:, :200])
+
+
+@pytest.mark.parametrize("n", [1, 31, 32, 33, 100])
+@pytest.mark.parametrize("dtype", [np.int16, np.int32])
+def test_sums_before_are_numpys(n: int, dtype: type) -> None:
+    rows = np.random.default_rng(n).integers(0, 5, size=(n, 3)).astype(dtype)
+    expected = np.concatenate([np.zeros((1, 3), dtype), np.cumsum(rows, axis=0, dtype=dtype)])
+    np.testing.assert_array_equal(sums_before(rows), expected)
+    assert sums_before(rows).dtype == dtype
+
+
+@pytest.mark.parametrize(("n", "count"), [(0, 2000), (10_000, 2000), (20_000, 1000), (10**6, 500)])
+def test_long_texts_have_fewer_resamples(n: int, count: int) -> None:
+    assert default_resamples(n) == count
+
+
+def test_a_reader_is_told_what_was_drawn() -> None:
+    assert Resampling("blocks", 9, 7.1, 2000, 0).described("token") == "2,000 resamples of blocks of 9 tokens (seed 0)"
+    assert Resampling("texts", None, 7.1, 500, 3).described("token") == "500 resamples of whole texts (seed 3)"
+
+
+@pytest.mark.parametrize(
+    ("resamples", "seed", "message"),
+    [
+        (99, 0, "^99 resamples are not possible: take at least 100, or 0 for no intervals$"),
+        (-1, 0, "^-1 resamples are not possible: take at least 100, or 0 for no intervals$"),
+        (100, -1, "^seed -1 is not possible: take a whole number from 0$"),
+        (None, -2, "^seed -2 is not possible: take a whole number from 0$"),
+    ],
+)
+def test_numbers_that_make_no_interval_are_refused(resamples: int | None, seed: int, message: str) -> None:
+    with pytest.raises(ComparisonError, match=message):
+        check_resampling(resamples, seed)
+
+
+@pytest.mark.parametrize("resamples", [None, 0, 100])
+def test_other_numbers_are_not(resamples: int | None) -> None:
+    check_resampling(resamples, 0)

@@ -1,0 +1,33 @@
+"""What the commands that score have in common: the options, and the texts read from them."""
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from tokenviz.texts import Text
+
+Files = Annotated[
+    list[str] | None,
+    typer.Argument(help="Files, folders, sample names, or - for standard input.", show_default=False),
+]
+Literals = Annotated[list[str] | None, typer.Option("--text", "-t", help="A text as it stands; may be repeated.")]
+Column = Annotated[str, typer.Option(help="The column of a .jsonl, .csv or .parquet file that holds the texts.")]
+Bos = Annotated[
+    Literal["auto", "always", "never"],
+    typer.Option(help="BOS before the text: what the tokenizer does by itself, always, or never."),
+]
+Context = Annotated[int | None, typer.Option(help="Most tokens of a window; by default what the model can read.")]
+Stride = Annotated[int | None, typer.Option(help="Tokens from window to window; by default half the context.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+def read_texts(files: list[str] | None, literals: list[str] | None, column: str) -> "list[Text]":
+    """The texts of the command line, files first."""
+    from tokenviz.project import samples_folder
+    from tokenviz.texts import literal, read_text
+
+    if not files and not literals:
+        raise typer.BadParameter("give at least one file, --text STRING, or - for standard input")
+    texts = [read_text(file, column=column, samples=samples_folder()) for file in files or []]
+    return texts + [literal(one) for one in literals or []]

@@ -1,0 +1,214 @@
+"""`Agreement`: how far two rows of log-probs agree, as a handful of numbers with intervals."""
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tokenviz.comparing import intervals, statistics
+from tokenviz.comparing.estimate import Estimate, Unit
+from tokenviz.comparing.intervals import Kind
+from tokenviz.comparing.replicates import replicates
+from tokenviz.comparing.resampling import (
+    FEWEST_UNITS,
+    Labels,
+    Resampling,
+    check_resampling,
+    default_resamples,
+    plan,
+    weights,
+)
+from tokenviz.comparing.statistics import Values
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Agreement:
+    """The numbers; their definitions are the functions of `tokenviz.comparing.statistics`.
+
+    a and b are the two models, and a unit is what they are compared over.
+
+    Attributes:
+        pearson_r: Linear correlation of the two log-probs of a unit.
+        pearson_r_fisher: The same with Fisher's interval, which is too narrow for units of a text.
+        spearman_rho: Rank correlation of the same.
+        kendall_tau: Tau-b: how much likelier two units are ordered alike than not.
+        concordance: Lin's concordance: agreement with the unity line, which correlation is not.
+        mean_difference: Mean of log-prob b minus log-prob a, in nats a unit.
+        median_difference: Median of the same.
+        rms_difference: Root mean square of the same.
+        share_a_more_confident: Share of the units to which a gives the greater probability, between 0 and 1.
+        share_b_more_confident: Share to which b does.
+        share_same_first: Share of the positions where both models' first choice is the same token; over tokens only.
+        resampling: How the intervals were found; None where there are none.
+    """
+
+    pearson_r: Estimate
+    pearson_r_fisher: Estimate
+    spearman_rho: Estimate
+    kendall_tau: Estimate
+    concordance: Estimate
+    mean_difference: Estimate
+    median_difference: Estimate
+    rms_difference: Estimate
+    share_a_more_confident: Estimate
+    share_b_more_confident: Estimate
+    share_same_first: Estimate
+    resampling: Resampling | None
+
+    @property
+    def n(self) -> int:
+        """Units that both models scored: what every number rests on."""
+        return self.pearson_r.n
+
+    def estimates(self) -> dict[str, Estimate]:
+        """The numbers by name, differences in nats and, with the ending `_bits`, in bits."""
+        found = {}
+        for name, value in vars(self).items():
+            if isinstance(value, Estimate):
+                found[name] = value
+                if value.unit == "nats":
+                    found[f"{name}_bits"] = value.in_bits()
+        return found
+
+    def undetermined(self) -> dict[str, list[str]]:
+        """Why numbers are NaN: for each reason the definitions of which it is true."""
+        reasons: dict[str, list[str]] = {}
+        for name in _DEFINITIONS:
+            estimate: Estimate = getattr(self, name)
+            if not estimate.determined:
+                reasons.setdefault(estimate.reason, []).append(estimate.definition)
+        return reasons
+
+    def intervals_from(self, unit: str) -> str:
+        """In a line for a reader, where the intervals come from, or why there are none."""
+        if self.resampling is None:
+            return self.mean_difference.reason
+        return f"95 % intervals from {self.resampling.described(unit)}"
+
+    def statistics_json(self) -> dict[str, dict[str, Any]]:
+        """The numbers by name as plain values, each with all that is needed to cite it."""
+        drawn = self.resampling
+        about: dict[str, Any] = dict.fromkeys(("resampled", "block_length", "resamples", "seed"))
+        if drawn is not None:
+            about = {
+                "resampled": drawn.of,
+                "block_length": drawn.block_length,
+                "resamples": drawn.resamples,
+                "seed": drawn.seed,
+            }
+        nothing = dict.fromkeys(about)
+        return {
+            name: estimate.to_json() | (about if estimate.has_interval and name != "pearson_r_fisher" else nothing)
+            for name, estimate in self.estimates().items()
+        }
+
+    def statistics_frame(self) -> "pd.DataFrame":
+        """The same as a pandas data frame, one row a number."""
+        import pandas as pd
+
+        rows = [{"statistic": name} | about for name, about in self.statistics_json().items()]
+        frame = pd.DataFrame(rows)
+        for name in ("value", "low", "high"):
+            frame[name] = frame[name].astype(float)
+        for name in ("block_length", "resamples", "seed"):
+            frame[name] = frame[name].astype("Int64")
+        frame["resampled"] = frame["resampled"].astype("string")
+        return frame
+
+
+@dataclass(frozen=True)
+class _Definition:
+    name: str
+    unit: Unit
+    kind: Kind
+
+
+_DEFINITIONS = {
+    "pearson_r": _Definition("Pearson's r", "coefficient", intervals.FISHER_Z),
+    "spearman_rho": _Definition("Spearman's ρ", "coefficient", intervals.FISHER_Z),
+    "kendall_tau": _Definition("Kendall's τ-b", "coefficient", intervals.FISHER_Z),
+    "concordance": _Definition("Lin's concordance", "coefficient", intervals.FISHER_Z),
+    "mean_difference": _Definition("mean difference b − a", "nats", intervals.PLAIN),
+    "median_difference": _Definition("median difference b − a", "nats", intervals.PLAIN),
+    "rms_difference": _Definition("root mean square difference", "nats", intervals.LOGARITHM),
+    "share_a_more_confident": _Definition("share a more confident", "share", intervals.WILSON),
+    "share_b_more_confident": _Definition("share b more confident", "share", intervals.WILSON),
+    "share_same_first": _Definition("share of equal first choices", "share", intervals.WILSON),
+}
+
+
+def agreement(
+    x: Values,
+    y: Values,
+    same: Values,
+    *,
+    passages: Labels,
+    texts: Labels,
+    not_same: str = "",
+    resamples: int | None,
+    seed: int,
+) -> dict[str, Any]:
+    """What an `Agreement` holds, from aligned rows of n units in reading order.
+
+    Args:
+        x: Log-probs by a, in nats; NaN where unscored.
+        y: Log-probs by b.
+        same: 1 where the first choices of a and b are one token, 0 where not, NaN where that is not known.
+        passages: Which passage each unit belongs to; passages of different texts have different numbers.
+        texts: Which text.
+        not_same: Why `same` is not known anywhere, if so.
+        resamples: How many to draw; None for `default_resamples`, 0 for no intervals.
+        seed: From which seed.
+
+    Raises:
+        ComparisonError: `resamples` or `seed` is not possible.
+    """
+    check_resampling(resamples, seed)
+    both = ~(np.isnan(x) | np.isnan(y))
+    x, y, same = x[both], y[both], same[both]
+    values = {
+        "pearson_r": statistics.pearson_r(x, y),
+        "spearman_rho": statistics.spearman_rho(x, y),
+        "kendall_tau": statistics.kendall_tau(x, y),
+        "concordance": statistics.concordance(x, y),
+        "mean_difference": statistics.mean_difference(x, y),
+        "median_difference": statistics.median_difference(x, y),
+        "rms_difference": statistics.rms_difference(x, y),
+        "share_a_more_confident": statistics.share_greater(y, x),
+        "share_b_more_confident": statistics.share_greater(x, y),
+        "share_same_first": Estimate(math.nan, 0, reason=not_same) if not_same else statistics.share_same(same),
+    }
+    for name, definition in _DEFINITIONS.items():
+        values[name] = replace(values[name], definition=definition.name, unit=definition.unit)
+    values["pearson_r_fisher"] = intervals.fisher(values["pearson_r"])
+    drawn, reason = _resampling(x, y, passages[both], texts[both], resamples, seed)
+    found = replicates(x, y, same, weights(drawn, len(x))) if drawn else {}
+    for name, definition in _DEFINITIONS.items():
+        value = values[name]
+        if not value.determined:
+            continue
+        if drawn is None:
+            values[name] = replace(value, reason=f"no interval: {reason}")
+        else:
+            values[name] = intervals.interval(value, found[name], kind=definition.kind, of=drawn.of, pieces=drawn.pieces)
+    return {**values, "resampling": drawn}
+
+
+def _resampling(
+    x: Values, y: Values, passages: Labels, texts: Labels, resamples: int | None, seed: int
+) -> tuple[Resampling | None, str]:
+    """How to draw, or why not."""
+    if resamples == 0:
+        return None, "no resamples were asked for"
+    if len(x) < FEWEST_UNITS:
+        return None, f"{len(x)} units are scored by both, and an interval needs at least {FEWEST_UNITS}"
+    # A block must hold what the parts of the statistics depend on: those of a correlation, and those of a mean.
+    series = [y - x]
+    if not (statistics.flat(x) or statistics.flat(y)):
+        series.append(statistics.influence_on_r(x, y))
+    count = default_resamples(len(x)) if resamples is None else resamples
+    return plan(series, {"passages": passages, "texts": texts}, count, seed), ""

@@ -1,0 +1,55 @@
+"""Whether a model is as surprised as it expects to be: the entropy of its predictions against the surprisal of what came.
+
+The entropy of a predicted distribution is the surprisal that the model itself expects. Where its probabilities are right,
+the tokens that it predicted with an entropy of H have a mean surprisal of H. More is overconfidence, less underconfidence.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tokenviz.scores import TokenScores
+
+_FEWEST = 5  # tokens of a bin: fewer have no mean worth a mark
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """Scored tokens in bins of nearly equal counts, by their entropy; arrays of one value a bin, in nats.
+
+    Attributes:
+        entropy: Mean entropy of the predictions.
+        surprisal: Mean surprisal of the tokens that came.
+        standard_error: Of the mean surprisal, as if the tokens were independent; NaN in a bin of one.
+        n: Tokens.
+    """
+
+    entropy: NDArray[np.float64]
+    surprisal: NDArray[np.float64]
+    standard_error: NDArray[np.float64]
+    n: NDArray[np.int64]
+
+
+def calibrate(scores: TokenScores, *, bins: int = 10) -> Calibration:
+    """Bin a table's scored tokens by entropy.
+
+    Args:
+        scores: The table.
+        bins: The most bins; there are fewer where one would hold fewer than five tokens.
+
+    References:
+        Braverman et al. 2020, "Calibration, Entropy Rates, and Memory in Language Models", compare the two means over a whole
+        text; here they are compared bin by bin, as reliability diagrams do for probabilities.
+    """
+    rows = np.flatnonzero(scores.scored)
+    rows = rows[np.argsort(scores.entropy[rows], kind="stable")]
+    groups = [group for group in np.array_split(rows, max(1, min(bins, len(rows) // _FEWEST))) if len(group)]
+    surprisals = [-scores.logprob[group] for group in groups]
+    errors = [np.std(one, ddof=1) / np.sqrt(len(one)) if len(one) > 1 else np.nan for one in surprisals]
+    return Calibration(
+        entropy=np.array([scores.entropy[group].mean() for group in groups]),
+        surprisal=np.array([one.mean() for one in surprisals]),
+        standard_error=np.array(errors, dtype=float),
+        n=np.array([len(group) for group in groups], dtype=np.int64),
+    )

@@ -1,0 +1,90 @@
+"""`Estimate`: one number, how far it is to be trusted, and how it is printed."""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+LEVEL = 0.95  # of every interval
+
+Unit = Literal["coefficient", "nats", "bits", "share"]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """One number of a comparison, with its interval.
+
+    Attributes:
+        value: NaN where the data do not determine it.
+        n: The pairs it rests on.
+        definition: What it is, by name.
+        unit: "coefficient" (-1 to 1), "nats", "bits", or "share" (0 to 1).
+        low: Where the 95 % interval begins; NaN where there is none. The interval always holds the value.
+        high: Where it ends.
+        method: How the interval was found, by name; empty where there is none.
+        reason: Why the value, or else the interval, is NaN; empty where neither is.
+    """
+
+    value: float
+    n: int
+    definition: str = ""
+    unit: Unit = "coefficient"
+    low: float = math.nan
+    high: float = math.nan
+    method: str = ""
+    reason: str = ""
+
+    @property
+    def determined(self) -> bool:
+        """Whether there is a value."""
+        return not math.isnan(self.value)
+
+    @property
+    def has_interval(self) -> bool:
+        """Whether there is an interval."""
+        return not math.isnan(self.low)
+
+    def in_bits(self) -> "Estimate":
+        """The same in bits: nats / ln 2."""
+        value, low, high = (number / math.log(2) for number in (self.value, self.low, self.high))
+        return replace(self, value=value, low=low, high=high, unit="bits")
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; None for what is NaN."""
+        from tokenviz.scores import nan_to_none
+
+        return {
+            "definition": self.definition,
+            "value": nan_to_none(self.value),
+            "unit": self.unit,
+            "n": self.n,
+            "low": nan_to_none(self.low),
+            "high": nan_to_none(self.high),
+            "level": LEVEL,
+            "method": self.method,
+            "reason": self.reason,
+        }
+
+
+def rounded(estimate: Estimate) -> str:
+    """The value as figures and tables print it: three decimals, more where the interval is narrow, a dash for NaN."""
+    return _rounded(estimate.value, _decimals(estimate))
+
+
+def rounded_interval(estimate: Estimate, between: str = ", ") -> str:
+    """The interval's ends with as many decimals as the value; a dash where there is none."""
+    if not estimate.has_interval:
+        return "–"
+    return between.join(_rounded(end, _decimals(estimate)) for end in (estimate.low, estimate.high))
+
+
+def _decimals(estimate: Estimate) -> int:
+    """Three, and up to six so that an interval's width shows in two digits."""
+    width = estimate.high - estimate.low
+    return min(6, max(3, 1 - math.floor(math.log10(width)))) if width > 0 else 3
+
+
+def _rounded(value: float, decimals: int) -> str:
+    if math.isnan(value):
+        return "–"
+    text = f"{value:.{decimals}f}"
+    return text.replace("-", "" if float(text) == 0 else "−")

@@ -1,0 +1,175 @@
+"""`words`: one model's scores of a text, word by word, with and without the correction for spaces at the front of words.
+
+Tokens of most models hold the space before a word. The sum of a word's token log-probs is then the log-prob that the text goes
+on with these letters, not that the word is over after them: "mat" gets the same in "a mat" and in "a matron", and what it
+costs to end is paid by the word after it. The corrected log-prob puts the cost of the end where it belongs.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tokenviz.comparing.spans import Spans, common_spans
+from tokenviz.comparing.words import Punctuation, words_of
+from tokenviz.models.openings import INSIDE, PUNCTUATION, SPACE
+from tokenviz.scores import TokenScores, nan_to_none
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, eq=False)
+class WordScores:
+    """One row a word, in reading order; all columns have the length n.
+
+    Attributes:
+        text_name: The text's name.
+        model: The model's spec.
+        punctuation: How the words were cut, see `words_of`.
+        uncorrected: Why no word has a corrected log-prob; empty where one has.
+        passage: Which passage, from 0. int64.
+        start: First character in the passage. int64.
+        end: One past the last character. int64.
+        word: The slice of the passage, whitespace before the word included; all slices of a passage, joined, are the passage.
+        n_words: Words in the row: more than one where a token reaches over the end of a word, see spans.py. int64.
+        n_tokens: Tokens of the row. int64.
+        logprob: The sum of its tokens' log-probs, in nats; NaN where one of them is not scored.
+        end_logprob: The log-prob that a word is over where this one ends, in nats; NaN where that cannot be told.
+        corrected_logprob: `logprob` plus its own `end_logprob`, less that of the word before it; NaN where one is missing.
+    """
+
+    text_name: str
+    model: str
+    punctuation: Punctuation
+    uncorrected: str
+    passage: NDArray[np.int64]
+    start: NDArray[np.int64]
+    end: NDArray[np.int64]
+    word: tuple[str, ...]
+    n_words: NDArray[np.int64]
+    n_tokens: NDArray[np.int64]
+    logprob: NDArray[np.float64]
+    end_logprob: NDArray[np.float64]
+    corrected_logprob: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+    def to_frame(self) -> "pd.DataFrame":
+        """A pandas data frame, one row a word, with `surprisal_bits` and `corrected_surprisal_bits`."""
+        import pandas as pd
+
+        frame = pd.DataFrame({name: value for name, value in vars(self).items() if isinstance(value, np.ndarray)})
+        frame.insert(3, "word", list(self.word))
+        for name in ("", "corrected_"):
+            frame[f"{name}surprisal_bits"] = -frame[f"{name}logprob"] / math.log(2) + 0.0  # 0 bits, not -0
+        return frame
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """The rows as plain values, None where a value is missing."""
+        rows = self.to_frame().to_dict(orient="records")
+        return [{str(name): nan_to_none(value) for name, value in row.items()} for row in rows]
+
+
+def words(scores: TokenScores, *, punctuation: Punctuation = "attached") -> WordScores:
+    """Sum token log-probs to words, and correct the sums for the spaces at the front of words.
+
+    Let E be the log-prob, given all tokens up to the end of a word, that the word is over there. The corrected log-prob of a
+    word is log P(its tokens) + E(at its end) - E(at its beginning): the log-prob of the word *and its end*, given that the
+    word before it has ended. Over all words that may come next, and the end of the text, these probabilities sum to 1; the
+    plain ones sum to more.
+
+    E is the log of the total probability of the tokens that end the word, from the very logits that predict the next token:
+    tokens that begin with whitespace (a space, tab, line end or no-break space: whichever comes) and special tokens, which
+    end the text. With punctuation "apart", tokens that begin with punctuation or a symbol end a word too, and after
+    punctuation every token does: E = 0.
+
+    - The first word of a passage is divided by nothing: whether a text begins with whitespace is part of its probability.
+      (Pimentel and Meister divide by the mass of the tokens without a space.) Without a BOS its first token is not scored,
+      and it is NaN.
+    - After punctuation: attached, "mat," is one word and ends with whitespace; apart, the comma is a word that cannot go on.
+    - Before and after line ends, tabs and several spaces nothing is special: whitespace belongs to the word after it, and
+      the word before it ends where it begins.
+    - The last word ends with the passage, where E is that of the position after it. A passage's log-prob is the sum of the
+      plain ones; the corrected ones sum to that plus the E at its end, no more and no less. Whitespace that ends a passage
+      is a word by itself, with E = 0.
+    - NaN, and with it the corrected log-probs of the words on both sides: the end of a word in a script without spaces; a
+      word that touches one of those; and where the token after the end does not begin as the rule says (the rest of a
+      character that two tokens share).
+
+    A token is known by its first character. One that only begins a joining sign, such as "'" before the "t" of "don't", counts
+    as punctuation, so with punctuation apart E is a little too large after a word that might go on so.
+
+    Args:
+        scores: Of one text by one model.
+        punctuation: Cut words with their punctuation ("attached") or without ("apart"), see `words_of`.
+
+    Raises:
+        ComparisonError: `punctuation` is neither.
+
+    References:
+        Pimentel and Meister (2024), How to Compute the Probability of a Word, for tokenizers that mark the beginning of words;
+        Oh and Schuler (2024), Leading Whitespaces of Language Models' Subword Vocabulary Pose a Confound for Calculating Word
+        Probabilities. The packages wordsprobability and minicons (`bow_correction`) compute the same with fewer tokens that
+        end a word: those that begin with a space (and, in wordsprobability, the end of the text), no tabs and line ends.
+    """
+    spans = common_spans([scores], lambda passage: words_of(passage, punctuation=punctuation))
+    logprob = np.add.reduceat(scores.logprob, spans.first_rows[0])
+    end_logprob = _end_logprobs(scores, spans)
+    opens_passage = np.append(True, spans.passage[1:] != spans.passage[:-1])
+    before = np.where(opens_passage, 0.0, np.roll(end_logprob, 1))
+    corrected = logprob + end_logprob - before
+    return WordScores(
+        text_name=scores.text_name,
+        model=scores.spec.model,
+        punctuation=punctuation,
+        uncorrected=_refusal(scores) if np.isnan(corrected).all() else "",
+        passage=spans.passage,
+        start=spans.start,
+        end=spans.end,
+        word=spans.text,
+        n_words=spans.n_words,
+        n_tokens=spans.n_tokens[0],
+        logprob=logprob,
+        end_logprob=end_logprob,
+        corrected_logprob=corrected,
+    )
+
+
+def _end_logprobs(scores: TokenScores, spans: Spans) -> NDArray[np.float64]:
+    first = spans.first_rows[0]
+    found = np.full(len(first), np.nan)
+    if scores.spec.spaces != "front":
+        return found
+    last = np.append(first[1:], len(scores)) - 1
+    ends_passage = np.append(spans.passage[1:] != spans.passage[:-1], True)
+    opens_next = np.append(scores.opens[first[1:]], 0)
+    with np.errstate(invalid="ignore"):  # of a missing value
+        either = np.logaddexp(scores.space_logprob, scores.punctuation_logprob)
+    for ending, values, openings in (
+        ("space", scores.space_logprob, [SPACE]),
+        ("space or punctuation", either, [SPACE, PUNCTUATION]),
+        ("anything", np.zeros(len(scores)), [INSIDE, SPACE, PUNCTUATION]),
+    ):
+        here = np.array([word.ending == ending for word in spans.last_words])
+        here &= ends_passage | np.isin(opens_next, openings)
+        found[here] = values[last[here]]
+    return found
+
+
+def _refusal(scores: TokenScores) -> str:
+    what = f"no word of {scores.text_name!r} by {scores.spec.model!r} has a corrected log-prob: "
+    match scores.spec.spaces:
+        case "none":
+            return (
+                what + "its tokenizer marks where words end, or keeps no spaces, and the correction is for spaces at the front"
+            )
+        case "apart":
+            return (
+                what + "its tokenizer makes a space a token by itself, and the correction is for spaces at the front of words"
+            )
+        case "front":
+            return what + "none is scored and stands between two ends that whitespace shows"

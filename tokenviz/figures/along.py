@@ -1,0 +1,121 @@
+"""Log-probs along a text: several models' lines in reading order."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from tokenviz.comparing.alignment import By, align
+from tokenviz.comparing.comparison import Comparison
+from tokenviz.figures.colours import LINE_COLOURS
+from tokenviz.figures.labels import label_axes, legend_above, short_name
+from tokenviz.figures.measures import Values
+from tokenviz.figures.widths import inches, points
+from tokenviz.scores import TokenScores
+
+_FEW = 400  # units up to which each is drawn; beyond, the eye needs a mean
+_SMOOTHING = 51
+_STYLES = ("-", (0, (3, 1)), (0, (1, 1)), (0, (5, 1, 1, 1)), (0, (6, 2)), (0, (3, 1, 1, 1, 1, 1)))
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Models' log-probs over units that all of them have in common, (n,) each.
+
+    Attributes:
+        by: What the units are.
+        passage: Which passage each is in.
+        logprobs: One array a model, in nats a unit; NaN where it did not score every token of the unit.
+    """
+
+    by: By
+    passage: NDArray[np.int64]
+    logprobs: tuple[Values, ...]
+
+
+def along_text(
+    source: Comparison | Sequence[TokenScores], *, width: float | str = 7.0, height: float = 2.8, font_size: float = 9.0
+) -> Figure:
+    """Models' log-probs of one text in reading order; missing ones are gaps. Long texts are drawn as a running mean, which
+    does not reach from one passage into the next.
+
+    Args:
+        source: A comparison, or token tables of the same text by any number of models. Where the tokenizers differ, the units
+            are the segments that all of them cut alike, with the sum of their tokens' log-probs.
+        width: Inches, a length such as "8.4cm", or the name of a venue's column such as "acl".
+        height: In inches.
+        font_size: Of the axes' names, in points; everything else follows it.
+
+    Raises:
+        ComparisonError: The tables are of different texts.
+    """
+    figure = Figure(figsize=(inches(width), height), layout="constrained", facecolor="white")
+    draw_along_text(figure.add_subplot(), source, font_size=points(font_size))
+    return figure
+
+
+def draw_along_text(axes: Axes, source: Comparison | Sequence[TokenScores], *, font_size: float = 9.0) -> Axes:
+    """`along_text` on given axes."""
+    tables = [source.a, source.b] if isinstance(source, Comparison) else list(source)
+    rows = common_rows(tables)
+    smoothed = len(rows.passage) > _FEW
+    cuts = np.flatnonzero(np.diff(rows.passage)) + 1
+    places = np.insert(np.arange(len(rows.passage), dtype=float), cuts, cuts - 0.5)
+    lines = []
+    for number, logprob in enumerate(rows.logprobs):
+        parts = np.split(logprob, cuts)
+        values = np.concatenate([_running_mean(part, _SMOOTHING) for part in parts]) if smoothed else logprob
+        lines += axes.plot(
+            places,
+            np.insert(values, cuts, np.nan),  # a line that ends with its passage
+            color=LINE_COLOURS[number % len(LINE_COLOURS)],
+            linestyle=_STYLES[number % len(_STYLES)],
+            linewidth=1.1,
+        )
+    mean = f" (running mean over {_SMOOTHING} {rows.by}s)" if smoothed else ""
+    where = f"{rows.by} of {short_name(tables[0].text_name)}, in reading order{mean}"
+    label_axes(axes, where, f"log-prob (nats a {rows.by})", font_size)
+    axes.margins(x=0.01)
+    legend_above(axes, lines, [short_name(table.spec.model) for table in tables], font_size)
+    return axes
+
+
+def common_rows(tables: Sequence[TokenScores]) -> Rows:
+    """Lay any number of tables of one text side by side: over tokens where all have the same, else over the finest segments
+    in which all agree.
+
+    Raises:
+        ComparisonError: They are of different texts.
+    """
+    first, *others = tables
+    pairs = [align(first, other) for other in others] or [align(first, first)]
+    if all(units.by == "token" for units in pairs):
+        return Rows("token", first.passage, (first.logprob, *(units.logprob_b for units in pairs[: len(others)])))
+    places = [
+        {place: row for row, place in enumerate(zip(units.passage.tolist(), units.start.tolist(), strict=True))}
+        for units in pairs
+    ]
+    common = sorted(set(places[0]).intersection(*places[1:]))
+    starts = [[rows[place] for place in common] for rows in places]
+    sums = [np.add.reduceat(units.logprob_b, start) for units, start in zip(pairs, starts, strict=True)]
+    return Rows(
+        "segment",
+        np.array([passage for passage, _ in common]),
+        (np.add.reduceat(pairs[0].logprob_a, starts[0]), *sums[: len(others)]),
+    )
+
+
+def _running_mean(values: Values, width: int) -> Values:
+    """Centred, over the values that are there; NaN where the window holds none."""
+    there = ~np.isnan(values)
+    window = np.ones(width)
+
+    def sums(of: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.convolve(of, window)[width // 2 : width // 2 + len(values)]
+
+    counts = sums(there.astype(float))
+    means: Values = np.divide(sums(np.where(there, values, 0.0)), counts, out=np.full(len(values), np.nan), where=counts > 0.5)
+    return means

@@ -1,0 +1,64 @@
+"""Calibration: what a model expected to be surprised, against how much it was."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from tokenviz.comparing.calibration import calibrate
+from tokenviz.figures.colours import LINE_COLOURS
+from tokenviz.figures.labels import label_axes, legend_above, short_name
+from tokenviz.figures.measures import printed
+from tokenviz.figures.widths import inches, points
+from tokenviz.scores import TokenScores
+
+_MARKERS = "osD^vP"
+
+
+def entropy_calibration(
+    tables: Sequence[TokenScores], *, bins: int = 10, width: float | str = 4.6, font_size: float = 9.0
+) -> Figure:
+    """Mean surprisal of the tokens against the mean entropy of their predictions, in bins of equal counts by entropy, with
+    the line on which a model is exactly as surprised as it expected.
+
+    Args:
+        tables: One for each model.
+        bins: The most bins of each.
+        width: Inches, a length such as "8.4cm", or the name of a venue's column such as "acl".
+        font_size: Of the axes' names, in points; everything else follows it.
+    """
+    size = inches(width)
+    figure = Figure(figsize=(size, size + 0.3 * len(tables)), layout="constrained", facecolor="white")
+    draw_entropy_calibration(figure.add_subplot(), tables, bins=bins, font_size=points(font_size))
+    return figure
+
+
+def draw_entropy_calibration(axes: Axes, tables: Sequence[TokenScores], *, bins: int = 10, font_size: float = 9.0) -> Axes:
+    """`entropy_calibration` on given axes."""
+    lines, names, highest = [], [], 1.0
+    for number, table in enumerate(tables):
+        found = calibrate(table, bins=bins)
+        colour = LINE_COLOURS[number % len(LINE_COLOURS)]
+        bars = np.nan_to_num(found.standard_error)
+        axes.errorbar(found.entropy, found.surprisal, yerr=bars, fmt="none", ecolor=colour, elinewidth=0.9, zorder=2)
+        lines += axes.plot(
+            found.entropy, found.surprisal, _MARKERS[number % len(_MARKERS)] + "-", color=colour, markersize=4.5, linewidth=0.8
+        )
+        summary = table.summary()
+        means = f"entropy {printed(summary.mean_entropy)}, surprisal {printed(-summary.mean_logprob)}, n = {summary.n_scored}"
+        names.append(f"{short_name(table.spec.model)}: {means}")
+        highest = max([highest, *found.entropy, *(found.surprisal + bars)])
+    limits = (0.0, 1.05 * highest)
+    axes.plot(limits, limits, color="#555555", linewidth=1, linestyle=(0, (4, 3)), zorder=1)
+    axes.annotate("as expected", (limits[1] * 0.6, limits[1] * 0.6), xytext=(8, -2), textcoords="offset points",
+                  fontsize=0.9 * font_size, color="#555555", va="top")  # fmt: skip
+    axes.set(xlim=limits, ylim=limits, aspect="equal")
+    label_axes(
+        axes,
+        "mean entropy of the predictions (nats)",
+        "mean surprisal of the tokens (nats), bars: one standard error",
+        font_size,
+    )
+    legend_above(axes, lines, names, font_size)
+    return axes

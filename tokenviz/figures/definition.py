@@ -1,0 +1,227 @@
+"""What a text heatmap shows: pieces of text, their values, one scale, headings, legend and caption. Drawers only draw it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tokenviz.comparing.alignment import By
+from tokenviz.comparing.comparison import Comparison, compare
+from tokenviz.errors import ComparisonError, FigureError
+from tokenviz.figures.colours import ColourScale, colour_map
+from tokenviz.figures.limits import Limits, checked_limits, limits_of
+from tokenviz.figures.measures import PairMeasure, TokenMeasure, measure_named
+from tokenviz.figures.panels import Panel, pair_panel, token_panel
+from tokenviz.scores import TokenScores
+
+Source = TokenScores | Sequence[TokenScores] | Comparison
+UNSCORED = "not scored: no prediction, and no part in the scale"
+
+
+@dataclass(frozen=True)
+class Legend:
+    """The words of a legend.
+
+    Attributes:
+        axis: What the colours show, with its unit.
+        ticks: What stands below the bar, from low to high; or the names of the buckets.
+        lines: Sentences on the ends of the scale.
+        unscored: The sentence beside a sample of that look; empty where every piece has a value.
+    """
+
+    axis: str
+    ticks: tuple[str, ...]
+    lines: tuple[str, ...]
+    unscored: str
+
+
+@dataclass(frozen=True, eq=False)
+class TextHeatmap:
+    """A text with every piece on a background that shows a measure of it.
+
+    Attributes:
+        text_name: The text's name.
+        unit: What the pieces are: tokens, the segments in which two tokenizers agree, or words.
+        measure: What the colours show.
+        limits: Of the scale.
+        scale: From values to colours, one for all panels.
+        models: Whose values they are; two for a difference.
+        panels: From the top.
+    """
+
+    text_name: str
+    unit: By
+    measure: TokenMeasure | PairMeasure
+    limits: Limits
+    scale: ColourScale
+    models: tuple[str, ...]
+    panels: tuple[Panel, ...]
+
+    @property
+    def title(self) -> tuple[str, str]:
+        """The heading before and after the text's name."""
+        label = self.measure.label
+        return f"{label[0].upper()}{label[1:]} of each {self.unit} of “", "”"
+
+    @property
+    def buckets(self) -> tuple[str, ...]:
+        """The names of the measure's classes; empty where its values are numbers."""
+        return self.measure.buckets if isinstance(self.measure, TokenMeasure) else ()
+
+    @property
+    def legend(self) -> Legend:
+        """What the legend says."""
+        unscored = UNSCORED if any(panel.n_scored < len(panel) for panel in self.panels) else ""
+        if self.scale.is_empty:
+            return Legend(self.measure.axis, (), (), unscored)
+        low, high = self.printed_limits
+        if isinstance(self.measure, TokenMeasure):
+            light, dark = self.measure.ends
+            ends = f"{light} at the light end, {dark} at the dark end"
+            return Legend(self.measure.axis, self.buckets or (low, high), (ends,), unscored)
+        a, b = self.models
+        lines = (f"left of 0, underlined: {a} gave it more probability", f"right of 0: {b} gave it more probability")
+        return Legend(self.measure.axis, (low, "0", high), lines, unscored)
+
+    @property
+    def printed_limits(self) -> tuple[str, str]:
+        """The limits as the legend prints them; where values lie beyond, the sign says that the end holds them too."""
+        below, above = self._beyond()
+        low, high = self.measure.printed(self.limits.low), self.measure.printed(self.limits.high)
+        return f"≤ {low}" if below else low, f"≥ {high}" if above else high
+
+    @property
+    def caption(self) -> str:
+        """Models, text, measure, limits and n in sentences, for a paper."""
+        shown = f"{self.measure.axis[0].upper()}{self.measure.axis[1:]}"
+        if isinstance(self.measure, PairMeasure):
+            a, b = self.models
+            [panel] = self.panels
+            what = (
+                f"{shown} of each {self.unit} of “{self.text_name}”: {b} minus {a}, "
+                f"n = {panel.n_scored} of {len(panel)} {self.unit}s. Underlined: {a} gave it more probability."
+            )
+        else:
+            counts = [f"{panel.name} (n = {panel.n_scored} of {len(panel)} {self.unit}s)" for panel in self.panels]
+            what = f"{shown} of each {self.unit} of “{self.text_name}” by {_listed(counts)}. {self._ends()}"
+        return " ".join(part for part in (what, self._limits(), self._unscored()) if part)
+
+    def _ends(self) -> str:
+        assert isinstance(self.measure, TokenMeasure)
+        if self.buckets:
+            return f"Colours by rank: {', '.join(self.buckets)}; dark is {self.measure.ends[1]}."
+        return f"Light is {self.measure.ends[0]}, dark is {self.measure.ends[1]}."
+
+    def _limits(self) -> str:
+        if self.scale.is_empty or self.buckets:
+            return ""
+        low, high = self.measure.printed(self.limits.low), self.measure.printed(self.limits.high)
+        if self.limits.origin == "fixed":
+            below, above = self._beyond()
+            beyond = [f"{below} below"] * bool(below) + [f"{above} above"] * bool(above)
+            what = f"fixed limits; beyond them lie {_listed(beyond)}" if beyond else "fixed limits"
+        elif isinstance(self.measure, PairMeasure):
+            what = f"the greatest difference of the {self.limits.origin} on both sides of 0"
+        else:
+            what = f"the least and the greatest value of the {self.limits.origin}"
+        return f"Colours run from {low} to {high}{f' {self.measure.unit}'.rstrip()}: {what}."
+
+    def _unscored(self) -> str:
+        return "A dashed outline marks what has no prediction." if self.legend.unscored else ""
+
+    def _beyond(self) -> tuple[int, int]:
+        """How many values lie below and above the limits."""
+        values = np.concatenate([panel.values for panel in self.panels])
+        return int((values < self.limits.low).sum()), int((values > self.limits.high).sum())
+
+
+def text_heatmap(
+    source: Source,
+    *,
+    measure: str = "logprob",
+    limits: Limits | tuple[float, float] | None = None,
+    colours: str | None = None,
+) -> TextHeatmap:
+    """Define a heatmap of a text: every token on a background that shows a measure of it, predictable tokens dark.
+
+    Args:
+        source: One token table, or several of the same text, each a panel; or a comparison, whose two tables are the panels
+            of a measure of tokens, and whose units are the pieces of a difference.
+        measure: One of `MEASURES`: "logprob", "surprisal_bits", "probability", "rank_bucket", "entropy"; or "difference", the
+            second model's log-prob minus the first's, for which two tables do as well.
+        limits: Of the colours, low and high; those of a set from `shared_limits`. By default the least and the greatest value
+            of the text in all panels, and for a difference the greatest one on both sides of 0.
+        colours: One of `COLOUR_MAPS`; by default the measure's own.
+
+    Raises:
+        ComparisonError: The tables are of different texts.
+        FigureError: The measure, the limits or the colours are not possible.
+    """
+    chosen = measure_named(measure)
+    if isinstance(chosen, PairMeasure):
+        comparison = _pair(source, chosen)
+        panels: tuple[Panel, ...] = (pair_panel(comparison, chosen),)
+        models: tuple[str, ...] = (comparison.a.spec.model, comparison.b.spec.model)
+        text_name, unit = comparison.text_name, comparison.units.by
+    else:
+        tables = _tables(source)
+        panels = tuple(token_panel(table, chosen) for table in tables)
+        models = tuple(table.spec.model for table in tables)
+        text_name, unit = tables[0].text_name, "token"
+    found = (
+        checked_limits(limits, chosen) if limits is not None else limits_of([panel.values for panel in panels], chosen, "text")
+    )
+    colour = colour_map(colours or chosen.colours, diverging=isinstance(chosen, PairMeasure))
+    falling = isinstance(chosen, TokenMeasure) and chosen.dark == "low"
+    return TextHeatmap(
+        text_name=text_name,
+        unit=unit,
+        measure=chosen,
+        limits=found,
+        scale=ColourScale(found.low, found.high, colour, falling),
+        models=models,
+        panels=panels,
+    )
+
+
+def shared_limits(sources: Sequence[Source], *, measure: str = "logprob") -> Limits:
+    """The limits of a whole set, so that one colour means one value in all its heatmaps.
+
+    Args:
+        sources: What the set's heatmaps are made from.
+        measure: What they show.
+
+    Raises:
+        FigureError: There is no such measure, or it does not fit what is given.
+    """
+    chosen = measure_named(measure)
+    if isinstance(chosen, PairMeasure):
+        values = [chosen.take(_pair(source, chosen).units) for source in sources]
+    else:
+        values = [chosen.take(table) for source in sources for table in _tables(source)]
+    return limits_of(values, chosen, "set")
+
+
+def _tables(source: Source) -> list[TokenScores]:
+    if isinstance(source, Comparison):
+        return [source.a, source.b]
+    tables = [source] if isinstance(source, TokenScores) else list(source)
+    if len({table.text_sha256 for table in tables}) != 1:
+        raise ComparisonError("the panels of one heatmap show one text: give scores of the same text")
+    return tables
+
+
+def _pair(source: Source, measure: PairMeasure) -> Comparison:
+    if isinstance(source, Comparison):
+        return source
+    tables = [source] if isinstance(source, TokenScores) else list(source)
+    if len(tables) != 2:
+        raise FigureError(
+            f"the measure {measure.name!r} is of two models, and {len(tables)} table{'s' * (len(tables) != 1)} "
+            f"{'were' if len(tables) != 1 else 'was'} given: give a comparison, or two tables of one text"
+        )
+    return compare(*tables)
+
+
+def _listed(parts: Sequence[str]) -> str:
+    return " and ".join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else "".join(parts)

@@ -1,0 +1,116 @@
+"""A text heatmap as files, in any format: the one door for runs, the command line and notebooks."""
+
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal, get_args
+
+from tokenviz.errors import DiskError, FigureError
+from tokenviz.figures.definition import Source, TextHeatmap, text_heatmap
+from tokenviz.figures.fonts import drawable
+from tokenviz.figures.heatmap import heatmap_pages
+from tokenviz.figures.html import heatmap_html
+from tokenviz.figures.latex import heatmap_latex, heatmap_latex_document
+from tokenviz.figures.limits import Limits
+from tokenviz.figures.saving import FigureFormat, fixed_settings, save_figure
+from tokenviz.figures.terminal import heatmap_ansi
+from tokenviz.figures.widths import inches
+from tokenviz.scores import nan_to_none
+
+HeatmapFormat = Literal["png", "svg", "pdf", "html", "tex", "tex-document", "ansi"]
+FORMATS: tuple[HeatmapFormat, ...] = get_args(HeatmapFormat)
+_PICTURES: tuple[FigureFormat, ...] = get_args(FigureFormat)
+
+
+def save_heatmap(
+    source: Source,
+    stem: Path | str,
+    *,
+    formats: Sequence[HeatmapFormat] = ("png", "svg", "pdf", "html"),
+    measure: str = "logprob",
+    limits: Limits | tuple[float, float] | None = None,
+    colours: str | None = None,
+    width: float | str = 7.0,
+    font_size: float = 9.0,
+    about: Mapping[str, object] | None = None,
+) -> list[Path]:
+    """Draw a text heatmap and write it; either all its files appear or none.
+
+    Args:
+        source: Token tables of one text, or a comparison, as for `text_heatmap`.
+        stem: Path without suffix: `STEM.png`, `STEM.svg`, `STEM.pdf`, `STEM.html`; `STEM.tex` for \\input and
+            `STEM-document.tex`, which compiles by itself; `STEM.ansi` for a terminal. Of several pages PNG and SVG become
+            `STEM_p1.png`, ...
+        formats: Which of `FORMATS` to write.
+        measure: What the colours show; one of `MEASURES`.
+        limits: Of the colours: low and high, or those of a set from `shared_limits`; by default the text's own.
+        colours: One of `COLOUR_MAPS`; by default the measure's own.
+        width: Inches, a length such as "8.4cm", or the name of a venue's column such as "acl". HTML and a terminal take the
+            width they have, and a fragment that of the lines around it.
+        font_size: Of the text, in points; not for HTML and the terminal.
+        about: What made the figure, for its metadata, which say besides what it shows and with which settings. A terminal's
+            file has none.
+
+    Returns:
+        The files, in the order of `formats`.
+
+    Raises:
+        ComparisonError: The tables are of different texts.
+        FigureError: A setting is not possible.
+        DiskError: A file cannot be written.
+    """
+    for form in formats:
+        if form not in FORMATS:
+            raise FigureError(f"no format {form!r}: there are {', '.join(FORMATS)}")
+    heatmap = text_heatmap(source, measure=measure, limits=limits, colours=colours)
+    settings = {"colours": colours or heatmap.measure.colours, "width_inches": inches(width), "font_size": font_size}
+    description = _description(heatmap, settings, about or {})
+    stem = Path(stem)
+    try:
+        with tempfile.TemporaryDirectory(dir=stem.parent, prefix=".tokenviz-") as folder:
+            made: list[Path] = []
+            for form in formats:
+                made += _write(heatmap, Path(folder, stem.name), form, width, font_size, description)
+            return [path.replace(stem.with_name(path.name)) for path in made]
+    except OSError as error:
+        if isinstance(error, DiskError):
+            raise
+        raise DiskError(f"cannot write the figure {str(stem)!r}: {error.strerror or error}") from error
+
+
+def _write(
+    heatmap: TextHeatmap, stem: Path, form: HeatmapFormat, width: float | str, font_size: float, description: str
+) -> list[Path]:
+    if form in _PICTURES:
+        title = drawable(f"{', '.join(heatmap.models)} on {heatmap.text_name}", set())
+        with fixed_settings():
+            pages = heatmap_pages(heatmap, width=width, font_size=font_size)
+        return save_figure(pages, stem, title=title, description=description, formats=[form])
+    if form == "html":
+        name, text = f"{stem.name}.html", heatmap_html(heatmap, about=description)
+    elif form == "tex":
+        name, text = f"{stem.name}.tex", heatmap_latex(heatmap, font_size=font_size, about=description)
+    elif form == "tex-document":
+        name = f"{stem.name}-document.tex"
+        text = heatmap_latex_document(heatmap, width=width, font_size=font_size, about=description)
+    else:
+        name, text = f"{stem.name}.ansi", heatmap_ansi(heatmap)
+    path = stem.with_name(name)
+    path.write_text(text, encoding="utf-8", newline="")
+    return [path]
+
+
+def _description(heatmap: TextHeatmap, settings: Mapping[str, object], about: Mapping[str, object]) -> str:
+    """What made the figure and what it shows, as JSON of ASCII characters alone: it fits into every format's metadata."""
+    limits = heatmap.limits
+    shown = {
+        "figure": "heatmap",
+        "measure": heatmap.measure.name,
+        "limits": [nan_to_none(limits.low), nan_to_none(limits.high)],
+        "limits_of": limits.origin,
+        "models": heatmap.models,
+        "text": heatmap.text_name,
+        "caption": heatmap.caption,
+    }
+    return json.dumps({**about, **shown, **settings}, allow_nan=False)

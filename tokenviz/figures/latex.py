@@ -1,0 +1,255 @@
+"""The text heatmap as LaTeX: a fragment for \\input, and a document that compiles by itself.
+
+TeX breaks the lines; the order of the boxes in scripts of both directions is settled here and set by the engine. Nothing of a
+text reaches TeX unescaped. What an engine or a font cannot set stops with an error that says what to do.
+"""
+
+import unicodedata
+from collections.abc import Iterable, Sequence
+from functools import cache
+from itertools import groupby
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from tokenviz.figures.bidi import base_level, levels, strong_direction, turned
+from tokenviz.figures.colours import text_colour, to_hex
+from tokenviz.figures.definition import TextHeatmap
+from tokenviz.figures.fonts import drawable
+from tokenviz.figures.layout import Paragraph, clusters, paragraphs
+from tokenviz.figures.panels import Panel
+from tokenviz.figures.scripts import Script, script_of
+from tokenviz.figures.widths import inches, points
+
+_STRIPS = 24
+_LONGEST_BOX = 16  # characters: a longer token may be broken inside
+
+# What stands for itself in no engine, or only in some. The empty group ends a command's name.
+_COMMANDS = {
+    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%", "_": r"\_",
+    "^": r"\textasciicircum{}", "~": r"\textasciitilde{}", '"': r"\textquotedbl{}", "'": r"\textquotesingle{}",
+    "`": r"\textasciigrave{}", "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", " ": r"\ ", "\xa0": r"\ ",
+    "–": r"\textendash{}", "—": r"\textemdash{}", "“": r"\textquotedblleft{}", "”": r"\textquotedblright{}",
+    "‘": r"\textquoteleft{}", "’": r"\textquoteright{}", "…": r"\textellipsis{}", "−": r"$-$", "≤": r"$\le$",
+    "≥": r"$\ge$", "⟨": r"$\langle$", "⟩": r"$\rangle$", "↵": r"$\hookleftarrow$", "⇥": r"$\TVtab$",
+    "⇤": r"$\TVreturn$",
+}  # fmt: skip
+_LIGATING = set("-,<>")  # two of them become another sign
+
+# Letters that pdfTeX's fonts hold as one glyph, by encoding; accents put together would not be found again in the PDF.
+_T1 = set("ĂăĄąĆćČčĎďĐđĘęĚěĞğİıĹĺĽľŁłŃńŇňŊŋŐőŒœŔŕŘřŚśŞşŠšŤťŮůŰűŸŹźŻżŽž¡¿«»„‚‹›") | {
+    chr(code) for code in range(0xC0, 0x100) if code not in (0xD7, 0xF7)
+}
+_TS1 = set("¢£¤¥¦§¨©ª¬®¯°±²³´µ¶·¹º¼½¾×÷†‡•€™")
+_T5 = {chr(code) for code in (*range(0x1EA0, 0x1EFA), 0x128, 0x129, 0x168, 0x169, 0x1A0, 0x1A1, 0x1AF, 0x1B0)}
+_PDFTEX = _T1 | _TS1 | _T5  # which every font of a document is expected to have
+
+
+def heatmap_latex(heatmap: TextHeatmap, *, font_size: float = 9.0, about: str = "") -> str:
+    """A fragment for \\input, as wide as the lines where it stands. It defines \\tokenvizcaption.
+
+    It needs xcolor; with pdflatex T5 as a font encoding for Vietnamese; for scripts that pdflatex cannot set, lualatex or
+    xelatex with fontspec; for those that run from right to left, lualatex. Its first lines say which. A font that the
+    document has chosen beforehand, by \\newfontfamily\\TVfThai and the like, is taken.
+
+    Args:
+        heatmap: What to set, from `text_heatmap`.
+        font_size: Of the text, in points.
+        about: What made it, for a comment.
+
+    Raises:
+        FigureError: The font size is not possible.
+    """
+    return _rendered("heatmap.tex.j2", heatmap, points(font_size), about)
+
+
+def heatmap_latex_document(heatmap: TextHeatmap, *, width: float | str = 7.0, font_size: float = 9.0, about: str = "") -> str:
+    """A document that compiles by itself and holds what `heatmap_latex` gives, with its caption.
+
+    Args:
+        heatmap: What to set, from `text_heatmap`.
+        width: Of the lines: inches, a length such as "8.4cm", or the name of a venue's column such as "acl".
+        font_size: Of the text, in points.
+        about: What made it, for a comment.
+
+    Raises:
+        FigureError: The width or the font size is not possible.
+    """
+    return _rendered("heatmap_document.tex.j2", heatmap, points(font_size), about, width=f"{inches(width):.4f}in")
+
+
+def _rendered(template: str, heatmap: TextHeatmap, size: float, about: str, **more: str) -> str:
+    texts = [heatmap.text_name, *heatmap.models, *(piece for panel in heatmap.panels for piece in panel.text)]
+    setting = _Setting(_shown("".join(texts)))
+    words, scale = heatmap.legend, heatmap.scale
+    page: str = (
+        _environment()
+        .get_template(template)
+        .render(
+            about=about,
+            caption=setting.sentence(heatmap.caption),
+            needs_luatex=setting.needs_luatex,
+            needs_unicode=setting.needs_unicode,
+            needs_t5=setting.needs_t5,
+            scripts=setting.names,
+            fonts=setting.font_checks(),
+            size=size,
+            panels=[
+                (setting.sentence(f"{panel.name}: {panel.remark}"), [*setting.lines(heatmap, panel)])
+                for panel in heatmap.panels
+            ],
+            axis=setting.sentence(words.axis),
+            ticks=[setting.sentence(tick) for tick in words.ticks],
+            buckets=[(setting.sentence(name), _hex(heatmap, float(n))) for n, name in enumerate(heatmap.buckets)],
+            strips=[_hex(heatmap, value) for value in scale.steps(_STRIPS)] if words.ticks else [],
+            diverging=scale.colours.diverging,
+            sentences=[setting.sentence(line) for line in words.lines],
+            unscored=setting.sentence(words.unscored),
+            **more,
+        )
+    )
+    return page
+
+
+def _hex(heatmap: TextHeatmap, value: float) -> str:
+    colour = heatmap.scale.colour(value)
+    return to_hex(colour)[1:].upper() if colour else "FFFFFF"
+
+
+def _shown(text: str) -> str:
+    """A text as it is set: controls made visible, and letters with their accents as one where there is such a letter."""
+    return unicodedata.normalize("NFC", drawable(text, set()))
+
+
+class _Setting:
+    """How the characters of one heatmap are set: by which engines, and in which fonts."""
+
+    def __init__(self, text: str) -> None:
+        signs = {sign for sign in text if not sign.isascii() and sign not in _COMMANDS}
+        self.needs_unicode = bool(signs - _PDFTEX)
+        # XeTeX turns a line of right-to-left boxes round with the marks that begin and end its colours.
+        self.needs_luatex = any(strong_direction(sign) == "R" for sign in signs)
+        self.needs_t5 = bool(signs & _T5)
+        self.signs = sorted(sign for sign in signs if unicodedata.category(sign) != "Cf")  # joiners and the like have no glyph
+        found = dict.fromkeys(script for sign in self.signs if (script := _script(sign)))
+        self.scripts = {script: f"\\TVf{''.join(filter(str.isalpha, script.name))}" for script in found}
+        self.names = ", ".join(script.name for script in found) or "signs beyond T1"
+
+    def font_checks(self) -> list[str]:
+        """One line a script that chooses the first of its fonts that is there, and one a character that looks for it in it."""
+        lines = [self._choice(script, macro) for script, macro in self.scripts.items()]
+        for sign in self.signs:
+            script = _script(sign)
+            macro, advice = (self.scripts[script], _advice(script)) if script else ("", "choose another font for the document")
+            lines.append(f"\\TVneeds{{{macro}}}{{{ord(sign)}}}{{{ord(sign):04X}}}{{{advice}}}")
+        return lines
+
+    def _choice(self, script: Script, macro: str) -> str:
+        options = f"Script={script.opentype}" if script.opentype else ""
+        choice = f"\\TVstop{{No font for {script.name} is installed: {_advice(script)}}}"
+        for family in reversed(script.families):
+            choice = f"\\IfFontExistsTF{{{family}}}{{\\TVfamily{macro}{{{family}}}{{{options}}}}}{{{choice}}}"
+        return f"\\ifdefined{macro}\\else{choice}\\fi"
+
+    def lines(self, heatmap: TextHeatmap, panel: Panel) -> Iterable[str]:
+        """TeX's paragraphs, one for each line of the text."""
+        for paragraph in paragraphs(panel, range(len(panel)), _shown):
+            yield self._paragraph(heatmap, panel, paragraph)
+            if paragraph.ends_passage:
+                yield r"\TVpassage"
+
+    def _paragraph(self, heatmap: TextHeatmap, panel: Panel, paragraph: Paragraph) -> str:
+        found, base = levels(paragraph.texts), base_level(paragraph.texts)
+        boxes = [
+            (level, self._box(heatmap, float(panel.values[row]), turned(text, level)))
+            for row, text, level in zip(paragraph.rows, paragraph.texts, found, strict=True)
+        ]
+        return f"\\TV{'rtl' if base else 'ltr'}{{%\n{_nested(boxes, base)}}}"
+
+    def _box(self, heatmap: TextHeatmap, value: float, text: str) -> str:
+        colour = heatmap.scale.colour(value)
+        if colour is None:
+            command = r"\TVn"
+        else:
+            kind = "u" if heatmap.scale.underlined(value) else "b"
+            command = f"\\TV{kind}{{{to_hex(colour)[1:].upper()}}}{{{text_colour(colour)}}}"
+        signs = clusters(text)
+        parts = [signs] if len(signs) <= _LONGEST_BOX else [signs[i : i + 8] for i in range(0, len(signs), 8)]
+        boxes = [self.escaped("".join(part)) for part in parts]
+        # No room is left at a cut inside a token, so that a reader of the PDF finds it whole.
+        boxes = [r"\TVnopad " * (k > 0) + box + r"\TVnopad " * (k + 1 < len(boxes)) for k, box in enumerate(boxes)]
+        return r"\TVcut".join(f"{command}{{{box}}}" for box in boxes) + "\\TVgap%\n"
+
+    def sentence(self, text: str) -> str:
+        """A text of ours with names in it; it may be broken between words."""
+        return " ".join(self.escaped(word) for word in _shown(text).split(" "))
+
+    def escaped(self, text: str) -> str:
+        """Text that TeX sets as it stands, each script in its font."""
+        parts = []
+        for script, run in groupby(_with_scripts(text), key=lambda pair: pair[0]):
+            signs = "".join(sign for _, sign in run)
+            if script is not None:
+                parts.append(f"{{{self.scripts[script]} {_signs(signs)}}}")
+            else:
+                parts.append(_signs(signs))
+        return "".join(parts)
+
+
+def _script(sign: str) -> Script | None:
+    """The script in whose font a character is set; None for the document's own."""
+    return None if sign in _PDFTEX or sign in _COMMANDS else script_of(sign)
+
+
+def _advice(script: Script) -> str:
+    return f"install {script.families[0]} (Debian: {script.package})"
+
+
+def _with_scripts(text: str) -> Iterable[tuple[Script | None, str]]:
+    """Each character with the script in whose font it is set; marks and joiners follow the letter before them."""
+    before: Script | None = None
+    for sign in text:
+        if unicodedata.category(sign) not in ("Mn", "Mc", "Me", "Cf"):
+            before = _script(sign)
+        yield before, sign
+
+
+def _signs(text: str) -> str:
+    """Every character escaped, in the font that is chosen."""
+    parts = []
+    for place, sign in enumerate(text):
+        if sign in _T5:
+            parts.append(f"\\TVv{{{sign}}}")
+        else:
+            parts.append(_COMMANDS.get(sign, sign))
+        if sign in _LIGATING and text[place + 1 : place + 2] == sign:
+            parts.append(r"\TVapart{}")
+    return "".join(parts)
+
+
+def _nested(boxes: Sequence[tuple[int, str]], level: int) -> str:
+    """Boxes of a level as they are, and each run of higher ones in a group of the other direction."""
+    parts = []
+    for higher, run in groupby(boxes, key=lambda box: box[0] > level):
+        inner = list(run)
+        turn = "L" if level % 2 else "R"
+        parts.append(f"\\TV{turn}{{%\n{_nested(inner, level + 1)}}}%\n" if higher else "".join(box for _, box in inner))
+    return "".join(parts)
+
+
+@cache
+def _environment() -> Any:
+    return Environment(
+        loader=PackageLoader("tokenviz", "figures"),
+        undefined=StrictUndefined,
+        autoescape=False,  # what TeX could take for a command is escaped above
+        trim_blocks=True,
+        lstrip_blocks=True,
+        block_start_string="<%",
+        block_end_string="%>",
+        variable_start_string="<<",
+        variable_end_string=">>",
+        comment_start_string="<#",
+        comment_end_string="#>",
+        keep_trailing_newline=True,
+    )

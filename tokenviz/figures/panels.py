@@ -1,0 +1,89 @@
+"""The panels of a text heatmap: pieces of text in reading order, each with its value and what a reader is told of it."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tokenviz.comparing.comparison import Comparison
+from tokenviz.figures.measures import PairMeasure, TokenMeasure, Values, printed
+from tokenviz.scores import TokenScores
+
+
+@dataclass(frozen=True, eq=False)
+class Panel:
+    """One model's reading of the text, or the difference of two; all columns have the length n.
+
+    Attributes:
+        name: Of the model, or of both.
+        remark: What the heading says after the name.
+        n_scored: Pieces with a value.
+        passage: Which passage each piece is in, from 0.
+        start: Its first character in the passage.
+        text: The pieces; those of a passage, joined, are the passage.
+        values: NaN where unscored.
+        notes: What a reader who points at a piece is told.
+    """
+
+    name: str
+    remark: str
+    n_scored: int
+    passage: NDArray[np.int64]
+    start: NDArray[np.int64]
+    text: tuple[str, ...]
+    values: Values
+    notes: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.text)
+
+
+def token_panel(table: TokenScores, measure: TokenMeasure) -> Panel:
+    """A model's tokens and what a measure says of each."""
+    values = measure.take(table)
+    there = values[~np.isnan(values)]
+    if measure.buckets:
+        share = f"{(there == 0).mean():.0%}".replace("%", " %") if len(there) else "–"
+        mean = f"rank {measure.buckets[0]}: {share}"
+    else:
+        unit = f" {measure.unit} a token" if measure.unit else ""
+        mean = f"mean {measure.printed(float(there.mean()) if len(there) else math.nan)}{unit}"
+    return Panel(
+        name=table.spec.model,
+        remark=f"{len(there)} of {len(table)} tokens scored, {mean}",
+        n_scored=len(there),
+        passage=table.passage,
+        start=table.start,
+        text=table.token,
+        values=values,
+        notes=tuple(_token_note(table, row) for row in range(len(table))),
+    )
+
+
+def _token_note(table: TokenScores, row: int) -> str:
+    if not table.scored[row]:
+        return "not scored"
+    return f"log-prob {table.logprob[row]:.4f} nats, rank {table.rank[row]:.0f}, entropy {table.entropy[row]:.3f} nats"
+
+
+def pair_panel(comparison: Comparison, measure: PairMeasure) -> Panel:
+    """The units of a comparison and what a measure says of the two models there."""
+    units, values = comparison.units, measure.take(comparison.units)
+    a, b = comparison.a.spec.model, comparison.b.spec.model
+    there = values[~np.isnan(values)]
+    mean = printed(float(there.mean())) if len(there) else "–"
+    notes = (
+        "not scored by both" if math.isnan(value) else f"log-prob {x:.4f} by {a}, {y:.4f} by {b}: difference {value:.4f} nats"
+        for x, y, value in zip(units.logprob_a, units.logprob_b, values, strict=True)
+    )
+    return Panel(
+        name=f"{b} minus {a}",
+        remark=f"{len(there)} of {len(units)} {units.by}s scored by both, mean {mean} {measure.unit} a {units.by}",
+        n_scored=len(there),
+        passage=units.passage,
+        start=units.start,
+        text=units.text,
+        values=values,
+        notes=tuple(notes),
+    )

@@ -1,0 +1,202 @@
+"""Two models' log-probs of each unit against each other: the unity scatter."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import text_to_path
+from numpy.typing import NDArray
+
+from tokenviz.comparing.comparison import Comparison
+from tokenviz.figures.colours import LINE_COLOURS
+from tokenviz.figures.labels import families, label_axes, number, short_name, title_axes
+from tokenviz.figures.measures import printed
+from tokenviz.figures.widths import inches, points
+
+_FEW = 400  # points that are told apart as marks of full size
+_MANY = 2000  # points above which cells that count them show more than marks
+_BINS = 40
+_CROWD = 3  # points under a name that are as bad as that many steps away from its own point
+_LONGEST_LABEL = 16
+_RESERVED = ((0.0, 0.0, 0.16, 0.07), (0.56, 0.0, 0.42, 0.2))  # shares of the axes: the line's name, the cells' scale
+_MARGINS = 0.17  # of the square's side: the histograms beside it, with the room around them
+
+
+def unity_scatter(comparison: Comparison, *, width: float | str = 4.6, outliers: int = 5, font_size: float = 9.0) -> Figure:
+    """Both models' log-probs of each unit against each other, with the line on which they agree, the units on which they
+    differ most by name, and a histogram of each model in the margin. Many points are shown as cells that count them.
+
+    Args:
+        comparison: What to draw.
+        width: Inches, a length such as "8.4cm", or the name of a venue's column such as "acl".
+        outliers: How many units to name, those with the greatest differences.
+        font_size: Of the axes' names, in points; everything else follows it.
+    """
+    size, line = inches(width), points(font_size) / 72
+    left, below = 6.2 * line, 5.0 * line  # names of two lines, and numbers
+    side = (size - left) / (1 + _MARGINS)
+    height = below + side * (1 + _MARGINS) + 5.5 * line
+    figure = Figure(figsize=(size, height), facecolor="white")
+    axes = figure.add_axes((left / size, below / height, side / size, side / height))
+    draw_unity_scatter(axes, comparison, outliers=outliers, font_size=font_size)
+    draw_margins(axes, comparison)
+    return figure
+
+
+def draw_unity_scatter(axes: Axes, comparison: Comparison, *, outliers: int = 5, font_size: float = 9.0) -> Axes:
+    """`unity_scatter` on given axes, without the margins.
+
+    Args:
+        axes: Where to draw. So that names do not overlap, they must have the size that they will be printed in.
+        comparison: What to draw.
+        outliers: How many units to name.
+        font_size: Of the axes' names, in points; everything else follows it.
+    """
+    units = comparison.units
+    there = _scored(comparison)
+    x, y = units.logprob_a[there], units.logprob_b[there]
+    low = float(min(x.min(), y.min())) if len(x) else 0.0
+    low = low or -1.0  # limits that coincide are none
+    limits = (low * 1.04, -low * 0.03)
+    axes.set(xlim=limits, ylim=limits, aspect="equal")
+    axes.plot(limits, limits, color="#555555", linewidth=1, linestyle=(0, (4, 3)), zorder=3)
+    if len(x) > _MANY:
+        _cells(axes, x, y, limits, units.by, font_size)
+    else:
+        size, alpha = (14, 0.55) if len(x) < _FEW else (6, 0.3)
+        axes.scatter(x, y, s=size, alpha=alpha, linewidths=0, color=LINE_COLOURS[0], zorder=2)
+    label_axes(
+        axes,
+        f"log-prob by {short_name(comparison.a.spec.model)} (nats a {units.by})",
+        f"log-prob by {short_name(comparison.b.spec.model)} (nats a {units.by})",
+        font_size,
+    )
+    r, rho = number(comparison.pearson_r), printed(comparison.spearman_rho.value, 3)
+    title_axes(axes, f"{short_name(comparison.text_name)}\nr = {r}, ρ = {rho}, n = {comparison.n} {units.by}s", font_size)
+    axes.annotate("equal", (limits[0] * 0.97, limits[0] * 0.97), xytext=(8, 0), textcoords="offset points",
+                  fontsize=0.9 * font_size, color="#555555", va="center")  # fmt: skip
+    rows = there[np.argsort(-np.abs(x - y), kind="stable")][:outliers]
+    names = [short_name(units.text[row].strip() or units.text[row], _LONGEST_LABEL) for row in rows]
+    _name_points(axes, units.logprob_a[rows], units.logprob_b[rows], names, np.column_stack([x, y]), 0.8 * font_size)
+    return axes
+
+
+def draw_margins(axes: Axes, comparison: Comparison) -> tuple[Axes, Axes]:
+    """Histograms of both models' log-probs above and to the right of a unity scatter, with its title above them."""
+    there = _scored(comparison)
+    edges = np.linspace(*axes.get_xlim(), _BINS + 1).tolist()
+    above = axes.inset_axes((0.0, 1.02, 1.0, _MARGINS - 0.04), sharex=axes)
+    beside = axes.inset_axes((1.02, 0.0, _MARGINS - 0.04, 1.0), sharey=axes)
+    above.hist(comparison.units.logprob_a[there], edges)
+    beside.hist(comparison.units.logprob_b[there], edges, orientation="horizontal")
+    for margin in (above, beside):
+        for bar in margin.patches:
+            bar.set(facecolor="#9aa5b1", edgecolor="white", linewidth=0.3)
+        margin.set_axis_off()
+    title, font_size = axes.get_title(loc="left"), float(axes.xaxis.label.get_fontsize())
+    axes.set_title("", loc="left")
+    title_axes(above, title, font_size)
+    return above, beside
+
+
+def _scored(comparison: Comparison) -> NDArray[np.intp]:
+    """The units that both models scored."""
+    units = comparison.units
+    return np.flatnonzero(~(np.isnan(units.logprob_a) | np.isnan(units.logprob_b)))
+
+
+def _cells(
+    axes: Axes, x: NDArray[np.float64], y: NDArray[np.float64], limits: tuple[float, float], unit: str, font_size: float
+) -> None:
+    """Hexagons whose darkness says how many points they hold, with their scale in the corner below the line."""
+    cells = axes.hexbin(
+        x, y, gridsize=_BINS, extent=(*limits, *limits), bins="log", mincnt=1, cmap="Blues", linewidths=0.1, zorder=1
+    )
+    cells.set_clim(vmin=0.5)  # a cell of one point is not white
+    corner = axes.inset_axes((0.60, 0.10, 0.34, 0.025))
+    bar = axes.get_figure(root=True).colorbar(  # type: ignore[union-attr]
+        cells, cax=corner, orientation="horizontal"
+    )
+    bar.ax.tick_params(labelsize=0.8 * font_size)
+    bar.outline.set_linewidth(0.4)
+    corner.set_title(f"{unit}s in a cell", fontsize=0.8 * font_size, pad=3)
+
+
+@dataclass(frozen=True)
+class _Box:
+    """A rectangle on the page, in points."""
+
+    left: float
+    below: float
+    width: float
+    height: float
+
+    def overlaps(self, other: "_Box") -> bool:
+        apart = (
+            self.left + self.width <= other.left
+            or other.left + other.width <= self.left
+            or self.below + self.height <= other.below
+            or other.below + other.height <= self.below
+        )
+        return not apart
+
+    def inside(self, other: "_Box") -> bool:
+        right = self.left + self.width <= other.left + other.width
+        return (
+            other.left <= self.left
+            and right
+            and other.below <= self.below
+            and self.below + self.height <= other.below + other.height
+        )
+
+    def holds(self, points: NDArray[np.float64]) -> int:
+        across = (points[:, 0] > self.left) & (points[:, 0] < self.left + self.width)
+        return int((across & (points[:, 1] > self.below) & (points[:, 1] < self.below + self.height)).sum())
+
+
+def _name_points(
+    axes: Axes,
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
+    names: list[str],
+    cloud: NDArray[np.float64],
+    font_size: float,
+) -> None:
+    """Write names beside points: none over another or over the edge, and rather over few other points or near their own. A name
+    for which there is no room is left out."""
+    axes.apply_aspect()
+    scale = 72 / axes.get_figure(root=True).dpi  # type: ignore[union-attr]
+    extent = axes.get_window_extent()
+    frame = _Box(extent.x0 * scale, extent.y0 * scale, extent.width * scale, extent.height * scale)
+    others = axes.transData.transform(cloud) * scale
+    taken = [_Box(frame.left + share[0] * frame.width, frame.below + share[1] * frame.height, share[2] * frame.width,
+                  share[3] * frame.height) for share in _RESERVED]  # fmt: skip
+    for at, name in zip(np.column_stack([x, y]), names, strict=True):
+        point = axes.transData.transform(at) * scale
+        font = FontProperties(family=families(name), size=font_size)
+        width = float(text_to_path.get_text_width_height_descent(name, font, ismath=False)[0])
+        boxes = [
+            (min(box.holds(others), _CROWD) + step, box)
+            for step, box in _around(point, width, 1.5 * font_size)
+            if box.inside(frame) and not any(map(box.overlaps, taken))
+        ]
+        if not boxes:
+            continue
+        _, best = min(boxes, key=lambda one: one[0])
+        taken.append(best)
+        line = {"arrowstyle": "-", "linewidth": 0.4, "color": "#555555", "shrinkA": 0, "shrinkB": 1.5}
+        axes.annotate(
+            name, at, xytext=(best.left + 1 - point[0], best.below + 2 - point[1]), textcoords="offset points",
+            fontproperties=font, parse_math=False, arrowprops=line, zorder=5,
+        )  # fmt: skip
+
+
+def _around(point: NDArray[np.float64], width: float, height: float) -> Iterator[tuple[int, _Box]]:
+    """Boxes for a name beside a point, the nearest first, and in how many steps from it."""
+    for step, distance in enumerate((6, 12, 20, 30, 44)):
+        for right, up in ((1, 1), (-1, 1), (1, -1), (-1, -1), (1, 0), (-1, 0), (0, 1), (0, -1)):
+            middle = point[0] + right * (distance + width / 2), point[1] + up * (distance + height / 2)
+            yield step, _Box(middle[0] - width / 2 - 1, middle[1] - height / 2, width + 2, height)

@@ -1,0 +1,155 @@
+"""`--where`: which runs are meant, in a line such as "model=gpt2 and r<0.9 or text~viet".
+
+A condition is FIELD OPERATOR VALUE with one of = != < <= > >= ~ (contains, upper and lower case alike). Conditions are joined
+by `and`, `or`, `not` and parentheses; `and` binds closer than `or`. A value with spaces or parentheses stands in quotes.
+Fields are tags, metrics and parameters of runs. `model` is met by either model of a comparison; `r` and `rho` are short for
+`pearson_r` and `spearman_rho`.
+"""
+
+import operator
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from tokenviz.errors import StoreError
+
+_TAGS = ("kind", "text", "model_a", "model_b")
+_SHORT = {"r": "pearson_r", "rho": "spearman_rho"}
+_ORDER: dict[str, Callable[[Any, Any], bool]] = {
+    "=": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
+}  # fmt: skip
+
+Row = Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One comparison.
+
+    Attributes:
+        field: With its whole name.
+        sign: The operator.
+        value: As it was written.
+    """
+
+    field: str
+    sign: str
+    value: str
+
+    def holds(self, row: Row) -> bool:
+        """Whether a run's fields meet it; one that has no such field does not, except by `!=`."""
+        names = ("model", "model_a", "model_b") if self.field == "model" else (self.field,)
+        values = [row[name] for name in names if row.get(name) not in (None, "")]
+        if self.sign == "!=":
+            return not any(self._compared(value, "=") for value in values)
+        return any(self._compared(value, self.sign) for value in values)
+
+    def _compared(self, value: object, sign: str) -> bool:
+        if sign == "~":
+            return self.value.casefold() in str(value).casefold()
+        number, own = _number(value), _number(self.value)
+        if number is not None and own is not None:
+            return _ORDER[sign](number, own)
+        return _ORDER[sign](str(value), self.value)
+
+    def fields(self) -> set[str]:
+        """The fields it asks for."""
+        return {self.field}
+
+
+@dataclass(frozen=True)
+class Every:
+    """All of some parts."""
+
+    parts: tuple[Any, ...]
+
+    def holds(self, row: Row) -> bool:
+        return all(part.holds(row) for part in self.parts)
+
+    def fields(self) -> set[str]:
+        return set().union(*(part.fields() for part in self.parts))
+
+
+@dataclass(frozen=True)
+class Either:
+    """One of some parts, or several."""
+
+    parts: tuple[Any, ...]
+
+    def holds(self, row: Row) -> bool:
+        return any(part.holds(row) for part in self.parts)
+
+    def fields(self) -> set[str]:
+        return set().union(*(part.fields() for part in self.parts))
+
+
+@dataclass(frozen=True)
+class Not:
+    """The opposite of a part."""
+
+    part: Any
+
+    def holds(self, row: Row) -> bool:
+        return not self.part.holds(row)
+
+    def fields(self) -> set[str]:
+        fields: set[str] = self.part.fields()
+        return fields
+
+
+Where = Condition | Every | Either | Not
+
+
+def parse_where(line: str) -> Where:
+    """Read a line.
+
+    Raises:
+        StoreError: It is none.
+    """
+    from pyparsing import ParseException
+
+    try:
+        found: Where = _grammar().parse_string(line, parse_all=True)[0]
+    except ParseException as error:
+        raise StoreError(
+            f'cannot read --where {line!r} from {line[error.loc :][:20]!r} on: write conditions such as "model=gpt2 and r<0.9 '
+            'or text~viet", with = != < <= > >= ~ and, or, not, parentheses'
+        ) from error
+    return found
+
+
+@cache
+def _grammar() -> Any:
+    from pyparsing import CaselessKeyword, OpAssoc, QuotedString, Regex, infix_notation, one_of
+
+    word = Regex(r"(?!(?:and|or|not)\b)[^\W\d][\w./-]*")
+    value = QuotedString('"') | QuotedString("'") | Regex(r"[^\s()'\"]+")
+    sign = one_of("= != < <= > >= ~")
+    condition = (word + sign + value).set_parse_action(lambda found: Condition(_SHORT.get(found[0], found[0]), *found[1:]))
+    return infix_notation(  # type: ignore[no-untyped-call]  # pyparsing types only parts of itself
+        condition,
+        [
+            (CaselessKeyword("not"), 1, OpAssoc.RIGHT, lambda found: Not(found[0][1])),
+            (CaselessKeyword("and"), 2, OpAssoc.LEFT, lambda found: Every(tuple(found[0][::2]))),
+            (CaselessKeyword("or"), 2, OpAssoc.LEFT, lambda found: Either(tuple(found[0][::2]))),
+        ],
+    )
+
+
+def mlflow_filter(where: Where | None) -> str:
+    """What MLflow can decide by itself of a line, so that fewer runs are fetched: tags that every run must have."""
+    parts = where.parts if isinstance(where, Every) else (where,)
+    return " and ".join(
+        f"tags.`tokenviz.{part.field}` = '{part.value}'"
+        for part in parts
+        # A quotation mark in a value would end it there.
+        if isinstance(part, Condition) and part.field in _TAGS and part.sign == "=" and not set("'\"`\\") & set(part.value)
+    )
+
+
+def _number(value: object) -> float | None:
+    try:
+        return float(value)  # type: ignore[arg-type]  # what is no number says so
+    except (TypeError, ValueError):
+        return None
