@@ -10,6 +10,7 @@ the operation writes one. A second child runs the same grid to its end; then the
 """
 
 import argparse
+import faulthandler
 import io
 import json
 import os
@@ -31,6 +32,7 @@ os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 
 import sqlalchemy.engine.default
 import sqlalchemy.orm
+import torch
 from conftest import BIGRAM_WEIGHTS, make_bigram_folder
 from kept import Kept, look
 from matplotlib.figure import Figure
@@ -52,6 +54,7 @@ CLIENT = [
     "set_tag", "delete_tag",
 ]  # fmt: skip
 EVENTS = {"open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "fcntl.flock", "sqlite3.connect"}
+PATIENCE = 120  # seconds until a child that hangs is ended, and says where it was
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 
 
@@ -144,6 +147,7 @@ def in_a_child(project: Path, at: int = 0) -> tuple[int, list[str]]:
         code = 1
         try:
             os.close(reading)
+            faulthandler.dump_traceback_later(PATIENCE, exit=True)
             os.chdir(project)
             Killer(project, at, writing).install()
             run_grid()
@@ -186,6 +190,7 @@ def main() -> None:
     for name in HEAVY:
         import_module(name)  # once, instead of in every child
     sqlalchemy.orm.configure_mappers()
+    torch.set_num_threads(1)  # a pool of threads does not outlive a fork: a child would wait for it for ever
     with tempfile.TemporaryDirectory() as folder:
         blank = Path(folder) / "blank"
         (blank / "experiments" / "texts").mkdir(parents=True)

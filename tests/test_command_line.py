@@ -46,7 +46,7 @@ def test_json_holds_the_scores_of_the_library(run: Run, glass: LoadedModel) -> N
 
 def test_nothing_but_json_reaches_stdout_of_a_real_process(project: Path) -> None:
     command = [sys.executable, "-m", "tokenviz", "score", "-", "--model", "glass-en", "--json"]
-    done = subprocess.run(command, input=ALICE.encode(), capture_output=True, check=True)
+    done = subprocess.run(command, input=ALICE.encode(), capture_output=True, check=True, timeout=120)
     assert json.loads(done.stdout)["texts"][0]["name"] == "stdin"
     assert done.stderr == b""
 
@@ -306,7 +306,7 @@ def trial(project: Path) -> Path:
 
 
 def tokenviz(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run([sys.executable, "-m", *arguments], capture_output=True, text=True, check=False)
+    return subprocess.run([sys.executable, "-m", *arguments], capture_output=True, text=True, check=False, timeout=120)
 
 
 def test_list_names_experiments_and_questions_without_running_them(run: Run, trial: Path) -> None:
@@ -450,6 +450,6 @@ def test_a_full_disk_is_one_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_a_reader_that_leaves_early_is_no_error(project: Path) -> None:
     command = f"{sys.executable} -m tokenviz score passage_en -m glass-en --csv | head -n 1"
-    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True, timeout=120)
     assert done.stdout.startswith('"text","passage","position",')
     assert done.stderr == ""

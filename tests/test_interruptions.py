@@ -62,7 +62,7 @@ def wait_for_drawing(process: "subprocess.Popen[str]") -> psutil.Process:
     """Wait until a process draws; return it."""
     deadline = time.monotonic() + 90
     while True:
-        assert process.poll() is None, process.communicate()
+        assert process.poll() is None, process.communicate(timeout=120)
         assert time.monotonic() < deadline
         for worker in drawing(process.pid):
             if worker.cpu_times().user > 0.5:  # it has imported what it needs
@@ -83,7 +83,7 @@ def ended(process: "subprocess.Popen[str]") -> tuple[int, str, str]:
 def test_what_is_started_deaf_does_not_hear_interrupts_and_this_process_does() -> None:
     code = "import signal; print(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, []))"
     with _deaf_to_interrupts():
-        deaf = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        deaf = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
     assert deaf.stdout == "True\n"
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
 

@@ -12,7 +12,8 @@ PROGRAM = Path(__file__).parent / "kills.py"
 
 @pytest.mark.slow
 def test_a_grid_that_was_killed_is_finished_by_the_same_command() -> None:
-    done = subprocess.run([sys.executable, PROGRAM, "--sample", "16"], capture_output=True, text=True, check=False)
+    command = [sys.executable, PROGRAM, "--sample", "16"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=900)
     assert done.stdout, done.stderr
     report = json.loads(done.stdout)
     assert report["wrong"] == {}

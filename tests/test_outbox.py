@@ -69,7 +69,7 @@ def test_the_claim_of_a_process_that_was_killed_is_free(outbox: Outbox) -> None:
         f"claim = Outbox(Path({str(outbox.folder.parent)!r}), 'a store').claim('an experiment', 'f')\n"
         "assert claim is not None\nos.kill(os.getpid(), signal.SIGKILL)\n"
     )
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -9
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=120).returncode == -9
     claim(outbox).release()
 
 

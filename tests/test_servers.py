@@ -242,7 +242,9 @@ def test_a_failing_server_leaves_json_clean_and_the_last_word_right(place: Place
     place.proxy.stop()
 
     def tokenviz(*arguments: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run([sys.executable, "-m", "tokenviz", *arguments], capture_output=True, text=True, check=False)
+        return subprocess.run(
+            [sys.executable, "-m", "tokenviz", *arguments], capture_output=True, text=True, check=False, timeout=120
+        )
 
     done = tokenviz("run", "trial", "--json")
     assert done.returncode == 0

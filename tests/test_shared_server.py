@@ -104,7 +104,9 @@ def tokenviz(shared: Shared, user: str, password: str) -> "subprocess.Popen[str]
 
 def as_admin(shared: Shared, code: str) -> None:
     environment = {**os.environ, "MLFLOW_TRACKING_USERNAME": "admin", "MLFLOW_TRACKING_PASSWORD": ADMIN}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False, timeout=120
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -178,10 +180,12 @@ def test_passwords_are_in_no_list_of_processes(shared: Shared) -> None:
 
 def test_the_backup_holds_database_and_files(shared: Shared) -> None:
     environment = {**shared.environment, "PGPASSWORD": "the-password-of-the-database"}
-    subprocess.run(["bash", "-ec", shared.blocks["Backups"][0]], env=environment, check=True)
+    subprocess.run(["bash", "-ec", shared.blocks["Backups"][0]], env=environment, check=True, timeout=120)
     listed = subprocess.run(
         ["pg_restore", "--list", shared.folder / "backup.dump"], env=environment, capture_output=True, text=True, check=True
     )
     assert "TABLE DATA public runs mlflow" in listed.stdout
-    files = subprocess.run(["tar", "-tf", shared.folder / "backup.tar"], capture_output=True, text=True, check=True).stdout
+    files = subprocess.run(
+        ["tar", "-tf", shared.folder / "backup.tar"], capture_output=True, text=True, check=True, timeout=120
+    ).stdout
     assert "tokens.parquet" in files
