@@ -150,7 +150,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, blank_database: Pat
     def copy_schema(database: Path, artifacts: Path) -> None:
         """A new database takes seconds to make; one that is copied is the same but for its paths, which are mended."""
         if not database.exists():
-            shutil.copy(blank_database, database)
+            shutil.copy(blank_database, f"{database}.partial")
+            Path(f"{database}.partial").replace(database)
         make_schema(database, artifacts)
 
     monkeypatch.setattr(embedded, "make_schema", copy_schema)

@@ -67,10 +67,11 @@ def run_grid() -> None:
         grid.summarise("Found.", figures={"overview": Figure})
 
 
-def draw_quickly(_: object, about: str, folder: Path) -> None:
+def draw_quickly(_: object, about: dict[str, object], folder: Path) -> None:
     """Two files, as drawing leaves them; what is in them is not the matter here, and the real ones take seconds."""
-    (folder / "heatmap.svg").write_text(about)
-    (folder / "heatmap.png").write_bytes(about.encode()[::-1])
+    content = json.dumps(about)
+    (folder / "heatmap.svg").write_text(content)
+    (folder / "heatmap.png").write_bytes(content.encode()[::-1])
 
 
 class Killer:

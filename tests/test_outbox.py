@@ -10,7 +10,8 @@ from slips import filled, make_slip
 
 from tokenviz.errors import DiskError, StoreError
 from tokenviz.progress import collecting
-from tokenviz.tracking.outbox import Claim, Outbox, Parcel, Slip, waiting_stores
+from tokenviz.tracking.outbox import Claim, Outbox, waiting_stores
+from tokenviz.tracking.parcels import Parcel, Slip, partial_of
 
 
 @pytest.fixture
@@ -245,10 +246,10 @@ def test_what_dead_processes_left_is_tidied_and_nothing_else(outbox: Outbox) -> 
     with outbox.claimed("an experiment", "at work") as at_work:
         assert at_work is not None
         worked_on = pack(outbox, "other")
-        worked_on.folder.rename(at_work._partial)
+        worked_on.folder.rename(partial_of(at_work._folder))
         outbox.tidy()
         assert {path.name for path in outbox.folder.iterdir()} == {
-            "store.txt", parcel.folder.name, at_work._partial.name, f"{at_work._folder.name}.lock",
+            "store.txt", parcel.folder.name, partial_of(at_work._folder).name, f"{at_work._folder.name}.lock",
         }  # fmt: skip
     outbox.tidy()
     assert {path.name for path in outbox.folder.iterdir()} == {"store.txt", parcel.folder.name}

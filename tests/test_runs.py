@@ -10,7 +10,7 @@ from slips import filled, make_slip
 
 from tokenviz.errors import StoreError
 from tokenviz.progress import collecting
-from tokenviz.tracking.outbox import Parcel
+from tokenviz.tracking.parcels import Parcel
 from tokenviz.tracking.runs import Runs, fingerprint_of
 from tokenviz.tracking.store import open_store
 

@@ -22,7 +22,8 @@ from typing import Any, Self
 from tokenviz.errors import ExperimentError, TokenvizError
 from tokenviz.hardware import cores
 from tokenviz.progress import collecting, note
-from tokenviz.tracking.outbox import Claim, Parcel
+from tokenviz.tracking.outbox import Claim
+from tokenviz.tracking.parcels import Parcel
 from tokenviz.tracking.runs import Runs
 
 _FEW = 3  # cells that are drawn before a process for it would have started

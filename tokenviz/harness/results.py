@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from tokenviz.comparing.comparison import Comparison, compare
 from tokenviz.comparing.estimate import Estimate
 from tokenviz.scores import TokenScores
-from tokenviz.tracking.outbox import Parcel
+from tokenviz.tracking.parcels import Parcel
 from tokenviz.tracking.runs import Runs
 
 if TYPE_CHECKING:

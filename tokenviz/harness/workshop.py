@@ -15,8 +15,10 @@ from tokenviz.harness.context import ExperimentContext
 from tokenviz.harness.deliveries import Deliveries, Delivery, Drawing
 from tokenviz.harness.recording import Content
 from tokenviz.progress import note, task
-from tokenviz.tracking.outbox import Claim, Parcel, Slip
+from tokenviz.tracking.outbox import Claim
+from tokenviz.tracking.parcels import Parcel, Slip
 from tokenviz.tracking.provenance import Provenance
+from tokenviz.tracking.redaction import redacted
 from tokenviz.tracking.runs import FinishedRun, Runs
 
 T = TypeVar("T")
@@ -193,7 +195,7 @@ class Workshop:
                 grid=self._grid,
                 tags={"kind": cell.kind, **cell.tags, **self._provenance.tags},
                 context=self._provenance.context,
-                params={**content.params, **self._provenance.params},
+                params=redacted({**content.params, **self._provenance.params}),
                 metrics=content.metrics,
                 curves=content.curves,
                 note=content.note,

@@ -77,30 +77,37 @@ def is_writable(folder: Path) -> bool:
     return all(os.access(path, os.W_OK) for path in (folder, artifacts_of(folder), database_of(folder)))
 
 
-def copy_for_reading(folder: Path) -> tempfile.TemporaryDirectory[str]:
+def copy_for_reading(folder: Path) -> Path:
     """Copy a store's database, and mend the paths in the copy.
 
     Args:
         folder: The store's; it is not written.
 
     Returns:
-        A temporary folder with the copy; it goes when the object does.
+        A temporary folder with the copy, for the caller to remove.
 
     Raises:
         StoreError: There is no store, or another version of MLflow made it.
     """
     _refuse_misread(folder)
     database = database_of(folder)
-    copy = tempfile.TemporaryDirectory(prefix="tokenviz-")
+    copy = Path(tempfile.mkdtemp(prefix="tokenviz-"))
     try:
-        _copy_database(database, database_of(Path(copy.name)))
-        make_schema(database_of(Path(copy.name)), artifacts_of(folder))
-        _mend_paths(database_of(Path(copy.name)), folder)
+        _copy_database(database, database_of(copy))
+        make_schema(database_of(copy), artifacts_of(folder))
+        _mend_paths(database_of(copy), folder)
     except (sqlite3.Error, OSError) as error:
+        shutil.rmtree(copy, ignore_errors=True)
         if isinstance(error, StoreError):
             raise
         raise StoreError(_unusable(database, str(error))) from error
     return copy
+
+
+def run_stages(database: Path) -> dict[str, str]:
+    """Every run of a store, whoever made it, by its id: "active", or "deleted" where it is only marked as removed."""
+    with closing(sqlite3.connect(database)) as connection:
+        return dict(connection.execute("SELECT run_uuid, lifecycle_stage FROM runs"))
 
 
 def _copy_database(database: Path, copy: Path) -> None:

@@ -2,17 +2,23 @@
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from tokenviz.tracking.outbox import Slip
+from tokenviz.tracking.parcels import Slip
 
 CURVE_POINTS = 1000  # about 330 bytes of database each; also the most that one call takes
 _LONGEST_PARAM = 6000  # MLflow's limits, in characters
 _LONGEST_TAG = 8000
 _LONGEST_DIGEST = 36
+_LONGEST_LINK = 150  # characters that a link to a file grows by
+
+PAGE_MODE = "workflowType=machine_learning"  # without it MLflow's pages open in their mode for chat applications
+_TO_FILE = re.compile(r"\]\(artifacts/([^)]*)\)")
+_TO_PAGE = re.compile(rf"\]\(#/experiments/\w+/runs/\w+/artifacts/([^)]*)\?{re.escape(PAGE_MODE)}\)")
 
 
 def metric_points(slip: Slip) -> list[Any]:
@@ -38,12 +44,24 @@ def param_entries(params: Mapping[str, object], files: Path) -> list[Any]:
 
 
 def short_note(note: str, files: Path) -> str:
-    """A description, cut after a line where MLflow keeps no more; the whole is in a file then."""
-    if len(note) <= _LONGEST_TAG:
+    """A description, cut where MLflow keeps no more once its links are written out; the whole is in a file then."""
+    longest = _LONGEST_TAG - _LONGEST_LINK * len(_TO_FILE.findall(note))
+    if len(note) <= longest:
         return note
     (files / "description.md").write_text(note, encoding="utf-8")
     more = "\n\n(cut here: MLflow keeps no more; Artifacts › description.md has the whole)"
-    return note[: _LONGEST_TAG - len(more)].rpartition("\n")[0] + more
+    return note[: longest - len(more)].rpartition("\n")[0] + more
+
+
+def linked(note: str, experiment_id: str, run_id: str) -> str:
+    """A description whose links to the run's own files, `[words](artifacts/...)`, lead there in MLflow's pages."""
+    page = f"](#/experiments/{experiment_id}/runs/{run_id}/artifacts/"
+    return _TO_FILE.sub(lambda found: f"{page}{found[1]}?{PAGE_MODE})", note)
+
+
+def unlinked(note: str) -> str:
+    """What `linked` was given."""
+    return _TO_PAGE.sub(r"](artifacts/\1)", note)
 
 
 def dataset_input(fields: Mapping[str, str]) -> Any:

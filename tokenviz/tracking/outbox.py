@@ -1,122 +1,25 @@
 """The outbox: what was computed lies there, whole or not at all, until the tracking store has it.
 
-A cell of a grid is claimed by one process at a time. Its results are packed as a *parcel*, a folder that appears complete:
-a slip with the numbers, and files whose sha256 the slip holds. Figures are added, the run is delivered, and the parcel goes.
-Whatever ends the process in between, the next command finds the parcel and goes on from there.
+A cell of a grid is claimed by one process at a time. Its results are packed as a parcel, figures are added, the run is
+delivered, and the parcel goes. Whatever ends the process in between, the next command finds the parcel and goes on from there.
 """
 
+import fcntl
 import json
-import os
 import shutil
-import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from tokenviz.errors import DiskError, StoreError, TokenvizError
+from tokenviz.errors import StoreError
 from tokenviz.progress import note
-from tokenviz.tracking.checksums import checksums
+from tokenviz.tracking.parcels import Parcel, Slip, is_parcel, pack, partial_of, read_parcel, read_slip
 
-_SLIP = "slip.json"
-_FILES = "files"
-_FIGURES = "figures"
-_BOARD = "figures."
-_DRAWN = "drawn.json"
-_PARTIAL = ".partial"
 _LOCK = ".lock"
 _NAME = "store.txt"
-_FORMAT = 1
-
-
-@dataclass(frozen=True)
-class Slip:
-    """What a run holds besides its files.
-
-    Attributes:
-        experiment: The MLflow experiment's name.
-        description: The experiment's, in Markdown.
-        name: The run's, for a reader.
-        fingerprint: Of everything that moves the numbers; see `fingerprint_of`.
-        grid: The grid it belongs to; several, separated by spaces, where a grid took it over from another's.
-        tags: Of our own, without prefix.
-        context: MLflow's own tags: who, from what source, at what commit.
-        params: Settings by name, plain values.
-        metrics: Numbers by name; one that is not finite is left out.
-        curves: Values by step.
-        note: The run's description, in Markdown.
-        dataset: The text as MLflow shows what a run was made of: name, digest, source, source_type, profile; empty for none.
-        figures: Whether figures belong to it.
-        table: The file that everything else can be made from again, relative to the run's files; empty for none.
-        refers: Parameters that name another run of the experiment, by that run's fingerprint.
-        started: Milliseconds since 1970.
-        ended: The same.
-        replaces: Whether it takes the place of a finished run of the same fingerprint.
-        id: Of this parcel; a run carries it, so that none is delivered twice.
-    """
-
-    experiment: str
-    description: str
-    name: str
-    fingerprint: str
-    grid: str
-    tags: Mapping[str, str]
-    context: Mapping[str, str]
-    params: Mapping[str, object]
-    metrics: Mapping[str, float]
-    curves: Mapping[str, Sequence[tuple[int, float]]]
-    note: str
-    dataset: Mapping[str, str]
-    figures: bool
-    table: str
-    refers: Mapping[str, str]
-    started: int
-    ended: int
-    replaces: bool
-    id: str = field(default_factory=lambda: uuid.uuid4().hex)
-
-
-@dataclass(frozen=True)
-class Parcel:
-    """A finished computation on its way to the store."""
-
-    folder: Path
-    slip: Slip
-
-    @property
-    def files(self) -> Path:
-        """The folder that becomes the run's artifacts."""
-        return self.folder / _FILES
-
-    @property
-    def drawn(self) -> bool:
-        """Whether its figures are there, as far as it is to have some."""
-        return not self.slip.figures or (self.folder / _DRAWN).is_file()
-
-    def drawing_board(self) -> Path:
-        """A new folder to draw in; `hang` makes what is in it the figures.
-
-        Each is another: a process that draws may outlive the one that asked for it, and must not draw over what is drawn anew.
-        """
-        board = self.folder / f"{_BOARD}{uuid.uuid4().hex}"
-        board.mkdir()
-        return board
-
-    def hang(self, board: Path) -> None:
-        """Take what was drawn, now complete, among the files."""
-        drawn = json.dumps(checksums(board))
-        shutil.rmtree(self.files / _FIGURES, ignore_errors=True)
-        os.replace(board, self.files / _FIGURES)
-        (self.folder / _DRAWN).write_text(drawn, encoding="utf-8")
-
-    def remove(self) -> None:
-        """Take it out of the outbox."""
-        # The slip goes first: a folder without one is no parcel.
-        (self.folder / _SLIP).unlink(missing_ok=True)
-        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 class Claim:
@@ -127,42 +30,17 @@ class Claim:
 
     def left_over(self) -> Parcel | None:
         """The parcel that an earlier process packed and did not deliver, if it is whole; what is torn is removed."""
-        shutil.rmtree(self._partial, ignore_errors=True)
+        shutil.rmtree(partial_of(self._folder), ignore_errors=True)
         return _open(self._folder)
 
     def pack(self, fill: Callable[[Path], Slip]) -> Parcel:
-        """Make a parcel; it is whole on the disk when this returns.
-
-        Args:
-            fill: Writes the files into the folder that it is given, and returns the rest of the run.
-
-        Raises:
-            DiskError: There is no room, or no right to write.
-        """
-        shutil.rmtree(self._partial, ignore_errors=True)
-        try:
-            (self._partial / _FILES).mkdir(parents=True)
-            slip = fill(self._partial / _FILES)
-            content = {"format": _FORMAT, "slip": asdict(slip), "sha256": checksums(self._partial / _FILES)}
-            text = json.dumps(content, ensure_ascii=False, default=str)
-            (self._partial / _SLIP).write_text(text, encoding="utf-8")
-            shutil.rmtree(self._folder, ignore_errors=True)
-            os.replace(self._partial, self._folder)
-        except OSError as error:
-            if isinstance(error, TokenvizError):
-                raise
-            raise DiskError(
-                f"cannot keep results in {str(self._folder.parent)!r}: {error.strerror or error}; make room there and repeat "
-                "the command"
-            ) from error
-        finally:
-            shutil.rmtree(self._partial, ignore_errors=True)
-        return Parcel(self._folder, slip)
+        """Make the cell's parcel; see `pack`."""
+        return pack(self._folder, fill)
 
     def tidy(self) -> None:
         """Remove what is left of a parcel that was never whole, or is already delivered."""
-        shutil.rmtree(self._partial, ignore_errors=True)
-        if not (self._folder / _SLIP).is_file():
+        shutil.rmtree(partial_of(self._folder), ignore_errors=True)
+        if not is_parcel(self._folder):
             shutil.rmtree(self._folder, ignore_errors=True)
 
     def release(self) -> None:
@@ -171,10 +49,6 @@ class Claim:
             # Removed while it is held: whoever waits for it notices that the file is gone, and makes a new one.
             Path(self._lock.lock_file).unlink(missing_ok=True)
             self._lock.release()
-
-    @property
-    def _partial(self) -> Path:
-        return self._folder.with_name(f"{self._folder.name}{_PARTIAL}")
 
 
 class Outbox:
@@ -233,19 +107,28 @@ class Outbox:
             if claim is not None:
                 claim.release()
 
+    def is_claimed(self, experiment: str, fingerprint: str) -> bool:
+        """Whether a process that lives has a cell; nothing is written to find out."""
+        try:
+            with (self.folder / f"{_key(experiment, fingerprint)}{_LOCK}").open("rb") as lock:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except BlockingIOError:
+            return True
+        return False
+
     def holds(self, experiment: str, fingerprint: str) -> bool:
         """Whether anything of a cell lies here."""
         return (self.folder / _key(experiment, fingerprint)).is_dir()
 
     def slips(self) -> list[Slip]:
         """What waits, in the order in which it was computed."""
-        return sorted(
-            (slip for slip, _ in filter(None, map(_read_slip, self._parcels()))), key=lambda slip: (slip.ended, slip.id)
-        )
+        return sorted(filter(None, map(read_slip, self._parcels())), key=lambda slip: (slip.ended, slip.id))
 
     def torn(self) -> list[Path]:
         """Parcels that nobody can deliver: their slips are torn, or of another version."""
-        return [path for path in self._parcels() if _read_slip(path) is None]
+        return [path for path in self._parcels() if read_slip(path) is None]
 
     def tidy(self) -> None:
         """Remove what dead processes left that is of no use: locks, parcels half packed or half removed.
@@ -261,7 +144,7 @@ class Outbox:
                 claim.release()
 
     def _parcels(self) -> list[Path]:
-        return [path for path in self._entries() if not path.name.endswith(_PARTIAL) and (path / _SLIP).is_file()]
+        return [path for path in self._entries() if is_parcel(path)]
 
     def _entries(self) -> list[Path]:
         return sorted(self.folder.iterdir()) if self.folder.is_dir() else []
@@ -288,44 +171,13 @@ def _key(experiment: str, fingerprint: str) -> str:
     return sha256(json.dumps([experiment, fingerprint]).encode()).hexdigest()[:32]
 
 
-def _read_slip(folder: Path) -> tuple[Slip, dict[str, str]] | None:
-    """A parcel's slip and the sha256 of its files; None where there is no whole slip."""
-    try:
-        content = json.loads((folder / _SLIP).read_bytes())
-        if content["format"] != _FORMAT:
-            return None
-        slip = Slip(**content["slip"])
-        curves = {name: [(int(step), float(value)) for step, value in curve] for name, curve in slip.curves.items()}
-        return replace(slip, curves=curves), content["sha256"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
 def _open(folder: Path) -> Parcel | None:
     if not folder.is_dir():
         return None
-    read = _read_slip(folder)
-    if read is not None:
-        slip, expected = read
-        if expected.items() <= checksums(folder / _FILES).items():
-            parcel = Parcel(folder, slip)
-            if slip.figures:
-                _check_figures(parcel)
-            return parcel
-    note(f"what an interrupted command left in {folder} is torn: it is removed and computed anew")
-    shutil.rmtree(folder, ignore_errors=True)
-    return None
-
-
-def _check_figures(parcel: Parcel) -> None:
-    """Take away figures that are not whole; they are drawn again from the tables."""
-    for board in parcel.folder.glob(f"{_BOARD}*"):
-        shutil.rmtree(board, ignore_errors=True)
-    figures = parcel.files / _FIGURES
-    try:
-        whole = json.loads((parcel.folder / _DRAWN).read_bytes()) == checksums(figures)
-    except (OSError, ValueError):
-        whole = False
-    if not whole:
-        (parcel.folder / _DRAWN).unlink(missing_ok=True)
-        shutil.rmtree(figures, ignore_errors=True)
+    parcel = read_parcel(folder)
+    if parcel is None:
+        note(f"what an interrupted command left in {folder} is torn: it is removed and computed anew")
+        shutil.rmtree(folder, ignore_errors=True)
+    elif parcel.slip.figures:
+        parcel.check_figures()
+    return parcel

@@ -20,8 +20,9 @@ from tokenviz.errors import RefusedError, StoreError
 from tokenviz.progress import note
 from tokenviz.tracking.checksums import checksum, is_whole, write_checksums
 from tokenviz.tracking.embedded import advice, local_folder
-from tokenviz.tracking.entities import CURVE_POINTS, dataset_input, metric_points, param_entries, short_note
-from tokenviz.tracking.outbox import Outbox, Parcel, Slip
+from tokenviz.tracking.entities import CURVE_POINTS, dataset_input, linked, metric_points, param_entries, short_note
+from tokenviz.tracking.outbox import Outbox
+from tokenviz.tracking.parcels import Parcel, Slip
 from tokenviz.tracking.store import Store, lacks_rights, reason_of, refuses
 
 PREFIX = "tokenviz."
@@ -228,7 +229,7 @@ class Runs:
         write_checksums(parcel.files)
         grids = older.tags.get("grid", "").split() if older else []
         own = {"fingerprint": slip.fingerprint, "grid": _joined(grids, slip.grid.split()), "parcel": slip.id}
-        own["outbox"] = self._sender
+        own["outbox"] = self.sender
         if slip.table:
             own["table_sha256"] = checksum(parcel.files / slip.table)
         run = self.client.create_run(
@@ -244,7 +245,7 @@ class Runs:
                 run_id,
                 metrics=points[begin : begin + CURVE_POINTS],
                 params=pairs if begin == 0 else [],
-                tags=[RunTag(NOTE, description)] if begin == 0 else [],
+                tags=[RunTag(NOTE, linked(description, self.experiment_id, run_id))] if begin == 0 else [],
             )
         if slip.dataset:
             self.client.log_inputs(run_id, [dataset_input(slip.dataset)])
@@ -300,7 +301,7 @@ class Runs:
     def _close_the_dead(self, fingerprint: str) -> None:
         """Close the runs of a cell that this process has claimed which another process of this outbox left open."""
         query = (
-            f"tags.`{PREFIX}fingerprint` = '{fingerprint}' and tags.`{PREFIX}outbox` = '{self._sender}' "
+            f"tags.`{PREFIX}fingerprint` = '{fingerprint}' and tags.`{PREFIX}outbox` = '{self.sender}' "
             "and attributes.status = 'RUNNING'"
         )
         for run in self._search(query, most=100):
@@ -308,7 +309,7 @@ class Runs:
             self.client.set_terminated(run.info.run_id, "KILLED")
 
     def _close_left_open(self) -> None:
-        query = f"tags.`{PREFIX}outbox` = '{self._sender}' and attributes.status = 'RUNNING'"
+        query = f"tags.`{PREFIX}outbox` = '{self.sender}' and attributes.status = 'RUNNING'"
         closed = 0
         for run in self._search(query, most=1000):
             fingerprint = run.data.tags[f"{PREFIX}fingerprint"]
@@ -364,7 +365,7 @@ class Runs:
             ) from error
 
     @cached_property
-    def _sender(self) -> str:
+    def sender(self) -> str:
         """Tells the runs of this outbox from everybody else's. An embedded store has one outbox, which moves with it."""
         if self.store.folder is not None:
             return "embedded"

@@ -7,8 +7,9 @@ and the server is asked again now and then.
 import logging
 import os
 import re
-import tempfile
+import shutil
 import time
+import weakref
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,7 @@ class Store:
         outbox_folder: Where results wait for the store.
         client: An `MlflowClient` on it.
         silent: Why a server does not answer; empty while it does.
-        copy: Of the database of an embedded store that may not be written; None for any other.
+        copy: A temporary folder with a copy of the database, for an embedded store that may not be written; None for any other.
     """
 
     uri: str
@@ -64,9 +65,15 @@ class Store:
     outbox_folder: Path
     client: Any
     silent: str = ""
-    copy: "tempfile.TemporaryDirectory[str] | None" = None
+    copy: Path | None = None
     _ask_after: float = field(default=0.0, repr=False)
     _failures: int = field(default=0, repr=False)
+
+    @property
+    def database(self) -> Path | None:
+        """The file of an embedded store, or of its copy; None for a server."""
+        folder = self.copy or self.folder
+        return database_of(folder) if folder else None
 
     @property
     def web_address(self) -> str:
@@ -148,7 +155,9 @@ def open_for_reading() -> Store:
     if is_writable(folder):
         return _embedded(folder, make_ready(folder))
     copy = copy_for_reading(folder)
-    return _embedded(folder, database_of(Path(copy.name)), copy)
+    store = _embedded(folder, database_of(copy), copy)
+    weakref.finalize(store, shutil.rmtree, copy, ignore_errors=True)
+    return store
 
 
 def prepare_environment() -> None:
@@ -159,7 +168,7 @@ def prepare_environment() -> None:
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # whole tracebacks, of what it raises anyway
 
 
-def _embedded(folder: Path, database: Path, copy: "tempfile.TemporaryDirectory[str] | None" = None) -> Store:
+def _embedded(folder: Path, database: Path, copy: Path | None = None) -> Store:
     from mlflow import MlflowClient
 
     uri = sqlite_uri(database)
