@@ -15,9 +15,15 @@ from pathlib import Path
 import psutil
 import pytest
 from conftest import BIGRAM_WEIGHTS, make_bigram_folder
+from kept import look
+from kills import draw_quickly
 from servers import free_port, postgres, postgres_binaries, served
 
+from tokenviz import Grid, literal
+from tokenviz.harness.context import ExperimentContext, running
 from tokenviz.tracking.checksums import damaged
+from tokenviz.tracking.copies import Imported, import_runs
+from tokenviz.tracking.store import open_store
 
 pytestmark = [
     pytest.mark.slow,
@@ -161,6 +167,41 @@ def test_a_grid_of_several_processes_on_a_shared_server(
     )
     assert said[2] == (refused, 1)
     assert len(client.search_runs(["1"])) == 5
+
+
+def test_runs_are_copied_to_the_server_and_back(
+    shared: Shared, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("draw_scores", "draw_comparison"):
+        monkeypatch.setattr(f"tokenviz.harness.grid.{name}", draw_quickly)
+    make_bigram_folder(project / "first", BIGRAM_WEIGHTS)
+    make_bigram_folder(project / "second", BIGRAM_WEIGHTS[::-1].copy())
+    with running(ExperimentContext("copied", "What is asked.")):
+        grid = Grid(["first", "second"], [literal("abcdabcd")], top_k=2)
+        grid.score()
+        grid.compare()
+        grid.summarise("Found.")
+    expected = look(project / "mlruns", "copied")
+    environment = {**os.environ, "MLFLOW_TRACKING_USERNAME": "admin", "MLFLOW_TRACKING_PASSWORD": ADMIN}
+    lines = shared.blocks["Copying runs between stores"][0].replace("https://tracking.example.org", shared.address)
+    there = f"{lines}MLFLOW_TRACKING_URI={shared.address} tokenviz runs export back --experiment copied\n"
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-ec", there * 2], env={**environment, "PATH": path}, capture_output=True, text=True, check=False, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "4 runs of mlruns in copies",
+        f"4 runs imported into {shared.address}; 0 were there already",
+        f"4 runs of {shared.address} in back",
+        "4 runs of mlruns in copies",
+        f"0 runs imported into {shared.address}; 4 were there already",
+        f"4 runs of {shared.address} in back",
+    ]
+    (project / "mlruns").rename(project / "before")
+    store = open_store()
+    assert import_runs(store, project / "back") == Imported(4, 0, ())
+    assert look(project / "mlruns", "copied").content == expected.content
 
 
 def test_the_server_answers_to_its_own_names_only(shared: Shared) -> None:

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from tokenviz.scoring.scorer import score
     from tokenviz.scoring.streaming import score_to_file
     from tokenviz.texts import Text, literal, read_text
-    from tokenviz.tracking.finding import load_runs, load_tokens, load_units
+    from tokenviz.tracking.frames import load_runs, load_tokens, load_units
 
 _HOMES = {
     "BosMode": "scores",
@@ -72,9 +72,9 @@ _HOMES = {
     "heatmap_pages": "figures.heatmap",
     "literal": "texts",
     "load_model": "models.loading",
-    "load_runs": "tracking.finding",
-    "load_tokens": "tracking.finding",
-    "load_units": "tracking.finding",
+    "load_runs": "tracking.frames",
+    "load_tokens": "tracking.frames",
+    "load_units": "tracking.frames",
     "pool": "comparing.comparison",
     "read_text": "texts",
     "save_figure": "figures.saving",
