@@ -94,11 +94,11 @@ def show_run(run: One, as_json: AsJson = False) -> None:
     from tokenviz.cli.run_tables import local_time, pairs_table
     from tokenviz.terminal import results_console
 
-    head = {"run": found.run_id, "experiment": found.experiment, "status": found.status}
+    head: dict[str, Any] = {"run": found.run_id, "experiment": found.experiment, "status": found.status}
     head |= {"started": local_time(found), "seconds": found.seconds, **found.tags, "page": page}
     sizes = {path: f"{size:,} bytes" for path, size in files.items()}
-    parts = {found.name: head, "numbers": found.metrics, "settings": found.params, "files": sizes}
-    results_console().print(*(pairs_table(title, values) for title, values in parts.items()), sep="\n")
+    parts = ((found.name, head), ("numbers", found.metrics), ("settings", found.params), ("files", sizes))
+    results_console().print(*(pairs_table(title, dict(values)) for title, values in parts), sep="\n")
 
 
 @app.command("compare")

@@ -86,7 +86,9 @@ def _files(store: Store, runs: Sequence[FoundRun]) -> list[Check]:
         return [
             Check("files", "note", "a server's files are not looked at", "'tokenviz runs export' checks those that it writes")
         ]
-    lost, unlisted, places = [], [], {}
+    lost: list[str] = []
+    unlisted: list[str] = []
+    places: dict[str, Path] = {}
     current = [run for run in runs if run.current]
     with task("checking files", len(current), "runs") as advance:
         for run in current:

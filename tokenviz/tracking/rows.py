@@ -90,4 +90,5 @@ def _whole(connection: sqlite3.Connection, heads: list[tuple[Any, ...]]) -> Iter
 
     tags, params, metrics = by_run("value", "tags"), by_run("value", "params"), by_run("value, is_nan", "latest_metrics")
     for head in heads:
-        yield Row(*head, tags[head[0]], params[head[0]], metrics[head[0]])
+        values: tuple[Any, ...] = (*head, tags[head[0]], params[head[0]], metrics[head[0]])
+        yield Row(*values)
