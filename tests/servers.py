@@ -191,7 +191,7 @@ def at_random(seed: int, share: float, kinds: Sequence[str]) -> Fault:
 
 @contextmanager
 def postgres(folder: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """PostgreSQL of this machine with an empty cluster in the folder, on the loopback address.
+    """PostgreSQL of this machine with an empty cluster in a folder that its user can reach, on the loopback address.
 
     Yields:
         Its port, and the environment in which its programs reach it as its superuser.
@@ -205,12 +205,10 @@ def postgres(folder: Path) -> Iterator[tuple[int, dict[str, str]]]:
     if root:
         shutil.chown(folder, owner)
         shutil.chown(folder / "password", owner)
-        for parent in folder.parents:
-            parent.chmod(parent.stat().st_mode | 0o001)  # it must get here
 
     def run(*command: str) -> None:
         prefix = ["runuser", "-u", owner, "--"] if root else []
-        subprocess.run([*prefix, *command], check=True, stdout=subprocess.DEVNULL, cwd=folder)
+        subprocess.run([*prefix, *command], check=True, stdout=subprocess.DEVNULL, cwd=folder, timeout=120)
 
     data, log = str(folder / "data"), str(folder / "postgres.log")
     run(f"{binaries}/initdb", "-D", data, "-U", owner, "-A", "scram-sha-256", f"--pwfile={folder}/password", "--no-sync")

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import urllib.error
 import urllib.request
 from collections import Counter
@@ -71,7 +72,11 @@ def code_blocks() -> dict[str, list[str]]:
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
     folder = tmp_path_factory.mktemp("srv")
-    with postgres(tmp_path_factory.mktemp("postgres") / "cluster") as (database_port, superuser):
+    # Not among pytest's folders: PostgreSQL runs as another user, and each session of pytest closes their parent to others.
+    with (
+        tempfile.TemporaryDirectory(prefix="postgres-") as cluster,
+        postgres(Path(cluster)) as (database_port, superuser),
+    ):
         port = free_port()
         replaced = {
             "/srv/mlflow/venv/bin": str(Path(sys.executable).parent),
@@ -198,10 +203,11 @@ def test_runs_are_copied_to_the_server_and_back(
         f"0 runs imported into {shared.address}; 4 were there already",
         f"4 runs of {shared.address} in back",
     ]
-    (project / "mlruns").rename(project / "before")
-    store = open_store()
-    assert import_runs(store, project / "back") == Imported(4, 0, ())
-    assert look(project / "mlruns", "copied").content == expected.content
+    third = project / "third"
+    (third / "experiments").mkdir(parents=True)
+    monkeypatch.chdir(third)
+    assert import_runs(open_store(), project / "back") == Imported(4, 0, ())
+    assert look(third / "mlruns", "copied").content == expected.content
 
 
 def test_the_server_answers_to_its_own_names_only(shared: Shared) -> None:

@@ -212,13 +212,13 @@ def _deliver(store: Store, parcel: Parcel, ids: dict[str, str]) -> bool:
         if found is None:
             copy = claim.pack(lambda files: _copy(parcel, files, ids))
             try:
-                ids[slip.tags.get("origin", "")] = runs.deliver(copy)
+                ids[parcel.folder.name] = runs.deliver(copy)
             finally:
                 copy.remove()  # the folder of before still has it
             return True
     for grid in slip.grid.split():
         runs.join_grid(found, grid)
-    ids[slip.tags.get("origin", "")] = found.run_id
+    ids[parcel.folder.name] = found.run_id
     return False
 
 
