@@ -14,7 +14,7 @@ import torch
 
 from tokenviz.cli.app import main
 from tokenviz.models.loading import LoadedModel, load_model
-from tokenviz.tracking import store
+from tokenviz.tracking import embedded, store
 
 SAMPLES = Path(__file__).resolve().parent.parent / "experiments" / "texts"
 
@@ -126,8 +126,8 @@ def blank_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The database of a new store."""
     folder = tmp_path_factory.mktemp("blank")
     store.prepare_environment()
-    store._make_schema(store.database_of(folder), folder / "artifacts")
-    return store.database_of(folder)
+    embedded.make_schema(embedded.database_of(folder), folder / "artifacts")
+    return embedded.database_of(folder)
 
 
 @pytest.fixture(scope="session")
@@ -145,15 +145,16 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, blank_database: Pat
         (tmp_path / "experiments" / "texts" / sample).write_bytes((SAMPLES / sample).read_bytes())
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    make_schema = store._make_schema
+    make_schema = embedded.make_schema
 
     def copy_schema(database: Path, artifacts: Path) -> None:
         """A new database takes seconds to make; one that is copied is the same but for its paths, which are mended."""
         if not database.exists():
-            shutil.copy(blank_database, database)
+            shutil.copy(blank_database, f"{database}.partial")
+            Path(f"{database}.partial").replace(database)
         make_schema(database, artifacts)
 
-    monkeypatch.setattr(store, "_make_schema", copy_schema)
+    monkeypatch.setattr(embedded, "make_schema", copy_schema)
     return tmp_path
 
 

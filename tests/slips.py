@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tokenviz.tracking.outbox import Slip
+from tokenviz.tracking.parcels import Slip
 
 
 def make_slip(fingerprint: str = "f", **changes: Any) -> Slip:

@@ -46,7 +46,7 @@ def test_json_holds_the_scores_of_the_library(run: Run, glass: LoadedModel) -> N
 
 def test_nothing_but_json_reaches_stdout_of_a_real_process(project: Path) -> None:
     command = [sys.executable, "-m", "tokenviz", "score", "-", "--model", "glass-en", "--json"]
-    done = subprocess.run(command, input=ALICE.encode(), capture_output=True, check=True)
+    done = subprocess.run(command, input=ALICE.encode(), capture_output=True, check=True, timeout=120)
     assert json.loads(done.stdout)["texts"][0]["name"] == "stdin"
     assert done.stderr == b""
 
@@ -306,7 +306,7 @@ def trial(project: Path) -> Path:
 
 
 def tokenviz(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run([sys.executable, "-m", *arguments], capture_output=True, text=True, check=False)
+    return subprocess.run([sys.executable, "-m", *arguments], capture_output=True, text=True, check=False, timeout=120)
 
 
 def test_list_names_experiments_and_questions_without_running_them(run: Run, trial: Path) -> None:
@@ -429,7 +429,29 @@ def test_ui_refuses_a_busy_port(run: Run, free_port: int) -> None:
         busy.listen()
         code, out, err = run("ui", "--port", str(free_port))
     assert (code, out) == (1, "")
-    assert f"port {free_port} of 127.0.0.1 cannot be used (Address already in use): choose another with --port" in err
+    assert err == (
+        f"error: port {free_port} of 127.0.0.1 cannot be used (Address already in use): choose another with --port, or with "
+        "--host another address of this machine\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("host", "warned"), [("127.0.0.1", False), ("localhost", False), ("127.9.9.9", False), ("0.0.0.0", True)]
+)
+def test_ui_names_the_danger_of_any_other_address(
+    run: Run, monkeypatch: pytest.MonkeyPatch, free_port: int, host: str, warned: bool
+) -> None:
+    started: list[list[str]] = []
+    monkeypatch.setattr("tokenviz.cli.ui.os.execve", lambda program, arguments, environment: started.append(arguments))
+    code, out, err = run("ui", "--host", host, "--port", str(free_port))
+    assert (code, out) == (0, f"http://{host}:{free_port}\n")
+    assert started[0][started[0].index("--host") + 1] == host
+    warning = (
+        f"warning: whoever reaches port {free_port} of {host} can read, change and delete every run without a password, and "
+        "read files of this machine; others on the way can read along. Safe ways to show runs to others: "
+        f"'ssh -L {free_port}:127.0.0.1:{free_port} THIS-MACHINE' on theirs, or a server with users (docs/server.md)\n"
+    )
+    assert err == (warning if warned else "") + "Ctrl-C ends it.\n"
 
 
 def test_ui_points_at_the_server_that_is_set(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -437,6 +459,8 @@ def test_ui_points_at_the_server_that_is_set(run: Run, monkeypatch: pytest.Monke
     code, _, err = run("ui")
     assert code == 1
     assert "MLFLOW_TRACKING_URI names the server 'http://tracking.example': open that address in a browser" in err
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@tracking.example")
+    assert "secret" not in run("ui")[2]
 
 
 def test_a_full_disk_is_one_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -450,6 +474,6 @@ def test_a_full_disk_is_one_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_a_reader_that_leaves_early_is_no_error(project: Path) -> None:
     command = f"{sys.executable} -m tokenviz score passage_en -m glass-en --csv | head -n 1"
-    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True, timeout=120)
     assert done.stdout.startswith('"text","passage","position",')
     assert done.stderr == ""

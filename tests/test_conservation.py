@@ -11,9 +11,9 @@ import pytest
 from programs import needs_program
 from tables import make_scores
 
+from tokenviz.controls import visible
 from tokenviz.figures.files import save_heatmap
 from tokenviz.figures.fonts import drawable, fonts_for
-from tokenviz.figures.terminal import visible
 from tokenviz.scores import TokenScores
 
 HOSTILE = [

@@ -13,9 +13,9 @@ import tokenviz as tv
 from tokenviz.errors import StoreError
 from tokenviz.harness.context import ExperimentContext, running
 from tokenviz.harness.results import GridResult
-from tokenviz.tracking.finding import find_runs
+from tokenviz.tracking.finding import FoundRun, find_runs
 from tokenviz.tracking.runs import Runs
-from tokenviz.tracking.store import open_store
+from tokenviz.tracking.store import Store, open_store
 
 
 def keep(fingerprint: str, **changes: Any) -> str:
@@ -68,6 +68,29 @@ def test_superseded_and_open_runs_are_left_out_unless_asked_for(kept: list[str])
     still = client.create_run(client.get_run(new).info.experiment_id, tags={"tokenviz.kind": "score"}).info.run_id
     assert {run.run_id for run in find_runs("an experiment")} == {new, kept[1]}
     assert {run.run_id for run in find_runs("an experiment", every=True)} == {new, still, *kept[:2]}
+
+
+def plain(runs: list[FoundRun]) -> str:
+    """Everything of runs, in one order; NaN equals itself."""
+    return repr([[(k, sorted(v.items()) if isinstance(v, dict) else v) for k, v in vars(run).items()] for run in runs])
+
+
+def test_the_database_is_read_as_mlflow_reads_it(kept: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    keep("f", replaces=True)
+    client = open_store().client
+    still = client.create_run("1", tags={"tokenviz.kind": "score"}, run_name="still 'open'").info.run_id
+    client.log_metric(still, "nan", float("nan"))
+    client.log_metric(still, "curve", 1.0, step=1)
+    client.log_metric(still, "curve", 2.0, step=2)
+    client.delete_run(keep("gone"))
+    client.create_run("1")  # somebody else's
+    for where in (None, "kind=score", "text=x", 'text="it\'s"', "model=a and kind=comparison"):
+        for every in (False, True):
+            read = find_runs(where=where, every=every)
+            with monkeypatch.context() as patch:
+                patch.setattr(Store, "database", None)
+                assert plain(find_runs(where=where, every=every)) == plain(read)
+    assert {run.run_id for run in find_runs(every=True)} >= {still, *kept}
 
 
 def test_runs_of_others_are_left_out(kept: list[str]) -> None:

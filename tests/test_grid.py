@@ -441,7 +441,7 @@ def test_an_interrupted_grid_keeps_what_is_finished_and_leaves_nothing_open(proj
         errors = process.communicate(timeout=60)[1]
     finally:
         process.kill()
-        process.communicate()
+        process.communicate(timeout=120)
     assert process.returncode == 130
     assert errors.splitlines()[-1] == "error: interrupted; what was finished stays, and the same command goes on from there"
     assert _statuses() == ["FINISHED"]

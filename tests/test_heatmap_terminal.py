@@ -10,9 +10,10 @@ from rich.console import Console
 from rich.text import Text
 from tables import NAN, make_scores
 
+from tokenviz.controls import visible
 from tokenviz.figures.colours import ColourScale, text_colour, to_hex
 from tokenviz.figures.definition import Source, text_heatmap
-from tokenviz.figures.terminal import heatmap_ansi, heatmap_text, legend_text, visible
+from tokenviz.figures.terminal import heatmap_ansi, heatmap_text, legend_text
 
 OVERRIDES = [chr(code) for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))]
 CONTROLS = [chr(code) for code in [*range(0x20), *range(0x7F, 0xA0)] if chr(code) not in "\n\t"] + OVERRIDES

@@ -11,7 +11,7 @@ import tokenviz
 
 PACKAGE = Path(tokenviz.__file__).parent
 FLOORS = [
-    {"errors", "hardware", "progress", "project", "terminal"},
+    {"checks", "controls", "errors", "hardware", "progress", "project", "terminal"},
     {"characters", "texts", "scores", "tables"},
     {"models", "tracking"},
     {"scoring"},
@@ -103,3 +103,14 @@ def test_public_names_resolve(name: str) -> None:
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="module 'tokenviz' has no attribute 'nonsense'"):
         tokenviz.nonsense  # noqa: B018  the look-up is the test
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_nothing_is_read_that_could_run_code(path: Path) -> None:
+    """Pickles, and what reads them without being asked twice."""
+    source = path.read_text(encoding="utf-8")
+    roots = {name.partition(".")[0] for name in imports(path)}
+    assert not roots & {"pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"}
+    assert [
+        words for words in ("allow_pickle=True", "read_pickle", "torch.load", "trust_remote_code=True") if words in source
+    ] == []

@@ -10,7 +10,8 @@ from slips import filled, make_slip
 
 from tokenviz.errors import DiskError, StoreError
 from tokenviz.progress import collecting
-from tokenviz.tracking.outbox import Claim, Outbox, Parcel, waiting_stores
+from tokenviz.tracking.outbox import Claim, Outbox, waiting_stores
+from tokenviz.tracking.parcels import Parcel, Slip, partial_of
 
 
 @pytest.fixture
@@ -69,7 +70,7 @@ def test_the_claim_of_a_process_that_was_killed_is_free(outbox: Outbox) -> None:
         f"claim = Outbox(Path({str(outbox.folder.parent)!r}), 'a store').claim('an experiment', 'f')\n"
         "assert claim is not None\nos.kill(os.getpid(), signal.SIGKILL)\n"
     )
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -9
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=120).returncode == -9
     claim(outbox).release()
 
 
@@ -126,9 +127,10 @@ def test_a_torn_parcel_is_noticed_and_removed(outbox: Outbox, damage: str) -> No
 
 def test_figures_that_were_called_complete_stay(outbox: Outbox) -> None:
     parcel = pack(outbox)
-    (parcel.drawing_board() / "heatmap.png").write_bytes(b"a picture")
+    board = parcel.drawing_board()
+    (board / "heatmap.png").write_bytes(b"a picture")
     assert not parcel.drawn
-    parcel.hang()
+    parcel.hang(board)
     found = left_over(outbox)
     assert found is not None
     assert found.drawn
@@ -138,16 +140,45 @@ def test_figures_that_were_called_complete_stay(outbox: Outbox) -> None:
 @pytest.mark.parametrize("damage", ["not called complete", "torn"])
 def test_figures_that_are_not_whole_are_taken_away(outbox: Outbox, damage: str) -> None:
     parcel = pack(outbox)
-    picture = parcel.drawing_board() / "heatmap.png"
-    picture.write_bytes(b"a picture")
+    board = parcel.drawing_board()
+    (board / "heatmap.png").write_bytes(b"a picture")
     if damage == "torn":
-        parcel.hang()
-        picture.write_bytes(b"a pic")
+        parcel.hang(board)
+        (parcel.files / "figures" / "heatmap.png").write_bytes(b"a pic")
     found = left_over(outbox)
     assert found is not None
     assert not found.drawn
-    assert not (found.files / "figures").exists()
-    assert (found.files / "tables" / "a.csv").exists()
+    assert {path.name for path in found.folder.iterdir()} == {"slip.json", "files"}
+    assert {path.name for path in found.files.iterdir()} == {"tables"}
+
+
+def test_what_a_process_draws_that_outlives_its_parent_is_not_taken_for_what_is_drawn_anew(outbox: Outbox) -> None:
+    parcel = pack(outbox)
+    old = parcel.drawing_board()
+    new = parcel.drawing_board()
+    (new / "heatmap.png").write_bytes(b"a picture")
+    parcel.hang(new)
+    (old / "heatmap.png").write_bytes(b"half a pic")
+    found = left_over(outbox)
+    assert found is not None
+    assert found.drawn
+    assert (found.files / "figures" / "heatmap.png").read_bytes() == b"a picture"
+    assert not old.exists()
+
+
+def test_figures_that_were_packed_with_the_tables_stay(outbox: Outbox) -> None:
+    def fill(files: Path) -> Slip:
+        (files / "figures").mkdir()
+        (files / "figures" / "overview.png").write_bytes(b"a picture")
+        return filled(make_slip(figures=False))(files)
+
+    with outbox.claimed("an experiment", "f") as claimed:
+        assert claimed is not None
+        claimed.pack(fill)
+    found = left_over(outbox)
+    assert found is not None
+    assert found.drawn
+    assert (found.files / "figures" / "overview.png").read_bytes() == b"a picture"
 
 
 def test_what_waits_is_listed_in_the_order_of_its_making(outbox: Outbox) -> None:
@@ -195,5 +226,47 @@ def test_a_disk_without_room_is_one_line(outbox: Outbox) -> None:
 
 def test_a_file_in_the_place_of_the_outbox_is_refused(tmp_path: Path) -> None:
     (tmp_path / "outbox").write_text("")
-    with pytest.raises(StoreError, match=r"^cannot write the outbox in '.*/outbox': "):
-        Outbox(tmp_path / "outbox", "a store")
+    with pytest.raises(StoreError, match=r"^cannot write the outbox in '.*/outbox/[0-9a-f]{12}': Not a directory$"):
+        Outbox(tmp_path / "outbox", "a store").claim("an experiment", "f")
+
+
+def test_reading_an_outbox_makes_none(tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path / "outbox", "a store")
+    assert (outbox.slips(), outbox.torn(), outbox.holds("an experiment", "f")) == ([], [], False)
+    assert waiting_stores(tmp_path / "outbox") == {}
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_dead_processes_left_is_tidied_and_nothing_else(outbox: Outbox) -> None:
+    parcel = pack(outbox, "waits")
+    delivered, half = pack(outbox, "delivered"), pack(outbox, "half packed")
+    (delivered.folder / "slip.json").unlink()  # killed while the parcel was being removed
+    half.folder.rename(f"{half.folder}.partial")
+    (outbox.folder / f"{'0' * 32}.lock").touch()
+    with outbox.claimed("an experiment", "at work") as at_work:
+        assert at_work is not None
+        worked_on = pack(outbox, "other")
+        worked_on.folder.rename(partial_of(at_work._folder))
+        outbox.tidy()
+        assert {path.name for path in outbox.folder.iterdir()} == {
+            "store.txt", parcel.folder.name, partial_of(at_work._folder).name, f"{at_work._folder.name}.lock",
+        }  # fmt: skip
+    outbox.tidy()
+    assert {path.name for path in outbox.folder.iterdir()} == {"store.txt", parcel.folder.name}
+    assert parcel.folder.is_dir()
+
+
+@pytest.mark.parametrize("name", ["", "a sto", "another store\n"])
+def test_a_torn_name_of_a_store_is_written_anew(outbox: Outbox, name: str) -> None:
+    pack(outbox)
+    (outbox.folder / "store.txt").write_text(name)
+    assert waiting_stores(outbox.folder.parent) == {}
+    claim(outbox, "g").release()
+    assert waiting_stores(outbox.folder.parent) == {"a store": 1}
+
+
+def test_a_parcel_that_nobody_can_read_is_said(outbox: Outbox) -> None:
+    parcel = pack(outbox)
+    assert outbox.torn() == []
+    (parcel.folder / "slip.json").write_text("{")
+    assert outbox.torn() == [parcel.folder]

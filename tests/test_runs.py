@@ -9,7 +9,8 @@ import pytest
 from slips import filled, make_slip
 
 from tokenviz.errors import StoreError
-from tokenviz.tracking.outbox import Parcel
+from tokenviz.progress import collecting
+from tokenviz.tracking.parcels import Parcel
 from tokenviz.tracking.runs import Runs, fingerprint_of
 from tokenviz.tracking.store import open_store
 
@@ -109,7 +110,7 @@ def test_of_two_runs_from_processes_that_know_nothing_of_each_other_the_oldest_s
 ) -> None:
     first = keep(runs)
     with monkeypatch.context() as patch:  # neither saw the other
-        patch.setattr(Runs, "find", lambda self, fingerprint: None)
+        patch.setattr(Runs, "_find", lambda self, fingerprint: None)
         assert keep(runs, started=1_700_000_000_001) == first
     found = runs.find("f")
     assert found is not None
@@ -147,17 +148,21 @@ def test_runs_left_open_are_closed_unless_their_cell_is_being_worked_on(runs: Ru
         patch.setattr(type(runs.client), "log_artifacts", lambda *a: (_ for _ in ()).throw(SystemExit))
         with pytest.raises(SystemExit):
             runs.deliver(parcel)
-    with runs.outbox.claimed(runs.name, "f"):
-        assert runs.close_left_open() == 0
-    assert runs.close_left_open() == 1
-    assert runs.close_left_open() == 0
+    with runs.outbox.claimed(runs.name, "f"), collecting() as notes:
+        runs.begin()
+    assert notes == []
+    assert [run.info.status for run in runs.client.search_runs([runs.experiment_id])] == ["RUNNING"]
+    with collecting() as notes:
+        runs.begin()
+        runs.begin()
+    assert notes == ["1 run of processes that ended too early: closed as KILLED"]
     assert [run.info.status for run in runs.client.search_runs([runs.experiment_id])] == ["KILLED"]
 
 
 def test_a_run_that_somebody_else_has_open_is_left_alone(runs: Runs) -> None:
     tags = {"tokenviz.fingerprint": "f", "tokenviz.outbox": "of another machine"}
     run = runs.client.create_run(runs.experiment_id, tags=tags)
-    assert runs.close_left_open() == 0
+    runs.begin()
     assert runs.client.get_run(run.info.run_id).info.status == "RUNNING"
 
 
@@ -246,7 +251,7 @@ def test_what_an_embedded_store_refuses_stays_in_the_outbox(runs: Runs, monkeypa
     slip = make_slip(metrics={"m": 0.5})
     with monkeypatch.context() as patch:
         patch.setattr(type(runs.client), "log_artifacts", refuse)
-        with pytest.raises(StoreError, match=r"^the tracking store 'mlruns' failed: \[Errno 28\] No space left on device$"):
+        with pytest.raises(StoreError, match=r"^the tracking store 'mlruns' failed: No space left on device; make room on "):
             runs.keep("f", filled(slip))
     (waiting,) = runs.outbox.slips()
     assert waiting == replace(slip, id=waiting.id)

@@ -70,7 +70,7 @@ def test_a_location_that_is_not_ours_is_left_alone(project: Path) -> None:
 def test_two_processes_may_make_the_store_at_once(project: Path) -> None:
     code = "from tokenviz.tracking.store import open_store; open_store().client.search_experiments()"
     workers = [subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True) for _ in range(3)]
-    assert [(worker.communicate()[1], worker.returncode) for worker in workers] == [("", 0)] * 3
+    assert [(worker.communicate(timeout=120)[1], worker.returncode) for worker in workers] == [("", 0)] * 3
 
 
 def test_a_store_of_another_version_is_refused_untouched(project: Path) -> None:

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from tokenviz.scoring.scorer import score
     from tokenviz.scoring.streaming import score_to_file
     from tokenviz.texts import Text, literal, read_text
-    from tokenviz.tracking.finding import load_runs, load_tokens, load_units
+    from tokenviz.tracking.frames import load_runs, load_tokens, load_units
 
 _HOMES = {
     "BosMode": "scores",
@@ -83,9 +83,9 @@ _HOMES = {
     "keep_predictions": "scoring.predictions",
     "literal": "texts",
     "load_model": "models.loading",
-    "load_runs": "tracking.finding",
-    "load_tokens": "tracking.finding",
-    "load_units": "tracking.finding",
+    "load_runs": "tracking.frames",
+    "load_tokens": "tracking.frames",
+    "load_units": "tracking.frames",
     "model_matrix": "figures.matrix",
     "pool": "comparing.comparison",
     "read_text": "texts",

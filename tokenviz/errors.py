@@ -9,6 +9,7 @@
     ├── PaperError             runs that cannot be carried into a paper as asked, or files that are not ours (also ValueError)
     ├── ExperimentError        an experiment that cannot be found or run as asked (also ValueError)
     ├── StoreError             a tracking store that cannot be opened or written (also OSError)
+    │   └── RefusedError       a run that a store does not take, though it answers
     └── DiskError              no room or no right to write a file (also OSError)
 
 Each message says what was given, what is allowed, and what to do.
@@ -49,6 +50,10 @@ class ExperimentError(TokenvizError, ValueError):
 
 class StoreError(TokenvizError, OSError):
     """A tracking store that cannot be opened or written."""
+
+
+class RefusedError(StoreError):
+    """A run that a store does not take, though it answers."""
 
 
 class DiskError(TokenvizError, OSError):

@@ -22,6 +22,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from tokenviz.controls import visible
+
 
 @dataclass(frozen=True)
 class _Display:
@@ -113,7 +115,7 @@ def note(message: str) -> None:
     display = _display.get()
     if display is not None and message not in display.said:
         display.said.add(message)
-        display.console.print(message, markup=False, highlight=False, soft_wrap=True)
+        display.console.print(visible(message), markup=False, highlight=False, soft_wrap=True)
 
 
 @contextmanager
@@ -128,4 +130,4 @@ def collecting() -> Iterator[list[str]]:
 
 
 def _plain(text: str) -> str:
-    return text.replace("[", r"\[")
+    return visible(text).replace("[", r"\[")

@@ -4,31 +4,34 @@ import errno
 import os
 import signal
 import sys
+import time
 from typing import Any, NoReturn
 
 from rich.console import Console
 
+from tokenviz.controls import visible
 from tokenviz.errors import TokenvizError
 from tokenviz.progress import interrupted
 
 _INTERRUPTED = 130
+_WORDS = "interrupted; what was finished stays, and the same command goes on from there"
+_TWICE = 1.0  # seconds: some programs send a signal to a process and at once to its group
 
 
 def run_command(command: Any, *, prog_name: str) -> NoReturn:
     """Run a command with this process's arguments and end the process.
 
     A refusal of ours is one line and exit code 1, a usage error 2, Ctrl-C and SIGTERM 130; anything else keeps
-    its traceback.
+    its traceback. A second Ctrl-C does not wait for what is being delivered.
     """
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupt)
+    _hear_interrupts()
     try:
         command(prog_name=prog_name, standalone_mode=True)
     except TokenvizError as error:
         _fail(str(error), 1)
     except SystemExit as end:
         if end.code == _INTERRUPTED:  # so Typer ends on Ctrl-C, without a word
-            _fail("interrupted; what was finished stays, and the same command goes on from there", _INTERRUPTED)
+            _fail(_WORDS, _INTERRUPTED)
         raise
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the interpreter complains at exit
@@ -48,12 +51,24 @@ def results_console() -> Console:
     return Console(highlight=False, soft_wrap=True) if sys.stdout.isatty() else Console(highlight=False, width=200)
 
 
-def _interrupt(number: int, frame: object) -> None:
-    interrupted.set()
-    raise KeyboardInterrupt
+def _hear_interrupts() -> None:
+    first = 0.0
+
+    def interrupt(number: int, frame: object) -> None:
+        nonlocal first
+        if not interrupted.is_set():
+            interrupted.set()
+            first = time.monotonic()
+            raise KeyboardInterrupt
+        if time.monotonic() - first > _TWICE:
+            os.write(sys.stderr.fileno(), f"error: {_WORDS}\n".encode())
+            os._exit(_INTERRUPTED)  # nothing on the disk is ever half written
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, interrupt)
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    line = " ".join(message.split())
+    line = visible(" ".join(message.split()))
     sys.stderr.write(f"error: {line}\n")
     sys.exit(code)

@@ -24,7 +24,7 @@ def print_results(
         differences: How many of the largest differences to print.
     """
     from tokenviz.comparing.comparison import Comparison
-    from tokenviz.figures.terminal import visible
+    from tokenviz.controls import visible
     from tokenviz.terminal import results_console
 
     console = results_console()
@@ -72,7 +72,7 @@ def _print_differences(one: "Comparison", most: int) -> None:
     from rich.table import Table
     from rich.text import Text as Line
 
-    from tokenviz.figures.terminal import visible
+    from tokenviz.controls import visible
     from tokenviz.terminal import results_console
 
     table = Table(title=Line(f"{visible(one.text_name)}: where a and b lie furthest apart"), title_justify="left")

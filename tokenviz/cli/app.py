@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from tokenviz import __version__
-from tokenviz.cli import compare, experiments, models, paper, report, score, sync, ui
+from tokenviz.cli import compare, doctor, experiments, models, paper, report, rerun, runs, score, sync, ui
 
 app = typer.Typer(
     help="See what causal language models predict, token by token.",
@@ -22,8 +22,11 @@ app.add_typer(experiments.run_app, name="run")
 app.command(name="pull")(paper.pull_command)
 app.command(name="trace")(paper.trace_command)
 app.command(name="redraw")(paper.redraw_command)
+app.add_typer(runs.app, name="runs")
 app.command(name="ui")(ui.ui_command)
 app.command(name="sync")(sync.sync_command)
+app.command(name="rerun")(rerun.rerun_command)
+app.command(name="doctor")(doctor.doctor_command)
 
 
 def _print_version(wanted: bool) -> None:

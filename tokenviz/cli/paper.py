@@ -89,7 +89,7 @@ def trace_command(
     if as_json:
         print_json(about)
         return
-    from tokenviz.figures.terminal import visible
+    from tokenviz.controls import visible
 
     lines = provenance_lines(about)
     width = max(len(heading) for heading, _ in lines)

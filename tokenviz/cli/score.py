@@ -148,7 +148,7 @@ def _print_text(tables: "list[TokenScores]", measure: str) -> None:
 def _print_overview(summaries: "list[tuple[str, ScoreSummary]]") -> None:
     from rich.table import Table
 
-    from tokenviz.figures.terminal import visible
+    from tokenviz.controls import visible
     from tokenviz.terminal import results_console
 
     overview = Table()

@@ -15,10 +15,11 @@ from matplotlib import font_manager
 from matplotlib.font_manager import FontProperties
 from matplotlib.ft2font import FT2Font
 
-from tokenviz.figures.scripts import OTHER, script_of
+from tokenviz.figures.scripts import OTHER, SCRIPTS, Script, script_of
 from tokenviz.figures.truetype import with_truetype_outlines
 
 _BASE = "DejaVu Sans"
+_TYPICAL = {"emoji": "\U0001f600", "Chinese, Japanese and Korean": "\ud55c"}  # which not every font of a few signs has
 _INVISIBLE = {"Cf", "Mn"}  # joiners, direction marks, variation selectors: without a glyph they are left out
 
 
@@ -102,6 +103,16 @@ def shortened(name: str, fits: Callable[[str], bool]) -> str:
         kept -= 1
         shown = f"{name[: (kept + 1) // 2]}…{name[len(name) - kept // 2 :]}"
     return shown
+
+
+def missing_scripts() -> list[Script]:
+    """Scripts for which no font is installed."""
+    return [script for script in SCRIPTS if fonts_for({_TYPICAL.get(script.name) or _first_letter(script)})[1]]
+
+
+def _first_letter(script: Script) -> str:
+    signs = (chr(code) for first, last in script.ranges for code in range(first, last + 1))
+    return next(sign for sign in signs if unicodedata.category(sign) in ("Lo", "Lu"))
 
 
 def missing_note(missing: set[str]) -> str:

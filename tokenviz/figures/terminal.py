@@ -5,15 +5,11 @@ from rich.console import Console
 from rich.style import Style
 from rich.text import Text
 
+from tokenviz.controls import visible
 from tokenviz.figures.colours import text_colour, to_hex
 from tokenviz.figures.definition import TextHeatmap
 from tokenviz.figures.panels import Panel
 
-_VISIBLE = {chr(code): chr(0x2400 + code) for code in [*range(0x20)] if chr(code) not in "\n\t"}
-_VISIBLE |= {chr(code): f"<{code:02X}>" for code in range(0x7F, 0xA0)}
-# Overrides of the writing direction would show words in another order than they stand.
-_VISIBLE |= {chr(code): f"<{code:X}>" for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}
-_ESCAPED = str.maketrans(_VISIBLE)
 _STEPS = 12
 
 
@@ -78,8 +74,3 @@ def _ansi(text: Text) -> str:
 def _background(heatmap: TextHeatmap, value: float) -> str:
     colour = heatmap.scale.colour(value)
     return f"on {to_hex(colour)}" if colour else ""
-
-
-def visible(text: str) -> str:
-    """Text with its control characters made visible, newline and tab excepted: a terminal must not obey it."""
-    return text.translate(_ESCAPED)

@@ -71,7 +71,12 @@ def print_result(result: GridResult | OwnResult, *, as_json: bool) -> None:
         results_console().print(table)
     guide = Console(stderr=True, soft_wrap=True, highlight=False)
     if result.waiting:
-        guide.print(f"{result.waiting} results wait in the outbox; once the server answers: tokenviz sync", markup=False)
+        total = len(result.scores) + len(result.comparisons) + len(result.measures) + 1
+        guide.print(
+            f"{result.waiting} of {total} results wait in the outbox until the tracking server takes them: repeat the command, "
+            "or 'tokenviz sync'",
+            markup=False,
+        )
         return
     guide.print("Look at it: run [bold]make ui[/bold] (or tokenviz ui), then open")
     guide.print(f"  all runs     {runs_link(result)}", markup=False)

@@ -4,24 +4,32 @@ Figures are drawn in processes beside this one, since drawing takes longer than 
 finished parcels to the store, in the order in which they were computed.
 """
 
+import os
 import queue
+import signal
 import threading
-from collections.abc import Callable
-from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ThreadPoolExecutor
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import BrokenExecutor, CancelledError, Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass, field
+from multiprocessing import resource_tracker
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tokenviz.errors import ExperimentError
+from tokenviz.errors import ExperimentError, TokenvizError
 from tokenviz.hardware import cores
 from tokenviz.progress import collecting, note
-from tokenviz.tracking.outbox import Claim, Parcel
+from tokenviz.tracking.outbox import Claim
+from tokenviz.tracking.parcels import Parcel
 from tokenviz.tracking.runs import Runs
 
 _FEW = 3  # cells that are drawn before a process for it would have started
+_MOST_PROCESSES = 8  # each takes about 300 MB
 _AHEAD = 4  # parcels for each drawing process that may wait for it, their tables in memory
+_UNDELIVERED = 100  # parcels that may wait for a slow store: each holds a file open, its claim
 
 
 @dataclass(frozen=True)
@@ -45,7 +53,14 @@ class Delivery:
     claim: Claim
     parcel: Parcel
     run_id: str = ""
-    drawn: "Future[list[str]] | None" = field(default=None, repr=False)
+    drawing: Drawing | None = field(default=None, repr=False)
+    drawn: "Future[_Drawn] | None" = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    board: Path
+    notes: list[str]
 
 
 class Deliveries:
@@ -58,11 +73,12 @@ class Deliveries:
     def __init__(self, runs: Runs, *, expected: int) -> None:
         """Prepare for about so many parcels; nothing is started before the first of them."""
         self._runs = runs
-        self._processes = 0 if expected <= _FEW else cores()
-        self._executor: Executor | None = None
+        self._processes = 0 if expected <= _FEW else min(cores(), _MOST_PROCESSES)
+        self._thread_pool: ThreadPoolExecutor | None = None
         self._room = threading.Semaphore(_AHEAD * max(1, self._processes))
-        self._queue: queue.Queue[Delivery | None] = queue.Queue()
-        self._drawings: list[Future[list[str]]] = []
+        self._queue: queue.Queue[Delivery | None] = queue.Queue(_UNDELIVERED)
+        self._undrawn: list[Future[_Drawn]] = []
+        self._ending = False
         self._errors: list[BaseException] = []
         self._thread: threading.Thread | None = None
 
@@ -71,18 +87,20 @@ class Deliveries:
 
     def add(self, claim: Claim, parcel: Parcel, drawing: Drawing | None) -> Delivery:
         """Draw a parcel's figures where it has none yet, then deliver it and release the claim."""
-        if self._thread is None:
-            # In a copy of this context, so that its notes are shown where those of this thread are.
-            self._thread = threading.Thread(target=copy_context().run, args=(self._deliver_all,), name="deliveries")
-            self._thread.start()
         delivery = Delivery(claim, parcel)
-        if drawing is not None and not parcel.drawn:
-            self._room.acquire()
-            if self._executor is None:
-                self._executor = _executor(self._processes)
-            delivery.drawn = self._executor.submit(_draw, drawing, parcel.drawing_board())
-            delivery.drawn.add_done_callback(lambda _: self._room.release())
-            self._drawings.append(delivery.drawn)
+        try:
+            if self._thread is None:
+                # In a copy of this context, so that its notes are shown where those of this thread are.
+                self._thread = threading.Thread(target=copy_context().run, args=(self._deliver_all,), name="deliveries")
+                self._thread.start()
+            if drawing is not None and not parcel.drawn:
+                self._room.acquire()
+                delivery.drawing, delivery.drawn = drawing, self._draw(drawing, parcel)
+                delivery.drawn.add_done_callback(lambda _: self._room.release())
+                self._undrawn = [drawn for drawn in (*self._undrawn, delivery.drawn) if not drawn.done()]
+        except BaseException:
+            claim.release()
+            raise
         self._queue.put(delivery)
         return delivery
 
@@ -90,59 +108,127 @@ class Deliveries:
         if self._thread is None:
             return
         if error is not None:
-            for drawn in self._drawings:
-                drawn.cancel()
+            self._ending = True
+            if self._processes and self._undrawn and not isinstance(error, Exception):
+                _processes(self._processes).shutdown(kill_workers=True)  # after Ctrl-C nobody waits for a figure
+            else:
+                for drawn in self._undrawn:
+                    drawn.cancel()
         self._queue.put(None)
         self._thread.join()
-        if isinstance(self._executor, ThreadPoolExecutor):
-            self._executor.shutdown()  # processes stay for a minute: the next step of the grid may want them
-        if self._errors and error is None:
-            raise self._errors[0]
+        if self._thread_pool is not None:
+            self._thread_pool.shutdown()  # the processes stay for a minute: the next step of the grid may want them
+        raised = self._errors[:1] if error is None else []
+        for other in self._errors[len(raised) :]:
+            note(f"besides: {other if isinstance(other, TokenvizError) else repr(other)}")
+        for problem in raised:
+            raise problem
 
     def _deliver_all(self) -> None:
         stayed: list[Delivery] = []
         while (delivery := self._queue.get()) is not None:
             try:
-                if delivery.drawn is not None:
-                    for message in delivery.drawn.result():
-                        note(message)
-                    delivery.parcel.hang()
-                delivery.run_id = self._runs.try_to_deliver(delivery.parcel)
-                if not delivery.run_id:
-                    stayed.append(delivery)
+                self._deliver(delivery, stayed)
             except CancelledError:
                 pass
-            except BrokenExecutor as problem:
-                self._errors.append(ExperimentError(
-                    "a process that draws figures was ended from outside (out of memory?): what was computed is kept, and the "
-                    "same command goes on from there"
-                ).with_traceback(problem.__traceback__))  # fmt: skip
             except BaseException as problem:  # noqa: BLE001  raised again by the thread that computes
                 self._errors.append(problem)
             finally:
                 delivery.claim.release()
-        if stayed and self._runs.store.answers():
-            self._deliver_late(stayed)
+        try:
+            if not self._ending:
+                self._deliver_late(stayed)
+        except TokenvizError as problem:
+            self._errors.append(problem)
+
+    def _deliver(self, delivery: Delivery, stayed: list[Delivery]) -> None:
+        if delivery.drawn is not None:
+            self._hang(delivery, delivery.drawn)
+        self._deliver_late(stayed)
+        delivery.run_id = self._runs.try_to_deliver(delivery.parcel)
+        if self._runs.store.silent:
+            stayed.append(delivery)
+
+    def _hang(self, delivery: Delivery, drawn: "Future[_Drawn]") -> None:
+        try:
+            result = drawn.result()
+        except Exception as problem:
+            if self._ending:
+                raise CancelledError from problem
+            if not isinstance(problem, BrokenExecutor) or delivery.drawing is None:
+                raise
+            note("a process that draws figures was ended from outside (out of memory?): they are drawn again")
+            try:
+                result = self._draw(delivery.drawing, delivery.parcel).result()
+            except BrokenExecutor as again:
+                raise ExperimentError(
+                    "a process that draws figures was ended from outside twice (out of memory?): what was computed is kept, "
+                    "and the same command goes on from there"
+                ) from again
+        for message in result.notes:
+            note(message)
+        delivery.parcel.hang(result.board)
+        delivery.drawing = delivery.drawn = None  # the tables need not stay in memory
 
     def _deliver_late(self, stayed: list[Delivery]) -> None:
-        """A server that was away for a while may be back."""
-        for delivery in stayed:
-            with self._runs.outbox.claimed(self._runs.name, delivery.parcel.slip.fingerprint) as claim:
-                if claim is not None and claim.left_over() is not None:
-                    delivery.run_id = self._runs.try_to_deliver(delivery.parcel)
+        """A server that was away for a while may be back: what had to wait goes first, since later runs may name it."""
+        while stayed and self._runs.store.answers():
+            delivery = stayed.pop(0)
+            fingerprint = delivery.parcel.slip.fingerprint
+            with self._runs.outbox.claimed(self._runs.name, fingerprint) as claim:
+                # Somebody else may be at it, or have delivered it, or have put another in its place.
+                parcel = claim.left_over() if claim is not None else None
+                if parcel is not None and parcel.drawn:
+                    same = parcel.slip.id == delivery.parcel.slip.id
+                    delivery.run_id = self._runs.try_to_deliver(delivery.parcel if same else parcel)
+                elif claim is not None and (found := self._runs.find(fingerprint)) is not None:
+                    delivery.run_id = found.run_id
+            if self._runs.store.silent:
+                stayed.insert(0, delivery)
+
+    def _draw(self, drawing: Drawing, parcel: Parcel) -> "Future[_Drawn]":
+        board = parcel.drawing_board()
+        if not self._processes:
+            self._thread_pool = self._thread_pool or ThreadPoolExecutor(1)
+            return self._thread_pool.submit(_draw, drawing, board)
+        with _deaf_to_interrupts():
+            try:
+                drawn = _processes(self._processes).submit(_draw, drawing, board)
+            except BrokenExecutor:  # it broke since it was last used: now there is a new one
+                drawn = _processes(self._processes).submit(_draw, drawing, board)
+        return drawn  # type: ignore[no-any-return]  # loky is not typed
 
 
-def _executor(processes: int) -> Executor:
-    if not processes:
-        return ThreadPoolExecutor(1)
-    # Unlike the standard library's processes, these do not run the caller's main module again.
+def _processes(count: int) -> Any:
+    # Unlike the standard library's, these do not run the caller's main module again.
     from loky import get_reusable_executor
 
-    return get_reusable_executor(max_workers=processes, timeout=60)  # type: ignore[no-any-return]  # loky is not typed
+    return get_reusable_executor(max_workers=count, timeout=60, initializer=_follow, initargs=(os.getpid(),))
 
 
-def _draw(drawing: Drawing, folder: Path) -> list[str]:
-    """Draw in this process; returns what there is to say of it."""
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Processes that are started inside do not hear Ctrl-C, which a terminal sends to all of a group: their parent does."""
+    resource_tracker.ensure_running()  # begun inside, it would have them hear again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _follow(parent: int) -> None:
+    """Have this process end when its parent does, however that ended."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _draw(drawing: Drawing, board: Path) -> _Drawn:
     with collecting() as notes:
-        drawing.function(*drawing.arguments, folder)
-    return notes
+        drawing.function(*drawing.arguments, board)
+    return _Drawn(board, notes)

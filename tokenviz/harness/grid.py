@@ -90,8 +90,8 @@ class Grid:
         _refuse_repeats("model", [spec.label for spec in specs])
         _refuse_repeats("text", [text.name for text in self._texts])
         self._experiment = current_experiment()
+        self.store = open_store()  # before a model is fetched: wrong credentials are said at once
         self._models = [resolve(spec) for spec in specs]
-        self.store = open_store()
         self.runs = Runs(self.store, self._experiment.name, self._experiment.description)
         cells = [self._fingerprint("score", model, text) for model in self._models for text in self._texts]
         self.grid = fingerprint_of({"experiment": self._experiment.name, "cells": cells})[:12]
@@ -204,7 +204,7 @@ class Grid:
             note(f"{reused} of {len(runs)} runs were finished already and were not computed again (--force does)")
         return GridResult(
             experiment=self._experiment.name,
-            experiment_id="" if self.store.silent else self.runs.experiment_id,
+            experiment_id=self.runs.try_experiment_id(),
             grid=self.grid,
             web_address=self.store.web_address,
             scores=tuple(self.scores),
@@ -285,6 +285,12 @@ class Grid:
             found = {name: _measured(table) for name, table in tables.items() if table.exists()}
             return compare(a.scores, b.scores, **how), found
 
+        def write(result: tuple[Comparison, dict[str, Measured]], files: Path) -> recording.Content:
+            content = recording.record_comparison(*result, files)
+            if result[0].unit == "word":
+                content.params["punctuation"] = how["punctuation"]
+            return content
+
         def draw(result: tuple[Comparison, dict[str, Measured]]) -> Drawing:
             about = self._about(fingerprint, "comparison", of_pair(result[0]))
             return Drawing(draw_comparison, (result[0], about))
@@ -296,7 +302,7 @@ class Grid:
             tags={"model_a": a.model, "model_b": b.model, "text": text.name},
             table=UNITS_TABLE,
             compute=compute,
-            write=lambda result, files: recording.record_comparison(*result, files),
+            write=write,
             read=read,
             draw=draw,
             refers={"run_a": a.fingerprint, "run_b": b.fingerprint},
@@ -332,7 +338,6 @@ class Grid:
             compute=lambda: None,
             write=write,
             read=lambda files: None,
-            holds=lambda run: run.tags.get("members") == members,
         )
 
     def _fingerprint(self, kind: str, model: ResolvedModel, text: Text, **more: object) -> str:

@@ -42,7 +42,7 @@ _COMPARISON_COLUMNS = (
 
 @dataclass(frozen=True)
 class Content:
-    """What a run holds besides its files; see `tracking.outbox.Slip`."""
+    """What a run holds besides its files; see `tracking.parcels.Slip`."""
 
     params: dict[str, object]
     metrics: dict[str, float]
@@ -72,7 +72,7 @@ def record_scores(scores: TokenScores, text: Text, seconds: float, folder: Path)
         f"**{_escaped(scores.spec.model)}** on **{_escaped(text.name)}**: mean log-prob {summary.mean_logprob:.3f} nats over "
         f"{summary.n_scored} of {summary.n_tokens} tokens; perplexity per token {summary.perplexity_per_token:.2f}; "
         f"{summary.bits_per_byte:.3f} bits per byte.\n\n"
-        "Open **Artifacts › figures › heatmap.html**: predictable tokens are darkest, a dashed outline marks a token "
+        "**[Text heatmap](artifacts/figures/heatmap.html)**: predictable tokens are darkest, a dashed outline marks a token "
         "without a prediction. `tables/tokens.parquet` holds every value; the curve `token/logprob` shows the first "
         "thousand tokens."
     )
@@ -119,8 +119,9 @@ def record_comparison(comparison: Comparison, measures: Mapping[str, Measured], 
     note = (
         f"a: **{names[0]}**, b: **{names[1]}**, text: **{names[2]}**\n\n{found}\n\n{params['intervals']}; "
         "`tables/statistics.csv` has every number with its definition, unit, interval and method.\n\n"
-        "Open **Artifacts › figures › heatmap.html** for both models on one colour scale, **difference.html** for b minus a, "
-        "**scatter.png** for the log-probs against each other."
+        "**[Text heatmap](artifacts/figures/heatmap.html)** of both models on one colour scale, "
+        "**[difference](artifacts/figures/difference.html)** b minus a, **[scatter](artifacts/figures/scatter.png)** of the "
+        "log-probs against each other."
     )
     return Content(params, metrics, note)
 

@@ -15,7 +15,7 @@ from tokenviz.comparing.words import Punctuation
 from tokenviz.scores import TokenScores
 from tokenviz.scoring.distributions import PositionDivergences
 from tokenviz.scoring.divergence import Divergences
-from tokenviz.tracking.outbox import Parcel
+from tokenviz.tracking.parcels import Parcel
 from tokenviz.tracking.runs import Runs
 
 if TYPE_CHECKING:
@@ -62,9 +62,12 @@ class Run:
         Raises:
             StoreError: The run has no such file any more.
         """
-        if self.waiting is not None:
-            return self.waiting.files / artifact
-        return self.runs.fetch(self.run_id, artifact, folder)
+        if self.waiting is None:
+            return self.runs.fetch(self.run_id, artifact, folder)
+        path = self.waiting.files / artifact
+        if not path.exists() and (delivered := self.runs.find(self.fingerprint)) is not None:
+            return self.runs.fetch(delivered.run_id, artifact, folder)  # `tokenviz sync` was at work meanwhile
+        return path
 
     def read(self, name: str) -> "pd.DataFrame":
         """One of its tables.

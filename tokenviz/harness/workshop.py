@@ -7,7 +7,7 @@ the end for what they left to somebody else.
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -15,8 +15,10 @@ from tokenviz.harness.context import ExperimentContext
 from tokenviz.harness.deliveries import Deliveries, Delivery, Drawing
 from tokenviz.harness.recording import Content
 from tokenviz.progress import note, task
-from tokenviz.tracking.outbox import Claim, Parcel, Slip
+from tokenviz.tracking.outbox import Claim
+from tokenviz.tracking.parcels import Parcel, Slip
 from tokenviz.tracking.provenance import Provenance
+from tokenviz.tracking.redaction import redacted
 from tokenviz.tracking.runs import FinishedRun, Runs
 
 T = TypeVar("T")
@@ -30,14 +32,14 @@ class Cell(Generic[T]):
         kind: For the run's tag.
         name: The run's, for a reader.
         fingerprint: Of everything that moves its numbers.
-        tags: Besides kind and fingerprint.
+        tags: Besides kind and fingerprint; a run with others is not what is wanted.
         refers: Other runs that its parameters name, by their fingerprints.
         table: The file that everything else can be made from again.
         compute: Gives the result.
         write: Writes a result's tables into a folder, and gives the rest of its run.
         read: Gives the result again, from the folder that `write` filled.
         draw: How the figures are drawn; None for no figures.
-        holds: Whether a finished run of this fingerprint is still what is wanted.
+        holds: Whether a finished run of this fingerprint and these tags is still what is wanted.
     """
 
     kind: str
@@ -101,9 +103,8 @@ class Workshop:
     def __init__(self, runs: Runs, experiment: ExperimentContext, grid: str, provenance: Provenance) -> None:
         """Name the grid, and close what dead processes left open of it."""
         self._runs, self._experiment, self._grid, self._provenance = runs, experiment, grid, provenance
-        closed = runs.close_left_open()
-        if closed:
-            note(f"{closed} run{'s' * (closed != 1)} of processes that ended too early: closed as KILLED")
+        self._begun = _now()
+        runs.begin()
 
     def do(self, cells: Sequence[Cell[T]], description: str, unit: str) -> list[Outcome[T]]:
         """Have every cell finished.
@@ -119,6 +120,7 @@ class Workshop:
         Raises:
             TokenvizError: Something cannot be computed or stored; what was finished before stays.
         """
+        self._runs.store.answers()  # a server that was away may be back, with runs that are finished already
         outcomes: dict[int, Outcome[T]] = {}
         with task(description, len(cells), unit) as advance, Deliveries(self._runs, expected=len(cells)) as deliveries:
             left = list(range(len(cells)))
@@ -135,28 +137,29 @@ class Workshop:
 
     def _do(self, cell: Cell[T], deliveries: Deliveries, *, wait: bool) -> Outcome[T] | None:
         """None where another process is at it."""
+        outbox, name = self._runs.outbox, self._runs.name
         found = self._finished(cell)
-        if found is not None:
+        if found is not None and not outbox.holds(name, cell.fingerprint):
             return Outcome(found, None, None)
-        claim = self._runs.outbox.claim(self._runs.name, cell.fingerprint, wait=wait)
+        claim = outbox.claim(name, cell.fingerprint, wait=wait)
         if claim is None:
-            return None
+            return None if found is None else Outcome(found, None, None)
         try:
             found = self._finished(cell)  # meanwhile, perhaps
-            if found is not None:
+            taken = self._take_over(cell, claim)
+            if found is not None and taken is None:
                 claim.release()
                 return Outcome(found, None, None)
-            parcel, result = self._take_over(cell, claim) or self._make(cell, claim)
+            parcel, result = taken or self._make(cell, claim)
+            drawing = cell.draw(result) if cell.draw and not parcel.drawn else None
         except BaseException:
             claim.release()
             raise
-        return Outcome(None, deliveries.add(claim, parcel, cell.draw(result) if cell.draw else None), result)
+        return Outcome(None, deliveries.add(claim, parcel, drawing), result)
 
     def _finished(self, cell: Cell[T]) -> FinishedRun | None:
-        if self._experiment.force:
-            return None
         found = self._runs.find(cell.fingerprint)
-        if found is None or not cell.holds(found):
+        if found is None or not self._wanted(cell, found.tags, found.started) or not cell.holds(found):
             return None
         if not self._runs.intact(found, cell.table):
             note(f"run {found.run_id} ({cell.name}) has lost its table {cell.table}: it is computed anew")
@@ -164,15 +167,22 @@ class Workshop:
         self._runs.join_grid(found, self._grid)
         return found
 
+    def _wanted(self, cell: Cell[T], tags: Mapping[str, str], started: int) -> bool:
+        """Whether a computation counts: with --force, one that this command or another beside it has made."""
+        return cell.tags.items() <= tags.items() and (not self._experiment.force or started >= self._begun)
+
     def _take_over(self, cell: Cell[T], claim: Claim) -> tuple[Parcel, T] | None:
-        """What an interrupted command had computed already."""
-        parcel = None if self._experiment.force else claim.left_over()
-        return None if parcel is None else (parcel, cell.read(parcel.files))
+        """What an interrupted command had computed already, for its own grid and now for this one."""
+        parcel = claim.left_over()
+        if parcel is None or not self._wanted(cell, parcel.slip.tags, parcel.slip.started):
+            return None
+        grids = dict.fromkeys([*parcel.slip.grid.split(), self._grid])
+        return replace(parcel, slip=replace(parcel.slip, grid=" ".join(grids))), cell.read(parcel.files)
 
     def _make(self, cell: Cell[T], claim: Claim) -> tuple[Parcel, T]:
         started = _now()
         result = cell.compute()
-        replaces = self._runs.find(cell.fingerprint) is not None
+        replaces = self._experiment.force or self._runs.find(cell.fingerprint) is not None
 
         def fill(files: Path) -> Slip:
             content = cell.write(result, files)
@@ -185,7 +195,7 @@ class Workshop:
                 grid=self._grid,
                 tags={"kind": cell.kind, **cell.tags, **self._provenance.tags},
                 context=self._provenance.context,
-                params={**content.params, **self._provenance.params},
+                params=redacted({**content.params, **self._provenance.params}),
                 metrics=content.metrics,
                 curves=content.curves,
                 note=content.note,

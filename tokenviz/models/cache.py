@@ -81,6 +81,20 @@ def files_sha256(paths: list[Path]) -> str:
     return digest.hexdigest()
 
 
+def torn_weights(folder: Path) -> list[Path]:
+    """Weights of prepared models, anywhere below a folder, that are not as long as their first bytes say."""
+    from safetensors import SafetensorError, safe_open
+
+    torn = []
+    for path in sorted(folder.rglob("*.safetensors")):
+        try:
+            with safe_open(path, framework="numpy"):
+                pass
+        except (SafetensorError, OSError):
+            torn.append(path)
+    return torn
+
+
 def _insist_on_room(folder: Path, needs_bytes: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < needs_bytes:

@@ -204,7 +204,7 @@ def load(resolved: ResolvedModel) -> LoadedModel:
 
     quiet_transformers()
     spec, folder = resolved.spec, str(resolved.folder)
-    device = _pick_device(spec.device)
+    device = pick_device(spec.device)
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         network, report = AutoModelForCausalLM.from_pretrained(
@@ -249,7 +249,12 @@ def _context_limit(config: Any) -> int:
     return _NO_LIMIT_CONTEXT
 
 
-def _pick_device(asked: str) -> str:
+def pick_device(asked: str) -> str:
+    """The device to compute on, "auto" decided.
+
+    Raises:
+        ModelError: This machine does not have it.
+    """
     import torch
 
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}

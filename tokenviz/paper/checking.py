@@ -9,7 +9,7 @@ from typing import Literal
 from tokenviz.errors import PaperError, StoreError
 from tokenviz.paper.manifest import MANIFEST, Manifest, read_manifest
 from tokenviz.paper.plan import Drawing, Plan
-from tokenviz.tracking.store import open_store
+from tokenviz.tracking.store import open_for_reading
 
 State = Literal["missing", "edited", "stale"]
 
@@ -82,7 +82,7 @@ def _on_disk(manifest: Manifest, folder: Path) -> Iterator[Problem]:
 
 
 def _against_runs(manifest: Manifest) -> Iterator[Problem]:
-    plan = Plan(manifest.order, open_store())
+    plan = Plan(manifest.order, open_for_reading())
     captions: dict[Drawing, str] = {}
     wanted = set()
     for drawing in plan.drawings:

@@ -18,7 +18,7 @@ from tokenviz.paper.plan import Drawing, Plan
 from tokenviz.paper.redrawing import draw
 from tokenviz.paper.tracing import provenance_of
 from tokenviz.progress import task
-from tokenviz.tracking.store import open_store
+from tokenviz.tracking.store import open_for_reading
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def pull(order: Order, folder: Path, *, overwrite: bool = False) -> Pulled:
             f"{str(folder)!r} holds what was pulled from {old.order.experiment!r}: give {order.experiment!r} a folder of its "
             f"own, such as --to {shlex.quote(str(folder / file_part(order.experiment)))}"
         )
-    plan = Plan(order, open_store())
+    plan = Plan(order, open_for_reading())
     before = dict(old.files) if old else {}
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,7 @@ from tokenviz.errors import DiskError
 from tokenviz.figures.named import OWN_LOOK, Look, save_named
 from tokenviz.paper.naming import file_part
 from tokenviz.paper.subjects import Subject, Tables, subject_of
-from tokenviz.tracking.store import open_store
+from tokenviz.tracking.store import open_for_reading
 
 
 def redraw(
@@ -32,7 +32,7 @@ def redraw(
         FigureError: The figure, a format or the look is not possible.
         DiskError: A file cannot be written.
     """
-    store = open_store()
+    store = open_for_reading()
     subject, tables = subject_of(run_id, store=store), Tables(store)
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -109,7 +109,7 @@ def subject_of(run_id: str, *, store: Store) -> Subject:
         StoreError: There is no such run, or several.
         PaperError: It is not about a text.
     """
-    run = find_run(run_id, store=store)
+    run = find_run(run_id, store)
     subject = Subject.of(run)
     if subject is None:
         kind = run.tags["kind"]

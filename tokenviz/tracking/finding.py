@@ -1,27 +1,27 @@
-"""Finding runs and their tables again, as tidy frames for pandas."""
+"""Finding runs again: all that meet some conditions, or one by the first digits of its id."""
 
 import difflib
+import itertools
 import math
-import tempfile
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tokenviz.errors import StoreError
 from tokenviz.progress import task
-from tokenviz.tracking.runs import _store_errors as store_errors
-from tokenviz.tracking.store import Store, open_store
-from tokenviz.tracking.where import Where, mlflow_filter, parse_where
+from tokenviz.tracking.rows import Row, read_runs
+from tokenviz.tracking.runs import PREFIX, store_errors
+from tokenviz.tracking.store import Store, open_for_reading
+from tokenviz.tracking.where import Where, mlflow_filter, parse_where, tags_of
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-_PREFIX = "tokenviz."
 _PAGE = 1000
+_DIGITS = re.compile(r"[0-9a-f]{4,64}")
+_SHOWN = 4  # runs of one reference
 _OF_OURS = ("kind", "model", "model_a", "model_b", "text")
-_HEAD = ("experiment", "run_id", "name", *_OF_OURS, "status", "started", "seconds")
+HEAD = ("experiment", "run_id", "name", *_OF_OURS, "status", "started", "seconds")
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class FoundRun:
 
     Attributes:
         experiment: The MLflow experiment's name.
+        experiment_id: Its id.
         run_id: MLflow's id.
         name: For a reader.
         commit: Of the code that made it; empty where that is not known.
@@ -39,9 +40,11 @@ class FoundRun:
         tags: Of our own, without prefix.
         params: Settings, as MLflow keeps them.
         metrics: Numbers.
+        artifact_uri: Where its files lie, as MLflow puts it.
     """
 
     experiment: str
+    experiment_id: str
     run_id: str
     name: str
     commit: str
@@ -51,11 +54,12 @@ class FoundRun:
     tags: dict[str, str]
     params: dict[str, str]
     metrics: dict[str, float]
+    artifact_uri: str
 
     @property
     def row(self) -> dict[str, object]:
         """Everything of it by name; where a tag, a metric and a parameter share a name, the first of them counts."""
-        head = {name: getattr(self, name) for name in _HEAD if name not in _OF_OURS}
+        head = {name: getattr(self, name) for name in HEAD if name not in _OF_OURS}
         tags = {name: self.tags.get(name, "") for name in _OF_OURS}
         return {**self.params, **self.metrics, **tags, **head}
 
@@ -66,7 +70,12 @@ class FoundRun:
 
 
 def find_runs(
-    experiment: str | None = None, *, where: str | None = None, every: bool = False, store: Store | None = None
+    experiment: str | None = None,
+    *,
+    where: str | None = None,
+    every: bool = False,
+    most: int | None = None,
+    store: Store | None = None,
 ) -> list[FoundRun]:
     """The runs that are meant, newest first.
 
@@ -74,21 +83,21 @@ def find_runs(
         experiment: The MLflow experiment's name; by default all.
         where: See `tokenviz.tracking.where`.
         every: Also those that are not finished, or that a newer run has superseded.
+        most: How many at most; by default all.
         store: By default the one that is set.
 
     Raises:
         StoreError: There is no such experiment, the line cannot be read, or it asks for a field that no run has.
     """
     asked = parse_where(where) if where else None
-    store = store or open_store()
-    if store.silent:
-        raise StoreError(f"the tracking server {store.name!r} does not answer ({store.silent})")
+    store = store or open_for_reading()
     experiments = _experiments(store, experiment)
-    found = [run for run in _sweep(store, experiments, asked) if every or run.current]
+    swept = (run for run in _sweep(store, experiments, asked, every, most or _PAGE) if every or run.current)
+    found = list(itertools.islice(swept, most if asked is None else None))
     if asked is None:
         return found
     check_fields(asked, found)
-    return [run for run in found if asked.holds(run.row)]
+    return [run for run in found if asked.holds(run.row)][:most]
 
 
 def check_fields(asked: Where, runs: Sequence[FoundRun]) -> None:
@@ -97,7 +106,7 @@ def check_fields(asked: Where, runs: Sequence[FoundRun]) -> None:
     Raises:
         StoreError: It does.
     """
-    known = set(_HEAD).union(*(run.row for run in runs))
+    known = set(HEAD).union(*(run.row for run in runs))
     if runs and (unknown := sorted(asked.fields() - known)):
         metrics = sorted(set().union(*(run.metrics for run in runs)))
         raise StoreError(
@@ -106,78 +115,42 @@ def check_fields(asked: Where, runs: Sequence[FoundRun]) -> None:
         )
 
 
-def find_run(run_id: str, *, store: Store) -> FoundRun:
-    """One run of ours, finished or not.
+def find_run(reference: str, store: Store) -> FoundRun:
+    """The run that is meant.
 
     Args:
-        run_id: MLflow's id, or as many of its first characters as no other run shares.
-        store: A store.
+        reference: The first digits of its id, or of its fingerprint, as figures carry it; at least four.
+        store: Where it is.
 
     Raises:
-        StoreError: There is no such run, or there are several.
+        StoreError: There is none, or more than one.
     """
+    if not _DIGITS.fullmatch(reference):
+        raise StoreError(f"{reference!r} names no run: give at least four digits of an id, as 'tokenviz runs' lists them")
     experiments = _experiments(store, None)
-    found: list[FoundRun] = []
-    if run_id and set(run_id) <= set("0123456789abcdef"):
-        query = f"attributes.run_id LIKE '{run_id}%' and tags.`{_PREFIX}kind` != ''"
+    for field in ("attributes.run_id", f"tags.`{PREFIX}fingerprint`"):
         with store_errors(store):
-            found = [_found(run, experiments) for run in store.client.search_runs(list(experiments), query, max_results=2)]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise StoreError(f"several runs have ids that begin with {run_id!r}: give more of it")
-    raise StoreError(f"no run {run_id!r} in the store: give a run's id, or how it begins")
+            found = store.client.search_runs(list(experiments), f"{field} LIKE '{reference}%'", max_results=_SHOWN + 1)
+        if len(found) == 1:
+            return _found(_row(found[0]), experiments)
+        if found:
+            ids = ", ".join(run.info.run_id for run in found[:_SHOWN])
+            raise StoreError(f"{reference!r} may be several runs: {ids}{', ...' * (len(found) > _SHOWN)}; give more digits")
+    raise StoreError(f"no run {reference!r} in the store {store.name!r}: 'tokenviz runs' lists what there is")
 
 
-def load_runs(experiment: str | None = None, *, where: str | None = None) -> "pd.DataFrame":
-    """Finished runs as a pandas data frame, one row a run, newest first.
-
-    Columns: `experiment`, `run_id`, `name`, `kind` ("score", "comparison", "summary" or a measure), `model` or `model_a` and
-    `model_b`, `text`, `status`, `started` (UTC), `seconds`, then the metrics and the parameters by their names; NaN where a
-    run has none.
-
-    Args:
-        experiment: The MLflow experiment's name; by default all.
-        where: Which runs, such as "kind=comparison and r<0.9"; see `tokenviz.tracking.where`.
+def files_of(store: Store, run_id: str, folder: str = "") -> dict[str, int]:
+    """A run's files and their sizes in bytes.
 
     Raises:
-        StoreError: See `find_runs`.
+        StoreError: The store fails.
     """
-    import pandas as pd
-
-    rows = [run.row for run in find_runs(experiment, where=where)]
-    names = dict.fromkeys([*_HEAD, *(name for row in rows for name in row)])
-    return pd.DataFrame(rows, columns=list(names))
-
-
-def load_tokens(experiment: str | None = None, *, where: str | None = None) -> "pd.DataFrame":
-    """The token tables of finished score runs as one pandas data frame, one row a token.
-
-    Columns: `run_id`, `model`, `text`, then those of `TokenScores.to_frame`.
-
-    Args:
-        experiment: The MLflow experiment's name; by default all.
-        where: Which runs; see `tokenviz.tracking.where`.
-
-    Raises:
-        StoreError: See `find_runs`; or there is no such score run, or one has lost its table.
-    """
-    return _tables(experiment, where, kind="score", table="tokens", names=("model", "text"))
-
-
-def load_units(experiment: str | None = None, *, where: str | None = None) -> "pd.DataFrame":
-    """The aligned tables of finished comparison runs as one pandas data frame, one row a unit.
-
-    Columns: `run_id`, `model_a`, `model_b`, `text`, then those of `Comparison.to_frame`; the slice of the text is `unit`.
-
-    Args:
-        experiment: The MLflow experiment's name; by default all.
-        where: Which runs; see `tokenviz.tracking.where`.
-
-    Raises:
-        StoreError: See `find_runs`; or there is no such comparison run, or one has lost its table.
-    """
-    return _tables(experiment, where, kind="comparison", table="units", names=("model_a", "model_b", "text"))
+    with store_errors(store):
+        entries = store.client.list_artifacts(run_id, folder or None)
+    files: dict[str, int] = {}
+    for entry in entries:
+        files |= files_of(store, run_id, entry.path) if entry.is_dir else {str(entry.path): int(entry.file_size)}
+    return files
 
 
 def fetch(store: Store, run_id: str, artifact: str, folder: Path) -> Path:
@@ -190,24 +163,18 @@ def fetch(store: Store, run_id: str, artifact: str, folder: Path) -> Path:
         return Path(store.client.download_artifacts(run_id, artifact, str(folder)))
 
 
-def _tables(experiment: str | None, where: str | None, *, kind: str, table: str, names: Sequence[str]) -> "pd.DataFrame":
-    import pandas as pd
+def remove(store: Store, runs: Sequence[FoundRun]) -> None:
+    """Mark runs as removed, as MLflow does: they can be restored, and are found no more.
 
-    store = open_store()
-    runs = [run for run in find_runs(experiment, where=where, store=store) if run.tags.get("kind") == kind]
-    if not runs:
-        raise StoreError(f"no {kind} run is meant: tokenviz runs lists what there is")
-    frames = []
-    with task(f"reading {table}", len(runs), "tables") as advance, tempfile.TemporaryDirectory() as folder:
+    Raises:
+        StoreError: The store may not be written, or fails.
+    """
+    if store.copy is not None:
+        raise StoreError(f"the store in {str(store.folder)!r} may not be written: nothing was removed")
+    with store_errors(store), task("removing", len(runs), "runs") as advance:
         for run in runs:
-            frame = pd.read_parquet(fetch(store, run.run_id, f"tables/{table}.parquet", Path(folder, run.run_id)))
-            alternatives = [name for name in frame.columns if str(name).startswith("top_")]
-            frame = frame.drop(columns=alternatives).rename(columns={"text": "unit"})
-            for place, name in enumerate(("run_id", *names)):
-                frame.insert(place, name, str(run.row[name]))
-            frames.append(frame)
+            store.client.delete_run(run.run_id)
             advance(1)
-    return pd.concat(frames, ignore_index=True)
 
 
 def _experiments(store: Store, name: str | None) -> dict[str, str]:
@@ -225,33 +192,46 @@ def _experiments(store: Store, name: str | None) -> dict[str, str]:
     return chosen
 
 
-def _sweep(store: Store, experiments: dict[str, str], where: Where | None) -> Iterator[FoundRun]:
-    query = " and ".join(filter(None, [mlflow_filter(where), f"tags.`{_PREFIX}kind` != ''"]))
+def _sweep(store: Store, experiments: dict[str, str], where: Where | None, every: bool, size: int) -> Iterator[FoundRun]:
+    """Runs in pages of some size, newest first, without those that the store itself can leave out."""
+    if store.database is not None:
+        rows = read_runs(store.database, list(experiments), tags=tags_of(where), finished=not every, page=min(size, _PAGE))
+        yield from (_found(row, experiments) for row in rows)
+        return
+    finished = "" if every else "attributes.status = 'FINISHED'"
+    query = " and ".join(filter(None, [mlflow_filter(where), finished, f"tags.`{PREFIX}kind` != ''"]))
     token = None
     with task("reading runs", None, "runs") as advance:
         while True:
             with store_errors(store):
-                page = store.client.search_runs(list(experiments), query, max_results=_PAGE, page_token=token)
+                page = store.client.search_runs(list(experiments), query, max_results=min(size, _PAGE), page_token=token)
             for run in page:
-                yield _found(run, experiments)
+                yield _found(_row(run), experiments)
                 advance(1)
             token = page.token
             if not token:
                 return
 
 
-def _found(run: Any, experiments: dict[str, str]) -> FoundRun:
+def _row(run: Any) -> Row:
+    """A run of MLflow's."""
     info, data = run.info, run.data
-    ended = info.end_time
+    head = (info.run_id, info.experiment_id, info.run_name, info.status, info.start_time, info.end_time, info.artifact_uri)
+    return Row(*head, dict(data.tags), dict(data.params), dict(data.metrics))
+
+
+def _found(row: Row, experiments: dict[str, str]) -> FoundRun:
     return FoundRun(
-        experiment=experiments[info.experiment_id],
-        run_id=info.run_id,
-        name=info.run_name,
-        commit=data.tags.get("mlflow.source.git.commit", ""),
-        status=info.status,
-        started=datetime.fromtimestamp(info.start_time / 1000, UTC),
-        seconds=(ended - info.start_time) / 1000 if ended else math.nan,
-        tags={name.removeprefix(_PREFIX): value for name, value in data.tags.items() if name.startswith(_PREFIX)},
-        params=dict(data.params),
-        metrics=dict(data.metrics),
+        experiment=experiments[row.experiment_id],
+        experiment_id=row.experiment_id,
+        run_id=row.run_id,
+        name=row.name,
+        commit=row.tags.get("mlflow.source.git.commit", ""),
+        status=row.status,
+        started=datetime.fromtimestamp(row.started / 1000, UTC),
+        seconds=(row.ended - row.started) / 1000 if row.ended else math.nan,
+        tags={name.removeprefix(PREFIX): value for name, value in row.tags.items() if name.startswith(PREFIX)},
+        params=row.params,
+        metrics=row.metrics,
+        artifact_uri=row.artifact_uri,
     )

@@ -1,113 +1,25 @@
 """The outbox: what was computed lies there, whole or not at all, until the tracking store has it.
 
-A cell of a grid is claimed by one process at a time. Its results are packed as a *parcel*, a folder that appears complete:
-a slip with the numbers, and files whose sha256 the slip holds. Figures are added, the run is delivered, and the parcel goes.
-Whatever ends the process in between, the next command finds the parcel and goes on from there.
+A cell of a grid is claimed by one process at a time. Its results are packed as a parcel, figures are added, the run is
+delivered, and the parcel goes. Whatever ends the process in between, the next command finds the parcel and goes on from there.
 """
 
+import fcntl
 import json
-import os
 import shutil
-import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from tokenviz.errors import DiskError, StoreError
+from tokenviz.errors import StoreError
 from tokenviz.progress import note
+from tokenviz.tracking.parcels import Parcel, Slip, is_parcel, pack, partial_of, read_parcel, read_slip
 
-_SLIP = "slip.json"
-_FILES = "files"
-_FIGURES = "figures"
-_DRAWN = "drawn.json"
-_PARTIAL = ".partial"
-_FORMAT = 1
-
-
-@dataclass(frozen=True)
-class Slip:
-    """What a run holds besides its files.
-
-    Attributes:
-        experiment: The MLflow experiment's name.
-        description: The experiment's, in Markdown.
-        name: The run's, for a reader.
-        fingerprint: Of everything that moves the numbers; see `fingerprint_of`.
-        grid: The grid it belongs to.
-        tags: Of our own, without prefix.
-        context: MLflow's own tags: who, from what source, at what commit.
-        params: Settings by name, plain values.
-        metrics: Numbers by name; one that is not finite is left out.
-        curves: Values by step.
-        note: The run's description, in Markdown.
-        dataset: The text as MLflow shows what a run was made of: name, digest, source, source_type, profile; empty for none.
-        figures: Whether figures belong to it.
-        table: The file that everything else can be made from again, relative to the run's files; empty for none.
-        refers: Parameters that name another run of the experiment, by that run's fingerprint.
-        started: Milliseconds since 1970.
-        ended: The same.
-        replaces: Whether it takes the place of a finished run of the same fingerprint.
-        id: Of this parcel; a run carries it, so that none is delivered twice.
-    """
-
-    experiment: str
-    description: str
-    name: str
-    fingerprint: str
-    grid: str
-    tags: Mapping[str, str]
-    context: Mapping[str, str]
-    params: Mapping[str, object]
-    metrics: Mapping[str, float]
-    curves: Mapping[str, Sequence[tuple[int, float]]]
-    note: str
-    dataset: Mapping[str, str]
-    figures: bool
-    table: str
-    refers: Mapping[str, str]
-    started: int
-    ended: int
-    replaces: bool
-    id: str = field(default_factory=lambda: uuid.uuid4().hex)
-
-
-@dataclass(frozen=True)
-class Parcel:
-    """A finished computation on its way to the store."""
-
-    folder: Path
-    slip: Slip
-
-    @property
-    def files(self) -> Path:
-        """The folder that becomes the run's artifacts."""
-        return self.folder / _FILES
-
-    @property
-    def drawn(self) -> bool:
-        """Whether its figures are there, as far as it is to have some."""
-        return not self.slip.figures or (self.folder / _DRAWN).is_file()
-
-    def drawing_board(self) -> Path:
-        """The folder to draw in, empty; `hang` says that the figures are complete."""
-        board = self.files / _FIGURES
-        shutil.rmtree(board, ignore_errors=True)
-        board.mkdir()
-        return board
-
-    def hang(self) -> None:
-        """Call what was drawn complete."""
-        (self.folder / _DRAWN).write_text(json.dumps(_hashes(self.files / _FIGURES)), encoding="utf-8")
-
-    def remove(self) -> None:
-        """Take it out of the outbox."""
-        # The slip goes first: a folder without one is no parcel.
-        (self.folder / _SLIP).unlink(missing_ok=True)
-        shutil.rmtree(self.folder, ignore_errors=True)
+_LOCK = ".lock"
+_NAME = "store.txt"
 
 
 class Claim:
@@ -118,37 +30,18 @@ class Claim:
 
     def left_over(self) -> Parcel | None:
         """The parcel that an earlier process packed and did not deliver, if it is whole; what is torn is removed."""
-        shutil.rmtree(self._partial, ignore_errors=True)
+        shutil.rmtree(partial_of(self._folder), ignore_errors=True)
         return _open(self._folder)
 
     def pack(self, fill: Callable[[Path], Slip]) -> Parcel:
-        """Make a parcel; it is whole on the disk when this returns.
+        """Make the cell's parcel; see `pack`."""
+        return pack(self._folder, fill)
 
-        Args:
-            fill: Writes the files into the folder that it is given, and returns the rest of the run.
-
-        Raises:
-            DiskError: There is no room, or no right to write.
-        """
-        shutil.rmtree(self._partial, ignore_errors=True)
-        try:
-            (self._partial / _FILES).mkdir(parents=True)
-            slip = fill(self._partial / _FILES)
-            content = {"format": _FORMAT, "slip": asdict(slip), "sha256": _hashes(self._partial / _FILES)}
-            text = json.dumps(content, ensure_ascii=False, default=str)
-            (self._partial / _SLIP).write_text(text, encoding="utf-8")
+    def tidy(self) -> None:
+        """Remove what is left of a parcel that was never whole, or is already delivered."""
+        shutil.rmtree(partial_of(self._folder), ignore_errors=True)
+        if not is_parcel(self._folder):
             shutil.rmtree(self._folder, ignore_errors=True)
-            os.replace(self._partial, self._folder)
-        except OSError as error:
-            if isinstance(error, DiskError):
-                raise
-            raise DiskError(
-                f"cannot keep results in {str(self._folder.parent)!r}: {error.strerror or error}; make room there and repeat "
-                "the command"
-            ) from error
-        finally:
-            shutil.rmtree(self._partial, ignore_errors=True)
-        return Parcel(self._folder, slip)
 
     def release(self) -> None:
         """Let others have the cell; whether anything is left of it or not."""
@@ -157,33 +50,19 @@ class Claim:
             Path(self._lock.lock_file).unlink(missing_ok=True)
             self._lock.release()
 
-    @property
-    def _partial(self) -> Path:
-        return self._folder.with_name(f"{self._folder.name}{_PARTIAL}")
-
 
 class Outbox:
     """The parcels for one store."""
 
     def __init__(self, folder: Path, store: str) -> None:
-        """Take or make the outbox.
+        """Name the outbox; its folder is made when something is claimed.
 
         Args:
             folder: Where the parcels of all stores lie.
             store: The store's name, without anything secret.
-
-        Raises:
-            StoreError: The folder cannot be written.
         """
         self.store = store
         self.folder = folder / sha256(store.encode()).hexdigest()[:12]
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            name = self.folder / "store.txt"
-            if not name.exists():
-                name.write_text(f"{store}\n", encoding="utf-8")
-        except OSError as error:
-            raise StoreError(f"cannot write the outbox in {str(folder)!r}: {error.strerror}") from error
 
     def claim(self, experiment: str, fingerprint: str, *, wait: bool = False) -> Claim | None:
         """Claim a cell.
@@ -199,16 +78,24 @@ class Outbox:
         Raises:
             StoreError: The outbox cannot be written.
         """
-        key = sha256(json.dumps([experiment, fingerprint]).encode()).hexdigest()[:32]
-        # Released by the thread that delivers, not by the one that computes.
-        lock = FileLock(self.folder / f"{key}.lock", thread_local=False)
+        return self._claim(_key(experiment, fingerprint), wait=wait)
+
+    def _claim(self, key: str, *, wait: bool = False) -> Claim | None:
         try:
+            self._make()
+            # Released by the thread that delivers, not by the one that computes.
+            lock = FileLock(self.folder / f"{key}{_LOCK}", thread_local=False)
             lock.acquire(timeout=-1 if wait else 0)
         except Timeout:
             return None
         except OSError as error:
             raise StoreError(f"cannot write the outbox in {str(self.folder)!r}: {error.strerror}") from error
         return Claim(self.folder / key, lock)
+
+    def _make(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if _store_of(self.folder) is None:
+            (self.folder / _NAME).write_text(f"{self.store}\n", encoding="utf-8")
 
     @contextmanager
     def claimed(self, experiment: str, fingerprint: str, *, wait: bool = False) -> Iterator[Claim | None]:
@@ -220,64 +107,77 @@ class Outbox:
             if claim is not None:
                 claim.release()
 
+    def is_claimed(self, experiment: str, fingerprint: str) -> bool:
+        """Whether a process that lives has a cell; nothing is written to find out."""
+        try:
+            with (self.folder / f"{_key(experiment, fingerprint)}{_LOCK}").open("rb") as lock:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except BlockingIOError:
+            return True
+        return False
+
+    def holds(self, experiment: str, fingerprint: str) -> bool:
+        """Whether anything of a cell lies here."""
+        return (self.folder / _key(experiment, fingerprint)).is_dir()
+
     def slips(self) -> list[Slip]:
         """What waits, in the order in which it was computed."""
-        found = (_read_slip(folder) for folder in self.folder.iterdir() if folder.is_dir())
-        return sorted((slip for slip, _ in filter(None, found)), key=lambda slip: (slip.ended, slip.id))
+        return sorted(filter(None, map(read_slip, self._parcels())), key=lambda slip: (slip.ended, slip.id))
+
+    def torn(self) -> list[Path]:
+        """Parcels that nobody can deliver: their slips are torn, or of another version."""
+        return [path for path in self._parcels() if read_slip(path) is None]
+
+    def tidy(self) -> None:
+        """Remove what dead processes left that is of no use: locks, parcels half packed or half removed.
+
+        Raises:
+            StoreError: The outbox cannot be written.
+        """
+        whole = {path.name for path in self._parcels()} | {_NAME}
+        for key in {path.name.partition(".")[0] for path in self._entries() if path.name not in whole}:
+            claim = self._claim(key)
+            if claim is not None:
+                claim.tidy()
+                claim.release()
+
+    def _parcels(self) -> list[Path]:
+        return [path for path in self._entries() if is_parcel(path)]
+
+    def _entries(self) -> list[Path]:
+        return sorted(self.folder.iterdir()) if self.folder.is_dir() else []
 
 
 def waiting_stores(folder: Path) -> dict[str, int]:
     """Stores for which parcels wait below an outbox folder, and how many."""
-    found: dict[str, int] = {}
-    for name in sorted(folder.glob("*/store.txt")) if folder.is_dir() else []:
-        store = name.read_text(encoding="utf-8").strip()
-        count = len(Outbox(folder, store).slips())
-        if count:
-            found[store] = count
-    return found
+    stores = filter(None, map(_store_of, sorted(folder.iterdir()) if folder.is_dir() else []))
+    counts = {store: len(Outbox(folder, store).slips()) for store in stores}
+    return {store: count for store, count in counts.items() if count}
 
 
-def _read_slip(folder: Path) -> tuple[Slip, dict[str, str]] | None:
-    """A parcel's slip and the sha256 of its files; None where there is no whole slip."""
-    if folder.name.endswith(_PARTIAL):
-        return None
+def _store_of(folder: Path) -> str | None:
+    """The store that a folder of parcels is for; None where that is not written there, or not yet."""
     try:
-        content = json.loads((folder / _SLIP).read_bytes())
-        if content["format"] != _FORMAT:
-            return None
-        slip = Slip(**content["slip"])
-        curves = {name: [(int(step), float(value)) for step, value in curve] for name, curve in slip.curves.items()}
-        return replace(slip, curves=curves), content["sha256"]
-    except (OSError, ValueError, KeyError, TypeError):
+        store = (folder / _NAME).read_text(encoding="utf-8").removesuffix("\n")
+    except (OSError, UnicodeDecodeError):
         return None
+    return store if Outbox(folder.parent, store).folder == folder else None
+
+
+def _key(experiment: str, fingerprint: str) -> str:
+    """The name of everything of a cell."""
+    return sha256(json.dumps([experiment, fingerprint]).encode()).hexdigest()[:32]
 
 
 def _open(folder: Path) -> Parcel | None:
     if not folder.is_dir():
         return None
-    read = _read_slip(folder)
-    if read is not None:
-        slip, expected = read
-        found = _hashes(folder / _FILES)
-        if expected.items() <= found.items():
-            _check_figures(folder)
-            return Parcel(folder, slip)
-    note(f"what an interrupted command left in {folder} is torn: it is removed and computed anew")
-    shutil.rmtree(folder, ignore_errors=True)
-    return None
-
-
-def _check_figures(folder: Path) -> None:
-    """Take away figures that are not whole; they are drawn again from the tables."""
-    try:
-        whole = json.loads((folder / _DRAWN).read_bytes()) == _hashes(folder / _FILES / _FIGURES)
-    except (OSError, ValueError):
-        whole = False
-    if not whole:
-        (folder / _DRAWN).unlink(missing_ok=True)
-        shutil.rmtree(folder / _FILES / _FIGURES, ignore_errors=True)
-
-
-def _hashes(folder: Path) -> dict[str, str]:
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): sha256(path.read_bytes()).hexdigest() for path in files}
+    parcel = read_parcel(folder)
+    if parcel is None:
+        note(f"what an interrupted command left in {folder} is torn: it is removed and computed anew")
+        shutil.rmtree(folder, ignore_errors=True)
+    elif parcel.slip.figures:
+        parcel.check_figures()
+    return parcel

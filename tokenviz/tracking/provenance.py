@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tokenviz.hardware import cores, memory_bytes, processor
 from tokenviz.project import project_root
+from tokenviz.tracking.redaction import redacted
 
 _PATIENCE = 10  # seconds for git
 _LONGEST_DIFF = 5_000_000  # characters
@@ -54,7 +55,7 @@ def provenance() -> Provenance:
         "cores": cores(),
         "memory_gb": round(memory_bytes() / 1e9, 1),
     }
-    return Provenance(_context(), _command(), _diff(project_root()), hardware)
+    return Provenance(redacted(_context()), redacted(_command()), redacted(_diff(project_root())), hardware)
 
 
 def _context() -> dict[str, str]:

@@ -5,8 +5,9 @@ command finds what is there already. Runs are flat and tagged, written in one ba
 """
 
 import json
-import math
+import os
 import socket
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,17 +16,17 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from tokenviz.errors import StoreError
+from tokenviz.errors import RefusedError, StoreError
 from tokenviz.progress import note
-from tokenviz.tracking.outbox import Outbox, Parcel, Slip
-from tokenviz.tracking.store import Store, reason_of
+from tokenviz.tracking.checksums import checksum, is_whole, write_checksums
+from tokenviz.tracking.embedded import advice, local_folder
+from tokenviz.tracking.entities import CURVE_POINTS, dataset_input, linked, metric_points, param_entries, short_note
+from tokenviz.tracking.outbox import Outbox
+from tokenviz.tracking.parcels import Parcel, Slip
+from tokenviz.tracking.store import Store, lacks_rights, reason_of, refuses
 
-_PREFIX = "tokenviz."
-_NOTE = "mlflow.note.content"
-_CURVE_POINTS = 1000  # about 330 bytes of database each
-_LONGEST_PARAM = 6000  # MLflow's limits, in characters
-_LONGEST_TAG = 8000
-_LONGEST_DIGEST = 36
+PREFIX = "tokenviz."
+NOTE = "mlflow.note.content"
 _MOST_GRIDS = 400  # of twelve digits each, in one tag
 
 
@@ -35,15 +36,19 @@ class FinishedRun:
 
     Attributes:
         run_id: MLflow's id.
+        started: Milliseconds since 1970.
         metrics: Its numbers by name.
         tags: Its own tags, without the `tokenviz.` prefix.
         params: Its parameters.
+        files: Where an embedded store keeps its files; None for a server.
     """
 
     run_id: str
+    started: int
     metrics: dict[str, float]
     tags: dict[str, str]
     params: dict[str, str]
+    files: Path | None
 
 
 class Runs:
@@ -67,6 +72,34 @@ class Runs:
         """MLflow's own, for this store."""
         return self.store.client
 
+    def begin(self) -> None:
+        """Take or make the experiment, and close the runs of it that dead processes of this outbox left open.
+
+        A server that does not answer falls silent.
+
+        Raises:
+            StoreError: A server does not let this user write the experiment, or the embedded store fails.
+        """
+        self.outbox.tidy()
+        if self.store.silent:
+            return
+        with self._going_on():
+            self._describe()
+            self._close_left_open()
+
+    def _describe(self) -> None:
+        """Write the description anew: it may have changed, and shows whether this user may write the experiment at all."""
+        try:
+            with store_errors(self.store):
+                self.client.set_experiment_tag(self.experiment_id, NOTE, self.description)
+        except StoreError as error:
+            if not lacks_rights(error.__cause__):
+                raise
+            raise RefusedError(
+                f"{error}: this user may not write the experiment {self.name!r}; have its owner give the permission EDIT, or "
+                "use other credentials"
+            ) from error
+
     @cached_property
     def experiment_id(self) -> str:
         """MLflow's id.
@@ -76,11 +109,11 @@ class Runs:
         """
         from mlflow.exceptions import MlflowException
 
-        with _store_errors(self.store):
+        with store_errors(self.store):
             found = self.client.get_experiment_by_name(self.name)
             if found is None:
                 try:
-                    self.client.create_experiment(self.name, tags={_NOTE: self.description})
+                    self.client.create_experiment(self.name, tags={NOTE: self.description})
                 except MlflowException:
                     if self.client.get_experiment_by_name(self.name) is None:
                         raise  # another process had not made it meanwhile
@@ -89,12 +122,25 @@ class Runs:
                 self.client.restore_experiment(found.experiment_id)
             return str(found.experiment_id)
 
+    def try_experiment_id(self) -> str:
+        """MLflow's id; empty for a server that does not answer."""
+        found = ""
+        if not self.store.silent:
+            with self._going_on():
+                found = self.experiment_id
+        return found
+
     def find(self, fingerprint: str) -> FinishedRun | None:
-        """The finished run of a fingerprint, the newest where there are several; None for a store that does not answer."""
-        if self.store.silent:
-            return None
-        found = self._search(f"tags.`{_PREFIX}fingerprint` = '{fingerprint}' and attributes.status = 'FINISHED'", most=1)
-        return _finished(found[0]) if found else None
+        """The finished run of a fingerprint, the newest where there are several; None for a server that does not answer."""
+        found = None
+        if not self.store.silent:
+            with self._going_on():
+                found = self._find(fingerprint)
+        return found
+
+    def _find(self, fingerprint: str) -> FinishedRun | None:
+        found = self._search(_finished_of(fingerprint), most=1)
+        return self._finished(found[0]) if found else None
 
     def deliver(self, parcel: Parcel) -> str:
         """Make a run of a parcel, once, however often this is tried, and take it out of the outbox.
@@ -105,21 +151,22 @@ class Runs:
             The run's id.
 
         Raises:
-            StoreError: The store refuses, or does not answer. The parcel stays.
+            RefusedError: The store answers, and does not take it. The parcel stays.
+            StoreError: The store fails, or does not answer. The parcel stays.
         """
         slip = parcel.slip
-        with _store_errors(self.store):
-            delivered = self._search(f"tags.`{_PREFIX}parcel` = '{slip.id}' and attributes.status = 'FINISHED'", most=1)
-            older = self.find(slip.fingerprint)
+        with store_errors(self.store):
+            delivered = self._search(f"tags.`{PREFIX}parcel` = '{slip.id}' and attributes.status = 'FINISHED'", most=1)
+            older = self._find(slip.fingerprint)
+            self._close_the_dead(slip.fingerprint)
             if delivered:
                 run_id = str(delivered[0].info.run_id)
             elif older is not None and not slip.replaces:
                 run_id = older.run_id
             else:
                 run_id = self._write(parcel, older)
-            self._close_the_dead(slip.fingerprint)
-            run_id = self._leave_one(slip.fingerprint, run_id if slip.replaces else None)
-            self._join(run_id, slip.fingerprint, slip.grid)
+            run_id = self._leave_one(slip.fingerprint, run_id, newest=slip.replaces)
+            self._join(run_id, slip.fingerprint, slip.grid.split())
         parcel.remove()
         return run_id
 
@@ -148,72 +195,98 @@ class Runs:
             The run's id; empty for a parcel that stays.
 
         Raises:
-            StoreError: The embedded store refuses. The parcel stays.
+            StoreError: The embedded store fails. The parcel stays.
         """
-        if self.store.silent:
-            return ""
+        run_id = ""
         try:
-            return self.deliver(parcel)
-        except StoreError as error:
+            if self.store.answers():
+                with self._going_on():
+                    run_id = self.deliver(parcel)
+                    self.store.took_a_run()
+        except RefusedError as error:
             if self.store.folder is not None:
                 raise
-            self.store.answers()
             note(f"{error}; {parcel.slip.name!r} waits in {self.outbox.folder} until 'tokenviz sync' delivers it")
-            return ""
+        return run_id
+
+    @contextmanager
+    def _going_on(self) -> Iterator[None]:
+        """A server that fails falls silent, which keeps nobody from computing: the block ends early, without an error."""
+        begun = time.monotonic()
+        try:
+            yield
+        except StoreError as error:
+            if self.store.folder is not None or isinstance(error, RefusedError):
+                raise
+            self.store.fall_silent(error.__cause__ or error, time.monotonic() - begun)
 
     def _write(self, parcel: Parcel, older: FinishedRun | None) -> str:
         from mlflow.entities import RunTag
 
         slip = parcel.slip
+        description = short_note(slip.note, parcel.files)
+        pairs = param_entries(self._known_params(slip), parcel.files)
+        write_checksums(parcel.files)
         grids = older.tags.get("grid", "").split() if older else []
-        own = {"fingerprint": slip.fingerprint, "grid": _joined(grids, slip.grid), "parcel": slip.id, "outbox": self._sender}
+        own = {"fingerprint": slip.fingerprint, "grid": _joined(grids, slip.grid.split()), "parcel": slip.id}
+        own["outbox"] = self.sender
         if slip.table:
-            own["table_sha256"] = sha256((parcel.files / slip.table).read_bytes()).hexdigest()
+            own["table_sha256"] = checksum(parcel.files / slip.table)
         run = self.client.create_run(
             self.experiment_id,
             start_time=slip.started,
             run_name=slip.name,
-            tags={**slip.context, **{f"{_PREFIX}{key}": value for key, value in {**slip.tags, **own}.items()}},
+            tags={**slip.context, **{f"{PREFIX}{key}": value for key, value in {**slip.tags, **own}.items()}},
         )
         run_id = str(run.info.run_id)
-        description = _short_note(slip.note, parcel.files)
-        pairs = _params(self._known_params(slip), parcel.files)
-        points = _points(slip)
-        for begin in range(0, max(1, len(points)), _CURVE_POINTS):
+        points = metric_points(slip)
+        for begin in range(0, max(1, len(points)), CURVE_POINTS):
             self.client.log_batch(
                 run_id,
-                metrics=points[begin : begin + _CURVE_POINTS],
+                metrics=points[begin : begin + CURVE_POINTS],
                 params=pairs if begin == 0 else [],
-                tags=[RunTag(_NOTE, description)] if begin == 0 else [],
+                tags=[RunTag(NOTE, linked(description, self.experiment_id, run_id))] if begin == 0 else [],
             )
         if slip.dataset:
-            self.client.log_inputs(run_id, [_dataset(slip.dataset)])
+            self.client.log_inputs(run_id, [dataset_input(slip.dataset)])
         self.client.log_artifacts(run_id, str(parcel.files))
+        if (folder := self._files(run)) is not None:
+            _settle(folder)
         self.client.set_terminated(run_id, end_time=slip.ended)
+        self._close_the_dead(slip.fingerprint)  # a call whose answer is lost is repeated, and may have made two
         return run_id
 
     def _known_params(self, slip: Slip) -> dict[str, object]:
-        """Its parameters, the ids of runs it refers to among them; empty for one that the store does not have yet."""
-        found = {name: self.find(fingerprint) for name, fingerprint in slip.refers.items()}
+        """Its parameters, the ids of runs it refers to among them; empty for one that the store does not have.
+
+        Raises:
+            RefusedError: One that it refers to waits in the outbox itself.
+        """
+        found = {name: self._find(fingerprint) for name, fingerprint in slip.refers.items()}
+        for name, run in found.items():
+            if run is None and self.outbox.holds(self.name, slip.refers[name]):
+                raise RefusedError(f"{slip.name!r} names results that wait in the outbox themselves")
         return {**slip.params, **{name: run.run_id if run else "" for name, run in found.items()}}
 
-    def _leave_one(self, fingerprint: str, newest: str | None) -> str:
+    def _leave_one(self, fingerprint: str, run_id: str, *, newest: bool) -> str:
         """Have one finished run keep a fingerprint and its grids; the others stay, marked as superseded by it.
 
         Args:
             fingerprint: Of which there may be several, also from processes that know nothing of each other.
-            newest: The run that takes the others' place; None for the oldest, which all processes agree on.
+            run_id: Of the run that this process knows.
+            newest: Whether that one takes the others' place; else the oldest does, which all processes agree on.
 
         Returns:
             The id of the one.
         """
-        found = self._search(f"tags.`{_PREFIX}fingerprint` = '{fingerprint}' and attributes.status = 'FINISHED'", most=100)
-        kept = newest or str(min(found, key=lambda run: (run.info.start_time, run.info.run_id)).info.run_id)
-        for run in found:
-            if run.info.run_id != kept:
-                self.client.set_tag(run.info.run_id, f"{_PREFIX}superseded_by", kept)
+        found = self._search(_finished_of(fingerprint), most=100)
+        ages = [(run.info.start_time, str(run.info.run_id)) for run in found]
+        kept = run_id if newest or not ages else min(ages)[1]
+        for _, other in ages:
+            if other != kept:
+                self.client.set_tag(other, f"{PREFIX}superseded_by", kept)
                 for tag in ("fingerprint", "grid"):
-                    self._delete_tag(run.info.run_id, f"{_PREFIX}{tag}")
+                    self._delete_tag(other, f"{PREFIX}{tag}")
         return kept
 
     def _delete_tag(self, run_id: str, tag: str) -> None:
@@ -228,120 +301,97 @@ class Runs:
     def _close_the_dead(self, fingerprint: str) -> None:
         """Close the runs of a cell that this process has claimed which another process of this outbox left open."""
         query = (
-            f"tags.`{_PREFIX}fingerprint` = '{fingerprint}' and tags.`{_PREFIX}outbox` = '{self._sender}' "
+            f"tags.`{PREFIX}fingerprint` = '{fingerprint}' and tags.`{PREFIX}outbox` = '{self.sender}' "
             "and attributes.status = 'RUNNING'"
         )
         for run in self._search(query, most=100):
-            self.client.set_tag(run.info.run_id, _NOTE, "The process that wrote this run ended before it was whole.")
+            self.client.set_tag(run.info.run_id, NOTE, "The process that wrote this run ended before it was whole.")
             self.client.set_terminated(run.info.run_id, "KILLED")
 
-    def close_left_open(self) -> int:
-        """Close the experiment's runs that dead processes of this outbox left open; returns how many."""
-        if self.store.silent:
-            return 0
-        query = f"tags.`{_PREFIX}outbox` = '{self._sender}' and attributes.status = 'RUNNING'"
+    def _close_left_open(self) -> None:
+        query = f"tags.`{PREFIX}outbox` = '{self.sender}' and attributes.status = 'RUNNING'"
         closed = 0
         for run in self._search(query, most=1000):
-            fingerprint = run.data.tags[f"{_PREFIX}fingerprint"]
-            with self.outbox.claimed(self.name, fingerprint) as claim, _store_errors(self.store):
+            fingerprint = run.data.tags[f"{PREFIX}fingerprint"]
+            with self.outbox.claimed(self.name, fingerprint) as claim, store_errors(self.store):
                 if claim is not None:
                     self._close_the_dead(fingerprint)
                     closed += 1
-        return closed
+        if closed:
+            note(f"{closed} run{'s' * (closed != 1)} of processes that ended too early: closed as KILLED")
 
     def intact(self, run: FinishedRun, table: str) -> bool:
         """Whether a run of an embedded store still has its table as it was written; a server's files are not looked at."""
         expected = run.tags.get("table_sha256")
-        if self.store.folder is None or expected is None:
-            return True
-        path = self.store.folder / "artifacts" / self.experiment_id / run.run_id / "artifacts" / table
-        try:
-            return sha256(path.read_bytes()).hexdigest() == expected
-        except OSError:
-            return False
+        return run.files is None or expected is None or is_whole(run.files / table, expected)
+
+    def _files(self, run: Any) -> Path | None:
+        """Where an embedded store keeps a run's files; None for a server, and for a place of somebody else's."""
+        return local_folder(run.info.artifact_uri) if self.store.folder is not None else None
+
+    def _finished(self, run: Any) -> FinishedRun:
+        tags = {name.removeprefix(PREFIX): value for name, value in run.data.tags.items() if name.startswith(PREFIX)}
+        info, data = run.info, run.data
+        return FinishedRun(info.run_id, info.start_time, dict(data.metrics), tags, dict(data.params), self._files(run))
 
     def join_grid(self, run: FinishedRun, grid: str) -> None:
         """Let a finished run belong to one more grid; its tag lists them, separated by spaces."""
-        if grid not in run.tags.get("grid", "").split():
-            with _store_errors(self.store):
-                self._join(run.run_id, run.tags["fingerprint"], grid)
+        if grid not in run.tags.get("grid", "").split() and not self.store.silent:
+            with self._going_on(), store_errors(self.store):
+                self._join(run.run_id, run.tags["fingerprint"], [grid])
 
-    def _join(self, run_id: str, fingerprint: str, grid: str) -> None:
+    def _join(self, run_id: str, fingerprint: str, grids: list[str]) -> None:
         # Two grids may want the same run at once: reading and writing its tag is one step.
         with self.outbox.claimed(self.name, f"{fingerprint} grid", wait=True):
-            grids = _finished(self.client.get_run(run_id)).tags.get("grid", "").split()
-            if grid not in grids:
-                self.client.set_tag(run_id, f"{_PREFIX}grid", _joined(grids, grid))
+            known = self._finished(self.client.get_run(run_id)).tags.get("grid", "").split()
+            if not set(grids) <= set(known):
+                self.client.set_tag(run_id, f"{PREFIX}grid", _joined(known, grids))
 
     def fetch(self, run_id: str, artifact: str, folder: Path) -> Path:
         """A run's file on this disk.
 
         Raises:
-            StoreError: The run has no such file any more.
+            StoreError: The run has no such file any more, or a server does not answer.
         """
         from mlflow.exceptions import MlflowException
 
         try:
             return Path(self.client.download_artifacts(run_id, artifact, str(folder)))
         except (MlflowException, OSError) as error:
+            if self.store.folder is None and not refuses(error):
+                raise StoreError(f"the tracking server {self.store.name!r} failed: {reason_of(error)}") from error
             raise StoreError(
                 f"run {run_id} has lost its file {artifact!r} ({reason_of(error)}); repeat the experiment with --force"
             ) from error
 
     @cached_property
-    def _sender(self) -> str:
-        """Tells runs that this machine writes from this outbox from everybody else's."""
+    def sender(self) -> str:
+        """Tells the runs of this outbox from everybody else's. An embedded store has one outbox, which moves with it."""
+        if self.store.folder is not None:
+            return "embedded"
         return sha256(f"{socket.gethostname()}\0{self.outbox.folder}".encode()).hexdigest()[:12]
 
     def _search(self, query: str, *, most: int) -> list[Any]:
-        with _store_errors(self.store):
+        with store_errors(self.store):
             return list(self.client.search_runs([self.experiment_id], query, max_results=most))
 
 
-def _finished(run: Any) -> FinishedRun:
-    tags = {name.removeprefix(_PREFIX): value for name, value in run.data.tags.items() if name.startswith(_PREFIX)}
-    return FinishedRun(run.info.run_id, dict(run.data.metrics), tags, dict(run.data.params))
+def _finished_of(fingerprint: str) -> str:
+    return f"tags.`{PREFIX}fingerprint` = '{fingerprint}' and attributes.status = 'FINISHED'"
 
 
-def _points(slip: Slip) -> list[Any]:
-    """Numbers and curves as MLflow takes them. NaN is left out: a number that is not there must not look like one that is."""
-    from mlflow.entities import Metric
-
-    points = [Metric(name, value, slip.ended, 0) for name, value in slip.metrics.items() if math.isfinite(value)]
-    for name, curve in slip.curves.items():
-        points += [Metric(name, value, slip.ended, step) for step, value in curve[:_CURVE_POINTS] if math.isfinite(value)]
-    return points
+def _joined(known: list[str], grids: list[str]) -> str:
+    return " ".join([*(grid for grid in known if grid not in grids), *grids][-_MOST_GRIDS:])
 
 
-def _params(params: Mapping[str, object], files: Path) -> list[Any]:
-    """Settings as MLflow takes them: None and lists as JSON, one that is too long in a file and its hash in its place."""
-    from mlflow.entities import Param
-
-    written = {name: value if isinstance(value, str) else json.dumps(value) for name, value in params.items()}
-    long = {name: value for name, value in written.items() if len(value) > _LONGEST_PARAM}
-    if long:
-        (files / "params.json").write_text(json.dumps(dict(params), ensure_ascii=False), encoding="utf-8")
-    written |= {name: f"see params.json (sha256 {sha256(value.encode()).hexdigest()})" for name, value in long.items()}
-    return [Param(name, value) for name, value in written.items()]
-
-
-def _short_note(note: str, files: Path) -> str:
-    """A description, cut after a line where MLflow keeps no more; the whole is in a file then."""
-    if len(note) <= _LONGEST_TAG:
-        return note
-    (files / "description.md").write_text(note, encoding="utf-8")
-    more = "\n\n(cut here: MLflow keeps no more; Artifacts › description.md has the whole)"
-    return note[: _LONGEST_TAG - len(more)].rpartition("\n")[0] + more
-
-
-def _dataset(fields: Mapping[str, str]) -> Any:
-    from mlflow.entities import Dataset, DatasetInput
-
-    return DatasetInput(Dataset(**{**fields, "digest": fields["digest"][:_LONGEST_DIGEST]}))
-
-
-def _joined(grids: list[str], grid: str) -> str:
-    return " ".join([*(other for other in grids if other != grid), grid][-_MOST_GRIDS:])
+def _settle(folder: Path) -> None:
+    """Have a run's files on the disk before the database says that the run is whole: the power may fail in between."""
+    for path in [folder, *folder.rglob("*")]:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def fingerprint_of(parts: Mapping[str, object]) -> str:
@@ -350,7 +400,7 @@ def fingerprint_of(parts: Mapping[str, object]) -> str:
 
 
 @contextmanager
-def _store_errors(store: Store) -> Iterator[None]:
+def store_errors(store: Store) -> Iterator[None]:
     """Whatever MLflow, a database driver or an HTTP library raises, as an error of ours."""
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
@@ -360,4 +410,8 @@ def _store_errors(store: Store) -> Iterator[None]:
     except (MlflowException, SQLAlchemyError, OSError) as error:
         if isinstance(error, StoreError):
             raise
-        raise StoreError(f"the tracking store {store.name!r} failed: {reason_of(error)}") from error
+        # Without rights now, none of the other runs is taken either: that is a failure of the store, not a refusal of one run.
+        kind = RefusedError if refuses(error) and not lacks_rights(error) else StoreError
+        reason = reason_of(error)
+        todo = advice(reason) if store.folder is not None else ""
+        raise kind(f"the tracking store {store.name!r} failed: {reason}{'; ' * bool(todo)}{todo}") from error

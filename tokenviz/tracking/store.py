@@ -1,25 +1,29 @@
-"""Opening the tracking store: an MLflow server where MLFLOW_TRACKING_URI names one, else the SQLite store in `mlruns/`.
+"""Opening the tracking store: an MLflow server where MLFLOW_TRACKING_URI names one, else the embedded store.
 
-The embedded store is made under a lock (two processes making it at once break it), is set to write-ahead logging,
-and has its absolute paths mended on every opening, so that the folder may be moved or copied. A server that does not answer
-keeps nobody from computing: the store is *silent* then, and what was computed waits in the outbox.
+A server that does not answer keeps nobody from computing: the store is *silent* then, what was computed waits in the outbox,
+and the server is asked again now and then.
 """
 
 import logging
 import os
 import re
-import sqlite3
-from contextlib import closing
-from dataclasses import dataclass
+import shutil
+import time
+import weakref
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlparse, urlsplit, urlunsplit
-
-from filelock import FileLock
 
 from tokenviz.errors import StoreError
 from tokenviz.progress import note
-from tokenviz.project import project_root
+from tokenviz.tracking.embedded import (
+    copy_for_reading,
+    database_of,
+    embedded_folder,
+    is_writable,
+    make_ready,
+    sqlite_uri,
+)
 
 DEFAULT_PORT = 5000
 
@@ -27,7 +31,7 @@ _SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
-    # A server that hangs costs 2 x 10 s and a second between, once; by default it would be minutes.
+    # A call to a server that hangs costs 2 x 10 s and a second between; by default it would be minutes.
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
@@ -35,9 +39,10 @@ _SETTINGS = {
     "MLFLOW_TRUNCATE_LONG_VALUES": "false",
 }
 
-
-_REFUSED = ("UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED", "PERMISSION_DENIED")
 _OUTBOX = "outbox"
+_NO_RIGHTS = (401, 403)
+_PATIENCE = 10  # how many times as long as a server let one wait to leave it alone
+_LONGEST_WAIT = 600  # seconds
 
 
 @dataclass
@@ -51,6 +56,7 @@ class Store:
         outbox_folder: Where results wait for the store.
         client: An `MlflowClient` on it.
         silent: Why a server does not answer; empty while it does.
+        copy: A temporary folder with a copy of the database, for an embedded store that may not be written; None for any other.
     """
 
     uri: str
@@ -59,6 +65,15 @@ class Store:
     outbox_folder: Path
     client: Any
     silent: str = ""
+    copy: Path | None = None
+    _ask_after: float = field(default=0.0, repr=False)
+    _failures: int = field(default=0, repr=False)
+
+    @property
+    def database(self) -> Path | None:
+        """The file of an embedded store, or of its copy; None for a server."""
+        folder = self.copy or self.folder
+        return database_of(folder) if folder else None
 
     @property
     def web_address(self) -> str:
@@ -66,25 +81,42 @@ class Store:
         return f"http://127.0.0.1:{DEFAULT_PORT}" if self.folder else self.name
 
     def answers(self) -> bool:
-        """Ask a server whether it is there, and remember the answer."""
-        error = self.refusal()
-        self.silent = reason_of(error) if error is not None else ""
-        return error is None
+        """Whether to talk to it: it answered last time, or it is time to ask again and it answers."""
+        if not self.silent:
+            return True
+        if time.monotonic() < self._ask_after:
+            return False
+        begun = time.monotonic()
+        error = ask(self.uri)
+        if error is not None:
+            self.fall_silent(error, time.monotonic() - begun)
+            return False
+        self.silent = ""
+        note(f"the tracking server {self.name!r} answers again")
+        return True
 
-    def refusal(self) -> Exception | None:
-        """What a simple question to the store is answered with; None for an answer."""
-        from mlflow.exceptions import MlflowException
+    def took_a_run(self) -> None:
+        """The server is well again, as far as one can know."""
+        self._failures = 0
 
-        try:
-            self.client.search_experiments(max_results=1)
-        except MlflowException as error:
-            return error  # type: ignore[no-any-return]  # mlflow is not typed here
-        return None
+    def fall_silent(self, error: BaseException, took: float) -> None:
+        """Go on without the server.
 
-
-def embedded_folder() -> Path:
-    """The folder of the embedded store."""
-    return (project_root() / "mlruns").resolve()
+        Args:
+            error: What it answered with, or failed to.
+            took: Seconds until that was known.
+        """
+        self.silent = reason_of(error)
+        # Failures that come at once are tried again at once, then less and less often: each may leave a run that is not whole.
+        self._failures += 1
+        wait = 2.0**self._failures - 2
+        if timed_out(error):
+            wait = max(wait, _PATIENCE * took)
+        self._ask_after = time.monotonic() + min(wait, _LONGEST_WAIT)
+        note(
+            f"the tracking server {self.name!r} cannot be used now ({self.silent}): results wait in {self.outbox_folder} until "
+            "it can, or 'tokenviz sync' delivers them"
+        )
 
 
 def server_uri() -> str | None:
@@ -93,14 +125,39 @@ def server_uri() -> str | None:
 
 
 def open_store() -> Store:
-    """Open the store, making the embedded one where there is none yet.
+    """Open the store for writing, making the embedded one where there is none yet.
 
     Raises:
-        StoreError: It cannot be reached, read or written, or another version of MLflow made it.
+        StoreError: It cannot be read or written, another version of MLflow made it, or a server refuses the credentials.
     """
     prepare_environment()
     uri = server_uri()
-    return _open_server(uri) if uri else _open_embedded(embedded_folder())
+    if uri:
+        return _open_server(uri)
+    return _embedded(embedded_folder(), make_ready(embedded_folder()))
+
+
+def open_for_reading() -> Store:
+    """Open a store that is there already, also one that may not be written.
+
+    Raises:
+        StoreError: There is none, it cannot be read, another version of MLflow made it, or a server does not answer.
+    """
+    prepare_environment()
+    uri, folder = server_uri(), embedded_folder()
+    if uri:
+        store = _open_server(uri)
+        if store.silent:
+            raise StoreError(f"the tracking server {store.name!r} does not answer ({store.silent})")
+        return store
+    if not database_of(folder).exists():
+        raise StoreError(f"there is no store in {str(folder)!r} yet: run an experiment, or go to the project that has one")
+    if is_writable(folder):
+        return _embedded(folder, make_ready(folder))
+    copy = copy_for_reading(folder)
+    store = _embedded(folder, database_of(copy), copy)
+    weakref.finalize(store, shutil.rmtree, copy, ignore_errors=True)
+    return store
 
 
 def prepare_environment() -> None:
@@ -108,137 +165,108 @@ def prepare_environment() -> None:
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
     logging.getLogger("alembic").setLevel(logging.WARNING)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # whole tracebacks, of what it raises anyway
 
 
-def sqlite_uri(database: Path) -> str:
-    """A database, as MLflow takes it."""
-    return f"sqlite:///{database}"
+def _embedded(folder: Path, database: Path, copy: Path | None = None) -> Store:
+    from mlflow import MlflowClient
 
-
-def database_of(folder: Path) -> Path:
-    """The database of an embedded store."""
-    return folder / "mlflow.db"
+    uri = sqlite_uri(database)
+    return Store(uri, "mlruns", folder, folder / _OUTBOX, MlflowClient(tracking_uri=uri), copy=copy)
 
 
 def _open_server(uri: str) -> Store:
     from mlflow import MlflowClient
 
-    if urlparse(uri).scheme not in ("http", "https"):
+    if not uri.startswith(("http://", "https://")):
         raise StoreError(
-            f"MLFLOW_TRACKING_URI is {uri!r}: give the http:// or https:// address of an MLflow server, or unset it to use "
-            "the embedded store in mlruns/"
+            f"MLFLOW_TRACKING_URI is {without_secrets(uri)!r}: give the http:// or https:// address of an MLflow server, or "
+            "unset it to use the embedded store in mlruns/"
         )
-    store = Store(uri, _without_password(uri), None, embedded_folder() / _OUTBOX, MlflowClient(tracking_uri=uri))
-    if store.answers():
+    store = Store(uri, without_secrets(uri), None, embedded_folder() / _OUTBOX, MlflowClient(tracking_uri=uri))
+    begun = time.monotonic()
+    error = ask(uri)
+    if error is None:
         return store
-    code = getattr(store.refusal(), "error_code", "")
-    if code in _REFUSED:
+    if lacks_rights(error):
         raise StoreError(
-            f"the tracking server {store.name!r} refuses these credentials ({store.silent}): set MLFLOW_TRACKING_USERNAME and "
-            "MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
+            f"the tracking server {store.name!r} refuses these credentials ({reason_of(error)}): set MLFLOW_TRACKING_USERNAME "
+            "and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
         )
-    if code in ("ENDPOINT_NOT_FOUND", "BAD_REQUEST") or "not in a valid JSON format" in store.silent:
+    if refuses(error) or "not in a valid JSON format" in str(error):
         raise StoreError(
-            f"{store.name!r}, which MLFLOW_TRACKING_URI names, answers, but not as an MLflow server ({store.silent}): check "
-            "the address, or unset it to use the embedded store"
+            f"{store.name!r}, which MLFLOW_TRACKING_URI names, answers, but not as an MLflow server ({reason_of(error)}): "
+            "check the address, or unset it to use the embedded store"
         )
-    note(
-        f"the tracking server {store.name!r} does not answer ({store.silent}); results wait in {store.outbox_folder} until "
-        "'tokenviz sync' delivers them"
-    )
+    store.fall_silent(error, time.monotonic() - begun)
     return store
 
 
-def reason_of(error: Exception) -> str:
-    """An error of MLflow's in a line, without the password that an address in it may hold."""
-    line = (str(error).splitlines() or [type(error).__name__])[0]
+def ask(uri: str) -> Exception | None:
+    """What a server answers a simple question with, asked once; None for an answer."""
+    from mlflow.exceptions import MlflowException
+    from mlflow.utils.credentials import get_default_host_creds
+    from mlflow.utils.rest_utils import http_request, verify_rest_response
+
+    path = "/api/2.0/mlflow/experiments/search"
+    try:
+        response = http_request(
+            get_default_host_creds(uri), path, "GET", params={"max_results": 1}, max_retries=0, raise_on_status=False
+        )
+        verify_rest_response(response, path)
+    except MlflowException as error:
+        return error  # type: ignore[no-any-return]  # mlflow is not typed here
+    return None
+
+
+def lacks_rights(error: BaseException | None) -> bool:
+    """Whether the credentials are at fault."""
+    return _status(error) in _NO_RIGHTS
+
+
+def refuses(error: BaseException | None) -> bool:
+    """Whether a server answered and said no: it would say so again."""
+    return 400 <= _status(error) < 500 and _status(error) not in (408, 429)
+
+
+def _status(error: BaseException | None) -> int:
+    """The HTTP status of an answer; 500 where there was none."""
+    from mlflow.exceptions import MlflowException
+
+    if isinstance(error, MlflowException):
+        return int(error.get_http_status_code())
+    return int(getattr(getattr(error, "response", None), "status_code", 500))
+
+
+def timed_out(error: BaseException) -> bool:
+    """Whether there was no answer for as long as one waits."""
+    return "timed out" in str(error) or "timeout exception" in str(error)
+
+
+def reason_of(error: BaseException) -> str:
+    """An error of MLflow's in a few words, without the password that an address in it may hold."""
+    text = str(error)
+    if timed_out(error):
+        return f"no answer within {os.environ['MLFLOW_HTTP_REQUEST_TIMEOUT']} s"
+    for pattern, words in _FAILURES:
+        if found := pattern.search(text):
+            return words.format(*found.groups())
+    line = (text.splitlines() or [type(error).__name__])[0]
     return _PASSWORD.sub("//", line)[:300]
 
 
-_PASSWORD = re.compile(r"//[^/@\s]*@")
+_PASSWORD = re.compile(r"//\S*@")
+_FAILURES = (
+    (re.compile(r"\(sqlite3\.OperationalError\) (.*)"), "{}"),
+    (re.compile(r"^\[Errno \d+\] (No space left on device|Disk quota exceeded)"), "{}"),
+    (re.compile(r"Connection.*\[Errno -?\d+\] ([A-Z][^'\")\]]*)"), "{}"),
+    (re.compile(r"(Failed to resolve '[^']*')"), "{}"),
+    (re.compile(r"failed with error code (\d+) != 200"), "HTTP {}"),
+    (re.compile(r"too many (\d+) error responses"), "HTTP {}"),
+    (re.compile(r"(Remote end closed connection without response|Connection aborted|IncompleteRead)"), "{}"),
+)
 
 
-def _without_password(uri: str) -> str:
-    parts = urlsplit(uri)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])).rstrip("/")
-
-
-def _open_embedded(folder: Path) -> Store:
-    if set(str(folder)) & set("%?"):
-        raise StoreError(
-            f"MLflow cannot keep a store in {str(folder)!r}: it reads % and ? in a path as part of an address and writes "
-            "elsewhere; rename the folder"
-        )
-    database, artifacts = database_of(folder), folder / "artifacts"
-    try:
-        artifacts.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / ".lock"):
-            _make_schema(database, artifacts)
-            _mend_paths(database, folder)
-    except sqlite3.Error as error:
-        raise StoreError(_unusable(database, str(error))) from error
-    except OSError as error:
-        if isinstance(error, StoreError):
-            raise
-        raise StoreError(f"cannot write the store in {str(folder)!r}: {error.strerror or error}") from error
-    from mlflow import MlflowClient
-
-    uri = sqlite_uri(database)
-    return Store(uri, "mlruns", folder, folder / _OUTBOX, MlflowClient(tracking_uri=uri))
-
-
-def _make_schema(database: Path, artifacts: Path) -> None:
-    # Without this MLflow puts an empty ./mlruns into whatever the working directory is.
-    from mlflow.exceptions import MlflowException
-    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-    from mlflow.tracking._tracking_service.utils import _SERVER_ARTIFACT_ROOT_ENV_VAR
-    from sqlalchemy.exc import SQLAlchemyError
-
-    os.environ[_SERVER_ARTIFACT_ROOT_ENV_VAR] = str(artifacts)
-    try:
-        if not database.exists():
-            # Beside its place, and then put there whole: a database that is half made would be taken for another version's.
-            unfinished = database.with_name(f"{database.name}.partial")
-            unfinished.unlink(missing_ok=True)
-            SqlAlchemyStore(sqlite_uri(unfinished), str(artifacts))._dispose_engine()
-            with closing(sqlite3.connect(unfinished)) as connection:
-                connection.execute("PRAGMA journal_mode=wal")
-            unfinished.replace(database)
-        SqlAlchemyStore(sqlite_uri(database), str(artifacts))
-    except (MlflowException, SQLAlchemyError) as error:
-        raise StoreError(_unusable(database, str(error))) from error
-
-
-def _unusable(database: Path, reason: str) -> str:
-    if "schema" in reason or "revision" in reason:
-        return (
-            f"the store {str(database)!r} was made by another version of MLflow; nothing was changed. Copy it, then run "
-            f"'mlflow db upgrade sqlite:///{database}' if it is older, or install the version that made it"
-        )
-    return f"the store {str(database)!r} cannot be opened: {reason.splitlines()[0][:200]}; move it away to begin a new one"
-
-
-def _mend_paths(database: Path, folder: Path) -> None:
-    """Point every artifact location of ours at where the folder is now. MLflow stores absolute paths, and a moved
-    store lists no artifacts, without an error."""
-    with closing(sqlite3.connect(database)) as connection, connection:
-        rows = connection.execute("SELECT experiment_id, artifact_location FROM experiments").fetchall()
-        roots = {root for number, location in rows if (root := _root_of(location, f"artifacts/{number}"))}
-        for old in roots - {str(folder)}:
-            for table, column in (
-                ("experiments", "artifact_location"),
-                ("runs", "artifact_uri"),
-                ("logged_models", "artifact_location"),
-            ):
-                connection.execute(
-                    f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE substr({column}, 1, ?) = ?",
-                    (f"{folder}/", len(old) + 2, len(old) + 1, f"{old}/"),
-                )
-
-
-def _root_of(location: str | None, suffix: str) -> str | None:
-    """The store folder of a local artifact location that ends as ours do; None for any other."""
-    if not location or not location.endswith(f"/{suffix}"):
-        return None
-    root = location.removesuffix(f"/{suffix}")
-    return root if not urlparse(root).scheme else None
+def without_secrets(uri: str) -> str:
+    """An address without user, password and query."""
+    return _PASSWORD.sub("//", uri).partition("?")[0].rstrip("/")

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from tokenviz.errors import StoreError
+from tokenviz.errors import RefusedError, StoreError
 from tokenviz.progress import note, task
 from tokenviz.tracking.outbox import Outbox, waiting_stores
 from tokenviz.tracking.runs import Runs
@@ -37,14 +37,15 @@ def sync(store: Store) -> Synced:
     """Deliver every parcel of a store's outbox, each once.
 
     Args:
-        store: A store that answers.
+        store: Open for writing.
 
     Raises:
-        StoreError: The store does not answer.
+        StoreError: The store fails, or does not answer. What was delivered before stays delivered.
     """
     if store.silent:
         raise StoreError(f"the tracking server {store.name!r} does not answer ({store.silent}): nothing was delivered")
     outbox = Outbox(store.outbox_folder, store.name)
+    outbox.tidy()
     slips = outbox.slips()
     delivered = busy = refused = 0
     undrawn: dict[str, None] = {}
@@ -53,20 +54,19 @@ def sync(store: Store) -> Synced:
         for slip in slips:
             runs = experiments.setdefault(slip.experiment, Runs(store, slip.experiment, slip.description))
             with outbox.claimed(slip.experiment, slip.fingerprint) as claim:
-                parcel = claim.left_over() if claim is not None else None
                 if claim is None:
                     busy += 1
-                elif parcel is None or not parcel.drawn:
-                    undrawn[slip.tags.get("command", slip.name)] = None
-                else:
-                    try:
-                        runs.deliver(parcel)
-                        delivered += 1
-                    except StoreError as error:
-                        if not store.answers():
-                            raise
-                        note(str(error))
-                        refused += 1
+                elif outbox.holds(slip.experiment, slip.fingerprint):  # else another process has delivered it meanwhile
+                    parcel = claim.left_over()
+                    if parcel is None or not parcel.drawn:
+                        undrawn[slip.tags.get("command", slip.name)] = None
+                    else:
+                        try:
+                            runs.deliver(parcel)
+                            delivered += 1
+                        except RefusedError as error:
+                            note(str(error))
+                            refused += 1
             advance(1)
     elsewhere = {name: count for name, count in waiting_stores(store.outbox_folder).items() if name != store.name}
     return Synced(delivered, busy, tuple(undrawn), refused, elsewhere)

@@ -137,15 +137,19 @@ def _grammar() -> Any:
     )
 
 
-def mlflow_filter(where: Where | None) -> str:
-    """What MLflow can decide by itself of a line, so that fewer runs are fetched: tags that every run must have."""
+def tags_of(where: Where | None) -> list[tuple[str, str]]:
+    """What the store can decide by itself of a line, so that fewer runs are read: tags that every run must have."""
     parts = where.parts if isinstance(where, Every) else (where,)
-    return " and ".join(
-        f"tags.`tokenviz.{part.field}` = '{part.value}'"
-        for part in parts
-        # A quotation mark in a value would end it there.
-        if isinstance(part, Condition) and part.field in _TAGS and part.sign == "=" and not set("'\"`\\") & set(part.value)
-    )
+    return [
+        (part.field, part.value) for part in parts if isinstance(part, Condition) and part.field in _TAGS and part.sign == "="
+    ]
+
+
+def mlflow_filter(where: Where | None) -> str:
+    """`tags_of` in MLflow's syntax."""
+    # A quotation mark in a value would end it there.
+    quoted = [(field, value) for field, value in tags_of(where) if not set("'\"`\\") & set(value)]
+    return " and ".join(f"tags.`tokenviz.{field}` = '{value}'" for field, value in quoted)
 
 
 def _number(value: object) -> float | None:

@@ -1,0 +1,168 @@
+"""A store that may not be written, lies on a full disk, or was made by another version: one clear line, nothing lost."""
+
+import re
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+
+import pytest
+from conftest import BIGRAM_WEIGHTS, Run, make_bigram_folder
+from disks import fill, read_only, small_disk
+from kept import look
+from kills import draw_quickly
+from matplotlib.figure import Figure
+from slips import filled, make_slip
+
+import tokenviz as tv
+from tokenviz.errors import StoreError
+from tokenviz.harness.context import ExperimentContext, running
+from tokenviz.tracking.runs import Runs
+from tokenviz.tracking.store import open_for_reading, open_store
+
+
+@pytest.fixture
+def kept(project: Path) -> str:
+    return Runs(open_store(), "an experiment", "").keep("f", filled(make_slip("f", tags={"kind": "score", "model": "a"})))
+
+
+@pytest.fixture
+def frozen(kept: str, project: Path) -> Iterator[str]:
+    """A store with one run that may not be written."""
+    with read_only(project / "mlruns"):
+        yield kept
+
+
+def test_a_store_that_may_not_be_written_is_read(frozen: str, run: Run, tmp_path: Path) -> None:
+    assert list(tv.load_runs()["run_id"]) == [frozen]
+    assert frozen[:8] in run("runs")[1]
+    assert run("runs", "show", frozen)[0] == 0
+    copies = tmp_path / "copies"
+    assert run("runs", "export", str(copies))[:2] == (0, f"1 run of mlruns in {copies}\n")
+    out = run("doctor")[1]
+    assert "; read-only\n" in out
+    assert "→ give yourself the right to write it, to run experiments\n" in out
+
+
+def test_a_store_that_may_not_be_written_is_not(frozen: str, run: Run, project: Path) -> None:
+    before = {path: path.read_bytes() for path in (project / "mlruns").rglob("*") if path.is_file()}
+    code, out, err = run("runs", "remove", frozen, "--yes")
+    assert (code, out) == (1, "")
+    assert err == f"error: the store in '{project}/mlruns' may not be written: nothing was removed\n"
+    with pytest.raises(StoreError, match=r"^cannot write the store in '.*': (Read-only file system|Permission denied)$"):
+        open_store()
+    assert {path: path.read_bytes() for path in (project / "mlruns").rglob("*") if path.is_file()} == before
+
+
+def revisions() -> list[str]:
+    """Of MLflow's schema, the newest first."""
+    import mlflow.store.db_migrations
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(mlflow.store.db_migrations.__file__).parent))
+    return [script.revision for script in ScriptDirectory.from_config(config).walk_revisions()]
+
+
+@pytest.mark.parametrize("age", ["older", "newer"])
+def test_a_store_of_another_version_is_one_line_and_stays_as_it_is(kept: str, run: Run, project: Path, age: str) -> None:
+    database = project / "mlruns" / "mlflow.db"
+    revision = revisions()[1] if age == "older" else "ffffffffffff"
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = ?", [revision])
+    message = (
+        f"the store '{database}' was made by another version of MLflow; nothing was changed. Copy it, then run "
+        f"'mlflow db upgrade sqlite:///{database}' if it is older, or install the version that made it"
+    )
+    for command in (["runs"], ["sync"], ["runs", "show", kept], ["rerun", kept]):
+        assert run(*command) == (1, "", f"error: {message}\n")
+    with read_only(project / "mlruns"), pytest.raises(StoreError) as refused:
+        open_for_reading()
+    assert "was made by another version of MLflow; nothing was changed" in str(refused.value)
+    with closing(sqlite3.connect(database)) as connection:
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == (revision,)
+
+
+def test_a_torn_database_is_one_line(kept: str, run: Run, project: Path) -> None:
+    database = project / "mlruns" / "mlflow.db"
+    database.write_bytes(database.read_bytes()[:5000])
+    code, out, err = run("runs")
+    assert (code, out) == (1, "")
+    assert err.startswith(f"error: the store '{database}' ")
+    assert err.count("\n") == 1
+
+
+def grid() -> None:
+    with running(ExperimentContext("trial", "What is asked.")):
+        made = tv.Grid(["first", "second"], [tv.literal("abcdabcd"), tv.literal("ddccbbaa")], top_k=2)
+        made.score()
+        made.compare()
+        made.summarise("Found.", figures={"overview": Figure})
+
+
+@pytest.mark.slow
+def test_a_grid_on_a_full_disk_goes_on_once_there_is_room(
+    project: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("draw_scores", "draw_comparison"):
+        monkeypatch.setattr(f"tokenviz.harness.grid.{name}", draw_quickly)
+    monkeypatch.setattr("tokenviz.harness.deliveries._FEW", 99)
+    make_bigram_folder(project / "first", BIGRAM_WEIGHTS)
+    make_bigram_folder(project / "second", BIGRAM_WEIGHTS[::-1].copy())
+    grid()
+    expected = look(project / "mlruns")
+    shutil.rmtree(project / "mlruns")
+    refused: Counter[str] = Counter()
+    # From no room at all to nearly enough: it runs out while the database is made, while results are kept, and in delivery.
+    for number, leave in enumerate(range(0, 3_000_000, 150_000)):
+        disk = tmp_path / f"disk {number}"
+        with small_disk(disk, "12m"):
+            shutil.copytree(project, disk, dirs_exist_ok=True, ignore=shutil.ignore_patterns("disk*"))
+            monkeypatch.chdir(disk)
+            filler = fill(disk, leave=leave)
+            with suppress(OSError):
+                try:
+                    grid()
+                except OSError as error:
+                    refused[str(error).rpartition(": ")[2]] += 1
+                    raise
+            filler.unlink()
+            grid()
+            after = look(disk / "mlruns")
+            assert after.content == expected.content
+            assert after.outbox == []
+            assert set(after.statuses) <= {"FINISHED", "KILLED"}
+            assert Counter(map(len, after.finished.values())) == {1: 7}
+        monkeypatch.chdir(project)
+    assert refused.total() >= 8
+    assert len(refused) >= 2, refused
+    assert [words for words in refused if not re.search("full|No space left|I/O error", words)] == []
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_one_line_of_the_command(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    experiment = (
+        "from tokenviz import Grid, experiment, literal\n\n@experiment\ndef trial():\n"
+        "    grid = Grid(['first'], [literal('abcd')], top_k=2)\n    grid.score()\n    return grid.summarise('')\n"
+    )
+    with small_disk(tmp_path / "disk", "8m") as disk:
+        (disk / "experiments").mkdir()
+        (disk / "experiments" / "trial.py").write_text(experiment)
+        make_bigram_folder(disk / "first", BIGRAM_WEIGHTS)
+        monkeypatch.chdir(disk)
+        command = [sys.executable, "-m", "tokenviz", "run", "trial"]
+        for leave in (100_000, 20_000):  # the database cannot be made; it is there, and results cannot be kept
+            filler = fill(disk, leave=leave)
+            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+            assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1), done.stderr
+            assert "make room" in done.stderr
+            filler.unlink()
+            open_store()
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+        assert done.returncode == 0, done.stderr
+        monkeypatch.chdir(project)

@@ -1,0 +1,252 @@
+"""`tokenviz runs`: what is in the tracking store, listed, shown, compared, removed, and copied to another."""
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tokenviz.cli.outputs import print_csv, print_json
+from tokenviz.controls import visible
+
+if TYPE_CHECKING:
+    from tokenviz.tracking.finding import FoundRun
+    from tokenviz.tracking.store import Store
+
+app = typer.Typer(
+    help="List the runs of the tracking store, newest first; show, compare, remove or copy some of them.", rich_markup_mode=None
+)
+
+Experiment = Annotated[str | None, typer.Option("--experiment", "-e", help="Only runs of this experiment.")]
+Where = Annotated[
+    str | None,
+    typer.Option(
+        "--where",
+        "-w",
+        help='Only runs that meet conditions, such as "model=gpt2 and r<0.9 or text~viet": tags, metrics and parameters with = '
+        "!= < <= > >= and ~ (contains), and, or, not, parentheses.",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV.")]
+One = Annotated[str, typer.Argument(help="The first digits of a run's id, or of its fingerprint.", show_default=False)]
+Several = Annotated[list[str] | None, typer.Argument(help="The first digits of runs' ids.", show_default=False)]
+
+_MOST = 50  # lines of a table
+
+
+@app.callback(invoke_without_command=True)
+def list_runs(
+    context: typer.Context,
+    experiment: Experiment = None,
+    where: Where = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Also runs that are not finished, or that a newer run has superseded.")
+    ] = False,
+    most: Annotated[
+        int | None, typer.Option(min=1, help=f"How many at most; by default {_MOST} in a table, all with --json and --csv.")
+    ] = None,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
+) -> None:
+    """List runs, newest first: finished ones that nothing has superseded."""
+    if context.invoked_subcommand is not None:
+        return
+    _choose(as_json, as_csv)
+    from tokenviz.progress import shown
+    from tokenviz.tracking.finding import find_runs
+    from tokenviz.tracking.frames import runs_frame
+
+    limit = most or (None if as_json or as_csv else _MOST)
+    with shown():
+        found = find_runs(experiment, where=where, every=every, most=limit + 1 if limit else None)
+    listed = found[:limit]
+    if as_json:
+        print_json({"runs": [_document(run) for run in listed]})
+    elif as_csv:
+        print_csv([runs_frame(listed)])
+    else:
+        from tokenviz.cli.run_tables import list_table
+        from tokenviz.terminal import results_console
+
+        results_console().print(list_table(listed, where))
+        if len(found) > len(listed):
+            typer.echo(f"these are the newest {len(listed)}: --most shows more, --where and --experiment choose", err=True)
+
+
+@app.command("show")
+def show_run(run: One, as_json: AsJson = False) -> None:
+    """Show everything of one run: settings, numbers, files."""
+    from tokenviz.progress import shown
+    from tokenviz.tracking.entities import PAGE_MODE
+    from tokenviz.tracking.finding import files_of, find_run
+    from tokenviz.tracking.store import open_for_reading
+
+    with shown():
+        store = open_for_reading()
+        found = find_run(run, store)
+        files = files_of(store, found.run_id)
+    page = f"{store.web_address}/#/experiments/{found.experiment_id}/runs/{found.run_id}?{PAGE_MODE}"
+    if as_json:
+        print_json({**_document(found), "page": page, "files": files})
+        return
+    from tokenviz.cli.run_tables import local_time, pairs_table
+    from tokenviz.terminal import results_console
+
+    head: dict[str, Any] = {"run": found.run_id, "experiment": found.experiment, "status": found.status}
+    head |= {"started": local_time(found), "seconds": found.seconds, **found.tags, "page": page}
+    sizes = {path: f"{size:,} bytes" for path, size in files.items()}
+    parts = ((found.name, head), ("numbers", found.metrics), ("settings", found.params), ("files", sizes))
+    results_console().print(*(pairs_table(title, dict(values)) for title, values in parts), sep="\n")
+
+
+@app.command("compare")
+def compare_runs(
+    runs: Annotated[list[str], typer.Argument(help="The first digits of two or more runs' ids.", show_default=False)],
+    everything: Annotated[bool, typer.Option("--all", help="Also what is the same in all of them.")] = False,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
+) -> None:
+    """Put runs side by side: in which settings and numbers they differ."""
+    _choose(as_json, as_csv)
+    if len(runs) < 2:
+        raise typer.BadParameter("give at least two runs to compare")
+    import pandas as pd
+
+    from tokenviz.progress import shown
+    from tokenviz.tracking.finding import find_run
+    from tokenviz.tracking.store import open_for_reading
+
+    with shown():
+        store = open_for_reading()
+        found = [find_run(run, store) for run in runs]
+    rows = _differences(found, everything=everything)
+    if as_json:
+        print_json({"runs": [run.run_id for run in found], "fields": rows})
+    elif as_csv:
+        columns = ["field", *(run.run_id for run in found)]
+        print_csv([pd.DataFrame([[name, *values] for name, values in rows.items()], columns=columns)])
+    else:
+        from tokenviz.cli.run_tables import side_by_side
+        from tokenviz.terminal import results_console
+
+        results_console().print(side_by_side(found, rows))
+
+
+@app.command("remove")
+def remove_runs(
+    runs: Several = None,
+    experiment: Experiment = None,
+    where: Where = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Remove runs, named or chosen by --where and --experiment; the next experiment that needs one computes it again.
+
+    They are marked as removed, as in MLflow's pages, and can be restored; `mlflow gc` frees their space.
+    """
+    if not runs and where is None and experiment is None:
+        raise typer.BadParameter("name the runs to remove, or choose them with --where or --experiment")
+    if runs and (where is not None or experiment is not None):
+        raise typer.BadParameter("name the runs to remove, or choose them with --where and --experiment, not both")
+    from tokenviz.progress import shown
+    from tokenviz.tracking.finding import remove
+    from tokenviz.tracking.store import open_for_reading
+
+    with shown():
+        store = open_for_reading()
+        found = _meant(store, runs, experiment, where)
+    if not found:
+        typer.echo("no run is meant: nothing was removed", err=True)
+        return
+    if not yes:
+        for run in found[:_MOST]:
+            typer.echo(f"{run.run_id}  {visible(run.name)}", err=True)
+        typer.echo(f"Remove {_counted(len(found), 'run')}? [y/N] ", nl=False, err=True)
+        if sys.stdin.readline().strip().casefold() not in ("y", "yes"):
+            typer.echo("nothing was removed", err=True)
+            raise typer.Exit(1)
+    with shown():
+        remove(store, found)
+    typer.echo(f"{_counted(len(found), 'run')} removed")
+    restore = f"MLFLOW_TRACKING_URI={store.uri if store.folder else store.name} mlflow runs restore --run-id ID"
+    typer.echo(f"To have one again: {restore}", err=True)
+
+
+@app.command("export")
+def export_runs(
+    folder: Annotated[Path, typer.Argument(help="Where to; it is made, and what it holds already stays.", show_default=False)],
+    experiment: Experiment = None,
+    where: Where = None,
+) -> None:
+    """Write finished runs with their files into a folder, from which `tokenviz runs import` puts them into another store."""
+    from tokenviz.progress import shown
+    from tokenviz.tracking.copies import export_runs as export
+    from tokenviz.tracking.finding import find_runs
+    from tokenviz.tracking.store import open_for_reading
+
+    with shown():
+        store = open_for_reading()
+        found = find_runs(experiment, where=where, store=store)
+        problems = export(store, found, folder)
+    typer.echo(f"{_counted(len(found) - len(problems), 'run')} of {store.name} in {folder}")
+    _end_with(problems)
+
+
+@app.command("import")
+def import_runs(
+    folder: Annotated[Path, typer.Argument(help="What `tokenviz runs export` wrote.", show_default=False)],
+) -> None:
+    """Put exported runs into the store that is set, each once; what it has already stays as it is."""
+    from tokenviz.progress import shown
+    from tokenviz.tracking.copies import import_runs as bring
+    from tokenviz.tracking.store import open_store
+
+    with shown():
+        store = open_store()
+        imported = bring(store, folder)
+    typer.echo(f"{_counted(imported.delivered, 'run')} imported into {store.name}; {imported.known} were there already")
+    _end_with(imported.refused)
+
+
+def _end_with(problems: "list[str] | tuple[str, ...]") -> None:
+    for problem in problems:
+        typer.echo(visible(problem), err=True)
+    if problems:
+        raise typer.Exit(1)
+
+
+def _choose(as_json: bool, as_csv: bool) -> None:
+    if as_json and as_csv:
+        raise typer.BadParameter("choose one of --json and --csv")
+
+
+def _meant(store: "Store", runs: list[str] | None, experiment: str | None, where: str | None) -> "list[FoundRun]":
+    from tokenviz.tracking.finding import find_run, find_runs
+
+    if runs:
+        return list({run.run_id: run for run in (find_run(one, store) for one in runs)}.values())
+    # Somebody may be at work on one that is open.
+    return [run for run in find_runs(experiment, where=where, every=True, store=store) if run.status != "RUNNING"]
+
+
+def _document(run: "FoundRun") -> dict[str, Any]:
+    from tokenviz.scores import nan_to_none
+
+    metrics = {name: nan_to_none(value) for name, value in run.metrics.items()}
+    return {**asdict(run), "started": run.started.isoformat(), "seconds": nan_to_none(run.seconds), "metrics": metrics}
+
+
+def _differences(found: "list[FoundRun]", *, everything: bool) -> dict[str, list[Any]]:
+    """Tags, numbers and settings by name, a value a run; None where a run has none."""
+    rows: dict[str, list[Any]] = {}
+    for part in ("tags", "metrics", "params"):
+        for name in dict.fromkeys(name for run in found for name in getattr(run, part)):
+            values = [getattr(run, part).get(name) for run in found]
+            if everything or any(value != values[0] for value in values):
+                rows.setdefault(name, values)
+    return rows
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'s' * (count != 1)}"

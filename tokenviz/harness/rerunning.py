@@ -1,0 +1,183 @@
+"""Runs computed again, from their own tables: do the numbers agree?
+
+A run's token table holds the text, slice by slice, and the spec; nothing else is needed but the model. What is found is kept
+nowhere.
+"""
+
+import math
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tokenviz.comparing.comparison import compare
+from tokenviz.errors import StoreError, TextError
+from tokenviz.harness.recording import Content, record_comparison, record_scores
+from tokenviz.harness.results import TOKENS_TABLE, Alignment
+from tokenviz.models.loading import LoadedModel, load, resolve
+from tokenviz.models.spec import ModelSpec
+from tokenviz.progress import task
+from tokenviz.scores import TokenScores
+from tokenviz.scoring.scorer import score
+from tokenviz.texts import Text, corpus, literal
+from tokenviz.tracking.finding import FoundRun, fetch, find_run, find_runs
+from tokenviz.tracking.store import Store
+
+_TIMES = ("scoring_seconds", "tokens_per_second")  # which are another each time
+_KINDS = ("score", "comparison")
+
+
+@dataclass(frozen=True)
+class Rerun:
+    """A run beside its computation of now.
+
+    Attributes:
+        run: As it was found.
+        largest: The largest difference between log-probs of then and now, in nats; infinite where they are not of the same
+            tokens, or some are missing on one side only.
+        metrics: Numbers of then and now, by name; NaN where there is none.
+        left_out: Numbers that were not computed again.
+        changed: What is not as it was, by name: then and now.
+    """
+
+    run: FoundRun
+    largest: float
+    metrics: Mapping[str, tuple[float, float]]
+    left_out: tuple[str, ...]
+    changed: Mapping[str, tuple[str, str]]
+
+    def differing(self, tolerance: float) -> list[str]:
+        """Numbers that differ by more than a tolerance, both absolutely and relatively."""
+        return [name for name, (then, now) in self.metrics.items() if not _close(then, now, tolerance)]
+
+    def agrees(self, tolerance: float) -> bool:
+        """Whether log-probs differ by no more than a tolerance, in nats, and no number does."""
+        return self.largest <= tolerance and not self.differing(tolerance)
+
+
+def _close(then: float, now: float, tolerance: float) -> bool:
+    return (math.isnan(then) and math.isnan(now)) or math.isclose(then, now, rel_tol=tolerance, abs_tol=tolerance)
+
+
+def rerun(reference: str, store: Store) -> list[Rerun]:
+    """Compute a run again; of a summary, the scores and comparisons of its grid.
+
+    Args:
+        reference: See `find_run`.
+        store: Where it is; nothing is written to it.
+
+    Raises:
+        StoreError: There is no such run, it has lost a table, or runs of its kind cannot be computed by themselves.
+        TokenvizError: Its model cannot be had.
+    """
+    found = find_run(reference, store)
+    kind = found.tags.get("kind", "")
+    if kind == "summary":
+        grid = found.tags.get("grid", "")
+        members = [run for run in find_runs(found.experiment, store=store) if grid in run.tags.get("grid", "").split()]
+        # Those of one model stand together, so that it is loaded once; comparisons come last, and use what is there.
+        runs = sorted(
+            (run for run in members if run.tags["kind"] in _KINDS), key=lambda run: run.tags.get("model", "\U0010ffff")
+        )
+    elif kind in _KINDS:
+        runs = [found]
+    else:
+        command = found.tags.get("command", "its command")
+        raise StoreError(
+            f"run {found.run_id} is of kind {kind!r}, and only scores, comparisons and summaries can be computed anew alone: "
+            f"repeat '{command} --force' and compare the runs"
+        )
+    again = _Again(store)
+    with task("computing again", len(runs), "runs") as advance:
+        done = []
+        for run in runs:
+            done.append(again.score(run) if run.tags["kind"] == "score" else again.comparison(run))
+            advance(1)
+    return done
+
+
+class _Again:
+    """Computes runs again, each model and table once."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._model: LoadedModel | None = None
+        self._tables: dict[str, tuple[TokenScores, TokenScores, Text]] = {}
+
+    def score(self, run: FoundRun) -> Rerun:
+        then, now, text = self._both(run.run_id)
+        with tempfile.TemporaryDirectory() as folder:
+            content = record_scores(now, text, 1.0, Path(folder))
+        return _beside(run, content, [(then, now)])
+
+    def comparison(self, run: FoundRun) -> Rerun:
+        pairs = [self._both(run.params[name]) for name in ("run_a", "run_b")]
+        (_, a, _), (_, b, _) = pairs
+        how: Alignment = {"by": run.params["by"], "punctuation": run.params.get("punctuation", "attached")}  # type: ignore[typeddict-item]
+        with tempfile.TemporaryDirectory() as folder:
+            content = record_comparison(compare(a, b, **how), {}, Path(folder))
+        return _beside(run, content, [(then, now) for then, now, _ in pairs])
+
+    def _both(self, run_id: str) -> tuple[TokenScores, TokenScores, Text]:
+        """The table of then, that of now, and their text."""
+        if run_id not in self._tables:
+            with tempfile.TemporaryDirectory() as folder:
+                then = TokenScores.load(fetch(self._store, run_id, TOKENS_TABLE, Path(folder)))
+            spec = then.spec
+            text = _text_of(then, run_id, int(find_run(run_id, self._store).params["n_passages"]))
+            model = self._load(spec.model)
+            now = score(model, text, bos=spec.bos, context=spec.context, stride=spec.stride, top_k=spec.top_k)
+            self._tables[run_id] = then, now, text
+        return self._tables[run_id]
+
+    def _load(self, label: str) -> LoadedModel:
+        if self._model is None or self._model.label != label:
+            self._model = None  # before the next is loaded: there may be room for one
+            self._model = load(resolve(ModelSpec.parse(label)))
+        return self._model
+
+
+def _text_of(scores: TokenScores, run_id: str, n_passages: int) -> Text:
+    """The text that a table was made of, put together from its tokens."""
+    passages = [""] * n_passages
+    for number, token in zip(scores.passage, scores.token, strict=True):
+        passages[number] += token
+    made = []
+    try:
+        made = [corpus(passages, name=scores.text_name)]
+        made += [literal(passage, name=scores.text_name) for passage in passages[:1]]
+    except TextError:
+        pass  # a text without a character was never scored: the table is not what it was
+    for text in made:
+        if text.sha256 == scores.text_sha256:
+            return text
+    raise StoreError(f"the table of run {run_id} does not hold the text that it names: 'tokenviz doctor' says what is damaged")
+
+
+def _beside(run: FoundRun, content: Content, pairs: list[tuple[TokenScores, TokenScores]]) -> Rerun:
+    names = [name for name in content.metrics if name not in _TIMES]
+    return Rerun(
+        run=run,
+        largest=max(_largest(then, now) for then, now in pairs),
+        metrics={name: (run.metrics.get(name, math.nan), content.metrics[name]) for name in names},
+        left_out=tuple(name for name in run.metrics if name not in (*names, *_TIMES) and "/" not in name),
+        changed={name: values for then, now in pairs for name, values in _changed(then, now).items()},
+    )
+
+
+def _largest(then: TokenScores, now: TokenScores) -> float:
+    same = np.array_equal(then.token_id, now.token_id) and np.array_equal(then.scored, now.scored)
+    if not same:
+        return math.inf
+    return float(np.abs(then.logprob - now.logprob)[then.scored].max(initial=0.0))
+
+
+def _changed(then: TokenScores, now: TokenScores) -> dict[str, tuple[str, str]]:
+    """What moves numbers, and is not as it was."""
+    fields = ("identity", "tokenizer", "dtype", "quantize", "device", "bos_ids", "batching", "head", "scoring_version")
+    pairs = {f"{then.spec.model}: {name}": (str(getattr(then.spec, name)), str(getattr(now.spec, name))) for name in fields}
+    packages = dict.fromkeys([*then.spec.versions, *now.spec.versions])
+    pairs |= {name: (then.spec.versions.get(name, "–"), now.spec.versions.get(name, "–")) for name in packages}
+    return {name: values for name, values in pairs.items() if values[0] != values[1]}

@@ -1,0 +1,71 @@
+"""What a run holds, as MLflow takes it: within its limits, and nothing cut without a word."""
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from tokenviz.tracking.parcels import Slip
+
+CURVE_POINTS = 1000  # about 330 bytes of database each; also the most that one call takes
+_LONGEST_PARAM = 6000  # MLflow's limits, in characters
+_LONGEST_TAG = 8000
+_LONGEST_DIGEST = 36
+_LONGEST_LINK = 150  # characters that a link to a file grows by
+
+PAGE_MODE = "workflowType=machine_learning"  # without it MLflow's pages open in their mode for chat applications
+_TO_FILE = re.compile(r"\]\(artifacts/([^)]*)\)")
+_TO_PAGE = re.compile(rf"\]\(#/experiments/\w+/runs/\w+/artifacts/([^)]*)\?{re.escape(PAGE_MODE)}\)")
+
+
+def metric_points(slip: Slip) -> list[Any]:
+    """Numbers and curves. NaN is left out: a number that is not there must not look like one that is."""
+    from mlflow.entities import Metric
+
+    points = [Metric(name, value, slip.ended, 0) for name, value in slip.metrics.items() if math.isfinite(value)]
+    for name, curve in slip.curves.items():
+        points += [Metric(name, value, slip.ended, step) for step, value in curve[:CURVE_POINTS] if math.isfinite(value)]
+    return points
+
+
+def param_entries(params: Mapping[str, object], files: Path) -> list[Any]:
+    """Settings: None and lists as JSON, one that is too long in a file and its hash in its place."""
+    from mlflow.entities import Param
+
+    written = {name: value if isinstance(value, str) else json.dumps(value) for name, value in params.items()}
+    long = {name: value for name, value in written.items() if len(value) > _LONGEST_PARAM}
+    if long:
+        (files / "params.json").write_text(json.dumps(dict(params), ensure_ascii=False), encoding="utf-8")
+    written |= {name: f"see params.json (sha256 {sha256(value.encode()).hexdigest()})" for name, value in long.items()}
+    return [Param(name, value) for name, value in written.items()]
+
+
+def short_note(note: str, files: Path) -> str:
+    """A description, cut where MLflow keeps no more once its links are written out; the whole is in a file then."""
+    longest = _LONGEST_TAG - _LONGEST_LINK * len(_TO_FILE.findall(note))
+    if len(note) <= longest:
+        return note
+    (files / "description.md").write_text(note, encoding="utf-8")
+    more = "\n\n(cut here: MLflow keeps no more; Artifacts › description.md has the whole)"
+    return note[: longest - len(more)].rpartition("\n")[0] + more
+
+
+def linked(note: str, experiment_id: str, run_id: str) -> str:
+    """A description whose links to the run's own files, `[words](artifacts/...)`, lead there in MLflow's pages."""
+    page = f"](#/experiments/{experiment_id}/runs/{run_id}/artifacts/"
+    return _TO_FILE.sub(lambda found: f"{page}{found[1]}?{PAGE_MODE})", note)
+
+
+def unlinked(note: str) -> str:
+    """What `linked` was given."""
+    return _TO_PAGE.sub(r"](artifacts/\1)", note)
+
+
+def dataset_input(fields: Mapping[str, str]) -> Any:
+    """A text, as the data that a run was made of."""
+    from mlflow.entities import Dataset, DatasetInput
+
+    return DatasetInput(Dataset(**{**fields, "digest": fields["digest"][:_LONGEST_DIGEST]}))

@@ -1,0 +1,90 @@
+"""Runs and their tables as tidy frames for pandas."""
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tokenviz.errors import StoreError
+from tokenviz.progress import task
+from tokenviz.tracking.finding import HEAD, FoundRun, fetch, find_runs
+from tokenviz.tracking.store import open_for_reading
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def load_runs(experiment: str | None = None, *, where: str | None = None) -> "pd.DataFrame":
+    """Finished runs as a pandas data frame, one row a run, newest first.
+
+    Columns: `experiment`, `run_id`, `name`, `kind` ("score", "comparison", "summary" or a measure), `model` or `model_a` and
+    `model_b`, `text`, `status`, `started` (UTC), `seconds`, then the metrics and the parameters by their names; NaN where a
+    run has none.
+
+    Args:
+        experiment: The MLflow experiment's name; by default all.
+        where: Which runs, such as "kind=comparison and r<0.9"; see `tokenviz.tracking.where`.
+
+    Raises:
+        StoreError: See `find_runs`.
+    """
+    return runs_frame(find_runs(experiment, where=where))
+
+
+def runs_frame(runs: Sequence[FoundRun]) -> "pd.DataFrame":
+    """Runs as a data frame; see `load_runs`."""
+    import pandas as pd
+
+    rows = [run.row for run in runs]
+    names = dict.fromkeys([*HEAD, *(name for row in rows for name in row)])
+    return pd.DataFrame(rows, columns=list(names))
+
+
+def load_tokens(experiment: str | None = None, *, where: str | None = None) -> "pd.DataFrame":
+    """The token tables of finished score runs as one pandas data frame, one row a token.
+
+    Columns: `run_id`, `model`, `text`, then those of `TokenScores.to_frame`.
+
+    Args:
+        experiment: The MLflow experiment's name; by default all.
+        where: Which runs; see `tokenviz.tracking.where`.
+
+    Raises:
+        StoreError: See `find_runs`; or there is no such score run, or one has lost its table.
+    """
+    return _tables(experiment, where, kind="score", table="tokens", names=("model", "text"))
+
+
+def load_units(experiment: str | None = None, *, where: str | None = None) -> "pd.DataFrame":
+    """The aligned tables of finished comparison runs as one pandas data frame, one row a unit.
+
+    Columns: `run_id`, `model_a`, `model_b`, `text`, then those of `Comparison.to_frame`; the slice of the text is `unit`.
+
+    Args:
+        experiment: The MLflow experiment's name; by default all.
+        where: Which runs; see `tokenviz.tracking.where`.
+
+    Raises:
+        StoreError: See `find_runs`; or there is no such comparison run, or one has lost its table.
+    """
+    return _tables(experiment, where, kind="comparison", table="units", names=("model_a", "model_b", "text"))
+
+
+def _tables(experiment: str | None, where: str | None, *, kind: str, table: str, names: Sequence[str]) -> "pd.DataFrame":
+    import pandas as pd
+
+    store = open_for_reading()
+    runs = [run for run in find_runs(experiment, where=where, store=store) if run.tags.get("kind") == kind]
+    if not runs:
+        raise StoreError(f"no {kind} run is meant: tokenviz runs lists what there is")
+    frames = []
+    with task(f"reading {table}", len(runs), "tables") as advance, tempfile.TemporaryDirectory() as folder:
+        for run in runs:
+            frame = pd.read_parquet(fetch(store, run.run_id, f"tables/{table}.parquet", Path(folder, run.run_id)))
+            alternatives = [name for name in frame.columns if str(name).startswith("top_")]
+            frame = frame.drop(columns=alternatives).rename(columns={"text": "unit"})
+            for place, name in enumerate(("run_id", *names)):
+                frame.insert(place, name, str(run.row[name]))
+            frames.append(frame)
+            advance(1)
+    return pd.concat(frames, ignore_index=True)

@@ -1,0 +1,160 @@
+"""A look at the tracking store: what in it is torn, gone, doubled, left open or waiting. Nothing is changed."""
+
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from tokenviz.checks import Check, listed, size
+from tokenviz.errors import StoreError
+from tokenviz.progress import task
+from tokenviz.tracking.checksums import CHECKSUMS, damaged
+from tokenviz.tracking.embedded import artifacts_of, database_of, embedded_folder, local_folder, run_stages
+from tokenviz.tracking.finding import FoundRun, find_runs
+from tokenviz.tracking.outbox import Outbox, waiting_stores
+from tokenviz.tracking.runs import Runs
+from tokenviz.tracking.store import Store, open_for_reading, server_uri
+
+_LITTLE = 1e9  # bytes; a grid of long texts needs as much
+_SHOWN = 3
+
+
+def inspect_store() -> list[Check]:
+    """Look at the store that is set, at its runs and their files, at the outbox and at the disk."""
+    folder = embedded_folder()
+    checks = [_room(folder), *_outbox(folder / "outbox")]
+    if server_uri() is None and not database_of(folder).exists():
+        return [Check("store", "note", f"none yet in {folder}", "the first experiment makes it"), *checks]
+    try:
+        store = open_for_reading()
+        runs = find_runs(every=True, store=store)
+    except StoreError as error:
+        return [Check("store", "wrong", str(error)), *checks]
+    return [_about(store, runs), _open_runs(store, runs), _doubles(runs), *_files(store, runs), *_removed(store), *checks]
+
+
+def _about(store: Store, runs: Sequence[FoundRun]) -> Check:
+    current = sum(run.current for run in runs)
+    superseded = sum("superseded_by" in run.tags for run in runs)
+    counts = f"{current:,} finished runs, {superseded:,} superseded, {len(runs) - current - superseded:,} others"
+    if store.folder is None:
+        return Check("store", "ok", f"server {store.name}: {counts}")
+    database = database_of(store.folder)
+    space = sum(path.stat().st_size for path in database.parent.glob(f"{database.name}*"))
+    where = f"{store.folder}: {counts}; database {size(space)}, files {size(_space_of(artifacts_of(store.folder)))}"
+    if store.copy is not None:
+        return Check("store", "note", f"{where}; read-only", "give yourself the right to write it, to run experiments")
+    return Check("store", "ok", where)
+
+
+def _open_runs(store: Store, runs: Sequence[FoundRun]) -> Check:
+    """Runs that nobody is at work on and nobody has closed."""
+    dead, elsewhere = [], 0
+    for run in runs:
+        if run.status == "RUNNING":
+            own = Runs(store, run.experiment, "")
+            if run.tags.get("outbox") != own.sender:
+                elsewhere += 1
+            elif not own.outbox.is_claimed(run.experiment, run.tags["fingerprint"]):
+                dead.append(run)
+    if dead:
+        names = sorted({run.experiment for run in dead})
+        found = f"{len(dead):,} left open by processes that ended: {listed([run.run_id for run in dead])}"
+        return Check("open runs", "wrong", found, f"run {listed(names)} again: it closes them, and goes on from there")
+    if elsewhere:
+        return Check(
+            "open runs", "note", f"{elsewhere:,} of other machines, which alone know whether somebody is at work on them"
+        )
+    return Check("open runs", "ok", "none that nobody is at work on")
+
+
+def _doubles(runs: Sequence[FoundRun]) -> Check:
+    """Cells that have more than one finished run."""
+    cells: dict[tuple[str, str], list[str]] = {}
+    for run in runs:
+        if run.current and "fingerprint" in run.tags:
+            cells.setdefault((run.experiment, run.tags["fingerprint"]), []).append(run.run_id)
+    older = [run_id for found in cells.values() for run_id in found[1:]]  # the newest comes first
+    if older:
+        cure = f"tokenviz runs remove {' '.join(older[:_SHOWN])}{' ...' * (len(older) > _SHOWN)}"
+        return Check("doubles", "wrong", f"{len(older):,} runs of cells that have a newer one: {listed(older)}", cure)
+    return Check("doubles", "ok", "each result is there once")
+
+
+def _files(store: Store, runs: Sequence[FoundRun]) -> list[Check]:
+    """Whether the files of finished runs are what they were; those of a server are not looked at."""
+    if store.folder is None:
+        return [
+            Check("files", "note", "a server's files are not looked at", "'tokenviz runs export' checks those that it writes")
+        ]
+    lost: list[str] = []
+    unlisted: list[str] = []
+    places: dict[str, Path] = {}
+    current = [run for run in runs if run.current]
+    with task("checking files", len(current), "runs") as advance:
+        for run in current:
+            folder = local_folder(run.artifact_uri)
+            if folder is not None:
+                places[run.run_id] = folder
+                if not (folder / CHECKSUMS).is_file():
+                    (unlisted if folder.is_dir() else lost).append(f"{run.run_id} ({run.name})")
+                elif names := damaged(folder):
+                    lost.append(f"{run.run_id} ({run.name}): {listed(names, 1)}")
+            advance(1)
+    checks = [Check("files", "ok", f"{len(places) - len(unlisted):,} runs have what they were written with")]
+    if lost:
+        cure = "remove these runs ('tokenviz runs remove ID') and run their experiments again"
+        checks = [Check("files", "wrong", f"{len(lost):,} runs have files that are gone or changed: {listed(lost)}", cure)]
+    if unlisted:
+        found = f"{len(unlisted):,} runs have no list of their files, so that they cannot be checked: {listed(unlisted)}"
+        checks.append(Check("files", "note", found, "tokenviz rerun ID computes one again and compares"))
+    return checks
+
+
+def _removed(store: Store) -> Iterator[Check]:
+    """Runs that are marked as removed, and files that belong to no run."""
+    if store.folder is None or store.database is None:
+        return
+    stages = run_stages(store.database)
+    removed = [run_id for run_id, stage in stages.items() if stage == "deleted"]
+    folders = {path.parent.name: path for path in artifacts_of(store.folder).glob("*/*/artifacts")}
+    if removed:
+        space = sum(_space_of(folders[run_id]) for run_id in removed if run_id in folders)
+        cure = (
+            f"restore one with 'MLFLOW_TRACKING_URI={store.uri} mlflow runs restore --run-id ID', or free the space with "
+            f"'mlflow gc --backend-store-uri {store.uri}'"
+        )
+        yield Check("removed runs", "note", f"{len(removed):,}, which take {size(space)}", cure)
+    strays = [str(path.parent) for run_id, path in folders.items() if run_id not in stages]
+    if strays:
+        yield Check("stray files", "note", f"{len(strays):,} folders belong to no run: {listed(strays)}", "remove them by hand")
+
+
+def _outbox(folder: Path) -> Iterator[Check]:
+    waiting = waiting_stores(folder)
+    for name, count in waiting.items():
+        yield Check("outbox", "note", f"{count:,} results wait for {name}", "tokenviz sync")
+    torn = [str(path) for place in _places(folder) for path in place.torn()]
+    if torn:
+        yield Check(
+            "outbox", "wrong", f"{len(torn):,} results are torn, or of another version: {listed(torn)}",
+            "run their experiments again, and remove these folders",
+        )  # fmt: skip
+    if not waiting and not torn:
+        yield Check("outbox", "ok", "nothing waits")
+
+
+def _places(folder: Path) -> list[Outbox]:
+    names = {path.parent.name: path.read_text(encoding="utf-8", errors="replace") for path in folder.glob("*/store.txt")}
+    return [Outbox(folder, name.removesuffix("\n")) for name in names.values()]
+
+
+def _room(folder: Path) -> Check:
+    place = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    free = shutil.disk_usage(place).free
+    if free < _LITTLE:
+        return Check("disk", "wrong", f"only {size(free)} free for {folder}", "make room there")
+    return Check("disk", "ok", f"{size(free)} free for {folder}")
+
+
+def _space_of(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
