@@ -10,10 +10,10 @@ READY := .venv/ready
 BENCH_READY := .venv-bench/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup experiment test check ui paper bench docs screenshots clean
+.PHONY: help setup experiment test check ui paper bench docs clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(READY)  ## make the environment in .venv (every other target does it when needed)
 
@@ -42,9 +42,6 @@ ui: $(READY)  ## browse the runs: MLflow's pages on 127.0.0.1, PORT=5000
 
 docs: $(READY)  ## make the generated pages and the pictures of the README anew
 	@$(BIN)/python docs/generate.py
-
-screenshots: $(READY)  ## take the pictures of MLflow's pages in docs/ui.md anew; needs Chromium
-	@$(BIN)/python docs/walk.py
 
 # The other tools have an environment of their own, whose versions are pinned.
 $(BENCH_READY): benchmarks/requirements.txt

@@ -116,12 +116,13 @@ def record_comparison(comparison: Comparison, measures: Mapping[str, Measured], 
     params["intervals"] = comparison.intervals_from(unit)
     found = "\n".join(_line(estimate, unit) for name, estimate in estimates.items() if name != "pearson_r_fisher")
     names = [_escaped(name) for name in (a.spec.model, b.spec.model, comparison.text_name)]
+    # The links first: MLflow's pages show the beginning of a description.
     note = (
-        f"a: **{names[0]}**, b: **{names[1]}**, text: **{names[2]}**\n\n{found}\n\n{params['intervals']}; "
-        "`tables/statistics.csv` has every number with its definition, unit, interval and method.\n\n"
+        f"a: **{names[0]}**, b: **{names[1]}**, text: **{names[2]}**\n\n"
         "**[Text heatmap](artifacts/figures/heatmap.html)** of both models on one colour scale, "
         "**[difference](artifacts/figures/difference.html)** b minus a, **[scatter](artifacts/figures/scatter.png)** of the "
-        "log-probs against each other."
+        f"log-probs against each other.\n\n{found}\n\n{params['intervals']}; `tables/statistics.csv` has every number with its "
+        "definition, unit, interval and method."
     )
     return Content(params, metrics, note)
 
