@@ -234,7 +234,7 @@ def photograph(page: Path) -> None:
         picture = Image.open(io.BytesIO(browser.get_screenshot_as_png())).convert("RGB")
     finally:
         browser.quit()
-    picture.quantize(255, Image.Quantize.MAXCOVERAGE).save(page.with_suffix(".png"), optimize=True)
+    picture.quantize(255, Image.Quantize.FASTOCTREE).save(page.with_suffix(".png"), optimize=True)
 
 
 PAGES: dict[Path, Callable[[], str]] = {
