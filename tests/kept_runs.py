@@ -43,7 +43,7 @@ def keep_comparison(a: TokenScores, b: TokenScores, *, experiment: str = "trial"
     refers = {"run_a": _fingerprint(a, params), "run_b": _fingerprint(b, params)}
 
     def content(files: Path) -> Content:
-        return record_comparison(tv.compare(a, b), files)
+        return record_comparison(tv.compare(a, b), {}, files)
 
     return _keep(experiment, "-".join(refers.values()), tags, content, "units", refers, replaces, 0, {})
 

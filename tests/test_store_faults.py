@@ -1,26 +1,19 @@
 """A store that may not be written, lies on a full disk, or was made by another version: one clear line, nothing lost."""
 
-import re
-import shutil
 import sqlite3
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from conftest import BIGRAM_WEIGHTS, Run, make_bigram_folder
 from disks import fill, read_only, small_disk
-from kept import look
-from kills import draw_quickly
-from matplotlib.figure import Figure
 from slips import filled, make_slip
 
 import tokenviz as tv
 from tokenviz.errors import StoreError
-from tokenviz.harness.context import ExperimentContext, running
 from tokenviz.tracking.runs import Runs
 from tokenviz.tracking.store import open_for_reading, open_store
 
@@ -95,53 +88,6 @@ def test_a_torn_database_is_one_line(kept: str, run: Run, project: Path) -> None
     assert (code, out) == (1, "")
     assert err.startswith(f"error: the store '{database}' ")
     assert err.count("\n") == 1
-
-
-def grid() -> None:
-    with running(ExperimentContext("trial", "What is asked.")):
-        made = tv.Grid(["first", "second"], [tv.literal("abcdabcd"), tv.literal("ddccbbaa")], top_k=2)
-        made.score()
-        made.compare()
-        made.summarise("Found.", figures={"overview": Figure})
-
-
-@pytest.mark.slow
-def test_a_grid_on_a_full_disk_goes_on_once_there_is_room(
-    project: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    for name in ("draw_scores", "draw_comparison"):
-        monkeypatch.setattr(f"tokenviz.harness.grid.{name}", draw_quickly)
-    monkeypatch.setattr("tokenviz.harness.deliveries._FEW", 99)
-    make_bigram_folder(project / "first", BIGRAM_WEIGHTS)
-    make_bigram_folder(project / "second", BIGRAM_WEIGHTS[::-1].copy())
-    grid()
-    expected = look(project / "mlruns")
-    shutil.rmtree(project / "mlruns")
-    refused: Counter[str] = Counter()
-    # From no room at all to nearly enough: it runs out while the database is made, while results are kept, and in delivery.
-    for number, leave in enumerate(range(0, 3_000_000, 150_000)):
-        disk = tmp_path / f"disk {number}"
-        with small_disk(disk, "12m"):
-            shutil.copytree(project, disk, dirs_exist_ok=True, ignore=shutil.ignore_patterns("disk*"))
-            monkeypatch.chdir(disk)
-            filler = fill(disk, leave=leave)
-            with suppress(OSError):
-                try:
-                    grid()
-                except OSError as error:
-                    refused[str(error).rpartition(": ")[2]] += 1
-                    raise
-            filler.unlink()
-            grid()
-            after = look(disk / "mlruns")
-            assert after.content == expected.content
-            assert after.outbox == []
-            assert set(after.statuses) <= {"FINISHED", "KILLED"}
-            assert Counter(map(len, after.finished.values())) == {1: 7}
-        monkeypatch.chdir(project)
-    assert refused.total() >= 8
-    assert len(refused) >= 2, refused
-    assert [words for words in refused if not re.search("full|No space left|I/O error", words)] == []
 
 
 @pytest.mark.slow
