@@ -162,7 +162,7 @@ width="acl", font_size=7)""",
         """tables = [tv.score(model, text) for model in (small, large, tiny)]
 pairs = [tv.compare(x, y) for x, y in itertools.combinations(tables, 2)]
 r = {pair.models: pair.pearson_r for pair in pairs}
-tv.model_matrix(r, title="Pearson's r of the log-probs", limits=(0, 1), width="acl").savefig("matrix.png", dpi=200)""",
+tv.model_matrix(r, title="Pearson's r of the log-probs", limits=(0, 1), width=5.5).savefig("matrix.png", dpi=150)""",
     ),
     Picture(
         "report",

@@ -115,7 +115,8 @@ def test_without_the_runs_the_files_are_checked_all_the_same(
     assert (code, err) == (1, "")
     assert out.splitlines() == [
         "edited   captions.tex  (it is not what was pulled)",
-        "unknown  whether files are stale: no experiment 'trial' in the store: it has none yet",
+        f"unknown  whether files are stale: there is no store in {str(elsewhere / 'mlruns')!r} yet: run an experiment, or "
+        "go to the project that has one",
     ]
 
 
