@@ -27,6 +27,7 @@ from tokenviz.tracking.store import Store, lacks_rights, reason_of, refuses
 
 PREFIX = "tokenviz."
 NOTE = "mlflow.note.content"
+_ATTEMPTS = 3  # at a file of a server
 _MOST_GRIDS = 400  # of twelve digits each, in one tag
 
 
@@ -355,14 +356,29 @@ class Runs:
         """
         from mlflow.exceptions import MlflowException
 
+        attempts = 1 if self.store.folder is not None else _ATTEMPTS
+        for left in reversed(range(attempts)):
+            try:
+                return Path(self.client.download_artifacts(run_id, artifact, str(folder)))
+            except (MlflowException, OSError) as error:
+                if self.store.folder is None and not self._is_gone(run_id, artifact):
+                    if left:
+                        continue  # MLflow itself does not ask again
+                    raise StoreError(f"the tracking server {self.store.name!r} failed: {reason_of(error)}") from error
+                raise StoreError(
+                    f"run {run_id} has lost its file {artifact!r} ({reason_of(error)}); repeat the experiment with --force"
+                ) from error
+        raise AssertionError("there is at least one attempt")
+
+    def _is_gone(self, run_id: str, artifact: str) -> bool:
+        """Whether a server says that a run has no such file; what MLflow says of a failed download tells nothing."""
+        from mlflow.exceptions import MlflowException
+
+        folder, _, _ = artifact.rpartition("/")
         try:
-            return Path(self.client.download_artifacts(run_id, artifact, str(folder)))
-        except (MlflowException, OSError) as error:
-            if self.store.folder is None and not refuses(error):
-                raise StoreError(f"the tracking server {self.store.name!r} failed: {reason_of(error)}") from error
-            raise StoreError(
-                f"run {run_id} has lost its file {artifact!r} ({reason_of(error)}); repeat the experiment with --force"
-            ) from error
+            return all(entry.path != artifact for entry in self.client.list_artifacts(run_id, folder or None))
+        except (MlflowException, OSError):
+            return False
 
     @cached_property
     def sender(self) -> str:
