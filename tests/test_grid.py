@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from architectures import make_folder
 from conftest import BIGRAM_WEIGHTS, make_bigram_folder
 
 import tokenviz as tv
@@ -20,6 +21,7 @@ from tokenviz.errors import ExperimentError, ScoringError, TextError
 from tokenviz.harness.context import ExperimentContext, running
 from tokenviz.harness.grid import Grid
 from tokenviz.harness.links import artifact_link, chart_link, runs_link
+from tokenviz.harness.measures import DIVERGENCES
 from tokenviz.harness.recording import COMPARISON_METRICS
 from tokenviz.harness.results import TOKENS_TABLE, GridResult
 from tokenviz.progress import collecting
@@ -455,3 +457,37 @@ def _statuses() -> list[str]:
             return [status for (status,) in connection.execute("SELECT status FROM runs")]
         except sqlite3.OperationalError:  # the tables are being made
             return []
+
+
+def test_a_grid_compares_over_words_and_rerun_knows_how(project: Path) -> None:
+    from tokenviz.harness.rerunning import rerun
+    from tokenviz.tracking.store import open_for_reading
+
+    made = {}
+    with running(ExperimentContext("trial")):
+        for punctuation in ("attached", "apart"):
+            grid = Grid(["glass-en", "glass-en,dtype=bfloat16"], [tv.literal("Alice, the cat, and Dinah.")])
+            grid.score()
+            (made[punctuation],) = grid.compare(by="word", punctuation=punctuation)
+    attached, apart = made.values()
+    assert (attached.by, apart.by) == ("word", "word")
+    assert attached.fingerprint != apart.fingerprint
+    for punctuation, run in made.items():
+        expected = tv.compare(run.a.scores, run.b.scores, by="word", punctuation=punctuation)
+        assert list(run.comparison.units.text) == list(expected.units.text)
+        (again,) = rerun(run.run_id, open_for_reading())
+        assert again.largest == 0
+        then, now = again.metrics["n_units"]
+        assert then == now == len(expected.units)
+    assert len(attached.comparison.units) < len(apart.comparison.units)
+
+
+def test_logits_of_two_widths_leave_a_comparison_without_divergences(project: Path, bigram: tv.LoadedModel) -> None:
+    make_bigram_folder(project / "narrow", BIGRAM_WEIGHTS)
+    make_folder("llama", bigram.tokenizer, project / "wide")
+    with running(ExperimentContext("trial")):
+        grid = Grid(["./narrow", "./wide"], [tv.literal("abcdabcd")], top_k=2)
+        grid.score()
+        (run,) = grid.compare(measures=[DIVERGENCES])
+    assert run.divergences is None
+    assert run.metrics["n"] == 7

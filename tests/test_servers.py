@@ -282,3 +282,21 @@ def test_a_page_that_is_no_answer_of_mlflow_is_said(place: Place) -> None:
     place.proxy.fault = lambda method, path, number: "200"
     with pytest.raises(StoreError, match=r"answers, but not as an MLflow server"):
         place.run()
+
+
+def test_a_file_is_called_lost_only_where_the_server_says_so(place: Place, tmp_path: Path) -> None:
+    run = place.run().scores[0]
+    asked: list[str] = []
+
+    def drop(method: str, path: str, number: int) -> str:
+        if "artifacts" in path:
+            asked.append(path)
+            return "drop"
+        return ""
+
+    with pytest.raises(StoreError, match=r"has lost its file 'tables/none\.csv'"):
+        run.runs.fetch(run.run_id, "tables/none.csv", tmp_path)
+    place.proxy.fault = drop
+    with pytest.raises(StoreError, match=r"^the tracking server .* failed: "):
+        run.runs.fetch(run.run_id, "tables/tokens.parquet", tmp_path)
+    assert len(asked) >= 3
