@@ -3,6 +3,7 @@ PYTHON ?= python3
 NAME ?= single_token_predictions
 ARGS ?=
 WHERE ?= text=correlation
+JOBS ?= 2
 PORT ?= 5000
 
 BIN := .venv/bin
@@ -28,8 +29,10 @@ $(READY): pyproject.toml constraints.txt
 experiment: $(READY)  ## run an experiment: NAME=single_token_predictions ARGS="--models gpt2 --models gpt2-large"
 	@$(BIN)/tokenviz run $(NAME) $(ARGS)
 
-test: $(READY)  ## run the tests; SLOW=1 adds those with the large models, ARGS go to pytest
-	@$(BIN)/python -m pytest $(if $(SLOW),-m 'not network',-m 'not slow and not network') $(ARGS)
+# Each process computes with one thread: two of them are quicker than one after the other with two.
+test: $(READY)  ## run the tests; SLOW=1 adds those with the large models, JOBS=2 processes, ARGS go to pytest
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(if $(SLOW),-m 'not network',-m 'not slow and not network') \
+	  --numprocesses $(JOBS) --dist loadfile $(ARGS)
 
 check: $(READY)  ## formatting, lint, types, generated pages
 	@$(BIN)/ruff format --check .
