@@ -89,7 +89,7 @@ def test_scores_are_those_of_the_models_own_forward_pass(small: LoadedModel) -> 
 def test_the_whole_head_gives_the_same_numbers(name: str, request, monkeypatch: pytest.MonkeyPatch) -> None:
     model = request.getfixturevalue(name)
     streamed = score(model, ALICE, top_k=2)
-    monkeypatch.setattr(Kernel, "_streams", lambda *_: False)
+    monkeypatch.setattr(Kernel, "_streams", lambda *_: None)
     whole = score(replace(model, memo={}), ALICE, top_k=2)
     assert (streamed.spec.head, whole.spec.head) == ("streamed", "whole")
     # The same matrices, multiplied for other numbers of rows at a time.

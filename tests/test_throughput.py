@@ -46,7 +46,8 @@ def made_up() -> Throughput:
     case = CaseOutcome("smollm2-135m", "mixed", (4, 6), WORKLOAD, outcomes)
     cell = {"load": 1.0, "score": 0.1, "rest": 0.9}
     costs = Costs(
-        "smollm2-135m", 0.1, cell, {"load": 0.5, "score": 0.1}, (6.0, 5.0, 8.0), (4.0, 4.0, 4.0), 50, (9.0, 8.0), (3.0, 4.0)
+        "smollm2-135m", 0.1, (2.0, 2.0), (2.06, 2.1), cell, {"load": 0.5, "score": 0.1},
+        (6.0, 5.0, 8.0), (4.0, 4.0, 4.0), 50, (9.0, 8.0), (3.0, 4.0),
     )  # fmt: skip
     return Throughput({"processor": "a processor", "cores": 2, "torch": "2.13.0"}, 3, (case,), costs)
 
@@ -284,6 +285,7 @@ def test_costs_of_a_short_text_for_real() -> None:
     assert min(costs.next_cell.values()) > -1e-3
     assert costs.score_seconds > 0
     assert costs.command_ratio > 0
+    assert 0.8 < costs.statistics_ratio < 2  # as far as a busy machine can tell
 
 
 @pytest.mark.slow

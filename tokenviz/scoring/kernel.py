@@ -46,6 +46,7 @@ T = TypeVar("T")
 # Logits that the statistics go over at once: 2 MB, which stay in the processor's cache; four times as fast as all at once.
 _STATISTICS_ELEMENTS = 1 << 19
 _PROBE_LENGTH = 12
+_BRANCH = 3  # tokens at the end of the second probe that differ from the first
 _UNFIT = (AttributeError, TypeError, ValueError, KeyError, IndexError, RuntimeError, LookupError)
 # Relative size of the difference between packed and ordinary hidden states; a wrong position or mask gives 0.1 and more.
 _TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4, torch.bfloat16: 0.05, torch.float16: 0.02}
@@ -109,13 +110,15 @@ class Kernel:
         if model.device == "cpu":
             keep_freed_memory()
         length = min(_PROBE_LENGTH, model.context)
-        probe = (torch.arange(length, device=model.device)[None] * 7 + 3) % model.vocabulary
+        # Two sequences that begin alike. Few passes: each reads all weights, which is most of what a short text costs.
+        probe = (torch.arange(length, device=model.device).repeat(2, 1) * 7 + 3) % model.vocabulary
+        probe[1, -_BRANCH:] = (probe[1, -_BRANCH:] + 1) % model.vocabulary
         reference = self._whole_logits(probe, None)
-        self._check_causal(probe, reference)
-        if self._streams(probe, reference):
+        self._check_causal(reference)
+        if (states := self._streams(probe, reference)) is not None:
             self.head = "streamed"
-            self._pack_head(probe, reference)
-            if self._packs(probe[0].cpu().numpy()):
+            self._pack_head(states, reference)
+            if self._packs(probe, states):
                 self.batching = "packed"
 
     @classmethod
@@ -318,17 +321,18 @@ class Kernel:
         finally:
             del base.forward  # the class's own shows again
 
-    def _streams(self, probe: torch.Tensor, reference: torch.Tensor) -> bool:
-        """Whether hidden states and head, run apart, give the logits of the whole."""
+    def _streams(self, probe: torch.Tensor, reference: torch.Tensor) -> torch.Tensor | None:
+        """The probe's hidden states, if they and the head, run apart, give the logits of the whole."""
         if self._network.base_model is self._network:
-            return False
+            return None
         try:
-            logits = self._apply_head(self._hidden(probe, None))
+            states = self._hidden(probe, None)
+            logits = self._apply_head(states)
         except _UNFIT:
-            return False
-        return logits.shape == reference.shape and torch.equal(logits, reference)
+            return None
+        return states if logits.shape == reference.shape and torch.equal(logits, reference) else None
 
-    def _pack_head(self, probe: torch.Tensor, reference: torch.Tensor) -> None:
+    def _pack_head(self, states: torch.Tensor, reference: torch.Tensor) -> None:
         """Put packed weights in the place of the output head's; an embedding tied to it stays, unread, in its file."""
         network = self._network
         head = network.get_output_embeddings()
@@ -338,7 +342,6 @@ class Kernel:
         name = next((name for name, module in network.named_modules() if module is head), None)
         if name is None or not is_linear(head) or not onednn_multiplies(reference.dtype, self._device):
             return
-        states = self._hidden(probe, None)
         self._packed_head = PackedHead(*weight_and_bias(head))
         network.set_submodule(name, self._packed_head)
         try:
@@ -349,19 +352,19 @@ class Kernel:
         network.set_submodule(name, head)
         self._packed_head = None
 
-    def _packs(self, probe: Ids) -> bool:
+    def _packs(self, probe: torch.Tensor, states: torch.Tensor) -> bool:
         """Whether packed sequences, one in steps, one that shares its beginning and two whole, are as each is alone."""
-        branch = probe.copy()
-        branch[-3:] = (branch[-3:] + 1) % self.vocabulary
-        sequences = [probe, branch, probe[:3], branch[-3:]]
+        tail = self._hidden(probe[1:, -_BRANCH:], None)
+        expected = [*states, states[0, :_BRANCH], tail[0]]  # the model is causal: a beginning is as in the whole
+        first, second = probe.cpu().numpy()
+        sequences = [first, second, first[:_BRANCH], second[-_BRANCH:]]
         (pack,) = plan_packs(sequences, token_budget=64, step_tokens=5)
         before = self._network.config._attn_implementation
         try:
             recording = record(self._network, self._context)
             install(self._network, recording)
-            states = self._packed_states(pack)
-            expected = [self._hidden(torch.from_numpy(ids)[None].to(self._device), None)[0] for ids in sequences]
-            found = [states[torch.from_numpy(pack.rows[i])] for i in range(len(sequences))]
+            packed = self._packed_states(pack)
+            found = [packed[torch.from_numpy(pack.rows[i])] for i in range(len(sequences))]
             self._shortest_window = recording.shortest_window
             if all(map(_close, found, expected)):
                 return True
@@ -371,11 +374,8 @@ class Kernel:
         self._network.config._attn_implementation = before
         return False
 
-    def _check_causal(self, probe: torch.Tensor, reference: torch.Tensor) -> None:
-        changed = probe.clone()
-        changed[0, -1] = (changed[0, -1] + 1) % self.vocabulary
-        logits = self._whole_logits(changed, None)
-        before, after = reference[:, :-1].float(), logits[:, :-1].float()
+    def _check_causal(self, reference: torch.Tensor) -> None:
+        before, after = reference[:, :-_BRANCH].float()
         if not torch.allclose(before, after, rtol=1e-3, atol=1e-3, equal_nan=True):
             raise ModelError(
                 f"{self._label!r} is not a causal language model: its predictions change with the tokens after them"
