@@ -16,15 +16,23 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.lineup import ROOT
-from benchmarks.samples import short
+from benchmarks.samples import mixed, short
 from tokenviz.progress import task
+
+if TYPE_CHECKING:
+    from tokenviz.models.loading import LoadedModel
+    from tokenviz.scoring.kernel import Kernel
 
 TEXT = "The goal of a correlation analysis is to compute a correlation coefficient."
 _IMPORTS = "import torch, transformers"
-_CALLS = 3  # of score() alone; the median counts
+_CALLS = 3  # of score() alone, and of statistics; the median counts
+_PIECE = 1 << 19  # logits
 _QUANTIZED = ",quantize=q4_0"  # what the second model of the grid adds to the first
 
 # Where the seconds of a cell go, by the functions that a grid calls. One that is not there counts as the rest.
@@ -45,6 +53,8 @@ class Costs:
     Attributes:
         model: The model spec.
         score_seconds: `score()` alone, warm.
+        logprob_seconds: Scoring the mixed texts for log-probs alone, round by round.
+        statistics_seconds: The same with entropy, rank and the ten likeliest alternatives.
         first_cell: Seconds by part of a process's first grid of one text, a new store and all imports included.
         next_cell: The same of another such grid in the same process.
         command_seconds: `tokenviz score` as a whole process, round by round.
@@ -56,6 +66,8 @@ class Costs:
 
     model: str
     score_seconds: float
+    logprob_seconds: tuple[float, ...]
+    statistics_seconds: tuple[float, ...]
     first_cell: dict[str, float]
     next_cell: dict[str, float]
     command_seconds: tuple[float, ...]
@@ -68,6 +80,11 @@ class Costs:
     def command_ratio(self) -> float:
         """The command's seconds over those of the imports, the median of the rounds."""
         return _median_ratio(self.command_seconds, self.import_seconds)
+
+    @property
+    def statistics_ratio(self) -> float:
+        """The seconds of all statistics over those of log-probs alone, the median of the rounds."""
+        return _median_ratio(self.statistics_seconds, self.logprob_seconds)
 
     @property
     def cell_ratio(self) -> float:
@@ -113,7 +130,7 @@ def measure_costs(model: str, *, rounds: int, texts: int = 50) -> Costs:
         grid_texts=texts,
         grid_seconds=tuple(seconds["grid"]),
         scoring_seconds=tuple(seconds["scoring"]),
-        **found,
+        **{name: tuple(value) if isinstance(value, list) else value for name, value in found.items()},
     )
 
 
@@ -173,7 +190,46 @@ def _cells(model: str) -> None:
         tv.score(loaded, TEXT, top_k=10)
         seconds.append(time.perf_counter() - begin)
     found = {"score_seconds": median(seconds[1:]), "first_cell": cells[0], "next_cell": cells[1]}
-    sys.stdout.write(json.dumps(found) + "\n")
+    sys.stdout.write(json.dumps(found | _statistics(loaded)) + "\n")
+
+
+def _statistics(model: "LoadedModel") -> dict[str, list[float]]:
+    """Seconds of scoring the mixed texts, in turn for log-probs alone and with everything else that is read off logits."""
+    from tokenviz.scoring.kernel import Kernel
+
+    kernel = Kernel.of(model)
+    sequences = [np.array(model.tokenizer(text).input_ids) for text in mixed()]
+    wanted = [np.arange(1, len(ids)) for ids in sequences]
+    ways: dict[str, Callable[[], object]] = {
+        "logprob_seconds": lambda: _logprobs(kernel, sequences),
+        "statistics_seconds": lambda: list(kernel.statistics(sequences, wanted, 10)),
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for turn in range(1 + _CALLS):
+        for name, way in ways.items():
+            begin = time.perf_counter()
+            way()
+            if turn:
+                seconds[name].append(time.perf_counter() - begin)
+    return seconds
+
+
+def _logprobs(kernel: "Kernel", sequences: list[NDArray[np.int64]]) -> list[float]:
+    """The log-prob of every token, by the same kernel, and nothing else."""
+    import torch
+
+    found = []
+    with torch.inference_mode():
+        for numbers, states, places in kernel.hidden_states(sequences, tokens=kernel.tokens_at_once):
+            before = torch.from_numpy(np.concatenate([place[:-1] for place in places]))
+            targets = torch.from_numpy(np.concatenate([sequences[i][1:] for i in numbers]))
+            size = max(1, kernel.budget.logits // kernel.vocabulary)
+            for rows, ids in zip(before.split(size), targets.split(size), strict=True):
+                # Pieces that stay in the processor's cache, as for the other statistics.
+                logits, few = kernel.logits(states[rows]), max(1, _PIECE // kernel.vocabulary)
+                for piece, some in zip(logits.split(few), ids.split(few), strict=True):
+                    found += piece.log_softmax(-1).gather(-1, some[:, None])[:, 0].tolist()
+    return found
 
 
 def _cell(model: str, name: str) -> dict[str, float]:
