@@ -91,20 +91,6 @@ def test_start_loads_nothing_heavy(arguments: list[str]) -> None:
     assert loaded & {"torch", "transformers", "mlflow", "matplotlib", "pandas", "scipy", "pyarrow"} == set()
 
 
-def test_public_names_are_those_of_the_table() -> None:
-    assert tokenviz.__all__ == sorted(tokenviz._HOMES)
-
-
-@pytest.mark.parametrize("name", tokenviz.__all__)
-def test_public_names_resolve(name: str) -> None:
-    assert getattr(tokenviz, name) is not None
-
-
-def test_an_unknown_name_is_an_attribute_error() -> None:
-    with pytest.raises(AttributeError, match="module 'tokenviz' has no attribute 'nonsense'"):
-        tokenviz.nonsense  # noqa: B018  the look-up is the test
-
-
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_nothing_is_read_that_could_run_code(path: Path) -> None:
     """Pickles, and what reads them without being asked twice."""
