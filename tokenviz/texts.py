@@ -14,10 +14,15 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
+from tokenviz import display
 from tokenviz.errors import TextError
 
 PLAIN_SUFFIXES = (".txt", ".md")
 TABLE_SUFFIXES = (".jsonl", ".csv", ".parquet")
+
+_SHOWN = 60  # characters of a text in a terminal
+_SHOWN_HTML = 1000  # of each passage in a notebook
+_PASSAGES_SHOWN = 5
 
 _BOM = "\ufeff"  # spreadsheet programs put it before a table, where it is no part of any text
 
@@ -38,6 +43,23 @@ class Text:
     passages: tuple[str, ...]
     passage_ids: tuple[str, ...]
     sha256: str
+
+    def __repr__(self) -> str:
+        return f"Text({self.name!r}: {self._size()}, {display.quoted(self.passages[0], _SHOWN)})"
+
+    def _repr_html_(self) -> str:
+        """For a notebook: name, size and the beginning."""
+        left_out = len(self.passages) - _PASSAGES_SHOWN
+        return display.fragment(
+            display.heading("Text “", self.name, f"”, {self._size()}, sha256 {self.sha256[:12]}…"),
+            *(display.passage(one, _SHOWN_HTML) for one in self.passages[:_PASSAGES_SHOWN]),
+            display.line(f"… {left_out:,} more passages" if left_out > 0 else ""),
+        )
+
+    def _size(self) -> str:
+        count = len(self.passages)
+        passages = f"{count:,} passages, " if count > 1 else ""
+        return f"{passages}{sum(map(len, self.passages)):,} characters"
 
 
 def literal(passage: str, *, name: str | None = None) -> Text:

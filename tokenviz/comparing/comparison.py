@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tokenviz import display
 from tokenviz.comparing.agreement import Agreement, agreement
 from tokenviz.comparing.alignment import By, Units, align
 from tokenviz.comparing.resampling import SEED
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 COMPARISON_VERSION = 2  # raise it when the same scores would give other numbers
 
 _CONTEXT = 60  # characters before a unit
+_DIFFERENCES_SHOWN = 5  # in a notebook
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -35,6 +37,28 @@ class Comparison(Agreement):
     a: TokenScores = field(repr=False)
     b: TokenScores = field(repr=False)
     units: Units = field(repr=False)
+
+    def __repr__(self) -> str:
+        a, b = self.models
+        return f"Comparison({a!r} and {b!r} on {self.text_name!r}: {self._described(self.unit, len(self.units))})"
+
+    def _repr_html_(self) -> str:
+        """For a notebook: the numbers with their intervals, and the largest differences."""
+        a, b = self.models
+        furthest = self.largest_differences(_DIFFERENCES_SHOWN)
+        columns = ["largest differences, in context", self.unit, "log-prob a (nats)", "log-prob b (nats)", "b − a"]
+        rows: list[list[display.Cell]] = [
+            [display.Verbatim(before), display.Verbatim(unit), *map(display.number, values)]
+            for before, unit, *values in furthest[["context", "text", "logprob_a", "logprob_b", "difference"]].itertuples(
+                index=False
+            )
+        ]
+        size = f"”: {self.n:,} of {len(self.units):,} {self.unit}s scored by both"
+        return display.fragment(
+            display.heading("a: ", a, ", b: ", b, ", on “", self.text_name, size),
+            self._statistics_html(self.unit),
+            display.table(columns, rows, left=columns[:2]) if rows else "",
+        )
 
     @property
     def text_name(self) -> str:
@@ -124,6 +148,17 @@ class PooledComparison(Agreement):
     """
 
     comparisons: tuple[Comparison, ...] = field(repr=False)
+
+    def __repr__(self) -> str:
+        a, b = self.models
+        described = self._described(self.unit, sum(len(one.units) for one in self.comparisons))
+        return f"PooledComparison({a!r} and {b!r} on {len(self.comparisons)} texts: {described})"
+
+    def _repr_html_(self) -> str:
+        """For a notebook: the numbers with their intervals."""
+        a, b = self.models
+        size = f", on {len(self.comparisons):,} texts: {self.n:,} {self.unit}s scored by both"
+        return display.fragment(display.heading("a: ", a, ", b: ", b, size), self._statistics_html(self.unit))
 
     @property
     def models(self) -> tuple[str, str]:

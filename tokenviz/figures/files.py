@@ -6,8 +6,6 @@ from functools import cache
 from pathlib import Path
 from typing import Literal, get_args
 
-from matplotlib.figure import Figure
-
 from tokenviz.errors import FigureError
 from tokenviz.figures.definition import Source, TextHeatmap, text_heatmap
 from tokenviz.figures.fonts import drawable
@@ -15,6 +13,7 @@ from tokenviz.figures.heatmap import heatmap_pages
 from tokenviz.figures.html import heatmap_html
 from tokenviz.figures.latex import heatmap_latex, heatmap_latex_document
 from tokenviz.figures.limits import Limits
+from tokenviz.figures.picture import Picture
 from tokenviz.figures.saving import FigureFormat, fixed_settings, save_figure, together
 from tokenviz.figures.terminal import heatmap_ansi
 from tokenviz.figures.widths import inches
@@ -70,7 +69,7 @@ def save_heatmap(
     description = _description(heatmap, settings, about or {})
 
     @cache
-    def pages() -> list[Figure]:
+    def pages() -> list[Picture]:
         with fixed_settings():
             return heatmap_pages(heatmap, width=width, font_size=font_size)
 
@@ -87,7 +86,7 @@ def file_title(models: Sequence[str], text_name: str) -> str:
 
 def _write(
     heatmap: TextHeatmap,
-    pages: Callable[[], list[Figure]],
+    pages: Callable[[], list[Picture]],
     stem: Path,
     form: HeatmapFormat,
     width: float | str,

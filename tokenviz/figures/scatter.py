@@ -14,6 +14,7 @@ from tokenviz.comparing.comparison import Comparison
 from tokenviz.figures.colours import LINE_COLOURS
 from tokenviz.figures.labels import families, label_axes, number, short_name, title_axes
 from tokenviz.figures.measures import printed
+from tokenviz.figures.picture import Picture
 from tokenviz.figures.widths import inches, points
 
 _FEW = 400  # points that are told apart as marks of full size
@@ -39,7 +40,7 @@ def unity_scatter(comparison: Comparison, *, width: float | str = 4.6, outliers:
     left, below = 6.2 * line, 5.0 * line  # names of two lines, and numbers
     side = (size - left) / (1 + _MARGINS)
     height = below + side * (1 + _MARGINS) + 5.5 * line
-    figure = Figure(figsize=(size, height), facecolor="white")
+    figure = Picture(figsize=(size, height), facecolor="white")
     axes = figure.add_axes((left / size, below / height, side / size, side / height))
     draw_unity_scatter(axes, comparison, outliers=outliers, font_size=font_size)
     draw_margins(axes, comparison)

@@ -62,14 +62,20 @@ class LoadedModel:
     """
 
     resolved: ResolvedModel
-    network: Any = field(repr=False)
-    tokenizer: Any = field(repr=False)
+    network: Any
+    tokenizer: Any
     device: str
     context: int
     vocabulary: int
     tokenizer_sha256: str
     versions: dict[str, str]
-    memo: dict[str, Any] = field(default_factory=dict, repr=False)
+    memo: dict[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return (
+            f"LoadedModel({self.label!r} on {self.device}: reads {self.context:,} tokens at once, "
+            f"predicts over {self.vocabulary:,})"
+        )
 
     @property
     def label(self) -> str:

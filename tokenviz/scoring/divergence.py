@@ -56,6 +56,14 @@ class Divergences:
     position: NDArray[np.int64]
     values: PositionDivergences
 
+    def __repr__(self) -> str:
+        known = self.values.kl_ab[~np.isnan(self.values.kl_ab)]
+        mean = f", mean KL divergence of b from a {known.mean():.4g} nats" if len(known) else ""
+        return (
+            f"Divergences({self.model_a!r} and {self.model_b!r} on {self.text_name!r}: {len(self.passage)} tokens, "
+            f"{len(known)} measured{mean})"
+        )
+
     def to_frame(self) -> "pd.DataFrame":
         """A pandas data frame, one row a token."""
         import pandas as pd
