@@ -106,6 +106,19 @@ class TokenScores:
             from the prediction of the next token, and of what follows a passage's last token. NaN where `spec.spaces` is
             not "front", and for a passage's only token without a BOS: it is not read by the model.
         punctuation_logprob: The same for tokens that open with 2; minus infinity where the vocabulary has none.
+
+    Example:
+        >>> from pathlib import Path
+        >>> scores = tv.score(tv.load_model("glass-en"), "Alice was very tired.")
+        >>> scores.token
+        ('Alice', ' was', ' very', ' t', 'i', 'red.')
+        >>> scores.logprob.round(1)
+        array([ nan, -3.2, -4. , -4.8, -2.9, -5.4])
+        >>> round(scores.summary().mean_logprob, 2)
+        -4.05
+        >>> scores.save(Path("tokens.parquet"))
+        >>> tv.TokenScores.load(Path("tokens.parquet")).text_name == scores.text_name
+        True
     """
 
     text_name: str

@@ -37,6 +37,13 @@ class Text:
         passage_ids: One identifier a passage where the source names them, else empty.
         sha256: For a plain text, of its UTF-8 bytes (what `sha256sum` prints for the file); for a corpus,
             of the JSON array of its passages.
+
+    Example:
+        >>> text = tv.literal("A rose is a rose.", name="rose")
+        >>> text
+        Text('rose': 17 characters, 'A rose is a rose.')
+        >>> text.sha256[:12]
+        '31470f28bff0'
     """
 
     name: str
@@ -69,8 +76,18 @@ def literal(passage: str, *, name: str | None = None) -> Text:
         passage: The text; at least one character.
         name: Its name; by default `text-` and the first eight digits of its sha256.
 
+    Returns:
+        The text, of one passage.
+
     Raises:
         TextError: It is empty, or has lone surrogates, which no encoding can store.
+
+    Example:
+        >>> tv.literal("A rose is a rose.")
+        Text('text-31470f28': 17 characters, 'A rose is a rose.')
+        >>> tv.literal("")
+        Traceback (most recent call last):
+        tokenviz.errors.TextError: the given text is empty: give at least one character to score
     """
     what = f"the text {name!r}" if name else "the given text"
     digest = sha256(_utf8(passage, what)).hexdigest()
@@ -110,8 +127,18 @@ def read_text(source: str | Path, *, column: str = "text", samples: Path | None 
         column: The table's column that holds the passages. A column `id`, where there is one, names them.
         samples: The folder of the sample texts, where a bare name is looked up.
 
+    Returns:
+        The text, named after the file or folder.
+
     Raises:
         TextError: The source is missing, empty, not UTF-8 or not of a known form.
+
+    Example:
+        >>> from pathlib import Path
+        >>> Path("rose.txt").write_text("A rose is a rose.")
+        17
+        >>> tv.read_text("rose.txt")
+        Text('rose': 17 characters, 'A rose is a rose.')
     """
     if str(source) == "-":
         return _plain("stdin", sys.stdin.buffer.read(), "standard input")

@@ -32,6 +32,20 @@ class Comparison(Agreement):
         a: The first model's scores.
         b: The second model's.
         units: What they are compared over: tokens, segments or words.
+
+    Example:
+        >>> model = tv.load_model("glass-en")
+        >>> text = "Alice was beginning to get very tired of sitting by her sister on the bank."
+        >>> comparison = tv.compare(tv.score(model, text, context=4, stride=1), tv.score(model, text))
+        >>> comparison.n, comparison.unit
+        (24, 'token')
+        >>> r = comparison.pearson_r
+        >>> f"r = {r.value:.2f}, 95 % interval {r.low:.2f} to {r.high:.2f}"
+        'r = 0.93, 95 % interval 0.83 to 0.97'
+        >>> list(comparison.estimates())[:3]
+        ['pearson_r', 'pearson_r_fisher', 'spearman_rho']
+        >>> comparison.largest_differences(1)["text"].item()
+        ' very'
     """
 
     a: TokenScores = field(repr=False)
@@ -198,13 +212,27 @@ def compare(
     Args:
         a: Scores of the text by one model.
         b: Scores of the same text by another.
-        by: See `align`.
-        punctuation: See `align`.
+        by: The units: "token", which must be the same; "segment", the finest cut where both have a token boundary; or "word".
+            By default tokens where they are the same, else segments.
+        punctuation: Of words: "attached" to the word it touches, or "apart".
         resamples: How many to draw; by default 2,000, of more than 10,000 units fewer. 0 for no intervals.
         seed: Of the random numbers; the same seed gives the same intervals.
 
+    Returns:
+        Correlations, concordance, differences (nats) and shares, each an `Estimate` with n and a 95 % interval, and the
+        aligned units.
+
     Raises:
-        ComparisonError: See `align`; or `resamples` or `seed` is not possible.
+        ComparisonError: The scores are of two texts, or tokens were asked for and differ; or `resamples` or `seed` is not
+            possible.
+
+    Example:
+        >>> a, b = (tv.score(tv.load_model(name), "Alice was very tired.") for name in ("glass-en", "glass-en,dtype=bfloat16"))
+        >>> comparison = tv.compare(a, b)
+        >>> bool(comparison.pearson_r.value > 0.99)
+        True
+        >>> tv.compare(a, b, by="word").n
+        3
     """
     units = align(a, b, by=by, punctuation=punctuation)
     same, not_same = _same_first(a, b, units)

@@ -134,8 +134,20 @@ def words(scores: TokenScores, *, punctuation: Punctuation = "attached") -> Word
         scores: Of one text by one model.
         punctuation: Cut words with their punctuation ("attached") or without ("apart"), see `words_of`.
 
+    Returns:
+        One row a word: `logprob`, `corrected_logprob` and `end_logprob` in nats, and where the word stands.
+
     Raises:
         ComparisonError: `punctuation` is neither.
+
+    Example:
+        >>> found = tv.words(tv.score(tv.load_model("glass-en"), "Alice was very tired."))
+        >>> found.to_frame()[["word", "n_tokens", "logprob", "corrected_logprob"]].round(1)
+              word  n_tokens  logprob  corrected_logprob
+        0    Alice         1      NaN                NaN
+        1      was         1     -3.2               -3.2
+        2     very         1     -4.0               -4.0
+        3   tired.         3    -13.1              -13.1
 
     References:
         Pimentel and Meister (2024), How to Compute the Probability of a Word, for tokenizers that mark the beginning of words;

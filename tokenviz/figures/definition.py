@@ -174,9 +174,20 @@ def text_heatmap(
             of the text in all panels, and for a difference the greatest one on both sides of 0.
         colours: One of `COLOUR_MAPS`; by default the measure's own.
 
+    Returns:
+        What is to be drawn. A notebook shows it; `save_heatmap` writes it from the same arguments.
+
     Raises:
         ComparisonError: The tables are of different texts.
         FigureError: The measure, the limits or the colours are not possible.
+
+    Example:
+        >>> scores = tv.score(tv.load_model("glass-en"), "Alice was very tired.")
+        >>> heatmap = tv.text_heatmap(scores, measure="surprisal_bits", limits=(0, 8))
+        >>> heatmap
+        TextHeatmap(surprisal (bits) of each token of 'text-...' by 'glass-en', 0.00 to 8.00)
+        >>> heatmap.caption
+        'Surprisal (bits) of each token of “text-...” by glass-en (n = 5 of 6 tokens). Light is surprising, ...'
     """
     chosen = measure_named(measure)
     if isinstance(chosen, PairMeasure):

@@ -60,6 +60,11 @@ def save_heatmap(
         ComparisonError: The tables are of different texts.
         FigureError: A setting is not possible.
         DiskError: A file cannot be written.
+
+    Example:
+        >>> scores = tv.score(tv.load_model("glass-en"), "Alice was very tired.")
+        >>> tv.save_heatmap(scores, "alice", formats=["html", "tex"], width="acl")
+        [PosixPath('alice.html'), PosixPath('alice.tex')]
     """
     for form in formats:
         if form not in FORMATS:

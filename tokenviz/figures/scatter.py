@@ -35,6 +35,17 @@ def unity_scatter(comparison: Comparison, *, width: float | str = 4.6, outliers:
         width: Inches, a length such as "8.4cm", or the name of a venue's column such as "acl".
         outliers: How many units to name, those with the greatest differences.
         font_size: Of the axes' names, in points; everything else follows it.
+
+    Returns:
+        The figure, which is in no pyplot state: a notebook shows it, `savefig` or `save_figure` writes it.
+
+    Raises:
+        FigureError: The width or the font size is not possible.
+
+    Example:
+        >>> model = tv.load_model("glass-en")
+        >>> a, b = (tv.score(model, "Alice was very tired.", context=context) for context in (4, 128))
+        >>> tv.unity_scatter(tv.compare(a, b), width="acl").savefig("scatter.png")
     """
     size, line = inches(width), points(font_size) / 72
     left, below = 6.2 * line, 5.0 * line  # names of two lines, and numbers

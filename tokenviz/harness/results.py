@@ -183,6 +183,13 @@ class GridResult:
         summary_run_id: The run that holds the whole; empty while it waits in the outbox.
         waiting: How many results wait in the outbox for a server.
         tables: The experiment's own, by name.
+
+    Example:
+        >>> result = precisions()  # the experiment in the example of `Grid`
+        >>> result.scores[0].scores
+        TokenScores('alice' by 'glass-en': 10 tokens, 9 scored, ...)
+        >>> bool(result.comparisons[0].estimate("pearson_r").value > 0.99)
+        True
     """
 
     experiment: str
