@@ -1,6 +1,7 @@
 """Make the generated pages, experiments/README.md and docs/gallery.md, and the pictures of the gallery and the README.
 
-`python docs/generate.py` writes them; `--check` only says whether the pages are up to date (the pictures need models).
+`python docs/generate.py` writes them; `--check` only says whether the pages, and those of the notebooks, are up to date (the
+pictures need models).
 """
 
 import contextlib
@@ -10,6 +11,8 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+from render_notebooks import stale
 
 ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "docs" / "images"
@@ -254,6 +257,8 @@ def main() -> None:
             path.write_text(page(), encoding="utf-8")
         elif not path.is_file() or path.read_text(encoding="utf-8") != page():
             sys.exit(f"{path.relative_to(ROOT)} is not up to date: run make docs")
+    if "--check" in sys.argv[1:] and stale():
+        sys.exit(f"{', '.join(stale())}: not of the notebooks as they are: run make notebooks")
     if "--check" not in sys.argv[1:]:
         IMAGES.mkdir(exist_ok=True)
         draw_pictures()
