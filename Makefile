@@ -11,7 +11,7 @@ READY := .venv/ready
 BENCH_READY := .venv-bench/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup experiment test check ui paper bench docs clean
+.PHONY: help setup experiment test check ui paper bench docs notebook notebooks clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +45,13 @@ ui: $(READY)  ## browse the runs: MLflow's pages on 127.0.0.1, PORT=5000
 
 docs: $(READY)  ## make the generated pages and the pictures of the README anew
 	@$(BIN)/python docs/generate.py
+
+notebook: $(READY)  ## open the notebooks in JupyterLab, which is installed when it is needed
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[notebooks]'
+	@$(BIN)/jupyter lab notebooks
+
+notebooks: $(READY)  ## run the notebooks and write them with their outputs into docs/notebooks
+	@$(BIN)/python docs/render_notebooks.py $(ARGS)
 
 # The other tools have an environment of their own, whose versions are pinned.
 $(BENCH_READY): benchmarks/requirements.txt

@@ -1,6 +1,7 @@
 """Make the generated pages, experiments/README.md and docs/gallery.md, and the pictures of the gallery and the README.
 
-`python docs/generate.py` writes them; `--check` only says whether the pages are up to date (the pictures need models).
+`python docs/generate.py` writes them; `--check` only says whether the pages, and those of the notebooks, are up to date (the
+pictures need models).
 """
 
 import contextlib
@@ -10,6 +11,8 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+from render_notebooks import stale
 
 ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "docs" / "images"
@@ -58,9 +61,10 @@ Every kind of figure once, with the lines that made it. This page is made by `ma
 {setting}
 ```
 
-Each figure has a variant on given axes, for a notebook or somebody's own figure: `tv.draw_heatmap(axes, heatmap)`,
-`tv.draw_unity_scatter(axes, comparison)`, `tv.draw_along_text(axes, tables)`, `tv.draw_entropy_calibration(axes, tables)`,
-`tv.draw_model_matrix(axes, cells, title=title)`.
+Each figure has a variant on given axes, for a notebook or somebody's own figure: `draw_heatmap(axes, heatmap)`,
+`draw_unity_scatter(axes, comparison)`, `draw_along_text(axes, tables)`, `draw_entropy_calibration(axes, tables)`,
+`draw_model_matrix(axes, cells, title=title)`, each in the module of its figure (`tokenviz.figures.heatmap`, `.scatter`,
+`.along`, `.calibration`, `.matrix`).
 Widths are inches, a length such as `"8.4cm"`, or the name of a venue's column (`acl`, `acl-text`, `neurips`, `icml`, `ieee`,
 ...). The docstrings of `tv.text_heatmap` and `tv.save_heatmap` list measures, colour maps, limits and formats.
 """
@@ -68,6 +72,9 @@ Widths are inches, a length such as `"8.4cm"`, or the name of a venue's column (
 SETTING = """import itertools
 
 import tokenviz as tv
+from tokenviz.figures.along import along_text
+from tokenviz.figures.calibration import entropy_calibration
+from tokenviz.figures.matrix import model_matrix
 
 small, large, tiny = (tv.load_model(name) for name in ("smollm2-135m", "gemma3-270m", "glass-en"))
 text = tv.read_text("experiments/texts/correlation.txt")
@@ -147,13 +154,13 @@ width="acl", font_size=7)""",
     Picture(
         "along_text",
         "Log-probs along a text, of any number of models.",
-        """tv.along_text([a, b]).savefig("along_text.png", dpi=150)""",
+        """along_text([a, b]).savefig("along_text.png", dpi=150)""",
     ),
     Picture(
         "calibration",
         "Calibration: the mean surprisal of the tokens against the mean entropy of their predictions, in bins of equal counts. "
         "On the line a model is as surprised as it expected; above it, it is overconfident.",
-        """tv.entropy_calibration([c, d]).savefig("calibration.png", dpi=110)""",
+        """entropy_calibration([c, d]).savefig("calibration.png", dpi=110)""",
     ),
     Picture(
         "matrix",
@@ -162,7 +169,7 @@ width="acl", font_size=7)""",
         """tables = [tv.score(model, text) for model in (small, large, tiny)]
 pairs = [tv.compare(x, y) for x, y in itertools.combinations(tables, 2)]
 r = {pair.models: pair.pearson_r for pair in pairs}
-tv.model_matrix(r, title="Pearson's r of the log-probs", limits=(0, 1), width=5.5).savefig("matrix.png", dpi=150)""",
+model_matrix(r, title="Pearson's r of the log-probs", limits=(0, 1), width=5.5).savefig("matrix.png", dpi=150)""",
     ),
     Picture(
         "report",
@@ -250,6 +257,8 @@ def main() -> None:
             path.write_text(page(), encoding="utf-8")
         elif not path.is_file() or path.read_text(encoding="utf-8") != page():
             sys.exit(f"{path.relative_to(ROOT)} is not up to date: run make docs")
+    if "--check" in sys.argv[1:] and stale():
+        sys.exit(f"{', '.join(stale())}: not of the notebooks as they are: run make notebooks")
     if "--check" not in sys.argv[1:]:
         IMAGES.mkdir(exist_ok=True)
         draw_pictures()

@@ -4,7 +4,9 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from tokenviz import BosMode, Grid, GridResult, experiment, information, pool, summarise_divergences
+from tokenviz import BosMode, Grid, GridResult, experiment, information
+from tokenviz.comparing.comparison import pool
+from tokenviz.comparing.divergences import summarise_divergences
 from tokenviz.comparing.estimate import Estimate
 from tokenviz.errors import ExperimentError
 from tokenviz.figures.matrix import model_matrix

@@ -12,9 +12,10 @@ from benchmarks.page import benchmark_page
 from benchmarks.recording import open_runs, record
 from benchmarks.report import Throughput
 from benchmarks.samples import parse_case
-from tokenviz import ModelSpec, experiment
+from tokenviz import experiment
 from tokenviz.errors import ExperimentError
 from tokenviz.models.loading import resolve
+from tokenviz.models.spec import ModelSpec
 
 
 @experiment

@@ -14,6 +14,7 @@ from conftest import BIGRAM_WEIGHTS, Run, make_bigram_folder
 from tables import NUMBERS
 
 import tokenviz as tv
+from tokenviz.comparing.divergences import summarise_divergences
 from tokenviz.models.loading import LoadedModel, load_model
 
 ALICE = "Alice was beginning to get very tired of sitting by her sister on the bank."
@@ -46,7 +47,7 @@ def test_json_holds_the_divergences_of_the_library_however_they_are_measured(run
         assert (code, err) == (0, "")
         found[how] = json.loads(out)
     other = load_model("glass-en,dtype=bfloat16")
-    expected = tv.summarise_divergences(tv.divergences(glass, other, ALICE)).to_json()
+    expected = summarise_divergences(tv.divergences(glass, other, ALICE)).to_json()
     for how in ("memory", "disk"):
         first, _ = found[how]["comparisons"]
         assert list(first["divergences"]) == list(expected)

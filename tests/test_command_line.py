@@ -18,6 +18,7 @@ from conftest import Run
 from rich.console import Console
 
 import tokenviz as tv
+from tokenviz.figures.definition import shared_limits
 from tokenviz.models.loading import LoadedModel
 
 ALICE = "Alice was beginning to get very tired of sitting by her sister on the bank."
@@ -120,7 +121,7 @@ def test_a_terminal_gets_the_colours_of_the_measure(
     assert code == 0
     tables = [tv.score(glass, text) for text in (ALICE, "Alice sat.")]
     chosen = measure or "logprob"
-    limits = tv.shared_limits(tables, measure=chosen)
+    limits = shared_limits(tables, measure=chosen)
     for table in tables:
         heatmap = tv.text_heatmap(table, measure=chosen, limits=limits)
         for colour in map(heatmap.scale.colour, heatmap.panels[0].values.tolist()):

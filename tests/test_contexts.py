@@ -10,6 +10,7 @@ from reference import exact
 import tokenviz as tv
 from tokenviz.errors import ScoringError
 from tokenviz.models.loading import LoadedModel
+from tokenviz.scoring.contexts import context_logprobs
 from tokenviz.texts import corpus
 
 SEEN = [1, 2, 4, 8]
@@ -20,7 +21,7 @@ ROUNDING = 1e-5
 
 def test_each_column_is_what_windows_of_that_context_give(glass: LoadedModel) -> None:
     text = corpus([TEXT, "", "A", TEXT[::-1]], name="several")
-    found = tv.context_logprobs(glass, text, SEEN)
+    found = context_logprobs(glass, text, SEEN)
     for column, seen in zip(found.logprob.T, SEEN, strict=True):
         scores = tv.score(glass, text, context=seen + 1, stride=1)
         np.testing.assert_array_equal(found.passage, scores.passage)
@@ -29,7 +30,7 @@ def test_each_column_is_what_windows_of_that_context_give(glass: LoadedModel) ->
 
 
 def test_each_column_is_what_the_model_gives_alone(glass: LoadedModel) -> None:
-    found = tv.context_logprobs(glass, TEXT, SEEN)
+    found = context_logprobs(glass, TEXT, SEEN)
     ids = tv.score(glass, TEXT).token_id.tolist()
     for column, seen in zip(found.logprob.T, SEEN, strict=True):
         reference = exact(glass.resolved.folder, ids, context=seen + 1)
@@ -37,13 +38,13 @@ def test_each_column_is_what_the_model_gives_alone(glass: LoadedModel) -> None:
 
 
 def test_the_columns_differ(glass: LoadedModel) -> None:
-    logprob = tv.context_logprobs(glass, TEXT, SEEN).logprob
+    logprob = context_logprobs(glass, TEXT, SEEN).logprob
     for shorter, longer in zip(logprob.T[:-1], logprob.T[1:], strict=True):
         assert (np.abs(shorter[8:] - longer[8:]) > 0.01).mean() > 0.5
 
 
 def test_a_model_that_reads_one_token_back_gains_nothing_from_more(bigram: LoadedModel) -> None:
-    found = tv.context_logprobs(bigram, "abcdabcdaacc", SEEN)
+    found = context_logprobs(bigram, "abcdabcdaacc", SEEN)
     expected = np.log(BIGRAM_WEIGHTS / BIGRAM_WEIGHTS.sum(axis=1, keepdims=True))
     ids = ["abcd".index(sign) for sign in "abcdabcdaacc"]
     for column in found.logprob.T:
@@ -52,30 +53,30 @@ def test_a_model_that_reads_one_token_back_gains_nothing_from_more(bigram: Loade
 
 
 def test_a_bos_opens_every_window_and_is_not_counted(bigram_bos: LoadedModel) -> None:
-    found = tv.context_logprobs(bigram_bos, "abcdabcd", [1, 3])
+    found = context_logprobs(bigram_bos, "abcdabcd", [1, 3])
     assert found.bos_ids == (3,)
     assert not np.isnan(found.logprob).any()
     for column, seen in zip(found.logprob.T, found.seen, strict=True):
         scores = tv.score(bigram_bos, "abcdabcd", context=seen + 2, stride=1)
         np.testing.assert_allclose(column, scores.logprob, rtol=0, atol=ROUNDING)
-    assert np.isnan(tv.context_logprobs(bigram_bos, "abcd", [1], bos="never").logprob[0, 0])
+    assert np.isnan(context_logprobs(bigram_bos, "abcd", [1], bos="never").logprob[0, 0])
 
 
 def test_a_passage_that_opens_with_the_bos_gets_no_second_one(bigram_bos: LoadedModel) -> None:
-    found = tv.context_logprobs(bigram_bos, "dabc", [2])
+    found = context_logprobs(bigram_bos, "dabc", [2])
     scores = tv.score(bigram_bos, "dabc", context=4, stride=1)
     np.testing.assert_array_equal(np.isnan(found.logprob[:, 0]), np.isnan(scores.logprob))
     np.testing.assert_allclose(found.logprob[:, 0], scores.logprob, rtol=0, atol=ROUNDING)
 
 
 def test_long_texts_are_windowed_in_groups(glass: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = tv.context_logprobs(glass, TEXT, SEEN).logprob
+    whole = context_logprobs(glass, TEXT, SEEN).logprob
     monkeypatch.setattr("tokenviz.scoring.contexts._IDS_AT_ONCE", 20)
-    np.testing.assert_allclose(tv.context_logprobs(glass, TEXT, SEEN).logprob, whole, rtol=0, atol=ROUNDING)
+    np.testing.assert_allclose(context_logprobs(glass, TEXT, SEEN).logprob, whole, rtol=0, atol=ROUNDING)
 
 
 def test_the_frame_has_a_column_a_context(glass: LoadedModel) -> None:
-    found = tv.context_logprobs(glass, TEXT, [1, 16])
+    found = context_logprobs(glass, TEXT, [1, 16])
     frame = found.to_frame()
     assert list(frame.columns) == ["passage", "position", "logprob_1", "logprob_16"]
     np.testing.assert_array_equal(frame["logprob_16"], found.logprob[:, 1])
@@ -90,4 +91,4 @@ def test_impossible_numbers_are_refused(glass: LoadedModel, seen: list[int], giv
         f"^{given} tokens before the predicted one are not possible: give numbers from 1 to 127 for this model, each greater"
     )
     with pytest.raises(ScoringError, match=message):
-        tv.context_logprobs(glass, TEXT, seen)
+        context_logprobs(glass, TEXT, seen)

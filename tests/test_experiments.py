@@ -13,6 +13,7 @@ import pytest
 from conftest import BIGRAM_WEIGHTS, make_bigram_folder
 
 import tokenviz as tv
+from tokenviz.scoring.contexts import context_logprobs
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -82,7 +83,7 @@ def test_context_length_follows_one_set_of_tokens(checkout: Path) -> None:
     assert len({row["n"] for row in rows}) == 1
     whole = tv.score(tv.load_model("glass-en"), (checkout / "alice.txt").read_text())
     assert int(rows[0]["n"]) == len(whole) - 16  # those with 16 tokens before them
-    alone = tv.context_logprobs(tv.load_model("glass-en"), (checkout / "alice.txt").read_text(), [1, 4, 16])
+    alone = context_logprobs(tv.load_model("glass-en"), (checkout / "alice.txt").read_text(), [1, 4, 16])
     means = [float(row["mean log-prob"]) for row in rows]
     assert means == pytest.approx(alone.logprob[16:].mean(axis=0), abs=1e-5)
     r = [float(row["r with whole context"]) for row in rows]

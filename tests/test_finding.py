@@ -14,6 +14,7 @@ from tokenviz.errors import StoreError
 from tokenviz.harness.context import ExperimentContext, running
 from tokenviz.harness.results import GridResult
 from tokenviz.tracking.finding import FoundRun, find_runs
+from tokenviz.tracking.frames import load_units
 from tokenviz.tracking.runs import Runs
 from tokenviz.tracking.store import Store, open_store
 
@@ -140,7 +141,7 @@ def test_token_tables_are_joined(grid: GridResult) -> None:
 
 
 def test_aligned_tables_are_joined(grid: GridResult) -> None:
-    units = tv.load_units("trial")
+    units = load_units("trial")
     assert list(units.columns[:4]) == ["run_id", "model_a", "model_b", "text"]
     for run in grid.comparisons:
         own = units[units["run_id"] == run.run_id].reset_index(drop=True)

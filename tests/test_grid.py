@@ -24,6 +24,7 @@ from tokenviz.harness.links import artifact_link, chart_link, runs_link
 from tokenviz.harness.measures import DIVERGENCES
 from tokenviz.harness.recording import COMPARISON_METRICS
 from tokenviz.harness.results import TOKENS_TABLE, GridResult
+from tokenviz.models.loading import LoadedModel
 from tokenviz.progress import collecting
 from tokenviz.scores import TokenScores
 from tokenviz.tracking.store import open_store
@@ -482,7 +483,7 @@ def test_a_grid_compares_over_words_and_rerun_knows_how(project: Path) -> None:
     assert len(attached.comparison.units) < len(apart.comparison.units)
 
 
-def test_logits_of_two_widths_leave_a_comparison_without_divergences(project: Path, bigram: tv.LoadedModel) -> None:
+def test_logits_of_two_widths_leave_a_comparison_without_divergences(project: Path, bigram: LoadedModel) -> None:
     make_bigram_folder(project / "narrow", BIGRAM_WEIGHTS)
     make_folder("llama", bigram.tokenizer, project / "wide")
     with running(ExperimentContext("trial")):

@@ -224,7 +224,10 @@ def test_a_frame_has_one_row_a_token(bigram) -> None:
 
 
 def test_a_table_says_what_it_is() -> None:
-    assert repr(table([math.nan, -1.0])) == "TokenScores('t' by 'm': 2 tokens, 1 scored, mean log-prob -1.000 nats)"
+    assert (
+        repr(table([math.nan, -1.0]))
+        == "TokenScores('t' by 'm': 2 tokens, 1 scored, mean log-prob −1.000 nats, perplexity per token 2.72)"
+    )
 
 
 def test_passages_with_tokens_are_counted(bigram) -> None:

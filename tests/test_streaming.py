@@ -11,7 +11,8 @@ from safetensors.torch import load_file, save_file
 import tokenviz as tv
 from tokenviz.errors import DiskError, ScoringError
 from tokenviz.models.loading import LoadedModel, load_model
-from tokenviz.scores import ScoreSummary, TokenScores
+from tokenviz.score_summary import ScoreSummary
+from tokenviz.scores import TokenScores
 from tokenviz.scoring.scorer import score
 from tokenviz.scoring.streaming import score_to_file
 from tokenviz.texts import corpus

@@ -13,6 +13,7 @@ from tokenviz.comparing.information import information
 from tokenviz.comparing.intervals import LOGARITHM, PLAIN
 from tokenviz.comparing.summaries import Quantile, Ratio, summarise
 from tokenviz.errors import ComparisonError
+from tokenviz.models.loading import LoadedModel
 from tokenviz.scoring.distributions import PositionDivergences
 from tokenviz.scoring.divergence import Divergences
 
@@ -157,7 +158,7 @@ def test_a_ratio_without_a_denominator_is_not_determined() -> None:
     assert math.isnan(ratio.value)
 
 
-def test_divergences_of_real_models_have_a_summary(glass: tv.LoadedModel) -> None:
+def test_divergences_of_real_models_have_a_summary(glass: LoadedModel) -> None:
     other = tv.load_model("glass-en,dtype=bfloat16")
-    summary = tv.summarise_divergences(tv.divergences(glass, other, "Alice was beginning to get very tired of sitting."))
+    summary = summarise_divergences(tv.divergences(glass, other, "Alice was beginning to get very tired of sitting."))
     assert 0 < summary.estimates["mean_kl_ab"].low < summary.estimates["mean_kl_ab"].value < 0.01

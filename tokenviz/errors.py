@@ -17,7 +17,15 @@ Each message says what was given, what is allowed, and what to do.
 
 
 class TokenvizError(Exception):
-    """Anything that tokenviz refuses to do."""
+    """Anything that tokenviz refuses to do; the message says what was given, what is allowed and what to do.
+
+    Example:
+        >>> try:
+        ...     tv.load_model("smollm2-135m@main")
+        ... except tv.TokenvizError as error:
+        ...     print(error)
+        'smollm2-135m' is a catalogue model, which has no revisions: leave out @main
+    """
 
 
 class TextError(TokenvizError, ValueError):

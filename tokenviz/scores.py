@@ -6,7 +6,7 @@ BOS mode and windows gave it. Both are stored in one Parquet file and come back 
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from tokenviz import display
 from tokenviz.errors import DiskError, ScoringError
+from tokenviz.score_summary import ScoreSummary
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,6 +27,9 @@ BosMode = Literal["auto", "always", "never"]
 Spaces = Literal["front", "apart", "none"]
 FORMAT_VERSION = "3"
 SCORING_VERSION = 2  # raise it when the same settings would give other numbers
+
+_ROWS_SHOWN = 20  # of a table, in a notebook
+_ALTERNATIVES_SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -73,66 +78,6 @@ class ScoreSpec:
     versions: dict[str, str]
 
 
-@dataclass(frozen=True)
-class ScoreSummary:
-    """One text's scores in a few numbers.
-
-    Attributes:
-        n_tokens: Tokens in the text.
-        n_scored: Tokens that have a prediction; the means are over these.
-        n_bytes: UTF-8 bytes of the characters of the scored tokens.
-        mean_logprob: In nats; NaN where nothing is scored, as are the others.
-        perplexity_per_token: exp(-mean_logprob).
-        bits_per_byte: Surprisal of the scored tokens in bits, over `n_bytes`.
-        mean_entropy: Of the predicted distributions, in nats.
-        share_rank_1: Of the scored tokens, those that were the model's first choice; between 0 and 1.
-    """
-
-    n_tokens: int
-    n_scored: int
-    n_bytes: int
-    mean_logprob: float
-    perplexity_per_token: float
-    bits_per_byte: float
-    mean_entropy: float
-    share_rank_1: float
-
-    @classmethod
-    def of_means(
-        cls, n_tokens: int, n_scored: int, n_bytes: int, mean_logprob: float, mean_entropy: float, share_rank_1: float
-    ) -> "ScoreSummary":
-        """With the numbers that follow from the others."""
-        bits = -mean_logprob * n_scored / math.log(2)
-        return cls(
-            n_tokens=n_tokens,
-            n_scored=n_scored,
-            n_bytes=n_bytes,
-            mean_logprob=mean_logprob,
-            perplexity_per_token=_exp(-mean_logprob),
-            bits_per_byte=bits / n_bytes if n_bytes else math.nan,
-            mean_entropy=mean_entropy,
-            share_rank_1=share_rank_1,
-        )
-
-    @classmethod
-    def joined(cls, parts: "Sequence[ScoreSummary]") -> "ScoreSummary":
-        """Of a whole, from those of its parts."""
-        n_scored = sum(part.n_scored for part in parts)
-
-        def mean(name: str) -> float:
-            scored = [part for part in parts if part.n_scored]
-            return math.fsum(getattr(part, name) * part.n_scored for part in scored) / n_scored if n_scored else math.nan
-
-        return cls.of_means(
-            sum(part.n_tokens for part in parts),
-            n_scored,
-            sum(part.n_bytes for part in parts),
-            mean("mean_logprob"),
-            mean("mean_entropy"),
-            mean("share_rank_1"),
-        )
-
-
 @dataclass(frozen=True, eq=False)
 class TokenScores:
     """One row a token, in reading order; all columns have the length n.
@@ -161,6 +106,19 @@ class TokenScores:
             from the prediction of the next token, and of what follows a passage's last token. NaN where `spec.spaces` is
             not "front", and for a passage's only token without a BOS: it is not read by the model.
         punctuation_logprob: The same for tokens that open with 2; minus infinity where the vocabulary has none.
+
+    Example:
+        >>> from pathlib import Path
+        >>> scores = tv.score(tv.load_model("glass-en"), "Alice was very tired.")
+        >>> scores.token
+        ('Alice', ' was', ' very', ' t', 'i', 'red.')
+        >>> scores.logprob.round(1)
+        array([ nan, -3.2, -4. , -4.8, -2.9, -5.4])
+        >>> round(scores.summary().mean_logprob, 2)
+        -4.05
+        >>> scores.save(Path("tokens.parquet"))
+        >>> tv.TokenScores.load(Path("tokens.parquet")).text_name == scores.text_name
+        True
     """
 
     text_name: str
@@ -197,8 +155,37 @@ class TokenScores:
         summary = self.summary()
         return (
             f"TokenScores({self.text_name!r} by {self.spec.model!r}: {summary.n_tokens} tokens, "
-            f"{summary.n_scored} scored, mean log-prob {summary.mean_logprob:.3f} nats)"
+            f"{summary.n_scored} scored, mean log-prob {display.number(summary.mean_logprob)} nats, "
+            f"perplexity per token {_perplexity(summary)})"
         )
+
+    def _repr_html_(self) -> str:
+        """For a notebook: the text in a few numbers, and its first tokens."""
+        summary = self.summary()
+        mean, bits = display.number(summary.mean_logprob), display.number(summary.bits_per_byte)
+        facts = (
+            f"{summary.n_scored:,} of {summary.n_tokens:,} tokens scored, mean log-prob {mean} nats, "
+            f"perplexity per token {_perplexity(summary)}, bits per byte {bits}"
+        )
+        columns = ["passage"] * (self.n_passages > 1) + ["position", "token", "log-prob (nats)", "rank", "entropy (nats)"]
+        columns += ["likeliest"] * bool(self.spec.top_k)
+        left_out = len(self) - _ROWS_SHOWN
+        return display.fragment(
+            display.heading("Tokens of “", self.text_name, "” by ", self.spec.model),
+            display.line(facts),
+            display.table(columns, map(self._shown_row, range(min(len(self), _ROWS_SHOWN))), left=["token", "likeliest"]),
+            display.line(f"… {left_out:,} more tokens: to_frame() has them all" if left_out > 0 else ""),
+        )
+
+    def _shown_row(self, i: int) -> list[display.Cell]:
+        where = [str(self.passage[i])] * (self.n_passages > 1) + [str(self.position[i])]
+        numbers = (display.number(self.logprob[i]), display.number(self.rank[i], ",.0f"), display.number(self.entropy[i]))
+        alternatives: list[display.Cell] = []
+        if self.spec.top_k:
+            pairs = zip(self.top_tokens[i], self.top_logprobs[i].tolist(), strict=True)
+            known = [f"{token!r} {100 * math.exp(logprob):.0f} %" for token, logprob in pairs if not math.isnan(logprob)]
+            alternatives = [", ".join(known[:_ALTERNATIVES_SHOWN]) or display.MISSING]
+        return [*where, display.Verbatim(self.token[i]), *numbers, *alternatives]
 
     @property
     def scored(self) -> NDArray[np.bool_]:
@@ -380,8 +367,6 @@ def nan_to_none(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _exp(value: float) -> float:
-    try:
-        return math.exp(value)
-    except OverflowError:
-        return math.inf
+def _perplexity(summary: ScoreSummary) -> str:
+    value = summary.perplexity_per_token
+    return display.number(value, ",.2f" if value < 1e6 else ".3g")

@@ -14,10 +14,15 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
+from tokenviz import display
 from tokenviz.errors import TextError
 
 PLAIN_SUFFIXES = (".txt", ".md")
 TABLE_SUFFIXES = (".jsonl", ".csv", ".parquet")
+
+_SHOWN = 60  # characters of a text in a terminal
+_SHOWN_HTML = 1000  # of each passage in a notebook
+_PASSAGES_SHOWN = 5
 
 _BOM = "\ufeff"  # spreadsheet programs put it before a table, where it is no part of any text
 
@@ -32,12 +37,36 @@ class Text:
         passage_ids: One identifier a passage where the source names them, else empty.
         sha256: For a plain text, of its UTF-8 bytes (what `sha256sum` prints for the file); for a corpus,
             of the JSON array of its passages.
+
+    Example:
+        >>> text = tv.literal("A rose is a rose.", name="rose")
+        >>> text
+        Text('rose': 17 characters, 'A rose is a rose.')
+        >>> text.sha256[:12]
+        '31470f28bff0'
     """
 
     name: str
     passages: tuple[str, ...]
     passage_ids: tuple[str, ...]
     sha256: str
+
+    def __repr__(self) -> str:
+        return f"Text({self.name!r}: {self._size()}, {display.quoted(self.passages[0], _SHOWN)})"
+
+    def _repr_html_(self) -> str:
+        """For a notebook: name, size and the beginning."""
+        left_out = len(self.passages) - _PASSAGES_SHOWN
+        return display.fragment(
+            display.heading("Text “", self.name, f"”, {self._size()}, sha256 {self.sha256[:12]}…"),
+            *(display.passage(one, _SHOWN_HTML) for one in self.passages[:_PASSAGES_SHOWN]),
+            display.line(f"… {left_out:,} more passages" if left_out > 0 else ""),
+        )
+
+    def _size(self) -> str:
+        count = len(self.passages)
+        passages = f"{count:,} passages, " if count > 1 else ""
+        return f"{passages}{sum(map(len, self.passages)):,} characters"
 
 
 def literal(passage: str, *, name: str | None = None) -> Text:
@@ -47,8 +76,18 @@ def literal(passage: str, *, name: str | None = None) -> Text:
         passage: The text; at least one character.
         name: Its name; by default `text-` and the first eight digits of its sha256.
 
+    Returns:
+        The text, of one passage.
+
     Raises:
         TextError: It is empty, or has lone surrogates, which no encoding can store.
+
+    Example:
+        >>> tv.literal("A rose is a rose.")
+        Text('text-31470f28': 17 characters, 'A rose is a rose.')
+        >>> tv.literal("")
+        Traceback (most recent call last):
+        tokenviz.errors.TextError: the given text is empty: give at least one character to score
     """
     what = f"the text {name!r}" if name else "the given text"
     digest = sha256(_utf8(passage, what)).hexdigest()
@@ -88,8 +127,18 @@ def read_text(source: str | Path, *, column: str = "text", samples: Path | None 
         column: The table's column that holds the passages. A column `id`, where there is one, names them.
         samples: The folder of the sample texts, where a bare name is looked up.
 
+    Returns:
+        The text, named after the file or folder.
+
     Raises:
         TextError: The source is missing, empty, not UTF-8 or not of a known form.
+
+    Example:
+        >>> from pathlib import Path
+        >>> Path("rose.txt").write_text("A rose is a rose.")
+        17
+        >>> tv.read_text("rose.txt")
+        Text('rose': 17 characters, 'A rose is a rose.')
     """
     if str(source) == "-":
         return _plain("stdin", sys.stdin.buffer.read(), "standard input")

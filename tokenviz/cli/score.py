@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from tokenviz.comparing.word_scores import WordScores
-    from tokenviz.scores import ScoreSummary, TokenScores
+    from tokenviz.score_summary import ScoreSummary
+    from tokenviz.scores import TokenScores
     from tokenviz.texts import Text
 
 

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tokenviz import display
 from tokenviz.comparing import intervals, statistics
-from tokenviz.comparing.estimate import Estimate, Unit
+from tokenviz.comparing.estimate import Estimate, Unit, estimates_table, rounded, rounded_interval
 from tokenviz.comparing.intervals import Kind
 from tokenviz.comparing.replicates import replicates
 from tokenviz.comparing.resampling import Groups, Labels, Resampling, check_resampling, decide, weights
@@ -81,6 +82,21 @@ class Agreement:
         if self.resampling is None:
             return self.mean_difference.reason
         return f"95 % intervals from {self.resampling.described(unit)}"
+
+    def _described(self, unit: str, units: int) -> str:
+        """In a line for a terminal: how much was compared, and the first numbers."""
+        r = self.pearson_r
+        interval = f" ({rounded_interval(r, ' to ')})" if r.has_interval else ""
+        return (
+            f"{self.n} of {units} {unit}s, Pearson's r {rounded(r)}{interval}, concordance {rounded(self.concordance)}, "
+            f"mean difference {rounded(self.mean_difference)} nats"
+        )
+
+    def _statistics_html(self, unit: str) -> str:
+        """For a notebook: every number with its interval, and why some are missing."""
+        missing = [f"not determined: {', '.join(names)} ({reason})" for reason, names in self.undetermined().items()]
+        determined = [one for one in (getattr(self, name) for name in _DEFINITIONS) if one.determined]
+        return "".join([estimates_table(determined), display.line(self.intervals_from(unit)), *map(display.line, missing)])
 
     def statistics_json(self) -> dict[str, dict[str, Any]]:
         """The numbers by name as plain values, each with all that is needed to cite it."""

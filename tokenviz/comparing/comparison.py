@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tokenviz import display
 from tokenviz.comparing.agreement import Agreement, agreement
 from tokenviz.comparing.alignment import By, Units, align
 from tokenviz.comparing.resampling import SEED
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 COMPARISON_VERSION = 2  # raise it when the same scores would give other numbers
 
 _CONTEXT = 60  # characters before a unit
+_DIFFERENCES_SHOWN = 5  # in a notebook
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -30,11 +32,47 @@ class Comparison(Agreement):
         a: The first model's scores.
         b: The second model's.
         units: What they are compared over: tokens, segments or words.
+
+    Example:
+        >>> model = tv.load_model("glass-en")
+        >>> text = "Alice was beginning to get very tired of sitting by her sister on the bank."
+        >>> comparison = tv.compare(tv.score(model, text, context=4, stride=1), tv.score(model, text))
+        >>> comparison.n, comparison.unit
+        (24, 'token')
+        >>> r = comparison.pearson_r
+        >>> f"r = {r.value:.2f}, 95 % interval {r.low:.2f} to {r.high:.2f}"
+        'r = 0.93, 95 % interval 0.83 to 0.97'
+        >>> list(comparison.estimates())[:3]
+        ['pearson_r', 'pearson_r_fisher', 'spearman_rho']
+        >>> comparison.largest_differences(1)["text"].item()
+        ' very'
     """
 
     a: TokenScores = field(repr=False)
     b: TokenScores = field(repr=False)
     units: Units = field(repr=False)
+
+    def __repr__(self) -> str:
+        a, b = self.models
+        return f"Comparison({a!r} and {b!r} on {self.text_name!r}: {self._described(self.unit, len(self.units))})"
+
+    def _repr_html_(self) -> str:
+        """For a notebook: the numbers with their intervals, and the largest differences."""
+        a, b = self.models
+        furthest = self.largest_differences(_DIFFERENCES_SHOWN)
+        columns = ["largest differences, in context", self.unit, "log-prob a (nats)", "log-prob b (nats)", "b − a"]
+        rows: list[list[display.Cell]] = [
+            [display.Verbatim(before), display.Verbatim(unit), *map(display.number, values)]
+            for before, unit, *values in furthest[["context", "text", "logprob_a", "logprob_b", "difference"]].itertuples(
+                index=False
+            )
+        ]
+        size = f"”: {self.n:,} of {len(self.units):,} {self.unit}s scored by both"
+        return display.fragment(
+            display.heading("a: ", a, ", b: ", b, ", on “", self.text_name, size),
+            self._statistics_html(self.unit),
+            display.table(columns, rows, left=columns[:2]) if rows else "",
+        )
 
     @property
     def text_name(self) -> str:
@@ -125,6 +163,17 @@ class PooledComparison(Agreement):
 
     comparisons: tuple[Comparison, ...] = field(repr=False)
 
+    def __repr__(self) -> str:
+        a, b = self.models
+        described = self._described(self.unit, sum(len(one.units) for one in self.comparisons))
+        return f"PooledComparison({a!r} and {b!r} on {len(self.comparisons)} texts: {described})"
+
+    def _repr_html_(self) -> str:
+        """For a notebook: the numbers with their intervals."""
+        a, b = self.models
+        size = f", on {len(self.comparisons):,} texts: {self.n:,} {self.unit}s scored by both"
+        return display.fragment(display.heading("a: ", a, ", b: ", b, size), self._statistics_html(self.unit))
+
     @property
     def models(self) -> tuple[str, str]:
         """The specs of a and b."""
@@ -163,13 +212,27 @@ def compare(
     Args:
         a: Scores of the text by one model.
         b: Scores of the same text by another.
-        by: See `align`.
-        punctuation: See `align`.
+        by: The units: "token", which must be the same; "segment", the finest cut where both have a token boundary; or "word".
+            By default tokens where they are the same, else segments.
+        punctuation: Of words: "attached" to the word it touches, or "apart".
         resamples: How many to draw; by default 2,000, of more than 10,000 units fewer. 0 for no intervals.
         seed: Of the random numbers; the same seed gives the same intervals.
 
+    Returns:
+        Correlations, concordance, differences (nats) and shares, each an `Estimate` with n and a 95 % interval, and the
+        aligned units.
+
     Raises:
-        ComparisonError: See `align`; or `resamples` or `seed` is not possible.
+        ComparisonError: The scores are of two texts, or tokens were asked for and differ; or `resamples` or `seed` is not
+            possible.
+
+    Example:
+        >>> a, b = (tv.score(tv.load_model(name), "Alice was very tired.") for name in ("glass-en", "glass-en,dtype=bfloat16"))
+        >>> comparison = tv.compare(a, b)
+        >>> bool(comparison.pearson_r.value > 0.99)
+        True
+        >>> tv.compare(a, b, by="word").n
+        3
     """
     units = align(a, b, by=by, punctuation=punctuation)
     same, not_same = _same_first(a, b, units)

@@ -1,6 +1,6 @@
 """Two models' divergences over the tokens of texts, as means and percentiles with intervals.
 
-In a line: `tv.summarise_divergences(tv.divergences(a, b, text)).to_frame()`.
+In a line: `summarise_divergences(tv.divergences(a, b, text)).to_frame()`.
 """
 
 from collections.abc import Sequence

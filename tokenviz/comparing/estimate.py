@@ -1,8 +1,11 @@
 """`Estimate`: one number, how far it is to be trusted, and how it is printed."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
+
+from tokenviz import display
 
 LEVEL = 0.95  # of every interval
 
@@ -75,6 +78,12 @@ def rounded_interval(estimate: Estimate, between: str = ", ") -> str:
     if not estimate.has_interval:
         return "–"
     return between.join(_rounded(end, _decimals(estimate)) for end in (estimate.low, estimate.high))
+
+
+def estimates_table(estimates: Iterable[Estimate]) -> str:
+    """Estimates as a table of a notebook."""
+    rows = [[one.definition, rounded(one), rounded_interval(one, " to "), one.unit, f"{one.n:,}"] for one in estimates]
+    return display.table(["", "value", "95 % interval", "unit", "n"], rows, left=["", "unit"])
 
 
 def _decimals(estimate: Estimate) -> int:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from tokenviz import display
 from tokenviz.comparing import intervals
-from tokenviz.comparing.estimate import Estimate, Unit
+from tokenviz.comparing.estimate import Estimate, Unit, estimates_table, rounded
 from tokenviz.comparing.intervals import Kind
 from tokenviz.comparing.resampling import Groups, Labels, Resampling, Weights, check_resampling, decide, sums_before, weights
 from tokenviz.comparing.statistics import Values
@@ -30,6 +31,14 @@ class Summary:
 
     estimates: Mapping[str, Estimate]
     resampling: Resampling | None = field(repr=False)
+
+    def __repr__(self) -> str:
+        return f"Summary({', '.join(f'{name} {rounded(one)}' for name, one in self.estimates.items())})"
+
+    def _repr_html_(self) -> str:
+        """For a notebook: every number with its interval."""
+        drawn = f"95 % intervals from {self.resampling.described('token')}" if self.resampling else ""
+        return display.fragment(estimates_table(self.estimates.values()), display.line(drawn))
 
     def to_json(self) -> dict[str, dict[str, Any]]:
         """The numbers by name as plain values, each with all that is needed to cite it."""

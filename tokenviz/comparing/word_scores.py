@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tokenviz import display
 from tokenviz.comparing.spans import Spans, common_spans
 from tokenviz.comparing.words import Punctuation, words_of
 from tokenviz.models.openings import INSIDE, PUNCTUATION, SPACE
@@ -19,6 +20,8 @@ from tokenviz.scores import TokenScores, nan_to_none
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_ROWS_SHOWN = 20  # in a notebook
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +60,30 @@ class WordScores:
 
     def __len__(self) -> int:
         return len(self.start)
+
+    def __repr__(self) -> str:
+        scored, corrected = (int((~np.isnan(values)).sum()) for values in (self.logprob, self.corrected_logprob))
+        return f"WordScores({self.text_name!r} by {self.model!r}: {len(self)} words, {scored} scored, {corrected} corrected)"
+
+    def _repr_html_(self) -> str:
+        """For a notebook: the first words."""
+        columns = ["word", "tokens", "log-prob (nats)", "corrected (nats)"]
+        rows: list[list[display.Cell]] = [
+            [
+                display.Verbatim(self.word[i]),
+                str(self.n_tokens[i]),
+                display.number(self.logprob[i]),
+                display.number(self.corrected_logprob[i]),
+            ]
+            for i in range(min(len(self), _ROWS_SHOWN))
+        ]
+        left_out = len(self) - _ROWS_SHOWN
+        return display.fragment(
+            display.heading("Words of “", self.text_name, "” by ", self.model),
+            display.table(columns, rows, left=["word"]),
+            display.line(f"… {left_out:,} more words: to_frame() has them all" if left_out > 0 else ""),
+            display.line(self.uncorrected),
+        )
 
     def to_frame(self) -> "pd.DataFrame":
         """A pandas data frame, one row a word, with `surprisal_bits` and `corrected_surprisal_bits`."""
@@ -107,8 +134,20 @@ def words(scores: TokenScores, *, punctuation: Punctuation = "attached") -> Word
         scores: Of one text by one model.
         punctuation: Cut words with their punctuation ("attached") or without ("apart"), see `words_of`.
 
+    Returns:
+        One row a word: `logprob`, `corrected_logprob` and `end_logprob` in nats, and where the word stands.
+
     Raises:
         ComparisonError: `punctuation` is neither.
+
+    Example:
+        >>> found = tv.words(tv.score(tv.load_model("glass-en"), "Alice was very tired."))
+        >>> found.to_frame()[["word", "n_tokens", "logprob", "corrected_logprob"]].round(1)
+              word  n_tokens  logprob  corrected_logprob
+        0    Alice         1      NaN                NaN
+        1      was         1     -3.2               -3.2
+        2     very         1     -4.0               -4.0
+        3   tired.         3    -13.1              -13.1
 
     References:
         Pimentel and Meister (2024), How to Compute the Probability of a Word, for tokenizers that mark the beginning of words;

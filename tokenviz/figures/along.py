@@ -11,6 +11,7 @@ from tokenviz.comparing.comparison import Comparison
 from tokenviz.figures.colours import LINE_COLOURS
 from tokenviz.figures.labels import label_axes, legend_above, short_name
 from tokenviz.figures.measures import Values
+from tokenviz.figures.picture import Picture
 from tokenviz.figures.rows import common_rows
 from tokenviz.figures.widths import inches, points
 from tokenviz.scores import TokenScores
@@ -36,7 +37,7 @@ def along_text(
     Raises:
         ComparisonError: The tables are of different texts.
     """
-    figure = Figure(figsize=(inches(width), height), layout="constrained", facecolor="white")
+    figure = Picture(figsize=(inches(width), height), layout="constrained", facecolor="white")
     draw_along_text(figure.add_subplot(), source, font_size=points(font_size))
     return figure
 

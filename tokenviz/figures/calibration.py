@@ -10,6 +10,7 @@ from tokenviz.comparing.calibration import calibrate
 from tokenviz.figures.colours import LINE_COLOURS
 from tokenviz.figures.labels import label_axes, legend_above, short_name
 from tokenviz.figures.measures import printed
+from tokenviz.figures.picture import Picture
 from tokenviz.figures.widths import inches, points
 from tokenviz.scores import TokenScores
 
@@ -29,7 +30,7 @@ def entropy_calibration(
         font_size: Of the axes' names, in points; everything else follows it.
     """
     size = inches(width)
-    figure = Figure(figsize=(size, size + 0.3 * len(tables)), layout="constrained", facecolor="white")
+    figure = Picture(figsize=(size, size + 0.3 * len(tables)), layout="constrained", facecolor="white")
     draw_entropy_calibration(figure.add_subplot(), tables, bins=bins, font_size=points(font_size))
     return figure
 

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 
 from tokenviz.figures.colours import LINE_COLOURS
 from tokenviz.figures.labels import label_axes, legend_above, short_name
+from tokenviz.figures.picture import Picture
 from tokenviz.figures.widths import inches, points
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def context_curves(
     panels = 3 if len(between) else 2
     across = inches(width)
     rows, columns = (panels, 1) if across < 5 else (1, panels)
-    figure = Figure(figsize=(across, 2.7 * rows), layout="constrained", facecolor="white")
+    figure = Picture(figsize=(across, 2.7 * rows), layout="constrained", facecolor="white")
     axes = figure.subplots(rows, columns).flat
     size = points(font_size)
     draw_context_curves(axes[0], means, ["model"], "mean log-prob", "mean log-prob (nats a token)", font_size=size)

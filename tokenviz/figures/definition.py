@@ -15,6 +15,8 @@ from tokenviz.figures.panels import Panel, pair_panel, token_panel
 from tokenviz.scores import TokenScores
 
 Source = TokenScores | Sequence[TokenScores] | Comparison
+_PIECES_SHOWN = 2000  # of a panel, in a notebook
+_PIECES_DRAWN = 1000  # of all panels, in a notebook's picture
 UNSCORED = "not scored: no prediction, and no part in the scale"
 
 
@@ -56,6 +58,25 @@ class TextHeatmap:
     scale: ColourScale
     models: tuple[str, ...]
     panels: tuple[Panel, ...]
+
+    def __repr__(self) -> str:
+        what, models = f"{self.measure.axis} of each {self.unit}", _listed([*map(repr, self.models)])
+        return f"TextHeatmap({what} of {self.text_name!r} by {models}, {' to '.join(self.printed_limits)})"
+
+    def _repr_html_(self) -> str:
+        """For a notebook: the text in its colours, long ones to the first 2,000 pieces."""
+        from tokenviz.figures.html import heatmap_fragment
+
+        return heatmap_fragment(self, most=_PIECES_SHOWN)
+
+    def _repr_png_(self) -> tuple[bytes, dict[str, int]] | None:
+        """Where no HTML is shown, such as in a PDF made of a notebook; a long text is not drawn, which would take too long."""
+        from tokenviz.figures.heatmap import heatmap_pages
+
+        if sum(map(len, self.panels)) > _PIECES_DRAWN:
+            return None
+        [page, *_] = heatmap_pages(self)
+        return page._repr_png_()
 
     @property
     def title(self) -> tuple[str, str]:
@@ -153,9 +174,20 @@ def text_heatmap(
             of the text in all panels, and for a difference the greatest one on both sides of 0.
         colours: One of `COLOUR_MAPS`; by default the measure's own.
 
+    Returns:
+        What is to be drawn. A notebook shows it; `save_heatmap` writes it from the same arguments.
+
     Raises:
         ComparisonError: The tables are of different texts.
         FigureError: The measure, the limits or the colours are not possible.
+
+    Example:
+        >>> scores = tv.score(tv.load_model("glass-en"), "Alice was very tired.")
+        >>> heatmap = tv.text_heatmap(scores, measure="surprisal_bits", limits=(0, 8))
+        >>> heatmap
+        TextHeatmap(surprisal (bits) of each token of 'text-...' by 'glass-en', 0.00 to 8.00)
+        >>> heatmap.caption
+        'Surprisal (bits) of each token of “text-...” by glass-en (n = 5 of 6 tokens). Light is surprising, ...'
     """
     chosen = measure_named(measure)
     if isinstance(chosen, PairMeasure):

@@ -6,8 +6,6 @@ from functools import cache
 from pathlib import Path
 from typing import Literal, get_args
 
-from matplotlib.figure import Figure
-
 from tokenviz.errors import FigureError
 from tokenviz.figures.definition import Source, TextHeatmap, text_heatmap
 from tokenviz.figures.fonts import drawable
@@ -15,6 +13,7 @@ from tokenviz.figures.heatmap import heatmap_pages
 from tokenviz.figures.html import heatmap_html
 from tokenviz.figures.latex import heatmap_latex, heatmap_latex_document
 from tokenviz.figures.limits import Limits
+from tokenviz.figures.picture import Picture
 from tokenviz.figures.saving import FigureFormat, fixed_settings, save_figure, together
 from tokenviz.figures.terminal import heatmap_ansi
 from tokenviz.figures.widths import inches
@@ -61,6 +60,11 @@ def save_heatmap(
         ComparisonError: The tables are of different texts.
         FigureError: A setting is not possible.
         DiskError: A file cannot be written.
+
+    Example:
+        >>> scores = tv.score(tv.load_model("glass-en"), "Alice was very tired.")
+        >>> tv.save_heatmap(scores, "alice", formats=["html", "tex"], width="acl")
+        [PosixPath('alice.html'), PosixPath('alice.tex')]
     """
     for form in formats:
         if form not in FORMATS:
@@ -70,7 +74,7 @@ def save_heatmap(
     description = _description(heatmap, settings, about or {})
 
     @cache
-    def pages() -> list[Figure]:
+    def pages() -> list[Picture]:
         with fixed_settings():
             return heatmap_pages(heatmap, width=width, font_size=font_size)
 
@@ -87,7 +91,7 @@ def file_title(models: Sequence[str], text_name: str) -> str:
 
 def _write(
     heatmap: TextHeatmap,
-    pages: Callable[[], list[Figure]],
+    pages: Callable[[], list[Picture]],
     stem: Path,
     form: HeatmapFormat,
     width: float | str,

@@ -6,7 +6,6 @@ from functools import cache
 
 from matplotlib.axes import Axes
 from matplotlib.collections import PatchCollection
-from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.patches import Rectangle
 from matplotlib.textpath import text_to_path
@@ -17,6 +16,7 @@ from tokenviz.figures.definition import TextHeatmap
 from tokenviz.figures.fonts import drawable, fonts_for, missing_note, shortened
 from tokenviz.figures.layout import PAD, TextBlock, lay_out, paginate, same_stretch, wrapped
 from tokenviz.figures.panels import Panel
+from tokenviz.figures.picture import Picture
 from tokenviz.figures.widths import inches, points
 from tokenviz.progress import note
 
@@ -30,7 +30,7 @@ _BASELINE = 0.72  # in box heights from the top
 _STRIPS = 64
 
 
-def heatmap_pages(heatmap: TextHeatmap, *, width: float | str = 7.0, font_size: float = 9.0) -> list[Figure]:
+def heatmap_pages(heatmap: TextHeatmap, *, width: float | str = 7.0, font_size: float = 9.0) -> list[Picture]:
     """Draw a text heatmap, one figure a page.
 
     Args:
@@ -43,11 +43,11 @@ def heatmap_pages(heatmap: TextHeatmap, *, width: float | str = 7.0, font_size: 
     """
     sheet = _Sheet(heatmap, inches(width) * _INCH - 2 * _MARGIN, points(font_size))
     parts = sheet.pages(max(4, _LINES_A_PAGE // len(heatmap.panels)))
-    figures = []
+    figures: list[Picture] = []
     for number, rows in enumerate(parts, start=1):
         page = sheet.page(rows, f" (page {number} of {len(parts)})" if len(parts) > 1 else "")
         size = (inches(width), (page.height + 2 * _MARGIN) / _INCH)
-        figure = Figure(figsize=size, dpi=_DPI, facecolor="white")
+        figure = Picture(figsize=size, dpi=_DPI, facecolor="white")
         page.put(figure.add_axes((0.0, 0.0, 1.0, 1.0)), _MARGIN)
         figures.append(figure)
     return figures

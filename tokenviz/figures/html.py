@@ -28,19 +28,41 @@ def heatmap_html(heatmap: TextHeatmap, *, about: str = "") -> str:
         heatmap: What to show, from `text_heatmap`.
         about: What made it, for the page's metadata.
     """
-    words, scale, buckets = heatmap.legend, heatmap.scale, heatmap.buckets
     before, after = heatmap.title
     page: str = page_template("heatmap.html.j2").render(
-        title=f"{before}{heatmap.text_name}{after}",
-        about=about,
-        panels=[_Spans(panel, scale) for panel in heatmap.panels],
-        words=words,
-        caption=heatmap.caption,
-        underlined=scale.colours.diverging,
-        swatches=[(name, _hex(scale, float(number))) for number, name in enumerate(buckets)],
-        gradient=", ".join(_hex(scale, value) for value in scale.steps(_GRADIENT_STEPS)) if words.ticks else "",
+        **_figure(heatmap, list(heatmap.panels)), title=f"{before}{heatmap.text_name}{after}", about=about
     )
     return page
+
+
+def heatmap_fragment(heatmap: TextHeatmap, *, most: int) -> str:
+    """The same as a part of another page, such as a notebook.
+
+    Args:
+        heatmap: What to show, from `text_heatmap`.
+        most: Pieces to show of each panel, from the beginning; a line counts the others.
+    """
+    shown: str = page_template("heatmap_fragment.html.j2").render(
+        **_figure(heatmap, [panel.beginning(most) for panel in heatmap.panels])
+    )
+    return shown
+
+
+def _figure(heatmap: TextHeatmap, panels: list[Panel]) -> dict[str, Any]:
+    """What the template of the figure takes, with some panels in the place of the heatmap's own."""
+    words, scale = heatmap.legend, heatmap.scale
+    left_out = [len(whole) - len(panel) for whole, panel in zip(heatmap.panels, panels, strict=True)]
+    return {
+        "panels": [
+            _Spans(panel, scale, f"{count:,} more {heatmap.unit}s" if count else "")
+            for panel, count in zip(panels, left_out, strict=True)
+        ],
+        "words": words,
+        "caption": heatmap.caption,
+        "underlined": scale.colours.diverging,
+        "swatches": [(name, _hex(scale, float(number))) for number, name in enumerate(heatmap.buckets)],
+        "gradient": ", ".join(_hex(scale, value) for value in scale.steps(_GRADIENT_STEPS)) if words.ticks else "",
+    }
 
 
 def _hex(scale: ColourScale, value: float) -> str:
@@ -52,6 +74,7 @@ def _hex(scale: ColourScale, value: float) -> str:
 class _Spans:
     panel: Panel
     scale: ColourScale
+    left_out: str
 
     def passages(self) -> Iterator[Markup]:
         """Each passage as spans; what stands between their tags is the passage."""

@@ -11,6 +11,7 @@ from tokenviz.comparing.estimate import Estimate, rounded, rounded_interval
 from tokenviz.errors import FigureError
 from tokenviz.figures.colours import ColourScale, colour_map, text_colour
 from tokenviz.figures.labels import families, short_name, title_axes
+from tokenviz.figures.picture import Picture
 from tokenviz.figures.widths import inches, points
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def model_matrix(
     """
     names = _names(cells)
     across, size = inches(width), points(font_size)
-    figure = Figure(figsize=(across, 0.6 + _CELL * len(names)), dpi=200, layout="constrained", facecolor="white")
+    figure = Picture(figsize=(across, 0.6 + _CELL * len(names)), dpi=200, layout="constrained", facecolor="white")
     axes = figure.subplots()
     _draw_frame(axes, names, size)
     figure.draw_without_rendering()  # how wide title and cells may be depends on the names beside them

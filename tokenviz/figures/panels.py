@@ -1,7 +1,7 @@
 """The panels of a text heatmap: pieces of text in reading order, each with its value and what a reader is told of it."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,11 @@ class Panel:
 
     def __len__(self) -> int:
         return len(self.text)
+
+    def beginning(self, most: int) -> "Panel":
+        """Its first pieces, under the heading of the whole."""
+        columns = {name: getattr(self, name)[:most] for name in ("passage", "start", "text", "values", "notes")}
+        return replace(self, n_scored=int((~np.isnan(columns["values"])).sum()), **columns)
 
 
 def token_panel(table: TokenScores, measure: TokenMeasure) -> Panel:

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from tokenviz.comparing.comparison import Comparison
 from tokenviz.figures.colours import LINE_COLOURS
 from tokenviz.figures.labels import families, label_axes, plain_text, short_name
+from tokenviz.figures.picture import Picture
 from tokenviz.figures.widths import inches, points
 
 _MARKERS = "osD^v"  # five, against six colours: thirty pairs look different
@@ -26,7 +27,7 @@ def correlation_overview(comparisons: Sequence[Comparison], *, width: float | st
     texts, pairs = _rows_and_pairs(comparisons)
     row = max(0.32, 0.1 * len(pairs))  # inches; room for the marks of one text, one above the other
     height = 1.3 + row * len(texts) + 0.24 * len(pairs)
-    figure = Figure(figsize=(inches(width), height), layout="constrained", facecolor="white")
+    figure = Picture(figsize=(inches(width), height), layout="constrained", facecolor="white")
     axes = draw_correlation_overview(figure.add_subplot(), comparisons, font_size=points(font_size))
     models = [f"{short_name(a)} and {short_name(b)}" for a, b in pairs]
     plain_text(figure.legend(axes.get_lines(), models, loc="outside upper left", frameon=False, fontsize=0.9 * font_size))

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from tokenviz.figures.colours import LINE_COLOURS
 from tokenviz.figures.labels import label_axes, legend_above, short_name
+from tokenviz.figures.picture import Picture
 from tokenviz.figures.widths import inches, points
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def precision_curves(moved: "pd.DataFrame", *, width: float | str = 7.0, font_si
     """
     across = inches(width)
     rows, columns = (2, 1) if across < 5 else (1, 2)
-    figure = Figure(figsize=(across, 2.9 * rows), layout="constrained", facecolor="white")
+    figure = Picture(figsize=(across, 2.9 * rows), layout="constrained", facecolor="white")
     left, right = figure.subplots(rows, columns).flat
     draw_movement(left, moved, font_size=points(font_size))
     draw_movement_by_surprisal(right, moved, font_size=points(font_size))

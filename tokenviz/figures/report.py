@@ -54,6 +54,11 @@ def save_report(source: Source, path: Path | str, *, about: Mapping[str, object]
         ComparisonError: The tables are of different texts.
         FigureError: There is no table, or the file's name does not end in .html.
         DiskError: The file cannot be written.
+
+    Example:
+        >>> scores = tv.score(tv.load_model("glass-en"), "Alice was very tired.", top_k=10)
+        >>> tv.save_report(scores, "report.html")
+        PosixPath('report.html')
     """
     path = checked_path(path)
     page = report_html(source, about=about)

@@ -35,13 +35,13 @@ def fixed_settings() -> Iterator[None]:
 
 def save_figure(
     pages: Figure | Sequence[Figure],
-    stem: Path,
+    stem: Path | str,
     *,
     title: str,
     description: str,
     formats: Sequence[FigureFormat] = ("png", "svg", "pdf"),
 ) -> list[Path]:
-    """Write a figure of one or more pages.
+    """Write a figure of one or more pages: the same figure gives the same bytes, and PDF and SVG keep their text.
 
     Args:
         pages: The figure.
@@ -55,8 +55,16 @@ def save_figure(
 
     Raises:
         DiskError: A file cannot be written.
+
+    Example:
+        >>> model = tv.load_model("glass-en")
+        >>> a, b = (tv.score(model, "Alice was very tired.", context=context) for context in (4, 128))
+        >>> scatter = tv.unity_scatter(tv.compare(a, b))
+        >>> tv.save_figure(scatter, "scatter", title="Context", description="4 tokens against 128", formats=["pdf", "png"])
+        [PosixPath('scatter.pdf'), PosixPath('scatter.png')]
     """
     figures = [pages] if isinstance(pages, Figure) else list(pages)
+    stem = Path(stem)
     written = []
     try:
         with fixed_settings():

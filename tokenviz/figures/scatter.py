@@ -14,6 +14,7 @@ from tokenviz.comparing.comparison import Comparison
 from tokenviz.figures.colours import LINE_COLOURS
 from tokenviz.figures.labels import families, label_axes, number, short_name, title_axes
 from tokenviz.figures.measures import printed
+from tokenviz.figures.picture import Picture
 from tokenviz.figures.widths import inches, points
 
 _FEW = 400  # points that are told apart as marks of full size
@@ -34,12 +35,23 @@ def unity_scatter(comparison: Comparison, *, width: float | str = 4.6, outliers:
         width: Inches, a length such as "8.4cm", or the name of a venue's column such as "acl".
         outliers: How many units to name, those with the greatest differences.
         font_size: Of the axes' names, in points; everything else follows it.
+
+    Returns:
+        The figure, which is in no pyplot state: a notebook shows it, `savefig` or `save_figure` writes it.
+
+    Raises:
+        FigureError: The width or the font size is not possible.
+
+    Example:
+        >>> model = tv.load_model("glass-en")
+        >>> a, b = (tv.score(model, "Alice was very tired.", context=context) for context in (4, 128))
+        >>> tv.unity_scatter(tv.compare(a, b), width="acl").savefig("scatter.png")
     """
     size, line = inches(width), points(font_size) / 72
     left, below = 6.2 * line, 5.0 * line  # names of two lines, and numbers
     side = (size - left) / (1 + _MARGINS)
     height = below + side * (1 + _MARGINS) + 5.5 * line
-    figure = Figure(figsize=(size, height), facecolor="white")
+    figure = Picture(figsize=(size, height), facecolor="white")
     axes = figure.add_axes((left / size, below / height, side / size, side / height))
     draw_unity_scatter(axes, comparison, outliers=outliers, font_size=font_size)
     draw_margins(axes, comparison)

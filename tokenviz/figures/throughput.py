@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from tokenviz.figures.picture import Picture
+
 _OWN, _OTHER = "#1f3b57", "#c9ced4"  # told apart by lightness alone
 _BAR = 0.27  # inches a row
 
@@ -40,7 +42,7 @@ def ratio_bars(panels: Sequence[RatioPanel], *, baseline: str, width: float = 7.
     """
     rows = [len(panel.names) for panel in panels]
     height = 0.5 + sum(0.45 + _BAR * count for count in rows)
-    figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
+    figure = Picture(figsize=(width, height), layout="constrained", facecolor="white")
     found = [ratio for panel in panels for ratio in panel.ratios if not math.isnan(ratio)]
     right = 1.12 * max([1.0, *found])
     grid = figure.subplots(len(panels), 1, squeeze=False, height_ratios=rows)

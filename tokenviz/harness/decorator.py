@@ -40,7 +40,7 @@ class Experiment(Generic[P, R]):
     """An experiment; call it like the function it was made of.
 
     Attributes:
-        name: The file's name, which is the command's and the MLflow experiment's.
+        name: The file's name, which is the command's and the MLflow experiment's; the function's where there is no file.
         question: The first line of its docstring.
         description: The whole docstring without the list of arguments.
         argument_help: What the docstring says of each argument.
@@ -48,7 +48,8 @@ class Experiment(Generic[P, R]):
 
     def __init__(self, function: Callable[P, R]) -> None:
         self._function = function
-        self.name = Path(inspect.getfile(function)).stem
+        file = Path(inspect.getfile(function))
+        self.name = file.stem if file.is_file() else function.__name__  # a cell of a notebook has a number for a file
         documented = parse_docstring(function.__doc__ or "")
         self.question = documented.short_description or ""
         self.description = documented.description or ""
@@ -88,5 +89,24 @@ def experiment(function: Callable[P, R]) -> Experiment[P, R]:
     The function's typed signature, with defaults that reproduce the result, is its whole configuration: each
     argument becomes an option of the command and a parameter of the summary run. Its docstring becomes the help
     text and the description of the MLflow experiment.
+
+    Args:
+        function: Typed, and returning what `Grid.summarise` gives, or an `OwnResult`. In a file of `experiments/` the
+            experiment has the file's name, in a notebook the function's.
+
+    Returns:
+        What is called like the function, and runs as a command by its `main()`.
+
+    Example:
+        >>> @tv.experiment
+        ... def greeting(models: list[str] = ["glass-en"], top_k: int = 3) -> tv.GridResult:
+        ...     \"\"\"How predictable is a greeting?\"\"\"
+        ...     grid = tv.Grid(models, [tv.literal("Good morning, Alice.", name="hello")], top_k=top_k)
+        ...     grid.score()
+        ...     return grid.summarise("A greeting, token by token.")
+        >>> greeting.name, greeting.question
+        ('greeting', 'How predictable is a greeting?')
+        >>> greeting()
+        GridResult('greeting': 1 scores)
     """
     return Experiment(function)

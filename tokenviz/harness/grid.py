@@ -52,10 +52,18 @@ T = TypeVar("T")
 class Grid:
     """Models x texts, tracked as the runs of the current experiment.
 
-    grid = Grid(["smollm2-135m", "gemma3-270m"], ["correlation"])
-    grid.score()
-    grid.compare()
-    result = grid.summarise("What was found.")
+    What is finished already is found in the store and not computed again.
+
+    Example:
+        >>> @tv.experiment
+        ... def precisions(models: list[str] = ["glass-en", "glass-en,dtype=bfloat16"]) -> tv.GridResult:
+        ...     \"\"\"Do two precisions agree?\"\"\"
+        ...     grid = tv.Grid(models, [tv.literal("Alice was beginning to get very tired.", name="alice")])
+        ...     grid.score()
+        ...     grid.compare()
+        ...     return grid.summarise("What was found.")
+        >>> precisions()
+        GridResult('precisions': 2 scores, 1 comparisons)
     """
 
     def __init__(

@@ -70,7 +70,7 @@ class Measure:
 
 
 def context_effect(seen: Sequence[int]) -> Measure:
-    """The log-probs of `tokenviz.context_logprobs`: one column for each number of tokens that may be read before a token.
+    """The log-probs of `context_logprobs`: one column for each number of tokens that may be read before a token.
 
     The curve `mean_logprob_by_context` is over the tokens that have the greatest number of tokens before them, the same
     tokens at every step.

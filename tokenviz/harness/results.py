@@ -8,9 +8,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
+from tokenviz import display
 from tokenviz.comparing.alignment import By
 from tokenviz.comparing.comparison import Comparison, compare
-from tokenviz.comparing.estimate import Estimate
+from tokenviz.comparing.estimate import Estimate, rounded, rounded_interval
 from tokenviz.comparing.words import Punctuation
 from tokenviz.scores import TokenScores
 from tokenviz.scoring.distributions import PositionDivergences
@@ -182,6 +183,13 @@ class GridResult:
         summary_run_id: The run that holds the whole; empty while it waits in the outbox.
         waiting: How many results wait in the outbox for a server.
         tables: The experiment's own, by name.
+
+    Example:
+        >>> result = precisions()  # the experiment in the example of `Grid`
+        >>> result.scores[0].scores
+        TokenScores('alice' by 'glass-en': 10 tokens, 9 scored, ...)
+        >>> bool(result.comparisons[0].estimate("pearson_r").value > 0.99)
+        True
     """
 
     experiment: str
@@ -194,3 +202,25 @@ class GridResult:
     summary_run_id: str
     waiting: int
     tables: "Mapping[str, pd.DataFrame]" = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"GridResult({self.experiment!r}: {self._size()})"
+
+    def _repr_html_(self) -> str:
+        """For a notebook: what there is, and how alike the models are."""
+        columns = ["a", "b", "text", "over", "n", "r", "95 % interval", "concordance"]
+        rows = []
+        for run in self.comparisons:
+            r, concordance = run.estimate("pearson_r"), run.estimate("concordance")
+            names = (run.a.model, run.b.model, run.a.text, f"{run.by}s")
+            rows.append([*names, f"{r.n:,}", rounded(r), rounded_interval(r, " to "), rounded(concordance)])
+        return display.fragment(
+            display.heading("Experiment ", self.experiment, f": {self._size()}"),
+            display.table(columns, rows, left=columns[:4]) if rows else "",
+            display.line(f"summary run {self.summary_run_id}" if self.summary_run_id else ""),
+        )
+
+    def _size(self) -> str:
+        counts = {"scores": len(self.scores), "measures": len(self.measures), "comparisons": len(self.comparisons)}
+        parts = [f"{count:,} {name}" for name, count in counts.items() if count]
+        return ", ".join([*parts, *([f"{self.waiting:,} waiting for the server"] if self.waiting else [])])

@@ -62,14 +62,20 @@ class LoadedModel:
     """
 
     resolved: ResolvedModel
-    network: Any = field(repr=False)
-    tokenizer: Any = field(repr=False)
+    network: Any
+    tokenizer: Any
     device: str
     context: int
     vocabulary: int
     tokenizer_sha256: str
     versions: dict[str, str]
-    memo: dict[str, Any] = field(default_factory=dict, repr=False)
+    memo: dict[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return (
+            f"LoadedModel({self.label!r} on {self.device}: reads {self.context:,} tokens at once, "
+            f"predicts over {self.vocabulary:,})"
+        )
 
     @property
     def label(self) -> str:
@@ -81,11 +87,20 @@ def load_model(spec: str | ModelSpec) -> LoadedModel:
     """Find or fetch a model and read it into memory.
 
     Args:
-        spec: A model spec, such as "gpt2", "smollm2-135m,dtype=bfloat16", a folder or a `.gguf` file.
+        spec: A model spec: a hub id ("gpt2", "gpt2@revision"), a name of the catalogue ("smollm2-135m", "gemma3-270m",
+            "glass-en"), a folder with safetensors, or a `.gguf` file; with options after commas: `dtype` (float32 unless you
+            say otherwise), `device` and `quantize`, as in "smollm2-135m,dtype=bfloat16".
+
+    Returns:
+        The model in memory, with its tokenizer.
 
     Raises:
         ModelError: The model is unknown, unreachable, damaged or not to be trusted.
         DiskError: There is no room to prepare it.
+
+    Example:
+        >>> tv.load_model("glass-en,device=cpu")
+        LoadedModel('glass-en,device=cpu' on cpu: reads 128 tokens at once, predicts over 1,024)
     """
     return load(resolve(ModelSpec.parse(spec) if isinstance(spec, str) else spec))
 

@@ -56,6 +56,14 @@ class Divergences:
     position: NDArray[np.int64]
     values: PositionDivergences
 
+    def __repr__(self) -> str:
+        known = self.values.kl_ab[~np.isnan(self.values.kl_ab)]
+        mean = f", mean KL divergence of b from a {known.mean():.4g} nats" if len(known) else ""
+        return (
+            f"Divergences({self.model_a!r} and {self.model_b!r} on {self.text_name!r}: {len(self.passage)} tokens, "
+            f"{len(known)} measured{mean})"
+        )
+
     def to_frame(self) -> "pd.DataFrame":
         """A pandas data frame, one row a token."""
         import pandas as pd
@@ -84,10 +92,22 @@ def divergences(
         stride: See `score`; by default half the context, or that of the kept predictions.
         top_k: Of `PositionDivergences.top_overlap`.
 
+    Returns:
+        One row a token: KL divergence in both directions and Jensen-Shannon divergence (nats), total variation, and the
+        overlap of the `top_k` likeliest tokens; `values` holds the columns.
+
     Raises:
         ComparisonError: The models do not read the same ids, or not over the same vocabulary, or not in the same windows.
         ScoringError: The settings are not possible for these models, or logits are not finite.
         ModelError: A model is not causal.
+
+    Example:
+        >>> a, b = tv.load_model("glass-en"), tv.load_model("glass-en,dtype=bfloat16")
+        >>> found = tv.divergences(a, b, "Alice was very tired.")
+        >>> found
+        Divergences('glass-en' and 'glass-en,dtype=bfloat16' on 'text-...': 6 tokens, 5 measured, mean KL divergence ...)
+        >>> bool((found.values.kl_ab[1:] < 0.001).all())
+        True
     """
     text = literal(text) if isinstance(text, str) else text
     if isinstance(a, LoadedModel):

@@ -4,7 +4,7 @@ What is kept are the logits as the model gave them, in float32 (float64 of a flo
 divergence from kept predictions is the divergence from the model. (llama.cpp keeps 16 bits of each logit, and its divergences
 can turn negative.)
 
-    kept = tv.keep_predictions(tv.load_model("smollm2-135m"), "A text.", "kept")
+    kept = keep_predictions(tv.load_model("smollm2-135m"), "A text.", "kept")
     tv.divergences(kept, tv.load_model("smollm2-135m,quantize=q4_0"), "A text.")
 """
 
@@ -84,7 +84,7 @@ class KeptPredictions:
             return cls(**{**about, "prefix": tuple(about["prefix"])}, logits=logits)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ComparisonError(
-                f"{str(folder)!r} holds no kept predictions ({error}): make them with tokenviz.keep_predictions"
+                f"{str(folder)!r} holds no kept predictions ({error}): make them with keep_predictions"
             ) from error
 
 

@@ -43,9 +43,26 @@ def score(
         stride: How far each window after the first moves on, in tokens; by default half the context.
         top_k: Alternatives to keep at every position.
 
+    Returns:
+        One row a token: log-prob (nats), rank, entropy (nats), the `top_k` likeliest, and where the token stands.
+
     Raises:
         ScoringError: The settings are not possible for this model, or its logits are not finite.
         ModelError: The model is not causal.
+
+    Example:
+        >>> model = tv.load_model("glass-en")
+        >>> scores = tv.score(model, "Alice was very tired.", top_k=3)
+        >>> scores.to_frame()[["token", "logprob", "rank"]].round(1)
+           token  logprob  rank
+        0  Alice      NaN  <NA>
+        1    was     -3.2     4
+        2   very     -4.0    12
+        3      t     -4.8    25
+        4      i     -2.9     5
+        5   red.     -5.4    12
+        >>> scores.top_tokens[1]
+        ('\\n', ' said', ' went')
     """
     text = literal(text) if isinstance(text, str) else text
     prefix, context, stride = check_possible(model, bos=bos, context=context, stride=stride, top_k=top_k)

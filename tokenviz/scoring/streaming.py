@@ -7,7 +7,8 @@ from pathlib import Path
 from tokenviz.errors import DiskError
 from tokenviz.models.loading import LoadedModel
 from tokenviz.progress import task
-from tokenviz.scores import BosMode, ScoreSummary, TokenScores, save_parts
+from tokenviz.score_summary import ScoreSummary
+from tokenviz.scores import BosMode, TokenScores, save_parts
 from tokenviz.scoring.scorer import score
 from tokenviz.texts import Text
 

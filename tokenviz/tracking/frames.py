@@ -25,8 +25,18 @@ def load_runs(experiment: str | None = None, *, where: str | None = None) -> "pd
         experiment: The MLflow experiment's name; by default all.
         where: Which runs, such as "kind=comparison and r<0.9"; see `tokenviz.tracking.where`.
 
+    Returns:
+        The frame; without a row where no run is meant.
+
     Raises:
-        StoreError: See `find_runs`.
+        StoreError: The store cannot be read, or `where` is not understood.
+
+    Example:
+        >>> runs = tv.load_runs("precisions", where="kind=score and n_scored>5")  # of the example of `Grid`
+        >>> runs[["model", "text", "n_scored"]].sort_values("model", ignore_index=True)
+                             model   text  n_scored
+        0                 glass-en  alice       9.0
+        1  glass-en,dtype=bfloat16  alice       9.0
     """
     return runs_frame(find_runs(experiment, where=where))
 
@@ -49,8 +59,20 @@ def load_tokens(experiment: str | None = None, *, where: str | None = None) -> "
         experiment: The MLflow experiment's name; by default all.
         where: Which runs; see `tokenviz.tracking.where`.
 
+    Returns:
+        The frame, newest runs first; log-probs and entropies in nats, NaN where a token has no prediction.
+
     Raises:
-        StoreError: See `find_runs`; or there is no such score run, or one has lost its table.
+        StoreError: The store cannot be read, or `where` is not understood; or there is no such score run, or one has lost its
+            table.
+
+    Example:
+        >>> tokens = tv.load_tokens("precisions")  # of the example of `Grid`
+        >>> tokens.groupby("model")["logprob"].mean().round(2)
+        model
+        glass-en                  -...
+        glass-en,dtype=bfloat16   -...
+        Name: logprob, dtype: float64
     """
     return _tables(experiment, where, kind="score", table="tokens", names=("model", "text"))
 

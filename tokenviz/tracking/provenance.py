@@ -73,6 +73,8 @@ def _command() -> str:
     """The command line as one would type it: the program by its name, as is the file of `python -m`."""
     program, *arguments = sys.argv or [""]
     path = Path(program)
+    if path.stem == "ipykernel_launcher":
+        return "in a notebook"  # the command line of its kernel is none that anybody could repeat
     name = path.name
     if path.suffix == ".py" and path.parent.name:
         name = f"python -m {path.parent.name}.{path.stem}"

@@ -1,0 +1,21 @@
+"""`Picture`: a figure of matplotlib that shows itself in a notebook, whatever is set up there, and outside any pyplot state."""
+
+from io import BytesIO
+
+from matplotlib.figure import Figure
+
+from tokenviz.figures.saving import fixed_settings
+
+_SCREEN = 96  # pixels of an inch on a page
+_SHARP = 2  # pixels of the picture for each of them
+
+
+class Picture(Figure):
+    """What the functions that draw return: a `Figure` like any other, to be changed, combined or saved."""
+
+    def _repr_png_(self) -> tuple[bytes, dict[str, int]]:
+        picture = BytesIO()
+        with fixed_settings():
+            self.savefig(picture, format="png", dpi=_SHARP * _SCREEN)
+        width, height = (round(inches * _SCREEN) for inches in self.get_size_inches())
+        return picture.getvalue(), {"width": width, "height": height}
