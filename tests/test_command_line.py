@@ -337,7 +337,7 @@ def test_the_options_of_an_experiment_are_those_of_its_signature(trial: Path) ->
     ("content", "message"),
     [
         ("x = 1\n", "experiments/trial.py defines 0 experiments: decorate one function with @experiment"),
-        (None, "no experiment 'trial': experiments/ has none here"),
+        (None, "no experiment 'trial': experiments/ has none here, and a file elsewhere is run by its path, which ends in .py"),
     ],
 )
 def test_what_is_no_experiment_is_refused(project: Path, content: str | None, message: str) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from tokenviz.errors import TextError
+from tokenviz.errors import TextError, did_you_mean
 
 PLAIN_SUFFIXES = (".txt", ".md")
 TABLE_SUFFIXES = (".jsonl", ".csv", ".parquet")
@@ -128,7 +128,7 @@ def _find(source: str, samples: Path | None) -> Path:
             return by_name[source]
         names = sorted(by_name)
     hint = f"; the sample texts are {', '.join(names)}" if names else ""
-    raise TextError(f"no text at {source!r}: give a file, a folder, '-' for standard input{hint}")
+    raise TextError(f"no text at {source!r}: give a file, a folder, '-' for standard input{hint}{did_you_mean(source, names)}")
 
 
 def _plain(name: str, data: bytes, where: str) -> Text:

@@ -33,13 +33,14 @@ def pull_model(
     name: Annotated[str, typer.Argument(help="A name of the catalogue.", show_default=False)],
 ) -> None:
     """Fetch a model, verify it by sha256 and convert it, once; prints its folder."""
-    from tokenviz.errors import ModelError
+    from tokenviz.errors import ModelError, did_you_mean
     from tokenviz.models.catalogue import CATALOGUE, pull
     from tokenviz.progress import shown
 
     if name not in CATALOGUE:
         raise ModelError(
             f"{name!r} is not in the catalogue: it has {', '.join(CATALOGUE)}; other models are used by hub id or path"
+            f"{did_you_mean(name, CATALOGUE)}"
         )
     with shown():
         folder = pull(CATALOGUE[name])
