@@ -380,12 +380,6 @@ def test_an_experiment_called_from_python_is_a_function(trial: Path, monkeypatch
     assert module.trial.question == "Score one text."
 
 
-def test_help_answers_without_arguments(run: Run) -> None:
-    code, out, err = run()
-    assert "Usage: tokenviz" in out + err
-    assert code == 2
-
-
 def test_version(run: Run) -> None:
     assert run("--version") == (0, f"tokenviz {tv.__version__}\n", "")
 

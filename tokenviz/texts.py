@@ -109,6 +109,11 @@ def _sample_files(samples: Path) -> list[Path]:
     return [path for path in samples.iterdir() if path.suffix in known and path.name != "README.md"]
 
 
+def sample_names(samples: Path) -> list[str]:
+    """The names of the sample texts in a folder; none where it is missing."""
+    return sorted(path.stem for path in _sample_files(samples)) if samples.is_dir() else []
+
+
 def _find(source: str, samples: Path | None) -> Path:
     path = Path(source).expanduser()
     known = (*PLAIN_SUFFIXES, *TABLE_SUFFIXES)

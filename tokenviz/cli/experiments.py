@@ -9,9 +9,10 @@ from types import ModuleType
 from typing import Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import CompletionItem, TyperGroup  # type: ignore[attr-defined]  # it is used there, and lives in a private place
 
 from tokenviz.errors import ExperimentError, did_you_mean
+from tokenviz.harness import completion
 from tokenviz.project import project_root
 
 
@@ -90,7 +91,13 @@ class _ExperimentGroup(TyperGroup):
     """Finds experiments by file and imports only the one that is run."""
 
     def list_commands(self, context: Any) -> list[str]:
-        return [name for name in experiment_files() if not name.startswith("_")]
+        return completion.experiments("")
+
+    def shell_complete(self, context: Any, incomplete: str) -> list[CompletionItem]:
+        if incomplete.startswith("-"):
+            return [CompletionItem("--help")]
+        files = experiment_files()  # none is imported
+        return [CompletionItem(name, help=question(files[name])) for name in completion.experiments(incomplete)]
 
     def get_command(self, context: Any, name: str) -> Any:
         from tokenviz.harness.command import experiment_command

@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from tokenviz.harness import completion
+
 app = typer.Typer(help="List the models that need no hub, or fetch one.", rich_markup_mode=None)
 
 
@@ -30,7 +32,7 @@ def list_models(context: typer.Context) -> None:
 
 @app.command("pull")
 def pull_model(
-    name: Annotated[str, typer.Argument(help="A name of the catalogue.", show_default=False)],
+    name: Annotated[str, typer.Argument(help="A name of the catalogue.", show_default=False, autocompletion=completion.models)],
 ) -> None:
     """Fetch a model, verify it by sha256 and convert it, once; prints its folder."""
     from tokenviz.errors import ModelError, did_you_mean
