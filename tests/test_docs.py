@@ -285,3 +285,26 @@ def test_troubleshooting_quotes_the_program() -> None:
     for words in quoted:
         for piece in re.split(r"\.\.\.|'gpt2'|127\.0\.0\.1|5000|pytorch_model\.bin|\bN\b|\(Address.*\)|⟨.*⟩|make docs", words):
             assert piece.strip() in source, piece
+
+
+@pytest.mark.parametrize("columns", ["40", "300"])
+def test_the_page_of_the_command_line_does_not_depend_on_the_terminal(columns: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.syspath_prepend(ROOT / "docs")
+    import generate
+
+    page = generate.cli_page()
+    assert page == (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    assert str(Path.home()) not in page
+    assert str(ROOT) not in page
+    for heading in ("tokenviz score", "tokenviz runs export", "tokenviz models pull"):
+        assert f"\n## {heading}\n" in page
+
+
+def test_the_examples_are_shown_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
+    shown = re.findall(r"<!-- file: (\S+) -->\n```python\n(.*?)```", page, re.S)
+    assert {path for path, _ in shown} == {f"examples/{path.name}" for path in (ROOT / "docs" / "examples").glob("*.py")}
+    for path, code in shown:
+        assert code == (ROOT / "docs" / path).read_text(encoding="utf-8")
+        assert len(code.splitlines()) < 60
