@@ -23,8 +23,7 @@ One question a file; the file's name is the command and the MLflow experiment's 
 docstrings by `make docs`.
 
 Run one with `make experiment NAME=name ARGS="..."`, `tokenviz run NAME`, or `python -m experiments.NAME`. To add one, copy
-`_template.py` (it runs as it stands) and change the copy; [measures, figures and experiments of your own](../docs/extending.md) has
-more to copy from.
+`_template.py` (it runs as it stands) and change the copy; [there is more to copy from](../docs/extending.md).
 """
 
 
