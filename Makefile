@@ -21,10 +21,11 @@ setup: $(READY)  ## make the environment in .venv (every other target does it wh
 # A changed pyproject.toml or constraints.txt installs anew; an interrupted installation is begun again.
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0] + ": make PYTHON=python3.12 ...")'
-	@echo "Installing into .venv; the first time takes some minutes."
+	@echo "Installing into .venv: 2 GB, which takes some minutes. Interrupted, the same command goes on."
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
+	@echo "Ready. make experiment runs the first experiment; $(BIN)/tokenviz shows the way."
 
 experiment: $(READY)  ## run an experiment: NAME=single_token_predictions ARGS="--models gpt2 --models gpt2-large"
 	@$(BIN)/tokenviz run $(NAME) $(ARGS)

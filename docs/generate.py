@@ -1,4 +1,5 @@
-"""Make the generated pages, experiments/README.md and docs/gallery.md, and the pictures of the gallery and the README.
+"""Make what is generated of the documentation: experiments/README.md, docs/gallery.md, docs/cli.md, the files that
+docs/extending.md shows, and all pictures.
 
 `python docs/generate.py` writes them; `--check` only says whether the pages, and those of the notebooks, are up to date (the
 pictures need models).
@@ -6,11 +7,13 @@ pictures need models).
 
 import contextlib
 import io
+import re
 import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from render_notebooks import stale
 
@@ -23,7 +26,7 @@ One question a file; the file's name is the command and the MLflow experiment's 
 docstrings by `make docs`.
 
 Run one with `make experiment NAME=name ARGS="..."`, `tokenviz run NAME`, or `python -m experiments.NAME`. To add one, copy
-`_template.py` (it runs as it stands) and change the copy.
+`_template.py` (it runs as it stands) and change the copy; [there is more to copy from](../docs/extending.md).
 """
 
 
@@ -244,9 +247,53 @@ def photograph(page: Path) -> None:
     picture.quantize(255, Image.Quantize.FASTOCTREE).save(page.with_suffix(".png"), optimize=True)
 
 
+CLI_HEAD = """# Command line
+
+What `tokenviz --help` and the help of each command say. This page is made by `make docs`.
+
+Results go to stdout, progress and notes to stderr. Exit codes: 0; 1 for what is refused or found wrong, in one line; 2 for a
+command that is not written right; 130 after Ctrl-C.
+"""
+
+
+def cli_page() -> str:
+    """The page, from the commands as they are; 100 columns wide, whatever the terminal."""
+    from typer.core import TyperGroup
+    from typer.main import get_command
+
+    from tokenviz.cli.app import app
+
+    parts, width = [CLI_HEAD], {"terminal_width": 100, "max_content_width": 100}
+
+    def describe(command: Any, name: str, parent: Any) -> None:
+        context = command.make_context(name, [], parent=parent, resilient_parsing=True, **width)
+        text = "\n".join(line.rstrip() for line in command.get_help(context).splitlines())
+        parts.append(f"## {context.command_path}\n\n```text\n{text}\n```\n")
+        if isinstance(command, TyperGroup) and name != "run":  # an experiment's options are in experiments/README.md
+            for one in command.list_commands(context):
+                describe(command.get_command(context, one), one, context)
+
+    describe(get_command(app), "tokenviz", None)
+    return "\n".join(parts)
+
+
+def with_files(page: Path) -> str:
+    """A page with the files that it shows, each below a comment that names it, as they are."""
+
+    def shown(match: re.Match[str]) -> str:
+        content = (page.parent / match["path"]).read_text(encoding="utf-8")
+        return f"{match['comment']}\n```python\n{content}```\n"
+
+    pattern = r"(?P<comment><!-- file: (?P<path>\S+) -->)\n```python\n.*?```\n"
+    return re.sub(pattern, shown, page.read_text(encoding="utf-8"), flags=re.DOTALL)
+
+
+EXTENDING = ROOT / "docs" / "extending.md"
 PAGES: dict[Path, Callable[[], str]] = {
     ROOT / "experiments" / "README.md": experiments_page,
     ROOT / "docs" / "gallery.md": gallery_page,
+    ROOT / "docs" / "cli.md": cli_page,
+    EXTENDING: lambda: with_files(EXTENDING),
 }
 
 

@@ -150,17 +150,21 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, blank_database: Pat
         (tmp_path / "experiments" / "texts" / sample).write_bytes((SAMPLES / sample).read_bytes())
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    copy_schemas(monkeypatch, blank_database)
+    return tmp_path
+
+
+def copy_schemas(monkeypatch: pytest.MonkeyPatch, blank_database: Path) -> None:
+    """A new database takes seconds to make; one that is copied is the same but for its paths, which are mended."""
     make_schema = embedded.make_schema
 
     def copy_schema(database: Path, artifacts: Path) -> None:
-        """A new database takes seconds to make; one that is copied is the same but for its paths, which are mended."""
         if not database.exists():
             shutil.copy(blank_database, f"{database}.partial")
             Path(f"{database}.partial").replace(database)
         make_schema(database, artifacts)
 
     monkeypatch.setattr(embedded, "make_schema", copy_schema)
-    return tmp_path
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

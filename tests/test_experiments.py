@@ -156,15 +156,6 @@ def test_the_reference_pair_of_tokenizers(checkout: Path) -> None:
     assert 0.8 < other["pearson_r"] < quantized["pearson_r"]
 
 
-@pytest.mark.slow
-def test_the_python_lines_of_the_readme_run(tmp_path: Path) -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.S)
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert "logprob" in done.stdout
-    assert (tmp_path / "heatmap.png").stat().st_size > 10_000
-
-
 def test_the_hashes_of_the_sample_texts_are_those_of_their_table() -> None:
     from hashlib import sha256
 

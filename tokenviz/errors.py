@@ -15,6 +15,15 @@
 Each message says what was given, what is allowed, and what to do.
 """
 
+import difflib
+from collections.abc import Iterable
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The end of a message on a name that is not known: the nearest ones that are; empty where none is near."""
+    near = difflib.get_close_matches(name, list(known))
+    return f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
+
 
 class TokenvizError(Exception):
     """Anything that tokenviz refuses to do; the message says what was given, what is allowed and what to do.

@@ -15,7 +15,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from tokenviz import display
-from tokenviz.errors import TextError
+from tokenviz.errors import TextError, did_you_mean
 
 PLAIN_SUFFIXES = (".txt", ".md")
 TABLE_SUFFIXES = (".jsonl", ".csv", ".parquet")
@@ -158,6 +158,11 @@ def _sample_files(samples: Path) -> list[Path]:
     return [path for path in samples.iterdir() if path.suffix in known and path.name != "README.md"]
 
 
+def sample_names(samples: Path) -> list[str]:
+    """The names of the sample texts in a folder; none where it is missing."""
+    return sorted(path.stem for path in _sample_files(samples)) if samples.is_dir() else []
+
+
 def _find(source: str, samples: Path | None) -> Path:
     path = Path(source).expanduser()
     known = (*PLAIN_SUFFIXES, *TABLE_SUFFIXES)
@@ -177,7 +182,7 @@ def _find(source: str, samples: Path | None) -> Path:
             return by_name[source]
         names = sorted(by_name)
     hint = f"; the sample texts are {', '.join(names)}" if names else ""
-    raise TextError(f"no text at {source!r}: give a file, a folder, '-' for standard input{hint}")
+    raise TextError(f"no text at {source!r}: give a file, a folder, '-' for standard input{hint}{did_you_mean(source, names)}")
 
 
 def _plain(name: str, data: bytes, where: str) -> Text:

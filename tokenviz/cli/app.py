@@ -1,15 +1,37 @@
 """The `tokenviz` command: one small module a group of commands, heavy imports inside the commands only."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from tokenviz import __version__
 from tokenviz.cli import compare, doctor, experiments, models, paper, report, rerun, runs, score, sync, ui
+from tokenviz.cli.first_steps import first_steps
+
+_SECTIONS = {
+    "Texts, without tracking": ("score", "compare", "report", "models"),
+    "Experiments, tracked as runs": ("list", "run", "ui", "runs", "rerun", "sync"),
+    "Into a paper": ("pull", "trace", "redraw"),
+    "When something is wrong": ("doctor",),
+}
+
+
+class _Sections(TyperGroup):
+    """Lists the commands by what they are for."""
+
+    def list_commands(self, context: Any) -> list[str]:
+        return [name for names in _SECTIONS.values() for name in names]
+
+    def format_commands(self, context: Any, formatter: Any) -> None:
+        for title, names in _SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name, self.commands[name].get_short_help_str(200)) for name in names])
+
 
 app = typer.Typer(
-    help="See what causal language models predict, token by token.",
-    no_args_is_help=True,
+    cls=_Sections,
+    help="See what causal language models predict, token by token. Without a command: the first steps.",
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
@@ -35,13 +57,15 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def _root(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)
     ] = False,
 ) -> None:
-    pass
+    if context.invoked_subcommand is None:
+        typer.echo(first_steps())
 
 
 def main() -> None:

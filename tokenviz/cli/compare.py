@@ -9,6 +9,7 @@ from tokenviz.cli.agreement_tables import print_results
 from tokenviz.cli.inputs import AsJson, Bos, Column, Context, Files, Literals, Stride, read_texts
 from tokenviz.cli.outputs import print_csv, print_json
 from tokenviz.cli.pairs import Windows, read_by_both
+from tokenviz.harness import completion
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,7 +19,13 @@ if TYPE_CHECKING:
 
 def compare_command(
     model: Annotated[
-        list[str], typer.Option("--model", "-m", help="Model spec: NAME[@REVISION][,OPTION=VALUE]...; give it twice, a and b.")
+        list[str],
+        typer.Option(
+            "--model",
+            "-m",
+            help="Model spec: NAME[@REVISION][,OPTION=VALUE]...; give it twice, a and b.",
+            autocompletion=completion.models,
+        ),
     ],
     files: Files = None,
     text: Literals = None,

@@ -2,14 +2,17 @@
 
 import ast
 import importlib
+import importlib.util
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import CompletionItem, TyperGroup  # type: ignore[attr-defined]  # it is used there, and lives in a private place
 
-from tokenviz.errors import ExperimentError
+from tokenviz.errors import ExperimentError, did_you_mean
+from tokenviz.harness import completion
 from tokenviz.project import project_root
 
 
@@ -37,35 +40,64 @@ def list_command() -> None:
 
 
 def load_experiment(name: str) -> Any:
-    """Import one experiment by name.
+    """Import one experiment.
+
+    Args:
+        name: Of the project's; or the path of a file elsewhere, which ends in `.py`.
 
     Raises:
         ExperimentError: There is none of that name, or its file defines no experiment.
     """
     from tokenviz.harness.decorator import Experiment
 
-    files = experiment_files()
-    if name not in files:
-        known = ", ".join(other for other in files if not other.startswith("_")) or "none here"
-        raise ExperimentError(f"no experiment {name!r}: experiments/ has {known}")
-    root = str(project_root())
-    if root not in sys.path:
-        sys.path.insert(0, root)
+    own, path = not name.endswith(".py"), Path(name)
+    shown = f"experiments/{name}.py" if own else name
+    if own:
+        files = experiment_files()
+        if name not in files:
+            known = [other for other in files if not other.startswith("_")]
+            raise ExperimentError(
+                f"no experiment {name!r}: experiments/ has {', '.join(known) or 'none here'}, and a file elsewhere is run by "
+                f"its path, which ends in .py{did_you_mean(name, files)}"
+            )
+        root = str(project_root())
+        if root not in sys.path:
+            sys.path.insert(0, root)
+    elif not path.is_file():
+        raise ExperimentError(f"no file {name!r}: give the name of an experiment, or the path of a file that holds one")
     try:
-        module = importlib.import_module(f"experiments.{name}")
+        module = importlib.import_module(f"experiments.{name}") if own else _imported(path)
     except SyntaxError as error:
-        raise ExperimentError(f"experiments/{name}.py is not Python: {error}") from error
-    found = [value for value in vars(module).values() if isinstance(value, Experiment) and value.name == name]
+        raise ExperimentError(f"{shown} is not Python: {error}") from error
+    found = [value for value in vars(module).values() if isinstance(value, Experiment) and value.name == path.stem]
     if len(found) != 1:
-        raise ExperimentError(f"experiments/{name}.py defines {len(found)} experiments: decorate one function with @experiment")
+        raise ExperimentError(f"{shown} defines {len(found)} experiments: decorate one function with @experiment")
     return found[0]
+
+
+def _imported(path: Path) -> ModuleType:
+    """A file as a module; like a script, it may import what lies beside it."""
+    name = f"experiment_in_a_file_{path.stem}"  # no name of another module
+    spec = importlib.util.spec_from_file_location(name, path.resolve())
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    sys.path.insert(0, str(path.resolve().parent))
+    spec.loader.exec_module(module)
+    return module
 
 
 class _ExperimentGroup(TyperGroup):
     """Finds experiments by file and imports only the one that is run."""
 
     def list_commands(self, context: Any) -> list[str]:
-        return [name for name in experiment_files() if not name.startswith("_")]
+        return completion.experiments("")
+
+    def shell_complete(self, context: Any, incomplete: str) -> list[CompletionItem]:
+        if incomplete.startswith("-"):
+            return [CompletionItem("--help")]
+        files = experiment_files()  # none is imported
+        return [CompletionItem(name, help=question(files[name])) for name in completion.experiments(incomplete)]
 
     def get_command(self, context: Any, name: str) -> Any:
         from tokenviz.harness.command import experiment_command

@@ -4,12 +4,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from tokenviz.harness import completion
+
 if TYPE_CHECKING:
     from tokenviz.texts import Text
 
 Files = Annotated[
     list[str] | None,
-    typer.Argument(help="Files, folders, sample names, or - for standard input.", show_default=False),
+    typer.Argument(
+        help="Files, folders, sample names, or - for standard input.", show_default=False, autocompletion=completion.texts
+    ),
 ]
 Literals = Annotated[list[str] | None, typer.Option("--text", "-t", help="A text as it stands; may be repeated.")]
 Column = Annotated[str, typer.Option(help="The column of a .jsonl, .csv or .parquet file that holds the texts.")]

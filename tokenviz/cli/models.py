@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from tokenviz.harness import completion
+
 app = typer.Typer(help="List the models that need no hub, or fetch one.", rich_markup_mode=None)
 
 
@@ -30,16 +32,17 @@ def list_models(context: typer.Context) -> None:
 
 @app.command("pull")
 def pull_model(
-    name: Annotated[str, typer.Argument(help="A name of the catalogue.", show_default=False)],
+    name: Annotated[str, typer.Argument(help="A name of the catalogue.", show_default=False, autocompletion=completion.models)],
 ) -> None:
     """Fetch a model, verify it by sha256 and convert it, once; prints its folder."""
-    from tokenviz.errors import ModelError
+    from tokenviz.errors import ModelError, did_you_mean
     from tokenviz.models.catalogue import CATALOGUE, pull
     from tokenviz.progress import shown
 
     if name not in CATALOGUE:
         raise ModelError(
             f"{name!r} is not in the catalogue: it has {', '.join(CATALOGUE)}; other models are used by hub id or path"
+            f"{did_you_mean(name, CATALOGUE)}"
         )
     with shown():
         folder = pull(CATALOGUE[name])

@@ -8,13 +8,19 @@ import typer
 
 from tokenviz.cli.inputs import AsJson
 from tokenviz.cli.outputs import print_json
+from tokenviz.harness import completion
 
 if TYPE_CHECKING:
     from tokenviz.paper.checking import Checked
     from tokenviz.paper.pulling import Pulled
 
-_Measure = Annotated[str | None, typer.Option(help="What the colours of heatmaps show; log-prob unless told otherwise.")]
-_Colours = Annotated[str | None, typer.Option(help="Colour map of heatmaps; by default the measure's own.")]
+_Measure = Annotated[
+    str | None,
+    typer.Option(help="What the colours of heatmaps show; log-prob unless told otherwise.", autocompletion=completion.measures),
+]
+_Colours = Annotated[
+    str | None, typer.Option(help="Colour map of heatmaps; by default the measure's own.", autocompletion=completion.colours)
+]
 _Width = Annotated[
     str | None, typer.Option(help="Of the figures: 3.3in, 8.4cm, or a venue's column such as acl, acl-text, neurips.")
 ]
@@ -23,7 +29,7 @@ _FontSize = Annotated[float, typer.Option(help="Of the figures, in points.")]
 
 def pull_command(
     context: typer.Context,
-    experiment: Annotated[str, typer.Argument(help="Whose runs.", show_default=False)],
+    experiment: Annotated[str, typer.Argument(help="Whose runs.", show_default=False, autocompletion=completion.experiments)],
     to: Annotated[Path, typer.Option(help="The paper's folder.", show_default=False)],
     where: Annotated[str | None, typer.Option(help='Which runs, such as "text=correlation and model~gpt2".')] = None,
     form: Annotated[

@@ -6,11 +6,18 @@ from typing import Annotated
 import typer
 
 from tokenviz.cli.inputs import Bos, Column, Context, Files, Literals, Stride, read_texts
+from tokenviz.harness import completion
 
 
 def report_command(
     model: Annotated[
-        list[str], typer.Option("--model", "-m", help="Model spec: NAME[@REVISION][,OPTION=VALUE]...; give it once a model.")
+        list[str],
+        typer.Option(
+            "--model",
+            "-m",
+            help="Model spec: NAME[@REVISION][,OPTION=VALUE]...; give it once a model.",
+            autocompletion=completion.models,
+        ),
     ],
     files: Files = None,
     text: Literals = None,

@@ -8,6 +8,7 @@ import typer
 
 from tokenviz.cli.inputs import AsJson, Bos, Column, Context, Files, Literals, Stride, read_texts
 from tokenviz.cli.outputs import print_csv, print_json
+from tokenviz.harness import completion
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
 
 
 def score_command(
-    model: Annotated[str, typer.Option("--model", "-m", help="Model spec: NAME[@REVISION][,OPTION=VALUE]...")],
+    model: Annotated[
+        str,
+        typer.Option("--model", "-m", help="Model spec: NAME[@REVISION][,OPTION=VALUE]...", autocompletion=completion.models),
+    ],
     files: Files = None,
     text: Literals = None,
     column: Column = "text",
@@ -43,6 +47,7 @@ def score_command(
         typer.Option(
             help="What the colours show: logprob (the default), surprisal_bits, probability, rank_bucket or entropy.",
             show_default=False,
+            autocompletion=completion.measures,
         ),
     ] = None,
     parquet: Annotated[

@@ -11,7 +11,7 @@ from tokenviz.comparing import intervals, statistics
 from tokenviz.comparing.estimate import Estimate, Unit, estimates_table, rounded, rounded_interval
 from tokenviz.comparing.intervals import Kind
 from tokenviz.comparing.replicates import replicates
-from tokenviz.comparing.resampling import Groups, Labels, Resampling, check_resampling, decide, weights
+from tokenviz.comparing.resampling import SEED, Groups, Labels, Resampling, check_resampling, decide, weights
 from tokenviz.comparing.statistics import Values
 from tokenviz.comparing.summaries import cited, cited_frame
 
@@ -190,3 +190,29 @@ def agreement(
         else:
             values[name] = intervals.interval(value, found[name], kind=definition.kind, of=drawn.of, pieces=drawn.pieces)
     return {**values, "resampling": drawn}
+
+
+def correlations(
+    x: Values, y: Values, *, passages: Labels, resamples: int | None = None, seed: int = SEED
+) -> dict[str, Estimate]:
+    """How two rows of numbers of one text's tokens go together, whatever they are and in whichever units.
+
+    Args:
+        x: (n,) in reading order; NaN where missing.
+        y: (n,) of the same tokens.
+        passages: (n,) which passage each belongs to.
+        resamples: How many the intervals rest on; None for `default_resamples`, 0 for no intervals.
+        seed: From which seed.
+
+    Returns:
+        `pearson_r` and `spearman_rho`, with intervals as those of `Agreement`.
+
+    Raises:
+        ComparisonError: `resamples` or `seed` is not possible.
+    """
+    unknown = np.full(len(x), np.nan)
+    found = agreement(
+        x, y, unknown, passages=passages, texts=np.zeros_like(passages), not_same="only a model has first choices",
+        resamples=resamples, seed=seed,
+    )  # fmt: skip
+    return {name: found[name] for name in ("pearson_r", "spearman_rho")}

@@ -159,7 +159,7 @@ class TextHeatmap:
 def text_heatmap(
     source: Source,
     *,
-    measure: str = "logprob",
+    measure: str | TokenMeasure | PairMeasure = "logprob",
     limits: Limits | tuple[float, float] | None = None,
     colours: str | None = None,
 ) -> TextHeatmap:
@@ -169,7 +169,8 @@ def text_heatmap(
         source: One token table, or several of the same text, each a panel; or a comparison, whose two tables are the panels
             of a measure of tokens, and whose units are the pieces of a difference.
         measure: One of `MEASURES`: "logprob", "surprisal_bits", "probability", "rank_bucket", "entropy"; or "difference", the
-            second model's log-prob minus the first's, for which two tables do as well.
+            second model's log-prob minus the first's, for which two tables do as well. Or one of your own, a `TokenMeasure` or
+            `PairMeasure` of `tokenviz.figures.measures`.
         limits: Of the colours, low and high; those of a set from `shared_limits`. By default the least and the greatest value
             of the text in all panels, and for a difference the greatest one on both sides of 0.
         colours: One of `COLOUR_MAPS`; by default the measure's own.
@@ -189,7 +190,7 @@ def text_heatmap(
         >>> heatmap.caption
         'Surprisal (bits) of each token of “text-...” by glass-en (n = 5 of 6 tokens). Light is surprising, ...'
     """
-    chosen = measure_named(measure)
+    chosen = measure_named(measure) if isinstance(measure, str) else measure
     if isinstance(chosen, PairMeasure):
         comparison = _pair(source, chosen)
         models = (comparison.a.spec.model, comparison.b.spec.model)
@@ -242,7 +243,7 @@ def _limits(
     return limits_of([panel.values for panel in panels], measure, "text")
 
 
-def shared_limits(sources: Sequence[Source], *, measure: str = "logprob") -> Limits:
+def shared_limits(sources: Sequence[Source], *, measure: str | TokenMeasure | PairMeasure = "logprob") -> Limits:
     """The limits of a whole set, so that one colour means one value in all its heatmaps.
 
     Args:
@@ -252,7 +253,7 @@ def shared_limits(sources: Sequence[Source], *, measure: str = "logprob") -> Lim
     Raises:
         FigureError: There is no such measure, or it does not fit what is given.
     """
-    chosen = measure_named(measure)
+    chosen = measure_named(measure) if isinstance(measure, str) else measure
     if isinstance(chosen, PairMeasure):
         values = [chosen.take(_pair(source, chosen).units) for source in sources]
     else:

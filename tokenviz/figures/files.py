@@ -13,6 +13,7 @@ from tokenviz.figures.heatmap import heatmap_pages
 from tokenviz.figures.html import heatmap_html
 from tokenviz.figures.latex import heatmap_latex, heatmap_latex_document
 from tokenviz.figures.limits import Limits
+from tokenviz.figures.measures import PairMeasure, TokenMeasure
 from tokenviz.figures.picture import Picture
 from tokenviz.figures.saving import FigureFormat, fixed_settings, save_figure, together
 from tokenviz.figures.terminal import heatmap_ansi
@@ -29,7 +30,7 @@ def save_heatmap(
     stem: Path | str,
     *,
     formats: Sequence[HeatmapFormat] = ("png", "svg", "pdf", "html"),
-    measure: str = "logprob",
+    measure: str | TokenMeasure | PairMeasure = "logprob",
     limits: Limits | tuple[float, float] | None = None,
     colours: str | None = None,
     width: float | str = 7.0,
@@ -44,7 +45,7 @@ def save_heatmap(
             `STEM-document.tex`, which compiles by itself; `STEM.ansi` for a terminal. Of several pages PNG and SVG become
             `STEM_p1.png`, ...
         formats: Which of `FORMATS` to write.
-        measure: What the colours show; one of `MEASURES`.
+        measure: What the colours show; one of `MEASURES`, or your own as for `text_heatmap`.
         limits: Of the colours: low and high, or those of a set from `shared_limits`; by default the text's own.
         colours: One of `COLOUR_MAPS`; by default the measure's own.
         width: Inches, a length such as "8.4cm", or the name of a venue's column such as "acl". HTML and a terminal take the

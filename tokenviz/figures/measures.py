@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tokenviz.comparing.alignment import Units
-from tokenviz.errors import FigureError
+from tokenviz.errors import FigureError, did_you_mean
 from tokenviz.scores import TokenScores
 
 Values = NDArray[np.float64]
@@ -117,7 +117,7 @@ def measure_named(name: str) -> TokenMeasure | PairMeasure:
         FigureError: There is none of that name.
     """
     if name not in MEASURES:
-        raise FigureError(f"no measure {name!r}: there are {', '.join(MEASURES)}")
+        raise FigureError(f"no measure {name!r}: there are {', '.join(MEASURES)}{did_you_mean(name, MEASURES)}")
     return MEASURES[name]
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tokenviz.comparing.alignment import Units
-from tokenviz.figures.measures import PairMeasure, TokenMeasure, Values, printed
+from tokenviz.figures.measures import MEASURES, PairMeasure, TokenMeasure, Values, printed
 from tokenviz.scores import TokenScores
 
 
@@ -62,14 +62,15 @@ def token_panel(table: TokenScores, measure: TokenMeasure) -> Panel:
         start=table.start,
         text=table.token,
         values=values,
-        notes=tuple(_token_note(table, row) for row in range(len(table))),
+        notes=tuple(_token_note(table, row, measure, float(values[row])) for row in range(len(table))),
     )
 
 
-def _token_note(table: TokenScores, row: int) -> str:
+def _token_note(table: TokenScores, row: int, measure: TokenMeasure, value: float) -> str:
     if not table.scored[row]:
         return "not scored"
-    return f"log-prob {table.logprob[row]:.4f} nats, rank {table.rank[row]:.0f}, entropy {table.entropy[row]:.3f} nats"
+    own = "" if measure.name in MEASURES else f"{measure.label} {value:.4g}{f' {measure.unit}'.rstrip()}, "
+    return own + f"log-prob {table.logprob[row]:.4f} nats, rank {table.rank[row]:.0f}, entropy {table.entropy[row]:.3f} nats"
 
 
 def pair_panel(units: Units, models: tuple[str, str], measure: PairMeasure) -> Panel:

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tokenviz.comparing.estimate import rounded, rounded_interval
+from tokenviz.harness.completion import OF_ARGUMENTS
 from tokenviz.harness.decorator import Experiment, OwnResult
 from tokenviz.harness.links import artifact_link, chart_link, runs_link
 from tokenviz.harness.recording import COMPARISON_METRICS
@@ -40,7 +41,10 @@ def experiment_command(experiment: Experiment[..., Any]) -> Command:
 
     options = [
         parameter.replace(
-            annotation=Annotated[parameter.annotation, typer.Option(help=experiment.argument_help.get(name, ""))],
+            annotation=Annotated[
+                parameter.annotation,
+                typer.Option(help=experiment.argument_help.get(name, ""), autocompletion=OF_ARGUMENTS.get(name)),
+            ],
             kind=inspect.Parameter.KEYWORD_ONLY,
         )
         for name, parameter in experiment.signature.parameters.items()
@@ -78,6 +82,9 @@ def print_result(result: GridResult | OwnResult, *, as_json: bool) -> None:
             markup=False,
         )
         return
+    folder = result.scores[0].runs.store.folder if result.scores else None
+    if folder is not None:
+        guide.print(f"Runs, tables and figures are kept in {folder}.", markup=False)
     guide.print("Look at it: run [bold]make ui[/bold] (or tokenviz ui), then open")
     guide.print(f"  all runs     {runs_link(result)}", markup=False)
     guide.print(f"  one heatmap  {artifact_link(result)}", markup=False)

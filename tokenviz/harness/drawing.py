@@ -4,11 +4,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tokenviz.comparing.comparison import Comparison
+from tokenviz.figures.files import HeatmapFormat, save_heatmap
+from tokenviz.figures.measures import TokenMeasure
 from tokenviz.figures.named import save_named
 from tokenviz.figures.report import save_report
 from tokenviz.scores import TokenScores
 
-_PICTURES = ("png", "svg", "pdf")
+_PICTURES: tuple[HeatmapFormat, ...] = ("png", "svg", "pdf")
 _OF_PAIR = {
     "heatmap": (*_PICTURES, "html"),
     "difference": ("html",),
@@ -26,6 +28,18 @@ def draw_scores(scores: TokenScores, about: Mapping[str, object], folder: Path) 
         folder: To draw in.
     """
     save_named("heatmap", scores, folder / "heatmap", formats=(*_PICTURES, "html"), about=about)
+
+
+def draw_measure(scores: TokenScores, measure: TokenMeasure, about: Mapping[str, object], folder: Path) -> None:
+    """The heatmap of somebody's own measure on the tokens of a model/text pair.
+
+    Args:
+        scores: The table.
+        measure: What the colours show.
+        about: What made it, for the files' metadata.
+        folder: To draw in.
+    """
+    save_heatmap(scores, folder / "heatmap", formats=(*_PICTURES, "html"), measure=measure, about=about)
 
 
 def draw_comparison(comparison: Comparison, about: Mapping[str, object], folder: Path) -> None:

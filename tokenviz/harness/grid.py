@@ -19,7 +19,7 @@ from tokenviz.figures.origin import Origin, of_pair, of_scores
 from tokenviz.harness import recording
 from tokenviz.harness.context import current_experiment
 from tokenviz.harness.deliveries import Drawing
-from tokenviz.harness.drawing import draw_comparison, draw_scores
+from tokenviz.harness.drawing import draw_comparison, draw_measure, draw_scores
 from tokenviz.harness.measures import Measure, Measured, Settings
 from tokenviz.harness.results import (
     TOKENS_TABLE,
@@ -132,6 +132,8 @@ class Grid:
     def measure(self, measure: Measure) -> list[MeasureRun]:
         """Measure something of every model on every text that is not finished, each as one run with its table.
 
+        A measure that a heatmap can show is drawn on the tokens of the score runs, which are made first.
+
         Args:
             measure: Of one model; see `tokenviz.harness.measures`.
 
@@ -139,7 +141,8 @@ class Grid:
             TokenvizError: Something cannot be measured or stored; what was finished before stays.
         """
         pairs = list(itertools.product(self._models, self._texts))
-        cells = [self._measure_cell(measure, model, text) for model, text in pairs]
+        scored = self.score() if measure.shown else [None] * len(pairs)
+        cells = [self._measure_cell(measure, *pair, run) for pair, run in zip(pairs, scored, strict=True)]
         outcomes = self._workshop.do(cells, f"measuring {measure.name}", "pairs")
         made = [
             MeasureRun(**_run(cell, outcome, self.runs), model=model.spec.label, text=text.name, name=measure.name)
@@ -251,18 +254,27 @@ class Grid:
             draw=draw,
         )
 
-    def _measure_cell(self, measure: Measure, model: ResolvedModel, text: Text) -> Cell[Measured]:
+    def _measure_cell(self, measure: Measure, model: ResolvedModel, text: Text, scored: ScoreRun | None) -> Cell[Measured]:
         label = model.spec.label
         table = f"tables/{measure.name}.parquet"
+        fingerprint = self._fingerprint(measure.name, model, text, measure=measure.identity)
+
+        def draw(result: Measured) -> Drawing:
+            assert scored is not None
+            assert measure.shown is not None
+            about = self._about(fingerprint, measure.name, of_scores(scored.scores))
+            return Drawing(draw_measure, (scored.scores, measure.shown(result.table), about))
+
         return Cell(
             kind=measure.name,
             name=f"{measure.name} · {text.name} · {label}",
-            fingerprint=self._fingerprint(measure.name, model, text, measure=measure.identity),
+            fingerprint=fingerprint,
             tags={"model": label, "text": text.name},
             table=table,
             compute=lambda: measure.take(self._load(label), text, self._settings),
-            write=lambda result, files: recording.record_measure(result, measure.name, label, text, files),
+            write=lambda result, files: recording.record_measure(result, measure, label, text, files),
             read=lambda files: _measured(files / table),
+            draw=draw if measure.shown else None,
         )
 
     def _comparison_cell(

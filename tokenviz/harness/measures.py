@@ -2,19 +2,28 @@
 
 `Grid.measure(context_effect([1, 2, 4]))` takes a measure of each model on each text; each is a run. `Grid.compare(measures=
 [DIVERGENCES])` takes one of each pair of models on each text, and keeps it in the comparison's run: the table as a file,
-the metrics beside the correlations.
+the metrics beside the correlations. `position_measure` makes a measure of a function of one position's logits.
 """
 
+import hashlib
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Literal
 
+from tokenviz.errors import ExperimentError
+from tokenviz.figures.measures import MEASURES, TokenMeasure
 from tokenviz.models.loading import LoadedModel
-from tokenviz.scores import BosMode
+from tokenviz.scores import BosMode, TokenScores
 from tokenviz.texts import Text
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
+    from numpy.typing import NDArray
+
+    from tokenviz.scoring.positions import PositionFunction
 
 
 @dataclass(frozen=True)
@@ -55,6 +64,8 @@ class Measure:
             ComparisonError leaves a pair of models without it.
         settings: The measure's own, as far as they move its numbers.
         of_one_vocabulary: Whether two models must have one tokenizer; others are compared without it.
+        shown: Of one model: given the table, what a text heatmap of its tokens shows; None for no heatmap.
+        source: Where the measure comes from, such as a paper, for the run's description.
     """
 
     name: str
@@ -62,6 +73,8 @@ class Measure:
     take: Callable[..., Measured]
     settings: Mapping[str, object] = field(default_factory=dict)
     of_one_vocabulary: bool = False
+    shown: "Callable[[pd.DataFrame], TokenMeasure] | None" = None
+    source: str = ""
 
     @property
     def identity(self) -> dict[str, object]:
@@ -89,6 +102,94 @@ def context_effect(seen: Sequence[int]) -> Measure:
         return Measured(found.to_frame(), metrics, {"mean_logprob_by_context": list(zip(seen, means, strict=True))})
 
     return Measure("context_effect", 1, take, {"seen": list(seen)})
+
+
+def position_measure(
+    name: str,
+    function: "PositionFunction",
+    *,
+    unit: str = "",
+    source: str = "",
+    label: str | None = None,
+    dark: Literal["high", "low"] = "high",
+    ends: tuple[str, str] = ("low", "high"),
+    version: int = 1,
+) -> Measure:
+    """A measure of somebody's own: a number for every token, from the logits that predicted it.
+
+    Each model and text becomes a run with a table (one row a token: the log-prob and, in a column of the measure's name, the
+    number), a text heatmap, a curve, the mean, and the correlations with the log-prob.
+
+        def margin(logits, ids):
+            first, second = logits.topk(2, dim=-1).values.T
+            return first - second
+
+        Grid(["glass-en"], ["correlation"]).measure(position_measure("margin", margin, unit="nats"))
+
+    Args:
+        name: Of the column, the table and the runs' kind: a Python name.
+        function: Given logits (m, vocabulary) in float32, before the softmax, and the ids (m,) of the tokens that followed,
+            it gives m numbers, NaN where there is none. It looks at each position by itself, and its source is part of
+            what makes a run: once changed, runs are made anew.
+        unit: Of the numbers, such as "nats" or "bits"; empty where they have none.
+        source: Where the measure comes from, such as a paper, for the run's description.
+        label: In headings and legends, a singular noun; by default the name.
+        dark: Which values are dark in a heatmap: the "high" or the "low" ones.
+        ends: What the light and the dark end mean, in a word each.
+        version: Raise it when something that the function calls has changed.
+
+    Raises:
+        ExperimentError: The name is taken or no Python name, or the function's source cannot be read.
+    """
+    taken = {*MEASURES, *_OWN_COLUMNS, "score", "comparison", "summary"}
+    if not name.isidentifier() or name in taken:
+        raise ExperimentError(
+            f"a measure cannot be called {name!r}: take letters, digits and _, and none of {', '.join(sorted(taken))}"
+        )
+    try:
+        written = inspect.getsource(function)
+    except (OSError, TypeError) as error:
+        raise ExperimentError(
+            f"the source of the measure {name!r} cannot be read, and runs could not say what they hold: define the function "
+            "with def, in a file or a notebook"
+        ) from error
+
+    def take(model: LoadedModel, text: Text, settings: Settings) -> Measured:
+        from tokenviz.comparing.agreement import correlations
+        from tokenviz.scoring.positions import position_values
+
+        found = position_values(model, text, function, bos=settings.bos, context=settings.context, stride=settings.stride)
+        metrics = {"n": float((found.values == found.values).sum()), f"mean_{name}": _mean(found.values)}
+        for key, estimate in correlations(found.values, found.logprob, passages=found.passage).items():
+            metrics |= {
+                f"{key}_with_logprob": estimate.value,
+                f"{key}_with_logprob_low": estimate.low,
+                f"{key}_with_logprob_high": estimate.high,
+            }
+        curve = [(row, float(value)) for row, value in enumerate(found.values) if value == value]
+        return Measured(found.to_frame(name), metrics, {f"token/{name}": curve})
+
+    def shown(table: "pd.DataFrame") -> TokenMeasure:
+        return TokenMeasure(
+            name=name, label=heading, unit=unit, dark=dark, ends=ends, take=partial(_given, table[name].to_numpy())
+        )
+
+    heading = label or name.replace("_", " ")
+    settings: dict[str, object] = {"function": hashlib.sha256(written.encode()).hexdigest(), "source": source}
+    settings |= {"unit": unit, "label": heading, "dark": dark, "ends": list(ends)}
+    return Measure(name, version, take, settings, shown=shown, source=source)
+
+
+_OWN_COLUMNS = ("passage", "position", "token")
+
+
+def _given(values: "NDArray[np.float64]", _: TokenScores) -> "NDArray[np.float64]":
+    return values
+
+
+def _mean(values: "NDArray[np.float64]") -> float:
+    known = values[values == values]
+    return float(known.mean()) if len(known) else float("nan")
 
 
 def _take_divergences(a: LoadedModel, b: LoadedModel, text: Text, settings: Settings) -> Measured:

@@ -138,7 +138,10 @@ def pull(model: CatalogueModel) -> Path:
         DiskError: There is no room.
     """
     if not model.folder.is_dir():
-        note(f"{model.name}: {model.title}; licence: {model.licence}")
+        note(
+            f"{model.name}: {model.title}; licence: {model.licence}; {model.download_bytes / 1e6:.0f} MB to fetch, once, and "
+            f"{model.disk_bytes / 1e6:.0f} MB to keep"
+        )
         needs = 2 * model.download_bytes + model.disk_bytes
         build_once(model.folder, lambda scratch: _build(model, scratch), needs_bytes=needs)
         note(f"{model.name} is ready in {model.folder}")

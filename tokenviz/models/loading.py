@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
-from tokenviz.errors import ModelError
+from tokenviz.errors import ModelError, did_you_mean
 from tokenviz.models import tokens
 from tokenviz.models.cache import build_once, cache_folder, files_sha256
 from tokenviz.models.catalogue import CATALOGUE, CONVERSION_VERSION, pull
@@ -121,21 +121,21 @@ def resolve(spec: ModelSpec) -> ResolvedModel:
     try:
         there = path.exists()
     except OSError as error:  # too long for a name, for one
-        raise ModelError(f"no model at {spec.name[:40]!r}... ({error.strerror}): {_known()}") from error
+        raise ModelError(f"no model at {spec.name[:40]!r}... ({error.strerror}): {_known(spec.name)}") from error
     if there and path.is_dir():
         files = _check_folder(path, spec.name)
         return ResolvedModel(spec, "folder", path, f"sha256:{files_sha256(files)}")
     if there:
         return _resolve_gguf(spec, path)
     if not is_hub_id(spec.name):
-        raise ModelError(f"no model at {spec.name!r}: {_known()}")
+        raise ModelError(f"no model at {spec.name!r}: {_known(spec.name)}")
     return _resolve_hub(spec)
 
 
-def _known() -> str:
+def _known(name: str) -> str:
     return (
         f"give a catalogue name ({', '.join(CATALOGUE)}), a folder with safetensors, a .gguf file, or a hub id such as "
-        "'gpt2' or 'owner/model'"
+        f"'gpt2' or 'owner/model'{did_you_mean(name, CATALOGUE)}"
     )
 
 
@@ -177,9 +177,11 @@ def _resolve_hub(spec: ModelSpec) -> ResolvedModel:
     except RevisionNotFoundError as error:
         raise ModelError(f"{spec.name!r} has no revision {spec.revision!r} on the hub") from error
     except RepositoryNotFoundError as error:
-        raise ModelError(f"no model {spec.name!r} on the hub: {_known()}") from error
+        raise ModelError(f"no model {spec.name!r} on the hub: {_known(spec.name)}") from error
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
-        raise ModelError(f"no model hub can be reached for {spec.name!r}, and it is not on disk: {_known()}") from error
+        raise ModelError(
+            f"no model hub can be reached for {spec.name!r}, and it is not on disk: {_known(spec.name)}"
+        ) from error
     _check_folder(folder, spec.name)
     return ResolvedModel(spec, "hub", folder, f"commit:{folder.name}")
 

@@ -19,11 +19,12 @@ Dtype = Literal["float64", "float32", "bfloat16", "float16"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Quantization = Literal["q8_0", "q5_1", "q5_0", "q4_1", "q4_0"]
 
-_CHOICES: dict[str, tuple[str, ...]] = {
+CHOICES: dict[str, tuple[str, ...]] = {
     "dtype": get_args(Dtype),
     "quantize": get_args(Quantization),
     "device": get_args(Device),
 }
+"""The options of a spec, and the values of each."""
 
 
 @dataclass(frozen=True)
@@ -59,21 +60,21 @@ class ModelSpec:
         values: dict[str, str] = {}
         for option in options:
             key, equals, value = option.partition("=")
-            if not equals or key not in _CHOICES:
+            if not equals or key not in CHOICES:
                 raise ModelError(f"unknown option {option!r} in the model spec {spec!r}: {_allowed()}")
-            if value not in _CHOICES[key]:
-                choices = ", ".join(_CHOICES[key])
+            if value not in CHOICES[key]:
+                choices = ", ".join(CHOICES[key])
                 raise ModelError(f"{key} {value!r} in the model spec {spec!r} is none of {choices}")
             if key in values:
                 raise ModelError(f"{key} is given twice in the model spec {spec!r}")
             values[key] = value
-        return cls(name, revision or None, **values)  # type: ignore[arg-type]  # checked against _CHOICES
+        return cls(name, revision or None, **values)  # type: ignore[arg-type]  # checked against CHOICES
 
     @property
     def label(self) -> str:
         """The spec as text, options in one fixed order, defaults left out; `parse` reads it back."""
         defaults = ModelSpec(self.name)
-        options = [f",{key}={getattr(self, key)}" for key in _CHOICES if getattr(self, key) != getattr(defaults, key)]
+        options = [f",{key}={getattr(self, key)}" for key in CHOICES if getattr(self, key) != getattr(defaults, key)]
         return self.name + (f"@{self.revision}" if self.revision else "") + "".join(options)
 
 
@@ -86,4 +87,4 @@ def is_hub_id(name: str) -> bool:
 
 
 def _allowed() -> str:
-    return "; ".join(f"{key}={'|'.join(values)}" for key, values in _CHOICES.items())
+    return "; ".join(f"{key}={'|'.join(values)}" for key, values in CHOICES.items())

@@ -1,6 +1,5 @@
 """Finding runs again: all that meet some conditions, or one by the first digits of its id."""
 
-import difflib
 import itertools
 import math
 import re
@@ -10,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tokenviz.errors import StoreError
+from tokenviz.errors import StoreError, did_you_mean
 from tokenviz.progress import task
 from tokenviz.tracking.rows import Row, read_runs
 from tokenviz.tracking.runs import PREFIX, store_errors
@@ -186,9 +185,9 @@ def _experiments(store: Store, name: str | None) -> dict[str, str]:
     chosen = {number: one for number, one in there.items() if one == name}
     if not chosen:
         names = sorted(one for one in there.values() if one != "Default")
-        near = difflib.get_close_matches(name, names)
-        meant = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
-        raise StoreError(f"no experiment {name!r} in the store: it has {', '.join(names) or 'none yet'}{meant}")
+        raise StoreError(
+            f"no experiment {name!r} in the store: it has {', '.join(names) or 'none yet'}{did_you_mean(name, names)}"
+        )
     return chosen
 
 

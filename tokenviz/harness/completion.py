@@ -1,0 +1,49 @@
+"""What the shell can complete: models of the catalogue and their options, sample texts, experiments, measures.
+
+Each function gets the beginning of a word and gives whole words. Where there is none the shell completes file names.
+"""
+
+from collections.abc import Callable
+
+from tokenviz.project import project_root, samples_folder
+
+
+def models(incomplete: str) -> list[str]:
+    """Model specs: names of the catalogue, and after a comma the options and their values."""
+    from tokenviz.models.catalogue import CATALOGUE
+    from tokenviz.models.spec import CHOICES
+
+    spec, comma, _ = incomplete.rpartition(",")
+    words = [f"{spec},{key}={value}" for key, values in CHOICES.items() for value in values] if comma else list(CATALOGUE)
+    return [word for word in words if word.startswith(incomplete)]
+
+
+def texts(incomplete: str) -> list[str]:
+    """The names of the sample texts."""
+    from tokenviz.texts import sample_names
+
+    return [name for name in sample_names(samples_folder()) if name.startswith(incomplete)]
+
+
+def experiments(incomplete: str) -> list[str]:
+    """The experiments of the project."""
+    names = sorted(path.stem for path in (project_root() / "experiments").glob("*.py"))
+    return [name for name in names if name.startswith(incomplete) and not name.startswith("_")]
+
+
+def measures(incomplete: str) -> list[str]:
+    """What a heatmap can show."""
+    from tokenviz.figures.measures import MEASURES
+
+    return [name for name in MEASURES if name.startswith(incomplete)]
+
+
+def colours(incomplete: str) -> list[str]:
+    """The colour maps of heatmaps."""
+    from tokenviz.figures.colours import COLOUR_MAPS
+
+    return [name for name in COLOUR_MAPS if name.startswith(incomplete)]
+
+
+OF_ARGUMENTS: dict[str, Callable[[str], list[str]]] = {"model": models, "models": models, "text": texts, "texts": texts}
+"""For the arguments that experiments have in common, by their names."""

@@ -1,0 +1,167 @@
+"""`position_values`: a number of somebody's own for every token, from the logits that predicted it.
+
+A few positions' logits exist at a time, never all; the function that is given sees them in float32 (float64 of a float64
+model) and gives a number for each.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tokenviz.errors import ScoringError
+from tokenviz.models import tokens
+from tokenviz.models.loading import LoadedModel
+from tokenviz.progress import task
+from tokenviz.scores import BosMode
+from tokenviz.scoring.kernel import Kernel
+from tokenviz.scoring.scorer import check_ids, check_possible
+from tokenviz.scoring.statistics import check_finite, float64, statistics_of
+from tokenviz.scoring.windows import Piece, pieces_of
+from tokenviz.texts import Text, literal
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PositionFunction = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""Logits (m, vocabulary) before m tokens, and the ids (m,) of these tokens; gives m numbers, NaN where there is none."""
+
+
+@dataclass(frozen=True, eq=False)
+class PositionValues:
+    """A number for each token of a text: the rows of `TokenScores`, NaN where a token has no prediction.
+
+    Attributes:
+        text_name: The text's name.
+        model: The model's spec.
+        passage: (n,) which passage, from 0.
+        position: (n,) which token of the passage, from 0.
+        token: The n slices of the text.
+        logprob: (n,) in nats.
+        values: (n,) what the function gave.
+    """
+
+    text_name: str
+    model: str
+    passage: NDArray[np.int64]
+    position: NDArray[np.int64]
+    token: tuple[str, ...]
+    logprob: NDArray[np.float64]
+    values: NDArray[np.float64]
+
+    def to_frame(self, name: str) -> "pd.DataFrame":
+        """A pandas data frame, one row a token, with the values in a column of this name."""
+        import pandas as pd
+
+        known = {"passage": self.passage, "position": self.position, "token": list(self.token), "logprob": self.logprob}
+        return pd.DataFrame({**known, name: self.values})
+
+
+def position_values(
+    model: LoadedModel,
+    text: Text | str,
+    function: PositionFunction,
+    *,
+    bos: BosMode = "auto",
+    context: int | None = None,
+    stride: int | None = None,
+) -> PositionValues:
+    """Ask a function of the logits for a number for every token of a text.
+
+    Args:
+        model: From `load_model`.
+        text: A text, or a string to take as it stands.
+        function: Of each position by itself: which others it is asked about at the same time must not matter.
+        bos: See `score`.
+        context: See `score`.
+        stride: See `score`.
+
+    Raises:
+        ScoringError: See `score`; or the function does not give one number for each position, or not of each by itself.
+        ModelError: The model is not causal.
+    """
+    text = literal(text) if isinstance(text, str) else text
+    prefix, context, stride = check_possible(model, bos=bos, context=context, stride=stride, top_k=0)
+    passages = [tokens.encode(model.tokenizer, passage) for passage in text.passages]
+    check_ids(model, prefix, passages)
+    lengths = [len(passage.ids) for passage in passages]
+    logprob, values = np.full(sum(lengths), np.nan), np.full(sum(lengths), np.nan)
+    pieces = pieces_of(passages, prefix, context=context, stride=stride)
+    where = f"{model.label!r} on {text.name!r}, passage"
+    with task(f"{model.label} reads {text.name}", sum(len(piece.rows) for piece in pieces), "tokens") as advance:
+        for piece, found, logprobs in _over_pieces(Kernel.of(model), pieces, function, where):
+            values[piece.rows], logprob[piece.rows] = found, logprobs
+            advance(len(piece.rows))
+    slices = [
+        passage[start:end]
+        for passage, encoded in zip(text.passages, passages, strict=True)
+        for start, end in zip(encoded.starts, encoded.ends, strict=True)
+    ]
+    return PositionValues(
+        text_name=text.name,
+        model=model.label,
+        passage=np.repeat(np.arange(len(passages)), lengths),
+        position=np.concatenate([np.arange(length) for length in lengths]),
+        token=tuple(slices),
+        logprob=logprob,
+        values=values,
+    )
+
+
+_Found = tuple[Piece, NDArray[np.float64], NDArray[np.float64]]
+
+
+def _over_pieces(kernel: Kernel, pieces: list[Piece], function: PositionFunction, where: str) -> Iterator[_Found]:
+    """The values and log-probs of each piece's tokens, in any order of pieces."""
+
+    @torch.inference_mode()
+    def read(states: torch.Tensor, before: NDArray[np.int64], piece: Piece) -> _Found:
+        size = max(1, kernel.budget.logits // kernel.vocabulary)
+        ids = torch.from_numpy(piece.ids[piece.wanted]).to(states.device)
+        chosen = torch.from_numpy(before).to(states.device)
+        values, logprobs = [], []
+        for place in range(0, len(chosen), size):
+            some = ids[place : place + size]
+            logits = kernel.logits(states[chosen[place : place + size]])
+            logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+            positions = piece.positions[place : place + size]
+            statistics = statistics_of(logits.clone(), some, 0)
+            check_finite(statistics, f"{where} {piece.passage}", positions)
+            values.append(_asked(function, logits, some))
+            logprobs.append(statistics.logprob)
+        return piece, np.concatenate(values), np.concatenate(logprobs)
+
+    def run(left: list[int]) -> Iterator[tuple[list[int], list[_Found]]]:
+        ours = [pieces[i] for i in left]
+        for numbers, states, places in kernel.hidden_states([piece.ids for piece in ours], tokens=kernel.tokens_at_once):
+            mine = [ours[number] for number in numbers]
+            yield numbers, [read(states, own[one.wanted - 1], one) for one, own in zip(mine, places, strict=True)]
+
+    for _, found in kernel.within_memory([piece.ids for piece in pieces], run):
+        yield found
+
+
+def _asked(function: PositionFunction, logits: torch.Tensor, ids: torch.Tensor) -> NDArray[np.float64]:
+    """What the function says of some positions, if it is one number for each by itself."""
+    name = getattr(function, "__name__", "the function")
+    alone = function(logits[:1].clone(), ids[:1])
+    values = function(logits.clone(), ids)
+    for given, count in ((alone, 1), (values, len(ids))):
+        if not isinstance(given, torch.Tensor) or given.shape != (count,) or given.is_complex():
+            what = f"a tensor of shape {tuple(given.shape)}" if isinstance(given, torch.Tensor) else f"{type(given).__name__}"
+            raise ScoringError(
+                f"{name} gave {what} for logits of shape {(count, logits.shape[1])}: it must give one real number a position, "
+                f"a tensor of shape ({count},)"
+            )
+    found = float64(values)
+    if not np.allclose(found[:1], float64(alone), rtol=1e-3, atol=1e-5, equal_nan=True):
+        raise ScoringError(
+            f"{name} gave {found[0]:.6g} for a position among {len(ids)}, and {float(alone):.6g} for the same one alone: it "
+            "must look at each position by itself; give dim=-1 to sums, maxima and softmax"
+        )
+    if np.isinf(found).any():
+        raise ScoringError(f"{name} gave an infinite number: give NaN where there is none")
+    return found
