@@ -287,6 +287,13 @@ def test_one_vocabulary_cut_in_two_ways_is_not_one_tokenizer() -> None:
     assert align(a, b).text == ("abc",)
 
 
+def test_equal_pieces_of_other_ids_are_not_the_same_tokens() -> None:
+    a = make_scores([["a", "b"]], tokenizer="same", ids=[1, 2])
+    b = make_scores([["a", "b"]], tokenizer="same", ids=[1, 3])
+    assert not same_tokens(a, b)
+    assert align(a, b).by == "segment"
+
+
 def test_two_vocabularies_of_one_size_are_not_one_tokenizer() -> None:
     from tokenizers import Tokenizer, models
     from transformers import PreTrainedTokenizerFast

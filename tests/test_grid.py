@@ -23,7 +23,7 @@ from tokenviz.harness.grid import Grid
 from tokenviz.harness.links import artifact_link, chart_link, runs_link
 from tokenviz.harness.measures import DIVERGENCES
 from tokenviz.harness.recording import COMPARISON_METRICS
-from tokenviz.harness.results import TOKENS_TABLE, GridResult
+from tokenviz.harness.results import TOKENS_TABLE, GridResult, ScoreRun
 from tokenviz.progress import collecting
 from tokenviz.scores import TokenScores
 from tokenviz.tracking.store import open_store
@@ -50,9 +50,12 @@ def run_grid(models: list[str], *, force: bool = False, texts: list[str] = TEXTS
 
 def scores_again(models: list[str], **settings: Any) -> list[bool]:
     """Score one text by the models and say of each whether its run was there already."""
+    return [run.reused for run in scored(models, **settings)]
+
+
+def scored(models: list[str], **settings: Any) -> list[ScoreRun]:
     with running(ExperimentContext("trial")):
-        settings = {"top_k": 2, **settings}
-        return [run.reused for run in Grid(models, [tv.literal(TEXTS[0])], **settings).score()]
+        return Grid(models, [tv.literal(TEXTS[0])], **{"top_k": 2, **settings}).score()
 
 
 def finished(kind: str) -> list[str]:
@@ -207,8 +210,9 @@ def test_every_setting_moves_the_fingerprint(models: list[str], change: dict[str
 
 @pytest.mark.parametrize("option", ["dtype=bfloat16", "dtype=float64", "device=cpu"])
 def test_every_option_of_a_model_moves_the_fingerprint(models: list[str], option: str) -> None:
-    scores_again(models)
-    assert scores_again([f"first,{option}", "second"]) == [False, True]
+    before, after = scored(models), scored([f"first,{option}", "second"])
+    assert [run.reused for run in after] == [False, True]
+    assert before[0].fingerprint != after[0].fingerprint
 
 
 @pytest.mark.parametrize("file", ["model.safetensors", "tokenizer.json", "config.json"])
