@@ -168,7 +168,7 @@ def _predictions(folder: Path) -> list[Files]:
 
 def _diverge(folder: Path, rng: random.Random) -> object:
     kept = tv.KeptPredictions.load(folder)
-    return tv.divergences(kept, _small(), _KEPT_TEXT)
+    return tv.divergences(kept, _small(), _KEPT_TEXT, top_k=2)
 
 
 @cache

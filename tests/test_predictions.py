@@ -140,7 +140,9 @@ def test_logits_that_are_not_finite_leave_nothing(bigram: LoadedModel, tmp_path:
     assert [path.name for path in tmp_path.iterdir()] == ["broken"]
 
 
-@pytest.mark.parametrize("harm", ["nothing there", "no logits", "torn", "header torn", "empty", "other rows", "no number"])
+@pytest.mark.parametrize(
+    "harm", ["nothing there", "no logits", "torn", "header torn", "empty", "other rows", "no number", "no context"]
+)
 def test_a_folder_without_predictions_is_refused(glass: LoadedModel, tmp_path: Path, harm: str) -> None:
     folder = tmp_path / "kept"
     if harm != "nothing there":
@@ -155,6 +157,8 @@ def test_a_folder_without_predictions_is_refused(glass: LoadedModel, tmp_path: P
         elif harm == "other rows":
             (folder / "about.json").write_text(json.dumps(about | {"places": about["places"][::-1]}))
             np.save(logits, np.load(logits)[1:])
+        elif harm == "no context":
+            (folder / "about.json").write_text(json.dumps(about | {"context": [1]}))
         elif harm == "no number":
             (folder / "about.json").write_text(json.dumps(about | {"places": [1e999]}))
         else:

@@ -388,6 +388,7 @@ def test_a_manifest_of_somebody_else_is_left_alone(runs: list[str], project: Pat
         lambda content: content["order"].update(experiment=None),
         lambda content: content.update(runs="x"),
         lambda content: content["files"].update({"a\0b": content["files"]["numbers.tex"]}),
+        lambda content: content["files"].update({"a" * 300: content["files"]["numbers.tex"]}),
         *(
             lambda content, name=name, value=value: content["files"]["numbers.tex"].update({name: value})
             for name, value in (("runs", []), ("runs", [1]), ("made", {"stem": "x"}), ("made", "x"), ("sha256", 1))

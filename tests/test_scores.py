@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import BIGRAM_WEIGHTS
+from tables import make_scores, with_first_choices
 
 from tokenviz.errors import DiskError, ScoringError
 from tokenviz.scores import ScoreSpec, TokenScores, nan_to_none
@@ -221,6 +222,17 @@ def test_a_damaged_table_is_refused(tmp_path: Path, damage: Callable[[Any], Any]
     pq.write_table(saved, path)
     start, end = f"{str(path)!r} is a damaged token table (", "): score the text again"
     with pytest.raises(ScoringError, match=f"^{re.escape(start)}.+{re.escape(end)}$"):
+        TokenScores.load(path)
+
+
+def test_a_table_with_other_alternatives_than_it_says_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    with_first_choices(make_scores([["a", "b"]]), [-1, 1]).save(path)
+    saved = pq.read_table(path)
+    place = saved.schema.get_field_index("top_tokens")
+    pq.write_table(saved.set_column(place, "top_tokens", pa.array([["x"], ["x", "y"]])), path)
+    message = f"{str(path)!r} is a damaged token table (there are not 1 alternatives everywhere): score the text again"
+    with pytest.raises(ScoringError, match=f"^{re.escape(message)}$"):
         TokenScores.load(path)
 
 

@@ -349,6 +349,9 @@ class TokenScores:
             if array.null_count and name != "rank":
                 raise ValueError(f"the column {name} has gaps")
         n, k = table.num_rows, spec.top_k
+        top_tokens = tuple(map(tuple, table.column("top_tokens").to_pylist())) if k else ((),) * n
+        if {*map(len, top_tokens)} - {k}:
+            raise ValueError(f"there are not {k} alternatives everywhere")
         return cls(
             **values,
             spec=spec,
@@ -356,7 +359,7 @@ class TokenScores:
             rank=column.pop("rank").cast(pa.float64()).to_numpy(),
             top_ids=np.array(table.column("top_ids").to_pylist() if k else [], np.int64).reshape(n, k),
             top_logprobs=np.array(table.column("top_logprobs").to_pylist() if k else [], float).reshape(n, k),
-            top_tokens=tuple(map(tuple, table.column("top_tokens").to_pylist())) if k else ((),) * n,
+            top_tokens=top_tokens,
             **{name: array.to_numpy() for name, array in column.items()},
         )
 

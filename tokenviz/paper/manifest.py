@@ -154,7 +154,8 @@ def read_manifest(folder: Path) -> Manifest | None:
 
 def _is_place(name: str) -> bool:
     """Whether a path stays within the folder."""
-    return "\0" not in name and not Path(name).is_absolute() and ".." not in Path(name).parts
+    path = Path(name)
+    return "\0" not in name and len(name.encode()) < 256 and not path.is_absolute() and ".." not in path.parts
 
 
 def _is_whole(entry: Entry) -> bool:

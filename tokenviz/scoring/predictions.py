@@ -87,12 +87,14 @@ class KeptPredictions:
             kept._check()
         except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError, *_TORN) as error:
             raise ComparisonError(
-                f"{str(folder)!r} holds no kept predictions ({error}): make them with tokenviz.keep_predictions"
+                f"{str(folder)!r} holds no kept predictions ({str(error)[:200]}): make them with tokenviz.keep_predictions"
             ) from error
         return kept
 
     def _check(self) -> None:
         """Refuse, by a ValueError, what does not fit together: a file may be torn, or of another text."""
+        if not all(isinstance(number, int) for number in (self.context, self.stride, *self.prefix)):
+            raise ValueError("the windows are no numbers of tokens")
         scored = self.places[self.places >= 0]
         whole = self.logits.ndim == 2 and self.logits.dtype in (np.float32, np.float64) and self.places.ndim == 1
         if not whole or self.places.shape != self.token_ids.shape or sorted(scored) != list(range(len(self.logits))):
