@@ -11,7 +11,7 @@ READY := .venv/ready
 BENCH_READY := .venv-bench/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup experiment test check ui paper bench docs notebook notebooks clean
+.PHONY: help setup experiment test check mutants fuzz coverage ui paper bench docs notebook notebooks clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,16 @@ check: $(READY)  ## formatting, lint, types, generated pages
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/python docs/generate.py --check
+
+mutants: $(READY)  ## break the core on purpose, break by break: does the named test notice?
+	@$(BIN)/python tests/mutating.py $(ARGS)
+
+fuzz: $(READY)  ## damaged input for everything that reads; ARGS="--seconds 60 --seed 0 --only tables"
+	@$(BIN)/python tests/fuzzing.py $(ARGS)
+
+coverage: $(READY)  ## which lines of tokenviz/ the everyday tests reach
+	@$(BIN)/python -m coverage run --source tokenviz -m pytest -m 'not slow and not network' $(ARGS)
+	@$(BIN)/python -m coverage report --skip-covered --show-missing
 
 ui: $(READY)  ## browse the runs: MLflow's pages on 127.0.0.1, PORT=5000
 	@$(BIN)/tokenviz ui --port $(PORT)
@@ -74,5 +84,5 @@ paper: $(READY)  ## pull an experiment's figures, tables and numbers into paper/
 	done && echo paper/example.pdf; fi
 
 clean:  ## remove the environment and caches; runs in mlruns/ and prepared models stay
-	@rm -rf .venv .venv-bench .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	@rm -rf .venv .venv-bench .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage *.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

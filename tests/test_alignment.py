@@ -149,14 +149,14 @@ def assert_mirrored(one: Units, other: Units) -> None:
 
 
 @given(two_tables())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_segments_are_those_of_the_definition(tables: tuple[TokenScores, TokenScores]) -> None:
     a, b = tables
     assert_units(align(a, b), reference_segments(a, b))
 
 
 @given(two_tables())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_words_are_those_of_the_definition(tables: tuple[TokenScores, TokenScores]) -> None:
     a, b = tables
     assert_units(align(a, b, by="word", punctuation="apart"), reference_segments(a, b, word_ends))
@@ -164,7 +164,7 @@ def test_words_are_those_of_the_definition(tables: tuple[TokenScores, TokenScore
 
 @pytest.mark.parametrize("by", ["segment", "word"])
 @given(two_tables())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_units_cover_every_character_once_and_keep_the_totals(by: By, tables: tuple[TokenScores, TokenScores]) -> None:
     a, b = tables
     units = align(a, b, by=by)
@@ -195,7 +195,7 @@ def assert_holds_on_any_text(first: Any, second: Any, passage: str) -> None:
 
 @pytest.mark.parametrize("pair", [("glass", "gpt2"), ("gpt2", "gpt2")], ids=str)
 @given(passage=TEXTS)
-@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_two_real_tokenizers_on_texts_in_all_scripts(pair: tuple[str, str], request, passage: str) -> None:
     first, second = (request.getfixturevalue(name).tokenizer for name in pair)
     assert_holds_on_any_text(first, second, passage)
@@ -213,7 +213,7 @@ def catalogue() -> dict[str, Any]:
     "pair", [("smollm2-135m", "gemma3-270m"), ("gemma3-270m", "gpt2"), ("gemma3-270m", "gemma3-270m")], ids=str
 )
 @given(passage=TEXTS)
-@settings(max_examples=1500, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_the_catalogue_tokenizers_on_texts_in_all_scripts(pair: tuple[str, str], catalogue, gpt2, passage: str) -> None:
     first, second = (catalogue.get(name, gpt2.tokenizer) for name in pair)
     assert_holds_on_any_text(first, second, "x" + passage)  # SmolLM2's vocabulary has no token for some control characters
@@ -285,6 +285,13 @@ def test_one_vocabulary_cut_in_two_ways_is_not_one_tokenizer() -> None:
     b = make_scores([["ab", "c"]], tokenizer="same", ids=[3, 4])
     assert not same_tokens(a, b)
     assert align(a, b).text == ("abc",)
+
+
+def test_equal_pieces_of_other_ids_are_not_the_same_tokens() -> None:
+    a = make_scores([["a", "b"]], tokenizer="same", ids=[1, 2])
+    b = make_scores([["a", "b"]], tokenizer="same", ids=[1, 3])
+    assert not same_tokens(a, b)
+    assert align(a, b).by == "segment"
 
 
 def test_two_vocabularies_of_one_size_are_not_one_tokenizer() -> None:

@@ -162,6 +162,11 @@ def rewrite(folder: Path, **changes: Any) -> None:
         {"table": "../../../../etc/passwd"},
         {"curves": {"a": [["x", 1]]}},
         {"nonsense": 1},
+        {"grid": 1},
+        {"started": "now"},
+        {"tags": {"kind": 1}},
+        {"metrics": {"m": "0.5"}},
+        {"params": []},
     ],
 )
 def test_a_slip_that_a_stranger_has_changed_is_not_imported(project: Path, changes: dict[str, Any]) -> None:

@@ -94,9 +94,10 @@ def test_the_predictable_end_is_dark_by_every_measure(measure: str) -> None:
 
 
 def test_limits_are_by_default_the_least_and_the_greatest_of_all_panels() -> None:
-    heatmap = text_heatmap([table(), other()])
-    assert heatmap.limits == Limits(math.log(2**-10), math.log(0.5), "text")
-    assert (heatmap.scale.low, heatmap.scale.high) == (math.log(2**-10), math.log(0.5))
+    for tables in ([table(), other()], [other(), table()]):
+        heatmap = text_heatmap(tables)
+        assert heatmap.limits == Limits(math.log(2**-10), math.log(0.5), "text")
+        assert (heatmap.scale.low, heatmap.scale.high) == (math.log(2**-10), math.log(0.5))
 
 
 def test_limits_of_a_difference_are_equally_far_on_both_sides() -> None:

@@ -172,5 +172,18 @@ def test_the_page_of_experiments_is_up_to_date() -> None:
 
 def test_make_help_lists_every_target() -> None:
     listed = subprocess.run(["make", "help"], capture_output=True, text=True, check=True, cwd=ROOT).stdout
-    for target in ("setup", "experiment", "test", "check", "ui", "paper", "bench", "clean", "help"):
+    for target in (
+        "setup",
+        "experiment",
+        "test",
+        "check",
+        "mutants",
+        "fuzz",
+        "coverage",
+        "ui",
+        "paper",
+        "bench",
+        "clean",
+        "help",
+    ):
         assert f"make {target} " in listed

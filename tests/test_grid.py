@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,8 @@ import pandas as pd
 import pytest
 from architectures import make_folder
 from conftest import BIGRAM_WEIGHTS, make_bigram_folder
+from kills import draw_quickly
+from matplotlib.figure import Figure
 
 import tokenviz as tv
 from tokenviz.errors import ExperimentError, ScoringError, TextError
@@ -23,13 +26,27 @@ from tokenviz.harness.grid import Grid
 from tokenviz.harness.links import artifact_link, chart_link, runs_link
 from tokenviz.harness.measures import DIVERGENCES
 from tokenviz.harness.recording import COMPARISON_METRICS
-from tokenviz.harness.results import TOKENS_TABLE, GridResult
+from tokenviz.harness.results import TOKENS_TABLE, GridResult, ScoreRun
 from tokenviz.models.loading import LoadedModel
 from tokenviz.progress import collecting
 from tokenviz.scores import TokenScores
 from tokenviz.tracking.store import open_store
 
 TEXTS = ["abcdabcd", "ddccbbaa"]
+
+
+@pytest.fixture
+def real_figures() -> None:
+    """For the tests that look at figures."""
+
+
+@pytest.fixture(autouse=True)
+def quick_figures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others need not wait until they are drawn."""
+    if "real_figures" not in request.fixturenames:
+        for name in ("draw_scores", "draw_comparison"):
+            monkeypatch.setattr(f"tokenviz.harness.grid.{name}", draw_quickly)
+        monkeypatch.setattr("tokenviz.harness.deliveries._FEW", 99)  # nor for processes that draw
 
 
 @pytest.fixture
@@ -51,9 +68,12 @@ def run_grid(models: list[str], *, force: bool = False, texts: list[str] = TEXTS
 
 def scores_again(models: list[str], **settings: Any) -> list[bool]:
     """Score one text by the models and say of each whether its run was there already."""
+    return [run.reused for run in scored(models, **settings)]
+
+
+def scored(models: list[str], **settings: Any) -> list[ScoreRun]:
     with running(ExperimentContext("trial")):
-        settings = {"top_k": 2, **settings}
-        return [run.reused for run in Grid(models, [tv.literal(TEXTS[0])], **settings).score()]
+        return Grid(models, [tv.literal(TEXTS[0])], **{"top_k": 2, **settings}).score()
 
 
 def finished(kind: str) -> list[str]:
@@ -71,7 +91,7 @@ def test_every_cell_is_one_run(models: list[str]) -> None:
     assert [result.summary_run_id] == finished("summary")
 
 
-def test_a_score_run_holds_tables_figures_numbers_and_settings(models: list[str], tmp_path: Path) -> None:
+def test_a_score_run_holds_tables_figures_numbers_and_settings(models: list[str], tmp_path: Path, real_figures: None) -> None:
     scored = run_grid(models).scores[0]
     client = open_store().client
     run = client.get_run(scored.run_id)
@@ -147,7 +167,7 @@ def test_intervals_are_read_back_from_the_run(models: list[str]) -> None:
     assert found.comparison.pearson_r == made.comparison.pearson_r
 
 
-def test_a_comparison_run_holds_its_figures(models: list[str]) -> None:
+def test_a_comparison_run_holds_its_figures(models: list[str], real_figures: None) -> None:
     compared = run_grid(models).comparisons[0]
     names = {file.path for file in open_store().client.list_artifacts(compared.run_id, "figures")}
     pictures = {f"figures/{name}.{form}" for name in ("heatmap", "scatter", "along_text") for form in ("png", "svg", "pdf")}
@@ -208,8 +228,9 @@ def test_every_setting_moves_the_fingerprint(models: list[str], change: dict[str
 
 @pytest.mark.parametrize("option", ["dtype=bfloat16", "dtype=float64", "device=cpu"])
 def test_every_option_of_a_model_moves_the_fingerprint(models: list[str], option: str) -> None:
-    scores_again(models)
-    assert scores_again([f"first,{option}", "second"]) == [False, True]
+    before, after = scored(models), scored([f"first,{option}", "second"])
+    assert [run.reused for run in after] == [False, True]
+    assert before[0].fingerprint != after[0].fingerprint
 
 
 @pytest.mark.parametrize("file", ["model.safetensors", "tokenizer.json", "config.json"])
@@ -415,6 +436,14 @@ def test_an_impossible_grid_is_refused_before_anything_is_stored(
     with pytest.raises(ExperimentError, match=message):
         Grid(*arguments)
     assert not (project / "mlruns").exists()
+
+
+@pytest.mark.parametrize("name", ["a/b", "50 %", "#1", "why?", "", " a", "a" * 200])
+def test_a_name_that_no_file_can_have_is_refused(models: list[str], name: str) -> None:
+    message = f"no file can be named {name!r}: give tables and figures names of words, without / \\ # ? %"
+    for own in ({"tables": {name: pd.DataFrame({"a": [1]})}}, {"figures": {name: Figure}}):
+        with pytest.raises(ExperimentError, match=f"^{re.escape(message)}$"):
+            Grid(models, [tv.literal("ab")]).summarise("", **own)
 
 
 def test_a_missing_text_is_refused_before_anything_is_stored(project: Path, models: list[str]) -> None:

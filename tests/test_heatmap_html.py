@@ -73,7 +73,7 @@ def passages_of(scores: TokenScores) -> list[str]:
 @given(st.lists(TOKENS, min_size=1, max_size=3))
 @example([HARD])
 @example([["\n", "a"], ["\r\n"], ["\r", "\n"]])
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_the_text_of_a_passage_is_the_passage(passages: list[list[str]]) -> None:
     page = Page(page_of(make_scores(passages)))
     assert page.passages == ["".join(passage) for passage in passages]

@@ -31,8 +31,8 @@ def small(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 ALICE = "Alice was beginning to get very tired of sitting by her sister on the bank."
 SENTENCE = "abcdabddcaacbdbacc"
-# Beginnings that are shared, and lengths around the steps and windows.
-PASSAGES = [SENTENCE, SENTENCE[:12] + "bbaad", "dab", "cccb" * 12, "d", SENTENCE[:9], "adcadcbdda" * 4]
+# Beginnings that are shared, lengths around the steps and windows, and three that are padded together.
+PASSAGES = [SENTENCE, SENTENCE[:12] + "bbaad", "dab", "cccb" * 12, "d", SENTENCE[:9], "adcadcbdda" * 4, SENTENCE[:0:-1]]
 
 
 def test_every_architecture_agrees_with_the_exact_loop(small: LoadedModel) -> None:

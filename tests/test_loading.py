@@ -126,6 +126,17 @@ def test_a_path_that_is_not_there_is_refused() -> None:
         load_model("./nothing/here")
 
 
+def test_the_home_of_nobody_is_no_place() -> None:
+    with refused(f"no model at '~nobody-here/model': {KNOWN}"):
+        load_model("~nobody-here/model")
+
+
+@pytest.mark.parametrize("name", ["-1", "a--b", "x" * 120])
+def test_a_name_that_no_hub_has_is_refused(name: str) -> None:
+    with refused(f"no model {name!r} on the hub: {KNOWN}"):
+        load_model(name)
+
+
 def test_a_folder_without_a_config_is_refused(folder: Path) -> None:
     (folder / "config.json").unlink()
     with refused(f"the folder {str(folder)!r} holds no model: it has no config.json"):
@@ -213,6 +224,22 @@ def test_broken_descriptions_are_refused_or_ignored_but_never_a_crash(folder: Pa
     if (name, content) == ("tokenizer_config.json", '{"model": 3}'):
         load_model(str(folder))  # an unknown setting
         return
+    with refused_because(f"cannot load {str(folder)!r}: "):
+        load_model(str(folder))
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("config.json", {"tie_word_embeddings": []}),
+        ("config.json", {"num_attention_heads": 2**31}),
+        ("tokenizer_config.json", {"model_max_length": []}),
+        ("tokenizer.json", {"pre_tokenizer": {"type": "Nonsense"}}),  # which tokenizers refuse with a bare Exception
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(folder: Path, name: str, changes: dict[str, object]) -> None:
+    content = json.loads((folder / name).read_text(encoding="utf-8"))
+    (folder / name).write_text(json.dumps(content | changes), encoding="utf-8")
     with refused_because(f"cannot load {str(folder)!r}: "):
         load_model(str(folder))
 

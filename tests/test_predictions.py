@@ -140,13 +140,27 @@ def test_logits_that_are_not_finite_leave_nothing(bigram: LoadedModel, tmp_path:
     assert [path.name for path in tmp_path.iterdir()] == ["broken"]
 
 
-@pytest.mark.parametrize("harm", ["nothing there", "no logits", "torn"])
+@pytest.mark.parametrize(
+    "harm", ["nothing there", "no logits", "torn", "header torn", "empty", "other rows", "no number", "no context"]
+)
 def test_a_folder_without_predictions_is_refused(glass: LoadedModel, tmp_path: Path, harm: str) -> None:
     folder = tmp_path / "kept"
     if harm != "nothing there":
         keep_predictions(glass, ALICE, folder)
+        logits, about = folder / "logits.npy", json.loads((folder / "about.json").read_text())
         if harm == "no logits":
-            (folder / "logits.npy").unlink()
+            logits.unlink()
+        elif harm == "header torn":
+            logits.write_bytes(logits.read_bytes().replace(b"}", b" ", 1))
+        elif harm == "empty":
+            logits.write_bytes(b"")
+        elif harm == "other rows":
+            (folder / "about.json").write_text(json.dumps(about | {"places": about["places"][::-1]}))
+            np.save(logits, np.load(logits)[1:])
+        elif harm == "no context":
+            (folder / "about.json").write_text(json.dumps(about | {"context": [1]}))
+        elif harm == "no number":
+            (folder / "about.json").write_text(json.dumps(about | {"places": [1e999]}))
         else:
             (folder / "about.json").write_text(json.dumps({"model": "glass-en"}))
     with pytest.raises(ComparisonError, match=f"^{re.escape(repr(str(folder)))} holds no kept predictions .*keep_predictions$"):

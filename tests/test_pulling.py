@@ -3,9 +3,11 @@
 import json
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import Run
@@ -15,7 +17,7 @@ from tables import NAN, long_pair, make_scores
 import tokenviz as tv
 from tokenviz.errors import DiskError, FigureError, PaperError, StoreError, TokenvizError
 from tokenviz.harness.context import ExperimentContext, running
-from tokenviz.paper.manifest import Order
+from tokenviz.paper.manifest import Order, read_manifest
 from tokenviz.paper.pulling import pull
 from tokenviz.progress import collecting
 from tokenviz.tracking.store import open_store
@@ -366,7 +368,9 @@ def test_a_folder_is_of_one_experiment(runs: list[str], project: Path) -> None:
     pull(Order(experiment="second one"), folder / "second-one")
 
 
-@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"format": 1}', '{"format": 1, "order": {}, "runs": {}, "files": {}}'])
+@pytest.mark.parametrize(
+    "content", ["{", "[]", "{}", "[" * 3000, '{"format": 1}', '{"format": 1, "order": {}, "runs": {}, "files": {}}']
+)
 def test_a_manifest_of_somebody_else_is_left_alone(runs: list[str], project: Path, content: str) -> None:
     (project / "paper").mkdir()
     path = project / "paper/manifest.json"
@@ -375,6 +379,33 @@ def test_a_manifest_of_somebody_else_is_left_alone(runs: list[str], project: Pat
     with pytest.raises(PaperError, match=f"^{re.escape(message)}$"):
         pull(ORDER, project / "paper")
     assert path.read_text() == content
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda content: content["order"].update(where=1),
+        lambda content: content["order"].update(experiment=None),
+        lambda content: content.update(runs="x"),
+        lambda content: content["files"].update({"a\0b": content["files"]["numbers.tex"]}),
+        lambda content: content["files"].update({"a" * 300: content["files"]["numbers.tex"]}),
+        *(
+            lambda content, name=name, value=value: content["files"]["numbers.tex"].update({name: value})
+            for name, value in (("runs", []), ("runs", [1]), ("made", {"stem": "x"}), ("made", "x"), ("sha256", 1))
+        ),
+    ],
+)
+def test_a_manifest_that_was_damaged_is_left_alone(runs: list[str], project: Path, change: Callable[[Any], None]) -> None:
+    path = project / "paper/manifest.json"
+    path.parent.mkdir()
+    entry = {"sha256": "0", "runs": ["r"], "made": {}}
+    content = {"format": 1, "order": asdict(ORDER), "runs": {}, "files": {"numbers.tex": entry}}
+    path.write_text(json.dumps(content))
+    read_manifest(path.parent)
+    change(content)
+    path.write_text(json.dumps(content))
+    with pytest.raises(PaperError, match=r"is not a manifest that tokenviz pull wrote, or was edited"):
+        pull(ORDER, path.parent)
 
 
 def test_a_manifest_that_names_files_elsewhere_is_left_alone(runs: list[str], project: Path) -> None:

@@ -3,14 +3,17 @@
 import json
 import math
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import BIGRAM_WEIGHTS
+from tables import make_scores, with_first_choices
 
 from tokenviz.errors import DiskError, ScoringError
 from tokenviz.scores import ScoreSpec, TokenScores, nan_to_none
@@ -189,6 +192,46 @@ def test_a_table_of_another_format_is_refused(tmp_path: Path, format_: str) -> N
     about = json.loads(saved.schema.metadata[b"tokenviz"])
     pq.write_table(saved.replace_schema_metadata({"tokenviz": json.dumps({**about, "format": format_})}), path)
     message = f"{str(path)!r} has table format {format_}; this version reads 3"
+    with pytest.raises(ScoringError, match=f"^{re.escape(message)}$"):
+        TokenScores.load(path)
+
+
+ABOUT_DAMAGE = [
+    lambda about: [], lambda about: about | {"spec": "s"}, lambda about: about | {"spec": {}},
+    lambda about: about | {"text_name": 1}, lambda about: {"format": "3"},
+    lambda about: about | {"spec": about["spec"] | {"top_k": "1"}},
+]  # fmt: skip
+COLUMN_DAMAGE = [
+    lambda saved: saved.drop_columns(["logprob"]),
+    lambda saved: saved.set_column(0, "passage", pa.array(["x"] * len(saved))),
+    lambda saved: saved.set_column(0, "passage", pa.array([None] * len(saved), pa.int64())),
+    lambda saved: saved.set_column(3, "token", pa.array([["a"]] * len(saved))),
+]
+
+
+@pytest.mark.parametrize("damage", [*ABOUT_DAMAGE, *COLUMN_DAMAGE])
+def test_a_damaged_table_is_refused(tmp_path: Path, damage: Callable[[Any], Any]) -> None:
+    path = tmp_path / "t.parquet"
+    table([math.nan, -1.0]).save(path)
+    saved = pq.read_table(path)
+    if damage in COLUMN_DAMAGE:
+        saved = damage(saved)
+    else:
+        about = damage(json.loads(saved.schema.metadata[b"tokenviz"]))
+        saved = saved.replace_schema_metadata({"tokenviz": json.dumps(about)})
+    pq.write_table(saved, path)
+    start, end = f"{str(path)!r} is a damaged token table (", "): score the text again"
+    with pytest.raises(ScoringError, match=f"^{re.escape(start)}.+{re.escape(end)}$"):
+        TokenScores.load(path)
+
+
+def test_a_table_with_other_alternatives_than_it_says_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    with_first_choices(make_scores([["a", "b"]]), [-1, 1]).save(path)
+    saved = pq.read_table(path)
+    place = saved.schema.get_field_index("top_tokens")
+    pq.write_table(saved.set_column(place, "top_tokens", pa.array([["x"], ["x", "y"]])), path)
+    message = f"{str(path)!r} is a damaged token table (there are not 1 alternatives everywhere): score the text again"
     with pytest.raises(ScoringError, match=f"^{re.escape(message)}$"):
         TokenScores.load(path)
 

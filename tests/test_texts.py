@@ -7,6 +7,8 @@ from hashlib import sha256
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -243,6 +245,16 @@ def test_a_line_that_is_not_json_is_refused(tmp_path: Path) -> None:
         read_text(path)
 
 
+@pytest.mark.parametrize(
+    ("line", "reason"), [("[" * 3000, "maximum recursion depth exceeded"), ("9" * 5000, "Exceeds the limit (4300 digits)")]
+)
+def test_a_line_that_python_does_not_read_is_refused(tmp_path: Path, line: str, reason: str) -> None:
+    path = tmp_path / "t.jsonl"
+    path.write_text(line)
+    with pytest.raises(TextError, match=f"^{re.escape(f'line 1 of {str(path)!r} cannot be read: {reason}')}"):
+        read_text(path)
+
+
 def test_a_line_that_is_no_object_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "t.jsonl"
     path.write_text('["a"]\n')
@@ -283,6 +295,19 @@ def test_a_broken_parquet_file_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"PAR1 and no more")
     with pytest.raises(TextError, match=f"^{re.escape(f'{str(path)!r} is not a Parquet file: ')}.+$"):
         read_text(path)
+
+
+@pytest.mark.parametrize("name", ["text", "other"])
+def test_a_time_beyond_the_calendar_is_refused(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "t.parquet"
+    pq.write_table(pa.table({"text": ["a"]}).append_column(f"{name} time", pa.array([2**40], pa.timestamp("s"))), path)
+    with pytest.raises(TextError, match=f"^{re.escape(f'{str(path)!r} has a value that cannot be read: ')}.+$"):
+        read_text(path)
+
+
+def test_the_home_of_nobody_is_no_place() -> None:
+    with refused("no text at '~nobody-here/a.txt': give a file, a folder, '-' for standard input"):
+        read_text("~nobody-here/a.txt")
 
 
 def test_a_text_given_as_a_file_is_told_where_it_belongs() -> None:

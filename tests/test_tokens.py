@@ -116,6 +116,15 @@ def test_a_passage_of_which_the_tokenizer_makes_nothing_is_refused() -> None:
         encode(words_tokenizer(), "   ")
 
 
+def test_a_tokenizer_that_fails_is_named_as_the_reason() -> None:
+    from tokenizers import Tokenizer, models
+    from transformers import PreTrainedTokenizerFast
+
+    without_unknown = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.WordLevel({"a": 0}, unk_token="nothing")))
+    with pytest.raises(ScoringError, match=r"^the tokenizer cannot read 'b': WordLevel error: Missing .UNK. token"):
+        encode(without_unknown, "b")
+
+
 def test_no_special_tokens_are_added(bigram_bos: LoadedModel) -> None:
     assert encode(bigram_bos.tokenizer, "abc").ids.tolist() == [0, 1, 2]
 

@@ -86,6 +86,9 @@ def foreign(folder: Path) -> list[Path]:
         "paper.pdf": b"%PDF-1.4\n1 0 obj << /Subject (A paper) >> endobj",
         "paper.tex": b"% {\"a\": comment}\n\\documentclass{article}",
         "other.tex": b"% {\"a\": 1}\n",
+        "wrong.tex": b'% {"experiment": "x", "runs": [1]}\n',
+        "wrong_settings.tex": b'% {"experiment": "x", "spec": {"versions": 3, "model": "m"}}\n',
+        "deep.tex": b"% {\"a\": " + b"[" * 3000 + b"}\n",
         "noise.bin": bytes(range(256)) * 20,
         "empty": b"",
     }  # fmt: skip
@@ -96,7 +99,7 @@ def foreign(folder: Path) -> list[Path]:
 
 def test_a_file_that_is_not_ours_is_one_line(tmp_path: Path) -> None:
     paths = foreign(tmp_path)
-    assert len(paths) == 11
+    assert len(paths) == 14
     for path in paths:
         message = (
             f"{str(path)!r} says nothing of where it comes from: tokenviz did not write it, or another program wrote it anew "

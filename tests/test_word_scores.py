@@ -293,7 +293,7 @@ def test_a_closing_quote_of_three_bytes_is_punctuation(gpt2: LoadedModel) -> Non
 
 @pytest.mark.parametrize("mode", MODES)
 @given(passage=TEXTS)
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_what_must_hold_on_any_text(gpt2: LoadedModel, mode: Punctuation, passage: str) -> None:
     scores = with_openings(tokenized(gpt2.tokenizer, [passage, passage[::-1]], model="gpt2", first=True), gpt2)
     found = words(scores, punctuation=mode)

@@ -123,7 +123,7 @@ def test_a_passage_of_a_megabyte_is_cut_in_seconds() -> None:
 
 @pytest.mark.parametrize("mode", MODES)
 @given(passage=TEXTS)
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=300, deadline=None)
 def test_words_tile_any_text_and_cut_no_grapheme_cluster(mode: Punctuation, passage: str) -> None:
     words = cut(passage, mode)
     assert "".join(words) == passage
@@ -138,14 +138,14 @@ def test_words_tile_any_text_and_cut_no_grapheme_cluster(mode: Punctuation, pass
 
 
 @given(passage=TEXTS)
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_keeping_punctuation_apart_only_adds_ends(passage: str) -> None:
     attached, apart = ({word.end for word in words_of(passage, punctuation=mode)} for mode in MODES)
     assert attached <= apart
 
 
 @given(st.text(st.sampled_from("abcé ß\t\n.,;'\"()-—…Жשم5🙂"), max_size=60))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_in_scripts_with_spaces_attached_words_are_what_stands_between_them(passage: str) -> None:
     words = [word.strip() for word in cut(passage, "attached")]
     assert [word for word in words if word] == passage.split()

@@ -8,7 +8,7 @@ import json
 import math
 from collections.abc import Iterable
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -297,7 +297,7 @@ class TokenScores:
         """Read what `save` wrote.
 
         Raises:
-            ScoringError: The file is not a token table, or of a format this version does not know.
+            ScoringError: The file is not a token table, is damaged, or of a format this version does not know.
         """
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -309,22 +309,45 @@ class TokenScores:
         metadata = (table.schema.metadata or {}).get(b"tokenviz")
         if metadata is None:
             raise ScoringError(f"{str(path)!r} is a Parquet file, but not a token table written by tokenviz")
-        about = json.loads(metadata)
-        if about["format"] != FORMAT_VERSION:
-            raise ScoringError(f"{str(path)!r} has table format {about['format']}; this version reads {FORMAT_VERSION}")
+        try:
+            about = json.loads(metadata)
+            if about["format"] != FORMAT_VERSION:
+                raise ScoringError(f"{str(path)!r} has table format {about['format']}; this version reads {FORMAT_VERSION}")
+            return cls._of_table(table, about)
+        except ScoringError:
+            raise
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError, pa.ArrowException) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise ScoringError(f"{str(path)!r} is a damaged token table ({reason}): score the text again") from error
+
+    @classmethod
+    def _of_table(cls, table: "pa.Table", about: dict[str, Any]) -> "TokenScores":
+        """What `_to_table` made, or any error that the rest of a damaged file makes."""
+        import pyarrow as pa
+
         spec = ScoreSpec(**{**about["spec"], "bos_ids": tuple(about["spec"]["bos_ids"])})
-        column = {name: table.column(name) for name in table.column_names}
+        values = {"text_name": about["text_name"], "text_sha256": about["text_sha256"]}
+        kinds = dict.fromkeys(values, str) | {field.name: field.type for field in fields(spec) if field.type in (str, int)}
+        for name, value in {**values, **vars(spec)}.items():
+            if name in kinds and type(value) is not kinds[name]:
+                raise TypeError(f"{name} is {value!r}")
+        column = {name: table.column(name).cast(kind) for name, kind in _COLUMNS.items()}
+        for name, array in column.items():
+            if array.null_count and name != "rank":
+                raise ValueError(f"the column {name} has gaps")
         n, k = table.num_rows, spec.top_k
+        top_tokens = tuple(map(tuple, table.column("top_tokens").to_pylist())) if k else ((),) * n
+        if {*map(len, top_tokens)} - {k}:
+            raise ValueError(f"there are not {k} alternatives everywhere")
         return cls(
-            text_name=about["text_name"],
-            text_sha256=about["text_sha256"],
+            **values,
             spec=spec,
-            token=tuple(column["token"].to_pylist()),
-            rank=column["rank"].cast(pa.float64()).to_numpy(),
-            top_ids=np.array(column["top_ids"].to_pylist() if k else [], np.int64).reshape(n, k),
-            top_logprobs=np.array(column["top_logprobs"].to_pylist() if k else [], float).reshape(n, k),
-            top_tokens=tuple(map(tuple, column["top_tokens"].to_pylist())) if k else ((),) * n,
-            **{name: column[name].to_numpy() for name in _PLAIN_COLUMNS},
+            token=tuple(column.pop("token").to_pylist()),
+            rank=column.pop("rank").cast(pa.float64()).to_numpy(),
+            top_ids=np.array(table.column("top_ids").to_pylist() if k else [], np.int64).reshape(n, k),
+            top_logprobs=np.array(table.column("top_logprobs").to_pylist() if k else [], float).reshape(n, k),
+            top_tokens=top_tokens,
+            **{name: array.to_numpy() for name, array in column.items()},
         )
 
 
@@ -357,9 +380,12 @@ def save_parts(parts: Iterable[TokenScores], path: Path) -> None:
         unfinished.unlink(missing_ok=True)
 
 
-_PLAIN_COLUMNS = (
-    "passage", "position", "token_id", "start", "end", "logprob", "entropy", "opens", "space_logprob", "punctuation_logprob",
-)  # fmt: skip
+# All but those of alternatives, with their types in the file.
+_COLUMNS = {
+    "passage": "int64", "position": "int64", "token_id": "int64", "token": "string", "start": "int64", "end": "int64",
+    "logprob": "double", "rank": "int64", "entropy": "double", "opens": "int8", "space_logprob": "double",
+    "punctuation_logprob": "double",
+}  # fmt: skip
 
 
 def nan_to_none(value: Any) -> Any:

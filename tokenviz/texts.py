@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
+from os.path import expanduser  # Path's own fails where there is no such user
 from pathlib import Path
 
 from tokenviz import display
@@ -164,7 +165,7 @@ def sample_names(samples: Path) -> list[str]:
 
 
 def _find(source: str, samples: Path | None) -> Path:
-    path = Path(source).expanduser()
+    path = Path(expanduser(source))
     known = (*PLAIN_SUFFIXES, *TABLE_SUFFIXES)
     try:
         there = path.exists()
@@ -237,6 +238,8 @@ def _jsonl_rows(path: Path) -> Iterator[tuple[str, dict[str, object]]]:
             row = json.loads(line)
         except json.JSONDecodeError as error:
             raise TextError(f"{where} is not JSON: {error.msg} at column {error.colno}") from error
+        except (ValueError, RecursionError) as error:  # a number of thousands of digits; brackets within brackets
+            raise TextError(f"{where} cannot be read: {error}") from error
         if not isinstance(row, dict):
             raise TextError(f"{where} is not a JSON object with a column for the text")
         yield where, row
@@ -265,9 +268,13 @@ def _parquet_rows(path: Path) -> Iterator[tuple[str, dict[str, object]]]:
 
     try:
         table = pyarrow.parquet.read_table(path)
-    except (pyarrow.ArrowInvalid, OSError) as error:
+    except (pyarrow.ArrowException, OSError) as error:
         raise TextError(f"{str(path)!r} is not a Parquet file: {str(error).splitlines()[0]}") from error
-    for number, row in enumerate(table.to_pylist()):
+    try:
+        rows = table.to_pylist()
+    except (pyarrow.ArrowException, ValueError, OverflowError) as error:  # times beyond Python's, bytes that are no UTF-8
+        raise TextError(f"{str(path)!r} has a value that cannot be read: {str(error).splitlines()[0]}") from error
+    for number, row in enumerate(rows):
         yield f"row {number} of {str(path)!r}", row
 
 

@@ -48,6 +48,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_LONGEST_NAME = 200  # bytes; file systems take 255, endings included
+
 
 class Grid:
     """Models x texts, tracked as the runs of the current experiment.
@@ -205,9 +207,15 @@ class Grid:
                 the command prints.
 
         Raises:
+            ExperimentError: A name of a figure or table is none for a file.
             TokenvizError: The summary cannot be stored.
         """
         tables = tables or {}
+        for name in (*tables, *(figures or ())):
+            if not is_file_name(name):
+                raise ExperimentError(
+                    f"no file can be named {name!r}: give tables and figures names of words, without / \\ # ? %"
+                )
         runs = [*self.scores, *self.measures, *self.comparisons]
         (outcome,) = self._workshop.do([self._summary_cell(description, figures or {}, tables)], "summarising", "summaries")
         reused = sum(run.reused for run in runs)
@@ -429,6 +437,16 @@ def _measured(table: Path) -> Measured:
     import pandas as pd
 
     return Measured(pd.read_parquet(table), {})
+
+
+def is_file_name(name: str) -> bool:
+    """Whether a run may have a file of that name: MLflow reads some signs, and spaces around it, as parts of an address."""
+    return (
+        name.isprintable()
+        and name.strip() == name != ""
+        and not set(name) & set("/\\#?%")
+        and len(name.encode()) < _LONGEST_NAME
+    )
 
 
 def _refuse_repeats(what: str, names: list[str]) -> None:

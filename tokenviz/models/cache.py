@@ -20,7 +20,7 @@ from tokenviz.progress import note
 def cache_folder() -> Path:
     """Where prepared models lie."""
     chosen = os.environ.get("TOKENVIZ_CACHE")
-    return (Path(chosen).expanduser() if chosen else user_cache_path("tokenviz")) / "models"
+    return (Path(os.path.expanduser(chosen)) if chosen else user_cache_path("tokenviz")) / "models"
 
 
 def build_once(target: Path, build: Callable[[Path], None], *, needs_bytes: int) -> None:

@@ -7,6 +7,7 @@ Only safetensors and GGUF weights are read, and no code that comes with a model 
 import re
 from dataclasses import dataclass, field
 from importlib.metadata import version
+from os.path import expanduser  # Path's own fails where there is no such user
 from pathlib import Path
 from typing import Any, Literal
 
@@ -117,7 +118,7 @@ def resolve(spec: ModelSpec) -> ResolvedModel:
         return ResolvedModel(spec, "catalogue", pull(model), model.identity)
     if spec.name in CATALOGUE:
         raise ModelError(f"{spec.name!r} is a catalogue model, which has no revisions: leave out @{spec.revision}")
-    path = Path(spec.name).expanduser()
+    path = Path(expanduser(spec.name))
     try:
         there = path.exists()
     except OSError as error:  # too long for a name, for one
@@ -159,6 +160,7 @@ def _resolve_hub(spec: ModelSpec) -> ResolvedModel:
     from huggingface_hub.errors import (
         GatedRepoError,
         HfHubHTTPError,
+        HFValidationError,
         LocalEntryNotFoundError,
         RepositoryNotFoundError,
         RevisionNotFoundError,
@@ -176,7 +178,7 @@ def _resolve_hub(spec: ModelSpec) -> ResolvedModel:
         raise ModelError(f"{spec.name!r} asks for its licence to be accepted on the hub first, and for a login") from error
     except RevisionNotFoundError as error:
         raise ModelError(f"{spec.name!r} has no revision {spec.revision!r} on the hub") from error
-    except RepositoryNotFoundError as error:
+    except (RepositoryNotFoundError, HFValidationError) as error:
         raise ModelError(f"no model {spec.name!r} on the hub: {_known(spec.name)}") from error
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
         raise ModelError(
@@ -216,7 +218,6 @@ def load(resolved: ResolvedModel) -> LoadedModel:
         ModelError: The files are damaged, incomplete, or of an architecture that transformers does not know.
     """
     import torch
-    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     quiet_transformers()
@@ -224,6 +225,7 @@ def load(resolved: ResolvedModel) -> LoadedModel:
     device = pick_device(spec.device)
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        tokenizer("a")  # some settings that make no sense are noticed only now
         network, report = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=getattr(torch, spec.dtype),
@@ -232,7 +234,7 @@ def load(resolved: ResolvedModel) -> LoadedModel:
             trust_remote_code=False,
             output_loading_info=True,
         )
-    except (ValueError, KeyError, OSError, RuntimeError, ImportError, TypeError, AttributeError, SafetensorError) as error:
+    except Exception as error:  # tokenizers raise just that, and a value may lead the others to anything
         raise ModelError(f"cannot load {spec.label!r}: {_one_line(error)}") from error
     missing = sorted(report["missing_keys"]) + sorted(str(key) for key in report["mismatched_keys"])
     if missing:

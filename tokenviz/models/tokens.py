@@ -38,12 +38,15 @@ def encode(tokenizer: Any, passage: str) -> EncodedPassage:
     into the BOS id.
 
     Raises:
-        ScoringError: The tokenizer makes no token of a passage that has characters.
+        ScoringError: The tokenizer fails, or makes no token of a passage that has characters.
     """
     if not passage:
         nothing = np.empty(0, np.int64)
         return EncodedPassage(nothing, nothing, nothing)
-    encoded = tokenizer(passage, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+    try:
+        encoded = tokenizer(passage, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+    except Exception as error:  # tokenizers raise just that
+        raise ScoringError(f"the tokenizer cannot read {passage[:40]!r}: {error}") from error
     ids = np.array(encoded["input_ids"], dtype=np.int64)
     if not len(ids):
         raise ScoringError(f"the tokenizer makes no token of {passage[:40]!r}: there is nothing to score")

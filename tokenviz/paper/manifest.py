@@ -7,7 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from tokenviz.errors import DiskError, PaperError
+from tokenviz.errors import DiskError, PaperError, TokenvizError
 from tokenviz.figures.colours import colour_map
 from tokenviz.figures.measures import PairMeasure, measure_named
 from tokenviz.figures.named import Look, formats_of
@@ -20,6 +20,7 @@ FORMATS = tuple(form for form in formats_of("heatmap") if form != "ansi")
 """Those of figures in a paper."""
 
 _FORMAT_VERSION = 1
+_MADE = {"figure", "format", "stem", "caption", "key"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +129,7 @@ def read_manifest(folder: Path) -> Manifest | None:
         return None
     except OSError as error:
         raise DiskError(f"cannot read {str(path)!r}: {error.strerror or error}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise PaperError(_foreign(path)) from error
     try:
         if content["format"] != _FORMAT_VERSION:
@@ -139,11 +140,28 @@ def read_manifest(folder: Path) -> Manifest | None:
         files = {
             name: Entry(entry["sha256"], tuple(entry["runs"]), dict(entry["made"])) for name, entry in content["files"].items()
         }
-        if any(Path(name).is_absolute() or ".." in Path(name).parts for name in files):
+        if not all(_is_place(name) and _is_whole(entry) for name, entry in files.items()):
+            raise PaperError(_foreign(path))
+        texts = [order["experiment"], *(order[name] for name in ("where", "width") if order[name] is not None)]
+        if not all(isinstance(text, str) for text in texts):
             raise PaperError(_foreign(path))
         return Manifest(Order(**order), dict(content["runs"]), files)
-    except (KeyError, TypeError, AttributeError) as error:
+    except TokenvizError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise PaperError(_foreign(path)) from error
+
+
+def _is_place(name: str) -> bool:
+    """Whether a path stays within the folder."""
+    path = Path(name)
+    return "\0" not in name and len(name.encode()) < 256 and not path.is_absolute() and ".." not in path.parts
+
+
+def _is_whole(entry: Entry) -> bool:
+    """Whether an entry holds what was written."""
+    texts = (entry.sha256, *entry.runs, *entry.made.values())
+    return bool(entry.runs) and set(entry.made) in (set(), _MADE) and all(isinstance(text, str) for text in texts)
 
 
 def digest_of(path: Path) -> str:

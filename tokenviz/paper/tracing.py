@@ -34,15 +34,27 @@ def provenance_of(path: Path) -> dict[str, Any]:
         raise DiskError(f"cannot read {str(path)!r}: {error.strerror or error}") from error
     found = _described(path, data)
     try:
-        about = json.loads(found) if found else None
-    except ValueError:
-        about = None
-    if not isinstance(about, dict) or not {"figure", "experiment"} & set(about):
+        about: dict[str, Any] = json.loads(found) if found else {}
+    except (ValueError, RecursionError):
+        about = {}
+    if not _is_whole(about):
         raise PaperError(
             f"{str(path)!r} says nothing of where it comes from: tokenviz did not write it, or another program wrote it anew "
             "and left that out; give a PNG, SVG, PDF, HTML or LaTeX file of tokenviz"
         )
     return about
+
+
+def _is_whole(about: Any) -> bool:
+    """Whether it has the form that we write."""
+    if not isinstance(about, dict) or not {"figure", "experiment"} & set(about):
+        return False
+    lists, specs = [about.get(name, []) for name in ("runs", "models", "commits", "commands")], _specs(about)
+    return (
+        all(isinstance(one, list) and all(isinstance(name, str) for name in one) for one in lists)
+        and isinstance(specs, list)
+        and all(isinstance(one, dict) and "model" in one and isinstance(one.get("versions", {}), dict) for one in specs)
+    )
 
 
 def provenance_lines(about: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ from tokenviz.scoring.windows import Piece, pieces_of
 from tokenviz.texts import Text, literal
 
 _LOGITS, _ABOUT = "logits.npy", "about.json"
+_TORN = (EOFError, SyntaxError, TokenError)  # numpy's, of a torn header
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,11 +83,22 @@ class KeptPredictions:
             logits = np.load(folder / _LOGITS, mmap_mode="r")
             for name in ("token_ids", "places"):
                 about[name] = np.array(about[name], np.int64)
-            return cls(**{**about, "prefix": tuple(about["prefix"])}, logits=logits)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            kept = cls(**{**about, "prefix": tuple(about["prefix"])}, logits=logits)
+            kept._check()
+        except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError, *_TORN) as error:
             raise ComparisonError(
-                f"{str(folder)!r} holds no kept predictions ({error}): make them with keep_predictions"
+                f"{str(folder)!r} holds no kept predictions ({str(error)[:200]}): make them with keep_predictions"
             ) from error
+        return kept
+
+    def _check(self) -> None:
+        """Refuse, by a ValueError, what does not fit together: a file may be torn, or of another text."""
+        if not all(isinstance(number, int) for number in (self.context, self.stride, *self.prefix)):
+            raise ValueError("the windows are no numbers of tokens")
+        scored = self.places[self.places >= 0]
+        whole = self.logits.ndim == 2 and self.logits.dtype in (np.float32, np.float64) and self.places.ndim == 1
+        if not whole or self.places.shape != self.token_ids.shape or sorted(scored) != list(range(len(self.logits))):
+            raise ValueError("the logits are not those of the tokens")
 
 
 def keep_predictions(

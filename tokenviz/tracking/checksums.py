@@ -58,5 +58,5 @@ def is_whole(path: Path, digest: str) -> bool:
     """Whether a file is there and holds what it should."""
     try:
         return checksum(path) == digest
-    except OSError:
+    except (OSError, ValueError):  # a name that no file can have
         return False

@@ -9,7 +9,7 @@ import re
 import shutil
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
 from tokenviz.errors import DiskError, TokenvizError
@@ -191,10 +191,24 @@ def _read(folder: Path) -> tuple[Slip, dict[str, str]] | None:
         if content["format"] != _FORMAT:
             return None
         slip = Slip(**content["slip"])
+        if not _is_whole(slip):
+            return None
         curves = {name: [(int(step), float(value)) for step, value in curve] for name, curve in slip.curves.items()}
         # They stand in filters: a quotation mark would end what they are compared with.
         if not all(_PLAIN.fullmatch(name) for name in (slip.id, slip.fingerprint, *slip.refers.values())):
             return None
         return replace(slip, curves=curves), dict(content["sha256"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
+
+
+def _is_whole(slip: Slip) -> bool:
+    """Whether its values are of the kinds that were written."""
+    plain = [(field.type, getattr(slip, field.name)) for field in fields(slip) if field.type in (str, int, bool)]
+    words = [slip.tags, slip.context, slip.dataset, slip.refers]
+    return (
+        all(type(value) is kind for kind, value in plain)
+        and all(isinstance(one, dict) for one in (*words, slip.params, slip.metrics))
+        and all(isinstance(word, str) for one in words for word in one.values())
+        and all(isinstance(number, int | float) for number in slip.metrics.values())
+    )

@@ -1,0 +1,340 @@
+"""Deliberate breaks of the core, each with the test that must notice: `make mutants` tries them (mutating.py).
+
+Most are defects found in public tools. An edit is small and exact, so that a list that no longer fits the code is noticed
+(test_mutants.py), and each is held against one test, so that a test which proves nothing is noticed as well.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One break.
+
+    Attributes:
+        name: What is done wrong.
+        file: Below tokenviz/.
+        old: Text that the file holds exactly once.
+        new: What takes its place.
+        test: That must turn red: a file of tests/ without its ending, and a function.
+    """
+
+    name: str
+    file: str
+    old: str
+    new: str
+    test: str
+
+
+MUTANTS = (
+    # Shift, first token, BOS
+    Mutant(
+        "logits of the token itself, not of the one before", "scoring/kernel.py",
+        "place[positions - 1] for place, positions", "place[np.minimum(positions, len(place) - 1)] for place, positions",
+        "test_scoring::test_log_probs_of_a_bigram_model_are_arithmetic",
+    ),
+    Mutant(
+        "a token without a prediction is 0", "scoring/scorer.py",
+        "self.logprob = np.full(n, np.nan)", "self.logprob = np.zeros(n)",
+        "test_scoring::test_without_a_bos_the_first_token_is_missing_and_no_other",
+    ),
+    Mutant(
+        "the tokenizer's own BOS is dropped", "models/tokens.py",
+        'if mode == "auto":\n        return own', 'if mode == "auto":\n        return ()',
+        "test_tokens::test_bos_modes_of_a_tokenizer_that_adds_its_own",
+    ),
+    Mutant(
+        "two BOS before a text that brings its own", "scoring/windows.py",
+        "opens = len(prefix) if tuple(passage.ids[: len(prefix)]) == prefix else 0", "opens = 0",
+        "test_scoring::test_the_bos_string_at_the_start_of_a_text_serves_as_its_bos",
+    ),
+    # Batches and padding
+    Mutant(
+        "padding counts as tokens of the sequences before it", "scoring/kernel.py",
+        "i * longest + np.arange(len(ids))", "sum(map(len, rows[:i])) + np.arange(len(ids))",
+        "test_kernel::test_company_changes_nothing_for_any_architecture",
+    ),
+    Mutant(
+        "padding is told by the id 0", "scoring/kernel.py",
+        "mask[i, : len(row)] = 1", "mask[i, : len(row)] = torch.from_numpy(row != 0)",
+        "test_kernel::test_every_architecture_agrees_with_the_exact_loop",
+    ),
+    Mutant(
+        "a shared beginning is one token too long", "scoring/packs.py",
+        "return int(different[0]) if len(different) else n", "return int(different[0]) + 1 if len(different) else n",
+        "test_packs::test_every_token_sees_what_stands_before_it_in_its_sequence",
+    ),
+    Mutant(
+        "an id beyond the logits is let through", "scoring/scorer.py",
+        "if token_id >= model.vocabulary:", "if token_id > model.vocabulary:",
+        "test_scoring::test_an_id_beyond_the_logits_is_refused",
+    ),
+    # Long texts
+    Mutant(
+        "tokens where windows overlap are scored again", "scoring/windows.py",
+        "windows.append(Window(passage, begin, end, scored))",
+        "windows.append(Window(passage, begin, end, begin + (not n_prefix)))",
+        "test_windows::test_windows_by_hand",
+    ),
+    Mutant(
+        "a window holds one token less than it may", "scoring/windows.py",
+        "room = context - n_prefix", "room = context - n_prefix - 1",
+        "test_windows::test_windows_by_hand",
+    ),
+    Mutant(
+        "a sliding window is one token short", "scoring/attention.py",
+        "max(0, past + begin - rule.window + 1)", "max(0, past + begin - rule.window + 2)",
+        "test_packing::test_packed_attention_is_attention",
+    ),
+    # Numbers
+    Mutant(
+        "the log-softmax of half precision in half precision", "scoring/statistics.py",
+        "logits if logits.dtype == torch.float64 else logits.float()", "logits.clone()",
+        "test_position_statistics::test_half_precision_logits_get_a_float32_softmax",
+    ),
+    Mutant(
+        "a tied token has the worse rank", "scoring/statistics.py",
+        "rank = 1 + torch.gt(", "rank = torch.ge(",
+        "test_position_statistics::test_a_tied_token_has_the_better_rank",
+    ),
+    Mutant(
+        "logits that are NaN are recorded", "scoring/statistics.py",
+        "if not finite.all():", "if not finite.any():",
+        "test_position_statistics::test_one_bad_logit_of_a_token_that_was_not_asked_for_is_noticed",
+    ),
+    Mutant(
+        "nats are called bits", "comparing/estimate.py",
+        "(number / math.log(2) for number in", "(number for number in",
+        "test_estimate::test_bits_are_nats_by_the_logarithm_of_two",
+    ),
+    Mutant(
+        "a surprisal in nats is called bits", "figures/measures.py",
+        "take=lambda scores: -scores.logprob / math.log(2)", "take=lambda scores: -scores.logprob",
+        "test_definition::test_measures_of_tokens_are_what_they_say",
+    ),
+    Mutant(
+        "perplexity is 2 to the mean surprisal in nats", "scores.py",
+        "perplexity_per_token=_exp(-mean_logprob)", "perplexity_per_token=2.0**-mean_logprob",
+        "test_scores::test_perplexity_is_e_to_the_mean_surprisal_in_nats",
+    ),
+    Mutant(
+        "bits per byte are per character", "scores.py",
+        "len(self.token[i].encode())", "len(self.token[i])",
+        "test_scores::test_bits_per_byte_counts_the_bytes_of_the_scored_characters",
+    ),
+    Mutant(
+        "the mean of a corpus is the mean of its parts' means", "scores.py",
+        "getattr(part, name) * part.n_scored for part in scored) / n_scored",
+        "getattr(part, name) for part in scored) / len(scored)",
+        "test_streaming::test_the_file_holds_what_score_gives",
+    ),
+    Mutant(
+        "GPT-2's layers are rounded along their output", "models/quantization.py",
+        "transposed = isinstance(module, Conv1D)", "transposed = False",
+        "test_quantization::test_the_transposed_layers_of_gpt2_are_rounded_along_their_input_too",
+    ),
+    # Words, tokenizers, characters
+    Mutant(
+        "spans end one character early", "models/tokens.py",
+        "reached = max(reached, end)", "reached = max(reached, end - 1)",
+        "test_tokens::test_spaces_belong_to_the_token_after_them",
+    ),
+    Mutant(
+        "what a tokenizer drops at the end of a text is lost", "models/tokens.py",
+        "ends[-1] = len(passage)", "ends[-1] = reached",
+        "test_tokens::test_characters_that_the_tokenizer_drops_go_to_the_token_after_them",
+    ),
+    Mutant(
+        "vocabularies of one size are one vocabulary", "models/tokens.py",
+        "json.dumps(vocabulary, ensure_ascii=False)", "json.dumps(len(vocabulary))",
+        "test_tokens::test_two_vocabularies_of_one_size_have_two_fingerprints",
+    ),
+    Mutant(
+        "line ends of a text are changed", "texts.py",
+        'return data.decode("utf-8")', 'return data.decode("utf-8").replace("\\r\\n", "\\n")',
+        "test_texts::test_a_file_is_kept_byte_for_byte",
+    ),
+    Mutant(
+        "different tokens are laid side by side one by one", "comparing/alignment.py",
+        "and np.array_equal(a.token_id, b.token_id)", "and len(a) == len(b)",
+        "test_alignment::test_equal_pieces_of_other_ids_are_not_the_same_tokens",
+    ),
+    Mutant(
+        "segments leave out the end of a text", "comparing/spans.py",
+        "np.append(scores.start[rows][has_characters], scores.end[rows[-1]])", "scores.start[rows][has_characters]",
+        "test_alignment::test_two_tokenizers_meet_where_both_have_a_boundary",
+    ),
+    Mutant(
+        "probabilities of a word's tokens are added", "comparing/word_scores.py",
+        "np.add.reduceat(scores.logprob, spans.first_rows[0])",
+        "np.log(np.add.reduceat(np.exp(scores.logprob), spans.first_rows[0]))",
+        "test_word_scores::test_attached_words_by_hand",
+    ),
+    Mutant(
+        "the end of a word is taken off, and that of the one before put on", "comparing/word_scores.py",
+        "logprob + end_logprob - before", "logprob - end_logprob + before",
+        "test_word_scores::test_attached_words_by_hand",
+    ),
+    # Comparison
+    Mutant(
+        "a missing log-prob takes part in a correlation as 0", "comparing/statistics.py",
+        "return x[both], y[both]", "return np.nan_to_num(x), np.nan_to_num(y)",
+        "test_statistics::test_pairs_with_a_missing_value_are_left_out_and_only_those",
+    ),
+    Mutant(
+        "a correlation that is not determined is 0", "comparing/statistics.py",
+        "math.nan if reason else float(stats.pearsonr", "0.0 if reason else float(stats.pearsonr",
+        "test_statistics::test_fewer_than_three_pairs_have_no_correlation_and_say_so",
+    ),
+    Mutant(
+        "concordance forgives a shift", "comparing/statistics.py",
+        "+ float(y.var()) + shift**2)", "+ float(y.var()))",
+        "test_statistics::test_concordance_by_hand",
+    ),
+    Mutant(
+        "a difference is the first minus the second", "comparing/statistics.py",
+        "_of_differences(y - x, lambda difference: float(difference.mean()))",
+        "_of_differences(x - y, lambda difference: float(difference.mean()))",
+        "test_statistics::test_mean_difference_is_second_minus_first",
+    ),
+    Mutant(
+        "ranks of ties in a resample are the lowest, not the mean", "comparing/ranks.py",
+        "Ranked(less + up_to - before[-1], up_to - less)", "Ranked(2 * less - before[-1], up_to - less)",
+        "test_replicates::test_each_unit_once_gives_the_statistic_itself",
+    ),
+    Mutant(
+        "KL is of a from b where b from a is meant", "scoring/distributions.py",
+        "kl_ab=float64(_kl_terms(p, q, d)", "kl_ab=float64(_kl_terms(q, p, -d)",
+        "test_distributions::test_the_two_directions_differ_where_the_distributions_do",
+    ),
+    Mutant(
+        "rounding makes a KL negative", "scoring/distributions.py",
+        "p * (close.expm1() - close).clamp_(min=0)", "-p * d",
+        "test_distributions::test_rounding_never_makes_a_divergence_negative",
+    ),
+    Mutant(
+        "intervals as if units were independent", "comparing/resampling.py",
+        "return int(min(math.ceil(length - 1e-9), n // 4))", "return 1",
+        "test_resampling::test_blocks_of_independent_values_have_the_cube_root",
+    ),
+    Mutant(
+        "one long passage counts like many", "comparing/resampling.py",
+        "float(sizes.sum() ** 2 / (sizes**2).sum())", "float(len(sizes))",
+        "test_resampling::test_passages_count_by_their_sizes",
+    ),
+    Mutant(
+        "the ends of an interval change places", "comparing/intervals.py",
+        "return math.tanh(centre - margin), math.tanh(centre + margin)",
+        "return math.tanh(centre + margin), math.tanh(centre - margin)",
+        "test_intervals::test_a_correlation_is_lopsided_and_stays_in_range",
+    ),
+    Mutant(
+        "few pieces make no wider interval", "comparing/intervals.py",
+        "stats.t.ppf((1 + LEVEL) / 2, pieces - 1)", "stats.norm.ppf((1 + LEVEL) / 2)",
+        "test_intervals::test_a_plain_interval_is_students",
+    ),
+    # Drawing
+    Mutant(
+        "panels have each their own limits", "figures/definition.py",
+        "found = _limits(limits, chosen, panels)", "found = _limits(limits, chosen, panels[:1])",
+        "test_definition::test_limits_are_by_default_the_least_and_the_greatest_of_all_panels",
+    ),
+    Mutant(
+        "a set has the limits of its first text", "figures/definition.py",
+        'limits_of(values, chosen, "set")', 'limits_of(values[:1], chosen, "set")',
+        "test_definition::test_limits_are_shared_by_a_set",
+    ),
+    Mutant(
+        "a grey copy loses the order", "figures/colours.py",
+        '"viridis": ColourMap("viridis_r")', '"viridis": ColourMap("jet")',
+        "test_colours::test_a_grey_copy_keeps_the_order",
+    ),
+    Mutant(
+        "surprising tokens are dark by some measures", "figures/definition.py",
+        'falling=chosen.dark == "low"', "falling=False",
+        "test_definition::test_the_predictable_end_is_dark_by_every_measure",
+    ),
+    Mutant(
+        "what is not scored has a colour of the scale", "figures/colours.py",
+        "return None if math.isnan(value) else self.colours.at(self._along(value))",
+        "return self.colours.at(0.0 if math.isnan(value) else self._along(value))",
+        "test_colours::test_unscored_has_no_colour",
+    ),
+    Mutant(
+        "dollar signs of a text are formulas", "figures/heatmap.py",
+        "va=place, parse_math=False, usetex=False)", "va=place, usetex=False)",
+        "test_heatmap::test_any_text_draws_and_saves",
+    ),
+    Mutant(
+        "a text is HTML", "figures/html.py",
+        'escape(text.replace("\\0", "␀"))', 'Markup(text.replace("\\0", "␀"))',
+        "test_heatmap_html::test_no_token_brings_a_tag",
+    ),
+    Mutant(
+        "a text is part of the report's page", "figures/report.py",
+        "htmlsafe_json_dumps(data, dumps=_compact)", "Markup(_compact(data))",
+        "test_report::test_a_text_is_carried_exactly_and_brings_no_tag",
+    ),
+    Mutant(
+        "a text is LaTeX", "figures/latex.py",
+        "parts.append(_COMMANDS.get(sign, sign))", "parts.append(sign)",
+        "test_heatmap_latex::test_every_sign_that_tex_obeys_is_escaped",
+    ),
+    Mutant(
+        "a terminal obeys a text", "figures/terminal.py",
+        "drawn.append(visible(token), style=style)", "drawn.append(token, style=style)",
+        "test_heatmap_terminal::test_control_characters_never_reach_the_terminal",
+    ),
+    Mutant(
+        "a figure's bytes hold the time", "figures/saving.py",
+        '"svg": {"Creator": "tokenviz", "Date": None}', '"svg": {"Creator": "tokenviz"}',
+        "test_saving::test_no_file_holds_a_date",
+    ),
+    # Store
+    Mutant(
+        "a result of other settings is taken for finished", "harness/grid.py",
+        "                **vars(self._settings),\n", "",
+        "test_grid::test_every_setting_moves_the_fingerprint",
+    ),
+    Mutant(
+        "a result of another dtype is taken for finished", "harness/grid.py",
+        '"spec": asdict(model.spec)', '"spec": asdict(model.spec) | {"dtype": ""}',
+        "test_grid::test_every_option_of_a_model_moves_the_fingerprint",
+    ),
+    Mutant(
+        "a result of another text of the same name is taken for finished", "harness/grid.py",
+        '                "text_sha256": text.sha256,\n', "",
+        "test_grid::test_a_changed_text_moves_the_fingerprint",
+    ),
+    Mutant(
+        "a run that is not finished is taken for finished", "tracking/runs.py",
+        "= '{fingerprint}' and attributes.status = 'FINISHED'\"", "= '{fingerprint}'\"",
+        "test_runs::test_a_delivery_that_died_is_closed_and_made_again",
+    ),
+    Mutant(
+        "a torn parcel is taken for whole", "tracking/parcels.py",
+        "expected.items() <= checksums(folder / _FILES).items()", "expected",
+        "test_outbox::test_a_torn_parcel_is_noticed_and_removed",
+    ),
+    Mutant(
+        "a number that is not determined is logged as 0", "tracking/entities.py",
+        "Metric(name, value, slip.ended, 0) for name, value in slip.metrics.items() if math.isfinite(value)",
+        "Metric(name, value if math.isfinite(value) else 0.0, slip.ended, 0) for name, value in slip.metrics.items()",
+        "test_runs::test_an_undetermined_number_is_absent_not_zero",
+    ),
+    Mutant(
+        "what a killed process left is taken for a model", "models/cache.py",
+        "shutil.rmtree(scratch, ignore_errors=True)  # what an interrupted process left", "pass",
+        "test_catalogue::test_what_a_killed_process_left_is_thrown_away",
+    ),
+    Mutant(
+        "a password on the command line is recorded", "tracking/redaction.py",
+        'value = value.replace(secret, f"${name}")', "pass",
+        "test_secrets::test_what_is_a_secret_is_replaced_by_its_name",
+    ),
+    Mutant(
+        "an edited file of a paper is replaced", "paper/manifest.py",
+        "return path.is_file() and digest_of(path) == self.sha256", "return path.is_file()",
+        "test_checking::test_missing_and_edited_files_are_told_apart",
+    ),
+)  # fmt: skip
