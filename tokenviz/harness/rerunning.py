@@ -22,7 +22,8 @@ from tokenviz.progress import task
 from tokenviz.scores import TokenScores
 from tokenviz.scoring.scorer import score
 from tokenviz.texts import Text, corpus, literal
-from tokenviz.tracking.finding import FoundRun, fetch, find_run, find_runs
+from tokenviz.tracking.files import fetch
+from tokenviz.tracking.finding import FoundRun, find_run, find_runs
 from tokenviz.tracking.store import Store
 
 _TIMES = ("scoring_seconds", "tokens_per_second")  # which are another each time
