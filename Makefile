@@ -40,8 +40,9 @@ check: $(READY)  ## formatting, lint, types, generated pages
 ui: $(READY)  ## browse the runs: MLflow's pages on 127.0.0.1, PORT=5000
 	@$(BIN)/tokenviz ui --port $(PORT)
 
-docs: $(READY)  ## make the generated pages and the pictures of the README anew
+docs: $(READY)  ## make the generated pages and the pictures of the docs anew; those of MLflow's pages need Chromium
 	@$(BIN)/python docs/generate.py
+	@$(BIN)/python docs/walk.py
 
 # The other tools have an environment of their own, whose versions are pinned.
 $(BENCH_READY): benchmarks/requirements.txt

@@ -7,7 +7,7 @@ table is read back when it is needed.
 import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,6 +20,7 @@ from tokenviz.harness import recording
 from tokenviz.harness.context import current_experiment
 from tokenviz.harness.deliveries import Drawing
 from tokenviz.harness.drawing import draw_comparison, draw_scores
+from tokenviz.harness.links import views_of
 from tokenviz.harness.measures import Measure, Measured, Settings
 from tokenviz.harness.results import (
     TOKENS_TABLE,
@@ -199,6 +200,7 @@ class Grid:
         tables = tables or {}
         runs = [*self.scores, *self.measures, *self.comparisons]
         (outcome,) = self._workshop.do([self._summary_cell(description, figures or {}, tables)], "summarising", "summaries")
+        self.runs.offer(views_of(self.grid, self._texts[0].name))
         reused = sum(run.reused for run in runs)
         if reused:
             note(f"{reused} of {len(runs)} runs were finished already and were not computed again (--force does)")
@@ -286,7 +288,7 @@ class Grid:
             return compare(a.scores, b.scores, **how), found
 
         def write(result: tuple[Comparison, dict[str, Measured]], files: Path) -> recording.Content:
-            content = recording.record_comparison(*result, files)
+            content = replace(recording.record_comparison(*result, files), dataset=recording.dataset_of(text))
             if result[0].unit == "word":
                 content.params["punctuation"] = how["punctuation"]
             return content
