@@ -248,6 +248,7 @@ class Grid:
     def _measure_cell(self, measure: Measure, model: ResolvedModel, text: Text) -> Cell[Measured]:
         label = model.spec.label
         table = f"tables/{measure.name}.parquet"
+        settings = {"identity": model.identity, **vars(self._settings)}
         return Cell(
             kind=measure.name,
             name=f"{measure.name} · {text.name} · {label}",
@@ -255,7 +256,7 @@ class Grid:
             tags={"model": label, "text": text.name},
             table=table,
             compute=lambda: measure.take(self._load(label), text, self._settings),
-            write=lambda result, files: recording.record_measure(result, measure.name, label, text, files),
+            write=lambda result, files: recording.record_measure(result, measure, label, text, settings, files),
             read=lambda files: _measured(files / table),
         )
 

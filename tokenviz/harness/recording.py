@@ -15,7 +15,7 @@ from tokenviz.comparing.information import information
 from tokenviz.comparing.summaries import cited_frame
 from tokenviz.figures.booktabs import frame_booktabs
 from tokenviz.figures.saving import save_figure
-from tokenviz.harness.measures import Measured
+from tokenviz.harness.measures import Measure, Measured
 from tokenviz.harness.results import TOKENS_TABLE, UNITS_TABLE, ComparisonRun, MeasureRun, ScoreRun
 from tokenviz.scores import TokenScores
 from tokenviz.tables import cell, write_csv
@@ -138,12 +138,25 @@ def _record_measured(measured: Measured, name: str, folder: Path) -> None:
     write_csv(measured.table, folder / "tables" / f"{name}.csv")
 
 
-def record_measure(measured: Measured, name: str, model: str, text: Text, folder: Path) -> Content:
-    """Write what a measure found of one model on one text into a folder; return the rest of its run."""
+def record_measure(
+    measured: Measured, measure: Measure, model: str, text: Text, settings: Mapping[str, object], folder: Path
+) -> Content:
+    """Write what a measure found of one model on one text into a folder; return the rest of its run.
+
+    Args:
+        measured: What it found.
+        measure: The measure.
+        model: The model spec's label.
+        text: The text.
+        settings: What else moves the numbers, for the run's parameters.
+        folder: To write into.
+    """
+    name = measure.name
     _tables(folder)
     _record_measured(measured, name, folder)
     metrics = dict(measured.metrics)
-    params: dict[str, object] = {"model": model, "measure": name, **_text_params(text)}
+    params: dict[str, object] = {"model": model, "measure": name, "measure_version": measure.version}
+    params |= {**measure.settings, **settings, **_text_params(text)}
     found = "\n".join(f"- {_escaped(metric)}: {cell(value)}" for metric, value in metrics.items())
     note = (
         f"{_escaped(name)} of **{_escaped(model)}** on **{_escaped(text.name)}**\n\n{found}\n\n"
