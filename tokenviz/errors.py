@@ -15,6 +15,10 @@
 Each message says what was given, what is allowed, and what to do.
 """
 
+import errno
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
 
 class TokenvizError(Exception):
     """Anything that tokenviz refuses to do."""
@@ -58,3 +62,13 @@ class RefusedError(StoreError):
 
 class DiskError(TokenvizError, OSError):
     """No room or no right to write a file."""
+
+
+def of_full_disk(error: BaseException) -> bool:
+    """Whether an error is due to a disk without room, by itself or by what it was raised from."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if getattr(cause, "errno", None) in _FULL or "disk is full" in str(cause):  # the latter is SQLite's word
+            return True
+        cause = cause.__cause__
+    return False
