@@ -54,8 +54,9 @@ coverage: $(READY)  ## which lines of tokenviz/ the everyday tests reach
 ui: $(READY)  ## browse the runs: MLflow's pages on 127.0.0.1, PORT=5000
 	@$(BIN)/tokenviz ui --port $(PORT)
 
-docs: $(READY)  ## make the generated pages and the pictures of the README anew
+docs: $(READY)  ## make the generated pages and the pictures of the docs anew; those of MLflow's pages need Chromium
 	@$(BIN)/python docs/generate.py
+	@$(BIN)/python docs/walk.py
 
 notebook: $(READY)  ## open the notebooks in JupyterLab, which is installed when it is needed
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[notebooks]'

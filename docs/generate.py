@@ -6,15 +6,14 @@ pictures need models).
 """
 
 import contextlib
-import io
 import re
-import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from browser import browser, save_small
 from render_notebooks import stale
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -229,22 +228,11 @@ def draw_pictures() -> None:
 
 
 def photograph(page: Path) -> None:
-    """A report as a browser shows it, with its first place picked; in few colours, so that it is small."""
-    from PIL import Image
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which("chromium") or ""
-    for argument in ("headless", "no-sandbox", "disable-gpu", "window-size=1300,1070", "hide-scrollbars"):
-        options.add_argument(f"--{argument}")
-    browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver")))
-    try:
-        browser.get(page.absolute().as_uri())
-        browser.execute_script("document.querySelector('#places tbody button').click()")
-        picture = Image.open(io.BytesIO(browser.get_screenshot_as_png())).convert("RGB")
-    finally:
-        browser.quit()
-    picture.quantize(255, Image.Quantize.FASTOCTREE).save(page.with_suffix(".png"), optimize=True)
+    """A report as a browser shows it, with its first place picked."""
+    with browser(1300, 1070) as window:
+        window.get(page.absolute().as_uri())
+        window.execute_script("document.querySelector('#places tbody button').click()")
+        save_small(window.get_screenshot_as_png(), page.with_suffix(".png"))
 
 
 CLI_HEAD = """# Command line

@@ -210,7 +210,7 @@ def try_points(blank: Path, *, sample: int | None, first: bool) -> dict[str, Any
     expected = look(project / "mlruns")
     assert Counter(expected.statuses) == {"FINISHED": 7}
     if not first:
-        _empty(project / "mlruns")
+        empty(project / "mlruns")
         shutil.copytree(project / "mlruns", blank / "mlruns")
         points = _afresh(blank, project, 0)[1]
     wanted = range(1, len(points) + 1)
@@ -238,7 +238,7 @@ def _afresh(blank: Path, project: Path, at: int) -> tuple[int, list[str]]:
     return in_a_child(project, at)
 
 
-def _empty(store: Path) -> None:
+def empty(store: Path) -> None:
     """Take the runs out of a store, and leave its database."""
     with closing(sqlite3.connect(store / "mlflow.db")) as connection, connection:
         for table in ("tags", "metrics", "latest_metrics", "params", "inputs", "input_tags", "datasets", "runs"):

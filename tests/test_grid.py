@@ -23,7 +23,7 @@ import tokenviz as tv
 from tokenviz.errors import ExperimentError, ScoringError, TextError
 from tokenviz.harness.context import ExperimentContext, running
 from tokenviz.harness.grid import Grid
-from tokenviz.harness.links import artifact_link, chart_link, runs_link
+from tokenviz.harness.links import figure_link
 from tokenviz.harness.measures import DIVERGENCES
 from tokenviz.harness.recording import COMPARISON_METRICS
 from tokenviz.harness.results import TOKENS_TABLE, GridResult, ScoreRun
@@ -295,7 +295,7 @@ def test_a_text_of_one_token_is_recorded_as_unscored(models: list[str]) -> None:
 def test_one_model_alone_is_a_grid_too(models: list[str]) -> None:
     result = run_grid(models[:1])
     assert result.comparisons == ()
-    assert artifact_link(result).endswith(
+    assert figure_link(result).endswith(
         f"{result.scores[0].run_id}/artifacts/figures/heatmap.html?workflowType=machine_learning"
     )
 
@@ -325,13 +325,6 @@ def test_names_with_markup_stay_names_in_the_description(project: Path) -> None:
     make_bigram_folder(project / "a_b*c*", BIGRAM_WEIGHTS)
     result = run_grid(["a_b*c*"], texts=TEXTS[:1])
     assert r"**a\_b\*c\***" in open_store().client.get_run(result.scores[0].run_id).data.tags["mlflow.note.content"]
-
-
-def test_links_filter_by_grid_and_text(models: list[str]) -> None:
-    result = run_grid(models)
-    assert result.grid in runs_link(result)
-    assert result.scores[0].text in chart_link(result)
-    assert "compareRunsMode=CHART&workflowType=machine_learning" in chart_link(result)
 
 
 @pytest.mark.parametrize("damage", ["gone", "torn"])
@@ -414,7 +407,7 @@ def test_forcing_a_part_of_a_grid_keeps_the_other_grids_whole(models: list[str])
 def test_ids_of_passages_are_kept(models: list[str], project: Path, tmp_path: Path) -> None:
     (project / "rows.csv").write_text("id,text\nx,abcd\ny,dcba\n")
     (run,) = Grid(models[:1], [str(project / "rows.csv")], top_k=0).score()
-    table = pd.read_csv(run.runs.fetch(run.run_id, "tables/passages.csv", tmp_path))
+    table = pd.read_csv(run.fetch("tables/passages.csv", tmp_path))
     assert table.to_dict("list") == {"passage": [0, 1], "id": ["x", "y"]}
 
 

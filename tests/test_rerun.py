@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import BIGRAM_WEIGHTS, Run, make_bigram_folder
 from kills import draw_quickly
@@ -14,7 +15,7 @@ from kills import draw_quickly
 import tokenviz as tv
 from tokenviz.harness import rerunning
 from tokenviz.harness.context import ExperimentContext, running
-from tokenviz.harness.measures import context_effect
+from tokenviz.harness.measures import DIVERGENCES, Measure, Measured, context_effect
 from tokenviz.harness.results import GridResult
 from tokenviz.texts import corpus
 from tokenviz.tracking.store import open_for_reading
@@ -32,7 +33,7 @@ def made(project: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., GridRe
         with running(ExperimentContext("trial")):
             grid = tv.Grid(["first", "second"], texts or (tv.literal("abcdabcd"),), top_k=2)
             grid.score()
-            grid.compare()
+            grid.compare(measures=[DIVERGENCES])
             grid.measure(context_effect([1, 2]))
             return grid.summarise("Found.")
 
@@ -56,10 +57,13 @@ def test_a_summary_stands_for_its_grid(made: Callable[..., GridResult]) -> None:
     passages = ["", "abcd", "", "dcba", ""]
     result = made(tv.literal("abab"), corpus(passages, name="many", passage_ids=list("vwxyz")))
     done = rerunning.rerun(result.summary_run_id, open_for_reading())
-    assert {one.run.run_id for one in done} == {run.run_id for run in (*result.scores, *result.comparisons)}
-    assert [one.largest for one in done] == [0] * 6
+    assert {one.run.run_id for one in done} == {run.run_id for run in (*result.scores, *result.comparisons, *result.measures)}
+    assert [one.largest for one in done] == [0] * 10
     assert all(one.agrees(0) for one in done)
-    assert all(len(one.metrics) >= 8 for one in done)
+    assert all(len(one.metrics) >= 3 for one in done)
+    assert [one.left_out for one in done] == [()] * 10
+    divergences = {one.run.run_id: one.metrics["mean_kl_ab"] for one in done if one.run.tags["kind"] == "comparison"}
+    assert divergences == {run.run_id: (run.metrics["mean_kl_ab"],) * 2 for run in result.comparisons}
 
 
 def test_another_model_of_the_same_name_is_noticed(made: Callable[..., GridResult], project: Path, run: Run) -> None:
@@ -105,7 +109,38 @@ def test_a_text_that_is_not_what_the_table_says_is_refused(made: Callable[..., G
     )
 
 
-def test_other_kinds_are_refused_with_what_to_do(made: Callable[..., GridResult], run: Run) -> None:
-    code, _, err = run("rerun", made().measures[0].run_id)
+def test_what_was_measured_of_a_model_is_measured_again(made: Callable[..., GridResult], project: Path, run: Run) -> None:
+    measured = made().measures[0]
+    assert run("rerun", measured.run_id)[1].endswith(": every log-prob is the same to the last bit\n")
+    weights = BIGRAM_WEIGHTS.copy()
+    weights[0, 1] *= 2
+    make_bigram_folder(project / "first", weights)
+    code, out, _ = run("rerun", measured.run_id)
     assert code == 1
-    assert "is of kind 'context_effect', and only scores, comparisons and summaries can be computed anew alone: repeat '" in err
+    assert f"log-probs differ by {math.log(4 / 17 / (2 / 15)):.2g} nats at most" in out
+    assert "    mean_logprob_1: " in out
+    assert "    changed since: identity sha256:" in out
+
+
+def test_a_measure_whose_text_is_kept_nowhere_is_refused(made: Callable[..., GridResult], run: Run) -> None:
+    result = made()
+    store = open_for_reading()
+    for one in result.scores:
+        store.client.delete_run(one.run_id)
+    code, _, err = run("rerun", result.measures[0].run_id)
+    assert code == 1
+    assert err.startswith(f"error: no score run of the experiment 'trial' holds the text {result.scores[0].text!r} of run ")
+    assert err.count("\n") == 1
+
+
+def test_a_measure_of_somebodys_own_is_refused_with_what_to_do(made: Callable[..., GridResult], run: Run) -> None:
+    made()
+    own = Measure("own", 1, lambda model, text, settings: Measured(pd.DataFrame({"x": [1.0]}), {"n": 1.0}))
+    with running(ExperimentContext("trial")):
+        (measured, _) = tv.Grid(["first", "second"], [tv.literal("abcdabcd")], top_k=2).measure(own)
+    code, _, err = run("rerun", measured.run_id)
+    assert code == 1
+    assert err.startswith(
+        f"error: run {measured.run_id} of kind 'own' does not say enough to be computed again by itself: repeat '"
+    )
+    assert err.endswith(" --force' and compare the runs\n")

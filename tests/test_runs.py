@@ -10,6 +10,7 @@ from slips import filled, make_slip
 
 from tokenviz.errors import StoreError
 from tokenviz.progress import collecting
+from tokenviz.tracking.files import fetch
 from tokenviz.tracking.parcels import Parcel
 from tokenviz.tracking.runs import Runs, fingerprint_of
 from tokenviz.tracking.store import open_store
@@ -199,7 +200,7 @@ def test_a_run_that_supersedes_another_takes_its_place_in_every_grid(runs: Runs)
 def test_a_lost_file_is_said(runs: Runs, tmp_path: Path) -> None:
     run_id = keep(runs)
     with pytest.raises(StoreError, match=r"has lost its file 'tables/b\.csv'.*--force"):
-        runs.fetch(run_id, "tables/b.csv", tmp_path)
+        fetch(runs.store, run_id, "tables/b.csv", tmp_path)
 
 
 @pytest.mark.parametrize("damage", ["gone", "torn"])
@@ -232,7 +233,7 @@ def test_a_description_that_is_too_long_is_cut_after_a_line_and_kept_whole(runs:
     body, _, hint = shown.rpartition("\n\n")
     assert note.startswith(body + "\n")
     assert hint == "(cut here: MLflow keeps no more; Artifacts › description.md has the whole)"
-    assert runs.fetch(run_id, "description.md", tmp_path).read_text(encoding="utf-8") == note
+    assert fetch(runs.store, run_id, "description.md", tmp_path).read_text(encoding="utf-8") == note
 
 
 def test_a_parameter_that_is_too_long_is_kept_in_a_file(runs: Runs, tmp_path: Path) -> None:
@@ -241,7 +242,7 @@ def test_a_parameter_that_is_too_long_is_kept_in_a_file(runs: Runs, tmp_path: Pa
     params = runs.client.get_run(run_id).data.params
     assert params["texts"].startswith("see params.json (sha256 ")
     assert params["bos"] == "auto"
-    assert json.loads(runs.fetch(run_id, "params.json", tmp_path).read_text(encoding="utf-8"))["texts"] == texts
+    assert json.loads(fetch(runs.store, run_id, "params.json", tmp_path).read_text(encoding="utf-8"))["texts"] == texts
 
 
 def test_what_an_embedded_store_refuses_stays_in_the_outbox(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:

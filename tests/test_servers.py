@@ -22,6 +22,7 @@ from tokenviz.harness.context import ExperimentContext, running
 from tokenviz.harness.grid import Grid
 from tokenviz.harness.results import GridResult
 from tokenviz.progress import collecting
+from tokenviz.tracking.files import fetch
 from tokenviz.tracking.store import open_store
 from tokenviz.tracking.syncing import Synced, sync
 
@@ -295,8 +296,8 @@ def test_a_file_is_called_lost_only_where_the_server_says_so(place: Place, tmp_p
         return ""
 
     with pytest.raises(StoreError, match=r"has lost its file 'tables/none\.csv'"):
-        run.runs.fetch(run.run_id, "tables/none.csv", tmp_path)
+        fetch(run.runs.store, run.run_id, "tables/none.csv", tmp_path)
     place.proxy.fault = drop
     with pytest.raises(StoreError, match=r"^the tracking server .* failed: "):
-        run.runs.fetch(run.run_id, "tables/tokens.parquet", tmp_path)
+        fetch(run.runs.store, run.run_id, "tables/tokens.parquet", tmp_path)
     assert len(asked) >= 3

@@ -1,5 +1,6 @@
 """A store that may not be written, lies on a full disk, or was made by another version: one clear line, nothing lost."""
 
+import json
 import sqlite3
 import subprocess
 import sys
@@ -8,8 +9,8 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from conftest import BIGRAM_WEIGHTS, Run, make_bigram_folder
-from disks import fill, read_only, small_disk
+from conftest import Run
+from disks import read_only, small_disk
 from slips import filled, make_slip
 
 import tokenviz as tv
@@ -91,24 +92,12 @@ def test_a_torn_database_is_one_line(kept: str, run: Run, project: Path) -> None
 
 
 @pytest.mark.slow
-def test_a_full_disk_is_one_line_of_the_command(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    experiment = (
-        "from tokenviz import Grid, experiment, literal\n\n@experiment\ndef trial():\n"
-        "    grid = Grid(['first'], [literal('abcd')], top_k=2)\n    grid.score()\n    return grid.summarise('')\n"
-    )
-    with small_disk(tmp_path / "disk", "8m") as disk:
-        (disk / "experiments").mkdir()
-        (disk / "experiments" / "trial.py").write_text(experiment)
-        make_bigram_folder(disk / "first", BIGRAM_WEIGHTS)
-        monkeypatch.chdir(disk)
-        command = [sys.executable, "-m", "tokenviz", "run", "trial"]
-        for leave in (100_000, 20_000):  # the database cannot be made; it is there, and results cannot be kept
-            filler = fill(disk, leave=leave)
-            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
-            assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1), done.stderr
-            assert "make room" in done.stderr
-            filler.unlink()
-            open_store()
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
-        assert done.returncode == 0, done.stderr
-        monkeypatch.chdir(project)
+def test_a_disk_that_fills_up_anywhere_is_one_line_and_the_same_command_finishes(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", "12m") as disk:
+        command = [sys.executable, Path(__file__).parent / "full_disks.py", disk]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
+    assert done.stdout, done.stderr
+    report = json.loads(done.stdout)
+    assert report["wrong"] == {}
+    assert (report["levels"], report["full"] > 15) == (20, True)
+    assert 20 < report["finished"] < 80  # of four runs, at the levels together: it filled up before, between and after them

@@ -21,6 +21,7 @@ from benchmarks.samples import TEXT_SETS, Case, parse_case
 from tokenviz.errors import ExperimentError
 from tokenviz.models.loading import LoadedModel, resolve
 from tokenviz.models.spec import ModelSpec
+from tokenviz.tracking.files import fetch
 
 WORKLOAD = Workload(weights_bytes=400_000_000, linear_weights=100, attention=((2, None), (2, 3)), peak_flops=2e3)
 
@@ -214,7 +215,7 @@ def test_a_measurement_is_a_run_with_its_files(project: Path, made_up: Throughpu
     assert "smollm2-135m.mixed.minicons.ratio" not in run.data.metrics
     assert run.data.params["processor"] == "a processor"
     for name in ("tables/throughput.csv", "tables/throughput.md", "tables/throughput.json", "figures/throughput.png"):
-        assert runs.fetch(kept.run_id, name, project).stat().st_size > 100
+        assert fetch(runs.store, kept.run_id, name, project).stat().st_size > 100
     assert kept.link.endswith(f"/#/experiments/{runs.experiment_id}/runs/{kept.run_id}")
 
 

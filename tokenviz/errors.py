@@ -16,7 +16,10 @@ Each message says what was given, what is allowed, and what to do.
 """
 
 import difflib
+import errno
 from collections.abc import Iterable
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -75,3 +78,13 @@ class RefusedError(StoreError):
 
 class DiskError(TokenvizError, OSError):
     """No room or no right to write a file."""
+
+
+def of_full_disk(error: BaseException) -> bool:
+    """Whether an error is due to a disk without room, by itself or by what it was raised from."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if getattr(cause, "errno", None) in _FULL or "disk is full" in str(cause):  # the latter is SQLite's word
+            return True
+        cause = cause.__cause__
+    return False

@@ -1,6 +1,5 @@
 """The outermost frame of every command: what ends it, with which exit code and what one line."""
 
-import errno
 import os
 import signal
 import sys
@@ -10,7 +9,7 @@ from typing import Any, NoReturn
 from rich.console import Console
 
 from tokenviz.controls import visible
-from tokenviz.errors import TokenvizError
+from tokenviz.errors import TokenvizError, of_full_disk
 from tokenviz.progress import interrupted
 
 _INTERRUPTED = 130
@@ -28,7 +27,8 @@ def run_command(command: Any, *, prog_name: str) -> NoReturn:
     try:
         command(prog_name=prog_name, standalone_mode=True)
     except TokenvizError as error:
-        _fail(str(error), 1)
+        said = str(error)
+        _fail(f"{said}; make room and repeat the command" if of_full_disk(error) and "make room" not in said else said, 1)
     except SystemExit as end:
         if end.code == _INTERRUPTED:  # so Typer ends on Ctrl-C, without a word
             _fail(_WORDS, _INTERRUPTED)
@@ -37,7 +37,7 @@ def run_command(command: Any, *, prog_name: str) -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the interpreter complains at exit
         sys.exit(1)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if not of_full_disk(error):
             raise
         _fail(
             f"no space left on the disk{f' for {error.filename}' if error.filename else ''}; make room and try again",

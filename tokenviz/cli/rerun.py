@@ -20,7 +20,7 @@ def rerun_command(
 ) -> None:
     """Compute a run again from its own table, and say whether the numbers agree; nothing is kept.
 
-    Of a summary, every score and comparison of its grid. Exit code 1 where something differs.
+    Of a summary, every run of its grid. Exit code 1 where something differs.
     """
     from tokenviz.harness.rerunning import rerun
     from tokenviz.progress import shown

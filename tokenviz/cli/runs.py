@@ -80,7 +80,8 @@ def show_run(run: One, as_json: AsJson = False) -> None:
     """Show everything of one run: settings, numbers, files."""
     from tokenviz.progress import shown
     from tokenviz.tracking.entities import PAGE_MODE
-    from tokenviz.tracking.finding import files_of, find_run
+    from tokenviz.tracking.files import files_of
+    from tokenviz.tracking.finding import find_run
     from tokenviz.tracking.store import open_for_reading
 
     with shown():

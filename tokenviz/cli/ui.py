@@ -20,7 +20,8 @@ def ui_command(
 ) -> None:
     """Serve the MLflow pages of the embedded store, to this machine only, until Ctrl-C."""
     from tokenviz.tracking.embedded import artifacts_of, database_of, embedded_folder
-    from tokenviz.tracking.store import open_for_reading, open_store, server_uri, without_secrets
+    from tokenviz.tracking.faults import without_secrets
+    from tokenviz.tracking.store import open_for_reading, open_store, server_uri
 
     server = server_uri()
     if server:

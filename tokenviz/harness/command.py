@@ -13,7 +13,7 @@ from rich.text import Text
 from tokenviz.comparing.estimate import rounded, rounded_interval
 from tokenviz.harness.completion import OF_ARGUMENTS
 from tokenviz.harness.decorator import Experiment, OwnResult
-from tokenviz.harness.links import artifact_link, chart_link, runs_link
+from tokenviz.harness.links import chart_link, figure_link, runs_link
 from tokenviz.harness.recording import COMPARISON_METRICS
 from tokenviz.harness.results import GridResult
 from tokenviz.progress import shown
@@ -86,9 +86,11 @@ def print_result(result: GridResult | OwnResult, *, as_json: bool) -> None:
     if folder is not None:
         guide.print(f"Runs, tables and figures are kept in {folder}.", markup=False)
     guide.print("Look at it: run [bold]make ui[/bold] (or tokenviz ui), then open")
-    guide.print(f"  all runs     {runs_link(result)}", markup=False)
-    guide.print(f"  one heatmap  {artifact_link(result)}", markup=False)
-    guide.print(f"  one text, token by token, all models  {chart_link(result)}", markup=False)
+    guide.print(f"  the runs                          {runs_link(result)}", markup=False)
+    if result.scores:
+        one = "two models on one text           " if result.comparisons else "one text                         "
+        guide.print(f"  {one} {figure_link(result)}", markup=False)
+        guide.print(f"  all models on it, token by token  {chart_link(result)}", markup=False)
     guide.print("Next: tokenviz score --model smollm2-135m --text 'Your own sentence.'", markup=False)
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tokenviz.errors import ExperimentError, TokenvizError
+from tokenviz.errors import ExperimentError, TokenvizError, of_full_disk
 from tokenviz.hardware import cores
 from tokenviz.progress import collecting, note
 from tokenviz.tracking.outbox import Claim
@@ -120,6 +120,8 @@ class Deliveries:
             self._thread_pool.shutdown()  # the processes stay for a minute: the next step of the grid may want them
         raised = self._errors[:1] if error is None else []
         for other in self._errors[len(raised) :]:
+            if error is not None and of_full_disk(error) and of_full_disk(other):
+                continue  # what was said of the one holds for the other
             note(f"besides: {other if isinstance(other, TokenvizError) else repr(other)}")
         for problem in raised:
             raise problem

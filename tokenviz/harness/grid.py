@@ -7,7 +7,7 @@ table is read back when it is needed.
 import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,6 +20,7 @@ from tokenviz.harness import recording
 from tokenviz.harness.context import current_experiment
 from tokenviz.harness.deliveries import Drawing
 from tokenviz.harness.drawing import draw_comparison, draw_measure, draw_scores
+from tokenviz.harness.links import views_of
 from tokenviz.harness.measures import Measure, Measured, Settings
 from tokenviz.harness.results import (
     TOKENS_TABLE,
@@ -218,6 +219,7 @@ class Grid:
                 )
         runs = [*self.scores, *self.measures, *self.comparisons]
         (outcome,) = self._workshop.do([self._summary_cell(description, figures or {}, tables)], "summarising", "summaries")
+        self.runs.offer(views_of(self.grid, self._texts[0].name))
         reused = sum(run.reused for run in runs)
         if reused:
             note(f"{reused} of {len(runs)} runs were finished already and were not computed again (--force does)")
@@ -265,6 +267,7 @@ class Grid:
     def _measure_cell(self, measure: Measure, model: ResolvedModel, text: Text, scored: ScoreRun | None) -> Cell[Measured]:
         label = model.spec.label
         table = f"tables/{measure.name}.parquet"
+        settings = {"identity": model.identity, **vars(self._settings)}
         fingerprint = self._fingerprint(measure.name, model, text, measure=measure.identity)
 
         def draw(result: Measured) -> Drawing:
@@ -280,7 +283,7 @@ class Grid:
             tags={"model": label, "text": text.name},
             table=table,
             compute=lambda: measure.take(self._load(label), text, self._settings),
-            write=lambda result, files: recording.record_measure(result, measure, label, text, files),
+            write=lambda result, files: recording.record_measure(result, measure, label, text, settings, files),
             read=lambda files: _measured(files / table),
             draw=draw if measure.shown else None,
         )
@@ -314,7 +317,7 @@ class Grid:
             return compare(a.scores, b.scores, **how), found
 
         def write(result: tuple[Comparison, dict[str, Measured]], files: Path) -> recording.Content:
-            content = recording.record_comparison(*result, files)
+            content = replace(recording.record_comparison(*result, files), dataset=recording.dataset_of(text))
             if result[0].unit == "word":
                 content.params["punctuation"] = how["punctuation"]
             return content

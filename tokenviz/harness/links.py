@@ -1,33 +1,48 @@
-"""Addresses that open the MLflow pages at the right place."""
-
-from urllib.parse import quote
+"""Addresses that open MLflow's pages at the right place, and the views of an experiment's runs that they lead to."""
 
 from tokenviz.harness.results import GridResult
 from tokenviz.tracking.entities import PAGE_MODE
+from tokenviz.tracking.views import curve_view, table_view, view_address, view_tag
+from tokenviz.tracking.where import tag_filter
+
+_OF_SCORES = ("mean_logprob", "bits_per_byte", "perplexity_per_token", "n_scored")
+_OF_COMPARISONS = ("pearson_r", "concordance", "mean_difference", "n")
+
+
+def views_of(grid: str, text: str) -> dict[str, str]:
+    """The views of a grid, and those that MLflow's menu offers of all runs, as tags of the experiment.
+
+    Args:
+        grid: The grid's id.
+        text: The name of its first text.
+    """
+    scores, comparisons = (tag_filter("kind", kind) for kind in ("score", "comparison"))
+    ours = f"tags.`tokenviz.grid` LIKE '%{grid}%'"
+    curves = " and ".join(filter(None, [ours, scores, tag_filter("text", text)]))
+    return dict(
+        [
+            view_tag("tokenviz-scores", table_view(scores, _OF_SCORES), "Models on texts"),
+            view_tag("tokenviz-comparisons", table_view(comparisons, _OF_COMPARISONS), "Pairs of models"),
+            view_tag(f"{grid}-runs", table_view(ours, (*_OF_COMPARISONS, *_OF_SCORES))),
+            view_tag(f"{grid}-curves", curve_view(curves, "token/logprob")),
+        ]
+    )
 
 
 def runs_link(result: GridResult) -> str:
     """The list of a grid's runs, the summary first."""
-    return f"{_experiment(result)}/runs?{PAGE_MODE}&searchFilter={_query(result)}"
+    return view_address(_experiment(result), f"{result.grid}-runs")
 
 
 def chart_link(result: GridResult) -> str:
-    """The chart view of one text, a line of log-probs token by token for each model."""
-    text = result.scores[0].text
-    # A name with the quote that ends it is left out: the filter would no longer be a filter.
-    named = "" if "'" in text else f" and tags.`tokenviz.text` = '{text}'"
-    query = _query(result, f" and tags.`tokenviz.kind` = 'score'{named}")
-    return f"{_experiment(result)}/runs?compareRunsMode=CHART&{PAGE_MODE}&searchFilter={query}"
+    """The chart of the first text, a line of log-probs token by token for each model."""
+    return view_address(_experiment(result), f"{result.grid}-curves", chart=True)
 
 
-def artifact_link(result: GridResult) -> str:
-    """A heatmap: of the first comparison, or of the first text where there is only one model."""
-    run_id = (result.comparisons or result.scores)[0].run_id
-    return f"{_experiment(result)}/runs/{run_id}/artifacts/figures/heatmap.html?{PAGE_MODE}"
-
-
-def _query(result: GridResult, more: str = "") -> str:
-    return quote(f"tags.`tokenviz.grid` LIKE '%{result.grid}%'{more}", safe="")
+def figure_link(result: GridResult) -> str:
+    """The first comparison's report, or the first text's heatmap where there is only one model."""
+    run, figure = (result.comparisons[0], "report") if result.comparisons else (result.scores[0], "heatmap")
+    return f"{_experiment(result)}/runs/{run.run_id}/artifacts/figures/{figure}.html?{PAGE_MODE}"
 
 
 def _experiment(result: GridResult) -> str:

@@ -7,6 +7,7 @@ the metrics beside the correlations. `position_measure` makes a measure of a fun
 
 import hashlib
 import inspect
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -210,3 +211,17 @@ _DIVERGENCE_METRICS = ("mean_kl_ab", "mean_kl_ba", "mean_js", "mean_total_variat
 
 DIVERGENCES = Measure("divergences", 2, _take_divergences, of_one_vocabulary=True)
 """The divergences of `tokenviz.divergences`, in nats; pairs of models with two tokenizers are compared without them."""
+
+
+def known_measure(params: Mapping[str, str]) -> Measure | None:
+    """The measure of one model that a run's parameters describe.
+
+    Args:
+        params: As MLflow keeps them.
+
+    Returns:
+        None for a measure of somebody's own experiment, and for a run that does not say enough.
+    """
+    if params.get("measure") == "context_effect" and "seen" in params:
+        return context_effect(json.loads(params["seen"]))
+    return None

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -19,11 +20,12 @@ from tokenviz.harness.results import TOKENS_TABLE, UNITS_TABLE, ComparisonRun, M
 from tokenviz.scores import TokenScores
 from tokenviz.tables import cell, write_csv
 from tokenviz.texts import Text
+from tokenviz.tracking.entities import unwrapped
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_OPENING = 2000  # characters of a text that MLflow's pages show
+_OPENING, _LINE = 2000, 60  # characters of a text that are kept with a run, in lines that MLflow's pages do not cut
 
 # A comparison's numbers that are metrics of its run; tables/statistics.csv has them all. MLflow's pages bear about twenty.
 _WITH_INTERVAL = ("pearson_r", "concordance", "mean_difference")
@@ -61,7 +63,10 @@ def record_scores(scores: TokenScores, text: Text, seconds: float, folder: Path)
         write_csv(pd.DataFrame(rows), tables / "passages.csv")
     spec = asdict(scores.spec)
     summary = scores.summary()
-    metrics = {name: float(value) for name, value in asdict(summary).items()}
+    numbers = {name: float(value) for name, value in asdict(summary).items()}
+    metrics = dict(
+        sorted(numbers.items(), key=lambda pair: pair[0].startswith("n_"))
+    )  # as MLflow's pages show them: counts last
     for name, estimate in information(scores).estimates.items():
         metrics |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
     metrics |= {"scoring_seconds": seconds, "tokens_per_second": summary.n_tokens / seconds}
@@ -69,15 +74,15 @@ def record_scores(scores: TokenScores, text: Text, seconds: float, folder: Path)
     params = spec | {f"version_{name}": value for name, value in versions.items()}
     params |= _text_params(text)
     note = (
+        f"{_links({'Text heatmap': 'heatmap.html'})}"
         f"**{_escaped(scores.spec.model)}** on **{_escaped(text.name)}**: mean log-prob {summary.mean_logprob:.3f} nats over "
         f"{summary.n_scored} of {summary.n_tokens} tokens; perplexity per token {summary.perplexity_per_token:.2f}; "
         f"{summary.bits_per_byte:.3f} bits per byte.\n\n"
-        "**[Text heatmap](artifacts/figures/heatmap.html)**: predictable tokens are darkest, a dashed outline marks a token "
-        "without a prediction. `tables/tokens.parquet` holds every value; the curve `token/logprob` shows the first "
-        "thousand tokens."
+        "In the heatmap predictable tokens are darkest, a dashed outline marks a token without a prediction. "
+        "`tables/tokens.parquet` holds every value; the curve `token/logprob` shows the first thousand tokens."
     )
     curve = [(row, float(value)) for row, value in enumerate(scores.logprob) if scores.scored[row]]
-    return Content(params, metrics, note, {"token/logprob": curve}, _dataset(text))
+    return Content(params, metrics, note, {"token/logprob": curve}, dataset_of(text))
 
 
 def record_comparison(comparison: Comparison, measures: Mapping[str, Measured], folder: Path) -> Content:
@@ -114,14 +119,15 @@ def record_comparison(comparison: Comparison, measures: Mapping[str, Measured], 
         params["undetermined"] = reasons
     unit = comparison.units.by
     params["intervals"] = comparison.intervals_from(unit)
-    found = "\n".join(_line(estimate, unit) for name, estimate in estimates.items() if name != "pearson_r_fisher")
+    further = [estimate for name, estimate in estimates.items() if name not in ("pearson_r", "pearson_r_fisher")]
+    found = "\n".join(f"- {_finding(estimate, unit)}" for estimate in further)
     names = [_escaped(name) for name in (a.spec.model, b.spec.model, comparison.text_name)]
-    # The links first: MLflow's pages show the beginning of a description.
+    links = {"Text heatmap": "heatmap.html", "report": "report.html", "difference": "difference.html", "scatter": "scatter.png"}
     note = (
-        f"a: **{names[0]}**, b: **{names[1]}**, text: **{names[2]}**\n\n"
-        "**[Text heatmap](artifacts/figures/heatmap.html)** of both models on one colour scale, "
-        "**[difference](artifacts/figures/difference.html)** b minus a, **[scatter](artifacts/figures/scatter.png)** of the "
-        f"log-probs against each other.\n\n{found}\n\n{params['intervals']}; `tables/statistics.csv` has every number with its "
+        f"{_links(links)}{_finding(estimates['pearson_r'], unit)}\n\n"
+        f"a: **{names[0]}**, b: **{names[1]}**, text: **{names[2]}**. The heatmap shows both on one colour scale, the report "
+        "lets you explore them token by token, the difference is b minus a, the scatter their log-probs against each other.\n\n"
+        f"{found}\n\n{params['intervals']}; `tables/statistics.csv` has every number with its "
         "definition, unit, interval and method."
     )
     return Content(params, metrics, note)
@@ -132,13 +138,25 @@ def _record_measured(measured: Measured, name: str, folder: Path) -> None:
     write_csv(measured.table, folder / "tables" / f"{name}.csv")
 
 
-def record_measure(measured: Measured, measure: Measure, model: str, text: Text, folder: Path) -> Content:
-    """Write what a measure found of one model on one text into a folder; return the rest of its run."""
+def record_measure(
+    measured: Measured, measure: Measure, model: str, text: Text, settings: Mapping[str, object], folder: Path
+) -> Content:
+    """Write what a measure found of one model on one text into a folder; return the rest of its run.
+
+    Args:
+        measured: What it found.
+        measure: The measure.
+        model: The model spec's label.
+        text: The text.
+        settings: What else moves the numbers, for the run's parameters.
+        folder: To write into.
+    """
     name = measure.name
     _tables(folder)
     _record_measured(measured, name, folder)
     metrics = dict(measured.metrics)
-    params: dict[str, object] = {"model": model, "measure": name, "measure_version": measure.version, **_text_params(text)}
+    params: dict[str, object] = {"model": model, "measure": name, "measure_version": measure.version}
+    params |= {**measure.settings, **settings, **_text_params(text)}
     found = "\n".join(f"- {_escaped(metric)}: {cell(value)}" for metric, value in metrics.items())
     heatmap = "**[Text heatmap](artifacts/figures/heatmap.html)**\n\n" if measure.shown else ""
     source = f"Source: {_escaped(measure.source)}\n\n" if measure.source else ""
@@ -146,17 +164,18 @@ def record_measure(measured: Measured, measure: Measure, model: str, text: Text,
         f"{_escaped(name)} of **{_escaped(model)}** on **{_escaped(text.name)}**\n\n{heatmap}{found}\n\n{source}"
         f"`tables/{name}.parquet` holds every value."
     )
-    return Content(params, metrics, note, measured.curves, _dataset(text))
+    return Content(params, metrics, note, measured.curves, dataset_of(text))
 
 
 def _text_params(text: Text) -> dict[str, object]:
     return {"text": text.name, "text_sha256": text.sha256, "n_passages": len(text.passages)}
 
 
-def _dataset(text: Text) -> dict[str, str]:
+def dataset_of(text: Text) -> dict[str, str]:
     """The text as MLflow's pages show what a run was made of: its name and hash, its size, how it begins."""
     opening = next(passage for passage in text.passages if passage)[:_OPENING]
-    profile = {"passages": len(text.passages), "characters": sum(map(len, text.passages)), "opening": opening}
+    profile: dict[str, object] = {"passages": len(text.passages), "characters": sum(map(len, text.passages))}
+    profile |= {f"line {number}": line for number, line in enumerate(wrap(opening, _LINE), 1)}
     return {
         "name": text.name,
         "digest": text.sha256,
@@ -194,13 +213,15 @@ def record_summary(
             for run in comparisons
         ]
         write_csv(pd.DataFrame(rows), tables / "comparisons.csv")
+    links = {}
     for name, draw in figures.items():
-        save_figure(draw(), drawn / name, title=name, description=json.dumps(about))
+        saved = save_figure(draw(), drawn / name, title=name, description=json.dumps(about))
+        links[_escaped(name)] = saved[0].name
     note = "\n\n".join(
         part
         for part in (
-            headline(scores, comparisons),
-            description.strip(),
+            f"{_links(links)}{headline(scores, comparisons)}",
+            unwrapped(description.strip()),
             *(f"**{_escaped(name)}**\n\n{frame_table(table)}" for name, table in own_tables.items()),
             comparison_table(comparisons),
             score_table(scores),
@@ -277,13 +298,19 @@ def _markdown(headings: list[str], rows: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _line(estimate: Estimate, unit: str) -> str:
-    """A number of a comparison as an item of its description."""
+def _finding(estimate: Estimate, unit: str) -> str:
+    """A number of a comparison in words."""
     of = "" if estimate.unit in ("coefficient", "share") else f" ({estimate.unit})"
     if not estimate.determined:
-        return f"- {estimate.definition}{of}: {estimate.reason}"
+        return f"{estimate.definition}{of}: {estimate.reason}"
     interval = f", 95 % interval {rounded_interval(estimate, ' to ')}" if estimate.has_interval else ""
-    return f"- {estimate.definition}{of}: {rounded(estimate)}{interval} (n = {estimate.n} {unit}s)"
+    return f"{estimate.definition}{of}: {rounded(estimate)}{interval} (n = {estimate.n} {unit}s)"
+
+
+def _links(figures: Mapping[str, str]) -> str:
+    """A description's first line, links to figures by their names: further down MLflow's pages take no click at first."""
+    links = ", ".join(f"**[{name}](artifacts/figures/{file})**" for name, file in figures.items())
+    return f"{links}  \n" if links else ""
 
 
 def _with_interval(estimate: Estimate) -> str:

@@ -1,9 +1,10 @@
 """Runs computed again, from their own tables: do the numbers agree?
 
-A run's token table holds the text, slice by slice, and the spec; nothing else is needed but the model. What is found is kept
-nowhere.
+A run's token table holds the text, slice by slice, and the spec; nothing else is needed but the model. What was measured of
+one model takes the text from a score run beside it. What is found is kept nowhere.
 """
 
+import json
 import math
 import tempfile
 from collections.abc import Mapping
@@ -11,18 +12,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from tokenviz.comparing.comparison import compare
 from tokenviz.errors import StoreError, TextError
+from tokenviz.harness.measures import DIVERGENCES, Settings, known_measure
 from tokenviz.harness.recording import Content, record_comparison, record_scores
 from tokenviz.harness.results import TOKENS_TABLE, Alignment
 from tokenviz.models.loading import LoadedModel, load, resolve
 from tokenviz.models.spec import ModelSpec
-from tokenviz.progress import task
+from tokenviz.progress import note, task
 from tokenviz.scores import TokenScores
 from tokenviz.scoring.scorer import score
 from tokenviz.texts import Text, corpus, literal
-from tokenviz.tracking.finding import FoundRun, fetch, find_run, find_runs
+from tokenviz.tracking.files import fetch
+from tokenviz.tracking.finding import FoundRun, find_run, find_runs
 from tokenviz.tracking.store import Store
 
 _TIMES = ("scoring_seconds", "tokens_per_second")  # which are another each time
@@ -35,8 +39,8 @@ class Rerun:
 
     Attributes:
         run: As it was found.
-        largest: The largest difference between log-probs of then and now, in nats; infinite where they are not of the same
-            tokens, or some are missing on one side only.
+        largest: The largest difference between log-probs of then and now, in nats, or between the values of a measure's table;
+            infinite where they are not of the same tokens, or some are missing on one side only.
         metrics: Numbers of then and now, by name; NaN where there is none.
         left_out: Numbers that were not computed again.
         changed: What is not as it was, by name: then and now.
@@ -62,40 +66,45 @@ def _close(then: float, now: float, tolerance: float) -> bool:
 
 
 def rerun(reference: str, store: Store) -> list[Rerun]:
-    """Compute a run again; of a summary, the scores and comparisons of its grid.
+    """Compute a run again; of a summary, those of its grid that say enough.
 
     Args:
         reference: See `find_run`.
         store: Where it is; nothing is written to it.
 
     Raises:
-        StoreError: There is no such run, it has lost a table, or runs of its kind cannot be computed by themselves.
+        StoreError: There is no such run, it has lost a table, or it does not say enough to be computed by itself.
         TokenvizError: Its model cannot be had.
     """
     found = find_run(reference, store)
-    kind = found.tags.get("kind", "")
-    if kind == "summary":
+    if found.tags.get("kind") == "summary":
         grid = found.tags.get("grid", "")
         members = [run for run in find_runs(found.experiment, store=store) if grid in run.tags.get("grid", "").split()]
+        members = [run for run in members if run.tags["kind"] != "summary"]
         # Those of one model stand together, so that it is loaded once; comparisons come last, and use what is there.
-        runs = sorted(
-            (run for run in members if run.tags["kind"] in _KINDS), key=lambda run: run.tags.get("model", "\U0010ffff")
-        )
-    elif kind in _KINDS:
+        runs = sorted(filter(_is_enough, members), key=lambda run: run.tags.get("model", "\U0010ffff"))
+        if len(runs) < len(members):
+            note(f"{len(members) - len(runs)} of {len(members)} runs do not say enough to be computed again")
+    elif _is_enough(found):
         runs = [found]
     else:
         command = found.tags.get("command", "its command")
         raise StoreError(
-            f"run {found.run_id} is of kind {kind!r}, and only scores, comparisons and summaries can be computed anew alone: "
+            f"run {found.run_id} of kind {found.tags.get('kind', '')!r} does not say enough to be computed again by itself: "
             f"repeat '{command} --force' and compare the runs"
         )
     again = _Again(store)
     with task("computing again", len(runs), "runs") as advance:
         done = []
         for run in runs:
-            done.append(again.score(run) if run.tags["kind"] == "score" else again.comparison(run))
+            done.append(again.run(run))
             advance(1)
     return done
+
+
+def _is_enough(run: FoundRun) -> bool:
+    """Whether a run says all that is needed to compute it again."""
+    return run.tags.get("kind") in _KINDS or known_measure(run.params) is not None
 
 
 class _Again:
@@ -103,40 +112,83 @@ class _Again:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._model: LoadedModel | None = None
+        self._models: dict[str, LoadedModel] = {}
         self._tables: dict[str, tuple[TokenScores, TokenScores, Text]] = {}
 
-    def score(self, run: FoundRun) -> Rerun:
+    def run(self, run: FoundRun) -> Rerun:
+        kinds = {"score": self._score, "comparison": self._comparison}
+        return kinds.get(run.tags["kind"], self._measure)(run)
+
+    def _score(self, run: FoundRun) -> Rerun:
         then, now, text = self._both(run.run_id)
         with tempfile.TemporaryDirectory() as folder:
             content = record_scores(now, text, 1.0, Path(folder))
         return _beside(run, content, [(then, now)])
 
-    def comparison(self, run: FoundRun) -> Rerun:
+    def _comparison(self, run: FoundRun) -> Rerun:
         pairs = [self._both(run.params[name]) for name in ("run_a", "run_b")]
-        (_, a, _), (_, b, _) = pairs
+        (_, a, text), (_, b, _) = pairs
         how: Alignment = {"by": run.params["by"], "punctuation": run.params.get("punctuation", "attached")}  # type: ignore[typeddict-item]
+        measured = {}
+        if "mean_kl_ab" in run.metrics:
+            narrow = min(a.spec, b.spec, key=lambda spec: spec.context)  # of windows that both can read
+            settings = Settings(a.spec.bos, narrow.context, narrow.stride, a.spec.top_k)
+            measured[DIVERGENCES.name] = DIVERGENCES.take(*self._load(a.spec.model, b.spec.model), text, settings)
         with tempfile.TemporaryDirectory() as folder:
-            content = record_comparison(compare(a, b, **how), {}, Path(folder))
+            content = record_comparison(compare(a, b, **how), measured, Path(folder))
         return _beside(run, content, [(then, now) for then, now, _ in pairs])
+
+    def _measure(self, run: FoundRun) -> Rerun:
+        measure = known_measure(run.params)
+        assert measure is not None
+        params = run.params
+        with tempfile.TemporaryDirectory() as folder:
+            then = pd.read_parquet(fetch(self._store, run.run_id, f"tables/{measure.name}.parquet", Path(folder)))
+        (model,) = self._load(params["model"])
+        context, stride, top_k = (json.loads(params[name]) for name in ("context", "stride", "top_k"))
+        settings = Settings(params["bos"], context, stride, top_k)  # type: ignore[arg-type]
+        now = measure.take(model, self._text(run), settings)
+        changed = {"measure_version": str(measure.version), "identity": model.resolved.identity}
+        return Rerun(
+            run=run,
+            largest=_largest_of_frames(then, now.table),
+            metrics={name: (run.metrics.get(name, math.nan), value) for name, value in now.metrics.items()},
+            left_out=(),
+            changed={name: (params[name], value) for name, value in changed.items() if params[name] != value},
+        )
+
+    def _text(self, run: FoundRun) -> Text:
+        """The text of a run that has no table of its tokens, from a score run that has one."""
+        for other in find_runs(run.experiment, where="kind=score", store=self._store):
+            if other.params.get("text_sha256") == run.params["text_sha256"]:
+                return _text_of(self._table(other.run_id), other.run_id, int(other.params["n_passages"]))
+        raise StoreError(
+            f"no score run of the experiment {run.experiment!r} holds the text {run.params['text']!r} of run {run.run_id}: "
+            f"repeat '{run.tags.get('command', 'its command')} --force' and compare the runs"
+        )
+
+    def _table(self, run_id: str) -> TokenScores:
+        with tempfile.TemporaryDirectory() as folder:
+            return TokenScores.load(fetch(self._store, run_id, TOKENS_TABLE, Path(folder)))
 
     def _both(self, run_id: str) -> tuple[TokenScores, TokenScores, Text]:
         """The table of then, that of now, and their text."""
         if run_id not in self._tables:
-            with tempfile.TemporaryDirectory() as folder:
-                then = TokenScores.load(fetch(self._store, run_id, TOKENS_TABLE, Path(folder)))
+            then = self._table(run_id)
             spec = then.spec
             text = _text_of(then, run_id, int(find_run(run_id, self._store).params["n_passages"]))
-            model = self._load(spec.model)
+            (model,) = self._load(spec.model)
             now = score(model, text, bos=spec.bos, context=spec.context, stride=spec.stride, top_k=spec.top_k)
             self._tables[run_id] = then, now, text
         return self._tables[run_id]
 
-    def _load(self, label: str) -> LoadedModel:
-        if self._model is None or self._model.label != label:
-            self._model = None  # before the next is loaded: there may be room for one
-            self._model = load(resolve(ModelSpec.parse(label)))
-        return self._model
+    def _load(self, *labels: str) -> list[LoadedModel]:
+        """Some models, and no other beside them: there may be no room for more."""
+        self._models = {label: model for label, model in self._models.items() if label in labels}
+        for label in labels:
+            if label not in self._models:
+                self._models[label] = load(resolve(ModelSpec.parse(label)))
+        return [self._models[label] for label in labels]
 
 
 def _text_of(scores: TokenScores, run_id: str, n_passages: int) -> Text:
@@ -172,6 +224,17 @@ def _largest(then: TokenScores, now: TokenScores) -> float:
     if not same:
         return math.inf
     return float(np.abs(then.logprob - now.logprob)[then.scored].max(initial=0.0))
+
+
+def _largest_of_frames(then: pd.DataFrame, now: pd.DataFrame) -> float:
+    """Infinite where anything but a float differs, or a number is missing on one side only."""
+    floats = list(now.select_dtypes("float"))
+    if list(then) != list(now) or not then.drop(columns=floats).equals(now.drop(columns=floats)):
+        return math.inf
+    before, after = then[floats].to_numpy(), now[floats].to_numpy()
+    if not np.array_equal(np.isnan(before), np.isnan(after)):
+        return math.inf
+    return float(np.abs(np.nan_to_num(before) - np.nan_to_num(after)).max(initial=0.0))
 
 
 def _changed(then: TokenScores, now: TokenScores) -> dict[str, tuple[str, str]]:

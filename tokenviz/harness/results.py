@@ -16,6 +16,7 @@ from tokenviz.comparing.words import Punctuation
 from tokenviz.scores import TokenScores
 from tokenviz.scoring.distributions import PositionDivergences
 from tokenviz.scoring.divergence import Divergences
+from tokenviz.tracking.files import fetch
 from tokenviz.tracking.parcels import Parcel
 from tokenviz.tracking.runs import Runs
 
@@ -64,10 +65,10 @@ class Run:
             StoreError: The run has no such file any more.
         """
         if self.waiting is None:
-            return self.runs.fetch(self.run_id, artifact, folder)
+            return fetch(self.runs.store, self.run_id, artifact, folder)
         path = self.waiting.files / artifact
         if not path.exists() and (delivered := self.runs.find(self.fingerprint)) is not None:
-            return self.runs.fetch(delivered.run_id, artifact, folder)  # `tokenviz sync` was at work meanwhile
+            return fetch(self.runs.store, delivered.run_id, artifact, folder)  # `tokenviz sync` was at work meanwhile
         return path
 
     def read(self, name: str) -> "pd.DataFrame":

@@ -11,7 +11,8 @@ from tokenviz.errors import PaperError, ScoringError, StoreError
 from tokenviz.figures.origin import Origin, of_pair, of_scores
 from tokenviz.progress import note
 from tokenviz.scores import TokenScores
-from tokenviz.tracking.finding import FoundRun, check_fields, fetch, find_run, find_runs
+from tokenviz.tracking.files import fetch
+from tokenviz.tracking.finding import FoundRun, check_fields, find_run, find_runs
 from tokenviz.tracking.store import Store
 from tokenviz.tracking.where import parse_where
 

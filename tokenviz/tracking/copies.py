@@ -16,9 +16,11 @@ from tokenviz.errors import RefusedError, StoreError
 from tokenviz.progress import task
 from tokenviz.tracking.checksums import damaged, read_checksums
 from tokenviz.tracking.entities import unlinked
-from tokenviz.tracking.finding import FoundRun, fetch
+from tokenviz.tracking.faults import store_errors
+from tokenviz.tracking.files import fetch
+from tokenviz.tracking.finding import FoundRun
 from tokenviz.tracking.parcels import Parcel, Slip, pack, read_parcel
-from tokenviz.tracking.runs import NOTE, PREFIX, Runs, store_errors
+from tokenviz.tracking.runs import NOTE, PREFIX, Runs
 from tokenviz.tracking.store import Store
 
 _RUN_ID = re.compile(r"[0-9a-f]{32}")

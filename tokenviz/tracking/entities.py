@@ -18,6 +18,7 @@ _LONGEST_LINK = 150  # characters that a link to a file grows by
 
 PAGE_MODE = "workflowType=machine_learning"  # without it MLflow's pages open in their mode for chat applications
 _TO_FILE = re.compile(r"\]\(artifacts/([^)]*)\)")
+_IN_A_PARAGRAPH = re.compile(r"^((?![#>|]).*\S)\n(?=[^\W\d]|\*\*|\()", re.MULTILINE)
 _TO_PAGE = re.compile(rf"\]\(#/experiments/\w+/runs/\w+/artifacts/([^)]*)\?{re.escape(PAGE_MODE)}\)")
 
 
@@ -57,6 +58,13 @@ def linked(note: str, experiment_id: str, run_id: str) -> str:
     """A description whose links to the run's own files, `[words](artifacts/...)`, lead there in MLflow's pages."""
     page = f"](#/experiments/{experiment_id}/runs/{run_id}/artifacts/"
     return _TO_FILE.sub(lambda found: f"{page}{found[1]}?{PAGE_MODE})", note)
+
+
+def unwrapped(markdown: str) -> str:
+    """Markdown with each paragraph in one line: MLflow's pages end a line where the source does."""
+    parts = markdown.split("```")  # every second is code, and stays as it is
+    parts[::2] = [_IN_A_PARAGRAPH.sub(r"\1 ", part) for part in parts[::2]]
+    return "```".join(parts)
 
 
 def unlinked(note: str) -> str:

@@ -6,13 +6,13 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from tokenviz.errors import StoreError, did_you_mean
 from tokenviz.progress import task
+from tokenviz.tracking.faults import store_errors
 from tokenviz.tracking.rows import Row, read_runs
-from tokenviz.tracking.runs import PREFIX, store_errors
+from tokenviz.tracking.runs import PREFIX
 from tokenviz.tracking.store import Store, open_for_reading
 from tokenviz.tracking.where import Where, mlflow_filter, parse_where, tags_of
 
@@ -136,30 +136,6 @@ def find_run(reference: str, store: Store) -> FoundRun:
             ids = ", ".join(run.info.run_id for run in found[:_SHOWN])
             raise StoreError(f"{reference!r} may be several runs: {ids}{', ...' * (len(found) > _SHOWN)}; give more digits")
     raise StoreError(f"no run {reference!r} in the store {store.name!r}: 'tokenviz runs' lists what there is")
-
-
-def files_of(store: Store, run_id: str, folder: str = "") -> dict[str, int]:
-    """A run's files and their sizes in bytes.
-
-    Raises:
-        StoreError: The store fails.
-    """
-    with store_errors(store):
-        entries = store.client.list_artifacts(run_id, folder or None)
-    files: dict[str, int] = {}
-    for entry in entries:
-        files |= files_of(store, run_id, entry.path) if entry.is_dir else {str(entry.path): int(entry.file_size)}
-    return files
-
-
-def fetch(store: Store, run_id: str, artifact: str, folder: Path) -> Path:
-    """A run's file on this disk.
-
-    Raises:
-        StoreError: The run has no such file any more.
-    """
-    with store_errors(store):
-        return Path(store.client.download_artifacts(run_id, artifact, str(folder)))
 
 
 def remove(store: Store, runs: Sequence[FoundRun]) -> None:

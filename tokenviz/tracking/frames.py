@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from tokenviz.errors import StoreError
 from tokenviz.progress import task
-from tokenviz.tracking.finding import HEAD, FoundRun, fetch, find_runs
+from tokenviz.tracking.files import fetch
+from tokenviz.tracking.finding import HEAD, FoundRun, find_runs
 from tokenviz.tracking.store import open_for_reading
 
 if TYPE_CHECKING:

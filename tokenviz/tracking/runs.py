@@ -5,7 +5,6 @@ command finds what is there already. Runs are flat and tagged, written in one ba
 """
 
 import json
-import os
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -19,15 +18,16 @@ from typing import Any
 from tokenviz.errors import RefusedError, StoreError
 from tokenviz.progress import note
 from tokenviz.tracking.checksums import checksum, is_whole, write_checksums
-from tokenviz.tracking.embedded import advice, local_folder
-from tokenviz.tracking.entities import CURVE_POINTS, dataset_input, linked, metric_points, param_entries, short_note
+from tokenviz.tracking.embedded import local_folder
+from tokenviz.tracking.entities import CURVE_POINTS, dataset_input, linked, metric_points, param_entries, short_note, unwrapped
+from tokenviz.tracking.faults import lacks_rights, store_errors
+from tokenviz.tracking.files import settle
 from tokenviz.tracking.outbox import Outbox
 from tokenviz.tracking.parcels import Parcel, Slip
-from tokenviz.tracking.store import Store, lacks_rights, reason_of, refuses
+from tokenviz.tracking.store import Store
 
 PREFIX = "tokenviz."
 NOTE = "mlflow.note.content"
-_ATTEMPTS = 3  # at a file of a server
 _MOST_GRIDS = 400  # of twelve digits each, in one tag
 
 
@@ -65,7 +65,7 @@ class Runs:
         """
         self.store = store
         self.name = experiment
-        self.description = description
+        self.description = unwrapped(description)
         self.outbox = Outbox(store.outbox_folder, store.name)
 
     @property
@@ -130,6 +130,14 @@ class Runs:
             with self._going_on():
                 found = self.experiment_id
         return found
+
+    def offer(self, views: Mapping[str, str]) -> None:
+        """Keep views of the experiment, tags by name, where it has none of that name; not for a server that does not answer."""
+        if not self.store.silent:
+            with self._going_on(), store_errors(self.store):
+                known = self.client.get_experiment(self.experiment_id).tags
+                for tag in views.keys() - known.keys():
+                    self.client.set_experiment_tag(self.experiment_id, tag, views[tag])
 
     def find(self, fingerprint: str) -> FinishedRun | None:
         """The finished run of a fingerprint, the newest where there are several; None for a server that does not answer."""
@@ -252,7 +260,7 @@ class Runs:
             self.client.log_inputs(run_id, [dataset_input(slip.dataset)])
         self.client.log_artifacts(run_id, str(parcel.files))
         if (folder := self._files(run)) is not None:
-            _settle(folder)
+            settle(folder)
         self.client.set_terminated(run_id, end_time=slip.ended)
         self._close_the_dead(slip.fingerprint)  # a call whose answer is lost is repeated, and may have made two
         return run_id
@@ -348,38 +356,6 @@ class Runs:
             if not set(grids) <= set(known):
                 self.client.set_tag(run_id, f"{PREFIX}grid", _joined(known, grids))
 
-    def fetch(self, run_id: str, artifact: str, folder: Path) -> Path:
-        """A run's file on this disk.
-
-        Raises:
-            StoreError: The run has no such file any more, or a server does not answer.
-        """
-        from mlflow.exceptions import MlflowException
-
-        attempts = 1 if self.store.folder is not None else _ATTEMPTS
-        for left in reversed(range(attempts)):
-            try:
-                return Path(self.client.download_artifacts(run_id, artifact, str(folder)))
-            except (MlflowException, OSError) as error:
-                if self.store.folder is None and not self._is_gone(run_id, artifact):
-                    if left:
-                        continue  # MLflow itself does not ask again
-                    raise StoreError(f"the tracking server {self.store.name!r} failed: {reason_of(error)}") from error
-                raise StoreError(
-                    f"run {run_id} has lost its file {artifact!r} ({reason_of(error)}); repeat the experiment with --force"
-                ) from error
-        raise AssertionError("there is at least one attempt")
-
-    def _is_gone(self, run_id: str, artifact: str) -> bool:
-        """Whether a server says that a run has no such file; what MLflow says of a failed download tells nothing."""
-        from mlflow.exceptions import MlflowException
-
-        folder, _, _ = artifact.rpartition("/")
-        try:
-            return all(entry.path != artifact for entry in self.client.list_artifacts(run_id, folder or None))
-        except (MlflowException, OSError):
-            return False
-
     @cached_property
     def sender(self) -> str:
         """Tells the runs of this outbox from everybody else's. An embedded store has one outbox, which moves with it."""
@@ -400,34 +376,6 @@ def _joined(known: list[str], grids: list[str]) -> str:
     return " ".join([*(grid for grid in known if grid not in grids), *grids][-_MOST_GRIDS:])
 
 
-def _settle(folder: Path) -> None:
-    """Have a run's files on the disk before the database says that the run is whole: the power may fail in between."""
-    for path in [folder, *folder.rglob("*")]:
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
 def fingerprint_of(parts: Mapping[str, object]) -> str:
     """sha256 of the parts in canonical JSON: equal parts, equal fingerprint, whatever their order."""
     return sha256(json.dumps(parts, sort_keys=True, ensure_ascii=False, default=list).encode()).hexdigest()
-
-
-@contextmanager
-def store_errors(store: Store) -> Iterator[None]:
-    """Whatever MLflow, a database driver or an HTTP library raises, as an error of ours."""
-    from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
-
-    try:
-        yield
-    except (MlflowException, SQLAlchemyError, OSError) as error:
-        if isinstance(error, StoreError):
-            raise
-        # Without rights now, none of the other runs is taken either: that is a failure of the store, not a refusal of one run.
-        kind = RefusedError if refuses(error) and not lacks_rights(error) else StoreError
-        reason = reason_of(error)
-        todo = advice(reason) if store.folder is not None else ""
-        raise kind(f"the tracking store {store.name!r} failed: {reason}{'; ' * bool(todo)}{todo}") from error

@@ -6,7 +6,6 @@ and the server is asked again now and then.
 
 import logging
 import os
-import re
 import shutil
 import time
 import weakref
@@ -24,6 +23,7 @@ from tokenviz.tracking.embedded import (
     make_ready,
     sqlite_uri,
 )
+from tokenviz.tracking.faults import lacks_rights, reason_of, refuses, timed_out, without_secrets
 
 DEFAULT_PORT = 5000
 
@@ -40,7 +40,6 @@ _SETTINGS = {
 }
 
 _OUTBOX = "outbox"
-_NO_RIGHTS = (401, 403)
 _PATIENCE = 10  # how many times as long as a server let one wait to leave it alone
 _LONGEST_WAIT = 600  # seconds
 
@@ -217,56 +216,3 @@ def ask(uri: str) -> Exception | None:
     except MlflowException as error:
         return error  # type: ignore[no-any-return]  # mlflow is not typed here
     return None
-
-
-def lacks_rights(error: BaseException | None) -> bool:
-    """Whether the credentials are at fault."""
-    return _status(error) in _NO_RIGHTS
-
-
-def refuses(error: BaseException | None) -> bool:
-    """Whether a server answered and said no: it would say so again."""
-    return 400 <= _status(error) < 500 and _status(error) not in (408, 429)
-
-
-def _status(error: BaseException | None) -> int:
-    """The HTTP status of an answer; 500 where there was none."""
-    from mlflow.exceptions import MlflowException
-
-    if isinstance(error, MlflowException):
-        return int(error.get_http_status_code())
-    return int(getattr(getattr(error, "response", None), "status_code", 500))
-
-
-def timed_out(error: BaseException) -> bool:
-    """Whether there was no answer for as long as one waits."""
-    return "timed out" in str(error) or "timeout exception" in str(error)
-
-
-def reason_of(error: BaseException) -> str:
-    """An error of MLflow's in a few words, without the password that an address in it may hold."""
-    text = str(error)
-    if timed_out(error):
-        return f"no answer within {os.environ['MLFLOW_HTTP_REQUEST_TIMEOUT']} s"
-    for pattern, words in _FAILURES:
-        if found := pattern.search(text):
-            return words.format(*found.groups())
-    line = (text.splitlines() or [type(error).__name__])[0]
-    return _PASSWORD.sub("//", line)[:300]
-
-
-_PASSWORD = re.compile(r"//\S*@")
-_FAILURES = (
-    (re.compile(r"\(sqlite3\.OperationalError\) (.*)"), "{}"),
-    (re.compile(r"^\[Errno \d+\] (No space left on device|Disk quota exceeded)"), "{}"),
-    (re.compile(r"Connection.*\[Errno -?\d+\] ([A-Z][^'\")\]]*)"), "{}"),
-    (re.compile(r"(Failed to resolve '[^']*')"), "{}"),
-    (re.compile(r"failed with error code (\d+) != 200"), "HTTP {}"),
-    (re.compile(r"too many (\d+) error responses"), "HTTP {}"),
-    (re.compile(r"(Remote end closed connection without response|Connection aborted|IncompleteRead)"), "{}"),
-)
-
-
-def without_secrets(uri: str) -> str:
-    """An address without user, password and query."""
-    return _PASSWORD.sub("//", uri).partition("?")[0].rstrip("/")

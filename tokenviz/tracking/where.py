@@ -147,9 +147,12 @@ def tags_of(where: Where | None) -> list[tuple[str, str]]:
 
 def mlflow_filter(where: Where | None) -> str:
     """`tags_of` in MLflow's syntax."""
-    # A quotation mark in a value would end it there.
-    quoted = [(field, value) for field, value in tags_of(where) if not set("'\"`\\") & set(value)]
-    return " and ".join(f"tags.`tokenviz.{field}` = '{value}'" for field, value in quoted)
+    return " and ".join(filter(None, (tag_filter(field, value) for field, value in tags_of(where))))
+
+
+def tag_filter(field: str, value: str) -> str:
+    """A tag's value in MLflow's syntax; empty for a value that would end there before its end."""
+    return "" if set("'\"`\\") & set(value) else f"tags.`tokenviz.{field}` = '{value}'"
 
 
 def _number(value: object) -> float | None:

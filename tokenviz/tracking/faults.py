@@ -1,0 +1,86 @@
+"""What the failures of a store mean: in a few words, and as errors of ours."""
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from tokenviz.errors import RefusedError, StoreError
+from tokenviz.tracking.embedded import advice
+
+if TYPE_CHECKING:
+    from tokenviz.tracking.store import Store
+
+_NO_RIGHTS = (401, 403)
+
+
+@contextmanager
+def store_errors(store: "Store") -> Iterator[None]:
+    """Whatever MLflow, a database driver or an HTTP library raises, as an error of ours."""
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError, OSError) as error:
+        if isinstance(error, StoreError):
+            raise
+        # Without rights now, none of the other runs is taken either: that is a failure of the store, not a refusal of one run.
+        kind = RefusedError if refuses(error) and not lacks_rights(error) else StoreError
+        reason = reason_of(error)
+        todo = advice(reason) if store.folder is not None else ""
+        raise kind(f"the tracking store {store.name!r} failed: {reason}{'; ' * bool(todo)}{todo}") from error
+
+
+def lacks_rights(error: BaseException | None) -> bool:
+    """Whether the credentials are at fault."""
+    return _status(error) in _NO_RIGHTS
+
+
+def refuses(error: BaseException | None) -> bool:
+    """Whether a server answered and said no: it would say so again."""
+    return 400 <= _status(error) < 500 and _status(error) not in (408, 429)
+
+
+def _status(error: BaseException | None) -> int:
+    """The HTTP status of an answer; 500 where there was none."""
+    from mlflow.exceptions import MlflowException
+
+    if isinstance(error, MlflowException):
+        return int(error.get_http_status_code())
+    return int(getattr(getattr(error, "response", None), "status_code", 500))
+
+
+def timed_out(error: BaseException) -> bool:
+    """Whether there was no answer for as long as one waits."""
+    return "timed out" in str(error) or "timeout exception" in str(error)
+
+
+def reason_of(error: BaseException) -> str:
+    """An error of MLflow's in a few words, without the password that an address in it may hold."""
+    text = str(error)
+    if timed_out(error):
+        return f"no answer within {os.environ['MLFLOW_HTTP_REQUEST_TIMEOUT']} s"
+    for pattern, words in _FAILURES:
+        if found := pattern.search(text):
+            return words.format(*found.groups())
+    line = (text.splitlines() or [type(error).__name__])[0]
+    return _PASSWORD.sub("//", line)[:300]
+
+
+_PASSWORD = re.compile(r"//\S*@")
+_FAILURES = (
+    (re.compile(r"\(sqlite3\.OperationalError\) (.*)"), "{}"),
+    (re.compile(r"^\[Errno \d+\] (No space left on device|Disk quota exceeded)"), "{}"),
+    (re.compile(r"Connection.*\[Errno -?\d+\] ([A-Z][^'\")\]]*)"), "{}"),
+    (re.compile(r"(Failed to resolve '[^']*')"), "{}"),
+    (re.compile(r"failed with error code (\d+) != 200"), "HTTP {}"),
+    (re.compile(r"too many (\d+) error responses"), "HTTP {}"),
+    (re.compile(r"(Remote end closed connection without response|Connection aborted|IncompleteRead)"), "{}"),
+)
+
+
+def without_secrets(uri: str) -> str:
+    """An address without user, password and query."""
+    return _PASSWORD.sub("//", uri).partition("?")[0].rstrip("/")
