@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ROOT / "notebooks"
 PAGES = ROOT / "docs" / "notebooks"
 
-_COLOURS = 128  # of a picture: few enough to be small
+_COLOURS = 256  # of a picture: as many as a palette holds
 
 
 def head_of(notebook: Path) -> str:
@@ -101,7 +101,7 @@ def write_page(notebook: Path) -> None:
 
     def keep(cell: str, picture: bytes) -> str:
         path = PAGES / f"{notebook.stem}--{cell}.png"
-        few = Image.open(io.BytesIO(picture)).convert("RGB").quantize(_COLOURS)
+        few = Image.open(io.BytesIO(picture)).convert("RGB").quantize(_COLOURS, Image.Quantize.MAXCOVERAGE)
         few.save(path, optimize=True)
         return path.name
 

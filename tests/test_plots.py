@@ -455,3 +455,12 @@ def test_an_interval_is_drawn_and_printed_where_there_is_one() -> None:
     figure = unity_scatter(known, width="acl", font_size=7)
     assert "r = 0.800, 95 % interval 0.600 to 0.900, ρ" in " ".join(title_of(figure).split())
     assert outside(figure) == []
+
+
+def test_what_has_no_text_is_not_named() -> None:
+    """Where a character is several tokens, the later ones have none of it."""
+    tokens = ["a", "é", "", "b", "c"]
+    tables = [make_scores([tokens], [NAN, x, y, -2.0, -3.5], model=model) for model, x, y in (("a", -9, -7), ("b", -1, -1))]
+    assert [name.get_text() for name in names_of(unity_scatter(compare(*tables), outliers=1))] == ["é"]
+    tables = [make_scores([tokens], [NAN, x, y, -2.0, -3.5], model=model) for model, x, y in (("a", -7, -9), ("b", -1, -1))]
+    assert [name.get_text() for name in names_of(unity_scatter(compare(*tables), outliers=1))] == ["é"]

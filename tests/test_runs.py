@@ -1,6 +1,7 @@
 """Runs: delivered whole and once, found by fingerprint, closed whatever happens."""
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from tokenviz.errors import StoreError
 from tokenviz.progress import collecting
 from tokenviz.tracking.files import fetch
 from tokenviz.tracking.parcels import Parcel
+from tokenviz.tracking.provenance import provenance
 from tokenviz.tracking.runs import Runs, fingerprint_of
 from tokenviz.tracking.store import open_store
 
@@ -262,3 +264,11 @@ def test_what_an_embedded_store_refuses_stays_in_the_outbox(runs: Runs, monkeypa
         assert parcel is not None
         runs.deliver(parcel)
     assert len(finished(runs)) == 1
+
+
+def test_what_a_notebook_computed_names_no_command_of_its_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    kernel = ["/env/lib/site-packages/ipykernel_launcher.py", "-f", "/tmp/kernel-1.json"]
+    monkeypatch.setattr(sys, "argv", kernel)
+    assert provenance().command == "in a notebook"
+    monkeypatch.setattr(sys, "argv", ["/project/experiments/trial.py", "--models", "a b"])
+    assert provenance().command == "python -m experiments.trial --models 'a b'"

@@ -90,7 +90,8 @@ def draw_unity_scatter(axes: Axes, comparison: Comparison, *, outliers: int = 5,
     title_axes(axes, f"{short_name(comparison.text_name)}\nr = {r}, ρ = {rho}, n = {comparison.n} {units.by}s", font_size)
     axes.annotate("equal", (limits[0] * 0.97, limits[0] * 0.97), xytext=(8, 0), textcoords="offset points",
                   fontsize=0.9 * font_size, color="#555555", va="center")  # fmt: skip
-    rows = there[np.argsort(-np.abs(x - y), kind="stable")][:outliers]
+    order = there[np.argsort(-np.abs(x - y), kind="stable")]
+    rows = [row for row in order if units.text[row]][:outliers]  # the rest of a character has nothing to be called by
     names = [short_name(units.text[row].strip() or units.text[row], _LONGEST_LABEL) for row in rows]
     _name_points(axes, units.logprob_a[rows], units.logprob_b[rows], names, np.column_stack([x, y]), 0.8 * font_size)
     return axes
