@@ -32,7 +32,8 @@ def files_of(run_id: str, project: Path) -> Path:
 
 
 def test_a_measure_of_ones_own_is_a_run_with_table_heatmap_chart_and_correlation(project: Path, glass: LoadedModel) -> None:
-    measure = position_measure("doubt", doubt, unit="", source="a test", dark="low", ends=("doubtful", "sure"))
+    about = {"unit": "", "source": "a test", "dark": "low", "ends": ("doubtful", "sure")}
+    measure = position_measure("doubt", doubt, **about)
     grid = Grid(["glass-en"], ["correlation"])
     (run,) = grid.measure(measure)
     (scored,) = grid.scores  # made first, since the heatmap stands on them
@@ -58,7 +59,7 @@ def test_a_measure_of_ones_own_is_a_run_with_table_heatmap_chart_and_correlation
     # Finished, it is found; under another function it is another measure.
     (again,) = Grid(["glass-en"], ["correlation"]).measure(measure)
     assert (again.run_id, again.reused) == (run.run_id, True)
-    (other,) = Grid(["glass-en"], ["correlation"]).measure(position_measure("doubt", lambda logits, ids: logits[:, 0] * 0))
+    (other,) = Grid(["glass-en"], ["correlation"]).measure(position_measure("doubt", lambda logits, ids: logits[:, 0], **about))
     assert other.run_id != run.run_id
 
 
