@@ -126,6 +126,9 @@ def test_an_experiment_in_a_file_anywhere_is_run_by_its_path(
     assert code == 0, err
     assert json.loads(out)["experiment"] == "study"
     assert tv.load_runs("study")["text"].tolist() == ["", "correlation"]  # summary and score
+    # Nobody's commit holds the file: each run does.
+    for run_id in tv.load_runs("study")["run_id"]:
+        assert (files_of(run_id, project) / "provenance" / "study.py").read_text() == STUDY
     code, out, _ = run("run", str(folder / "study.py"), "--help")
     assert (code, "--texts" in out) == (0, True)
     code, _, err = run("run", "nowhere/study.py")

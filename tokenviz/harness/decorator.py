@@ -40,6 +40,7 @@ class Experiment(Generic[P, R]):
     """An experiment; call it like the function it was made of.
 
     Attributes:
+        file: That defines it.
         name: The file's name, which is the command's and the MLflow experiment's.
         question: The first line of its docstring.
         description: The whole docstring without the list of arguments.
@@ -48,7 +49,8 @@ class Experiment(Generic[P, R]):
 
     def __init__(self, function: Callable[P, R]) -> None:
         self._function = function
-        self.name = Path(inspect.getfile(function)).stem
+        self.file = Path(inspect.getfile(function))
+        self.name = self.file.stem
         documented = parse_docstring(function.__doc__ or "")
         self.question = documented.short_description or ""
         self.description = documented.description or ""
@@ -70,7 +72,7 @@ class Experiment(Generic[P, R]):
     def _run(self, force: bool, *args: P.args, **kwargs: P.kwargs) -> R:
         bound = self.signature.bind(*args, **kwargs)
         bound.apply_defaults()
-        context = ExperimentContext(self.name, self.description, dict(bound.arguments), force)
+        context = ExperimentContext(self.name, self.description, dict(bound.arguments), force, self.file)
         with running(context):
             return self._function(*args, **kwargs)
 
