@@ -32,7 +32,8 @@ def files_of(run_id: str, project: Path) -> Path:
 
 
 def test_a_measure_of_ones_own_is_a_run_with_table_heatmap_chart_and_correlation(project: Path, glass: LoadedModel) -> None:
-    measure = position_measure("doubt", doubt, unit="", source="a test", dark="low", ends=("doubtful", "sure"))
+    about = {"unit": "", "source": "a test", "dark": "low", "ends": ("doubtful", "sure")}
+    measure = position_measure("doubt", doubt, **about)
     grid = Grid(["glass-en"], ["correlation"])
     (run,) = grid.measure(measure)
     (scored,) = grid.scores  # made first, since the heatmap stands on them
@@ -58,7 +59,7 @@ def test_a_measure_of_ones_own_is_a_run_with_table_heatmap_chart_and_correlation
     # Finished, it is found; under another function it is another measure.
     (again,) = Grid(["glass-en"], ["correlation"]).measure(measure)
     assert (again.run_id, again.reused) == (run.run_id, True)
-    (other,) = Grid(["glass-en"], ["correlation"]).measure(position_measure("doubt", lambda logits, ids: logits[:, 0] * 0))
+    (other,) = Grid(["glass-en"], ["correlation"]).measure(position_measure("doubt", lambda logits, ids: logits[:, 0], **about))
     assert other.run_id != run.run_id
 
 
@@ -125,6 +126,9 @@ def test_an_experiment_in_a_file_anywhere_is_run_by_its_path(
     assert code == 0, err
     assert json.loads(out)["experiment"] == "study"
     assert tv.load_runs("study")["text"].tolist() == ["", "correlation"]  # summary and score
+    # Nobody's commit holds the file: each run does.
+    for run_id in tv.load_runs("study")["run_id"]:
+        assert (files_of(run_id, project) / "provenance" / "study.py").read_text() == STUDY
     code, out, _ = run("run", str(folder / "study.py"), "--help")
     assert (code, "--texts" in out) == (0, True)
     code, _, err = run("run", "nowhere/study.py")

@@ -48,14 +48,15 @@ def test_a_bos_gives_the_first_token_a_value(bigram_bos: LoadedModel) -> None:
     assert not np.isnan(position_values(bigram_bos, "abcd", margin).values).any()
 
 
-def test_portions_of_any_size_give_the_same_values(glass: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = position_values(glass, ALICE, margin).values
+@pytest.mark.parametrize("function", [margin, logprob])
+def test_portions_of_any_size_give_the_same_values(glass: LoadedModel, monkeypatch: pytest.MonkeyPatch, function) -> None:
+    whole = position_values(glass, ALICE, function).values
     sizes = []
 
     def watched(logits: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
         sizes.append(len(ids))
         assert logits.dtype == torch.float32
-        values = margin(logits, ids)
+        values = function(logits, ids)
         logits.zero_()  # what it does to its logits is its own affair
         return values
 

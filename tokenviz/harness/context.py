@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -15,12 +16,14 @@ class ExperimentContext:
         description: The function's docstring, for the experiment's page.
         params: Every argument by name.
         force: Whether finished cells are computed anew.
+        file: That defines it; None outside any experiment.
     """
 
     name: str
     description: str = ""
     params: dict[str, object] = field(default_factory=dict)
     force: bool = False
+    file: Path | None = None
 
 
 _current: ContextVar[ExperimentContext | None] = ContextVar("running experiment", default=None)

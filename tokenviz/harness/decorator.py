@@ -40,6 +40,7 @@ class Experiment(Generic[P, R]):
     """An experiment; call it like the function it was made of.
 
     Attributes:
+        file: That defines it; it need not exist, for an experiment in a notebook.
         name: The file's name, which is the command's and the MLflow experiment's; the function's where there is no file.
         question: The first line of its docstring.
         description: The whole docstring without the list of arguments.
@@ -48,8 +49,8 @@ class Experiment(Generic[P, R]):
 
     def __init__(self, function: Callable[P, R]) -> None:
         self._function = function
-        file = Path(inspect.getfile(function))
-        self.name = file.stem if file.is_file() else function.__name__  # a cell of a notebook has a number for a file
+        self.file = Path(inspect.getfile(function))
+        self.name = self.file.stem if self.file.is_file() else function.__name__  # a cell of a notebook is no file
         documented = parse_docstring(function.__doc__ or "")
         self.question = documented.short_description or ""
         self.description = documented.description or ""
@@ -71,7 +72,7 @@ class Experiment(Generic[P, R]):
     def _run(self, force: bool, *args: P.args, **kwargs: P.kwargs) -> R:
         bound = self.signature.bind(*args, **kwargs)
         bound.apply_defaults()
-        context = ExperimentContext(self.name, self.description, dict(bound.arguments), force)
+        context = ExperimentContext(self.name, self.description, dict(bound.arguments), force, self.file)
         with running(context):
             return self._function(*args, **kwargs)
 

@@ -110,7 +110,7 @@ class Grid:
         self.comparisons: list[ComparisonRun] = []
         self.measures: list[MeasureRun] = []
         self._in_memory: dict[str, LoadedModel] = {}
-        self._provenance = provenance()
+        self._provenance = provenance(self._experiment.file)
         self._workshop = Workshop(self.runs, self._experiment, self.grid, self._provenance)
 
     def score(self) -> list[ScoreRun]:

@@ -24,12 +24,14 @@ class Provenance:
         command: The command line.
         diff: How the project differs from its commit, as a patch; empty where it does not, or is under no version control.
         hardware: Processor, cores, memory in GB.
+        script: Name and content of the experiment's file, where no commit holds it; None otherwise.
     """
 
     context: dict[str, str]
     command: str
     diff: str
     hardware: dict[str, str | int | float]
+    script: tuple[str, str] | None = None
 
     @property
     def params(self) -> dict[str, object]:
@@ -42,20 +44,36 @@ class Provenance:
         return {"command": self.command, "git_dirty": "yes" if self.diff else "no"}
 
     def write(self, files: Path) -> None:
-        """Leave the patch among a run's files, where there is one."""
-        if self.diff:
+        """Leave the patch and the experiment's file among a run's files, where there are such."""
+        kept = [("uncommitted.patch", self.diff)] if self.diff else []
+        for name, content in [*kept, *([self.script] if self.script else [])]:
             (files / "provenance").mkdir(exist_ok=True)
-            (files / "provenance" / "uncommitted.patch").write_text(self.diff, encoding="utf-8")
+            (files / "provenance" / name).write_text(content, encoding="utf-8")
 
 
-def provenance() -> Provenance:
-    """Of this process, in this project."""
+def provenance(file: Path | None = None) -> Provenance:
+    """Of this process, in this project.
+
+    Args:
+        file: Of the experiment; None outside one.
+    """
     hardware: dict[str, str | int | float] = {
         "processor": processor(),
         "cores": cores(),
         "memory_gb": round(memory_bytes() / 1e9, 1),
     }
-    return Provenance(redacted(_context()), redacted(_command()), redacted(_diff(project_root())), hardware)
+    script = None
+    if file is not None and file.is_file() and not _is_of(project_root(), file):
+        script = (file.name, redacted(file.read_text(encoding="utf-8")))
+    return Provenance(redacted(_context()), redacted(_command()), redacted(_diff(project_root())), hardware, script)
+
+
+def _is_of(root: Path, file: Path) -> bool:
+    """Whether a project is under version control and has a file: its commit and `_diff` hold it then."""
+    try:
+        return bool(_git(root, "ls-files", "--", str(file.resolve())))
+    except (OSError, subprocess.SubprocessError):
+        return False
 
 
 def _context() -> dict[str, str]:
