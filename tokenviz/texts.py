@@ -15,6 +15,7 @@ from hashlib import sha256
 from os.path import expanduser  # Path's own fails where there is no such user
 from pathlib import Path
 
+from tokenviz.checks import listed
 from tokenviz.errors import TextError
 
 PLAIN_SUFFIXES = (".txt", ".md")
@@ -49,9 +50,10 @@ def literal(passage: str, *, name: str | None = None) -> Text:
         name: Its name; by default `text-` and the first eight digits of its sha256.
 
     Raises:
-        TextError: It is empty, or has lone surrogates, which no encoding can store.
+        TextError: It is empty, or it or its name has lone surrogates, which no encoding can store.
     """
     what = f"the text {name!r}" if name else "the given text"
+    _utf8(name or "", f"the name {name!r}")
     digest = sha256(_utf8(passage, what)).hexdigest()
     if not passage:
         raise TextError(f"{what} is empty: give at least one character to score")
@@ -64,10 +66,12 @@ def corpus(passages: list[str], *, name: str, passage_ids: list[str] | None = No
     An empty passage keeps its number and has no tokens; a corpus of nothing but empty passages is refused.
 
     Raises:
-        TextError: No passage has a character, a passage cannot be stored, or the ids do not match in number.
+        TextError: No passage has a character, a passage or a name cannot be stored, or the ids do not match in number.
     """
     for number, passage in enumerate(passages):
         _utf8(passage, f"passage {number} of {name!r}")
+    for word in (name, *(passage_ids or ())):
+        _utf8(word, f"the name {word!r}")
     if not any(passages):
         raise TextError(f"the text {name!r} is empty: none of its {len(passages)} passages has a character to score")
     if passage_ids is not None and len(passage_ids) != len(passages):
@@ -158,7 +162,8 @@ def _table(path: Path, column: str) -> Text:
     ids: list[str] = []
     for where, row in readers[path.suffix.lower()](path):
         if column not in row:
-            raise TextError(f"{where} has no column {column!r}: it has {', '.join(map(repr, row)) or 'none'}")
+            names = listed([repr(name[:40]) for name in row], 10)  # a file of another kind may have a page for a heading
+            raise TextError(f"{where} has no column {column!r}: it has {names or 'none'}")
         passage = row[column]
         if not isinstance(passage, str):
             kind = "nothing" if passage is None else type(passage).__name__
