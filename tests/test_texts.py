@@ -354,6 +354,8 @@ def test_a_text_given_as_a_file_is_told_where_it_belongs() -> None:
         TextError, match=r"cannot be a file \(File name too long\): where it is the text itself, give it with --text"
     ):
         read_text("A sentence that is longer than any name of a file may be. " * 10)
+    with pytest.raises(TextError, match=r"cannot be a file \(embedded null byte\): where it is the text itself"):
+        read_text("~\0")
 
 
 def test_a_byte_order_mark_before_a_table_is_no_part_of_its_first_column(tmp_path: Path) -> None:

@@ -115,12 +115,12 @@ def _sample_files(samples: Path) -> list[Path]:
 
 
 def _find(source: str, samples: Path | None) -> Path:
-    path = Path(expanduser(source))
     known = (*PLAIN_SUFFIXES, *TABLE_SUFFIXES)
     try:
+        path = Path(expanduser(source))
         there = path.exists()
-    except OSError as error:  # too long for a name, for one
-        reason = f"{source[:40]!r}... cannot be a file ({error.strerror})"
+    except (OSError, ValueError) as error:  # too long for a name, for one, or with a NUL in it
+        reason = f"{source[:40]!r}... cannot be a file ({getattr(error, 'strerror', error)})"
         raise TextError(f"{reason}: where it is the text itself, give it with --text") from error
     if there:
         if path.is_dir() or path.suffix.lower() in known:
