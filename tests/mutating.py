@@ -52,10 +52,12 @@ def _pytest(root: Path, tests: Sequence[str]) -> int:
     environment = {**os.environ, "PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"}
     names = [f"tests/{file}.py::{function}" for file, _, function in (test.partition("::") for test in tests)]
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *names]
+    nothing = subprocess.DEVNULL
     try:
-        return subprocess.run(
-            command, cwd=root, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=_PATIENCE
-        ).returncode
+        done = subprocess.run(
+            command, cwd=root, env=environment, stdout=nothing, stderr=nothing, timeout=_PATIENCE * len(tests)
+        )
+        return done.returncode
     except subprocess.TimeoutExpired:
         return 1
 

@@ -9,11 +9,12 @@ import pytest
 from tables import NAN, make_scores
 
 from tokenviz.comparing.comparison import compare
+from tokenviz.comparing.estimate import printed
 from tokenviz.errors import ComparisonError, FigureError
 from tokenviz.figures.colours import COLOUR_MAPS
 from tokenviz.figures.definition import TextHeatmap, shared_limits, text_heatmap
 from tokenviz.figures.limits import Limits
-from tokenviz.figures.measures import MEASURES, printed
+from tokenviz.figures.measures import MEASURES
 from tokenviz.scores import TokenScores
 
 LOGPROBS = [NAN, math.log(0.5), math.log(0.25), math.log(2**-10)]

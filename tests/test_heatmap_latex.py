@@ -7,6 +7,7 @@ import unicodedata
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -116,6 +117,18 @@ def test_every_sign_that_tex_obeys_is_escaped(text: str) -> None:
     rest = re.sub(r"\\[a-zA-Z]+\{\}|\\[{}$&#%_ ]", "", escaped)
     assert not set(rest) & set("\\{}$&#%_^~ ")
     assert rest == "".join(sign for sign in text if sign not in latex._COMMANDS)
+
+
+@given(st.text(max_size=40))
+@example("\x1b{Việt\u202e}")
+@settings(max_examples=100, deadline=None)
+def test_what_is_escaped_opens_and_closes_its_groups(text: str) -> None:
+    shown = latex._shown(text)
+    escaped = latex._Setting(shown).escaped(shown)
+    groups = re.sub(r"\\[{}\\]", "", escaped)
+    depths = np.cumsum([0, *((sign == "{") - (sign == "}") for sign in groups)])
+    assert depths[-1] == 0
+    assert depths.min() == 0
 
 
 def test_a_table_of_commands_names_every_sign_that_tex_obeys() -> None:

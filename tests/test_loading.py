@@ -228,6 +228,11 @@ def test_broken_descriptions_are_refused_or_ignored_but_never_a_crash(folder: Pa
         load_model(str(folder))
 
 
+# A text begins with a special token that is not defined.
+_PARTS = [{"SpecialToken": {"id": "x", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}]
+UNDEFINED = {"type": "TemplateProcessing", "single": _PARTS, "pair": _PARTS, "special_tokens": {}}
+
+
 @pytest.mark.parametrize(
     ("name", "changes"),
     [
@@ -235,6 +240,7 @@ def test_broken_descriptions_are_refused_or_ignored_but_never_a_crash(folder: Pa
         ("config.json", {"num_attention_heads": 2**31}),
         ("tokenizer_config.json", {"model_max_length": []}),
         ("tokenizer.json", {"pre_tokenizer": {"type": "Nonsense"}}),  # which tokenizers refuse with a bare Exception
+        ("tokenizer.json", {"post_processor": UNDEFINED}),  # on which they panic
     ],
 )
 def test_settings_that_make_no_sense_are_refused(folder: Path, name: str, changes: dict[str, object]) -> None:

@@ -57,6 +57,8 @@ ALLOWED = "dtype=float64|float32|bfloat16|float16; quantize=q8_0|q5_1|q5_0|q4_1|
     [
         ("", "the model spec '' names no model: write NAME[@REVISION][,OPTION=VALUE]..."),
         (",dtype=float32", "the model spec ',dtype=float32' names no model: write NAME[@REVISION][,OPTION=VALUE]..."),
+        ("m\udcff", r"the model spec 'm\udcff' holds what is no Unicode text: rename the folder or file"),
+        ("~\0", r"the model spec '~\x00' holds what is no Unicode text: rename the folder or file"),
         ("m,colour=red", f"unknown option 'colour=red' in the model spec 'm,colour=red': {ALLOWED}"),
         ("m,dtype", f"unknown option 'dtype' in the model spec 'm,dtype': {ALLOWED}"),
         ("m,", f"unknown option '' in the model spec 'm,': {ALLOWED}"),

@@ -1,5 +1,6 @@
 """Texts are read exactly as they stand, or refused with the place where it fails."""
 
+import csv
 import io
 import json
 import re
@@ -10,7 +11,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hostile import STRINGS
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tokenviz.errors import TextError
@@ -48,6 +50,10 @@ def test_an_empty_literal_is_refused() -> None:
 def test_a_lone_surrogate_is_refused() -> None:
     with refused("the given text has a lone surrogate at character 2: it is no Unicode text"):
         literal("ab\ud800")
+    with refused(r"the name 'a\udcff' has a lone surrogate at character 1: it is no Unicode text"):
+        literal("ab", name="a\udcff")
+    with refused(r"the name '\udcff.txt' has a lone surrogate at character 0: it is no Unicode text"):
+        corpus(["a"], name="c", passage_ids=["\udcff.txt"])
     with refused("passage 1 of 'c' has a lone surrogate at character 0: it is no Unicode text"):
         corpus(["a", "\udfff"], name="c")
 
@@ -66,6 +72,39 @@ def test_any_text_survives_its_file(tmp_path_factory, passage: str) -> None:
     path = tmp_path_factory.getbasetemp() / "any.txt"
     path.write_bytes(passage.encode())
     assert read_text(path).passages == (passage,)
+
+
+HOSTILE = st.one_of(st.sampled_from(STRINGS), st.text(st.characters(), max_size=12))  # halves of characters among them
+
+
+@given(passage=HOSTILE, name=st.none() | HOSTILE)
+def test_any_string_is_a_text_as_it_stands_or_refused_in_one_line(passage: str, name: str | None) -> None:
+    if not passage or any("\ud800" <= sign <= "\udfff" for sign in passage + (name or "")):
+        with pytest.raises(TextError) as caught:
+            literal(passage, name=name)
+        assert str(caught.value).isprintable()
+        return
+    text = literal(passage, name=name)
+    assert (text.passages, text.sha256) == ((passage,), sha256(passage.encode()).hexdigest())
+    assert text.name == (name or f"text-{text.sha256[:8]}")
+
+
+@given(passages=st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12), min_size=1, max_size=4))
+@example(["a\r\nb", "\r", '"', "\u2028", " ", "e\u0301", "\ufeff"])
+@settings(max_examples=50, deadline=None)
+def test_any_passages_survive_a_table(tmp_path_factory, passages: list[str]) -> None:
+    folder = tmp_path_factory.getbasetemp()
+    rows = "\n".join(json.dumps({"text": passage}, ensure_ascii=False) for passage in passages)
+    (folder / "any.jsonl").write_bytes(rows.encode())
+    with (folder / "any.csv").open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, quoting=csv.QUOTE_ALL).writerows([["text"], *([passage] for passage in passages)])
+    pq.write_table(pa.table({"text": passages}), folder / "any.parquet")
+    for suffix in ("jsonl", "csv", "parquet"):
+        if any(passages):
+            assert read_text(folder / f"any.{suffix}").passages == tuple(passages)
+        else:
+            with pytest.raises(TextError, match="is empty"):
+                read_text(folder / f"any.{suffix}")
 
 
 def test_standard_input_is_read_as_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -315,6 +354,8 @@ def test_a_text_given_as_a_file_is_told_where_it_belongs() -> None:
         TextError, match=r"cannot be a file \(File name too long\): where it is the text itself, give it with --text"
     ):
         read_text("A sentence that is longer than any name of a file may be. " * 10)
+    with pytest.raises(TextError, match=r"cannot be a file \(embedded null byte\): where it is the text itself"):
+        read_text("~\0")
 
 
 def test_a_byte_order_mark_before_a_table_is_no_part_of_its_first_column(tmp_path: Path) -> None:

@@ -304,7 +304,7 @@ class TokenScores:
 
         try:
             table = pq.read_table(path)
-        except (pa.ArrowInvalid, OSError) as error:
+        except (pa.ArrowException, OSError) as error:
             raise ScoringError(f"{str(path)!r} is not a token table: {str(error).splitlines()[0]}") from error
         metadata = (table.schema.metadata or {}).get(b"tokenviz")
         if metadata is None:

@@ -16,6 +16,7 @@ from os.path import expanduser  # Path's own fails where there is no such user
 from pathlib import Path
 
 from tokenviz import display
+from tokenviz.checks import listed
 from tokenviz.errors import TextError, did_you_mean
 
 PLAIN_SUFFIXES = (".txt", ".md")
@@ -81,7 +82,7 @@ def literal(passage: str, *, name: str | None = None) -> Text:
         The text, of one passage.
 
     Raises:
-        TextError: It is empty, or has lone surrogates, which no encoding can store.
+        TextError: It is empty, or it or its name has lone surrogates, which no encoding can store.
 
     Example:
         >>> tv.literal("A rose is a rose.")
@@ -91,6 +92,7 @@ def literal(passage: str, *, name: str | None = None) -> Text:
         tokenviz.errors.TextError: the given text is empty: give at least one character to score
     """
     what = f"the text {name!r}" if name else "the given text"
+    _utf8(name or "", f"the name {name!r}")
     digest = sha256(_utf8(passage, what)).hexdigest()
     if not passage:
         raise TextError(f"{what} is empty: give at least one character to score")
@@ -103,10 +105,12 @@ def corpus(passages: list[str], *, name: str, passage_ids: list[str] | None = No
     An empty passage keeps its number and has no tokens; a corpus of nothing but empty passages is refused.
 
     Raises:
-        TextError: No passage has a character, a passage cannot be stored, or the ids do not match in number.
+        TextError: No passage has a character, a passage or a name cannot be stored, or the ids do not match in number.
     """
     for number, passage in enumerate(passages):
         _utf8(passage, f"passage {number} of {name!r}")
+    for word in (name, *(passage_ids or ())):
+        _utf8(word, f"the name {word!r}")
     if not any(passages):
         raise TextError(f"the text {name!r} is empty: none of its {len(passages)} passages has a character to score")
     if passage_ids is not None and len(passage_ids) != len(passages):
@@ -165,12 +169,12 @@ def sample_names(samples: Path) -> list[str]:
 
 
 def _find(source: str, samples: Path | None) -> Path:
-    path = Path(expanduser(source))
     known = (*PLAIN_SUFFIXES, *TABLE_SUFFIXES)
     try:
+        path = Path(expanduser(source))
         there = path.exists()
-    except OSError as error:  # too long for a name, for one
-        reason = f"{source[:40]!r}... cannot be a file ({error.strerror})"
+    except (OSError, ValueError) as error:  # too long for a name, for one, or with a NUL in it
+        reason = f"{source[:40]!r}... cannot be a file ({getattr(error, 'strerror', error)})"
         raise TextError(f"{reason}: where it is the text itself, give it with --text") from error
     if there:
         if path.is_dir() or path.suffix.lower() in known:
@@ -212,7 +216,8 @@ def _table(path: Path, column: str) -> Text:
     ids: list[str] = []
     for where, row in readers[path.suffix.lower()](path):
         if column not in row:
-            raise TextError(f"{where} has no column {column!r}: it has {', '.join(map(repr, row)) or 'none'}")
+            names = listed([repr(name[:40]) for name in row], 10)  # a file of another kind may have a page for a heading
+            raise TextError(f"{where} has no column {column!r}: it has {names or 'none'}")
         passage = row[column]
         if not isinstance(passage, str):
             kind = "nothing" if passage is None else type(passage).__name__

@@ -1,14 +1,14 @@
 """`tokenviz doctor`: is everything as it should be, and what to do about what is not."""
 
 from dataclasses import asdict
-from typing import Annotated
 
 import typer
 
+from tokenviz.cli.inputs import AsJson
 from tokenviz.cli.outputs import print_json
 
 
-def doctor_command(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False) -> None:
+def doctor_command(as_json: AsJson = False) -> None:
     """Look at the tracking store, its runs and files, the outbox, the disk, and the installation; nothing is changed.
 
     Exit code 1 where something is wrong.

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tokenviz.cli.inputs import AsJson
 from tokenviz.cli.outputs import print_json
 from tokenviz.controls import visible
 
@@ -16,7 +17,7 @@ def rerun_command(
     tolerance: Annotated[
         float, typer.Option(min=0, help="Largest difference that counts as agreement; for log-probs in nats.")
     ] = 1e-4,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Compute a run again from its own table, and say whether the numbers agree; nothing is kept.
 

@@ -70,14 +70,14 @@ class Estimate:
 
 def rounded(estimate: Estimate) -> str:
     """The value as figures and tables print it: three decimals, more where the interval is narrow, a dash for NaN."""
-    return _rounded(estimate.value, _decimals(estimate))
+    return printed(estimate.value, _decimals(estimate))
 
 
 def rounded_interval(estimate: Estimate, between: str = ", ") -> str:
     """The interval's ends with as many decimals as the value; a dash where there is none."""
     if not estimate.has_interval:
         return "–"
-    return between.join(_rounded(end, _decimals(estimate)) for end in (estimate.low, estimate.high))
+    return between.join(printed(end, _decimals(estimate)) for end in (estimate.low, estimate.high))
 
 
 def estimates_table(estimates: Iterable[Estimate]) -> str:
@@ -92,7 +92,8 @@ def _decimals(estimate: Estimate) -> int:
     return min(6, max(3, 1 - math.floor(math.log10(width)))) if width > 0 else 3
 
 
-def _rounded(value: float, decimals: int) -> str:
+def printed(value: float, decimals: int = 2) -> str:
+    """A number as figures and tables print it: a minus sign, no minus before zero; a dash for NaN."""
     if math.isnan(value):
         return "–"
     text = f"{value:.{decimals}f}"

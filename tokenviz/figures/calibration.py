@@ -7,9 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tokenviz.comparing.calibration import calibrate
+from tokenviz.comparing.estimate import printed
 from tokenviz.figures.colours import LINE_COLOURS
 from tokenviz.figures.labels import label_axes, legend_above, short_name
-from tokenviz.figures.measures import printed
 from tokenviz.figures.picture import Picture
 from tokenviz.figures.widths import inches, points
 from tokenviz.scores import TokenScores

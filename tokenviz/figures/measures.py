@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tokenviz.comparing.alignment import Units
+from tokenviz.comparing.estimate import printed
 from tokenviz.errors import FigureError, did_you_mean
 from tokenviz.scores import TokenScores
 
@@ -119,11 +120,3 @@ def measure_named(name: str) -> TokenMeasure | PairMeasure:
     if name not in MEASURES:
         raise FigureError(f"no measure {name!r}: there are {', '.join(MEASURES)}{did_you_mean(name, MEASURES)}")
     return MEASURES[name]
-
-
-def printed(value: float, decimals: int = 2) -> str:
-    """A number as figures print it: a minus sign, no minus before zero; a dash for NaN."""
-    if math.isnan(value):
-        return "–"
-    text = f"{value:.{decimals}f}"
-    return text.replace("-", "−") if float(text) else text.replace("-", "")

@@ -13,6 +13,7 @@ from tokenviz.errors import FigureError
 from tokenviz.figures.along import along_text
 from tokenviz.figures.calibration import entropy_calibration
 from tokenviz.figures.captions import along_caption, calibration_caption, scatter_caption
+from tokenviz.figures.definition import tables_of
 from tokenviz.figures.files import FORMATS, HeatmapFormat, file_title, save_heatmap
 from tokenviz.figures.saving import FigureFormat, fixed_settings, save_figure, together
 from tokenviz.figures.scatter import unity_scatter
@@ -36,13 +37,13 @@ class _Plot:
 _PLOTS = {
     "scatter": _Plot(lambda source, width, size: unity_scatter(source, width=width, font_size=size), scatter_caption, 4.6),
     "along_text": _Plot(
-        lambda source, width, size: along_text(_tables(source), width=width, font_size=size),
-        lambda source: along_caption(_tables(source)),
+        lambda source, width, size: along_text(tables_of(source), width=width, font_size=size),
+        lambda source: along_caption(tables_of(source)),
         7.0,
     ),
     "calibration": _Plot(
-        lambda source, width, size: entropy_calibration(_tables(source), width=width, font_size=size),
-        lambda source: calibration_caption(_tables(source)),
+        lambda source, width, size: entropy_calibration(tables_of(source), width=width, font_size=size),
+        lambda source: calibration_caption(tables_of(source)),
         4.6,
     ),
 }
@@ -128,7 +129,7 @@ def save_named(
     plot = _PLOTS[figure]
     width = inches(look.width if look.width is not None else plot.width)
     font_size = points(look.font_size)
-    tables = _tables(source)
+    tables = tables_of(source)
     names = [table.spec.model for table in tables]
     shown = {"figure": figure, "models": names, "text": tables[0].text_name, "caption": plot.caption(source)}
     description = json.dumps({**(about or {}), **shown, "width_inches": width, "font_size": font_size})
@@ -157,7 +158,3 @@ def _save_heatmap(
         source, stem, formats=formats, measure=measure, limits=look.limits, colours=look.colours,
         width=look.width if look.width is not None else _HEATMAP_WIDTH, font_size=look.font_size, about=about,
     )  # fmt: skip
-
-
-def _tables(source: TokenScores | Comparison) -> list[TokenScores]:
-    return [source] if isinstance(source, TokenScores) else [source.a, source.b]

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tokenviz.comparing.alignment import Units
-from tokenviz.figures.measures import MEASURES, PairMeasure, TokenMeasure, Values, printed
+from tokenviz.comparing.estimate import printed
+from tokenviz.figures.measures import MEASURES, PairMeasure, TokenMeasure, Values
 from tokenviz.scores import TokenScores
 
 

@@ -11,9 +11,9 @@ from matplotlib.textpath import text_to_path
 from numpy.typing import NDArray
 
 from tokenviz.comparing.comparison import Comparison
+from tokenviz.comparing.estimate import printed
 from tokenviz.figures.colours import LINE_COLOURS
 from tokenviz.figures.labels import families, label_axes, number, short_name, title_axes
-from tokenviz.figures.measures import printed
 from tokenviz.figures.picture import Picture
 from tokenviz.figures.widths import inches, points
 

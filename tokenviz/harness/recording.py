@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from tokenviz.comparing.comparison import Comparison
-from tokenviz.comparing.estimate import Estimate, rounded, rounded_interval
+from tokenviz.comparing.estimate import Estimate, printed, rounded, rounded_interval
 from tokenviz.comparing.information import information
 from tokenviz.comparing.summaries import cited_frame
 from tokenviz.figures.booktabs import frame_booktabs
@@ -284,11 +284,7 @@ def score_table(scores: Sequence[ScoreRun]) -> str:
     rows = []
     for run in scores:
         summary = run.scores.summary()
-        values = [
-            _cell(summary.mean_logprob, 3),
-            _cell(summary.perplexity_per_token, 2),
-            _cell(summary.bits_per_byte, 3),
-        ]
+        values = [printed(summary.mean_logprob, 3), printed(summary.perplexity_per_token), printed(summary.bits_per_byte, 3)]
         rows.append([_escaped(run.model), _escaped(run.text), str(summary.n_tokens), str(summary.n_scored), *values])
     return _markdown(headings, rows)
 
@@ -315,10 +311,6 @@ def _links(figures: Mapping[str, str]) -> str:
 
 def _with_interval(estimate: Estimate) -> str:
     return f"{rounded(estimate)} ({rounded_interval(estimate, ' to ')})" if estimate.has_interval else rounded(estimate)
-
-
-def _cell(value: float | None, decimals: int) -> str:
-    return "–" if value is None or value != value else f"{value:.{decimals}f}"
 
 
 def _escaped(name: str) -> str:

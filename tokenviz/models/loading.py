@@ -234,7 +234,9 @@ def load(resolved: ResolvedModel) -> LoadedModel:
             trust_remote_code=False,
             output_loading_info=True,
         )
-    except Exception as error:  # tokenizers raise just that, and a value may lead the others to anything
+    except BaseException as error:  # tokenizers raise bare exceptions, and panics of Rust, which are none
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
         raise ModelError(f"cannot load {spec.label!r}: {_one_line(error)}") from error
     missing = sorted(report["missing_keys"]) + sorted(str(key) for key in report["mismatched_keys"])
     if missing:
@@ -285,5 +287,5 @@ def pick_device(asked: str) -> str:
     return asked
 
 
-def _one_line(error: Exception) -> str:
+def _one_line(error: BaseException) -> str:
     return re.sub(r"\s+", " ", str(error)).strip()[:300] or type(error).__name__

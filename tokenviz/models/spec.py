@@ -57,6 +57,8 @@ class ModelSpec:
         name, _, revision = name.partition("@") if _HUB_ID.fullmatch(name.partition("@")[0]) else (name, "", "")
         if not name:
             raise ModelError(f"the model spec {spec!r} names no model: write NAME[@REVISION][,OPTION=VALUE]...")
+        if any(sign == "\0" or "\ud800" <= sign <= "\udfff" for sign in spec):  # bytes of a path that are no UTF-8
+            raise ModelError(f"the model spec {spec!r} holds what is no Unicode text: rename the folder or file")
         values: dict[str, str] = {}
         for option in options:
             key, equals, value = option.partition("=")
