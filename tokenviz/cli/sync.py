@@ -9,11 +9,11 @@ def sync_command() -> None:
     Exit code 1 where some of them still wait.
     """
     from tokenviz.progress import shown
-    from tokenviz.tracking.store import open_store
+    from tokenviz.tracking.store import open_answering
     from tokenviz.tracking.syncing import sync
 
     with shown():
-        store = open_store()
+        store = open_answering()
         synced = sync(store)
     typer.echo(f"{synced.delivered} results delivered to {store.name}")
     if synced.busy:
