@@ -39,6 +39,7 @@ _SETTINGS = {
     "MLFLOW_TRUNCATE_LONG_VALUES": "false",
 }
 
+EMBEDDED = "mlruns"  # the name of the embedded store
 _OUTBOX = "outbox"
 _PATIENCE = 10  # how many times as long as a server let one wait to leave it alone
 _LONGEST_WAIT = 600  # seconds
@@ -180,7 +181,7 @@ def _embedded(folder: Path, database: Path, copy: Path | None = None) -> Store:
     from mlflow import MlflowClient
 
     uri = sqlite_uri(database)
-    return Store(uri, "mlruns", folder, folder / _OUTBOX, MlflowClient(tracking_uri=uri), copy=copy)
+    return Store(uri, EMBEDDED, folder, folder / _OUTBOX, MlflowClient(tracking_uri=uri), copy=copy)
 
 
 def _answering(uri: str) -> Store:
