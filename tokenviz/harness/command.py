@@ -20,6 +20,7 @@ from tokenviz.progress import shown
 from tokenviz.scores import nan_to_none
 from tokenviz.tables import cell
 from tokenviz.terminal import results_console
+from tokenviz.tracking.store import server_uri
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -79,7 +80,7 @@ def print_result(result: GridResult | OwnResult, *, as_json: bool) -> None:
             markup=False,
         )
         return
-    guide.print("Look at it: run [bold]make ui[/bold] (or tokenviz ui), then open")
+    guide.print("Look at it:" if server_uri() else "Look at it: run [bold]make ui[/bold] (or tokenviz ui), then open")
     guide.print(f"  the runs                          {runs_link(result)}", markup=False)
     if result.scores:
         one = "two models on one text           " if result.comparisons else "one text                         "
