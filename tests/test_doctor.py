@@ -113,12 +113,15 @@ def test_removed_runs_and_stray_files_take_space(runs: Runs) -> None:
     assert found()["stray files"].found == f"1 folders belong to no run: {stray}"
 
 
-def test_what_waits_and_what_is_torn_in_the_outbox_is_said(runs: Runs) -> None:
+def test_what_waits_and_what_is_torn_in_the_outbox_is_said(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("f", "g"):
         with runs.outbox.claimed(runs.name, name) as claim:
             assert claim is not None
             parcel = claim.pack(filled(make_slip(name)))
     assert found()["outbox"] == Check("outbox", "note", "2 results wait for mlruns", "tokenviz sync")
+    with monkeypatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")  # where nobody answers
+        assert found()["outbox"].advice == "MLFLOW_TRACKING_URI= tokenviz sync"
     (parcel.folder / "slip.json").write_text("{")
     waiting, torn = (check for check in inspect_store() if check.name == "outbox")
     assert waiting.found == "1 results wait for mlruns"

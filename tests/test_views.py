@@ -3,12 +3,14 @@
 import json
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from conftest import BIGRAM_WEIGHTS, make_bigram_folder
 from kills import draw_quickly
 from matplotlib.figure import Figure
 
 import tokenviz as tv
+from tokenviz.harness.command import print_result
 from tokenviz.harness.context import ExperimentContext, running
 from tokenviz.harness.grid import Grid
 from tokenviz.harness.links import chart_link, figure_link, runs_link, views_of
@@ -109,6 +111,28 @@ def test_a_summary_links_its_figures_and_keeps_paragraphs_whole(models: list[str
     links = f"**[over\\_view]({page}/over_view.png?workflowType=machine_learning)**"
     assert note.startswith(f"{links}  \n**1 model on 2 texts.**\n\nOne paragraph.\n\n- an\n- enumeration\n\n")
     assert client.get_experiment(result.experiment_id).tags["mlflow.note.content"] == "What is asked."
+
+
+def test_names_are_printed_as_signs_and_obeyed_by_nothing(
+    models: list[str], project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_bigram_folder(project / "[bold]m", BIGRAM_WEIGHTS)
+    text = project / "t\x1b[31m.txt"
+    text.write_text("abcdabcd")
+    for names in (["[bold]m", "first"], ["[bold]m"]):
+        with running(ExperimentContext("trial")):
+            grid = Grid(names, [str(text)], top_k=0)
+            grid.score()
+            grid.compare()
+            print_result(grid.summarise("", tables={"own": pd.DataFrame({"[red]x": ["[i]y\x1b"]})}), as_json=False)
+            own = capsys.readouterr().out
+            print_result(grid.summarise(""), as_json=False)
+            printed = capsys.readouterr().out
+        assert "[red]x" in own
+        assert "[i]y␛" in own
+        assert "[bold]m" in printed
+        assert "t␛[31m" in printed
+        assert "\x1b" not in own + printed
 
 
 def test_only_lines_of_a_paragraph_are_joined() -> None:

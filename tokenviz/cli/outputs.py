@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
 def print_json(document: Mapping[str, Any]) -> None:
     """One object on one line; what is missing is null."""
-    json.dump(document, sys.stdout, ensure_ascii=False, allow_nan=False)
-    sys.stdout.write("\n")
+    # json.dump would write it piece by piece, in pure Python: three times as slow.
+    sys.stdout.write(json.dumps(document, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def print_csv(frames: "Iterable[pd.DataFrame]") -> None:

@@ -1,7 +1,6 @@
 """`tokenviz runs`: what is in the tracking store, listed, shown, compared, removed, and copied to another."""
 
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -201,10 +200,10 @@ def import_runs(
     """Put exported runs into the store that is set, each once; what it has already stays as it is."""
     from tokenviz.progress import shown
     from tokenviz.tracking.copies import import_runs as bring
-    from tokenviz.tracking.store import open_store
+    from tokenviz.tracking.store import open_answering
 
     with shown():
-        store = open_store()
+        store = open_answering()
         imported = bring(store, folder)
     typer.echo(f"{_counted(imported.delivered, 'run')} imported into {store.name}; {imported.known} were there already")
     _end_with(imported.refused)
@@ -235,7 +234,7 @@ def _document(run: "FoundRun") -> dict[str, Any]:
     from tokenviz.scores import nan_to_none
 
     metrics = {name: nan_to_none(value) for name, value in run.metrics.items()}
-    return {**asdict(run), "started": run.started.isoformat(), "seconds": nan_to_none(run.seconds), "metrics": metrics}
+    return {**vars(run), "started": run.started.isoformat(), "seconds": nan_to_none(run.seconds), "metrics": metrics}
 
 
 def _differences(found: "list[FoundRun]", *, everything: bool) -> dict[str, list[Any]]:

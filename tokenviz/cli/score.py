@@ -153,6 +153,7 @@ def _print_text(tables: "list[TokenScores]", measure: str) -> None:
 
 def _print_overview(summaries: "list[tuple[str, ScoreSummary]]") -> None:
     from rich.table import Table
+    from rich.text import Text as Line
 
     from tokenviz.controls import visible
     from tokenviz.terminal import results_console
@@ -164,7 +165,7 @@ def _print_overview(summaries: "list[tuple[str, ScoreSummary]]") -> None:
     for name, summary in summaries:
         numbers = (summary.mean_logprob, summary.perplexity_per_token, summary.bits_per_byte)
         overview.add_row(
-            visible(name), str(summary.n_tokens), str(summary.n_scored),
+            Line(visible(name)), str(summary.n_tokens), str(summary.n_scored),
             *("–" if value != value else f"{value:.3f}" for value in numbers),
         )  # fmt: skip
     results_console().print(overview)

@@ -9,11 +9,11 @@ def sync_command() -> None:
     Exit code 1 where some of them still wait.
     """
     from tokenviz.progress import shown
-    from tokenviz.tracking.store import open_store
+    from tokenviz.tracking.store import EMBEDDED, open_answering
     from tokenviz.tracking.syncing import sync
 
     with shown():
-        store = open_store()
+        store = open_answering()
         synced = sync(store)
     typer.echo(f"{synced.delivered} results delivered to {store.name}")
     if synced.busy:
@@ -23,7 +23,7 @@ def sync_command() -> None:
     for command in synced.undrawn:
         typer.echo(f"some are not whole: repeat '{command}', which goes on from where it was")
     for name, count in synced.elsewhere.items():
-        address = "unset MLFLOW_TRACKING_URI" if name == "mlruns" else f"set MLFLOW_TRACKING_URI={name}"
+        address = "unset MLFLOW_TRACKING_URI" if name == EMBEDDED else f"set MLFLOW_TRACKING_URI={name}"
         typer.echo(f"{count} wait for another store, {name}: {address} and repeat this command")
     if not synced.complete:
         raise typer.Exit(1)

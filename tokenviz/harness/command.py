@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tokenviz.comparing.estimate import rounded, rounded_interval
+from tokenviz.controls import visible
 from tokenviz.harness.completion import OF_ARGUMENTS
 from tokenviz.harness.decorator import Experiment, OwnResult
 from tokenviz.harness.links import chart_link, figure_link, runs_link
@@ -20,6 +21,7 @@ from tokenviz.progress import shown
 from tokenviz.scores import nan_to_none
 from tokenviz.tables import cell
 from tokenviz.terminal import results_console
+from tokenviz.tracking.store import server_uri
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -85,7 +87,7 @@ def print_result(result: GridResult | OwnResult, *, as_json: bool) -> None:
     folder = result.scores[0].runs.store.folder if result.scores else None
     if folder is not None:
         guide.print(f"Runs, tables and figures are kept in {folder}.", markup=False)
-    guide.print("Look at it: run [bold]make ui[/bold] (or tokenviz ui), then open")
+    guide.print("Look at it:" if server_uri() else "Look at it: run [bold]make ui[/bold] (or tokenviz ui), then open")
     guide.print(f"  the runs                          {runs_link(result)}", markup=False)
     if result.scores:
         one = "two models on one text           " if result.comparisons else "one text                         "
@@ -130,12 +132,17 @@ def _rows(frame: "pd.DataFrame") -> list[dict[str, Any]]:
 
 
 def _own_table(name: str, frame: "pd.DataFrame") -> Table:
-    table = Table(title=name, title_justify="left")
+    table = Table(title=_plain(name), title_justify="left")
     for heading in frame.columns:
-        table.add_column(str(heading), justify="right" if frame[heading].dtype.kind in "if" else "left")
+        table.add_column(_plain(str(heading)), justify="right" if frame[heading].dtype.kind in "if" else "left")
     for row in frame.itertuples(index=False):
-        table.add_row(*(Text(cell(value)) for value in row))
+        table.add_row(*(_plain(cell(value)) for value in row))
     return table
+
+
+def _plain(words: str) -> Text:
+    """Names of somebody else's, in which nothing is markup or a terminal's command."""
+    return Text(visible(words))
 
 
 def _comparison_table(result: GridResult) -> Table:
@@ -148,7 +155,8 @@ def _comparison_table(result: GridResult) -> Table:
     for run in result.comparisons:
         r, rho, concordance = (run.estimate(name) for name in ("pearson_r", "spearman_rho", "concordance"))
         numbers = (rounded(r), rounded_interval(r), rounded(rho), rounded(concordance))
-        table.add_row(run.a.model, run.b.model, run.a.text, f"{run.metrics['n']:.0f}", *numbers, f"{run.by}s")
+        names = map(_plain, (run.a.model, run.b.model, run.a.text))
+        table.add_row(*names, f"{run.metrics['n']:.0f}", *numbers, f"{run.by}s")
     return table
 
 
@@ -160,5 +168,7 @@ def _score_table(result: GridResult) -> Table:
         table.add_column(heading, justify="right")
     for run in result.scores:
         summary = run.scores.summary()
-        table.add_row(run.model, run.text, str(summary.n_tokens), str(summary.n_scored), f"{summary.mean_logprob:.3f}")
+        table.add_row(
+            _plain(run.model), _plain(run.text), str(summary.n_tokens), str(summary.n_scored), f"{summary.mean_logprob:.3f}"
+        )
     return table

@@ -22,6 +22,7 @@ from tokenviz.harness.deliveries import Drawing
 from tokenviz.harness.drawing import draw_comparison, draw_measure, draw_scores
 from tokenviz.harness.links import views_of
 from tokenviz.harness.measures import Measure, Measured, Settings
+from tokenviz.harness.memory import Memory
 from tokenviz.harness.results import (
     TOKENS_TABLE,
     UNITS_TABLE,
@@ -109,7 +110,7 @@ class Grid:
         self.scores: list[ScoreRun] = []
         self.comparisons: list[ComparisonRun] = []
         self.measures: list[MeasureRun] = []
-        self._in_memory: dict[str, LoadedModel] = {}
+        self._memory = Memory(self._load)
         self._provenance = provenance(self._experiment.file)
         self._workshop = Workshop(self.runs, self._experiment, self.grid, self._provenance)
 
@@ -243,7 +244,7 @@ class Grid:
         def compute() -> tuple[TokenScores, float]:
             from tokenviz.scoring.scorer import score
 
-            loaded = self._load(label)
+            (loaded,) = self._memory.models(label)
             begin = time.perf_counter()
             scores = score(loaded, text, **vars(self._settings))
             return scores, time.perf_counter() - begin
@@ -282,7 +283,7 @@ class Grid:
             fingerprint=fingerprint,
             tags={"model": label, "text": text.name},
             table=table,
-            compute=lambda: measure.take(self._load(label), text, self._settings),
+            compute=lambda: measure.take(*self._memory.models(label), text, self._settings),
             write=lambda result, files: recording.record_measure(result, measure, label, text, settings, files),
             read=lambda files: _measured(files / table),
             draw=draw if measure.shown else None,
@@ -302,7 +303,7 @@ class Grid:
             comparison = compare(a.scores, b.scores, **how)
             one_vocabulary = a.scores.spec.tokenizer == b.scores.spec.tokenizer
             fitting = [measure for measure in measures if one_vocabulary or not measure.of_one_vocabulary]
-            both = self._both(a.model, b.model) if fitting else []
+            both = self._memory.models(a.model, b.model) if fitting else []
             taken = {}
             for measure in fitting:
                 try:
@@ -392,22 +393,11 @@ class Grid:
         return Origin(fingerprint, self._experiment.name, kind, commit, self._provenance.command).about(more)
 
     def _load(self, label: str) -> LoadedModel:
-        """One model, and no other beside it."""
-        return self._both(label)[0]
-
-    def _both(self, *labels: str) -> list[LoadedModel]:
-        """Some models, and no other beside them."""
-        self._in_memory = {label: model for label, model in self._in_memory.items() if label in labels}
-        for model in self._models:
-            if model.spec.label in labels and model.spec.label not in self._in_memory:
-                self._in_memory[model.spec.label] = self._checked(load(model))
-        return [self._in_memory[label] for label in labels]
-
-    def _checked(self, model: LoadedModel) -> LoadedModel:
         """A model that allows the grid's settings."""
         from tokenviz.scoring.kernel import Kernel
         from tokenviz.scoring.scorer import check_possible
 
+        model = load(next(model for model in self._models if model.spec.label == label))
         check_possible(model, **vars(self._settings))
         Kernel.of(model)
         return model

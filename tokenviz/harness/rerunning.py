@@ -17,9 +17,10 @@ import pandas as pd
 from tokenviz.comparing.comparison import compare
 from tokenviz.errors import StoreError, TextError
 from tokenviz.harness.measures import DIVERGENCES, Settings, known_measure
+from tokenviz.harness.memory import Memory
 from tokenviz.harness.recording import Content, record_comparison, record_scores
 from tokenviz.harness.results import TOKENS_TABLE, Alignment
-from tokenviz.models.loading import LoadedModel, load, resolve
+from tokenviz.models.loading import load, resolve
 from tokenviz.models.spec import ModelSpec
 from tokenviz.progress import note, task
 from tokenviz.scores import TokenScores
@@ -112,7 +113,7 @@ class _Again:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._models: dict[str, LoadedModel] = {}
+        self._memory = Memory(lambda label: load(resolve(ModelSpec.parse(label))))
         self._tables: dict[str, tuple[TokenScores, TokenScores, Text]] = {}
 
     def run(self, run: FoundRun) -> Rerun:
@@ -133,7 +134,7 @@ class _Again:
         if "mean_kl_ab" in run.metrics:
             narrow = min(a.spec, b.spec, key=lambda spec: spec.context)  # of windows that both can read
             settings = Settings(a.spec.bos, narrow.context, narrow.stride, a.spec.top_k)
-            measured[DIVERGENCES.name] = DIVERGENCES.take(*self._load(a.spec.model, b.spec.model), text, settings)
+            measured[DIVERGENCES.name] = DIVERGENCES.take(*self._memory.models(a.spec.model, b.spec.model), text, settings)
         with tempfile.TemporaryDirectory() as folder:
             content = record_comparison(compare(a, b, **how), measured, Path(folder))
         return _beside(run, content, [(then, now) for then, now, _ in pairs])
@@ -144,7 +145,7 @@ class _Again:
         params = run.params
         with tempfile.TemporaryDirectory() as folder:
             then = pd.read_parquet(fetch(self._store, run.run_id, f"tables/{measure.name}.parquet", Path(folder)))
-        (model,) = self._load(params["model"])
+        (model,) = self._memory.models(params["model"])
         context, stride, top_k = (json.loads(params[name]) for name in ("context", "stride", "top_k"))
         settings = Settings(params["bos"], context, stride, top_k)  # type: ignore[arg-type]
         now = measure.take(model, self._text(run), settings)
@@ -177,18 +178,10 @@ class _Again:
             then = self._table(run_id)
             spec = then.spec
             text = _text_of(then, run_id, int(find_run(run_id, self._store).params["n_passages"]))
-            (model,) = self._load(spec.model)
+            (model,) = self._memory.models(spec.model)
             now = score(model, text, bos=spec.bos, context=spec.context, stride=spec.stride, top_k=spec.top_k)
             self._tables[run_id] = then, now, text
         return self._tables[run_id]
-
-    def _load(self, *labels: str) -> list[LoadedModel]:
-        """Some models, and no other beside them: there may be no room for more."""
-        self._models = {label: model for label, model in self._models.items() if label in labels}
-        for label in labels:
-            if label not in self._models:
-                self._models[label] = load(resolve(ModelSpec.parse(label)))
-        return [self._models[label] for label in labels]
 
 
 def _text_of(scores: TokenScores, run_id: str, n_passages: int) -> Text:

@@ -9,10 +9,11 @@ from tokenviz.errors import StoreError
 from tokenviz.progress import task
 from tokenviz.tracking.checksums import CHECKSUMS, damaged
 from tokenviz.tracking.embedded import artifacts_of, database_of, embedded_folder, local_folder, run_stages
+from tokenviz.tracking.faults import without_secrets
 from tokenviz.tracking.finding import FoundRun, find_runs
 from tokenviz.tracking.outbox import Outbox, waiting_stores
 from tokenviz.tracking.runs import Runs
-from tokenviz.tracking.store import Store, open_for_reading, server_uri
+from tokenviz.tracking.store import EMBEDDED, Store, open_for_reading, server_uri
 
 _LITTLE = 1e9  # bytes; a grid of long texts needs as much
 _SHOWN = 3
@@ -131,8 +132,10 @@ def _removed(store: Store) -> Iterator[Check]:
 
 def _outbox(folder: Path) -> Iterator[Check]:
     waiting = waiting_stores(folder)
+    here = without_secrets(server_uri() or EMBEDDED)
     for name, count in waiting.items():
-        yield Check("outbox", "note", f"{count:,} results wait for {name}", "tokenviz sync")
+        setting = "" if name == here else "MLFLOW_TRACKING_URI= " if name == EMBEDDED else f"MLFLOW_TRACKING_URI={name} "
+        yield Check("outbox", "note", f"{count:,} results wait for {name}", f"{setting}tokenviz sync")
     torn = [str(path) for place in _places(folder) for path in place.torn()]
     if torn:
         yield Check(

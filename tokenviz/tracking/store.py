@@ -39,6 +39,7 @@ _SETTINGS = {
     "MLFLOW_TRUNCATE_LONG_VALUES": "false",
 }
 
+EMBEDDED = "mlruns"  # the name of the embedded store
 _OUTBOX = "outbox"
 _PATIENCE = 10  # how many times as long as a server let one wait to leave it alone
 _LONGEST_WAIT = 600  # seconds
@@ -132,8 +133,20 @@ def open_store() -> Store:
     prepare_environment()
     uri = server_uri()
     if uri:
-        return _open_server(uri)
+        store, failure = _open_server(uri)
+        if failure is not None:
+            store.fall_silent(*failure)
+        return store
     return _embedded(embedded_folder(), make_ready(embedded_folder()))
+
+
+def open_answering() -> Store:
+    """Open the store for writing, for what cannot be done without it.
+
+    Raises:
+        StoreError: See `open_store`; or a server does not answer.
+    """
+    return _answering(uri) if (uri := server_uri()) else open_store()
 
 
 def open_for_reading() -> Store:
@@ -145,10 +158,7 @@ def open_for_reading() -> Store:
     prepare_environment()
     uri, folder = server_uri(), embedded_folder()
     if uri:
-        store = _open_server(uri)
-        if store.silent:
-            raise StoreError(f"the tracking server {store.name!r} does not answer ({store.silent})")
-        return store
+        return _answering(uri)
     if not database_of(folder).exists():
         raise StoreError(f"there is no store in {str(folder)!r} yet: run an experiment, or go to the project that has one")
     if is_writable(folder):
@@ -171,10 +181,19 @@ def _embedded(folder: Path, database: Path, copy: Path | None = None) -> Store:
     from mlflow import MlflowClient
 
     uri = sqlite_uri(database)
-    return Store(uri, "mlruns", folder, folder / _OUTBOX, MlflowClient(tracking_uri=uri), copy=copy)
+    return Store(uri, EMBEDDED, folder, folder / _OUTBOX, MlflowClient(tracking_uri=uri), copy=copy)
 
 
-def _open_server(uri: str) -> Store:
+def _answering(uri: str) -> Store:
+    prepare_environment()
+    store, failure = _open_server(uri)
+    if failure is not None:
+        raise StoreError(f"the tracking server {store.name!r} does not answer ({reason_of(failure[0])})")
+    return store
+
+
+def _open_server(uri: str) -> tuple[Store, tuple[Exception, float] | None]:
+    """A server, and where it does not answer, what happened and after how many seconds."""
     from mlflow import MlflowClient
 
     if not uri.startswith(("http://", "https://")):
@@ -186,7 +205,7 @@ def _open_server(uri: str) -> Store:
     begun = time.monotonic()
     error = ask(uri)
     if error is None:
-        return store
+        return store, None
     if lacks_rights(error):
         raise StoreError(
             f"the tracking server {store.name!r} refuses these credentials ({reason_of(error)}): set MLFLOW_TRACKING_USERNAME "
@@ -197,8 +216,7 @@ def _open_server(uri: str) -> Store:
             f"{store.name!r}, which MLFLOW_TRACKING_URI names, answers, but not as an MLflow server ({reason_of(error)}): "
             "check the address, or unset it to use the embedded store"
         )
-    store.fall_silent(error, time.monotonic() - begun)
-    return store
+    return store, (error, time.monotonic() - begun)
 
 
 def ask(uri: str) -> Exception | None:
