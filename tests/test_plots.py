@@ -464,3 +464,13 @@ def test_what_has_no_text_is_not_named() -> None:
     assert [name.get_text() for name in names_of(unity_scatter(compare(*tables), outliers=1))] == ["é"]
     tables = [make_scores([tokens], [NAN, x, y, -2.0, -3.5], model=model) for model, x, y in (("a", -7, -9), ("b", -1, -1))]
     assert [name.get_text() for name in names_of(unity_scatter(compare(*tables), outliers=1))] == ["é"]
+
+
+@pytest.mark.parametrize(("width", "font_size"), [(4.6, 9.0), ("acl", 9.0), ("acl", 7.0)])
+def test_a_long_name_and_long_numbers_stay_on_the_page(width: float | str, font_size: float) -> None:
+    models = ("smollm2-135m", "smollm2-135m,quantize=q4_0")
+    figure = unity_scatter(
+        comparison_of([-18.6, -0.1, -7.0], [-16.0, -0.2, -5.0], models=models), width=width, font_size=font_size
+    )
+    assert figure.axes[0].yaxis.get_tightbbox().x0 > -0.5  # pixels
+    assert figure.axes[0].xaxis.get_tightbbox().y0 > -0.5

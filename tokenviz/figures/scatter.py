@@ -47,8 +47,24 @@ def unity_scatter(comparison: Comparison, *, width: float | str = 4.6, outliers:
         >>> a, b = (tv.score(model, "Alice was very tired.", context=context) for context in (4, 128))
         >>> tv.unity_scatter(tv.compare(a, b), width="acl").savefig("scatter.png")
     """
-    size, line = inches(width), points(font_size) / 72
+    line = points(font_size) / 72
     left, below = 6.2 * line, 5.0 * line  # names of two lines, and numbers
+    while True:
+        figure = _placed(comparison, inches(width), left, below, line, outliers, font_size)
+        axis_y, axis_x = figure.axes[0].yaxis.get_tightbbox(), figure.axes[0].xaxis.get_tightbbox()
+        assert axis_y is not None  # both are drawn
+        assert axis_x is not None
+        if min(axis_y.x0, axis_x.y0) > -0.5 or left > inches(width) / 3:
+            return figure
+        # Longer names, or longer numbers.
+        left += max(0.0, -axis_y.x0 / figure.dpi) * 1.1
+        below += max(0.0, -axis_x.y0 / figure.dpi) * 1.1
+
+
+def _placed(
+    comparison: Comparison, size: float, left: float, below: float, line: float, outliers: int, font_size: float
+) -> Picture:
+    """The figure with so much room on the left and below; all lengths in inches."""
     side = (size - left) / (1 + _MARGINS)
     height = below + side * (1 + _MARGINS) + 5.5 * line
     figure = Picture(figsize=(size, height), facecolor="white")
