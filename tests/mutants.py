@@ -113,7 +113,7 @@ MUTANTS = (
         "test_definition::test_measures_of_tokens_are_what_they_say",
     ),
     Mutant(
-        "perplexity is 2 to the mean surprisal in nats", "scores.py",
+        "perplexity is 2 to the mean surprisal in nats", "score_summary.py",
         "perplexity_per_token=_exp(-mean_logprob)", "perplexity_per_token=2.0**-mean_logprob",
         "test_scores::test_perplexity_is_e_to_the_mean_surprisal_in_nats",
     ),
@@ -123,7 +123,7 @@ MUTANTS = (
         "test_scores::test_bits_per_byte_counts_the_bytes_of_the_scored_characters",
     ),
     Mutant(
-        "the mean of a corpus is the mean of its parts' means", "scores.py",
+        "the mean of a corpus is the mean of its parts' means", "score_summary.py",
         "getattr(part, name) * part.n_scored for part in scored) / n_scored",
         "getattr(part, name) for part in scored) / len(scored)",
         "test_streaming::test_the_file_holds_what_score_gives",

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from slips import filled, make_slip
 
 from tokenviz.harness.grid import is_file_name
-from tokenviz.tracking.finding import fetch, files_of, find_run
+from tokenviz.tracking.files import fetch, files_of
+from tokenviz.tracking.finding import find_run
 from tokenviz.tracking.parcels import Slip
 from tokenviz.tracking.runs import Runs
 from tokenviz.tracking.store import open_store

@@ -9,6 +9,7 @@ tests/test_shared_server.py, those of docs/gallery.md by `make docs`, which make
 import contextlib
 import io
 import math
+import os
 import re
 import shlex
 import shutil
@@ -88,7 +89,9 @@ def made_by(command: str) -> list[str]:
     """The commands of `tokenviz` and others that a line of make would run."""
     words = shlex.split(command, comments=True)
     dry = ["make", "--no-print-directory", "-n", "-o", ".venv/ready", *words[1:]]
-    done = subprocess.run(dry, capture_output=True, text=True, check=False, cwd=ROOT)
+    # What the tests' own make was told, such as ARGS, is not for this one.
+    bare = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKEOVERRIDES", "MFLAGS", "ARGS")}
+    done = subprocess.run(dry, capture_output=True, text=True, check=False, cwd=ROOT, env=bare)
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
 

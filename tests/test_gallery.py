@@ -7,15 +7,17 @@ import pytest
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 PAGE = (DOCS / "gallery.md").read_text(encoding="utf-8")
-PICTURES = re.findall(r"\]\((images/[\w.]+)\)", PAGE)
+SHOWN = re.compile(r"\]\((images/[\w.]+)\)")
+PICTURES = SHOWN.findall(PAGE)
+PAGES_OF_MLFLOW = SHOWN.findall((DOCS / "ui.md").read_text(encoding="utf-8"))
 
 
 def test_every_picture_is_shown_and_every_shown_one_is_there() -> None:
     assert len(PICTURES) > 5
-    assert {f"images/{path.name}" for path in (DOCS / "images").iterdir()} == set(PICTURES)
+    assert {f"images/{path.name}" for path in (DOCS / "images").iterdir()} == {*PICTURES, *PAGES_OF_MLFLOW}
 
 
-@pytest.mark.parametrize("picture", PICTURES)
+@pytest.mark.parametrize("picture", [*PICTURES, *PAGES_OF_MLFLOW])
 def test_a_picture_is_small(picture: str) -> None:
     assert (DOCS / picture).stat().st_size < 200_000
 
