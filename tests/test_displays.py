@@ -18,6 +18,7 @@ from tokenviz import display
 from tokenviz.comparing.comparison import pool
 from tokenviz.figures.along import along_text
 from tokenviz.figures.heatmap import heatmap_pages
+from tokenviz.figures.picture import Picture
 from tokenviz.harness.results import GridResult
 from tokenviz.models.loading import LoadedModel
 from tokenviz.texts import corpus
@@ -246,5 +247,8 @@ def test_figures_show_themselves_without_pyplot() -> None:
         assert picture.height == pytest.approx(2 * size["height"], abs=1)
         assert np.asarray(picture.convert("L")).std() > 5  # something is drawn
         assert len(data) < 200_000
+    scatter = repr(tv.unity_scatter(tv.compare(a, b)))
+    assert re.fullmatch(r"Picture\([\d.]+ by [\d.]+ inches: text r = .* n = \d+ tokens\)", scatter)
+    assert repr(Picture(figsize=(4.6, 5.14))) == "Picture(4.6 by 5.1 inches: without a title)"
     data, size = tv.text_heatmap(a)._repr_png_()
     assert size["width"] == 672

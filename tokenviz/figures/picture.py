@@ -13,6 +13,12 @@ _SHARP = 2  # pixels of the picture for each of them
 class Picture(Figure):
     """What the functions that draw return: a `Figure` like any other, to be changed, combined or saved."""
 
+    def __repr__(self) -> str:
+        titles = (part.get_title(loc="left") for axes in self.axes for part in (axes, *axes.child_axes))
+        title = " ".join(next((title for title in titles if title), "without a title").split())
+        width, height = self.get_size_inches()
+        return f"Picture({width:.1f} by {height:.1f} inches: {title})"
+
     def _repr_png_(self) -> tuple[bytes, dict[str, int]]:
         picture = BytesIO()
         with fixed_settings():
