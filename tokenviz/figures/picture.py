@@ -2,6 +2,7 @@
 
 from io import BytesIO
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tokenviz.figures.saving import fixed_settings
@@ -14,7 +15,7 @@ class Picture(Figure):
     """What the functions that draw return: a `Figure` like any other, to be changed, combined or saved."""
 
     def __repr__(self) -> str:
-        titles = (part.get_title(loc="left") for axes in self.axes for part in (axes, *axes.child_axes))
+        titles = (axes.get_title(loc="left") for axes in self.findobj(Axes))  # with those inside others
         title = " ".join(next((title for title in titles if title), "without a title").split())
         width, height = self.get_size_inches()
         return f"Picture({width:.1f} by {height:.1f} inches: {title})"
