@@ -213,13 +213,15 @@ def test_too_little_memory_for_anything_is_said(gpt2: LoadedModel, monkeypatch: 
         score(gpt2, corpus([ALICE, "sister"], name="alice"))
 
 
-def test_a_model_that_sees_what_follows_is_refused(tmp_path: Path, bigram: LoadedModel) -> None:
+@pytest.mark.parametrize("context", [512, 3, 2])
+def test_a_model_that_sees_what_follows_is_refused(context: int, tmp_path: Path, bigram: LoadedModel) -> None:
     from transformers import BertConfig, BertLMHeadModel
 
     torch.manual_seed(0)
     config = BertConfig(
-        vocab_size=4, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32, initializer_range=0.5
-    )
+        vocab_size=4, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32, initializer_range=0.5,
+        max_position_embeddings=context,
+    )  # fmt: skip
     BertLMHeadModel(config).save_pretrained(tmp_path)
     bigram.tokenizer.save_pretrained(tmp_path)
     model = load_model(str(tmp_path))

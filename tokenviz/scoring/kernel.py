@@ -46,7 +46,7 @@ T = TypeVar("T")
 # Logits that the statistics go over at once: 2 MB, which stay in the processor's cache; four times as fast as all at once.
 _STATISTICS_ELEMENTS = 1 << 19
 _PROBE_LENGTH = 12
-_BRANCH = 3  # tokens at the end of the second probe that differ from the first
+_BRANCH = 3  # tokens at the end of the second probe that differ from the first; fewer where the context is tiny
 _UNFIT = (AttributeError, TypeError, ValueError, KeyError, IndexError, RuntimeError, LookupError)
 # Relative size of the difference between packed and ordinary hidden states; a wrong position or mask gives 0.1 and more.
 _TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4, torch.bfloat16: 0.05, torch.float16: 0.02}
@@ -112,13 +112,14 @@ class Kernel:
         length = min(_PROBE_LENGTH, model.context)
         # Two sequences that begin alike. Few passes: each reads all weights, which is most of what a short text costs.
         probe = (torch.arange(length, device=model.device).repeat(2, 1) * 7 + 3) % model.vocabulary
-        probe[1, -_BRANCH:] = (probe[1, -_BRANCH:] + 1) % model.vocabulary
+        branch = max(1, min(_BRANCH, length // 2))
+        probe[1, -branch:] = (probe[1, -branch:] + 1) % model.vocabulary
         reference = self._whole_logits(probe, None)
-        self._check_causal(reference)
+        self._check_causal(reference[:, :-branch])
         if (states := self._streams(probe, reference)) is not None:
             self.head = "streamed"
             self._pack_head(states, reference)
-            if self._packs(probe, states):
+            if self._packs(probe, states, branch):
                 self.batching = "packed"
 
     @classmethod
@@ -352,12 +353,12 @@ class Kernel:
         network.set_submodule(name, head)
         self._packed_head = None
 
-    def _packs(self, probe: torch.Tensor, states: torch.Tensor) -> bool:
+    def _packs(self, probe: torch.Tensor, states: torch.Tensor, branch: int) -> bool:
         """Whether packed sequences, one in steps, one that shares its beginning and two whole, are as each is alone."""
-        tail = self._hidden(probe[1:, -_BRANCH:], None)
-        expected = [*states, states[0, :_BRANCH], tail[0]]  # the model is causal: a beginning is as in the whole
+        tail = self._hidden(probe[1:, -branch:], None)
+        expected = [*states, states[0, :branch], tail[0]]  # the model is causal: a beginning is as in the whole
         first, second = probe.cpu().numpy()
-        sequences = [first, second, first[:_BRANCH], second[-_BRANCH:]]
+        sequences = [first, second, first[:branch], second[-branch:]]
         (pack,) = plan_packs(sequences, token_budget=64, step_tokens=5)
         before = self._network.config._attn_implementation
         try:
@@ -374,8 +375,9 @@ class Kernel:
         self._network.config._attn_implementation = before
         return False
 
-    def _check_causal(self, reference: torch.Tensor) -> None:
-        before, after = reference[:, :-_BRANCH].float()
+    def _check_causal(self, before_branch: torch.Tensor) -> None:
+        """Refuse logits (2, m, vocabulary) that differ although what comes before them is the same."""
+        before, after = before_branch.float()
         if not torch.allclose(before, after, rtol=1e-3, atol=1e-3, equal_nan=True):
             raise ModelError(
                 f"{self._label!r} is not a causal language model: its predictions change with the tokens after them"
