@@ -25,7 +25,7 @@ from tokenviz.scores import TokenScores
 
 pytestmark = pytest.mark.browser
 
-HANDLER = 100  # milliseconds, beyond which a reader feels that the page lags
+HANDLER = 50  # milliseconds, beyond which a reader feels that the page lags
 Open = Callable[..., Any]
 
 
