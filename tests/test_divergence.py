@@ -150,8 +150,8 @@ def test_the_budget_changes_no_number(glass: LoadedModel, bent: LoadedModel, mon
     sizes: list[int] = []
     take = Kernel.logits
     monkeypatch.setattr(Kernel, "logits", lambda self, states: sizes.append(len(states)) or take(self, states))
-    monkeypatch.setattr(Kernel.of(glass), "budget", Budget(tokens=64, step=16, logits=1 << 30))
-    monkeypatch.setattr(Kernel.of(bent), "budget", Budget(tokens=200, step=32, logits=7 * bent.vocabulary))
+    monkeypatch.setattr(Kernel.of(glass), "budget", Budget(tokens=16, logits=1 << 30))
+    monkeypatch.setattr(Kernel.of(bent), "budget", Budget(tokens=32, logits=7 * bent.vocabulary))
     narrow = tv.divergences(glass, bent, text)
     assert max(sizes) == 7  # logits never exist for all positions: the smaller budget holds for both models
     for name in ("kl_ab", "js", "total_variation"):

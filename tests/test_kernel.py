@@ -134,7 +134,7 @@ def test_the_networks_own_forward_pass_still_works_and_says_the_same(glass: Load
 def narrow(gpt2: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> Kernel:
     """A kernel with hardly any memory to go on with."""
     kernel = Kernel.of(gpt2)
-    monkeypatch.setattr(kernel, "budget", Budget(tokens=64, step=16, logits=5 * gpt2.vocabulary))
+    monkeypatch.setattr(kernel, "budget", Budget(tokens=16, logits=5 * gpt2.vocabulary))
     return kernel
 
 
@@ -152,18 +152,24 @@ def test_logits_never_exist_for_all_positions_of_a_long_text(gpt2: LoadedModel, 
 def test_the_budget_changes_no_number(gpt2: LoadedModel, narrow: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
     text = corpus([ALICE * 20, ALICE, "sister", ALICE * 3], name="alice")
     chunked = score(gpt2, text, top_k=3)
-    monkeypatch.setattr(narrow, "budget", Budget.of("cpu"))
+    monkeypatch.setattr(narrow, "budget", Budget.of("cpu", 4096))
     whole = score(gpt2, text, top_k=3)
     np.testing.assert_allclose(chunked.logprob, whole.logprob, rtol=0, atol=1e-5)
     np.testing.assert_allclose(chunked.top_logprobs, whole.top_logprobs, rtol=0, atol=1e-5)
 
 
 def test_little_free_memory_gives_a_smaller_budget(monkeypatch: pytest.MonkeyPatch) -> None:
-    plenty = Budget.of("cpu")
+    plenty = Budget.of("cpu", 4096)
     free = psutil.virtual_memory()
     monkeypatch.setattr(psutil, "virtual_memory", lambda: free._replace(available=64 << 20))
-    assert Budget.of("cpu").logits * 4 <= (64 << 20) / 4
-    assert Budget.of("cpu").tokens < plenty.tokens
+    little = Budget.of("cpu", 4096)
+    assert little.logits * 4 <= (64 << 20) / 4
+    assert little.tokens < plenty.tokens
+
+
+@pytest.mark.parametrize(("widest", "tokens"), [(0, 2048), (16383, 2048), (16384, 1024), (32768, 512), (1 << 20, 512)])
+def test_what_a_layer_makes_fits_in_memory_that_is_kept_for_the_next(widest: int, tokens: int) -> None:
+    assert Budget.of("cpu", widest).tokens == tokens
 
 
 _IN_LITTLE_MEMORY = """
@@ -178,7 +184,7 @@ from tokenviz.texts import corpus
 model = load_model(sys.argv[1])
 score(model, corpus(["word", "words"], name="for the threads to be there"))
 kernel = Kernel.of(model)
-before = kernel.budget = Budget(tokens=2048, step=512, logits=1 << 27)  # half a gigabyte at once
+before = kernel.budget = Budget(tokens=2048, logits=1 << 27)  # half a gigabyte at once
 used = int(Path("/proc/self/statm").read_text().split()[5]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_DATA, (used + int(sys.argv[2]) * 2**20, -1))
 scores = score(model, corpus([letter + " word" * 250 for letter in "abcdefgh"], name="words"))

@@ -99,7 +99,7 @@ def test_every_way_of_running_a_model_gives_them(glass: LoadedModel, monkeypatch
 def test_a_small_budget_changes_nothing(gpt2: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     text = corpus([*PASSAGES, ALICE * 5], name="alice")
     whole = score(gpt2, text)
-    monkeypatch.setattr(Kernel.of(gpt2), "budget", Budget(tokens=64, step=16, logits=5 * gpt2.vocabulary))
+    monkeypatch.setattr(Kernel.of(gpt2), "budget", Budget(tokens=16, logits=5 * gpt2.vocabulary))
     chunked = score(gpt2, text)
     np.testing.assert_allclose(chunked.space_logprob, whole.space_logprob, rtol=0, atol=1e-5)
 

@@ -60,7 +60,7 @@ def test_portions_of_any_size_give_the_same_values(glass: LoadedModel, monkeypat
         logits.zero_()  # what it does to its logits is its own affair
         return values
 
-    monkeypatch.setattr(Kernel.of(glass), "budget", Budget(tokens=64, step=64, logits=3 * glass.vocabulary))
+    monkeypatch.setattr(Kernel.of(glass), "budget", Budget(tokens=64, logits=3 * glass.vocabulary))
     np.testing.assert_allclose(position_values(glass, ALICE, watched).values, whole, atol=1e-5)
     assert max(sizes) == 3
 

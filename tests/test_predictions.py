@@ -63,7 +63,7 @@ def test_no_divergence_is_negative_and_a_model_has_none_from_its_own(glass: Load
 def test_a_small_budget_writes_the_same(glass: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = corpus([ALICE * 5, "sister", ALICE], name="alice")
     whole = keep_predictions(glass, text, tmp_path / "whole")
-    monkeypatch.setattr(Kernel.of(glass), "budget", Budget(tokens=64, step=16, logits=7 * glass.vocabulary))
+    monkeypatch.setattr(Kernel.of(glass), "budget", Budget(tokens=16, logits=7 * glass.vocabulary))
     narrow = keep_predictions(glass, text, tmp_path / "narrow")
     np.testing.assert_array_equal(narrow.places, whole.places)
     np.testing.assert_allclose(narrow.logits, whole.logits, rtol=0, atol=1e-4)

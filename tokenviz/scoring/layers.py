@@ -1,8 +1,8 @@
-"""Running a decoder layer a few hundred tokens at a time, and the quick forms of its parts.
+"""Running a decoder layer step by step, and the quick forms of its parts.
 
-What a layer makes of a few hundred tokens stays in the processor's cache, and memory does not grow with the length of
-a text. `install` puts a `SteppedLayer` in the place of each decoder layer. On its first pass it runs the layer as the
-model has it, then with packed weights, then in its quick form, and keeps what gives the same numbers.
+A step is some thousand tokens at most, so that memory does not grow with the length of a text. `install` puts a
+`SteppedLayer` in the place of each decoder layer. On its first pass it runs the layer as the model has it, then with
+packed weights, then in its quick form, and keeps what gives the same numbers.
 """
 
 from collections.abc import Callable

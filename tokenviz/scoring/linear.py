@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
+KEPT_BLOCK = 32 << 20  # bytes; larger blocks go back to the system however glibc is set
 _PAGE = 4096
 # oneDNN adds up the products of a row one after the other, which loses digits where the sum is long: a few tokens in
 # ten thousand moved by 4e-4 nats. Sums of at most so many products are as exact as other libraries', for 3 % of the time.
@@ -169,7 +170,7 @@ def keep_freed_memory() -> None:
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
         m_trim_threshold, m_mmap_threshold = -1, -3
-        libc.mallopt(m_mmap_threshold, 32 << 20)
+        libc.mallopt(m_mmap_threshold, KEPT_BLOCK)
         libc.mallopt(m_trim_threshold, 128 << 20)
 
 

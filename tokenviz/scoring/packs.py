@@ -1,7 +1,7 @@
 """Which tokens go through the model, in which order: sequences packed end to end, without padding.
 
 A pack goes through the model as one long sequence; attention keeps its parts apart. Inside a layer it moves in steps of
-a few hundred tokens. A step holds whole sequences, or a piece of one that continues the *path*: the keys and values
+some thousand tokens at most. A step holds whole sequences, or a piece of one that continues the *path*: the keys and values
 of the sequence before it. Sequences that begin alike are neighbours, so that a later one goes back on the path to
 where they part, and what they share is computed once.
 """
