@@ -13,16 +13,16 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.lineup import ROOT
 from benchmarks.samples import mixed, short
+from benchmarks.watching import watch
 from tokenviz.progress import task
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ _CALLS = 3  # of score() alone, and of statistics; the median counts
 _PIECE = 1 << 19  # logits
 _QUANTIZED = ",quantize=q4_0"  # what the second model of the grid adds to the first
 
-# Where the seconds of a cell go, by the functions that a grid calls. One that is not there counts as the rest.
+# Where the seconds of a cell go, by the functions that a grid calls.
 _PARTS = {
     "load": ("tokenviz.harness.grid", "load"),
     "weights laid out and checked": ("tokenviz.scoring.kernel", "Kernel.of"),
@@ -95,6 +95,12 @@ class Costs:
     def grid_ratio(self) -> float:
         """The seconds of the grid of many texts over those of scoring them, the median of the rounds."""
         return _median_ratio(self.grid_seconds, self.scoring_seconds)
+
+    @property
+    def ratios(self) -> dict[str, float]:
+        """All of them, by name."""
+        names = ("cell_ratio", "command_ratio", "grid_ratio", "statistics_ratio")
+        return {name: getattr(self, name) for name in names}
 
 
 def _median_ratio(own: tuple[float, ...], bare: tuple[float, ...]) -> float:
@@ -238,7 +244,7 @@ def _cell(model: str, name: str) -> dict[str, float]:
     from tokenviz import Grid, literal
 
     parts: dict[str, float] = {}
-    undo = [_watch(part, *place, parts) for part, place in _PARTS.items()]
+    undo = [watch(part, *place, parts) for part, place in _PARTS.items()]
     grid = Grid([model], [literal(TEXT, name=name)])
     opened = time.perf_counter()
     grid.score()
@@ -248,27 +254,6 @@ def _cell(model: str, name: str) -> dict[str, float]:
     parts["texts, model files, store"] = opened - begin
     parts["rest"] = end - begin - sum(parts.values())
     return parts
-
-
-def _watch(part: str, module: str, name: str, parts: dict[str, float]) -> Callable[[], None]:
-    """Let a function add the seconds of its calls to a part; returns what undoes it."""
-    owner: Any = import_module(module)
-    *outer, last = name.split(".")
-    for step in outer:
-        owner = getattr(owner, step, None)
-    original = getattr(owner, last, None)
-    if original is None:
-        return lambda: None
-
-    def timed(*arguments: Any, **named: Any) -> Any:
-        begin = time.perf_counter()
-        try:
-            return original(*arguments, **named)
-        finally:
-            parts[part] = parts.get(part, 0.0) + time.perf_counter() - begin
-
-    setattr(owner, last, timed)
-    return lambda: setattr(owner, last, original)
 
 
 _STEPS: dict[str, Callable[..., None]] = {"cells": _cells, "scoring": _scoring, "grid": _grid}

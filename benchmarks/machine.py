@@ -17,7 +17,7 @@ from pathlib import Path
 from benchmarks.lineup import ROOT
 from tokenviz.hardware import cores, processor
 
-_ROWS = 256
+_ROWS = (256, 2048)
 _SECONDS = 0.5  # for each shape and way, and longer where that is too little for
 _FEWEST = 5  # repetitions: a busy machine must not pass for a slow one
 
@@ -75,8 +75,8 @@ def _measure(folder: Path) -> Workload:
         network = AutoModelForCausalLM.from_config(config)
     linear = [module for module in network.modules() if isinstance(module, torch.nn.Linear)]
     shapes = Counter((module.out_features, module.in_features) for module in linear)
-    flops = {shape: 2.0 * _ROWS * shape[0] * shape[1] * count for shape, count in shapes.items()}
-    seconds = {shape: _product_seconds(*shape) * count for shape, count in shapes.items()}
+    flops = {shape: 2.0 * shape[0] * shape[1] * count for shape, count in shapes.items()}
+    seconds = {shape: min(_seconds_a_row(*shape, rows) for rows in _ROWS) * count for shape, count in shapes.items()}
     kinds = getattr(config, "layer_types", None) or ["full_attention"] * config.num_hidden_layers
     width = config.num_attention_heads * (getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads)
     network.tie_weights()
@@ -88,18 +88,18 @@ def _measure(folder: Path) -> Workload:
     )
 
 
-def _product_seconds(out_features: int, in_features: int) -> float:
-    """The best time of one product with 256 rows, by torch's own linear layer or by oneDNN with weights laid out for it."""
+def _seconds_a_row(out_features: int, in_features: int, count: int) -> float:
+    """The best time of one product with so many rows, by torch's own linear layer or by oneDNN with weights laid out for it."""
     import torch
 
     torch.manual_seed(0)
-    rows, weight = torch.randn(_ROWS, in_features), torch.randn(out_features, in_features)
+    rows, weight = torch.randn(count, in_features), torch.randn(out_features, in_features)
     ways: list[Callable[[], object]] = [lambda: torch.nn.functional.linear(rows, weight)]
     if torch.backends.mkldnn.is_available():
         packed = torch.ops.mkldnn._reorder_linear_weight(weight)
         ways.append(lambda: torch.ops.mkldnn._linear_pointwise(rows, packed, None, "none", [], ""))
     with torch.inference_mode():
-        return min(_best_seconds(way) for way in ways)
+        return min(_best_seconds(way) for way in ways) / count
 
 
 def _best_seconds(way: Callable[[], object]) -> float:

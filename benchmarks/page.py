@@ -1,7 +1,9 @@
 """docs/benchmarks.md, written from a measurement."""
 
+from collections.abc import Sequence
 from statistics import median
 
+from benchmarks.anatomy import PRODUCTS
 from benchmarks.costs import Costs
 from benchmarks.report import Throughput, case_title, markdown_table
 
@@ -40,8 +42,9 @@ _HOW = """## How it was measured
 
 The **plain loop** is what one writes without any tool: transformers in float32, one text at a time, log-softmax, gather.
 **Useful operations** are two for each weight of a linear layer or the output head and each scored token, and four for each
-product of causal attention. The **peak** is that of float32 matrix products of the model's own shapes with 256 rows, by
-torch's linear layer or by oneDNN with weights laid out for it, whichever is faster, each at its best of many repetitions:
+product of causal attention. The **peak** is that of float32 matrix products of the model's own shapes with 256 or
+2,048 rows, by torch's linear layer or by oneDNN with weights laid out for it, whichever is fastest, each at its best of many
+repetitions:
 {peaks}.
 
 bfloat16 is a preview of a text, not a measurement: its error stands beside it.
@@ -54,9 +57,10 @@ def benchmark_page(result: Throughput) -> str:
     where = f"{machine['processor']}, {machine['cores']} cores, torch {machine['torch']}; {_rounds(result.rounds)}.\n"
     peaks = {case.model: f"{case.workload.peak_flops / 1e9:.0f} Gflop/s for {case.model}" for case in result.cases}
     tables = [f"## {case_title(case)}\n\n{markdown_table(case)}\n" for case in result.cases]
+    limits = [_limits_part(result)] if result.anatomies else []
     costs = [_costs_part(result.costs)] if result.costs is not None else []
     return "\n".join(
-        [_HEAD, where, *tables, *costs, _HOW.format(rounds=_rounds(result.rounds), peaks=", ".join(peaks.values()))]
+        [_HEAD, where, *tables, *limits, *costs, _HOW.format(rounds=_rounds(result.rounds), peaks=", ".join(peaks.values()))]
     )
 
 
@@ -64,12 +68,43 @@ def _rounds(count: int) -> str:
     return f"{count} round{'s' * (count != 1)}"
 
 
+def _limits_part(result: Throughput) -> str:
+    of_case = {f"{case.model}:{case.text_set}": case for case in result.cases}
+    names = [anatomy.case.replace(":", " on ") for anatomy in result.anatomies]
+    times = [("share of the time (%)", *names)]
+    for part in result.anatomies[0].seconds:
+        shares = (100 * anatomy.seconds[part] / sum(anatomy.seconds.values()) for anatomy in result.anatomies)
+        times.append((part, *(f"{share:.1f}" for share in shares)))
+    rates = (
+        2 * of_case[anatomy.case].workload.linear_weights * of_case[anatomy.case].n_tokens / anatomy.seconds[PRODUCTS]
+        / of_case[anatomy.case].workload.peak_flops
+        for anatomy in result.anatomies
+    )  # fmt: skip
+    times.append((f"{PRODUCTS}, as a share of the peak", *(f"{100 * rate:.0f}" for rate in rates)))
+    memory = [("most memory so far (MB)", *names)]
+    for stage in result.anatomies[0].peak_bytes:
+        memory.append((stage, *(f"{anatomy.peak_bytes[stage] / 1e6:,.0f}" for anatomy in result.anatomies)))
+    weights = (of_case[anatomy.case].workload.weights_bytes / 1e6 for anatomy in result.anatomies)
+    memory.append(("of these, the weights in float32", *(f"{one:,.0f}" for one in weights)))
+    return (
+        "## Where tokenviz's own time and memory go\n\n"
+        "Measured apart from the rounds, in a process that scores a case and nothing else. The rest of the time are norms, "
+        "activations, residuals, rotary positions, the tokenizer and the table.\n\n"
+        f"{_table(times)}\n\n{_table(memory)}\n"
+    )
+
+
+def _table(rows: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown, its first row the headings, its first column words and the others numbers."""
+    lines = [rows[0], ("---", *["--:"] * (len(rows[0]) - 1)), *rows[1:]]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
 def _costs_part(costs: Costs) -> str:
     parts = list(dict.fromkeys([*costs.first_cell, *costs.next_cell]))
     rows = [(part, *(f"{cell.get(part, 0.0):.2f}" for cell in (costs.first_cell, costs.next_cell))) for part in parts]
     rows.append(("together", *(f"{sum(cell.values()):.2f}" for cell in (costs.first_cell, costs.next_cell))))
-    lines = [("seconds", "first in a process", "another"), ("---", "--:", "--:"), *rows]
-    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    table = _table([("seconds", "first in a process", "another"), *rows])
     return (
         f"## Short texts, by {costs.model}\n\n"
         "A grid of one model and one sentence, with its table, figures and run; the first one also imports the libraries and "

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from benchmarks.anatomy import Anatomy
 from benchmarks.costs import Costs
 from benchmarks.lineup import OURS, PREVIEW
 from benchmarks.measuring import CaseOutcome, Outcome
@@ -38,6 +39,7 @@ class Throughput:
         machine: Processor, cores, torch.
         rounds: How many.
         cases: In the order of the arguments.
+        anatomies: Of the cases, where tokenviz was among the contenders.
         costs: Of a short text; None where they were not measured.
         run_id: The MLflow run's; empty until it is there.
         link: Where the run's page is.
@@ -46,19 +48,21 @@ class Throughput:
     machine: Mapping[str, str | int]
     rounds: int
     cases: tuple[CaseOutcome, ...]
+    anatomies: tuple[Anatomy, ...]
     costs: Costs | None
     run_id: str = ""
     link: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """The result as plain values; a number that is not determined is None."""
-        costs = None if self.costs is None else asdict(self.costs) | {"command_ratio": self.costs.command_ratio}
+        costs = None if self.costs is None else asdict(self.costs) | self.costs.ratios
         return {
             "experiment": "throughput",
             "run_id": self.run_id,
             "machine": dict(self.machine),
             "rounds": self.rounds,
             "cases": [_case_json(case) for case in self.cases],
+            "anatomies": [asdict(anatomy) for anatomy in self.anatomies],
             "costs": costs,
         }
 
@@ -98,9 +102,7 @@ class Throughput:
             for cell in ("first_cell", "next_cell"):
                 found |= {f"{cell}.{_plain(part)}_seconds": value for part, value in getattr(self.costs, cell).items()}
             found["score_seconds"] = self.costs.score_seconds
-            found["cell_ratio"] = self.costs.cell_ratio
-            found["command_ratio"] = self.costs.command_ratio
-            found["grid_ratio"] = self.costs.grid_ratio
+            found |= self.costs.ratios
         return found
 
 

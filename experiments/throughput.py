@@ -5,8 +5,9 @@ import time
 from pathlib import Path
 
 from benchmarks import machine
+from benchmarks.anatomy import take_apart
 from benchmarks.costs import measure_costs
-from benchmarks.lineup import LINEUP
+from benchmarks.lineup import LINEUP, OURS
 from benchmarks.measuring import measure
 from benchmarks.page import benchmark_page
 from benchmarks.recording import open_runs, record
@@ -53,8 +54,9 @@ def throughput(
         measured = tuple(
             measure(case, folders[case.model], loads[case.model], entries, rounds=rounds, work=Path(work)) for case in parsed
         )
+    anatomies = tuple(map(take_apart, parsed)) if OURS in entries else ()
     costs = measure_costs(costs_of, rounds=rounds) if costs_of else None
-    result = record(Throughput(machine.described(), rounds, measured, costs), runs, started)
+    result = record(Throughput(machine.described(), rounds, measured, anatomies, costs), runs, started)
     if page is not None:
         Path(page).write_text(benchmark_page(result), encoding="utf-8")
     return result

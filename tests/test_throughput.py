@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from matplotlib.figure import Figure
 
+from benchmarks.anatomy import Anatomy
 from benchmarks.contenders.batching import Batched, fastest_size
 from benchmarks.costs import Costs
 from benchmarks.lineup import LINEUP, NOT_INSTALLED, OURS, PLAIN, Entry
@@ -50,7 +51,12 @@ def made_up() -> Throughput:
         "smollm2-135m", 0.1, (2.0, 2.0), (2.06, 2.1), cell, {"load": 0.5, "score": 0.1},
         (6.0, 5.0, 8.0), (4.0, 4.0, 4.0), 50, (9.0, 8.0), (3.0, 4.0),
     )  # fmt: skip
-    return Throughput({"processor": "a processor", "cores": 2, "torch": "2.13.0"}, 3, (case,), costs)
+    anatomy = Anatomy(
+        "smollm2-135m:mixed",
+        {"products with weights": 1.5, "attention": 0.25, "statistics": 0.15, "rest": 0.1},
+        {"torch imported": 200_000_000, "texts scored": 900_000_000},
+    )
+    return Throughput({"processor": "a processor", "cores": 2, "torch": "2.13.0"}, 3, (case,), (anatomy,), costs)
 
 
 def test_the_text_sets_have_the_stated_sizes(gpt2: LoadedModel) -> None:
@@ -184,6 +190,9 @@ def test_the_page_has_every_part(made_up: Throughput) -> None:
     assert "| load | 1.00 | 0.50 |" in page
     assert "| together | 2.00 | 0.60 |" in page
     assert "1.50 times as long" in page
+    assert "| products with weights | 75.0 |" in page
+    assert "| products with weights, as a share of the peak | 67 |" in page  # 100 weights x 10 tokens x 2 in 1.5 s, of 2e3
+    assert "| texts scored | 900 |\n| of these, the weights in float32 | 400 |" in page
     assert "{" not in page
 
 
@@ -287,6 +296,18 @@ def test_costs_of_a_short_text_for_real() -> None:
     assert costs.score_seconds > 0
     assert costs.command_ratio > 0
     assert 0.8 < costs.statistics_ratio < 2  # as far as a busy machine can tell
+
+
+@pytest.mark.slow
+def test_a_case_taken_apart_for_real() -> None:
+    from benchmarks.anatomy import take_apart
+
+    found = take_apart(Case("glass-en", "sentences", ()))
+    assert found.case == "glass-en:sentences"
+    assert min(found.seconds.values()) > 0
+    peaks = list(found.peak_bytes.values())
+    assert peaks == sorted(peaks)
+    assert peaks[0] > 50_000_000
 
 
 @pytest.mark.slow
