@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 BosMode = Literal["auto", "always", "never"]
 Spaces = Literal["front", "apart", "none"]
 FORMAT_VERSION = "3"
-SCORING_VERSION = 2  # raise it when the same settings would give other numbers
+SCORING_VERSION = 3  # raise it when the same settings would give other numbers
 
 _ROWS_SHOWN = 20  # of a table, in a notebook
 _ALTERNATIVES_SHOWN = 3
