@@ -49,10 +49,10 @@ def take_apart(case: Case) -> Anatomy:
 
 def _taken_apart(case: Case) -> dict[str, Any]:
     peaks = {}
-    import torch  # noqa: F401
+    import torch  # noqa: F401  for the memory that it takes
 
     peaks["torch imported"] = peak_bytes()
-    import transformers.modeling_utils  # noqa: F401
+    import transformers.modeling_utils  # noqa: F401  likewise
 
     peaks["transformers imported"] = peak_bytes()
     import tokenviz as tv

@@ -472,3 +472,17 @@ def test_a_reader_that_leaves_early_is_no_error(project: Path) -> None:
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True, timeout=120)
     assert done.stdout.startswith('"text","passage","position",')
     assert done.stderr == ""
+
+
+_ENDING = """
+import atexit, gc
+from tokenviz.terminal import run_command
+
+atexit.register(lambda: print(gc.get_freeze_count() > 1000))
+run_command(lambda **_: print(gc.isenabled(), gc.get_threshold()[0]), prog_name="trial")
+"""
+
+
+def test_the_garbage_collector_is_spared_and_still_at_work() -> None:
+    done = subprocess.run([sys.executable, "-c", _ENDING], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "20000", "True"]

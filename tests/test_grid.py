@@ -514,3 +514,18 @@ def test_logits_of_two_widths_leave_a_comparison_without_divergences(project: Pa
         (run,) = grid.compare(measures=[DIVERGENCES])
     assert run.divergences is None
     assert run.metrics["n"] == 7
+
+
+def test_drawing_makes_way_for_scoring() -> None:
+    from tokenviz.harness.deliveries import _processes
+
+    assert _processes(1).submit(os.nice, 0).result() == min(19, os.nice(0) + 10)
+
+
+@pytest.mark.parametrize(("given", "found"), [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")])
+def test_threads_that_wait_leave_their_core_before_torch_is_imported(given: dict[str, str], found: str) -> None:
+    """Unless the user wants it otherwise."""
+    code = "import os, sys, tokenviz.harness; print(os.environ['OMP_WAIT_POLICY'], 'torch' in sys.modules)"
+    env = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"} | given
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [found, "False"]

@@ -172,6 +172,13 @@ def test_what_a_layer_makes_fits_in_memory_that_is_kept_for_the_next(widest: int
     assert Budget.of("cpu", widest).tokens == tokens
 
 
+@pytest.mark.parametrize(("width", "tokens"), [(1000, 2048), (5000, 1024), (10_000, 512)])
+def test_the_wider_a_model_the_fewer_tokens_go_together(gpt2_folder: Path, width: int, tokens: int) -> None:
+    model = load_model(str(gpt2_folder))
+    model.network.config.intermediate_size = width  # what it says of itself; no layer is built of it
+    assert Kernel.of(model).budget.tokens == tokens
+
+
 _IN_LITTLE_MEMORY = """
 import resource
 import sys

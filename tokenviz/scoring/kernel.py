@@ -59,7 +59,7 @@ class Budget:
 
     Attributes:
         tokens: That go through a layer at once, in a pack or padded batch. On a processor nothing is gained above 2,048; with
-            512 they take 5 to 14 % longer, but where a hidden state is wide 2,048 take 5 % longer than 1,024.
+            512 they take 2 to 14 % longer, but where a hidden state is wide 2,048 take 5 % longer than 1,024.
         logits: Logits; 16 million are 64 MB. With fewer rows a large vocabulary's head is read too often.
     """
 
