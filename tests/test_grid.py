@@ -1,5 +1,6 @@
 """The grid: one run a cell, nothing twice, nothing lost, everything that moves a number in the fingerprint."""
 
+import errno
 import json
 import math
 import os
@@ -443,6 +444,27 @@ def test_a_missing_text_is_refused_before_anything_is_stored(project: Path, mode
     with pytest.raises(TextError, match=r"no text at 'nowhere'.*the sample texts are correlation, passage_en"):
         Grid(models, ["nowhere"])
     assert not (project / "mlruns").exists()
+
+
+@pytest.mark.parametrize(
+    ("second", "said"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), []),
+        (ValueError("no room for ink"), ["besides: ValueError('no room for ink')"]),
+    ],
+)
+def test_of_two_figures_that_fail_the_first_is_raised_and_the_second_said_if_it_is_another_matter(
+    models: list[str], second: Exception, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    errors = iter([OSError(errno.ENOSPC, "No space left on device"), second])
+
+    def fail(_: object, about: dict[str, object], folder: Path) -> None:
+        raise next(errors)
+
+    monkeypatch.setattr("tokenviz.harness.grid.draw_scores", fail)
+    with running(ExperimentContext("trial")), collecting() as notes, pytest.raises(OSError, match="No space left"):
+        Grid(models, [tv.literal("abcdabcd")], top_k=2).score()
+    assert [note for note in notes if note.startswith("besides")] == said
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

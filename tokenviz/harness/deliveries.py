@@ -118,13 +118,12 @@ class Deliveries:
         self._thread.join()
         if self._thread_pool is not None:
             self._thread_pool.shutdown()  # the processes stay for a minute: the next step of the grid may want them
-        raised = self._errors[:1] if error is None else []
-        for other in self._errors[len(raised) :]:
-            if error is not None and of_full_disk(error) and of_full_disk(other):
-                continue  # what was said of the one holds for the other
-            note(f"besides: {other if isinstance(other, TokenvizError) else repr(other)}")
-        for problem in raised:
-            raise problem
+        problems = self._errors if error is None else [error, *self._errors]
+        for other in problems[1:]:
+            if not (of_full_disk(problems[0]) and of_full_disk(other)):  # what is said of the one holds for the other
+                note(f"besides: {other if isinstance(other, TokenvizError) else repr(other)}")
+        if error is None and problems:
+            raise problems[0]
 
     def _deliver_all(self) -> None:
         stayed: list[Delivery] = []
