@@ -73,7 +73,7 @@ $(BENCH_READY): benchmarks/requirements.txt
 	@touch $@
 
 bench: $(READY) $(BENCH_READY)  ## measure speed, memory and error beside other tools, and rewrite docs/benchmarks.md
-	@$(BIN)/tokenviz run throughput --page docs/benchmarks.md $(ARGS)
+	@CUDA_VISIBLE_DEVICES= $(BIN)/tokenviz run throughput --page docs/benchmarks.md $(ARGS)
 
 # TeX's own report is long: it is shown where it ends with an error.
 paper: $(READY)  ## pull an experiment's figures, tables and numbers into paper/ and compile paper/example.tex

@@ -21,6 +21,8 @@ from tokenviz.tracking import embedded, store
 settings.register_profile("same", derandomize=True)
 settings.load_profile("same")
 
+# What a test of a device runs on: the processor, and a GPU where there is one. Everything else takes what `device=auto` takes.
+DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 SAMPLES = Path(__file__).resolve().parent.parent / "experiments" / "texts"
 
 

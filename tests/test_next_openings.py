@@ -114,7 +114,11 @@ def test_no_other_number_moves_by_a_bit(name: str, settings: dict, request: pyte
         without, with_ = score(plain, text, **settings), score(model, text, **settings)
         assert np.isnan(without.space_logprob).all()
         for column in ("logprob", "entropy", "rank", "top_ids", "top_logprobs"):
-            assert getattr(without, column).tobytes() == getattr(with_, column).tobytes(), column
+            found, expected = getattr(with_, column), getattr(without, column)
+            if model.device == "cpu":
+                assert found.tobytes() == expected.tobytes(), column
+            else:  # its products sum in other orders for other numbers of rows
+                np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5, err_msg=column)
 
 
 def test_a_tokenizer_without_spaces_at_the_front_has_none(bigram: LoadedModel) -> None:

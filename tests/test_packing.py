@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 from architectures import make_folder
+from conftest import DEVICES
 from torch import nn
 
-from tokenviz.models.loading import LoadedModel
+from tokenviz.models.loading import LoadedModel, load_model
 from tokenviz.scoring import linear
 from tokenviz.scoring.attention import (
     AttentionRule,
@@ -49,13 +50,16 @@ def attention_by_hand(query: torch.Tensor, key: torch.Tensor, value: torch.Tenso
     return (scores.masked_fill(~seen, float("-inf")).softmax(-1) @ value).transpose(0, 1)
 
 
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("window", [None, 5, 37])
 @pytest.mark.parametrize("softcap", [None, 2.0])
 @pytest.mark.parametrize("scores_elements", [200, 1 << 20])
+@pytest.mark.parametrize("width", [8, 10])  # of values: on a GPU there is a kernel for all sequences at once for the first
 def test_packed_attention_is_attention(
-    window: int | None, softcap: float | None, scores_elements: int, monkeypatch: pytest.MonkeyPatch
+    device: str, window: int | None, softcap: float | None, scores_elements: int, width: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tokenviz.scoring.attention._SCORES_ELEMENTS", scores_elements)
+    for name in ("_SCORES_ELEMENTS", "_SCORES_ELEMENTS_ON_GPU"):
+        monkeypatch.setattr(f"tokenviz.scoring.attention.{name}", scores_elements)
     generator = torch.Generator().manual_seed(5)
     shared = np.arange(60)
     sequences = [
@@ -69,15 +73,16 @@ def test_packed_attention_is_attention(
     rule = AttentionRule(0.3, window, softcap)
     n = len(pack.ids)
     query, key = torch.randn(1, 6, n, 8, generator=generator), torch.randn(1, 2, n, 8, generator=generator)
-    value = torch.randn(1, 2, n, 10, generator=generator)
+    value = torch.randn(1, 2, n, width, generator=generator)
+    query, key, value = query.to(device), key.to(device), value.to(device)
     running = PackedPass(pack)
-    out = torch.empty(1, n, 6, 10)
+    out = torch.empty(1, n, 6, width, device=device)
     for running.step in pack.steps:
         rows = slice(running.step.begin, running.step.end)
         out[:, rows] = running.attend(query[:, :, rows], key[:, :, rows], value[:, :, rows], rule)
     for rows in pack.rows.values():
-        expected = attention_by_hand(query[0][:, rows], key[0][:, rows], value[0][:, rows], rule)
-        torch.testing.assert_close(out[0, rows].double(), expected, rtol=0, atol=2e-6)
+        expected = attention_by_hand(*(t[0][:, rows].cpu() for t in (query, key, value)), rule)
+        torch.testing.assert_close(out[0, rows].cpu().double(), expected, rtol=0, atol=2e-6)
 
 
 def test_a_mask_that_is_no_sliding_window_is_not_taken_for_one() -> None:
@@ -119,7 +124,9 @@ def test_models_whose_positions_change_with_the_length_are_known(tmp_path: Path,
 
 @pytest.fixture
 def llama(tmp_path: Path, bigram: LoadedModel) -> LoadedModel:
-    return make_folder("llama", bigram.tokenizer, tmp_path / "llama")
+    """On a processor, where there is more than one way."""
+    make_folder("llama", bigram.tokenizer, tmp_path / "llama")
+    return load_model(f"{tmp_path / 'llama'},device=cpu")
 
 
 def forms(model: LoadedModel) -> set[str]:

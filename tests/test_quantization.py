@@ -66,15 +66,15 @@ def test_linear_weights_are_the_round_trip_of_the_gguf_package(llama: LoadedMode
     layers = linear_layers(rounded)
     assert len(layers) == 7 * 2  # four of the attention and three of the MLP a layer
     for name, layer in layers.items():
-        original = llama.network.get_submodule(name).weight.numpy()
-        np.testing.assert_array_equal(layer.weight.numpy(), round_trip(original, form), err_msg=name)
-        assert not np.array_equal(layer.weight.numpy(), original)
+        original = llama.network.get_submodule(name).weight.cpu().numpy()
+        np.testing.assert_array_equal(layer.weight.cpu().numpy(), round_trip(original, form), err_msg=name)
+        assert not np.array_equal(layer.weight.cpu().numpy(), original)
 
 
 def test_blocks_lie_along_the_input_dimension(llama: LoadedModel) -> None:
     rounded = load_model(f"{llama.resolved.folder},quantize=q8_0")
     name = "model.layers.0.mlp.up_proj"
-    original, found = (model.network.get_submodule(name).weight.numpy() for model in (llama, rounded))
+    original, found = (model.network.get_submodule(name).weight.cpu().numpy() for model in (llama, rounded))
     assert original.shape[0] != original.shape[1]
     # Rounding half to even or away may differ on a tie: one step of the scale in a few places at most.
     assert (np.abs(found - q8_0_by_hand(original)) > 1e-6).mean() < 1e-3
@@ -87,8 +87,8 @@ def test_the_transposed_layers_of_gpt2_are_rounded_along_their_input_too(gpt2: L
     assert len(layers) == 8
     for name, layer in layers.items():
         assert isinstance(layer, Conv1D)
-        original = gpt2.network.get_submodule(name).weight.numpy()  # (in, out)
-        np.testing.assert_array_equal(layer.weight.numpy(), round_trip(original.T, "q4_0").T, err_msg=name)
+        original = gpt2.network.get_submodule(name).weight.cpu().numpy()  # (in, out)
+        np.testing.assert_array_equal(layer.weight.cpu().numpy(), round_trip(original.T, "q4_0").T, err_msg=name)
 
 
 @pytest.mark.parametrize("name", ["llama", "gpt2"])

@@ -121,7 +121,7 @@ def test_scores_with_a_bos_agree_with_the_exact_loop(gpt2: LoadedModel) -> None:
 def test_the_mean_is_hugging_faces_own_loss(name: str, request: pytest.FixtureRequest) -> None:
     model = request.getfixturevalue(name)
     scores = score(model, ALICE)
-    ids = torch.from_numpy(scores.token_id.copy())[None]
+    ids = torch.from_numpy(scores.token_id.copy())[None].to(model.device)
     with torch.inference_mode():
         loss = float(model.network(input_ids=ids, labels=ids).loss)
     assert scores.summary().mean_logprob == pytest.approx(-loss, abs=1e-5)  # a float32 mean of some 30 terms

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from matplotlib.figure import Figure
 
+from benchmarks import gpu
 from benchmarks.anatomy import Anatomy
 from benchmarks.contenders.batching import Batched, fastest_size
 from benchmarks.costs import Costs
@@ -276,6 +277,14 @@ def test_what_cannot_be_measured_is_refused(arguments: dict[str, Any], message: 
 
 
 @pytest.mark.slow
+def test_three_ways_to_score_on_a_device_agree() -> None:
+    found = gpu.measure("glass-en", ["Alice was tired.", "The cat, and Dinah.", "Alice was beginning to get very tired."])
+    assert found.tokens > 20
+    assert list(found.seconds) == ["plain loop", "padded batches", "tokenviz"]
+    assert min(found.seconds.values()) > 0
+    assert 0 < found.difference < 1e-4
+
+
 def test_costs_of_a_short_text_for_real() -> None:
     from benchmarks.costs import measure_costs
 

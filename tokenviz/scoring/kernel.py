@@ -30,6 +30,7 @@ from tokenviz.scoring.layers import install, uninstall
 from tokenviz.scoring.linear import (
     KEPT_BLOCK,
     PackedHead,
+    full_precision,
     give_back_freed_memory,
     is_linear,
     keep_freed_memory,
@@ -46,6 +47,7 @@ T = TypeVar("T")
 
 # Logits that the statistics go over at once: 2 MB, which stay in the processor's cache; four times as fast as all at once.
 _STATISTICS_ELEMENTS = 1 << 19
+_STATISTICS_ELEMENTS_ON_GPU = 1 << 25  # 128 MB: with fewer it waits for kernels to start
 _PROBE_LENGTH = 12
 _BRANCH = 3  # tokens at the end of the second probe that differ from the first; fewer where the context is tiny
 _UNFIT = (AttributeError, TypeError, ValueError, KeyError, IndexError, RuntimeError, LookupError)
@@ -79,7 +81,7 @@ class Budget:
             free, budget = psutil.virtual_memory().available, cls(tokens=tokens, logits=1 << 24)
         else:
             free = torch.cuda.mem_get_info()[0] if device == "cuda" else psutil.virtual_memory().available
-            budget = cls(tokens=16384, logits=1 << 28)
+            budget = cls(tokens=16384, logits=1 << 27)
         while budget.logits * 16 > free and (half := budget.halved()) is not None:
             budget = half
         return budget
@@ -242,7 +244,6 @@ class Kernel:
             return states
         return self._apply_head(states[None])[0]
 
-    @torch.inference_mode()
     def _read(
         self,
         states: torch.Tensor,
@@ -262,13 +263,15 @@ class Kernel:
         chosen = states[torch.from_numpy(rows).to(self._device)]
         parts = []
         n_scored = int((past == 0).sum())
-        for chunk, chunk_targets in self._split(chosen, torch.from_numpy(ids).to(self._device), self.budget.logits):
-            logits = self.logits(chunk)
-            border = min(max(n_scored, 0), len(chunk))
-            n_scored -= len(chunk)
-            for some in (slice(border), slice(border, None)):
-                pieces = self._split(logits[some], chunk_targets[some], _STATISTICS_ELEMENTS)
-                parts += [statistics_of(few, few_targets, top_k, openings) for few, few_targets in pieces if len(few)]
+        at_once = _STATISTICS_ELEMENTS if self._device == "cpu" else _STATISTICS_ELEMENTS_ON_GPU
+        with full_precision(self._device):
+            for chunk, chunk_targets in self._split(chosen, torch.from_numpy(ids).to(self._device), self.budget.logits):
+                logits = self.logits(chunk)
+                border = min(max(n_scored, 0), len(chunk))
+                n_scored -= len(chunk)
+                for some in (slice(border), slice(border, None)):
+                    pieces = self._split(logits[some], chunk_targets[some], at_once)
+                    parts += [statistics_of(few, few_targets, top_k, openings) for few, few_targets in pieces if len(few)]
         return concatenate(parts).take(back.reshape(-1)).split([len(positions) for positions in wanted])
 
     def _split(self, rows: torch.Tensor, targets: torch.Tensor, elements: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
@@ -276,16 +279,14 @@ class Kernel:
         size = max(1, elements // self.vocabulary)
         yield from zip(torch.split(rows, size), torch.split(targets, size), strict=True)
 
-    @torch.inference_mode()
     def _packed_states(self, pack: Pack) -> torch.Tensor:
         """Hidden states (n, hidden) of a pack."""
         ids, positions = (torch.from_numpy(array)[None].to(self._device) for array in (pack.ids, pack.positions))
-        with attending(self._network, PackedPass(pack)):
+        with full_precision(self._device), attending(self._network, PackedPass(pack)):
             output = self._network.base_model(input_ids=ids, position_ids=positions, use_cache=False)
         states: torch.Tensor = output.last_hidden_state[0]
         return states
 
-    @torch.inference_mode()
     def _padded_states(self, rows: list[Ids]) -> torch.Tensor:
         """Hidden states (n, hidden), or logits (n, vocabulary), of a padded batch."""
         longest = max(map(len, rows))
@@ -298,22 +299,21 @@ class Kernel:
         states = (self._hidden if self.head == "streamed" else self._whole_logits)(ids.to(self._device), attention)
         return states.flatten(0, 1)
 
-    @torch.inference_mode()
     def _whole_logits(self, ids: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-        logits: torch.Tensor = self._network(input_ids=ids, attention_mask=mask, use_cache=False).logits
+        with full_precision(self._device):
+            logits: torch.Tensor = self._network(input_ids=ids, attention_mask=mask, use_cache=False).logits
         return logits
 
-    @torch.inference_mode()
     def _hidden(self, ids: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-        self._output = self._network.base_model(input_ids=ids, attention_mask=mask, use_cache=False)
+        with full_precision(self._device):
+            self._output = self._network.base_model(input_ids=ids, attention_mask=mask, use_cache=False)
         states: torch.Tensor = self._output.last_hidden_state
         return states
 
-    @torch.inference_mode()
     def _apply_head(self, states: torch.Tensor) -> torch.Tensor:
         """Logits of hidden states (1, m, hidden), by the model's own forward pass around a transformer that returns them."""
         ids = torch.zeros(states.shape[:2], dtype=torch.int64, device=states.device)
-        with self._returning(states):
+        with full_precision(self._device), self._returning(states):
             logits: torch.Tensor = self._network(input_ids=ids, use_cache=False).logits
         return logits
 

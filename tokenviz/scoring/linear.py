@@ -39,6 +39,25 @@ def multiply(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     return x @ weight.T
 
 
+@contextmanager
+def full_precision(device: str) -> Iterator[None]:
+    """Inference in the dtype of the weights, whatever the caller has set for the process.
+
+    PyTorch can be told to round the factors of float32 products to TF32 or bfloat16, or to cast by itself; a float32
+    model's log-probs would move by up to 0.1 nats.
+    """
+    backends = torch.backends.mkldnn.matmul, torch.backends.cuda.matmul  # type: ignore[attr-defined]
+    before = [backend.fp32_precision for backend in backends]
+    for backend in backends:
+        backend.fp32_precision = "ieee"
+    try:
+        with torch.inference_mode(), torch.autocast(device, enabled=False):
+            yield
+    finally:
+        for backend, precision in zip(backends, before, strict=True):
+            backend.fp32_precision = precision
+
+
 class PackedLinear(nn.Module):
     """A linear layer whose weights are laid out in oneDNN's blocks; it takes the place of the layer it was made of."""
 

@@ -18,6 +18,7 @@ from tokenviz.models.loading import LoadedModel
 from tokenviz.progress import task
 from tokenviz.scores import BosMode
 from tokenviz.scoring.kernel import Kernel
+from tokenviz.scoring.linear import full_precision
 from tokenviz.scoring.scorer import check_ids, check_possible
 from tokenviz.scoring.statistics import check_finite, float64, statistics_of
 from tokenviz.scoring.windows import Piece, pieces_of
@@ -117,21 +118,21 @@ _Found = tuple[Piece, NDArray[np.float64], NDArray[np.float64]]
 def _over_pieces(kernel: Kernel, pieces: list[Piece], function: PositionFunction, where: str) -> Iterator[_Found]:
     """The values and log-probs of each piece's tokens, in any order of pieces."""
 
-    @torch.inference_mode()
     def read(states: torch.Tensor, before: NDArray[np.int64], piece: Piece) -> _Found:
         size = max(1, kernel.budget.logits // kernel.vocabulary)
         ids = torch.from_numpy(piece.ids[piece.wanted]).to(states.device)
         chosen = torch.from_numpy(before).to(states.device)
         values, logprobs = [], []
-        for place in range(0, len(chosen), size):
-            some = ids[place : place + size]
-            logits = kernel.logits(states[chosen[place : place + size]])
-            logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-            positions = piece.positions[place : place + size]
-            statistics = statistics_of(logits.clone(), some, 0)
-            check_finite(statistics, f"{where} {piece.passage}", positions)
-            values.append(_asked(function, logits, some))
-            logprobs.append(statistics.logprob)
+        with full_precision(states.device.type):
+            for place in range(0, len(chosen), size):
+                some = ids[place : place + size]
+                logits = kernel.logits(states[chosen[place : place + size]])
+                logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+                positions = piece.positions[place : place + size]
+                statistics = statistics_of(logits.clone(), some, 0)
+                check_finite(statistics, f"{where} {piece.passage}", positions)
+                values.append(_asked(function, logits, some))
+                logprobs.append(statistics.logprob)
         return piece, np.concatenate(values), np.concatenate(logprobs)
 
     def run(left: list[int]) -> Iterator[tuple[list[int], list[_Found]]]:
