@@ -11,7 +11,8 @@ from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 
 from tokenviz.errors import DiskError
-from tokenviz.figures.pdf_text import exact_text, fonts_without_layout
+from tokenviz.figures.pdf_fonts import economical_fonts
+from tokenviz.figures.pdf_text import exact_text
 
 FigureFormat = Literal["png", "svg", "pdf"]
 
@@ -121,7 +122,7 @@ def _keep_spaces(path: Path) -> None:
 
 def _save_pdf(figures: list[Figure], path: Path, title: str, description: str) -> Path:
     metadata = {"Title": title, "Subject": description, "Creator": "tokenviz", "CreationDate": None}
-    with exact_text(), fonts_without_layout(), PdfPages(path, metadata=metadata) as pdf:
+    with exact_text(), economical_fonts(), PdfPages(path, metadata=metadata) as pdf:
         for figure in figures:
             pdf.savefig(figure)
     return path

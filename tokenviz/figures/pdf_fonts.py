@@ -1,0 +1,69 @@
+"""Fonts in a PDF: without tables that no reader of a PDF looks at, and cut down as seldom as possible.
+
+Cutting a font down to the letters of a figure takes 21 ms for DejaVu Sans without the tables for shaping text, 60 ms with
+them. The letters of English text and of captions are cut out once in a process: a figure that needs no others takes
+these, which is 24 kB a file instead of some 12, and a sixth less of the time of drawing a model pair's figures.
+"""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import IO, Any
+
+from fontTools import subset
+from matplotlib.backends import _backend_pdf_ps
+from matplotlib.font_manager import get_font
+
+_COMMON = [*map(chr, range(0x20, 0x7F)), *"−–—‘’“”…·×±≤≥→↵␣•ρ"]
+_cut_down = _backend_pdf_ps.get_glyphs_subset
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """A font that was cut down, with what matplotlib reads of one."""
+
+    content: bytes
+    glyph_index_map: dict[Any, Any]
+
+    @property
+    def font(self) -> "_Kept":
+        return self
+
+    def save(self, file: IO[bytes], **_: Any) -> None:
+        file.write(self.content)
+
+
+@contextmanager
+def economical_fonts() -> Iterator[None]:
+    """While it is open, matplotlib embeds fonts so."""
+    before = subset.Options._drop_tables_default
+    subset.Options._drop_tables_default = [*before, "GSUB", "GPOS", "GDEF"]
+    _backend_pdf_ps.get_glyphs_subset = _cut  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        subset.Options._drop_tables_default = before
+        _backend_pdf_ps.get_glyphs_subset = _cut_down
+
+
+def _cut(font: Any, glyphs: Any) -> AbstractContextManager[Any]:
+    return _common_letters(font) if _common_glyphs(font).issuperset(glyphs) else _cut_down(font, glyphs)
+
+
+@contextmanager
+def _common_letters(font: Any) -> Iterator[_Kept]:
+    yield _kept(font)
+
+
+@lru_cache(maxsize=16)
+def _kept(font: Any) -> _Kept:
+    with _cut_down(font, set(_common_glyphs(font))) as cut:
+        content = _backend_pdf_ps.font_as_file(cut.font).getvalue()  # type: ignore[no-untyped-call]
+        return _Kept(content, dict(cut.glyph_index_map))
+
+
+@lru_cache(maxsize=16)
+def _common_glyphs(font: Any) -> frozenset[Any]:
+    glyphs = get_font([font]).get_charmap()
+    return frozenset(glyphs[ord(letter)] for letter in _COMMON if ord(letter) in glyphs)
