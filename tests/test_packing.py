@@ -50,6 +50,27 @@ def attention_by_hand(query: torch.Tensor, key: torch.Tensor, value: torch.Tenso
     return (scores.masked_fill(~seen, float("-inf")).softmax(-1) @ value).transpose(0, 1)
 
 
+@needs_onednn
+@pytest.mark.parametrize("name", ["llama", "gemma2", "gpt_neox"])
+def test_products_are_asked_for_in_layouts_that_are_quick(
+    name: str, tmp_path: Path, bigram: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_folder(name, bigram.tokenizer, tmp_path / name, **({"num_key_value_heads": 2} if name == "gemma2" else {}))
+    model = load_model(f"{tmp_path / name},device=cpu")
+    score(model, TEXT)
+    product = torch.ops.mkldnn._linear_pointwise
+    layouts: list[bool] = []
+
+    def watched(x: torch.Tensor, weight: torch.Tensor, *others: Any) -> torch.Tensor:
+        layouts.append(weight.is_mkldnn or weight.is_contiguous() or weight.T.is_contiguous())
+        return product(x, weight, *others)
+
+    monkeypatch.setattr(torch.ops.mkldnn, "_linear_pointwise", watched)
+    score(model, TEXT)
+    assert len(layouts) > 10
+    assert all(layouts)
+
+
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("window", [None, 5, 37])
 @pytest.mark.parametrize("softcap", [None, 2.0])
