@@ -75,12 +75,12 @@ def _limits_part(result: Throughput) -> str:
     for part in result.anatomies[0].seconds:
         shares = (100 * anatomy.seconds[part] / sum(anatomy.seconds.values()) for anatomy in result.anatomies)
         times.append((part, *(f"{share:.1f}" for share in shares)))
-    rates = (
-        2 * of_case[anatomy.case].workload.linear_weights * of_case[anatomy.case].n_tokens / anatomy.seconds[PRODUCTS]
-        / of_case[anatomy.case].workload.peak_flops
-        for anatomy in result.anatomies
-    )  # fmt: skip
-    times.append((f"{PRODUCTS}, as a share of the peak", *(f"{100 * rate:.0f}" for rate in rates)))
+    rates = []
+    for anatomy in result.anatomies:
+        case, seconds = of_case[anatomy.case], anatomy.seconds[PRODUCTS]
+        operations = 2 * case.workload.linear_weights * case.n_tokens
+        rates.append(f"{100 * operations / seconds / case.workload.peak_flops:.0f}" if seconds else "not laid out")
+    times.append((f"{PRODUCTS}, as a share of the peak", *rates))
     memory = [("most memory so far (MB)", *names)]
     for stage in result.anatomies[0].peak_bytes:
         memory.append((stage, *(f"{anatomy.peak_bytes[stage] / 1e6:,.0f}" for anatomy in result.anatomies)))

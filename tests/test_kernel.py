@@ -119,6 +119,17 @@ def test_a_head_that_gives_other_logits_is_not_used(glass: LoadedModel, monkeypa
     assert Kernel(glass).head == "whole"
 
 
+def test_a_head_whose_sums_come_in_another_order_is_used(glass: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    apply_head = Kernel._apply_head
+
+    def otherwise_rounded(self: Kernel, states: torch.Tensor) -> torch.Tensor:
+        logits = apply_head(self, states)
+        return torch.nextafter(logits, torch.full_like(logits, torch.inf))
+
+    monkeypatch.setattr(Kernel, "_apply_head", otherwise_rounded)
+    assert Kernel.of(replace(glass, memo={})).head == "streamed"
+
+
 def test_the_networks_own_forward_pass_still_works_and_says_the_same(glass: LoadedModel) -> None:
     model = load_model("glass-en")
     ids = torch.arange(8, device=model.device)[None]

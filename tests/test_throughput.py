@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -195,6 +196,12 @@ def test_the_page_has_every_part(made_up: Throughput) -> None:
     assert "| products with weights, as a share of the peak | 67 |" in page  # 100 weights x 10 tokens x 2 in 1.5 s, of 2e3
     assert "| texts scored | 900 |\n| of these, the weights in float32 | 400 |" in page
     assert "{" not in page
+
+
+def test_the_page_survives_a_model_whose_weights_were_not_laid_out(made_up: Throughput) -> None:
+    whole = [replace(one, seconds={**one.seconds, "products with weights": 0.0}) for one in made_up.anatomies]
+    page = benchmark_page(replace(made_up, anatomies=tuple(whole)))
+    assert "| products with weights, as a share of the peak | not laid out |" in page
 
 
 def test_bars_are_the_ratios_and_a_failure_is_said(made_up: Throughput) -> None:

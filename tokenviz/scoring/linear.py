@@ -46,9 +46,11 @@ def full_precision(device: str) -> Iterator[None]:
     """Inference in the dtype of the weights, whatever the caller has set for the process.
 
     PyTorch can be told to round the factors of float32 products to TF32 or bfloat16, or to cast by itself; a float32
-    model's log-probs would move by up to 0.1 nats.
+    model's log-probs would move by up to 0.1 nats. On a GPU it rounds those of convolutions, which Mamba has, unless told
+    not to.
     """
-    backends = torch.backends.mkldnn.matmul, torch.backends.cuda.matmul  # type: ignore[attr-defined]
+    processor, gpu = torch.backends.mkldnn, torch.backends.cudnn
+    backends = processor.matmul, processor.conv, torch.backends.cuda.matmul, gpu.conv  # type: ignore[attr-defined]
     before = [backend.fp32_precision for backend in backends]
     for backend in backends:
         backend.fp32_precision = "ieee"
