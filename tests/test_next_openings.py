@@ -7,7 +7,7 @@ import pytest
 from conftest import SPACED_TOKENS, SPACED_WEIGHTS
 from reference import FLOAT32, exact
 
-from tokenviz.models.loading import LoadedModel
+from tokenviz.models.loading import LoadedModel, load_model
 from tokenviz.models.openings import PUNCTUATION, SPACE, Openings
 from tokenviz.scores import TokenScores
 from tokenviz.scoring.kernel import Budget, Kernel
@@ -107,18 +107,15 @@ def test_a_small_budget_changes_nothing(gpt2: LoadedModel, monkeypatch: pytest.M
 @pytest.mark.parametrize("name", ["glass", "gpt2"])
 @pytest.mark.parametrize("settings", [{}, {"top_k": 3}, {"context": 16, "stride": 5}], ids=str)
 def test_no_other_number_moves_by_a_bit(name: str, settings: dict, request: pytest.FixtureRequest) -> None:
-    model = request.getfixturevalue(name)
+    # A GPU sums in other orders for other numbers of rows.
+    model = load_model(f"{request.getfixturevalue(name).resolved.folder},device=cpu")
     plain = replace(model, memo={})
     Kernel.of(plain).openings = Openings("none", np.zeros(model.vocabulary, np.int8))
     for text in (*PASSAGES[:1], "The", "The cat", corpus(PASSAGES, name="alice"), corpus([ALICE] * 9, name="nine")):
         without, with_ = score(plain, text, **settings), score(model, text, **settings)
         assert np.isnan(without.space_logprob).all()
         for column in ("logprob", "entropy", "rank", "top_ids", "top_logprobs"):
-            found, expected = getattr(with_, column), getattr(without, column)
-            if model.device == "cpu":
-                assert found.tobytes() == expected.tobytes(), column
-            else:  # its products sum in other orders for other numbers of rows
-                np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5, err_msg=column)
+            assert getattr(without, column).tobytes() == getattr(with_, column).tobytes(), column
 
 
 def test_a_tokenizer_without_spaces_at_the_front_has_none(bigram: LoadedModel) -> None:
