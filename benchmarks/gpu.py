@@ -3,8 +3,9 @@
     python -m benchmarks.gpu                      both catalogue models, float32 and bfloat16, every set of texts
     python -m benchmarks.gpu gpt2 owner/model     other models
 
-All three share one process, a model is loaded anew for each. What is timed goes from the strings to the statistics on
-the processor; the first pass warms up, the best of three counts. `make bench` is about processors.
+All three share one process and one loaded model, tokenviz last, since it lays the layers out anew. What is timed ends with
+the statistics on the processor; tokenviz begins with the strings, the others with token ids. The first pass warms up, the
+best of three counts. `make bench` is about processors.
 """
 
 import argparse
@@ -139,7 +140,7 @@ def main() -> None:
                 plain, padded, ours = one.seconds.values()
                 table.add_row(
                     f"{model}, {dtype}", text_set, f"{one.tokens:,}", f"{one.tokens / plain:,.0f}", f"× {plain / padded:.2f}",
-                    f"× {plain / ours:.2f}", f"{one.megabytes:,.0f}", f"{one.difference:.1e}",
+                    f"× {plain / ours:.2f}", "–" if np.isnan(one.megabytes) else f"{one.megabytes:,.0f}", f"{one.difference:.1e}",
                 )  # fmt: skip
     Console(width=None if Console().is_terminal else 140).print(table)
 
