@@ -138,9 +138,10 @@ def main() -> None:
             for text_set, texts in TEXT_SETS.items():
                 one = measure(f"{model},dtype={dtype}", texts())
                 plain, padded, ours = one.seconds.values()
+                memory = "–" if np.isnan(one.megabytes) else f"{one.megabytes:,.0f}"
                 table.add_row(
                     f"{model}, {dtype}", text_set, f"{one.tokens:,}", f"{one.tokens / plain:,.0f}", f"× {plain / padded:.2f}",
-                    f"× {plain / ours:.2f}", "–" if np.isnan(one.megabytes) else f"{one.megabytes:,.0f}", f"{one.difference:.1e}",
+                    f"× {plain / ours:.2f}", memory, f"{one.difference:.1e}",
                 )  # fmt: skip
     Console(width=None if Console().is_terminal else 140).print(table)
 
