@@ -5,15 +5,21 @@ import re
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import psutil
+import psycopg2
 import pytest
 from conftest import BIGRAM_WEIGHTS, make_bigram_folder
 from kept import look
@@ -24,6 +30,7 @@ from tokenviz import Grid, literal
 from tokenviz.harness.context import ExperimentContext, running
 from tokenviz.tracking.checksums import damaged
 from tokenviz.tracking.copies import Imported, import_runs
+from tokenviz.tracking.runs import Runs
 from tokenviz.tracking.store import open_store
 
 pytestmark = [
@@ -137,14 +144,15 @@ def test_a_grid_of_several_processes_on_a_shared_server(
 
     workers = [tokenviz(shared, "ann", "password of ann") for _ in range(3)]
     ended = [(*worker.communicate(timeout=300), worker.returncode) for worker in workers]
-    assert [code for *_, code in ended] == [0, 0, 0], ended
+    assert [error for _, error, code in ended if code != 0] == []
 
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "admin")
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", ADMIN)
     from mlflow import MlflowClient
 
     client = MlflowClient(shared.address)
-    runs = client.search_runs(["1"])
+    experiment = client.get_experiment_by_name("trial").experiment_id
+    runs = client.search_runs([experiment])
     assert Counter(run.info.status for run in runs) == {"FINISHED": 5}
     assert Counter(Counter(run.data.tags["tokenviz.fingerprint"] for run in runs).values()) == {1: 5}
     assert {run.info.artifact_uri.partition(":")[0] for run in runs} == {"mlflow-artifacts"}
@@ -171,7 +179,64 @@ def test_a_grid_of_several_processes_on_a_shared_server(
         "MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN\n"
     )
     assert said[2] == (refused, 1)
-    assert len(client.search_runs(["1"])) == 5
+    assert len(client.search_runs([experiment])) == 5
+
+
+def connect(shared: Shared) -> Any:
+    there = {name.removeprefix("PG").lower(): shared.environment[name] for name in ("PGHOST", "PGPORT", "PGUSER", "PGPASSWORD")}
+    return closing(psycopg2.connect(dbname="mlflow", **there))
+
+
+def test_a_tag_that_another_process_sets_at_the_same_moment(
+    shared: Shared, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", shared.address)
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "admin")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", ADMIN)
+    runs = Runs(open_store(), "at once", "What is asked.")
+    experiment = runs.try_experiment_id()
+    # The other process has written the tag and not yet committed it: the server's own insert waits for that, and then fails.
+    with connect(shared) as other, ThreadPoolExecutor(1) as thread:
+        other.cursor().execute("INSERT INTO experiment_tags VALUES ('a view', 'of the other', %s)", (experiment,))
+        offered = thread.submit(runs.offer, {"a view": "of this one"})
+        with connect(shared) as looking, looking.cursor() as cursor:
+            waiting: list[tuple[str]] = []
+            while not waiting and not offered.done():
+                time.sleep(0.05)
+                cursor.execute("SELECT query FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+                waiting = cursor.fetchall()
+                looking.rollback()
+        assert "INSERT INTO experiment_tags" in str(waiting)
+        other.commit()
+        offered.result(timeout=60)
+    assert runs.client.get_experiment(experiment).tags["a view"] == "of this one"
+
+
+def test_an_experiment_that_another_process_of_this_user_is_just_making(
+    shared: Shared, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add = f"from mlflow.server.auth.client import AuthServiceClient as A; A({shared.address!r}).create_user"
+    as_admin(shared, f"{add}('bob', 'password of bob')")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", shared.address)
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "bob")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "password of bob")
+    runs = Runs(open_store(), "new", "What is asked.")
+    asked = threading.Event()
+    is_new = runs._is_new
+    monkeypatch.setattr(runs, "_is_new", lambda: asked.set() or is_new())
+    experiment = runs.try_experiment_id()
+    with connect(shared) as database, ThreadPoolExecutor(1) as thread:
+        # The experiment is there, and the right of its maker to write it not yet.
+        granted = "FROM role_permissions WHERE resource_pattern = %s"
+        database.cursor().execute(f"CREATE TEMPORARY TABLE later AS SELECT * {granted}", (experiment,))
+        database.cursor().execute(f"DELETE {granted}", (experiment,))
+        database.commit()
+        begun = thread.submit(runs.begin)
+        assert asked.wait(timeout=60)
+        database.cursor().execute("INSERT INTO role_permissions SELECT * FROM later")
+        database.commit()
+        begun.result(timeout=60)
+    assert runs.client.get_experiment(experiment).tags["mlflow.note.content"] == "What is asked."
 
 
 def test_runs_are_copied_to_the_server_and_back(

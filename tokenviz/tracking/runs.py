@@ -20,7 +20,7 @@ from tokenviz.progress import note
 from tokenviz.tracking.checksums import checksum, is_whole, write_checksums
 from tokenviz.tracking.embedded import local_folder
 from tokenviz.tracking.entities import CURVE_POINTS, dataset_input, linked, metric_points, param_entries, short_note, unwrapped
-from tokenviz.tracking.faults import lacks_rights, store_errors
+from tokenviz.tracking.faults import lacks_rights, set_tag, store_errors
 from tokenviz.tracking.files import settle
 from tokenviz.tracking.outbox import Outbox
 from tokenviz.tracking.parcels import Parcel, Slip
@@ -28,6 +28,7 @@ from tokenviz.tracking.store import Store
 
 PREFIX = "tokenviz."
 NOTE = "mlflow.note.content"
+_GRANTED = 10  # seconds within which a server gives the right to write a new experiment
 _MOST_GRIDS = 400  # of twelve digits each, in one tag
 
 
@@ -90,16 +91,26 @@ class Runs:
 
     def _describe(self) -> None:
         """Write the description anew: it may have changed, and shows whether this user may write the experiment at all."""
-        try:
-            with store_errors(self.store):
-                self.client.set_experiment_tag(self.experiment_id, NOTE, self.description)
-        except StoreError as error:
-            if not lacks_rights(error.__cause__):
-                raise
-            raise RefusedError(
-                f"{error}: this user may not write the experiment {self.name!r}; have its owner give the permission EDIT, or "
-                "use other credentials"
-            ) from error
+        until = time.monotonic() + _GRANTED
+        while True:
+            try:
+                with store_errors(self.store):
+                    return set_tag(self.client.set_experiment_tag, self.experiment_id, NOTE, self.description)
+            except StoreError as error:
+                if not lacks_rights(error.__cause__):
+                    raise
+                if time.monotonic() > until or not self._is_new():
+                    raise RefusedError(
+                        f"{error}: this user may not write the experiment {self.name!r}; have its owner give the permission "
+                        "EDIT, or use other credentials"
+                    ) from error
+            time.sleep(0.1)
+
+    def _is_new(self) -> bool:
+        """Whether the experiment was just made: a server gives its maker the right to write a moment later."""
+        with store_errors(self.store):
+            made = float(self.client.get_experiment(self.experiment_id).creation_time)
+        return time.time() - made / 1000 < _GRANTED
 
     @cached_property
     def experiment_id(self) -> str:
@@ -137,7 +148,7 @@ class Runs:
             with self._going_on(), store_errors(self.store):
                 known = self.client.get_experiment(self.experiment_id).tags
                 for tag in views.keys() - known.keys():
-                    self.client.set_experiment_tag(self.experiment_id, tag, views[tag])
+                    set_tag(self.client.set_experiment_tag, self.experiment_id, tag, views[tag])
 
     def find(self, fingerprint: str) -> FinishedRun | None:
         """The finished run of a fingerprint, the newest where there are several; None for a server that does not answer."""
@@ -293,7 +304,7 @@ class Runs:
         kept = run_id if newest or not ages else min(ages)[1]
         for _, other in ages:
             if other != kept:
-                self.client.set_tag(other, f"{PREFIX}superseded_by", kept)
+                set_tag(self.client.set_tag, other, f"{PREFIX}superseded_by", kept)
                 for tag in ("fingerprint", "grid"):
                     self._delete_tag(other, f"{PREFIX}{tag}")
         return kept
@@ -314,7 +325,7 @@ class Runs:
             "and attributes.status = 'RUNNING'"
         )
         for run in self._search(query, most=100):
-            self.client.set_tag(run.info.run_id, NOTE, "The process that wrote this run ended before it was whole.")
+            set_tag(self.client.set_tag, run.info.run_id, NOTE, "The process that wrote this run ended before it was whole.")
             self.client.set_terminated(run.info.run_id, "KILLED")
 
     def _close_left_open(self) -> None:
@@ -354,7 +365,7 @@ class Runs:
         with self.outbox.claimed(self.name, f"{fingerprint} grid", wait=True):
             known = self._finished(self.client.get_run(run_id)).tags.get("grid", "").split()
             if not set(grids) <= set(known):
-                self.client.set_tag(run_id, f"{PREFIX}grid", _joined(known, grids))
+                set_tag(self.client.set_tag, run_id, f"{PREFIX}grid", _joined(known, grids))
 
     @cached_property
     def sender(self) -> str:
