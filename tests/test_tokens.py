@@ -10,11 +10,11 @@ from conftest import BIGRAM_WEIGHTS, make_bigram_folder
 from hypothesis import example, given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
-from transformers import AutoTokenizer, PreTrainedTokenizerFast
+from transformers import AutoTokenizer, GPT2Tokenizer, PreTrainedTokenizerFast
 
 from tokenviz.errors import ModelError, ScoringError
 from tokenviz.models.loading import LoadedModel
-from tokenviz.models.tokens import EncodedPassage, bos_prefix, encode, fingerprint, readable, require_fast
+from tokenviz.models.tokens import EncodedPassage, bos_prefix, encode, fingerprint, forget_sources, readable, require_fast
 
 PIECES = [
     "The goal", " of", "  ", "\t", "\r\n", "\n\n", "\r", " ", "\u00a0", "e\u0301", "\u0301", "a\u0323\u0302", "ắ", "Việt Nam",
@@ -165,6 +165,18 @@ def test_the_fingerprint_is_the_same_at_every_loading(gpt2: LoadedModel, gpt2_fo
     assert fingerprint(AutoTokenizer.from_pretrained(gpt2_folder)) == gpt2.tokenizer_sha256
     other_class = PreTrainedTokenizerFast.from_pretrained(gpt2_folder, padding_side="left")
     assert fingerprint(other_class) == gpt2.tokenizer_sha256
+
+
+def test_what_a_tokenizer_was_built_from_is_let_go_of(gpt2_folder: Path) -> None:
+    whole, lean = (GPT2Tokenizer.from_pretrained(gpt2_folder) for _ in range(2))
+    forget_sources(lean)
+    assert {"_vocab", "_merges"} <= vars(whole).keys()
+    assert not {"_vocab", "_merges"} & vars(lean).keys()
+    text = "Alice’s sister 😀 was\n\nvery tired<|endoftext|>"
+    assert lean(text) == whole(text)
+    assert lean.get_vocab() == whole.get_vocab()
+    assert lean.decode(lean(text)["input_ids"]) == text
+    assert fingerprint(lean) == fingerprint(whole)
 
 
 def test_two_vocabularies_of_one_size_have_two_fingerprints() -> None:

@@ -244,6 +244,7 @@ def load(resolved: ResolvedModel) -> LoadedModel:
             f"{spec.label!r} lacks {len(missing)} of its weights, {missing[0]} among them: they would be random numbers"
         )
     tokens.require_fast(tokenizer, spec.label)
+    tokens.forget_sources(tokenizer)
     if spec.quantize:
         from tokenviz.models.quantization import round_linear_layers
 

@@ -145,3 +145,9 @@ def require_fast(tokenizer: Any, model_name: str) -> None:
             f"the tokenizer of {model_name!r} ({type(tokenizer).__name__}) reports no character offsets; "
             "save it as a fast tokenizer (a tokenizer.json) beside the weights"
         )
+
+
+def forget_sources(tokenizer: Any) -> None:
+    """Let go of the lists that a fast tokenizer was built from and never reads again: 136 MB for Gemma 3's 262,144 words."""
+    for name in ("_vocab", "_merges"):
+        vars(tokenizer).pop(name, None)
