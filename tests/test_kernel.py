@@ -16,6 +16,7 @@ from conftest import DEVICES
 from reference import FLOAT32, assert_agrees, exact
 from safetensors.torch import load_file, save_file
 
+import tokenviz.scoring.kernel
 from tokenviz.errors import ModelError, ScoringError
 from tokenviz.models.loading import LoadedModel, load_model
 from tokenviz.scoring.kernel import Budget, Kernel
@@ -155,24 +156,60 @@ def test_the_budget_changes_no_number(gpt2: LoadedModel, monkeypatch: pytest.Mon
     text = corpus([ALICE * 20, ALICE, "sister", ALICE * 3], name="alice")
     monkeypatch.setattr(Kernel.of(model), "budget", Budget(tokens=16, logits=5 * model.vocabulary))
     chunked = score(model, text, top_k=3)
-    monkeypatch.setattr(Kernel.of(model), "budget", Budget.of("cpu", 4096))
+    monkeypatch.setattr(Kernel.of(model), "budget", Budget.of("cpu", 4096, 50_257))
     whole = score(model, text, top_k=3)
     np.testing.assert_allclose(chunked.logprob, whole.logprob, rtol=0, atol=1e-5)
     np.testing.assert_allclose(chunked.top_logprobs, whole.top_logprobs, rtol=0, atol=1e-5)
 
 
 def test_little_free_memory_gives_a_smaller_budget(monkeypatch: pytest.MonkeyPatch) -> None:
-    plenty = Budget.of("cpu", 4096)
+    plenty = Budget.of("cpu", 4096, 50_257)
     free = psutil.virtual_memory()
     monkeypatch.setattr(psutil, "virtual_memory", lambda: free._replace(available=64 << 20))
-    little = Budget.of("cpu", 4096)
+    little = Budget.of("cpu", 4096, 50_257)
     assert little.logits * 4 <= (64 << 20) / 4
     assert little.tokens < plenty.tokens
 
 
 @pytest.mark.parametrize(("widest", "tokens"), [(0, 2048), (16383, 2048), (16384, 1024), (32768, 512), (1 << 20, 512)])
 def test_what_a_layer_makes_fits_in_memory_that_is_kept_for_the_next(widest: int, tokens: int) -> None:
-    assert Budget.of("cpu", widest).tokens == tokens
+    assert Budget.of("cpu", widest, 50_257).tokens == tokens
+
+
+@pytest.mark.parametrize(
+    ("vocabulary", "logits"),
+    [(4, 1 << 23), (49_152, 1 << 23), (151_936, 128 * 151_936), (262_144, 1 << 25), (1 << 20, 1 << 25)],
+)
+def test_the_head_is_read_for_enough_tokens_at_once(vocabulary: int, logits: int) -> None:
+    assert Budget.of("cpu", 0, vocabulary).logits == logits
+
+
+@pytest.mark.parametrize(("kept_block", "kept"), [(1 << 30, True), (1, False)])
+def test_many_logits_and_what_layers_use_are_not_in_memory_together(
+    gpt2_folder: Path, monkeypatch: pytest.MonkeyPatch, kept_block: int, kept: bool
+) -> None:
+    model = load_model(f"{gpt2_folder},device=cpu")
+    head = Kernel.of(model)._packed_head
+    assert head is not None, "laid out where oneDNN multiplies"
+    monkeypatch.setattr(tokenviz.scoring.kernel, "KEPT_BLOCK", kept_block)
+    score(model, ALICE)
+    assert (head._kept.numel() > 0) == kept
+
+
+@pytest.mark.parametrize(("wrong", "head"), [(1, "streamed"), (2, "whole")])
+def test_a_check_on_load_that_failed_is_made_again(
+    gpt2_folder: Path, monkeypatch: pytest.MonkeyPatch, wrong: int, head: str
+) -> None:
+    tries: list[None] = []
+    apply_head = Kernel._apply_head
+
+    def apply(self: Kernel, states: torch.Tensor) -> torch.Tensor:
+        tries.append(None)
+        logits = apply_head(self, states)
+        return torch.nextafter(logits, torch.tensor(torch.inf)) if len(tries) <= wrong else logits
+
+    monkeypatch.setattr(Kernel, "_apply_head", apply)
+    assert Kernel.of(load_model(f"{gpt2_folder},device=cpu")).head == head
 
 
 @pytest.mark.parametrize(("width", "tokens"), [(1000, 2048), (5000, 1024), (10_000, 512)])
