@@ -10,13 +10,13 @@ import time
 import urllib.error
 import urllib.request
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psutil
 import psycopg2
@@ -25,6 +25,7 @@ from conftest import BIGRAM_WEIGHTS, make_bigram_folder
 from kept import look
 from kills import draw_quickly
 from servers import free_port, postgres, postgres_binaries, served
+from slips import filled, make_slip
 
 from tokenviz import Grid, literal
 from tokenviz.harness.context import ExperimentContext, running
@@ -48,6 +49,8 @@ def trial():
     grid.score()
     return grid.summarise("Found.")
 """
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -187,29 +190,52 @@ def connect(shared: Shared) -> Any:
     return closing(psycopg2.connect(dbname="mlflow", **there))
 
 
-def test_a_tag_that_another_process_sets_at_the_same_moment(
-    shared: Shared, project: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", shared.address)
-    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "admin")
-    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", ADMIN)
-    runs = Runs(open_store(), "at once", "What is asked.")
-    experiment = runs.try_experiment_id()
-    # The other process has written the tag and not yet committed it: the server's own insert waits for that, and then fails.
+def call_while_another_adds(shared: Shared, table: str, row: dict[str, object], call: Callable[[], T]) -> T:
+    """Call while another process has added a row, not yet committed: the server's own insert waits for that, and then fails."""
+    places = ", ".join(["%s"] * len(row))
     with connect(shared) as other, ThreadPoolExecutor(1) as thread:
-        other.cursor().execute("INSERT INTO experiment_tags VALUES ('a view', 'of the other', %s)", (experiment,))
-        offered = thread.submit(runs.offer, {"a view": "of this one"})
+        other.cursor().execute(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({places})", tuple(row.values()))
+        called = thread.submit(call)
         with connect(shared) as looking, looking.cursor() as cursor:
             waiting: list[tuple[str]] = []
-            while not waiting and not offered.done():
+            while not waiting and not called.done():
                 time.sleep(0.05)
                 cursor.execute("SELECT query FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
                 waiting = cursor.fetchall()
                 looking.rollback()
-        assert "INSERT INTO experiment_tags" in str(waiting)
+        assert f"INSERT INTO {table} " in str(waiting)
         other.commit()
-        offered.result(timeout=60)
+        return called.result(timeout=60)
+
+
+@pytest.fixture
+def as_administrator(shared: Shared, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", shared.address)
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "admin")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", ADMIN)
+
+
+@pytest.mark.usefixtures("as_administrator")
+def test_a_tag_that_another_process_sets_at_the_same_moment(shared: Shared) -> None:
+    runs = Runs(open_store(), "at once", "What is asked.")
+    experiment = runs.try_experiment_id()
+    row = {"key": "a view", "value": "of the other", "experiment_id": experiment}
+    call_while_another_adds(shared, "experiment_tags", row, lambda: runs.offer({"a view": "of this one"}))
     assert runs.client.get_experiment(experiment).tags["a view"] == "of this one"
+
+
+@pytest.mark.usefixtures("as_administrator")
+def test_a_text_that_another_process_names_at_the_same_moment(shared: Shared) -> None:
+    runs = Runs(open_store(), "at once", "What is asked.")
+    text = {"name": "a text", "digest": "d", "source_type": "local", "source": "s"}
+    row = {"dataset_uuid": "u", "experiment_id": runs.try_experiment_id(), "name": "a text", "digest": "d"}
+    row |= {"dataset_source_type": "local", "dataset_source": "s"}
+    run_id = call_while_another_adds(
+        shared, "datasets", row, lambda: runs.keep("f", filled(make_slip("f", dataset=text, experiment="at once")))
+    )
+    run = runs.client.get_run(run_id)
+    assert run.info.status == "FINISHED"
+    assert [used.dataset.name for used in run.inputs.dataset_inputs] == ["a text"]
 
 
 def test_an_experiment_that_another_process_of_this_user_is_just_making(

@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tokenviz.errors import RefusedError, StoreError
 from tokenviz.tracking.embedded import advice
@@ -52,16 +52,16 @@ def _status(error: BaseException | None) -> int:
     return int(getattr(getattr(error, "response", None), "status_code", 500))
 
 
-def set_tag(call: Callable[[str, str, str], None], of: str, name: str, value: str) -> None:
-    """Have a client set a tag; once more where a server refuses, as it does one of two that set the same new tag at once."""
+def insist(call: Callable[..., None], *arguments: Any) -> None:
+    """Call; once more where a server refuses, as it does one of two processes that add the same tag or dataset at once."""
     from mlflow.exceptions import MlflowException
 
     try:
-        call(of, name, value)
+        call(*arguments)
     except MlflowException as error:
         if not refuses(error) or lacks_rights(error):
             raise
-        call(of, name, value)
+        call(*arguments)
 
 
 def timed_out(error: BaseException) -> bool:

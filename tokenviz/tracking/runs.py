@@ -20,7 +20,7 @@ from tokenviz.progress import note
 from tokenviz.tracking.checksums import checksum, is_whole, write_checksums
 from tokenviz.tracking.embedded import local_folder
 from tokenviz.tracking.entities import CURVE_POINTS, dataset_input, linked, metric_points, param_entries, short_note, unwrapped
-from tokenviz.tracking.faults import lacks_rights, set_tag, store_errors
+from tokenviz.tracking.faults import insist, lacks_rights, store_errors
 from tokenviz.tracking.files import settle
 from tokenviz.tracking.outbox import Outbox
 from tokenviz.tracking.parcels import Parcel, Slip
@@ -95,7 +95,7 @@ class Runs:
         while True:
             try:
                 with store_errors(self.store):
-                    return set_tag(self.client.set_experiment_tag, self.experiment_id, NOTE, self.description)
+                    return insist(self.client.set_experiment_tag, self.experiment_id, NOTE, self.description)
             except StoreError as error:
                 if not lacks_rights(error.__cause__):
                     raise
@@ -148,7 +148,7 @@ class Runs:
             with self._going_on(), store_errors(self.store):
                 known = self.client.get_experiment(self.experiment_id).tags
                 for tag in views.keys() - known.keys():
-                    set_tag(self.client.set_experiment_tag, self.experiment_id, tag, views[tag])
+                    insist(self.client.set_experiment_tag, self.experiment_id, tag, views[tag])
 
     def find(self, fingerprint: str) -> FinishedRun | None:
         """The finished run of a fingerprint, the newest where there are several; None for a server that does not answer."""
@@ -268,7 +268,7 @@ class Runs:
                 tags=[RunTag(NOTE, linked(description, self.experiment_id, run_id))] if begin == 0 else [],
             )
         if slip.dataset:
-            self.client.log_inputs(run_id, [dataset_input(slip.dataset)])
+            insist(self.client.log_inputs, run_id, [dataset_input(slip.dataset)])
         self.client.log_artifacts(run_id, str(parcel.files))
         if (folder := self._files(run)) is not None:
             settle(folder)
@@ -304,7 +304,7 @@ class Runs:
         kept = run_id if newest or not ages else min(ages)[1]
         for _, other in ages:
             if other != kept:
-                set_tag(self.client.set_tag, other, f"{PREFIX}superseded_by", kept)
+                insist(self.client.set_tag, other, f"{PREFIX}superseded_by", kept)
                 for tag in ("fingerprint", "grid"):
                     self._delete_tag(other, f"{PREFIX}{tag}")
         return kept
@@ -325,7 +325,7 @@ class Runs:
             "and attributes.status = 'RUNNING'"
         )
         for run in self._search(query, most=100):
-            set_tag(self.client.set_tag, run.info.run_id, NOTE, "The process that wrote this run ended before it was whole.")
+            insist(self.client.set_tag, run.info.run_id, NOTE, "The process that wrote this run ended before it was whole.")
             self.client.set_terminated(run.info.run_id, "KILLED")
 
     def _close_left_open(self) -> None:
@@ -365,7 +365,7 @@ class Runs:
         with self.outbox.claimed(self.name, f"{fingerprint} grid", wait=True):
             known = self._finished(self.client.get_run(run_id)).tags.get("grid", "").split()
             if not set(grids) <= set(known):
-                set_tag(self.client.set_tag, run_id, f"{PREFIX}grid", _joined(known, grids))
+                insist(self.client.set_tag, run_id, f"{PREFIX}grid", _joined(known, grids))
 
     @cached_property
     def sender(self) -> str:
