@@ -16,7 +16,6 @@ from conftest import DEVICES
 from reference import FLOAT32, assert_agrees, exact
 from safetensors.torch import load_file, save_file
 
-import tokenviz.scoring.kernel
 from tokenviz.errors import ModelError, ScoringError
 from tokenviz.models.loading import LoadedModel, load_model
 from tokenviz.scoring.kernel import Budget, Kernel
@@ -182,18 +181,6 @@ def test_what_a_layer_makes_fits_in_memory_that_is_kept_for_the_next(widest: int
 )
 def test_the_head_is_read_for_enough_tokens_at_once(vocabulary: int, logits: int) -> None:
     assert Budget.of("cpu", 0, vocabulary).logits == logits
-
-
-@pytest.mark.parametrize(("kept_block", "kept"), [(1 << 30, True), (1, False)])
-def test_many_logits_and_what_layers_use_are_not_in_memory_together(
-    gpt2_folder: Path, monkeypatch: pytest.MonkeyPatch, kept_block: int, kept: bool
-) -> None:
-    model = load_model(f"{gpt2_folder},device=cpu")
-    head = Kernel.of(model)._packed_head
-    assert head is not None, "laid out where oneDNN multiplies"
-    monkeypatch.setattr(tokenviz.scoring.kernel, "KEPT_BLOCK", kept_block)
-    score(model, ALICE)
-    assert (head._kept.numel() > 0) == kept
 
 
 @pytest.mark.parametrize(("wrong", "head"), [(1, "streamed"), (2, "whole")])

@@ -257,6 +257,25 @@ def test_gpt2s_transposed_layers_are_packed_too() -> None:
 
 
 @needs_onednn
+@pytest.mark.parametrize(("kept_block", "large"), [(1 << 30, False), (1, True)])
+def test_many_logits_and_what_layers_use_are_not_in_memory_together(
+    gpt2_folder: Path, monkeypatch: pytest.MonkeyPatch, kept_block: int, large: bool
+) -> None:
+    model = load_model(f"{gpt2_folder},device=cpu")
+    head = Kernel.of(model)._packed_head
+    assert head is not None
+    monkeypatch.setattr("tokenviz.scoring.kernel.KEPT_BLOCK", kept_block)
+    kept_when_given_back: list[int] = []
+    monkeypatch.setattr(
+        "tokenviz.scoring.kernel.give_back_freed_memory", lambda: kept_when_given_back.append(head._kept.numel())
+    )
+    head.forget()
+    score(model, "Alice was beginning to get very tired.")
+    assert (head._kept.numel() == 0) == large
+    assert kept_when_given_back == [0] * large  # before the logits are made
+
+
+@needs_onednn
 def test_a_packed_head_writes_over_its_logits_only_where_it_was_told_to(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(linear, "_HEAD_BLOCK", 16)
     torch.manual_seed(8)

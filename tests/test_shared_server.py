@@ -28,6 +28,7 @@ from servers import free_port, postgres, postgres_binaries, served
 from slips import filled, make_slip
 
 from tokenviz import Grid, literal
+from tokenviz.errors import RefusedError
 from tokenviz.harness.context import ExperimentContext, running
 from tokenviz.tracking.checksums import damaged
 from tokenviz.tracking.copies import Imported, import_runs
@@ -262,6 +263,13 @@ def test_an_experiment_that_another_process_of_this_user_is_just_making(
         database.cursor().execute("INSERT INTO role_permissions SELECT * FROM later")
         database.commit()
         begun.result(timeout=60)
+        # A right that never comes is not waited for without end, also where the server's clock is ahead.
+        database.cursor().execute(f"DELETE {granted}", (experiment,))
+        database.commit()
+        monkeypatch.setattr("tokenviz.tracking.runs._GRANTED", 0.3)
+        monkeypatch.setattr(runs, "_is_new", lambda: True)
+        with pytest.raises(RefusedError, match="this user may not write the experiment 'new'"):
+            runs.begin()
     assert runs.client.get_experiment(experiment).tags["mlflow.note.content"] == "What is asked."
 
 

@@ -63,8 +63,9 @@ class Budget:
     Attributes:
         tokens: That go through a layer at once, in a pack or padded batch. On a processor nothing is gained above 2,048; with
             512 they take 2 to 14 % longer, but where a hidden state is wide 2,048 take 5 % longer than 1,024.
-        logits: Logits; 8 million are 32 MB. On a processor those of 128 tokens, but no more than 128 MB: with 64 tokens a head
-            of 262,144 words is read too often, which takes a tenth of the whole time, and with 340 nothing is gained.
+        logits: Logits; 8 million are 32 MB. On a processor those of 128 tokens, but 32 MB at least and 128 at most: with 64
+            tokens a head of 262,144 words is read too often, which takes a tenth of the whole time, and one of 49,152 gains
+            nothing with 340.
     """
 
     tokens: int

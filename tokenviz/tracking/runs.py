@@ -325,7 +325,7 @@ class Runs:
             "and attributes.status = 'RUNNING'"
         )
         for run in self._search(query, most=100):
-            insist(self.client.set_tag, run.info.run_id, NOTE, "The process that wrote this run ended before it was whole.")
+            self.client.set_tag(run.info.run_id, NOTE, "The process that wrote this run ended before it was whole.")
             self.client.set_terminated(run.info.run_id, "KILLED")
 
     def _close_left_open(self) -> None:
@@ -365,7 +365,7 @@ class Runs:
         with self.outbox.claimed(self.name, f"{fingerprint} grid", wait=True):
             known = self._finished(self.client.get_run(run_id)).tags.get("grid", "").split()
             if not set(grids) <= set(known):
-                insist(self.client.set_tag, run_id, f"{PREFIX}grid", _joined(known, grids))
+                self.client.set_tag(run_id, f"{PREFIX}grid", _joined(known, grids))
 
     @cached_property
     def sender(self) -> str:
