@@ -83,7 +83,12 @@ MUTANTS = (
     ),
     Mutant(
         "a sliding window is one token short", "scoring/attention.py",
-        "max(0, past + begin - rule.window + 1)", "max(0, past + begin - rule.window + 2)",
+        "min(past + begin, rule.window - 1)", "min(past + begin, rule.window - 2)",
+        "test_packing::test_packed_attention_is_attention",
+    ),
+    Mutant(
+        "a token of a long text sees the one after it", "scoring/attention.py",
+        "self._mask(m, seen - later, 1, scores.device)", "self._mask(m, seen - later, 2, scores.device)",
         "test_packing::test_packed_attention_is_attention",
     ),
     # Numbers

@@ -1,6 +1,9 @@
 """Packed passes: proven equal on load or not used, products as exact as PyTorch's own, memory handled with care."""
 
 import mmap
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -74,11 +77,19 @@ def test_products_are_asked_for_in_layouts_that_are_quick(
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("window", [None, 5, 37])
 @pytest.mark.parametrize("softcap", [None, 2.0])
-@pytest.mark.parametrize("scores_elements", [200, 1 << 20])
+@pytest.mark.parametrize(("scores_elements", "keys_step", "step_tokens"), [(200, 8, 40), (1 << 20, 256, 16)])
 @pytest.mark.parametrize("width", [8, 10])  # of values: on a GPU there is a kernel for all sequences at once for the first
 def test_packed_attention_is_attention(
-    device: str, window: int | None, softcap: float | None, scores_elements: int, width: int, monkeypatch: pytest.MonkeyPatch
+    device: str,
+    window: int | None,
+    softcap: float | None,
+    scores_elements: int,
+    keys_step: int,
+    step_tokens: int,
+    width: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("tokenviz.scoring.attention._KEYS_STEP", keys_step)
     for name in ("_SCORES_ELEMENTS", "_SCORES_ELEMENTS_ON_GPU"):
         monkeypatch.setattr(f"tokenviz.scoring.attention.{name}", scores_elements)
     generator = torch.Generator().manual_seed(5)
@@ -90,7 +101,7 @@ def test_packed_attention_is_attention(
         np.arange(80, 84),
         np.array([99]),
     ]
-    (pack,) = plan_packs(sequences, token_budget=500, step_tokens=16, longest_whole=window)
+    (pack,) = plan_packs(sequences, token_budget=500, step_tokens=step_tokens, longest_whole=window)
     rule = AttentionRule(0.3, window, softcap)
     n = len(pack.ids)
     query, key = torch.randn(1, 6, n, 8, generator=generator), torch.randn(1, 2, n, 8, generator=generator)
@@ -104,6 +115,30 @@ def test_packed_attention_is_attention(
     for rows in pack.rows.values():
         expected = attention_by_hand(*(t[0][:, rows].cpu() for t in (query, key, value)), rule)
         torch.testing.assert_close(out[0, rows].cpu().double(), expected, rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize(("window", "most_kinds"), [(None, 90), (512, 8)])
+def test_a_long_text_is_attended_to_in_small_pieces_of_few_kinds(
+    monkeypatch: pytest.MonkeyPatch, window: int | None, most_kinds: int
+) -> None:
+    n, step = 9000, 2048
+    (pack,) = plan_packs([np.arange(n)], token_budget=step, step_tokens=step, longest_whole=window)
+    products: list[tuple[torch.Size, torch.Size]] = []
+
+    def watched(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        products.append((x.shape, weight.shape))
+        return linear.multiply(x, weight)
+
+    monkeypatch.setattr("tokenviz.scoring.attention.multiply", watched)
+    query, key, value = torch.randn(1, 4, n, 8), torch.randn(1, 1, n, 8), torch.randn(1, 1, n, 8)
+    running = PackedPass(pack)
+    for running.step in pack.steps[1:]:  # the first is one call of PyTorch's where there is no window
+        rows = slice(running.step.begin, running.step.end)
+        running.attend(query[:, :, rows], key[:, :, rows], value[:, :, rows], AttentionRule(0.3, window, None))
+    scores = [x[0] * weight[0] for x, weight in products[::2]]
+    assert len(scores) > 50
+    assert max(scores) <= (1 << 20) + 128 * 4 * 256
+    assert len(set(products)) <= most_kinds
 
 
 def test_a_mask_that_is_no_sliding_window_is_not_taken_for_one() -> None:
@@ -296,6 +331,33 @@ def test_a_packed_head_writes_over_its_logits_only_where_it_was_told_to(monkeypa
 
 
 # ---- memory --------------------------------------------------------------------------------------------------------
+
+
+EVER_NEW_NUMBERS_OF_ROWS = """
+import os, torch
+from tokenviz.scoring.linear import PackedLinear, keep_few_products
+def anonymous():
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) // 1024 for line in status if line.startswith("RssAnon"))
+keep_few_products()
+layer, x = PackedLinear(torch.ones(256, 256), None), torch.ones(1100, 256)
+with torch.inference_mode():
+    for rows in range(1, 1101):
+        layer(x[:rows])
+        if rows == 100:
+            before = anonymous()
+print(anonymous() - before)
+"""
+
+
+@needs_onednn
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux says how much memory a process has")
+def test_ever_new_numbers_of_rows_do_not_fill_the_memory() -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.endswith("CACHE_CAPACITY")}
+    done = subprocess.run(
+        [sys.executable, "-c", EVER_NEW_NUMBERS_OF_ROWS], capture_output=True, text=True, check=True, env=environment
+    )
+    assert int(done.stdout) < 250  # 60 to 80 MB; 700 where each is kept
 
 
 def mapped(path: Path, n: int) -> torch.Tensor:

@@ -5,6 +5,7 @@ changed. What a token may see is taken from what the layer itself says (scaling,
 that is checked once against the mask that transformers would have made for the layer.
 """
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,9 @@ from tokenviz.scoring.packs import Pack, Step
 _NAME = "tokenviz_packed"
 _SCORES_ELEMENTS = 1 << 20  # attention scores in memory at once: 4 MB, which stay in the processor's cache
 _SCORES_ELEMENTS_ON_GPU = 1 << 25
+_MOST_QUERIES = 128  # on a processor: with more, too many scores are of tokens that come later
+# How many keys a piece sees goes up in such steps: each size of a product is prepared once, which takes a quarter of the time.
+_KEYS_STEP = 256
 _LAST_SEES_ALL = 2  # causal, the last query beside the last key, however many more keys than queries there are
 
 
@@ -143,13 +147,17 @@ class PackedPass:
     ) -> None:
         """Queries (heads, m, d) at positions from `past` on, keys and values (key heads, past + m, d); fills `out`."""
         group = query.shape[0] // keys.shape[0]
-        m_all = query.shape[1]
-        elements = _SCORES_ELEMENTS_ON_GPU if query.is_cuda else _SCORES_ELEMENTS
-        m = max(16, min(m_all, elements // (group * keys.shape[1])))
-        for begin in range(0, m_all, m):
+        elements = (_SCORES_ELEMENTS_ON_GPU if query.is_cuda else _SCORES_ELEMENTS) // group
+        begin, m_all = 0, query.shape[1]
+        most = m_all if query.is_cuda else _MOST_QUERIES
+        while begin < m_all:
+            behind = past + begin if rule.window is None else min(past + begin, rule.window - 1)
+            # As many queries, in sixteens, as m * (behind + m) scores allow.
+            m = max(16, min(most, int((math.sqrt(behind**2 + 4 * elements) - behind) / 2) // 16 * 16))
             end = min(begin + m, m_all)
-            first = 0 if rule.window is None else max(0, past + begin - rule.window + 1)
-            last = past + end
+            first, last = past + begin - behind, past + end
+            if rule.window is None:
+                last = min(-(-last // _KEYS_STEP) * _KEYS_STEP, keys.shape[1])
             for head in range(keys.shape[0]):
                 heads = slice(head * group, (head + 1) * group)
                 rows = (query[heads, begin:end] * rule.scaling).reshape(-1, query.shape[2])
@@ -159,11 +167,13 @@ class PackedPass:
                 self._hide(scores.view(group, end - begin, last - first), past + begin, first, rule.window)
                 weights = torch.softmax(scores, -1, dtype=torch.promote_types(query.dtype, torch.float32)).to(query.dtype)
                 out[heads, begin:end] = multiply(weights, values[head, first:last].T).view(group, end - begin, -1)
+            begin = end
 
     def _hide(self, scores: torch.Tensor, position: int, first: int, window: int | None) -> None:
         """Hide later tokens, and those before the window, from queries at `position` on; keys begin at `first`."""
-        m = scores.shape[1]
-        scores[..., position - first :].masked_fill_(self._mask(m, m, 1, scores.device), float("-inf"))
+        _, m, seen = scores.shape
+        later = position - first
+        scores[..., later:].masked_fill_(self._mask(m, seen - later, 1, scores.device), float("-inf"))
         if window is not None and position + m - 1 - window >= first:
             # Key first + j is too far back for query position + i where j <= i + position - window - first.
             width = position + m - window - first

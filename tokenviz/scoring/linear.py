@@ -6,6 +6,7 @@ oneDNN, which PyTorch carries as well, reaches 0.9 to 0.98 of it when the weight
 
 import ctypes
 import math
+import os
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ _PAGE = 4096
 # oneDNN adds up the products of a row one after the other, which loses digits where the sum is long: a few tokens in
 # ten thousand moved by 4e-4 nats. Sums of at most so many products are as exact as other libraries', for 3 % of the time.
 _LONGEST_SUM = 768
+_KEPT_PRODUCTS = 64
 _HEAD_BLOCK = 8192  # rows; the logits of a block are still in the processor's cache when they are put in their place
 
 
@@ -195,6 +197,17 @@ def keep_freed_memory() -> None:
         m_trim_threshold, m_mmap_threshold = -1, -3
         libc.mallopt(m_mmap_threshold, KEPT_BLOCK)
         libc.mallopt(m_trim_threshold, 128 << 20)
+
+
+def keep_few_products() -> None:
+    """Have oneDNN, and PyTorch in front of it, keep what they prepare for a product for fewer of them than 1,024 each.
+
+    For each number of rows they prepare 0.7 MB. Where many texts or a long one bring ever new numbers, that grows to
+    hundreds of MB; one pass through a model needs a few dozen. Both read the limit once, at their first product; a user's
+    own stays.
+    """
+    for library in ("LRU_CACHE_CAPACITY", "ONEDNN_PRIMITIVE_CACHE_CAPACITY"):
+        os.environ.setdefault(library, str(_KEPT_PRODUCTS))
 
 
 def give_back_freed_memory() -> None:
