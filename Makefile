@@ -33,7 +33,7 @@ experiment: $(READY)  ## run an experiment: NAME=single_token_predictions ARGS="
 # Each process computes with one thread: two of them are quicker than one after the other with two.
 test: $(READY)  ## run the tests; SLOW=1 adds those with the large models, JOBS=2 processes, ARGS go to pytest
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(if $(SLOW),-m 'not network',-m 'not slow and not network') \
-	  --numprocesses $(JOBS) --dist loadfile $(ARGS)
+	  --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(READY)  ## formatting, lint, types, generated pages
 	@$(BIN)/ruff format --check .

@@ -1,6 +1,6 @@
 """What short texts cost beside their forward pass: as one cell of a grid, as many of them, and as one call of the command.
 
-`python -m benchmarks.costs STEP MODEL [TEXTS]` does one of the steps in a process and a project of its own; "cells"
+`python -m benchmarks.costs STEP MODEL [TEXTS or ROUNDS]` does one of the steps in a process and a project of its own; "cells"
 prints one JSON object.
 """
 
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 TEXT = "The goal of a correlation analysis is to compute a correlation coefficient."
 _IMPORTS = "import torch, transformers"
-_CALLS = 3  # of score() alone, and of statistics; the median counts
 _PIECE = 1 << 19  # logits
 _QUANTIZED = ",quantize=q4_0"  # what the second model of the grid adds to the first
 
@@ -112,12 +111,12 @@ def measure_costs(model: str, *, rounds: int, texts: int = 50) -> Costs:
 
     Args:
         model: The model spec.
-        rounds: How often the command, the imports, the grid and its scoring run, in turn.
+        rounds: How often each is timed, the parts of a grid of one text excepted; the median counts.
         texts: How many short texts the grid has, up to 50.
     """
     seconds: dict[str, list[float]] = {"import": [], "command": [], "scoring": [], "grid": []}
     with task("measuring short texts in grids, and the command", 1 + 4 * rounds, "steps") as advance:
-        found = json.loads(_run("-m", "benchmarks.costs", "cells", model))
+        found = json.loads(_run("-m", "benchmarks.costs", "cells", model, str(rounds)))
         advance(1)
         steps = {
             "import": ("-c", _IMPORTS),
@@ -183,23 +182,23 @@ def _grid(model: str, texts: str) -> None:
         grid.summarise("")
 
 
-def _cells(model: str) -> None:
-    """Print the parts of two cells, and the seconds of `score()` alone."""
+def _cells(model: str, rounds: str) -> None:
+    """Print the parts of two cells, and the seconds of `score()` alone and of statistics."""
     with _project():
         cells = [_cell(model, name) for name in ("first", "next")]
     import tokenviz as tv
 
     loaded = tv.load_model(model)
     seconds = []
-    for _ in range(1 + _CALLS):
+    for _ in range(1 + int(rounds)):
         begin = time.perf_counter()
         tv.score(loaded, TEXT, top_k=10)
         seconds.append(time.perf_counter() - begin)
     found = {"score_seconds": median(seconds[1:]), "first_cell": cells[0], "next_cell": cells[1]}
-    sys.stdout.write(json.dumps(found | _statistics(loaded)) + "\n")
+    sys.stdout.write(json.dumps(found | _statistics(loaded, int(rounds))) + "\n")
 
 
-def _statistics(model: "LoadedModel") -> dict[str, list[float]]:
+def _statistics(model: "LoadedModel", rounds: int) -> dict[str, list[float]]:
     """Seconds of scoring the mixed texts, in turn for log-probs alone and with everything else that is read off logits."""
     from tokenviz.scoring.kernel import Kernel
 
@@ -211,7 +210,7 @@ def _statistics(model: "LoadedModel") -> dict[str, list[float]]:
         "statistics_seconds": lambda: list(kernel.statistics(sequences, wanted, 10)),
     }
     seconds: dict[str, list[float]] = {name: [] for name in ways}
-    for turn in range(1 + _CALLS):
+    for turn in range(1 + rounds):
         for name, way in ways.items():
             begin = time.perf_counter()
             way()
