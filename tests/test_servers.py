@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -157,8 +158,11 @@ def test_a_server_that_hangs_costs_the_same_for_any_number_of_cells(place: Place
 @pytest.mark.parametrize("fault", ["hang", "503", "cut", "drop"])
 def test_a_server_that_fails_half_way_delays_nothing_for_long(place: Place, expected: Kept, fault: str) -> None:
     place.proxy.fault = lambda method, path, number: fault if number >= 40 else ""
+    begun = time.monotonic()
     result = place.run()
+    took = time.monotonic() - begun
     assert 0 < result.waiting < 7
+    assert took < 15
     assert len(place.proxy.faults) <= 4  # whatever is still to be delivered: the server is not asked again for each
     place.proxy.fault = lambda method, path, number: ""
     synced = place.sync()

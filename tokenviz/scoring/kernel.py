@@ -140,7 +140,7 @@ class Kernel:
             self._pack_head(states, reference)
             if self._packs(probe, states, branch):
                 self.batching = "packed"
-        give_back_freed_memory()  # the small pieces that loading and checking left: 50 MB of SmolLM2's peak
+        give_back_freed_memory()  # the small pieces that loading and checking left: 50 MB of the peak of SmolLM2's first score
 
     @classmethod
     def of(cls, model: LoadedModel) -> "Kernel":
