@@ -328,6 +328,16 @@ MUTANTS = (
         "test_runs::test_an_undetermined_number_is_absent_not_zero",
     ),
     Mutant(
+        "threads make the first call of an elementary function", "models/vector_math.py",
+        "torch.ones(1).exp()", "pass",
+        "test_loading::test_the_first_cosines_of_a_process_are_as_exact_as_later_ones",
+    ),
+    Mutant(
+        "loading leaves the first call to threads", "models/loading.py",
+        "    settle_vector_math()\n", "",
+        "test_loading::test_loading_makes_the_first_call_with_one_number",
+    ),
+    Mutant(
         "what a killed process left is taken for a model", "models/cache.py",
         "shutil.rmtree(scratch, ignore_errors=True)  # what an interrupted process left", "pass",
         "test_catalogue::test_what_a_killed_process_left_is_thrown_away",

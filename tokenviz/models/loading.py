@@ -17,6 +17,7 @@ from tokenviz.models.cache import build_once, cache_folder, files_sha256
 from tokenviz.models.catalogue import CATALOGUE, CONVERSION_VERSION, pull
 from tokenviz.models.quiet import quiet_transformers
 from tokenviz.models.spec import ModelSpec, is_hub_id
+from tokenviz.models.vector_math import settle_vector_math
 from tokenviz.progress import note
 
 Source = Literal["catalogue", "folder", "gguf", "hub"]
@@ -221,6 +222,7 @@ def load(resolved: ResolvedModel) -> LoadedModel:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     quiet_transformers()
+    settle_vector_math()
     spec, folder = resolved.spec, str(resolved.folder)
     device = pick_device(spec.device)
     try:

@@ -51,7 +51,6 @@ _STATISTICS_ELEMENTS = 1 << 19
 _STATISTICS_ELEMENTS_ON_GPU = 1 << 25  # 128 MB: with fewer it waits for kernels to start
 _PROBE_LENGTH = 12
 _BRANCH = 3  # tokens at the end of the second probe that differ from the first; fewer where the context is tiny
-_TRIES = 2  # about one start in a hundred fails the first, for a reason that was not found, and would take the slow path
 _UNFIT = (AttributeError, TypeError, ValueError, KeyError, IndexError, RuntimeError, LookupError)
 # Relative size of the difference between packed and ordinary hidden states; a wrong position or mask gives 0.1 and more.
 _TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4, torch.bfloat16: 0.05, torch.float16: 0.02}
@@ -130,10 +129,8 @@ class Kernel:
         probe = (torch.arange(length, device=model.device).repeat(2, 1) * 7 + 3) % model.vocabulary
         branch = max(1, min(_BRANCH, length // 2))
         probe[1, -branch:] = (probe[1, -branch:] + 1) % model.vocabulary
-        for _ in range(_TRIES):
-            reference = self._whole_logits(probe, None)
-            if (states := self._streams(probe, reference)) is not None:
-                break
+        reference = self._whole_logits(probe, None)
+        states = self._streams(probe, reference)
         self._check_causal(reference[:, :-branch])
         if states is not None:
             self.head = "streamed"
