@@ -16,6 +16,7 @@ from hypothesis import settings
 
 from tokenviz.cli.app import main
 from tokenviz.models.loading import LoadedModel, load_model
+from tokenviz.scoring.linear import onednn_multiplies
 from tokenviz.tracking import embedded, store
 
 # The same examples every time: a test that fails today must not pass tomorrow. `make fuzz` looks for new ones.
@@ -24,6 +25,9 @@ settings.load_profile("same")
 
 # What a test of a device runs on: the processor, and a GPU where there is one. Everything else takes what `device=auto` takes.
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+needs_onednn = pytest.mark.skipif(
+    not onednn_multiplies(torch.float32, "cpu"), reason="this build of PyTorch has no oneDNN, so nothing is packed for it"
+)
 SAMPLES = Path(__file__).resolve().parent.parent / "experiments" / "texts"
 
 

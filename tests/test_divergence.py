@@ -18,7 +18,8 @@ from tokenviz.errors import ComparisonError, ScoringError
 from tokenviz.models.loading import LoadedModel
 from tokenviz.scoring import kernel as kernels
 from tokenviz.scoring.divergence import Divergences
-from tokenviz.scoring.kernel import Budget, Kernel
+from tokenviz.scoring.kernel import Kernel
+from tokenviz.scoring.memory import Budget
 from tokenviz.texts import corpus
 
 ALICE = "Alice was beginning to get very tired of sitting by her sister on the bank."

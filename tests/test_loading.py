@@ -377,7 +377,6 @@ def test_a_hub_that_is_not_there_is_refused(tmp_path: Path, monkeypatch: pytest.
         load_model("owner/tiny")
 
 
-
 # ---- a process's first calls of elementary functions -----------------------------------------------------------------
 
 FIRST_CALLS = """

@@ -10,7 +10,8 @@ from reference import FLOAT32, exact
 from tokenviz.models.loading import LoadedModel, load_model
 from tokenviz.models.openings import PUNCTUATION, SPACE, Openings
 from tokenviz.scores import TokenScores
-from tokenviz.scoring.kernel import Budget, Kernel
+from tokenviz.scoring.kernel import Kernel
+from tokenviz.scoring.memory import Budget
 from tokenviz.scoring.scorer import score
 from tokenviz.texts import corpus
 

@@ -1,9 +1,5 @@
-"""Packed passes: proven equal on load or not used, products as exact as PyTorch's own, memory handled with care."""
+"""Packed passes: proven equal on load or not used, products as exact as PyTorch's own."""
 
-import mmap
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from architectures import make_folder
-from conftest import DEVICES
+from conftest import DEVICES, needs_onednn
 from torch import nn
 
 from tokenviz.models.loading import LoadedModel, load_model
@@ -26,16 +22,12 @@ from tokenviz.scoring.attention import (
 )
 from tokenviz.scoring.kernel import Kernel
 from tokenviz.scoring.layers import SteppedLayer, decoder_layers
-from tokenviz.scoring.linear import PackedHead, PackedLinear, forget_pages, onednn_multiplies
+from tokenviz.scoring.linear import PackedHead, PackedLinear
 from tokenviz.scoring.packs import plan_packs
 from tokenviz.scoring.scorer import score
 from tokenviz.texts import corpus
 
 TEXT = corpus(["abcdabddcaacbdbacc", "abcdabddcaacbdbaccd", "ddb", "cccb" * 12], name="letters")
-
-needs_onednn = pytest.mark.skipif(
-    not onednn_multiplies(torch.float32, "cpu"), reason="this build of PyTorch has no oneDNN, so nothing is packed for it"
-)
 
 
 # ---- attention -----------------------------------------------------------------------------------------------------
@@ -328,86 +320,3 @@ def test_a_packed_head_writes_over_its_logits_only_where_it_was_told_to(monkeypa
             assert second.data_ptr() == first.data_ptr()
             torch.testing.assert_close(second, layer(y), rtol=0, atol=1e-5)
         torch.testing.assert_close(kept, layer(x), rtol=0, atol=1e-5)
-
-
-# ---- memory --------------------------------------------------------------------------------------------------------
-
-
-LIMITS = ("LRU_CACHE_CAPACITY", "ONEDNN_PRIMITIVE_CACHE_CAPACITY")
-EVER_NEW_NUMBERS_OF_ROWS = """
-import os, torch
-from tokenviz.models.loading import load_model
-from tokenviz.scoring.kernel import Kernel
-from tokenviz.scoring.linear import PackedLinear
-def anonymous():
-    with open("/proc/self/status") as status:
-        return next(int(line.split()[1]) // 1024 for line in status if line.startswith("RssAnon"))
-Kernel.of(load_model("glass-en,device=cpu"))
-layer, x = PackedLinear(torch.ones(256, 256), None), torch.ones(1100, 256)
-with torch.inference_mode():
-    for rows in range(1, 1101):
-        layer(x[:rows])
-        if rows == 100:
-            before = anonymous()
-print(anonymous() - before)
-"""
-
-
-@needs_onednn
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux says how much memory a process has")
-@pytest.mark.parametrize(("own", "least", "most"), [({}, 0, 250), (dict.fromkeys(LIMITS, "1024"), 400, 2000)])
-def test_ever_new_numbers_of_rows_do_not_fill_the_memory(own: dict[str, str], least: int, most: int) -> None:
-    """Unless the user has set other limits: what is kept for a number of rows is 0.7 MB."""
-    environment = {name: value for name, value in os.environ.items() if name not in LIMITS} | own
-    done = subprocess.run(
-        [sys.executable, "-c", EVER_NEW_NUMBERS_OF_ROWS], capture_output=True, text=True, check=True, env=environment
-    )
-    assert least <= int(done.stdout) < most
-
-
-def mapped(path: Path, n: int) -> torch.Tensor:
-    with path.open("r+b") as file:
-        return torch.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY), dtype=torch.float32, count=n)
-
-
-def resident(tensor: torch.Tensor) -> int:
-    """Bytes of a tensor's mapping that are in this process's memory."""
-    address = tensor.data_ptr()
-    inside = False
-    for line in Path("/proc/self/smaps").read_text().splitlines():
-        first = line.split()[0]
-        if "-" in first and not first.endswith(":"):
-            begin, end = (int(part, 16) for part in first.split("-"))
-            inside = begin <= address < end
-        elif inside and first == "Rss:":
-            return int(line.split()[1]) * 1024
-    raise AssertionError("the tensor lies in no mapping")
-
-
-@pytest.fixture
-def weights(tmp_path: Path) -> Any:
-    values = torch.arange(1 << 20, dtype=torch.float32)
-    (tmp_path / "weights").write_bytes(values.numpy().tobytes())
-    return mapped(tmp_path / "weights", len(values)), values
-
-
-@pytest.mark.skipif(not Path("/proc/self/pagemap").exists(), reason="only Linux says where pages come from")
-def test_weights_in_their_file_are_forgotten_and_read_again(weights: Any) -> None:
-    found, values = weights
-    assert torch.equal(found, values)
-    before = resident(found)
-    assert before >= found.nbytes
-    forget_pages(found)
-    assert resident(found) < before / 2
-    assert torch.equal(found, values)
-
-
-@pytest.mark.skipif(not Path("/proc/self/pagemap").exists(), reason="only Linux says where pages come from")
-def test_weights_that_were_changed_are_kept(weights: Any) -> None:
-    found, values = weights
-    found[500_000] = -1  # as rounding to 8 bits does
-    forget_pages(found)
-    assert found[500_000] == -1
-    in_no_file = values.clone()
-    forget_pages(in_no_file)
-    assert torch.equal(in_no_file, values)

@@ -8,7 +8,8 @@ from conftest import BIGRAM_WEIGHTS
 import tokenviz as tv
 from tokenviz.errors import ScoringError
 from tokenviz.models.loading import LoadedModel
-from tokenviz.scoring.kernel import Budget, Kernel
+from tokenviz.scoring.kernel import Kernel
+from tokenviz.scoring.memory import Budget
 from tokenviz.scoring.positions import position_values
 from tokenviz.texts import corpus
 

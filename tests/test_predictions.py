@@ -16,7 +16,8 @@ import tokenviz as tv
 from tokenviz.errors import ComparisonError, DiskError, ScoringError
 from tokenviz.models.loading import LoadedModel
 from tokenviz.scoring import predictions
-from tokenviz.scoring.kernel import Budget, Kernel
+from tokenviz.scoring.kernel import Kernel
+from tokenviz.scoring.memory import Budget
 from tokenviz.scoring.predictions import KeptPredictions, keep_predictions
 from tokenviz.texts import corpus, literal
 

@@ -13,11 +13,9 @@ model gives the same hidden states for packed sequences (attention.py, layers.py
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 import numpy as np
-import psutil
 import torch
 from numpy.typing import NDArray
 
@@ -27,16 +25,14 @@ from tokenviz.models.openings import openings_of
 from tokenviz.scoring.attention import PackedPass, UnsupportedAttentionError, attending, depends_on_length, record
 from tokenviz.scoring.batches import plan_batches
 from tokenviz.scoring.layers import install, uninstall
-from tokenviz.scoring.linear import (
+from tokenviz.scoring.linear import PackedHead, full_precision, is_linear, onednn_multiplies, weight_and_bias
+from tokenviz.scoring.memory import (
     KEPT_BLOCK,
-    PackedHead,
-    full_precision,
+    Budget,
+    forget_rows_read,
     give_back_freed_memory,
-    is_linear,
     keep_few_products,
     keep_freed_memory,
-    onednn_multiplies,
-    weight_and_bias,
 )
 from tokenviz.scoring.packs import Pack, plan_packs
 from tokenviz.scoring.statistics import OpeningIds, PositionStatistics, concatenate, statistics_of
@@ -54,47 +50,6 @@ _BRANCH = 3  # tokens at the end of the second probe that differ from the first;
 _UNFIT = (AttributeError, TypeError, ValueError, KeyError, IndexError, RuntimeError, LookupError)
 # Relative size of the difference between packed and ordinary hidden states; a wrong position or mask gives 0.1 and more.
 _TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4, torch.bfloat16: 0.05, torch.float16: 0.02}
-
-
-@dataclass(frozen=True)
-class Budget:
-    """What may be in memory at once.
-
-    Attributes:
-        tokens: That go through a layer at once, in a pack or padded batch. On a processor nothing is gained above 2,048; with
-            512 they take 2 to 14 % longer, but where a hidden state is wide 2,048 take 5 % longer than 1,024.
-        logits: Logits; 8 million are 32 MB. On a processor those of 128 tokens, but 32 MB at least and 128 at most: with 64
-            tokens a head of 262,144 words is read too often, which takes a tenth of the whole time, and one of 49,152 gains
-            nothing with 340.
-    """
-
-    tokens: int
-    logits: int
-
-    @classmethod
-    def of(cls, device: str, widest: int, vocabulary: int) -> "Budget":
-        """What the free memory of a device allows.
-
-        Args:
-            device: The model's.
-            widest: Bytes of a token's widest hidden state; on a processor those of all tokens fit in memory that is kept.
-            vocabulary: Logits of a token.
-        """
-        if device == "cpu":
-            tokens = next(n for n in (2048, 1024, 512) if n * widest < KEPT_BLOCK or n == 512)
-            free, budget = psutil.virtual_memory().available, cls(tokens, min(max(1 << 23, 128 * vocabulary), 1 << 25))
-        else:
-            free = torch.cuda.mem_get_info()[0] if device == "cuda" else psutil.virtual_memory().available
-            budget = cls(tokens=16384, logits=1 << 27)
-        while budget.logits * 16 > free and (half := budget.halved()) is not None:
-            budget = half
-        return budget
-
-    def halved(self) -> "Budget | None":
-        """Half of it; None where that would be too little to go on with."""
-        if self.logits <= 1 << 18:
-            return None
-        return Budget(max(64, self.tokens // 2), self.logits // 2)
 
 
 class Kernel:
@@ -124,6 +79,7 @@ class Kernel:
         if model.device == "cpu":
             keep_freed_memory()
             keep_few_products()
+            forget_rows_read(model.network.get_input_embeddings())
         length = min(_PROBE_LENGTH, model.context)
         # Two sequences that begin alike. Few passes: each reads all weights, which is most of what a short text costs.
         probe = (torch.arange(length, device=model.device).repeat(2, 1) * 7 + 3) % model.vocabulary
@@ -415,8 +371,8 @@ class Kernel:
 
 
 def _close(found: torch.Tensor, expected: torch.Tensor) -> bool:
-    off = torch.linalg.vector_norm((found - expected).double())
-    return bool(off <= _TOLERANCE[expected.dtype] * torch.linalg.vector_norm(expected.double()))
+    off, size = (torch.linalg.vector_norm(x, dtype=torch.float64) for x in (found - expected, expected))
+    return bool(off <= _TOLERANCE[expected.dtype] * size)
 
 
 def _out_of_memory(error: Exception) -> bool:

@@ -12,7 +12,8 @@ import torch
 from torch import nn
 
 from tokenviz.scoring.attention import AttentionRule, PackedPass, Recording, packed_pass
-from tokenviz.scoring.linear import forget_pages, onednn_multiplies, pack_linears, unpack_linears
+from tokenviz.scoring.linear import onednn_multiplies, pack_linears, unpack_linears
+from tokenviz.scoring.memory import forget_pages
 
 # Of the largest value. Float32 layers agree to 1e-6; anything left out (a bias, a norm) is off by more than 1e-2.
 _TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4, torch.bfloat16: 0.05, torch.float16: 0.02}

@@ -1,27 +1,22 @@
-"""Linear layers in the form that oneDNN multiplies fastest, and the memory around them.
+"""Linear layers in the form that oneDNN multiplies fastest.
 
 On processors PyTorch sends float32 products to a library that reaches half to nine tenths of the machine's peak;
 oneDNN, which PyTorch carries as well, reaches 0.9 to 0.98 of it when the weights are laid out in its blocks.
 """
 
-import ctypes
 import math
-import os
-import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
-KEPT_BLOCK = 32 << 20  # bytes; larger blocks go back to the system however glibc is set
-_PAGE = 4096
+from tokenviz.scoring.memory import forget_pages
+
 # oneDNN adds up the products of a row one after the other, which loses digits where the sum is long: a few tokens in
 # ten thousand moved by 4e-4 nats. Sums of at most so many products are as exact as other libraries', for 3 % of the time.
 _LONGEST_SUM = 768
-_KEPT_PRODUCTS = 64
 _HEAD_BLOCK = 8192  # rows; the logits of a block are still in the processor's cache when they are put in their place
 
 
@@ -162,56 +157,3 @@ def unpack_linears(module: nn.Module, before: dict[str, nn.Module]) -> None:
     """Put the layers back that `pack_linears` took out."""
     for name, layer in before.items():
         module.set_submodule(name, layer)
-
-
-def forget_pages(weight: torch.Tensor) -> None:
-    """Let the system take back the memory behind a weight that was read from a file and is not needed for now.
-
-    Weights are mapped from their file: what is touched again is read again. Where any page was written to, or is not
-    known to come unchanged from a file, nothing happens.
-    """
-    begin = -(-weight.data_ptr() // _PAGE) * _PAGE
-    end = (weight.data_ptr() + weight.nbytes) // _PAGE * _PAGE
-    if platform.system() != "Linux" or weight.device.type != "cpu" or end <= begin:
-        return
-    try:
-        with open("/proc/self/pagemap", "rb") as pagemap:
-            pagemap.seek(begin // _PAGE * 8)
-            pages = np.frombuffer(pagemap.read((end - begin) // _PAGE * 8), np.uint64)
-    except OSError:
-        return
-    # Bit 63: in memory; 62: swapped out; 61: the page belongs to a file. A page that was written to is private, not the file's.
-    in_memory, swapped, of_file = (pages >> np.uint64(bit) & np.uint64(1) for bit in (63, 62, 61))
-    if len(pages) == (end - begin) // _PAGE and not swapped.any() and np.array_equal(in_memory, in_memory & of_file):
-        ctypes.CDLL(None).madvise(ctypes.c_void_p(begin), ctypes.c_size_t(end - begin), 4)  # MADV_DONTNEED
-
-
-def keep_freed_memory() -> None:
-    """Have the C library keep freed memory for the next step instead of handing it back to the system.
-
-    Each step allocates what the step before it freed. By default glibc returns blocks of some megabytes at once, and
-    every new one is faulted in page by page. Other C libraries are left as they are.
-    """
-    if platform.libc_ver()[0] == "glibc":
-        libc = ctypes.CDLL(None)
-        m_trim_threshold, m_mmap_threshold = -1, -3
-        libc.mallopt(m_mmap_threshold, KEPT_BLOCK)
-        libc.mallopt(m_trim_threshold, 128 << 20)
-
-
-def keep_few_products() -> None:
-    """Have oneDNN, and PyTorch in front of it, keep what they prepare for a product for fewer of them than 1,024 each.
-
-    For each number of rows they prepare 0.7 MB. Where many texts or a long one bring ever new numbers, that grows to
-    hundreds of MB; one pass through a model needs a few dozen. Both read the limit once, at their first product; a user's
-    own stays.
-    """
-    for library in ("LRU_CACHE_CAPACITY", "ONEDNN_PRIMITIVE_CACHE_CAPACITY"):
-        os.environ.setdefault(library, str(_KEPT_PRODUCTS))
-
-
-def give_back_freed_memory() -> None:
-    """Hand back to the system what `keep_freed_memory`, or PyTorch's cache on a GPU, has kept."""
-    if platform.libc_ver()[0] == "glibc":
-        ctypes.CDLL(None).malloc_trim(0)
-    torch.cuda.empty_cache()
