@@ -1,5 +1,6 @@
 """How fast, how large and how exact is scoring, beside a plain loop and other tools?"""
 
+import os
 import tempfile
 import time
 from pathlib import Path
@@ -44,6 +45,8 @@ def throughput(
         raise ExperimentError(f"no contender {unknown[0]!r}: there are {', '.join(known)}")
     if rounds < 1:
         raise ExperimentError(f"{rounds} rounds measure nothing: give at least 1")
+    # Experiments set it, but this one starts every tool as a user would, with the libraries' own settings.
+    os.environ.pop("OMP_WAIT_POLICY", None)
     parsed = [parse_case(case) for case in cases]
     folders = {case.model: resolve(ModelSpec.parse(case.model)).folder for case in parsed}
     started = time.time()
