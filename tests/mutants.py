@@ -328,6 +328,26 @@ MUTANTS = (
         "test_runs::test_an_undetermined_number_is_absent_not_zero",
     ),
     Mutant(
+        "weights that were changed are forgotten", "scoring/memory.py",
+        " or not np.array_equal(in_memory, in_memory & of_file)", "",
+        "test_memory::test_weights_that_were_changed_are_kept",
+    ),
+    Mutant(
+        "rows of an embedding that were read stay in memory", "scoring/memory.py",
+        "            forget_pages(embedding.weight)\n", "",
+        "test_memory::test_rows_that_were_read_do_not_stay_in_memory",
+    ),
+    Mutant(
+        "a copy of an embedding reads the original's rows", "scoring/memory.py",
+        "MethodType(_look_up, embedding)", "lambda ids: _look_up(embedding, ids)",
+        "test_memory::test_a_copy_of_an_embedding_reads_its_own_rows",
+    ),
+    Mutant(
+        "scoring leaves the embedding as it is", "scoring/kernel.py",
+        "            forget_rows_read(model.network.get_input_embeddings())\n", "",
+        "test_memory::test_scoring_lets_go_of_the_rows_it_read",
+    ),
+    Mutant(
         "threads make the first call of an elementary function", "models/vector_math.py",
         "torch.ones(1).exp()", "pass",
         "test_loading::test_the_first_cosines_of_a_process_are_as_exact_as_later_ones",

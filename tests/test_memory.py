@@ -14,6 +14,8 @@ import torch
 from conftest import needs_onednn
 from torch import nn
 
+from tokenviz.models.loading import load_model
+from tokenviz.scoring.kernel import Kernel
 from tokenviz.scoring.memory import Budget, forget_pages, forget_rows_read
 
 needs_pagemap = pytest.mark.skipif(not Path("/proc/self/pagemap").exists(), reason="only Linux says where pages come from")
@@ -198,3 +200,10 @@ def test_an_embedding_that_lies_in_no_file_is_left_alone() -> None:
     lookup = nn.Embedding(1000, 64)
     forget_rows_read(lookup)
     assert "forward" not in vars(lookup)
+
+
+@needs_pagemap
+def test_scoring_lets_go_of_the_rows_it_read(gpt2_folder: Path) -> None:
+    model = load_model(f"{gpt2_folder},device=cpu")
+    Kernel.of(model)
+    assert "forward" in vars(model.network.get_input_embeddings())
