@@ -6,8 +6,8 @@ def settle_vector_math() -> None:
 
     The library behind PyTorch's cos, exp, tanh and the like on x86 processors (MKL's vector mathematics) looks up
     its routines at the first call; of threads that make it together one may take a routine of 12 bits, for that call
-    (pytorch/pytorch#188792). In up to 7 of 100 processes the rotary factors of a first pass were off by 1.5e-4 for half of the
-    tokens, which moved logits of Gemma 3 by 0.08. After a call by one thread no function was off in 10,000 processes.
+    (pytorch/pytorch#188792). In up to 7 of 100 forked processes the first cosines were off by 1.5e-4 in one thread's half; in a
+    first pass of Gemma 3 half of the positions had logits off by 0.08. After a call by one thread nothing was off in 10,000.
     """
     import torch
 
