@@ -363,6 +363,11 @@ MUTANTS = (
         "test_catalogue::test_what_a_killed_process_left_is_thrown_away",
     ),
     Mutant(
+        "the last of two values counts", "harness/options.py",
+        "if times > 1:", "if times > 2:",
+        "test_options::test_an_option_of_one_value_counts_once",
+    ),
+    Mutant(
         "a password on the command line is recorded", "tracking/redaction.py",
         'value = value.replace(secret, f"${name}")', "pass",
         "test_secrets::test_what_is_a_secret_is_replaced_by_its_name",

@@ -8,6 +8,7 @@ from typer.core import TyperGroup
 from tokenviz import __version__
 from tokenviz.cli import compare, doctor, experiments, models, paper, report, rerun, runs, score, sync, ui
 from tokenviz.cli.first_steps import first_steps
+from tokenviz.harness.options import strict
 
 _SECTIONS = {
     "Texts, without tracking": ("score", "compare", "report", "models"),
@@ -72,4 +73,4 @@ def main() -> None:
     """The entry point."""
     from tokenviz.terminal import run_command
 
-    run_command(typer.main.get_command(app), prog_name="tokenviz")
+    run_command(strict(typer.main.get_command(app)), prog_name="tokenviz")

@@ -15,6 +15,7 @@ from tokenviz.controls import visible
 from tokenviz.harness.completion import OF_ARGUMENTS
 from tokenviz.harness.decorator import Experiment, OwnResult
 from tokenviz.harness.links import chart_link, figure_link, runs_link
+from tokenviz.harness.options import Command, strict
 from tokenviz.harness.recording import COMPARISON_METRICS
 from tokenviz.harness.results import GridResult
 from tokenviz.progress import shown
@@ -25,8 +26,6 @@ from tokenviz.tracking.store import server_uri
 
 if TYPE_CHECKING:
     import pandas as pd
-
-Command = Any  # typer's command class is private to it
 
 _FORCE = Annotated[bool, typer.Option("--force", help="Compute everything anew, also what is finished.")]
 _JSON = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
@@ -58,7 +57,7 @@ def experiment_command(experiment: Experiment[..., Any]) -> Command:
     command.__annotations__ = {option.name: option.annotation for option in options}
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
     app.command(name=experiment.name, help=experiment.description)(command)
-    return typer.main.get_command(app)
+    return strict(typer.main.get_command(app))
 
 
 def print_result(result: GridResult | OwnResult, *, as_json: bool) -> None:

@@ -1,0 +1,81 @@
+"""What every command is held to, whatever its options: none is overruled or passed over without a word.
+
+Typer takes the last of two values for an option that has one, and hands the options of a group to the group, which
+has no use for them once a command follows. Neither it nor Click can be told otherwise, so the check is here.
+"""
+
+from collections import Counter
+from typing import Any
+
+import typer
+
+Command = Any  # typer's command class is private to it
+
+_INSTEAD = {("score", "model"): "Many models are read by 'tokenviz report', two are compared by 'tokenviz compare'."}
+LARGEST = 2**53  # beyond, a number is none that a database, a GPU or JSON keeps exactly
+
+
+def strict(command: Command) -> Command:
+    """Have a command, and every command below it, refuse options that would not count.
+
+    Refused are an option of one value that is given more than once, an option of a group in front of one of its commands,
+    and a whole number beyond `LARGEST`. A flag that is given twice means what it means once.
+
+    Args:
+        command: What `typer.main.get_command` gives; it is changed.
+
+    Returns:
+        The same command.
+    """
+    if "parse_args" in vars(command):
+        return command
+    parse, find = command.parse_args, getattr(command, "get_command", None)
+
+    def parse_args(context: Any, arguments: list[str]) -> list[str]:
+        if not context.resilient_parsing:  # a line that the shell completes may be wrong still
+            _, rest, order = command.make_parser(context).parse_args(list(arguments))
+            _refuse_repeats(context, order)
+            if find is not None and rest and rest[0] and not rest[0].startswith("-"):
+                _refuse_in_front(context, order, rest[0])
+        left: list[str] = parse(context, arguments)
+        for parameter in command.get_params(context):
+            _refuse_large(context, parameter)
+        return left
+
+    command.parse_args = parse_args
+    if find is not None:
+        command.get_command = lambda context, name: strict(found) if (found := find(context, name)) is not None else None
+    return command
+
+
+def _refuse_repeats(context: Any, order: list[Any]) -> None:
+    for option, times in Counter(filter(_takes_one_value, order)).items():
+        if times > 1:
+            instead = _INSTEAD.get((context.info_name, option.name), "")
+            context.fail(
+                f"{_name(option)} is given {times} times and takes one value: keep the one that is meant. {instead}".strip()
+            )
+
+
+def _takes_one_value(parameter: Any) -> bool:
+    if parameter.param_type_name != "option" or parameter.multiple or parameter.count:
+        return False
+    return not parameter.is_flag or bool(parameter.secondary_opts)  # --this --no-this is a contradiction
+
+
+def _refuse_in_front(context: Any, order: list[Any], command: str) -> None:
+    for option in order:
+        if option.param_type_name == "option" and not option.is_eager:
+            name = _name(option)
+            context.fail(f"{name} comes before {command!r}, which would not see it: put the options of {command!r} after it.")
+
+
+def _refuse_large(context: Any, parameter: Any) -> None:
+    values = context.params.get(parameter.name)
+    for value in values if isinstance(values, list | tuple) else [values]:
+        if isinstance(value, int) and abs(value) > LARGEST:
+            raise typer.BadParameter(f"{value} is beyond what can be counted: take {LARGEST:,} at most", context, parameter)
+
+
+def _name(option: Any) -> str:
+    return str(max((*option.opts, *option.secondary_opts), key=len))
