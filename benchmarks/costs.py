@@ -39,8 +39,8 @@ _PARTS = {
     "load": ("tokenviz.harness.grid", "load"),
     "weights laid out and checked": ("tokenviz.scoring.kernel", "Kernel.of"),
     "score": ("tokenviz.scoring.scorer", "score"),
-    "tables": ("tokenviz.harness.recording", "record_scores"),
-    "figures": ("tokenviz.harness.grid", "draw_scores"),
+    "tables": ("tokenviz.harness.kinds.score", "record_scores"),
+    "figures": ("tokenviz.harness.kinds.score", "draw_scores"),
     "logging": ("tokenviz.tracking.runs", "Runs.deliver"),
 }
 

@@ -6,8 +6,8 @@ import pandas as pd
 
 from tokenviz import BosMode, Grid, GridResult, experiment
 from tokenviz.figures.precision import precision_curves
+from tokenviz.harness.kinds.comparison import ComparisonRun
 from tokenviz.harness.measures import DIVERGENCES
-from tokenviz.harness.results import ComparisonRun
 
 READING = """
 One model in several precisions predicts the same tokens. **KL** is the Kullback-Leibler divergence of the rounded model's

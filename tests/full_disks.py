@@ -33,7 +33,7 @@ from kills import HEAVY, draw_quickly, empty, faults
 
 from tokenviz.cli.app import main as tokenviz
 from tokenviz.harness import deliveries
-from tokenviz.harness import grid as grids
+from tokenviz.harness.kinds import comparison, score
 
 EXPERIMENT = """from tokenviz import Grid, experiment, literal
 
@@ -143,7 +143,7 @@ def main() -> None:
     parser.add_argument("--levels", type=int, default=20)
     parser.add_argument("--first", action="store_true")
     options = parser.parse_args()
-    grids.draw_scores = grids.draw_comparison = draw_quickly  # type: ignore[assignment]
+    score.draw_scores = comparison.draw_comparison = draw_quickly  # type: ignore[assignment]
     deliveries._FEW = 99  # drawn in a thread: processes beside this one are another test's matter
     os.environ.pop("MLFLOW_TRACKING_URI", None)
     for name in HEAVY:

@@ -6,7 +6,9 @@ from typing import Any
 from slips import make_slip
 
 import tokenviz as tv
-from tokenviz.harness.recording import Content, record_comparison, record_scores
+from tokenviz.harness.jobs import Content
+from tokenviz.harness.kinds.comparison import record_comparison
+from tokenviz.harness.kinds.score import record_scores
 from tokenviz.scores import TokenScores
 from tokenviz.tracking.outbox import Slip
 from tokenviz.tracking.runs import Runs

@@ -40,8 +40,8 @@ from mlflow import MlflowClient
 
 import tokenviz as tv
 from tokenviz.harness import deliveries
-from tokenviz.harness import grid as grids
 from tokenviz.harness.context import ExperimentContext, running
+from tokenviz.harness.kinds import comparison, score
 
 HEAVY = [
     "mlflow.store.artifact.local_artifact_repo", "mlflow.store.tracking.sqlalchemy_store",
@@ -54,6 +54,7 @@ CLIENT = [
     "set_tag", "delete_tag",
 ]  # fmt: skip
 EVENTS = {"open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "fcntl.flock", "sqlite3.connect"}
+DRAWN_BY = ["tokenviz.harness.kinds.score.draw_scores", "tokenviz.harness.kinds.comparison.draw_comparison"]
 PATIENCE = 120  # seconds until a child that hangs is ended, and says where it was
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 
@@ -61,7 +62,7 @@ WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 def run_grid() -> None:
     """Two models on two texts: four score runs, two comparisons, a summary with a figure."""
     with running(ExperimentContext("trial", "What is asked.", {"models": ["first", "second"]})):
-        grid = grids.Grid(["first", "second"], [tv.literal(text) for text in TEXTS], top_k=2)
+        grid = tv.Grid(["first", "second"], [tv.literal(text) for text in TEXTS], top_k=2)
         grid.score()
         grid.compare()
         grid.summarise("Found.", figures={"overview": Figure})
@@ -185,7 +186,7 @@ def main() -> None:
     parser.add_argument("--sample", type=int)
     parser.add_argument("--first", action="store_true")
     options = parser.parse_args()
-    grids.draw_scores = grids.draw_comparison = draw_quickly  # type: ignore[assignment]
+    score.draw_scores = comparison.draw_comparison = draw_quickly  # type: ignore[assignment]
     deliveries._FEW = 99  # drawn in a thread: processes beside the one that dies are another test's matter
     os.environ.pop("MLFLOW_TRACKING_URI", None)
     for name in HEAVY:

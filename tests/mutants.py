@@ -297,18 +297,18 @@ MUTANTS = (
     ),
     # Store
     Mutant(
-        "a result of other settings is taken for finished", "harness/grid.py",
-        "                **vars(self._settings),\n", "",
+        "a result of other settings is taken for finished", "harness/jobs.py",
+        "            **vars(settings),\n", "",
         "test_grid::test_every_setting_moves_the_fingerprint",
     ),
     Mutant(
-        "a result of another dtype is taken for finished", "harness/grid.py",
+        "a result of another dtype is taken for finished", "harness/jobs.py",
         '"spec": asdict(model.spec)', '"spec": asdict(model.spec) | {"dtype": ""}',
         "test_grid::test_every_option_of_a_model_moves_the_fingerprint",
     ),
     Mutant(
-        "a result of another text of the same name is taken for finished", "harness/grid.py",
-        '                "text_sha256": text.sha256,\n', "",
+        "a result of another text of the same name is taken for finished", "harness/jobs.py",
+        '            "text_sha256": text.sha256,\n', "",
         "test_grid::test_a_changed_text_moves_the_fingerprint",
     ),
     Mutant(

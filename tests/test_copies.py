@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from conftest import BIGRAM_WEIGHTS, Run, make_bigram_folder
 from kept import look
-from kills import draw_quickly
+from kills import DRAWN_BY, draw_quickly
 from slips import filled, make_slip
 
 import tokenviz as tv
@@ -38,8 +38,8 @@ def run_grid() -> GridResult:
 @pytest.fixture
 def elsewhere(project: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Path]:
     """Goes to another project, which has the same models and no store."""
-    for name in ("draw_scores", "draw_comparison"):
-        monkeypatch.setattr(f"tokenviz.harness.grid.{name}", draw_quickly)
+    for name in DRAWN_BY:
+        monkeypatch.setattr(name, draw_quickly)
     monkeypatch.setattr("tokenviz.harness.deliveries._FEW", 99)
     make_bigram_folder(project / "first", BIGRAM_WEIGHTS)
     make_bigram_folder(project / "second", BIGRAM_WEIGHTS[::-1].copy())

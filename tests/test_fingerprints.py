@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from conftest import BIGRAM_WEIGHTS, make_bigram_folder
-from kills import draw_quickly
+from kills import DRAWN_BY, draw_quickly
 
 import tokenviz as tv
 from tokenviz.harness.context import ExperimentContext, running
@@ -39,8 +39,8 @@ PINNED = {
 @pytest.fixture
 def found(project: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """The fingerprint of a run of each kind, and the grid's id."""
-    for name in ("draw_scores", "draw_comparison"):
-        monkeypatch.setattr(f"tokenviz.harness.grid.{name}", draw_quickly)
+    for name in DRAWN_BY:
+        monkeypatch.setattr(name, draw_quickly)
     monkeypatch.setattr("tokenviz.harness.deliveries._FEW", 99)
     resolve = loading.resolve
 

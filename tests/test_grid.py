@@ -17,17 +17,18 @@ import pandas as pd
 import pytest
 from architectures import make_folder
 from conftest import BIGRAM_WEIGHTS, make_bigram_folder
-from kills import draw_quickly
+from kills import DRAWN_BY, draw_quickly
 from matplotlib.figure import Figure
 
 import tokenviz as tv
 from tokenviz.errors import ExperimentError, ScoringError, TextError
 from tokenviz.harness.context import ExperimentContext, running
 from tokenviz.harness.grid import Grid
+from tokenviz.harness.kinds.comparison import COMPARISON_METRICS
+from tokenviz.harness.kinds.score import TOKENS_TABLE, ScoreRun
 from tokenviz.harness.links import figure_link
 from tokenviz.harness.measures import DIVERGENCES
-from tokenviz.harness.recording import COMPARISON_METRICS
-from tokenviz.harness.results import TOKENS_TABLE, GridResult, ScoreRun
+from tokenviz.harness.results import GridResult
 from tokenviz.models.loading import LoadedModel
 from tokenviz.progress import collecting
 from tokenviz.scores import TokenScores
@@ -45,8 +46,8 @@ def real_figures() -> None:
 def quick_figures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """The others need not wait until they are drawn."""
     if "real_figures" not in request.fixturenames:
-        for name in ("draw_scores", "draw_comparison"):
-            monkeypatch.setattr(f"tokenviz.harness.grid.{name}", draw_quickly)
+        for name in DRAWN_BY:
+            monkeypatch.setattr(name, draw_quickly)
         monkeypatch.setattr("tokenviz.harness.deliveries._FEW", 99)  # nor for processes that draw
 
 
@@ -254,12 +255,12 @@ def test_a_changed_text_moves_the_fingerprint(models: list[str], project: Path) 
         assert not any(run.reused for run in Grid(models, ["mine"], top_k=0).score())
 
 
-@pytest.mark.parametrize("constant", ["SCORING_VERSION", "FORMAT_VERSION", "COMPARISON_VERSION"])
+@pytest.mark.parametrize("constant", ["jobs.SCORING_VERSION", "jobs.FORMAT_VERSION", "kinds.comparison.COMPARISON_VERSION"])
 def test_a_new_version_of_the_computation_moves_the_fingerprint(
     models: list[str], monkeypatch: pytest.MonkeyPatch, constant: str
 ) -> None:
     run_grid(models, texts=TEXTS[:1])
-    monkeypatch.setattr(f"tokenviz.harness.grid.{constant}", 999)
+    monkeypatch.setattr(f"tokenviz.harness.{constant}", 999)
     assert not any(run.reused for run in run_grid(models, texts=TEXTS[:1]).comparisons)
 
 
@@ -342,7 +343,7 @@ def test_a_run_whose_table_is_lost_is_computed_anew(models: list[str], project: 
     assert not after.reused
     np.testing.assert_array_equal(after.scores.logprob, expected)
     name = f"{after.text} · first"
-    assert notes == [f"run {before.run_id} ({name}) has lost its table tables/tokens.parquet: it is computed anew"]
+    assert notes == [f"run {before.run_id} ({name}) has lost its table tables/tokens.parquet: it is computed again"]
     assert run_grid(models[:1], texts=TEXTS[:1]).scores[0].run_id == after.run_id
     assert len(finished("score")) == 2
     tags = open_store().client.get_run(before.run_id).data.tags
@@ -461,7 +462,7 @@ def test_of_two_figures_that_fail_the_first_is_raised_and_the_second_said_if_it_
     def fail(_: object, about: dict[str, object], folder: Path) -> None:
         raise next(errors)
 
-    monkeypatch.setattr("tokenviz.harness.grid.draw_scores", fail)
+    monkeypatch.setattr("tokenviz.harness.kinds.score.draw_scores", fail)
     with running(ExperimentContext("trial")), collecting() as notes, pytest.raises(OSError, match="No space left"):
         Grid(models, [tv.literal("abcdabcd")], top_k=2).score()
     assert [note for note in notes if note.startswith("besides")] == said

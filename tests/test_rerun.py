@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import BIGRAM_WEIGHTS, Run, make_bigram_folder
-from kills import draw_quickly
+from kills import DRAWN_BY, draw_quickly
 
 import tokenviz as tv
 from tokenviz.harness import rerunning
@@ -23,8 +23,8 @@ from tokenviz.tracking.store import open_for_reading
 
 @pytest.fixture
 def made(project: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., GridResult]:
-    for name in ("draw_scores", "draw_comparison"):
-        monkeypatch.setattr(f"tokenviz.harness.grid.{name}", draw_quickly)
+    for name in DRAWN_BY:
+        monkeypatch.setattr(name, draw_quickly)
     monkeypatch.setattr("tokenviz.harness.deliveries._FEW", 99)
     make_bigram_folder(project / "first", BIGRAM_WEIGHTS)
     make_bigram_folder(project / "second", BIGRAM_WEIGHTS[::-1].copy())

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from conftest import BIGRAM_WEIGHTS, make_bigram_folder
 from kept import Kept, look
-from kills import draw_quickly
+from kills import DRAWN_BY, draw_quickly
 from matplotlib.figure import Figure
 from servers import Proxy, at_random, mlflow_server
 
@@ -86,8 +86,8 @@ def place(
 ) -> Iterator[Place]:
     make_bigram_folder(project / "first", BIGRAM_WEIGHTS)
     make_bigram_folder(project / "second", BIGRAM_WEIGHTS[::-1].copy())
-    for name in ("draw_scores", "draw_comparison"):
-        monkeypatch.setattr(f"tokenviz.harness.grid.{name}", draw_quickly)
+    for name in DRAWN_BY:
+        monkeypatch.setattr(name, draw_quickly)
     monkeypatch.setattr("tokenviz.harness.deliveries._FEW", 99)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "0")

@@ -23,7 +23,7 @@ import psycopg2
 import pytest
 from conftest import BIGRAM_WEIGHTS, make_bigram_folder
 from kept import look
-from kills import draw_quickly
+from kills import DRAWN_BY, draw_quickly
 from servers import free_port, postgres, postgres_binaries, served
 from slips import filled, make_slip
 
@@ -276,8 +276,8 @@ def test_an_experiment_that_another_process_of_this_user_is_just_making(
 def test_runs_are_copied_to_the_server_and_back(
     shared: Shared, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("draw_scores", "draw_comparison"):
-        monkeypatch.setattr(f"tokenviz.harness.grid.{name}", draw_quickly)
+    for name in DRAWN_BY:
+        monkeypatch.setattr(name, draw_quickly)
     make_bigram_folder(project / "first", BIGRAM_WEIGHTS)
     make_bigram_folder(project / "second", BIGRAM_WEIGHTS[::-1].copy())
     with running(ExperimentContext("copied", "What is asked.")):

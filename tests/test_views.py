@@ -6,15 +6,15 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from conftest import BIGRAM_WEIGHTS, make_bigram_folder
-from kills import draw_quickly
+from kills import DRAWN_BY, draw_quickly
 from matplotlib.figure import Figure
 
 import tokenviz as tv
 from tokenviz.harness.command import print_result
 from tokenviz.harness.context import ExperimentContext, running
 from tokenviz.harness.grid import Grid
+from tokenviz.harness.kinds.files import dataset_of
 from tokenviz.harness.links import chart_link, figure_link, runs_link, views_of
-from tokenviz.harness.recording import dataset_of
 from tokenviz.harness.results import GridResult
 from tokenviz.tracking.entities import unwrapped
 from tokenviz.tracking.store import open_store
@@ -25,8 +25,8 @@ TEXTS = ["abcdabcd", "abcd" * 15 + "dcba" * 15]
 @pytest.fixture
 def models(project: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Two models whose figures are drawn in no time."""
-    for name in ("draw_scores", "draw_comparison"):
-        monkeypatch.setattr(f"tokenviz.harness.grid.{name}", draw_quickly)
+    for name in DRAWN_BY:
+        monkeypatch.setattr(name, draw_quickly)
     monkeypatch.setattr("tokenviz.harness.deliveries._FEW", 99)
     make_bigram_folder(project / "first", BIGRAM_WEIGHTS)
     make_bigram_folder(project / "second", BIGRAM_WEIGHTS[::-1].copy())

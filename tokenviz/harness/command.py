@@ -14,9 +14,9 @@ from tokenviz.comparing.estimate import rounded, rounded_interval
 from tokenviz.controls import visible
 from tokenviz.harness.completion import OF_ARGUMENTS
 from tokenviz.harness.decorator import Experiment, OwnResult
+from tokenviz.harness.kinds.comparison import COMPARISON_METRICS
 from tokenviz.harness.links import chart_link, figure_link, runs_link
 from tokenviz.harness.options import Command, strict
-from tokenviz.harness.recording import COMPARISON_METRICS
 from tokenviz.harness.results import GridResult
 from tokenviz.progress import shown
 from tokenviz.scores import nan_to_none

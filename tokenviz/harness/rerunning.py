@@ -16,10 +16,11 @@ import pandas as pd
 
 from tokenviz.comparing.comparison import compare
 from tokenviz.errors import StoreError, TextError
+from tokenviz.harness.jobs import Content
+from tokenviz.harness.kinds.comparison import Alignment, record_comparison
+from tokenviz.harness.kinds.score import TOKENS_TABLE, record_scores
 from tokenviz.harness.measures import DIVERGENCES, Settings, known_measure
-from tokenviz.harness.memory import Memory
-from tokenviz.harness.recording import Content, record_comparison, record_scores
-from tokenviz.harness.results import TOKENS_TABLE, Alignment
+from tokenviz.harness.session import ModelMemory
 from tokenviz.models.loading import load, resolve
 from tokenviz.models.spec import ModelSpec
 from tokenviz.progress import note, task
@@ -113,7 +114,7 @@ class _Again:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._memory = Memory(lambda label: load(resolve(ModelSpec.parse(label))))
+        self._memory = ModelMemory(lambda label: load(resolve(ModelSpec.parse(label))))
         self._tables: dict[str, tuple[TokenScores, TokenScores, Text]] = {}
 
     def run(self, run: FoundRun) -> Rerun:

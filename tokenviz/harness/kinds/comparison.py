@@ -1,0 +1,254 @@
+"""Comparison runs: two models on one text, as an aligned table, statistics, heatmaps on one scale, a scatter and a report."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TypedDict
+
+from tokenviz.comparing.alignment import By
+from tokenviz.comparing.comparison import COMPARISON_VERSION, Comparison, compare
+from tokenviz.comparing.estimate import Estimate, rounded, rounded_interval
+from tokenviz.comparing.summaries import cited_frame
+from tokenviz.comparing.words import Punctuation
+from tokenviz.errors import ComparisonError
+from tokenviz.figures.named import save_named
+from tokenviz.figures.origin import of_pair
+from tokenviz.figures.report import save_report
+from tokenviz.harness.deliveries import Drawing
+from tokenviz.harness.jobs import Content, Job, Outcome, Run
+from tokenviz.harness.kinds.files import PICTURES, dataset_of, tables_folder
+from tokenviz.harness.kinds.markdown import escaped, links_line
+from tokenviz.harness.kinds.measure import measure_table, read_measured, write_measured
+from tokenviz.harness.kinds.score import ScoreRun
+from tokenviz.harness.measures import Measure, Measured
+from tokenviz.harness.session import Session
+from tokenviz.progress import note
+from tokenviz.scoring.distributions import PositionDivergences
+from tokenviz.scoring.divergence import Divergences
+from tokenviz.tables import write_csv
+from tokenviz.texts import Text
+from tokenviz.tracking.runs import FinishedRun, fingerprint_of
+
+UNITS_TABLE = "tables/units.parquet"
+
+# A comparison's numbers that are metrics of its run; tables/statistics.csv has them all. MLflow's pages bear about twenty.
+_WITH_INTERVAL = ("pearson_r", "concordance", "mean_difference")
+_ALONE = ("spearman_rho", "kendall_tau", "rms_difference", "share_b_more_confident", "share_same_first")
+COMPARISON_METRICS = (*(f"{name}{end}" for name in _WITH_INTERVAL for end in ("", "_low", "_high")), *_ALONE)
+
+_FIGURES = {
+    "heatmap": (*PICTURES, "html"),
+    "difference": ("html",),
+    "scatter": PICTURES,
+    "along_text": PICTURES,
+}
+
+
+class Alignment(TypedDict):
+    """What two models are compared over; see `align`."""
+
+    by: By | None
+    punctuation: Punctuation
+
+
+@dataclass(frozen=True, eq=False)
+class ComparisonRun(Run):
+    """Two models on one text, as a run.
+
+    Attributes:
+        a: The first model's run.
+        b: The second's.
+        by: What the models are compared over: "token", "segment" or "word".
+        how: What was asked for.
+    """
+
+    a: ScoreRun
+    b: ScoreRun
+    by: str
+    how: Alignment
+
+    @cached_property
+    def comparison(self) -> Comparison:
+        """The comparison, made again from the two tables."""
+        return compare(self.a.scores, self.b.scores, **self.how)
+
+    @cached_property
+    def divergences(self) -> Divergences | None:
+        """What `DIVERGENCES` found, read from the run; None where it was not measured, or could not be."""
+        if "mean_kl_ab" not in self.metrics:
+            return None
+        table = self.read("divergences")
+        passage, position = (table.pop(name).to_numpy() for name in ("passage", "position"))
+        return Divergences(
+            text_name=self.a.text,
+            model_a=self.a.model,
+            model_b=self.b.model,
+            top_k=self.a.scores.spec.top_k,
+            passage=passage,
+            position=position,
+            values=PositionDivergences(**{str(name): table[name].to_numpy() for name in table}),
+        )
+
+    def estimate(self, name: str) -> Estimate:
+        """Return one of the numbers, with its interval where the run keeps one; NaN where it is not determined."""
+        value, low, high = (self.metrics.get(key, math.nan) for key in (name, f"{name}_low", f"{name}_high"))
+        return Estimate(value, int(self.metrics["n"]), low=low, high=high)
+
+
+_Result = tuple[Comparison, dict[str, Measured]]
+
+
+@dataclass(frozen=True, eq=False)
+class ComparisonJob(Job[_Result, ComparisonRun]):
+    """Compare two models on one text; the result is the comparison, and what was measured of the pair by name.
+
+    Attributes:
+        session: The grid's.
+        a: The first model's score run.
+        b: The second's.
+        text: The text.
+        how: What to compare over.
+        measures: What to measure with both models in memory.
+    """
+
+    session: Session
+    a: ScoreRun
+    b: ScoreRun
+    text: Text
+    how: Alignment
+    measures: Sequence[Measure]
+    kind = "comparison"
+    table = UNITS_TABLE
+
+    @property
+    def name(self) -> str:
+        return f"{self.text.name} · {self.a.model} and {self.b.model}"
+
+    @cached_property
+    def fingerprint(self) -> str:
+        parts: dict[str, object] = {"kind": self.kind, "version": COMPARISON_VERSION}
+        parts |= {"a": self.a.fingerprint, "b": self.b.fingerprint}
+        if self.how["by"] is not None:
+            parts |= self.how
+        if self.measures:
+            parts["measures"] = {measure.name: measure.identity for measure in self.measures}
+        return fingerprint_of(parts)
+
+    @property
+    def tags(self) -> Mapping[str, str]:
+        return {"model_a": self.a.model, "model_b": self.b.model, "text": self.text.name}
+
+    @property
+    def refers(self) -> Mapping[str, str]:
+        return {"run_a": self.a.fingerprint, "run_b": self.b.fingerprint}
+
+    def holds(self, run: FinishedRun) -> bool:
+        """A score run that was computed again takes its comparisons along: they name it."""
+        return (run.params.get("run_a"), run.params.get("run_b")) == (self.a.run_id, self.b.run_id)
+
+    def compute(self) -> _Result:
+        comparison = compare(self.a.scores, self.b.scores, **self.how)
+        one_vocabulary = self.a.scores.spec.tokenizer == self.b.scores.spec.tokenizer
+        fitting = [measure for measure in self.measures if one_vocabulary or not measure.of_one_vocabulary]
+        both = self.session.memory.models(self.a.model, self.b.model) if fitting else []
+        taken = {}
+        for measure in fitting:
+            try:
+                taken[measure.name] = measure.take(*both, self.text, self.session.settings)
+            except ComparisonError as error:  # some families pad the logits of one tokenizer to several widths
+                note(f"no {measure.name} of {self.a.model} and {self.b.model} on {self.text.name}: {error}")
+        return comparison, taken
+
+    def write(self, result: _Result, files: Path) -> Content:
+        content = replace(record_comparison(*result, files), dataset=dataset_of(self.text))
+        if result[0].unit == "word":
+            content.params["punctuation"] = self.how["punctuation"]
+        return content
+
+    def read(self, files: Path) -> _Result:
+        kept = [measure.name for measure in self.measures if (files / measure_table(measure.name)).exists()]
+        comparison = compare(self.a.scores, self.b.scores, **self.how)
+        return comparison, {name: read_measured(files, name) for name in kept}
+
+    def draw(self, result: _Result) -> Drawing:
+        about = self.session.about(self.fingerprint, self.kind, of_pair(result[0]))
+        return Drawing(draw_comparison, (result[0], about))
+
+    def run(self, outcome: Outcome[_Result]) -> ComparisonRun:
+        by = str(outcome.params["by"])
+        run = ComparisonRun(**self.about_run(outcome, self.session.runs), a=self.a, b=self.b, by=by, how=self.how)
+        if outcome.result is not None:
+            run.__dict__["comparison"] = outcome.result[0]  # fills the cached property
+        return run
+
+
+def record_comparison(comparison: Comparison, measures: Mapping[str, Measured], folder: Path) -> Content:
+    """Write the tables of a comparison, and of what was measured beside it, into a folder; return the rest of its run."""
+    tables = tables_folder(folder)
+    frame = comparison.to_frame()
+    frame.to_parquet(folder / UNITS_TABLE, index=False)
+    write_csv(frame, tables / "units.csv")
+    rows = comparison.statistics_json()
+    for name, measured in measures.items():
+        rows |= {key: dict(row) for key, row in measured.statistics.items()}
+        write_measured(measured, name, folder)
+    statistics = cited_frame(rows)
+    statistics.to_parquet(tables / "statistics.parquet", index=False)
+    write_csv(statistics, tables / "statistics.csv")
+    write_csv(comparison.largest_differences(), tables / "largest_differences.csv")
+    a, b = comparison.a, comparison.b
+    estimates = comparison.estimates()
+    metrics = {name: estimates[name].value for name in (*_WITH_INTERVAL, *_ALONE)}
+    metrics |= {f"{name}_low": estimates[name].low for name in _WITH_INTERVAL}
+    metrics |= {f"{name}_high": estimates[name].high for name in _WITH_INTERVAL}
+    metrics |= {"n": float(comparison.n), "n_units": float(len(comparison.units))}
+    for measured in measures.values():
+        metrics |= measured.metrics
+    reasons = {name: estimate.reason for name, estimate in estimates.items() if not estimate.determined}
+    params: dict[str, object] = {
+        "model_a": a.spec.model,
+        "model_b": b.spec.model,
+        "text": comparison.text_name,
+        "text_sha256": a.text_sha256,
+        "by": comparison.units.by,
+    }
+    if reasons:
+        params["undetermined"] = reasons
+    unit = comparison.units.by
+    params["intervals"] = comparison.intervals_from(unit)
+    further = [estimate for name, estimate in estimates.items() if name not in ("pearson_r", "pearson_r_fisher")]
+    found = "\n".join(f"- {_finding(estimate, unit)}" for estimate in further)
+    names = [escaped(name) for name in (a.spec.model, b.spec.model, comparison.text_name)]
+    links = {"Text heatmap": "heatmap.html", "report": "report.html", "difference": "difference.html", "scatter": "scatter.png"}
+    note = (
+        f"{links_line(links)}{_finding(estimates['pearson_r'], unit)}\n\n"
+        f"a: **{names[0]}**, b: **{names[1]}**, text: **{names[2]}**. The heatmap shows both on one colour scale, the report "
+        "lets you explore them token by token, the difference is b minus a, the scatter their log-probs against each other.\n\n"
+        f"{found}\n\n{params['intervals']}; `tables/statistics.csv` has every number with its "
+        "definition, unit, interval and method."
+    )
+    return Content(params, metrics, note)
+
+
+def _finding(estimate: Estimate, unit: str) -> str:
+    """A number of a comparison in words."""
+    of = "" if estimate.unit in ("coefficient", "share") else f" ({estimate.unit})"
+    if not estimate.determined:
+        return f"{estimate.definition}{of}: {estimate.reason}"
+    interval = f", 95 % interval {rounded_interval(estimate, ' to ')}" if estimate.has_interval else ""
+    return f"{estimate.definition}{of}: {rounded(estimate)}{interval} (n = {estimate.n} {unit}s)"
+
+
+def draw_comparison(comparison: Comparison, about: Mapping[str, object], folder: Path) -> None:
+    """Draw both heatmaps on one scale, their difference, the scatter, the log-probs along the text, and the report.
+
+    Args:
+        comparison: Two models on one text.
+        about: What made it, for the files' metadata.
+        folder: To draw in.
+    """
+    for figure, formats in _FIGURES.items():
+        save_named(figure, comparison, folder / figure, formats=formats, about=about)
+    save_report(comparison, folder / "report.html", about=about)

@@ -1,0 +1,39 @@
+"""What the runs of several kinds keep in the same way: the folder of tables, the text as parameters and as a dataset."""
+
+import json
+from pathlib import Path
+from textwrap import wrap
+
+from tokenviz.figures.files import HeatmapFormat
+from tokenviz.texts import Text
+
+PICTURES: tuple[HeatmapFormat, ...] = ("png", "svg", "pdf")
+"""The formats of a run's figures besides HTML."""
+
+_OPENING, _LINE = 2000, 60  # characters of a text that are kept with a run, in lines that MLflow's pages do not cut
+
+
+def tables_folder(folder: Path) -> Path:
+    """Make the folder of a run's tables among its files."""
+    tables = folder / "tables"
+    tables.mkdir()
+    return tables
+
+
+def text_params(text: Text) -> dict[str, object]:
+    """Return what a run's parameters say of its text."""
+    return {"text": text.name, "text_sha256": text.sha256, "n_passages": len(text.passages)}
+
+
+def dataset_of(text: Text) -> dict[str, str]:
+    """Describe the text as MLflow's pages show what a run was made of: its name and hash, its size, how it begins."""
+    opening = next(passage for passage in text.passages if passage)[:_OPENING]
+    profile: dict[str, object] = {"passages": len(text.passages), "characters": sum(map(len, text.passages))}
+    profile |= {f"line {number}": line for number, line in enumerate(wrap(opening, _LINE), 1)}
+    return {
+        "name": text.name,
+        "digest": text.sha256,
+        "source_type": "text",
+        "source": json.dumps({"text": text.name, "sha256": text.sha256}, ensure_ascii=False),
+        "profile": json.dumps(profile, ensure_ascii=False),
+    }

@@ -1,0 +1,164 @@
+"""Measure runs: what an experiment measures of one model on one text, as a table, its numbers and perhaps a heatmap."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+
+from tokenviz.figures.files import save_heatmap
+from tokenviz.figures.measures import TokenMeasure
+from tokenviz.figures.origin import of_scores
+from tokenviz.harness.deliveries import Drawing
+from tokenviz.harness.jobs import Content, Job, Outcome, Run, fingerprint_of_pair
+from tokenviz.harness.kinds.files import PICTURES, dataset_of, tables_folder, text_params
+from tokenviz.harness.kinds.markdown import escaped
+from tokenviz.harness.kinds.score import ScoreRun
+from tokenviz.harness.measures import Measure, Measured
+from tokenviz.harness.session import Session
+from tokenviz.models.loading import ResolvedModel
+from tokenviz.scores import TokenScores
+from tokenviz.tables import cell, write_csv
+from tokenviz.texts import Text
+
+
+@dataclass(frozen=True, eq=False)
+class MeasureRun(Run):
+    """What a measure found of one model on one text, as a run.
+
+    Attributes:
+        model: The model spec's label.
+        text: The text's name.
+        name: The measure's.
+    """
+
+    model: str
+    text: str
+    name: str
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """The measure's table, read from the run."""
+        return self.read(self.name)
+
+
+@dataclass(frozen=True, eq=False)
+class MeasureJob(Job[Measured, MeasureRun]):
+    """Take a measure of one model on one text.
+
+    Attributes:
+        session: The grid's.
+        measure: What to take.
+        model: The model.
+        text: The text.
+        scored: The score run on whose tokens the measure is drawn; None where it cannot be shown.
+    """
+
+    session: Session
+    measure: Measure
+    model: ResolvedModel
+    text: Text
+    scored: ScoreRun | None
+
+    @property
+    def kind(self) -> str:
+        return self.measure.name
+
+    @property
+    def name(self) -> str:
+        return f"{self.measure.name} · {self.text.name} · {self.model.spec.label}"
+
+    @property
+    def table(self) -> str:
+        return measure_table(self.measure.name)
+
+    @property
+    def has_figures(self) -> bool:
+        return self.measure.shown is not None
+
+    @cached_property
+    def fingerprint(self) -> str:
+        identity = self.measure.identity
+        return fingerprint_of_pair(self.kind, self.model, self.text, self.session.settings, measure=identity)
+
+    @property
+    def tags(self) -> Mapping[str, str]:
+        return {"model": self.model.spec.label, "text": self.text.name}
+
+    def compute(self) -> Measured:
+        (loaded,) = self.session.memory.models(self.model.spec.label)
+        return self.measure.take(loaded, self.text, self.session.settings)
+
+    def write(self, result: Measured, files: Path) -> Content:
+        settings = {"identity": self.model.identity, **vars(self.session.settings)}
+        return record_measure(result, self.measure, self.model.spec.label, self.text, settings, files)
+
+    def read(self, files: Path) -> Measured:
+        return read_measured(files, self.measure.name)
+
+    def draw(self, result: Measured) -> Drawing:
+        assert self.scored is not None
+        assert self.measure.shown is not None
+        about = self.session.about(self.fingerprint, self.kind, of_scores(self.scored.scores))
+        return Drawing(draw_measure, (self.scored.scores, self.measure.shown(result.table), about))
+
+    def run(self, outcome: Outcome[Measured]) -> MeasureRun:
+        about = self.about_run(outcome, self.session.runs)
+        return MeasureRun(**about, model=self.model.spec.label, text=self.text.name, name=self.measure.name)
+
+
+def measure_table(name: str) -> str:
+    """Return where a measure's table lies among a run's files."""
+    return f"tables/{name}.parquet"
+
+
+def read_measured(files: Path, name: str) -> Measured:
+    """Read a measure's table from a run's files; its numbers are the run's."""
+    return Measured(pd.read_parquet(files / measure_table(name)), {})
+
+
+def write_measured(measured: Measured, name: str, folder: Path) -> None:
+    measured.table.to_parquet(folder / "tables" / f"{name}.parquet", index=False)
+    write_csv(measured.table, folder / "tables" / f"{name}.csv")
+
+
+def record_measure(
+    measured: Measured, measure: Measure, model: str, text: Text, settings: Mapping[str, object], folder: Path
+) -> Content:
+    """Write what a measure found of one model on one text into a folder; return the rest of its run.
+
+    Args:
+        measured: What it found.
+        measure: The measure.
+        model: The model spec's label.
+        text: The text.
+        settings: What else moves the numbers, for the run's parameters.
+        folder: To write into.
+    """
+    name = measure.name
+    tables_folder(folder)
+    write_measured(measured, name, folder)
+    metrics = dict(measured.metrics)
+    params: dict[str, object] = {"model": model, "measure": name, "measure_version": measure.version}
+    params |= {**measure.settings, **settings, **text_params(text)}
+    found = "\n".join(f"- {escaped(metric)}: {cell(value)}" for metric, value in metrics.items())
+    heatmap = "**[Text heatmap](artifacts/figures/heatmap.html)**\n\n" if measure.shown else ""
+    source = f"Source: {escaped(measure.source)}\n\n" if measure.source else ""
+    note = (
+        f"{escaped(name)} of **{escaped(model)}** on **{escaped(text.name)}**\n\n{heatmap}{found}\n\n{source}"
+        f"`tables/{name}.parquet` holds every value."
+    )
+    return Content(params, metrics, note, measured.curves, dataset_of(text))
+
+
+def draw_measure(scores: TokenScores, measure: TokenMeasure, about: Mapping[str, object], folder: Path) -> None:
+    """Draw the heatmap of a user-defined measure on the tokens of a model/text pair.
+
+    Args:
+        scores: The table.
+        measure: What the colours show.
+        about: What made it, for the files' metadata.
+        folder: To draw in.
+    """
+    save_heatmap(scores, folder / "heatmap", formats=(*PICTURES, "html"), measure=measure, about=about)

@@ -1,0 +1,140 @@
+"""Score runs: one model on one text, as a token table, its numbers, a curve and a text heatmap."""
+
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+
+from tokenviz.comparing.information import information
+from tokenviz.figures.named import save_named
+from tokenviz.figures.origin import of_scores
+from tokenviz.harness.deliveries import Drawing
+from tokenviz.harness.jobs import Content, Job, Outcome, Run, fingerprint_of_pair
+from tokenviz.harness.kinds.files import PICTURES, dataset_of, tables_folder, text_params
+from tokenviz.harness.kinds.markdown import escaped, links_line
+from tokenviz.harness.session import Session
+from tokenviz.models.loading import ResolvedModel
+from tokenviz.scores import TokenScores
+from tokenviz.tables import write_csv
+from tokenviz.texts import Text
+
+TOKENS_TABLE = "tables/tokens.parquet"
+
+
+@dataclass(frozen=True, eq=False)
+class ScoreRun(Run):
+    """One model on one text, as a run.
+
+    Attributes:
+        model: The model spec's label.
+        text: The text's name.
+    """
+
+    model: str
+    text: str
+
+    @cached_property
+    def scores(self) -> TokenScores:
+        """The token table, read from the run."""
+        with tempfile.TemporaryDirectory() as folder:
+            return TokenScores.load(self.fetch(TOKENS_TABLE, Path(folder)))
+
+
+@dataclass(frozen=True, eq=False)
+class ScoreJob(Job[tuple[TokenScores, float], ScoreRun]):
+    """Score one text by one model; the result is the table and the seconds that it took.
+
+    Attributes:
+        session: The grid's.
+        model: The model.
+        text: The text.
+    """
+
+    session: Session
+    model: ResolvedModel
+    text: Text
+    kind = "score"
+    table = TOKENS_TABLE
+
+    @property
+    def name(self) -> str:
+        return f"{self.text.name} · {self.model.spec.label}"
+
+    @cached_property
+    def fingerprint(self) -> str:
+        return fingerprint_of_pair(self.kind, self.model, self.text, self.session.settings)
+
+    @property
+    def tags(self) -> Mapping[str, str]:
+        return {"model": self.model.spec.label, "text": self.text.name}
+
+    def compute(self) -> tuple[TokenScores, float]:
+        from tokenviz.scoring.scorer import score
+
+        (loaded,) = self.session.memory.models(self.model.spec.label)
+        begin = time.perf_counter()
+        scores = score(loaded, self.text, **vars(self.session.settings))
+        return scores, time.perf_counter() - begin
+
+    def write(self, result: tuple[TokenScores, float], files: Path) -> Content:
+        return record_scores(result[0], self.text, result[1], files)
+
+    def read(self, files: Path) -> tuple[TokenScores, float]:
+        return TokenScores.load(files / TOKENS_TABLE), float("nan")
+
+    def draw(self, result: tuple[TokenScores, float]) -> Drawing:
+        scores = result[0]
+        return Drawing(draw_scores, (scores, self.session.about(self.fingerprint, self.kind, of_scores(scores))))
+
+    def run(self, outcome: Outcome[tuple[TokenScores, float]]) -> ScoreRun:
+        run = ScoreRun(**self.about_run(outcome, self.session.runs), model=self.model.spec.label, text=self.text.name)
+        if outcome.result is not None:
+            run.__dict__["scores"] = outcome.result[0]  # fills the cached property: no need to read it back
+        return run
+
+
+def record_scores(scores: TokenScores, text: Text, seconds: float, folder: Path) -> Content:
+    """Write a model/text pair's tables into a folder; return the rest of its run."""
+    tables = tables_folder(folder)
+    scores.save(folder / TOKENS_TABLE)
+    write_csv(scores.to_frame(), tables / "tokens.csv")
+    if text.passage_ids:
+        rows = {"passage": range(len(text.passages)), "id": text.passage_ids}
+        write_csv(pd.DataFrame(rows), tables / "passages.csv")
+    spec = asdict(scores.spec)
+    summary = scores.summary()
+    numbers = {name: float(value) for name, value in asdict(summary).items()}
+    metrics = dict(
+        sorted(numbers.items(), key=lambda pair: pair[0].startswith("n_"))
+    )  # as MLflow's pages show them: counts last
+    for name, estimate in information(scores).estimates.items():
+        metrics |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
+    metrics |= {"scoring_seconds": seconds, "tokens_per_second": summary.n_tokens / seconds}
+    versions = spec.pop("versions")
+    params = spec | {f"version_{name}": value for name, value in versions.items()}
+    params |= text_params(text)
+    note = (
+        f"{links_line({'Text heatmap': 'heatmap.html'})}"
+        f"**{escaped(scores.spec.model)}** on **{escaped(text.name)}**: mean log-prob {summary.mean_logprob:.3f} nats over "
+        f"{summary.n_scored} of {summary.n_tokens} tokens; perplexity per token {summary.perplexity_per_token:.2f}; "
+        f"{summary.bits_per_byte:.3f} bits per byte.\n\n"
+        "In the heatmap predictable tokens are darkest, a dashed outline marks a token without a prediction. "
+        "`tables/tokens.parquet` holds every value; the curve `token/logprob` shows the first thousand tokens."
+    )
+    curve = [(row, float(value)) for row, value in enumerate(scores.logprob) if scores.scored[row]]
+    return Content(params, metrics, note, {"token/logprob": curve}, dataset_of(text))
+
+
+def draw_scores(scores: TokenScores, about: Mapping[str, object], folder: Path) -> None:
+    """Draw the heatmap of a model/text pair.
+
+    Args:
+        scores: The table.
+        about: What made it, for the files' metadata.
+        folder: To draw in.
+    """
+    save_named("heatmap", scores, folder / "heatmap", formats=(*PICTURES, "html"), about=about)

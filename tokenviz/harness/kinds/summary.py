@@ -1,0 +1,201 @@
+"""Summary runs: a whole grid as one page, with its tables, the experiment's own and its figures."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from tokenviz.comparing.estimate import Estimate, printed, rounded, rounded_interval
+from tokenviz.figures.booktabs import frame_booktabs
+from tokenviz.figures.saving import save_figure
+from tokenviz.harness.jobs import Content, Job, Outcome, Run
+from tokenviz.harness.kinds.comparison import COMPARISON_METRICS, ComparisonRun
+from tokenviz.harness.kinds.files import tables_folder
+from tokenviz.harness.kinds.markdown import escaped, frame_table, links_line, markdown_table
+from tokenviz.harness.kinds.measure import MeasureRun
+from tokenviz.harness.kinds.score import ScoreRun
+from tokenviz.harness.session import Session
+from tokenviz.tables import write_csv
+from tokenviz.tracking.entities import unwrapped
+from tokenviz.tracking.runs import fingerprint_of
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# The columns of the summary's table: metric, heading.
+_COMPARISON_COLUMNS = (
+    ("pearson_r", "Pearson's r"),
+    ("spearman_rho", "Spearman's ρ"),
+    ("concordance", "Lin's concordance"),
+    ("mean_difference", "mean difference b − a (nats)"),
+    ("share_b_more_confident", "share b more confident"),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class SummaryJob(Job[None, Run]):
+    """Write down a grid.
+
+    Attributes:
+        session: The grid's.
+        scores: Its score runs.
+        comparisons: Its comparison runs.
+        measures: Its measure runs.
+        description: What the experiment asks and how to read it, in Markdown.
+        figures: The experiment's own, by name: functions that draw.
+        tables: The experiment's own, by name.
+    """
+
+    session: Session
+    scores: Sequence[ScoreRun]
+    comparisons: Sequence[ComparisonRun]
+    measures: Sequence[MeasureRun]
+    description: str
+    figures: Mapping[str, Callable[[], "Figure"]]
+    tables: Mapping[str, pd.DataFrame]
+    kind = "summary"
+    has_figures = False  # the experiment's own are drawn in this process, from functions that no other could be handed
+
+    @property
+    def name(self) -> str:
+        return f"summary · {self.session.experiment.name}"
+
+    @property
+    def runs(self) -> list[Run]:
+        """The runs that are summarised."""
+        return [*self.scores, *self.measures, *self.comparisons]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        parts: dict[str, object] = {"kind": self.kind, "cells": [run.fingerprint for run in self.runs]}
+        parts |= {"description": self.description, "figures": sorted(self.figures), "params": self.session.experiment.params}
+        if self.tables:
+            parts["tables"] = {name: table.to_csv(index=False) for name, table in self.tables.items()}
+        return fingerprint_of(parts)
+
+    @property
+    def tags(self) -> Mapping[str, str]:
+        return {"members": fingerprint_of({"runs": [run.run_id for run in self.runs]})}
+
+    def compute(self) -> None:
+        pass
+
+    def write(self, _: None, files: Path) -> Content:
+        about = self.session.about(self.fingerprint, self.kind, {"runs": [run.fingerprint for run in self.runs]})
+        content = record_summary(
+            self.scores, self.comparisons, self.measures, self.description, self.figures, self.tables, about, files
+        )
+        content.params.update(self.session.experiment.params)
+        return content
+
+    def read(self, _: Path) -> None:
+        pass
+
+    def run(self, outcome: Outcome[None]) -> Run:
+        return Run(**self.about_run(outcome, self.session.runs))
+
+
+def record_summary(
+    scores: Sequence[ScoreRun],
+    comparisons: Sequence[ComparisonRun],
+    measures: Sequence[MeasureRun],
+    description: str,
+    figures: Mapping[str, Callable[[], "Figure"]],
+    own_tables: Mapping[str, pd.DataFrame],
+    about: Mapping[str, object],
+    folder: Path,
+) -> Content:
+    """Write a grid's tables and figures into a folder; return the rest of its run."""
+    tables, drawn = tables_folder(folder), folder / "figures"
+    drawn.mkdir()
+    for name, table in own_tables.items():
+        write_csv(table, tables / f"{name}.csv")
+        (tables / f"{name}.tex").write_text(frame_booktabs(table, about), encoding="utf-8")
+    score_rows = [
+        {"model": run.model, "text": run.text, **asdict(run.scores.summary()), "run_id": run.run_id} for run in scores
+    ]
+    write_csv(pd.DataFrame(score_rows), tables / "scores.csv")
+    if comparisons:
+        rows = [
+            {"model_a": run.a.model, "model_b": run.b.model, "text": run.a.text, "by": run.by}
+            | {name: run.metrics.get(name) for name in ("n", *COMPARISON_METRICS)}
+            | {"run_id": run.run_id}
+            for run in comparisons
+        ]
+        write_csv(pd.DataFrame(rows), tables / "comparisons.csv")
+    links = {}
+    for name, draw in figures.items():
+        saved = save_figure(draw(), drawn / name, title=name, description=json.dumps(about))
+        links[escaped(name)] = saved[0].name
+    note = "\n\n".join(
+        part
+        for part in (
+            f"{links_line(links)}{headline(scores, comparisons)}",
+            unwrapped(description.strip()),
+            *(f"**{escaped(name)}**\n\n{frame_table(table)}" for name, table in own_tables.items()),
+            comparison_table(comparisons),
+            score_table(scores),
+        )
+        if part
+    )
+    metrics = {
+        f"n_{kind}_runs": float(len(runs))
+        for kind, runs in (("score", scores), ("comparison", comparisons), ("measure", measures))
+        if runs
+    }
+    return Content({}, metrics, note)
+
+
+def headline(scores: Sequence[ScoreRun], comparisons: Sequence[ComparisonRun]) -> str:
+    """The grid in a sentence."""
+    models, texts = {run.model for run in scores}, {run.text for run in scores}
+    size = f"{len(models)} model{'s' * (len(models) != 1)} on {len(texts)} text{'s' * (len(texts) != 1)}"
+    found = [run.metrics["pearson_r"] for run in comparisons if "pearson_r" in run.metrics]
+    span = f": Pearson's r from {min(found):.3f} to {max(found):.3f} over {len(found)} comparisons" if found else ""
+    return f"**{size}{span}.**"
+
+
+def comparison_table(comparisons: Sequence[ComparisonRun]) -> str:
+    """The comparisons' numbers as a Markdown table; empty where there are none."""
+    if not comparisons:
+        return ""
+    headings = ["a", "b", "text", "n", "over", *(heading for _, heading in _COMPARISON_COLUMNS)]
+    rows = [
+        [
+            escaped(run.a.model),
+            escaped(run.b.model),
+            escaped(run.a.text),
+            f"{run.metrics['n']:.0f}",
+            f"{run.by}s",
+        ]
+        + [_with_interval(run.estimate(name)) for name, _ in _COMPARISON_COLUMNS]
+        for run in comparisons
+    ]
+    return f"In brackets: 95 % intervals.\n\n{markdown_table(headings, rows)}"
+
+
+def score_table(scores: Sequence[ScoreRun]) -> str:
+    """The scores' summaries as a Markdown table."""
+    headings = [
+        "model",
+        "text",
+        "tokens",
+        "scored",
+        "mean log-prob (nats)",
+        "perplexity per token",
+        "bits per byte",
+    ]
+    rows = []
+    for run in scores:
+        summary = run.scores.summary()
+        values = [printed(summary.mean_logprob, 3), printed(summary.perplexity_per_token), printed(summary.bits_per_byte, 3)]
+        rows.append([escaped(run.model), escaped(run.text), str(summary.n_tokens), str(summary.n_scored), *values])
+    return markdown_table(headings, rows)
+
+
+def _with_interval(estimate: Estimate) -> str:
+    return f"{rounded(estimate)} ({rounded_interval(estimate, ' to ')})" if estimate.has_interval else rounded(estimate)

@@ -1,0 +1,141 @@
+"""The scheduler of a grid's jobs: each is found finished, taken over from an interrupted command, or computed, once.
+
+Several processes may work on one grid: each job is claimed by one of them, the others go on with other jobs and wait at
+the end for what they left to another process.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+from tokenviz.harness.deliveries import Deliveries
+from tokenviz.harness.jobs import Job, Outcome, Run
+from tokenviz.harness.session import Session
+from tokenviz.progress import note, task
+from tokenviz.tracking.outbox import Claim
+from tokenviz.tracking.parcels import Parcel, Slip
+from tokenviz.tracking.redaction import redacted
+from tokenviz.tracking.runs import FinishedRun
+
+T = TypeVar("T")
+R = TypeVar("R", bound=Run)
+
+
+class Scheduler:
+    """Have the jobs of one grid done."""
+
+    def __init__(self, session: Session) -> None:
+        """Take the grid's session, and close the runs that dead processes left open."""
+        self._session, self._runs = session, session.runs
+        self._begun = _now()
+        self._runs.begin()
+
+    def do(self, jobs: Sequence[Job[T, R]], description: str, unit: str) -> list[R]:
+        """Have every job finished.
+
+        Args:
+            jobs: Those that need one model are next to each other.
+            description: Of the work, for the reader.
+            unit: What a job is, in the plural.
+
+        Returns:
+            One run per job, in their order.
+
+        Raises:
+            TokenvizError: Something cannot be computed or stored; what was finished before stays.
+        """
+        self._runs.store.answers()  # a server that was away may be back, with runs that are finished already
+        outcomes: dict[int, Outcome[T]] = {}
+        with task(description, len(jobs), unit) as advance, Deliveries(self._runs, expected=len(jobs)) as deliveries:
+            left = list(range(len(jobs)))
+            for wait in (False, True):
+                for i in left:
+                    outcome = self._do(jobs[i], deliveries, wait=wait)
+                    if outcome is not None:
+                        outcomes[i] = outcome
+                        advance(1)
+                left = [i for i in left if i not in outcomes]
+                if left and not wait:
+                    note(f"another process is at work on {len(left)} of the {unit}: waiting for it")
+        return [job.run(outcomes[i]) for i, job in enumerate(jobs)]
+
+    def _do(self, job: Job[T, R], deliveries: Deliveries, *, wait: bool) -> Outcome[T] | None:
+        """Have one job finished; None where another process is at it."""
+        outbox, name = self._runs.outbox, self._runs.name
+        found = self._finished(job)
+        if found is not None and not outbox.holds(name, job.fingerprint):
+            return Outcome(found, None, None)
+        claim = outbox.claim(name, job.fingerprint, wait=wait)
+        if claim is None:
+            return None if found is None else Outcome(found, None, None)
+        try:
+            found = self._finished(job)  # meanwhile, perhaps
+            taken = self._take_over(job, claim)
+            if found is not None and taken is None:
+                claim.release()
+                return Outcome(found, None, None)
+            parcel, result = taken or self._make(job, claim)
+            drawing = job.draw(result) if job.has_figures and not parcel.drawn else None
+        except BaseException:
+            claim.release()
+            raise
+        return Outcome(None, deliveries.add(claim, parcel, drawing), result)
+
+    def _finished(self, job: Job[T, R]) -> FinishedRun | None:
+        found = self._runs.find(job.fingerprint)
+        if found is None or not self._wanted(job, found.tags, found.started) or not job.holds(found):
+            return None
+        if not self._runs.intact(found, job.table):
+            note(f"run {found.run_id} ({job.name}) has lost its table {job.table}: it is computed again")
+            return None
+        self._runs.join_grid(found, self._session.grid)
+        return found
+
+    def _wanted(self, job: Job[T, R], tags: Mapping[str, str], started: int) -> bool:
+        """Whether a computation counts: with --force, one that this command or another at the same time has made."""
+        return job.tags.items() <= tags.items() and (not self._session.experiment.force or started >= self._begun)
+
+    def _take_over(self, job: Job[T, R], claim: Claim) -> tuple[Parcel, T] | None:
+        """Return what an interrupted command had computed already, for its own grid and now for this one."""
+        parcel = claim.left_over()
+        if parcel is None or not self._wanted(job, parcel.slip.tags, parcel.slip.started):
+            return None
+        grids = dict.fromkeys([*parcel.slip.grid.split(), self._session.grid])
+        return replace(parcel, slip=replace(parcel.slip, grid=" ".join(grids))), job.read(parcel.files)
+
+    def _make(self, job: Job[T, R], claim: Claim) -> tuple[Parcel, T]:
+        started = _now()
+        result = job.compute()
+        replaces = self._session.experiment.force or self._runs.find(job.fingerprint) is not None
+
+        def fill(files: Path) -> Slip:
+            content = job.write(result, files)
+            self._session.provenance.write(files)
+            return Slip(
+                experiment=self._runs.name,
+                description=self._runs.description,
+                name=job.name,
+                fingerprint=job.fingerprint,
+                grid=self._session.grid,
+                tags={"kind": job.kind, **job.tags, **self._session.provenance.tags},
+                context=self._session.provenance.context,
+                params=redacted({**content.params, **self._session.provenance.params}),
+                metrics=content.metrics,
+                curves=content.curves,
+                note=content.note,
+                dataset=content.dataset,
+                figures=job.has_figures,
+                table=job.table,
+                refers=job.refers,
+                started=started,
+                ended=_now(),
+                replaces=replaces,
+            )
+
+        return claim.pack(fill), result
+
+
+def _now() -> int:
+    return int(time.time() * 1000)

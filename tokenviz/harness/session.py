@@ -1,0 +1,68 @@
+"""What the jobs of one grid share: the experiment, its settings, the models in memory, the store, where the code came from."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from tokenviz.figures.origin import Origin
+from tokenviz.harness.context import ExperimentContext
+from tokenviz.harness.measures import Settings
+from tokenviz.models.loading import LoadedModel
+from tokenviz.tracking.provenance import Provenance
+from tokenviz.tracking.runs import Runs
+
+
+class ModelMemory:
+    """Load models by their labels and keep those of the last call: there may be no room for more."""
+
+    def __init__(self, load: Callable[[str], LoadedModel]) -> None:
+        """Load nothing yet.
+
+        Args:
+            load: Gives the model of a label.
+        """
+        self._load = load
+        self._models: dict[str, LoadedModel] = {}
+
+    def models(self, *labels: str) -> list[LoadedModel]:
+        """Return the models of some labels; others are dropped before any is loaded.
+
+        Raises:
+            TokenvizError: One cannot be had.
+        """
+        self._models = {label: model for label, model in self._models.items() if label in labels}
+        for label in labels:
+            if label not in self._models:
+                self._models[label] = self._load(label)
+        return [self._models[label] for label in labels]
+
+
+@dataclass(frozen=True, eq=False)
+class Session:
+    """What the jobs of one grid share.
+
+    Attributes:
+        experiment: The running experiment.
+        grid: The grid's id.
+        settings: How its models score.
+        memory: Its models.
+        runs: The MLflow experiment's runs.
+        provenance: Who computes, by what command, from which commit.
+    """
+
+    experiment: ExperimentContext
+    grid: str
+    settings: Settings
+    memory: ModelMemory
+    runs: Runs
+    provenance: Provenance
+
+    def about(self, fingerprint: str, kind: str, more: Mapping[str, object]) -> dict[str, object]:
+        """Return what the file of a figure says of the run that it belongs to.
+
+        Args:
+            fingerprint: The run's.
+            kind: The run's.
+            more: What else there is to say, such as the settings of a score.
+        """
+        commit = self.provenance.context.get("mlflow.source.git.commit", "")
+        return Origin(fingerprint, self.experiment.name, kind, commit, self.provenance.command).about(more)
