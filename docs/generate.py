@@ -24,8 +24,8 @@ HEAD = """# Experiments
 One question a file; the file's name is the command and the MLflow experiment's name. This page is made from the
 docstrings by `make docs`.
 
-Run one with `make experiment NAME=name ARGS="..."`, `tokenviz run NAME`, or `python -m experiments.NAME`. To add one, copy
-`_template.py` (it runs as it stands) and change the copy; [there is more to copy from](../docs/extending.md).
+Run one with `tokenviz run NAME`; `make experiment NAME=name ARGS="..."` does so. To add one, copy `_template.py` (it runs as it
+stands) and change the copy; [there is more to copy from](../docs/extending.md).
 """
 
 

@@ -24,7 +24,3 @@ def template(
     grid.compare()  # one run a pair of models and text
     first_choices = [f"- {run.model} on {run.text}: {run.scores.summary().share_rank_1:.0%}" for run in scored]
     return grid.summarise("Share of tokens that were the model's first choice:\n\n" + "\n".join(first_choices))
-
-
-if __name__ == "__main__":
-    template.main()

@@ -65,7 +65,3 @@ def after(scored: ScoreRun, measured: MeasureRun, count: int, most: int) -> tupl
     logprob = measured.table[f"logprob_{count}"].to_numpy().copy()
     logprob[short] = np.nan
     return replace(scores, logprob=logprob), np.where(short, np.nan, scores.logprob)
-
-
-if __name__ == "__main__":
-    context_length.main()

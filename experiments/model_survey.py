@@ -86,7 +86,3 @@ def spread(estimates: Mapping[str, Estimate | None]) -> dict[str, float]:
         if one is not None:
             columns |= {name: one.value, f"{name} low": one.low, f"{name} high": one.high}
     return columns
-
-
-if __name__ == "__main__":
-    model_survey.main()

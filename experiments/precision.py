@@ -65,7 +65,3 @@ def summary(frame: pd.DataFrame) -> dict[str, object]:
     numbers = {"mean KL": kl.mean(), "median KL": kl.median(), "95 % of KL below": kl.quantile(0.95)}
     numbers |= {"same first choice": frame["same first"].mean(), "root mean square difference": (difference**2).mean() ** 0.5}
     return {"model": frame["model"][0], "text": frame["text"][0], "n": len(kl), **numbers}
-
-
-if __name__ == "__main__":
-    precision.main()

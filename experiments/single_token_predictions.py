@@ -47,7 +47,3 @@ def single_token_predictions(
         return grid.summarise(READING)
     overview = {"correlations": lambda: correlation_overview([run.comparison for run in comparisons])}
     return grid.summarise(READING, figures=overview)
-
-
-if __name__ == "__main__":
-    single_token_predictions.main()

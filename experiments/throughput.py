@@ -63,7 +63,3 @@ def throughput(
     if page is not None:
         Path(page).write_text(benchmark_page(result), encoding="utf-8")
     return result
-
-
-if __name__ == "__main__":
-    throughput.main()

@@ -292,10 +292,6 @@ def trial(texts: list[str] = ["correlation"], stride: int | None = None):
     grid = Grid(["glass-en"], texts, stride=stride)
     grid.score()
     return grid.summarise("It ran.")
-
-
-if __name__ == "__main__":
-    trial.main()
 '''
 
 
@@ -320,7 +316,7 @@ def test_an_experiment_runs_by_name_and_again_finds_everything(trial: Path) -> N
     assert first.returncode == 0, first.stderr
     result = json.loads(first.stdout)
     assert [run["reused"] for run in result["scores"]] == [False]
-    second = tokenviz("experiments.trial", "--stride", "50")
+    second = tokenviz("tokenviz", "run", "trial", "--stride", "50")
     assert second.returncode == 0, second.stderr
     assert "1 of 1 runs were finished already and were not computed again" in second.stderr
     assert "correlation" in second.stdout

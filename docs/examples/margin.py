@@ -37,7 +37,3 @@ def decided(models: list[str] = ["glass-en"], texts: list[str] = ["correlation"]
         row |= {"above 1 nat": (run.table["margin"].dropna() > 1).mean()}
         rows.append(row | {"r with log-prob": run.metrics.get("pearson_r_with_logprob")})
     return grid.summarise("The margin is 0 where two tokens are equally likely.", tables={"margin": pd.DataFrame(rows)})
-
-
-if __name__ == "__main__":
-    decided.main()

@@ -42,7 +42,3 @@ def spread(models: list[str] = ["glass-en", "glass-en,dtype=bfloat16"], text: st
     grid = Grid(models, [text])
     tables = [run.scores for run in grid.score()]
     return grid.summarise("Left is predictable.", figures={"surprisal_spread": lambda: surprisal_spread(tables)})
-
-
-if __name__ == "__main__":
-    spread.main()

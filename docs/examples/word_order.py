@@ -39,7 +39,3 @@ def word_order(
         bits = information(run.scores).estimates["bits_per_byte"]
         rows.append({"model": run.model, "text": run.text, "bits per byte": bits.value, "low": bits.low, "high": bits.high})
     return grid.summarise(READING, tables={"word order": pd.DataFrame(rows)})
-
-
-if __name__ == "__main__":
-    word_order.main()

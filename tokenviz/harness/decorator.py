@@ -76,13 +76,6 @@ class Experiment(Generic[P, R]):
         with running(context):
             return self._function(*args, **kwargs)
 
-    def main(self) -> None:
-        """Run as a command, with the arguments of this process: what `python -m experiments.NAME` does."""
-        from tokenviz.harness.command import experiment_command
-        from tokenviz.terminal import run_command
-
-        run_command(experiment_command(self), prog_name=f"python -m experiments.{self.name}")
-
 
 def experiment(function: Callable[P, R]) -> Experiment[P, R]:
     """Make an experiment of a function.
@@ -96,7 +89,7 @@ def experiment(function: Callable[P, R]) -> Experiment[P, R]:
             experiment has the file's name, in a notebook the function's.
 
     Returns:
-        What is called like the function, and runs as a command by its `main()`.
+        What is called like the function; `tokenviz run` makes a command of it.
 
     Example:
         >>> @tv.experiment
