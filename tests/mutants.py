@@ -165,18 +165,18 @@ MUTANTS = (
         "test_alignment::test_equal_pieces_of_other_ids_are_not_the_same_tokens",
     ),
     Mutant(
-        "segments leave out the end of a text", "comparing/spans.py",
+        "segments leave out the end of a text", "units/common.py",
         "np.append(scores.start[rows][has_characters], scores.end[rows[-1]])", "scores.start[rows][has_characters]",
         "test_alignment::test_two_tokenizers_meet_where_both_have_a_boundary",
     ),
     Mutant(
-        "probabilities of a word's tokens are added", "comparing/word_scores.py",
+        "probabilities of a word's tokens are added", "units/word_scores.py",
         "np.add.reduceat(scores.logprob, spans.first_rows[0])",
         "np.log(np.add.reduceat(np.exp(scores.logprob), spans.first_rows[0]))",
         "test_word_scores::test_attached_words_by_hand",
     ),
     Mutant(
-        "the end of a word is taken off, and that of the one before put on", "comparing/word_scores.py",
+        "the end of a word is taken off, and that of the one before put on", "units/word_scores.py",
         "logprob + end_logprob - before", "logprob - end_logprob + before",
         "test_word_scores::test_attached_words_by_hand",
     ),

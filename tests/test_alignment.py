@@ -14,13 +14,13 @@ from transformers import AutoTokenizer
 from writing import TEXTS
 
 from tokenviz.comparing.alignment import By, Units, WordUnits, align, same_tokens
-from tokenviz.comparing.words import words_of
 from tokenviz.errors import ComparisonError
 from tokenviz.models.loading import LoadedModel, resolve
 from tokenviz.models.spec import ModelSpec
 from tokenviz.models.tokens import fingerprint
 from tokenviz.scores import TokenScores
 from tokenviz.scoring.scorer import score
+from tokenviz.units.words import words_of
 
 # Letters, marks and signs of many scripts, with what tokenizers stumble over: joiners, spaces, line ends.
 SIGNS = "ab Z\t\n\r.\u0301é\u0323ệ αЖשم\u0940न水界🙂\U0001f468\u200d\U0001f3fd\ufe0f￮"

@@ -16,14 +16,14 @@ from tables import NAN, make_scores, make_spec, tokenized
 from writing import TEXTS
 
 import tokenviz as tv
-from tokenviz.comparing.word_scores import WordScores, words
-from tokenviz.comparing.words import Punctuation, words_of
 from tokenviz.errors import ComparisonError
 from tokenviz.models.loading import LoadedModel, load_model
 from tokenviz.scores import TokenScores
 from tokenviz.scoring.kernel import Kernel
 from tokenviz.scoring.scorer import score
 from tokenviz.texts import corpus
+from tokenviz.units.word_scores import WordScores, words
+from tokenviz.units.words import Punctuation, words_of
 
 MODES: list[Punctuation] = ["attached", "apart"]
 MATRON, MAT = "I was a matron in France.", "I was a mat in France."

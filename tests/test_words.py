@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from writing import TEXTS
 
-from tokenviz.comparing.words import Punctuation, words_of
 from tokenviz.errors import ComparisonError
+from tokenviz.units.words import Punctuation, words_of
 
 MODES: list[Punctuation] = ["attached", "apart"]
 

@@ -17,7 +17,6 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from tokenviz.comparing.comparison import Comparison, compare
     from tokenviz.comparing.information import information
-    from tokenviz.comparing.word_scores import words
     from tokenviz.errors import TokenvizError
     from tokenviz.figures.definition import text_heatmap
     from tokenviz.figures.files import save_heatmap
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from tokenviz.scoring.scorer import score
     from tokenviz.texts import Text, literal, read_text
     from tokenviz.tracking.frames import load_runs, load_tokens
+    from tokenviz.units.word_scores import words
 
 _HOMES = {
     "BosMode": "scores",
@@ -57,7 +57,7 @@ _HOMES = {
     "score": "scoring.scorer",
     "text_heatmap": "figures.definition",
     "unity_scatter": "figures.scatter",
-    "words": "comparing.word_scores",
+    "words": "units.word_scores",
 }
 
 __all__ = [

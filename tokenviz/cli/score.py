@@ -13,10 +13,10 @@ from tokenviz.harness import completion
 if TYPE_CHECKING:
     import pandas as pd
 
-    from tokenviz.comparing.word_scores import WordScores
     from tokenviz.score_summary import ScoreSummary
     from tokenviz.scores import TokenScores
     from tokenviz.texts import Text
+    from tokenviz.units.word_scores import WordScores
 
 
 def score_command(
@@ -107,8 +107,8 @@ def _check_measure(measure: str, no_colours: bool) -> None:
 
 
 def _words_of(table: "TokenScores") -> "WordScores":
-    from tokenviz.comparing.word_scores import words
     from tokenviz.progress import note
+    from tokenviz.units.word_scores import words
 
     found = words(table)
     if found.uncorrected:

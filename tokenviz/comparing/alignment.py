@@ -4,7 +4,7 @@ With one tokenizer the units are the tokens. With two they are segments: the fin
 positions where both have a token boundary. On request they are words, with any tokenizers. The log-prob of a unit is the
 sum of its tokens' log-probs, by the chain rule.
 
-Where a token reaches over the end of a word, the words are joined (spans.py), and the unit says how many it holds.
+Where a token reaches over the end of a word, the words are joined (units/common.py), and the unit says how many it holds.
 """
 
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from tokenviz.comparing.spans import Spans, common_spans
-from tokenviz.comparing.words import Punctuation, words_of
 from tokenviz.errors import ComparisonError
 from tokenviz.scores import TokenScores
+from tokenviz.units.common import Spans, common_spans
+from tokenviz.units.words import Punctuation, words_of
 
 By = Literal["token", "segment", "word"]
 

@@ -11,9 +11,9 @@ from tokenviz.comparing.agreement import Agreement, agreement
 from tokenviz.comparing.alignment import By, Units, align
 from tokenviz.comparing.resampling import SEED
 from tokenviz.comparing.statistics import Values
-from tokenviz.comparing.words import Punctuation
 from tokenviz.errors import ComparisonError
 from tokenviz.scores import TokenScores, nan_to_none
+from tokenviz.units.words import Punctuation
 
 if TYPE_CHECKING:
     import pandas as pd

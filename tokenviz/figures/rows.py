@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tokenviz.comparing.alignment import By, Units, same_tokens
-from tokenviz.comparing.spans import Spans, common_spans
 from tokenviz.errors import ComparisonError
 from tokenviz.figures.measures import Values
 from tokenviz.scores import TokenScores
+from tokenviz.units.common import Spans, common_spans
 
 
 @dataclass(frozen=True, eq=False)

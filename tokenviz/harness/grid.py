@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from tokenviz.comparing.alignment import By
-from tokenviz.comparing.words import Punctuation
 from tokenviz.errors import ExperimentError
 from tokenviz.harness.context import current_experiment
 from tokenviz.harness.jobs import fingerprint_of_pair
@@ -32,6 +31,7 @@ from tokenviz.texts import Text, read_text
 from tokenviz.tracking.provenance import provenance
 from tokenviz.tracking.runs import Runs, fingerprint_of
 from tokenviz.tracking.store import open_store
+from tokenviz.units.words import Punctuation
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,7 +11,6 @@ from tokenviz.comparing.alignment import By
 from tokenviz.comparing.comparison import COMPARISON_VERSION, Comparison, compare
 from tokenviz.comparing.estimate import Estimate, rounded, rounded_interval
 from tokenviz.comparing.summaries import cited_frame
-from tokenviz.comparing.words import Punctuation
 from tokenviz.errors import ComparisonError
 from tokenviz.figures.named import save_named
 from tokenviz.figures.origin import of_pair
@@ -30,6 +29,7 @@ from tokenviz.scoring.divergence import Divergences
 from tokenviz.tables import write_csv
 from tokenviz.texts import Text
 from tokenviz.tracking.runs import FinishedRun, fingerprint_of
+from tokenviz.units.words import Punctuation
 
 UNITS_TABLE = "tables/units.parquet"
 

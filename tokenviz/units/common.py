@@ -13,8 +13,8 @@ from itertools import chain, pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from tokenviz.comparing.words import Word
 from tokenviz.scores import TokenScores
+from tokenviz.units.words import Word
 
 
 @dataclass(frozen=True, eq=False)

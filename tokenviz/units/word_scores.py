@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tokenviz import display
-from tokenviz.comparing.spans import Spans, common_spans
-from tokenviz.comparing.words import Punctuation, words_of
 from tokenviz.models.openings import INSIDE, PUNCTUATION, SPACE
 from tokenviz.scores import TokenScores, nan_to_none
+from tokenviz.units.common import Spans, common_spans
+from tokenviz.units.words import Punctuation, words_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,7 +37,7 @@ class WordScores:
         start: First character in the passage. int64.
         end: One past the last character. int64.
         word: The slice of the passage, whitespace before the word included; all slices of a passage, joined, are the passage.
-        n_words: Words in the row: more than one where a token reaches over the end of a word, see spans.py. int64.
+        n_words: Words in the row: more than one where a token reaches over the end of a word, see units/common.py. int64.
         n_tokens: Tokens of the row. int64.
         logprob: The sum of its tokens' log-probs, in nats; NaN where one of them is not scored.
         end_logprob: The log-prob that a word is over where this one ends, in nats; NaN where that cannot be told.
