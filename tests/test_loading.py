@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -284,7 +285,8 @@ class Hub(BaseHTTPRequestHandler):
     extra: dict[str, bytes]
 
     def files(self) -> dict[str, bytes]:
-        return {path.name: path.read_bytes() for path in self.folder.iterdir()} | self.extra
+        paths = [path for path in self.folder.rglob("*") if path.is_file()]
+        return {path.relative_to(self.folder).as_posix(): path.read_bytes() for path in paths} | self.extra
 
     def answer(self, status: int, headers: dict[str, str], body: bytes = b"") -> None:
         self.send_response(status)
@@ -348,6 +350,40 @@ def test_a_hub_id_is_fetched_and_pinned_to_its_commit(hub: type[Hub], bigram: Lo
     assert (model.resolved.source, model.resolved.identity) == ("hub", f"commit:{COMMIT}")
     np.testing.assert_array_equal(score(model, "abcd").logprob, score(bigram, "abcd").logprob)
     assert not list(model.resolved.folder.glob("*.bin"))
+
+
+def test_the_weights_of_a_hub_model_are_known_by_their_sha256(hub: type[Hub], bigram: LoadedModel) -> None:
+    expected = sha256((bigram.resolved.folder / "model.safetensors").read_bytes()).hexdigest()
+    model = load_model("owner/tiny")
+    assert model.resolved.weights_sha256 == score(model, "ab").spec.weights_sha256 == expected
+    assert score(bigram, "ab").spec.weights_sha256 == ""
+
+
+def test_weights_in_sub_folders_of_a_hub_model_are_fetched(hub: type[Hub], bigram: LoadedModel, tmp_path: Path) -> None:
+    hub.folder = Path(shutil.copytree(bigram.resolved.folder, tmp_path / "split"))
+    (hub.folder / "weights").mkdir()
+    (hub.folder / "onnx").mkdir()
+    (hub.folder / "onnx" / "model.safetensors").write_bytes(b"for another program")
+    (hub.folder / "model.safetensors").rename(hub.folder / "weights" / "all.safetensors")
+    names = load_file(hub.folder / "weights" / "all.safetensors")
+    index = {"metadata": {}, "weight_map": dict.fromkeys(names, "weights/all.safetensors")}
+    (hub.folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    model = load_model("owner/tiny")
+    np.testing.assert_array_equal(score(model, "abcd").logprob, score(bigram, "abcd").logprob)
+    assert not (model.resolved.folder / "onnx").exists()
+    hub.extra = {"model.safetensors.index.json": json.dumps({**index, "weight_map": {"a": "../w.safetensors"}}).encode()}
+    shutil.rmtree(tmp_path / "hub")
+    with refused(
+        "'owner/tiny' is refused: its model.safetensors.index.json names '../w.safetensors', which leads out of the folder; a "
+        "model's files must be in its folder"
+    ):
+        load_model("owner/tiny")
+
+
+def test_an_adapter_on_the_hub_is_refused(hub: type[Hub]) -> None:
+    hub.extra = {"adapter_config.json": b"{}"}
+    with refused("'owner/tiny' holds an adapter: fetch it into a folder and give that, for it to be merged into its model"):
+        load_model("owner/tiny")
 
 
 def test_a_model_that_the_hub_does_not_have_is_refused(hub: type[Hub]) -> None:

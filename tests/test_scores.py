@@ -196,6 +196,16 @@ def test_a_table_of_another_format_is_refused(tmp_path: Path, format_: str) -> N
         TokenScores.load(path)
 
 
+def test_a_table_from_before_the_sha256_of_weights_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    table([math.nan, -1.0]).save(path)
+    saved = pq.read_table(path)
+    about = json.loads(saved.schema.metadata[b"tokenviz"])
+    del about["spec"]["weights_sha256"]
+    pq.write_table(saved.replace_schema_metadata({"tokenviz": json.dumps(about)}), path)
+    assert TokenScores.load(path).spec.weights_sha256 == ""
+
+
 ABOUT_DAMAGE = [
     lambda about: [], lambda about: about | {"spec": "s"}, lambda about: about | {"spec": {}},
     lambda about: about | {"text_name": 1}, lambda about: {"format": "3"},

@@ -57,6 +57,8 @@ class ScoreSpec:
             architecture did not allow it and each window's logits were made at once.
         scoring_version: `SCORING_VERSION` at the time.
         versions: Of the packages that computed.
+        weights_sha256: Of a model from a hub, the sha256 of the weights alone: two revisions may serve the same weights. Empty
+            for others, whose identity is a sha256 already, and in tables of older versions.
     """
 
     model: str
@@ -76,6 +78,7 @@ class ScoreSpec:
     head: Literal["streamed", "whole"]
     scoring_version: int
     versions: dict[str, str]
+    weights_sha256: str = ""
 
 
 @dataclass(frozen=True, eq=False)

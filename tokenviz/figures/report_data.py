@@ -66,7 +66,7 @@ def _settings(table: TokenScores) -> dict[str, str]:
     versions = ", ".join(f"{package} {version}" for package, version in spec.pop("versions").items())
     bos_ids = ", ".join(map(str, spec.pop("bos_ids"))) or "none"
     shown = {"text": table.text_sha256, **spec, "bos_ids": bos_ids, "versions": versions}
-    return {name.replace("_", " "): "none" if value is None else str(value) for name, value in shown.items()}
+    return {name.replace("_", " "): "none" if value is None else str(value) for name, value in shown.items() if value != ""}
 
 
 def _tokens(table: TokenScores, alternatives: dict[str, int]) -> dict[str, Any]:

@@ -9,12 +9,16 @@ import shutil
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 
 from tokenviz.errors import DiskError
 from tokenviz.progress import note
+
+if TYPE_CHECKING:
+    from hashlib import _Hash as Hash
 
 
 def cache_folder() -> Path:
@@ -75,10 +79,15 @@ def files_sha256(paths: list[Path]) -> str:
     """The sha256 of the bytes of some files, one after the other, in hexadecimal."""
     digest = sha256()
     for path in paths:
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
+        feed(digest, path)
     return digest.hexdigest()
+
+
+def feed(digest: "Hash", path: Path) -> None:
+    """Add the bytes of a file to a digest, a part at a time."""
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
 
 
 def torn_weights(folder: Path) -> list[Path]:

@@ -5,27 +5,29 @@ Only safetensors and GGUF weights are read, and no code that comes with a model 
 """
 
 import re
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from os.path import expanduser  # Path's own fails where there is no such user
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 from tokenviz.errors import ModelError, did_you_mean
-from tokenviz.models import tokens
+from tokenviz.models import folders, kinds, tokens
+from tokenviz.models.adapters import base_of, has_adapter, merge_adapter, require_peft
 from tokenviz.models.cache import build_once, cache_folder, files_sha256
 from tokenviz.models.catalogue import CATALOGUE, CONVERSION_VERSION, pull
 from tokenviz.models.quiet import quiet_transformers
 from tokenviz.models.spec import ModelSpec, is_hub_id
+from tokenviz.models.unused import refuse_unused
 from tokenviz.models.vector_math import settle_vector_math
 from tokenviz.progress import note
 
 Source = Literal["catalogue", "folder", "gguf", "hub"]
 
-_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
-_PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 _HUB_PATTERNS = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.model", "*.txt", "*.jinja"]
-_LIMITS = ("max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length", "seq_length")
 _NO_LIMIT_CONTEXT = 2048  # for architectures that state no limit, such as ALiBi models
 
 
@@ -37,13 +39,19 @@ class ResolvedModel:
         spec: As it was asked for.
         source: Where it came from.
         folder: A Hugging Face folder with safetensors and a tokenizer.
-        identity: What pins its content: `sha256:...` or `commit:...`.
+        identity: What pins its content: `sha256:...` or `commit:...`. Of an adapter in a folder of its own it is the adapter's
+            sha256, "+", and the identity of the model that it changes.
+        weights_sha256: Of a model from a hub, the sha256 of the weights alone, by which two revisions that serve the same
+            weights are known; see `folders.weights_sha256`. Empty for others, whose identity is a sha256 already.
+        adapter: The folder of an adapter to merge into the model; None for none.
     """
 
     spec: ModelSpec
     source: Source
     folder: Path
     identity: str
+    weights_sha256: str = ""
+    adapter: Path | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,9 +132,12 @@ def resolve(spec: ModelSpec) -> ResolvedModel:
         there = path.exists()
     except OSError as error:  # too long for a name, for one
         raise ModelError(f"no model at {spec.name[:40]!r}... ({error.strerror}): {_known(spec.name)}") from error
+    if there and spec.revision is not None:
+        raise ModelError(
+            f"{spec.name!r} is a {'folder' if path.is_dir() else 'file'}, which has no revisions: leave out @{spec.revision}"
+        )
     if there and path.is_dir():
-        files = _check_folder(path, spec.name)
-        return ResolvedModel(spec, "folder", path, f"sha256:{files_sha256(files)}")
+        return _resolve_folder(spec, path)
     if there:
         return _resolve_gguf(spec, path)
     if not is_hub_id(spec.name):
@@ -141,11 +152,28 @@ def _known(name: str) -> str:
     )
 
 
+def _resolve_folder(spec: ModelSpec, path: Path) -> ResolvedModel:
+    if not has_adapter(path):
+        return ResolvedModel(spec, "folder", path, f"sha256:{folders.model_files(path, spec.name).sha256()}")
+    require_peft(path, spec.name)
+    adapter = folders.adapter_files(path, spec.name)
+    if (path / "config.json").is_file():  # next to its model
+        return ResolvedModel(spec, "folder", path, f"sha256:{folders.model_files(path, spec.name).sha256()}", adapter=path)
+    name, revision = base_of(path, spec.name)
+    base = resolve(
+        replace(ModelSpec.parse(name), revision=revision, dtype=spec.dtype, quantize=spec.quantize, device=spec.device)
+    )
+    if base.adapter is not None:
+        raise ModelError(f"{spec.name!r} is an adapter for {name!r}, which holds an adapter itself: merge that one first")
+    identity = f"sha256:{adapter.sha256()}+{base.identity}"
+    return replace(base, spec=spec, identity=identity, adapter=path)
+
+
 def _resolve_gguf(spec: ModelSpec, path: Path) -> ResolvedModel:
     from tokenviz.models.gguf import check_gguf, convert_gguf
 
-    if path.suffix in _PICKLED:
-        raise ModelError(_pickled_message(spec.name, path.name))
+    if folders.is_pickled(path):
+        raise ModelError(folders.pickled_message(spec.name, path.name))
     check_gguf(path)
     digest = files_sha256([path])
     folder = cache_folder() / f"gguf-{digest[:12]}-v{CONVERSION_VERSION}"
@@ -171,10 +199,12 @@ def _resolve_hub(spec: ModelSpec) -> ResolvedModel:
     disable_progress_bars()
     note(f"looking up {spec.name} on the model hub")
     try:
-        # Sub-folders hold exports for other programs.
+        # Sub-folders hold exports for other programs, unless the index of the weights names them.
         folder = Path(
             snapshot_download(spec.name, revision=spec.revision, allow_patterns=_HUB_PATTERNS, ignore_patterns=["*/*"])
         )
+        if shards := folders.shards_in_folders(folder, spec.name):
+            snapshot_download(spec.name, revision=folder.name, allow_patterns=shards)
     except GatedRepoError as error:
         raise ModelError(f"{spec.name!r} asks for its licence to be accepted on the hub first, and for a login") from error
     except RevisionNotFoundError as error:
@@ -185,31 +215,12 @@ def _resolve_hub(spec: ModelSpec) -> ResolvedModel:
         raise ModelError(
             f"no model hub can be reached for {spec.name!r}, and it is not on disk: {_known(spec.name)}"
         ) from error
-    _check_folder(folder, spec.name)
-    return ResolvedModel(spec, "hub", folder, f"commit:{folder.name}")
-
-
-def _check_folder(folder: Path, name: str) -> list[Path]:
-    """The files that make the model what it is, in a fixed order."""
-    if not (folder / "config.json").is_file():
-        raise ModelError(f"the folder {name!r} holds no model: it has no config.json")
-    weights = sorted(folder.glob("*.safetensors"))
-    if not weights:
-        pickled = sorted(path.name for path in folder.iterdir() if path.suffix in _PICKLED)
-        if pickled:
-            raise ModelError(_pickled_message(name, pickled[0]))
-        raise ModelError(f"the folder {name!r} holds no weights: it has no .safetensors file")
-    if not any((folder / file).is_file() for file in _TOKENIZER_FILES):
-        raise ModelError(f"the folder {name!r} has no tokenizer: one of {', '.join(_TOKENIZER_FILES)} is needed")
-    described = sorted(path for path in folder.iterdir() if path.suffix in (".json", ".model", ".txt", ".jinja"))
-    return [*described, *weights]
-
-
-def _pickled_message(name: str, file: str) -> str:
-    return (
-        f"{name!r} has its weights in {file}, a pickle, which can run any code when it is read: it is refused. "
-        "Convert it to safetensors where you trust it, or choose another revision"
-    )
+    if has_adapter(folder):
+        raise ModelError(
+            f"{spec.name!r} holds an adapter: fetch it into a folder and give that, for it to be merged into its model"
+        )
+    files = folders.model_files(folder, spec.name)
+    return ResolvedModel(spec, "hub", folder, f"commit:{folder.name}", folders.weights_sha256(files))
 
 
 def load(resolved: ResolvedModel) -> LoadedModel:
@@ -218,33 +229,21 @@ def load(resolved: ResolvedModel) -> LoadedModel:
     Raises:
         ModelError: The files are damaged, incomplete, or of an architecture that transformers does not know.
     """
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoConfig, AutoTokenizer
 
     quiet_transformers()
     settle_vector_math()
     spec, folder = resolved.spec, str(resolved.folder)
     device = pick_device(spec.device)
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    kinds.check_values(resolved.folder, spec.label)
+    with _readable(spec.label):
+        kinds.check_kind(AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False), spec.label)
+        own_tokenizer = resolved.adapter is not None and folders.has_tokenizer(resolved.adapter)
+        tokenizer = AutoTokenizer.from_pretrained(
+            str(resolved.adapter) if own_tokenizer else folder, local_files_only=True, trust_remote_code=False
+        )
         tokenizer("a")  # some settings that make no sense are noticed only now
-        network, report = AutoModelForCausalLM.from_pretrained(
-            folder,
-            dtype=getattr(torch, spec.dtype),
-            use_safetensors=True,
-            local_files_only=True,
-            trust_remote_code=False,
-            output_loading_info=True,
-        )
-    except BaseException as error:  # tokenizers raise bare exceptions, and panics of Rust, which are none
-        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
-            raise
-        raise ModelError(f"cannot load {spec.label!r}: {_one_line(error)}") from error
-    missing = sorted(report["missing_keys"]) + sorted(str(key) for key in report["mismatched_keys"])
-    if missing:
-        raise ModelError(
-            f"{spec.label!r} lacks {len(missing)} of its weights, {missing[0]} among them: they would be random numbers"
-        )
+        network = _read_network(resolved)
     tokens.require_fast(tokenizer, spec.label)
     tokens.forget_sources(tokenizer)
     if spec.quantize:
@@ -264,9 +263,60 @@ def load(resolved: ResolvedModel) -> LoadedModel:
     )
 
 
+@contextmanager
+def _readable(label: str) -> Iterator[None]:
+    """Turn whatever libraries make of damaged files into one line."""
+    try:
+        yield
+    except ModelError:
+        raise
+    except BaseException as error:  # tokenizers raise bare exceptions, and panics of Rust, which are none
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        raise ModelError(f"cannot load {label!r}: {_one_line(error)}") from error
+
+
+def _read_network(resolved: ResolvedModel) -> Any:
+    """The model with its weights, all of them, and nothing but its weights."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    label, dtype = resolved.spec.label, getattr(torch, resolved.spec.dtype)
+    merged_in = torch.promote_types(dtype, torch.float32) if resolved.adapter else dtype
+    with _without_adapter(resolved.folder) as folder:
+        network, report = AutoModelForCausalLM.from_pretrained(
+            str(folder),
+            dtype=merged_in,
+            use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+        )
+    missing = sorted(report["missing_keys"]) + sorted(str(key) for key in report["mismatched_keys"])
+    if missing:
+        raise ModelError(
+            f"{label!r} lacks {len(missing)} of its weights, {missing[0]} among them: they would be random numbers"
+        )
+    refuse_unused(network, set(report["unexpected_keys"]), folders.model_files(resolved.folder, label).weights, label)
+    return merge_adapter(network, resolved.adapter, label).to(dtype) if resolved.adapter else network
+
+
+@contextmanager
+def _without_adapter(folder: Path) -> Iterator[Path]:
+    """A folder with the same model and no adapter, which transformers would put next to the weights instead of into them."""
+    if not has_adapter(folder):
+        yield folder
+        return
+    with TemporaryDirectory(prefix="tokenviz-") as view:
+        for path in folder.iterdir():
+            if path.name != folders.ADAPTER:
+                (Path(view) / path.name).symlink_to(path.resolve(), target_is_directory=path.is_dir())
+        yield Path(view)
+
+
 def _context_limit(config: Any) -> int:
     settings = config.get_text_config().to_dict()
-    for name in _LIMITS:
+    for name in kinds.LIMITS:
         value = settings.get(name)
         if isinstance(value, int) and value > 0:
             return value

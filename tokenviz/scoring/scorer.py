@@ -90,6 +90,7 @@ def score(
         head=kernel.head,
         scoring_version=SCORING_VERSION,
         versions={"tokenviz": version("tokenviz-harness"), **model.versions},
+        weights_sha256=model.resolved.weights_sha256,
     )
     return _assemble(model, text, passages, spec, kernel.openings, columns)
 

@@ -115,6 +115,8 @@ def record_scores(scores: TokenScores, text: Text, seconds: float, folder: Path)
         metrics |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
     metrics |= {"scoring_seconds": seconds, "tokens_per_second": summary.n_tokens / seconds}
     versions = spec.pop("versions")
+    if not spec["weights_sha256"]:
+        del spec["weights_sha256"]  # a parameter without a value is none
     params = spec | {f"version_{name}": value for name, value in versions.items()}
     params |= text_params(text)
     note = (

@@ -1,0 +1,219 @@
+"""The files of a model folder: which of them are loaded, and what pins them.
+
+transformers loads by names that stand in other files: an index of weights, a config, a tokenizer's config. Each of these may
+name a file in a sub-folder, which belongs to the model, or one outside the folder, which is refused.
+"""
+
+import json
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+
+from tokenviz.errors import ModelError
+from tokenviz.models.cache import feed, files_sha256
+
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
+_PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+_DESCRIBED = (".json", ".model", ".txt", ".jinja")
+# Vocabularies by other names: PhoBERT's, ProphetNet's, Qwen's first, and Mistral's "tokenizer.model.v3".
+_VOCABULARIES = ("*.codes", "*.tokenizer", "*.tiktoken", "*.spm", "tokenizer.model.*")
+_TEMPLATES = "additional_chat_templates/*.jinja"
+_WHOLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
+ADAPTER = "adapter_config.json"
+_ADAPTER_WEIGHTS = "adapter_model.safetensors"
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """What a folder holds of a model.
+
+    Attributes:
+        folder: The folder.
+        usual: Descriptions, vocabularies and weights at the top of the folder, in a fixed order.
+        more: Everything else that is loaded: in sub-folders, or of rarer names.
+        weights: The weights that are loaded, of both.
+    """
+
+    folder: Path
+    usual: tuple[Path, ...]
+    more: tuple[Path, ...]
+    weights: tuple[Path, ...]
+
+    def sha256(self) -> str:
+        """The sha256 of all that is loaded, in hexadecimal; links are followed.
+
+        The usual files count by their bytes alone. The others count by name and length as well, since one could take the
+        place of another.
+        """
+        digest = sha256()
+        for path in self.usual:
+            feed(digest, path)
+        for path in self.more:
+            name = path.relative_to(self.folder).as_posix()
+            digest.update(f"\0{name}\0{path.stat().st_size}\0".encode("utf-8", "surrogateescape"))
+            feed(digest, path)
+        return digest.hexdigest()
+
+
+def model_files(folder: Path, name: str) -> ModelFiles:
+    """Find the files that make a model what it is.
+
+    Args:
+        folder: Of a model.
+        name: As the user calls it.
+
+    Raises:
+        ModelError: Something is missing, is a pickle, or leads out of the folder.
+    """
+    if not (folder / "config.json").is_file():
+        raise ModelError(f"the folder {name!r} holds no model: it has no config.json")
+    weights = _loaded_weights(folder, name)
+    at_top = sorted(folder.glob("*.safetensors"))
+    if not weights and not [path for path in at_top if path.name != _ADAPTER_WEIGHTS]:
+        pickled = sorted(path.name for path in folder.iterdir() if path.suffix in _PICKLED)
+        if pickled:
+            raise ModelError(pickled_message(name, pickled[0]))
+        raise ModelError(f"the folder {name!r} holds no weights: it has no .safetensors file")
+    if not has_tokenizer(folder):
+        raise ModelError(f"the folder {name!r} has no tokenizer: one of {', '.join(_TOKENIZER_FILES)} is needed")
+    usual = [*_described(folder), *at_top]
+    more = {*weights, *_more_described(folder, name)} - set(usual)
+    return ModelFiles(folder, tuple(usual), tuple(sorted(more)), weights)
+
+
+def adapter_files(folder: Path, name: str) -> ModelFiles:
+    """Find the files of an adapter that lies in a folder of its own.
+
+    Raises:
+        ModelError: Its weights are missing or a pickle.
+    """
+    weights = folder / _ADAPTER_WEIGHTS
+    if not weights.is_file():
+        pickled = sorted(path.name for path in folder.iterdir() if path.suffix in _PICKLED)
+        if pickled:
+            raise ModelError(pickled_message(name, pickled[0]))
+        raise ModelError(f"the adapter in {name!r} holds no weights: it has no {_ADAPTER_WEIGHTS}")
+    more = tuple(sorted(set(_more_described(folder, name))))
+    return ModelFiles(folder, (*_described(folder), weights), more, (weights,))
+
+
+def has_tokenizer(folder: Path) -> bool:
+    """Whether a folder holds a tokenizer."""
+    return any((folder / file).is_file() for file in _TOKENIZER_FILES)
+
+
+def is_pickled(path: Path) -> bool:
+    """Whether a file is a pickle by its name."""
+    return path.suffix in _PICKLED
+
+
+def pickled_message(name: str, file: str) -> str:
+    """Why weights in a pickle are refused."""
+    return (
+        f"{name!r} has its weights in {file}, a pickle, which can run any code when it is read: it is refused. "
+        "Convert it to safetensors where you trust it, or choose another revision"
+    )
+
+
+def weights_sha256(files: ModelFiles) -> str:
+    """The sha256 of the weights that are loaded, in hexadecimal, whatever else is in the folder.
+
+    Of one file it is the file's own, as model hubs show it; of several it is that of the lines which
+    `sha256sum NAME...` prints for them, in the order of their names.
+
+    The cache of a model hub keeps large files under their sha256, by a link, and then that name is taken.
+    """
+    digests = {path.relative_to(files.folder).as_posix(): _blob_sha256(path) or files_sha256([path]) for path in files.weights}
+    if len(digests) == 1:
+        return next(iter(digests.values()))
+    lines = "".join(f"{digest}  {name}\n" for name, digest in sorted(digests.items()))
+    return sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _blob_sha256(path: Path) -> str | None:
+    """The name of the blob that a link in huggingface_hub's cache leads to, where that is a sha256."""
+    blob = path.resolve()
+    is_sha256 = len(blob.name) == 64 and set(blob.name) <= set("0123456789abcdef")
+    return blob.name if path.is_symlink() and blob.parent.name == "blobs" and is_sha256 else None
+
+
+def shards_in_folders(folder: Path, name: str) -> list[str]:
+    """Weights in sub-folders that the index at the top of a folder names.
+
+    Raises:
+        ModelError: The index leads out of the folder, or is none.
+    """
+    if (folder / _WHOLE).is_file() or not (folder / _INDEX).is_file():
+        return []
+    return [file for file in _indexed(folder, _INDEX, name) if "/" in file]
+
+
+def _described(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.suffix in _DESCRIBED and path.is_file())
+
+
+def _more_described(folder: Path, name: str) -> list[Path]:
+    """Vocabularies of rarer names, templates in their sub-folder, and what configs name for a version of transformers."""
+    found = [path for pattern in (*_VOCABULARIES, _TEMPLATES) for path in folder.glob(pattern) if path.is_file()]
+    for file, setting in (("config.json", "configuration_files"), ("tokenizer_config.json", "fast_tokenizer_files")):
+        named = _read(folder / file).get(setting)
+        for one in named if isinstance(named, list) else []:
+            if isinstance(one, str) and _inside(folder, one, file, name).is_file():
+                found.append(folder / one)
+    return found
+
+
+def _loaded_weights(folder: Path, name: str) -> tuple[Path, ...]:
+    """The files that transformers reads weights from, in its order of preference; empty where it finds none."""
+    chosen = _read(folder / "config.json").get("transformers_weights")
+    if isinstance(chosen, str) and chosen:
+        _inside(folder, chosen, "config.json", name)
+    else:
+        chosen = next((file for file in (_WHOLE, _INDEX) if (folder / file).is_file()), None)
+    if chosen is None or not (folder / chosen).is_file():
+        return ()
+    if not chosen.endswith(".json"):
+        return (folder / chosen,)
+    files = _indexed(folder, chosen, name)
+    missing = [file for file in files if not (folder / file).is_file()]
+    if missing:
+        raise ModelError(
+            f"{name!r} is not complete: {chosen} names {len(missing)} of {len(files)} files that are not there, {missing[0]} "
+            "among them; fetch them"
+        )
+    return tuple(folder / file for file in files)
+
+
+def _indexed(folder: Path, index: str, name: str) -> list[str]:
+    """The names of an index of weights, each once, in order."""
+    content = _read(folder / index)
+    names = content.get("weight_map")
+    if not isinstance(names, dict) or not names or not all(isinstance(file, str) and file for file in names.values()):
+        raise ModelError(f"{name!r} has an index of weights that is damaged: {index} has no weight_map of names and files")
+    if not isinstance(content.get("metadata"), dict):
+        raise ModelError(f"{name!r} has an index of weights that is damaged: {index} has no metadata")
+    files = sorted(set(names.values()))
+    for file in files:
+        _inside(folder, file, index, name)
+    return files
+
+
+def _inside(folder: Path, file: str, where: str, name: str) -> Path:
+    """A file by a name that must not lead out of the folder; links are the user's own, and may."""
+    paths = (PurePosixPath(file), PureWindowsPath(file))  # a folder may travel
+    if any(".." in path.parts or path.is_absolute() or path.drive for path in paths) or "\0" in file:
+        raise ModelError(
+            f"{name!r} is refused: its {where} names {file!r}, which leads out of the folder; "
+            "a model's files must be in its folder"
+        )
+    return folder / file
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """An object of JSON; an empty one where there is none, of which loading says more."""
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
