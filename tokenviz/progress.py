@@ -1,13 +1,17 @@
-"""Progress of long work, drawn on stderr by whoever asks for it; silent otherwise.
+"""Progress of long work, and notices: what a reader is told besides results.
 
-The library reports through `task` and `note`; nothing appears unless a caller (the command line) opened `shown()`.
+The library reports progress through `task`, which appears where a caller (the command line) opened `shown()`: as bars in
+a terminal, elsewhere as a line now and then. Notices go through the logger `tokenviz`: `note` at level INFO, `warn` at
+WARNING. Without any set-up Python prints warnings on stderr, so that a notebook shows them; `shown()` prints both.
 """
 
+import logging
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from datetime import timedelta
 from threading import Event
 
 from rich.console import Console
@@ -17,6 +21,7 @@ from rich.progress import (
     MofNCompleteColumn,
     Progress,
     ProgressColumn,
+    Task,
     TextColumn,
     TimeRemainingColumn,
 )
@@ -24,20 +29,31 @@ from rich.text import Text
 
 from tokenviz.controls import visible
 
-
-@dataclass(frozen=True)
-class _Display:
-    console: Console
-    progress: Progress
-    said: set[str]
-
-
 # Set by the command line on Ctrl-C. Python drops a KeyboardInterrupt that strikes inside a finaliser, so work that reports
 # its progress ends here at the latest.
 interrupted = Event()
 
-_display: ContextVar[_Display | None] = ContextVar("progress display", default=None)
-_collected: ContextVar[list[str] | None] = ContextVar("collected notes", default=None)
+_logger = logging.getLogger("tokenviz")
+_display: ContextVar[Progress | None] = ContextVar("progress display", default=None)
+_collected: ContextVar["list[Notice] | None"] = ContextVar("collected notices", default=None)
+
+# Seconds. Work that takes less says nothing without a terminal; what takes hours, says something every 20th of its time.
+_FIRST_LINE, _NEXT_LINE, _SHARE = 10.0, 30.0, 0.05
+
+
+class Notice(str):
+    """A line for the reader.
+
+    Attributes:
+        warning: Whether something is not as one would expect it; else it is for information.
+    """
+
+    warning: bool
+
+    def __new__(cls, message: str, *, warning: bool = False) -> "Notice":
+        notice = super().__new__(cls, message)
+        notice.warning = warning
+        return notice
 
 
 class _Amount(ProgressColumn):
@@ -64,21 +80,85 @@ class _Rate(ProgressColumn):
 
 @contextmanager
 def shown() -> Iterator[None]:
-    """Draw the progress of everything inside on stderr."""
+    """Show the progress of everything inside, and its notices, on stderr."""
     console = Console(file=sys.stderr)  # this stderr, also while somebody else's output is being redirected
     columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), _Amount(), _Rate(), TimeRemainingColumn())
-    # A file or pipe gets the notes only.
+    handler, level, propagate = _Printed(console), _logger.level, _logger.propagate
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        token = _display.set(_Display(console, progress, set()))
+        token = _display.set(progress)
+        _logger.addHandler(handler)
+        _logger.setLevel(logging.INFO)
+        _logger.propagate = False  # an experiment that sets logging up would have each line twice
         try:
-            yield
+            with _lines_of(progress, console):
+                yield
         finally:
+            _logger.removeHandler(handler)
+            _logger.setLevel(level)
+            _logger.propagate = propagate
             _display.reset(token)
+
+
+class _Printed(logging.Handler):
+    """Prints each notice once, between the bars."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self._console, self._said = console, set[str]()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        message = record.getMessage()
+        if message not in self._said:
+            self._said.add(message)
+            self._console.print(message, markup=False, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def _lines_of(progress: Progress, console: Console) -> Iterator[None]:
+    """Where no bars can be drawn, a line now and then on what is being done: in a log, or in a pipe."""
+    if console.is_terminal:
+        yield
+        return
+    ended = Event()
+
+    def speak() -> None:
+        wait = _FIRST_LINE
+        while not ended.wait(wait):
+            tasks = [task for task in progress.tasks if (task.elapsed or 0) >= _FIRST_LINE / 2]
+            if tasks:
+                console.print("; ".join(map(_line, tasks)), markup=False, highlight=False, soft_wrap=True)
+            wait = max(_NEXT_LINE, _SHARE * max((task.elapsed or 0 for task in tasks), default=0))
+
+    thread = threading.Thread(target=speak, name="progress lines", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _line(task: Task) -> str:
+    """What is being done, how far it is, and how long it takes yet, as far as that can be known."""
+    if task.total is None:
+        amount = f"{task.completed:,.0f} {task.fields['unit']}" if task.completed else ""
+    elif task.fields["unit"] == "bytes":
+        amount = f"{task.completed / 1e6:,.0f} of {task.total / 1e6:,.0f} MB"
+    else:
+        amount = f"{task.completed:,.0f} of {task.total:,.0f} {task.fields['unit']}"
+    elapsed, yet = task.elapsed or 0.0, ""
+    if task.total and task.completed:  # from the beginning on: rich's own estimate forgets what is half a minute old
+        yet = f", about {_duration(elapsed * (task.total / task.completed - 1))} to go"
+    return f"{visible(task.fields['what'])}: {amount}{', ' * bool(amount)}{_duration(elapsed)} so far{yet}"
+
+
+def _duration(seconds: float) -> str:
+    return str(timedelta(seconds=round(seconds)))
 
 
 @contextmanager
 def task(description: str, total: float | None, unit: str) -> Iterator[Callable[[float], None]]:
-    """A bar for one piece of work.
+    """Report the progress of one piece of work.
 
     Args:
         description: What is being done, for a reader.
@@ -88,46 +168,48 @@ def task(description: str, total: float | None, unit: str) -> Iterator[Callable[
     Yields:
         A function to call with each amount done.
     """
-    display = _display.get()
-    if display is None:
+    progress = _display.get()
+    if progress is None:
         yield lambda amount: None
         return
-    identifier = display.progress.add_task(_plain(description), total=total, unit=unit)
+    identifier = progress.add_task(visible(description).replace("[", r"\["), total=total, unit=unit, what=description)
 
     def advance(amount: float) -> None:
         if interrupted.is_set():
             raise KeyboardInterrupt
-        display.progress.advance(identifier, amount)
+        progress.advance(identifier, amount)
 
     try:
         yield advance
     finally:
-        display.progress.remove_task(identifier)
+        progress.remove_task(identifier)
 
 
 def note(message: str) -> None:
-    """One line for the reader, on stderr, where progress is shown; the same line is said once."""
+    """Tell the reader what is going on: one line, which the command line shows once, and a notebook only on request."""
+    tell(Notice(message))
+
+
+def warn(message: str) -> None:
+    """Tell the reader that something is not as one would expect it: one line, which a notebook shows as well."""
+    tell(Notice(message, warning=True))
+
+
+def tell(notice: Notice) -> None:
+    """Pass a notice on: to the list of `collecting()`, or to the logger."""
     collected = _collected.get()
-    if collected is not None:
-        if message not in collected:
-            collected.append(message)
-        return
-    display = _display.get()
-    if display is not None and message not in display.said:
-        display.said.add(message)
-        display.console.print(visible(message), markup=False, highlight=False, soft_wrap=True)
+    if collected is None:
+        _logger.log(logging.WARNING if notice.warning else logging.INFO, "%s", visible(notice))
+    elif notice not in collected:
+        collected.append(notice)
 
 
 @contextmanager
-def collecting() -> Iterator[list[str]]:
-    """Keep the notes of the block in a list: those of work in another process are shown by the one that asked for it."""
-    notes: list[str] = []
-    token = _collected.set(notes)
+def collecting() -> Iterator[list[Notice]]:
+    """Keep the notices of the block in a list: those of work in another process are shown by the one that asked for it."""
+    notices: list[Notice] = []
+    token = _collected.set(notices)
     try:
-        yield notes
+        yield notices
     finally:
         _collected.reset(token)
-
-
-def _plain(text: str) -> str:
-    return visible(text).replace("[", r"\[")

@@ -107,12 +107,12 @@ def _check_measure(measure: str, no_colours: bool) -> None:
 
 
 def _words_of(table: "TokenScores") -> "WordScores":
-    from tokenviz.progress import note
+    from tokenviz.progress import warn
     from tokenviz.units.word_scores import words
 
     found = words(table)
     if found.uncorrected:
-        note(found.uncorrected)
+        warn(found.uncorrected)
     return found
 
 

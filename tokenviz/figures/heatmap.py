@@ -18,7 +18,7 @@ from tokenviz.figures.layout import PAD, TextBlock, lay_out, paginate, same_stre
 from tokenviz.figures.panels import Panel
 from tokenviz.figures.picture import Picture
 from tokenviz.figures.widths import inches, points
-from tokenviz.progress import note
+from tokenviz.progress import warn
 
 _INCH = 72.0
 _MARGIN = 4.0
@@ -131,7 +131,7 @@ class _Sheet:
         self.footnotes = []
         warning = missing_note(self.missing)
         if warning:
-            note(f"heatmap of {heatmap.text_name}: {warning}")
+            warn(f"heatmap of {heatmap.text_name}: {warning}")
             self.footnotes.append("⟨...⟩: the code point of a character that no installed font has")
         if any("" in panel.text for panel in heatmap.panels):
             self.footnotes.append("empty box: one more token of the character before it")

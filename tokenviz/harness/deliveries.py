@@ -21,7 +21,7 @@ from typing import Any, Self
 
 from tokenviz.errors import ExperimentError, TokenvizError, of_full_disk
 from tokenviz.hardware import cores
-from tokenviz.progress import collecting, note
+from tokenviz.progress import Notice, collecting, tell, warn
 from tokenviz.tracking.outbox import Claim
 from tokenviz.tracking.parcels import Parcel
 from tokenviz.tracking.runs import Runs
@@ -60,7 +60,7 @@ class Delivery:
 @dataclass(frozen=True)
 class _Drawn:
     board: Path
-    notes: list[str]
+    notices: list[Notice]
 
 
 class Deliveries:
@@ -121,7 +121,7 @@ class Deliveries:
         problems = self._errors if error is None else [error, *self._errors]
         for other in problems[1:]:
             if not (of_full_disk(problems[0]) and of_full_disk(other)):  # what is said of the one holds for the other
-                note(f"besides: {other if isinstance(other, TokenvizError) else repr(other)}")
+                warn(f"besides: {other if isinstance(other, TokenvizError) else repr(other)}")
         if error is None and problems:
             raise problems[0]
 
@@ -158,7 +158,7 @@ class Deliveries:
                 raise CancelledError from problem
             if not isinstance(problem, BrokenExecutor) or delivery.drawing is None:
                 raise
-            note("a process that draws figures was ended from outside (out of memory?): they are drawn again")
+            warn("a process that draws figures was ended from outside (out of memory?): they are drawn again")
             try:
                 result = self._draw(delivery.drawing, delivery.parcel).result()
             except BrokenExecutor as again:
@@ -166,8 +166,8 @@ class Deliveries:
                     "a process that draws figures was ended from outside twice (out of memory?): what was computed is kept, "
                     "and the same command goes on from there"
                 ) from again
-        for message in result.notes:
-            note(message)
+        for notice in result.notices:
+            tell(notice)
         delivery.parcel.hang(result.board)
         delivery.drawing = delivery.drawn = None  # the tables need not stay in memory
 
@@ -231,6 +231,6 @@ def _follow(parent: int) -> None:
 
 
 def _draw(drawing: Drawing, board: Path) -> _Drawn:
-    with collecting() as notes:
+    with collecting() as notices:
         drawing.function(*drawing.arguments, board)
-    return _Drawn(board, notes)
+    return _Drawn(board, notices)

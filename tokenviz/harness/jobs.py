@@ -81,7 +81,7 @@ class Outcome(Generic[T]):
         return self.delivery
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Run:
     """One job's run.
 
@@ -100,6 +100,16 @@ class Run:
     metrics: Mapping[str, float]
     runs: Runs = field(repr=False)
     waiting: Parcel | None = field(repr=False)
+
+    def __repr__(self) -> str:
+        where = f"run {self.run_id}"
+        if self.waiting is not None:
+            where = f"in no store yet, waits in {str(self.waiting.folder)!r} for 'tokenviz sync'"
+        return f"{type(self).__name__}({self._subject()}: {where})"
+
+    def _subject(self) -> str:
+        """What it is of, for a reader."""
+        return self.fingerprint[:12]
 
     def fetch(self, artifact: str, folder: Path) -> Path:
         """Return one of its files on this disk.

@@ -23,7 +23,7 @@ from tokenviz.harness.measures import DIVERGENCES, Settings, known_measure
 from tokenviz.harness.session import ModelMemory
 from tokenviz.models.loading import load, resolve
 from tokenviz.models.spec import ModelSpec
-from tokenviz.progress import note, task
+from tokenviz.progress import task, warn
 from tokenviz.scores import TokenScores
 from tokenviz.scoring.scorer import score
 from tokenviz.texts import Text, corpus, literal
@@ -86,7 +86,7 @@ def rerun(reference: str, store: Store) -> list[Rerun]:
         # Those of one model stand together, so that it is loaded once; comparisons come last, and use what is there.
         runs = sorted(filter(_is_enough, members), key=lambda run: run.tags.get("model", "\U0010ffff"))
         if len(runs) < len(members):
-            note(f"{len(members) - len(runs)} of {len(members)} runs do not say enough to be computed again")
+            warn(f"{len(members) - len(runs)} of {len(members)} runs do not say enough to be computed again")
     elif _is_enough(found):
         runs = [found]
     else:

@@ -13,7 +13,7 @@ from typing import TypeVar
 from tokenviz.harness.deliveries import Deliveries
 from tokenviz.harness.jobs import Job, Outcome, Run
 from tokenviz.harness.session import Session
-from tokenviz.progress import note, task
+from tokenviz.progress import note, task, warn
 from tokenviz.tracking.outbox import Claim
 from tokenviz.tracking.parcels import Parcel, Slip
 from tokenviz.tracking.redaction import redacted
@@ -88,7 +88,7 @@ class Scheduler:
         if found is None or not self._wanted(job, found.tags, found.started) or not job.holds(found):
             return None
         if not self._runs.intact(found, job.table):
-            note(f"run {found.run_id} ({job.name}) has lost its table {job.table}: it is computed again")
+            warn(f"run {found.run_id} ({job.name}) has lost its table {job.table}: it is computed again")
             return None
         self._runs.join_grid(found, self._session.grid)
         return found

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from tokenviz.comparing.comparison import Comparison, compare
 from tokenviz.errors import PaperError, ScoringError, StoreError
 from tokenviz.figures.origin import Origin, of_pair, of_scores
-from tokenviz.progress import note
+from tokenviz.progress import warn
 from tokenviz.scores import TokenScores
 from tokenviz.tracking.files import fetch
 from tokenviz.tracking.finding import FoundRun, check_fields, find_run, find_runs
@@ -95,7 +95,7 @@ def subjects_of(experiment: str, *, where: str | None, store: Store) -> list[Sub
         meant = f" that {where!r} means" if where is not None else ""
         raise PaperError(f"experiment {experiment!r} has no finished run of a text{meant}: run it, or change --where")
     if left:
-        note(_left_out(left))
+        warn(_left_out(left))
     return [chosen[key] for key in sorted(chosen)]
 
 

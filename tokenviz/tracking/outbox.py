@@ -15,7 +15,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from tokenviz.errors import StoreError
-from tokenviz.progress import note
+from tokenviz.progress import warn
 from tokenviz.tracking.parcels import Parcel, Slip, is_parcel, pack, partial_of, read_parcel, read_slip
 
 _LOCK = ".lock"
@@ -176,7 +176,7 @@ def _open(folder: Path) -> Parcel | None:
         return None
     parcel = read_parcel(folder)
     if parcel is None:
-        note(f"what an interrupted command left in {folder} is torn: it is removed and computed anew")
+        warn(f"what an interrupted command left in {folder} is torn: it is removed and computed anew")
         shutil.rmtree(folder, ignore_errors=True)
     elif parcel.slip.figures:
         parcel.check_figures()

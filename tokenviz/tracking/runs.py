@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tokenviz.errors import RefusedError, StoreError
-from tokenviz.progress import note
+from tokenviz.progress import warn
 from tokenviz.tracking.checksums import checksum, is_whole, write_checksums
 from tokenviz.tracking.embedded import local_folder
 from tokenviz.tracking.entities import CURVE_POINTS, dataset_input, linked, metric_points, param_entries, short_note, unwrapped
@@ -226,7 +226,7 @@ class Runs:
         except RefusedError as error:
             if self.store.folder is not None:
                 raise
-            note(f"{error}; {parcel.slip.name!r} waits in {self.outbox.folder} until 'tokenviz sync' delivers it")
+            warn(f"{error}; {parcel.slip.name!r} waits in {self.outbox.folder} until 'tokenviz sync' delivers it")
         return run_id
 
     @contextmanager
@@ -338,7 +338,7 @@ class Runs:
                     self._close_the_dead(fingerprint)
                     closed += 1
         if closed:
-            note(f"{closed} run{'s' * (closed != 1)} of processes that ended too early: closed as KILLED")
+            warn(f"{closed} run{'s' * (closed != 1)} of processes that ended too early: closed as KILLED")
 
     def intact(self, run: FinishedRun, table: str) -> bool:
         """Whether a run of an embedded store still has its table as it was written; a server's files are not looked at."""

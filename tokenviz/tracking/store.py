@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tokenviz.errors import StoreError
-from tokenviz.progress import note
+from tokenviz.progress import warn
 from tokenviz.tracking.embedded import (
     copy_for_reading,
     database_of,
@@ -92,7 +92,7 @@ class Store:
             self.fall_silent(error, time.monotonic() - begun)
             return False
         self.silent = ""
-        note(f"the tracking server {self.name!r} answers again")
+        warn(f"the tracking server {self.name!r} answers again")
         return True
 
     def took_a_run(self) -> None:
@@ -106,17 +106,18 @@ class Store:
             error: What it answered with, or failed to.
             took: Seconds until that was known.
         """
-        self.silent = reason_of(error)
+        before, self.silent = self.silent, reason_of(error)
         # Failures that come at once are tried again at once, then less and less often: each may leave a run that is not whole.
         self._failures += 1
         wait = 2.0**self._failures - 2
         if timed_out(error):
             wait = max(wait, _PATIENCE * took)
         self._ask_after = time.monotonic() + min(wait, _LONGEST_WAIT)
-        note(
-            f"the tracking server {self.name!r} cannot be used now ({self.silent}): results wait in {self.outbox_folder} until "
-            "it can, or 'tokenviz sync' delivers them"
-        )
+        if self.silent != before:
+            warn(
+                f"the tracking server {self.name!r} cannot be used now ({self.silent}): results wait in {self.outbox_folder} "
+                "until it can, or 'tokenviz sync' delivers them"
+            )
 
 
 def server_uri() -> str | None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from tokenviz.errors import RefusedError, StoreError
-from tokenviz.progress import note, task
+from tokenviz.progress import task, warn
 from tokenviz.tracking.outbox import Outbox, waiting_stores
 from tokenviz.tracking.runs import Runs
 from tokenviz.tracking.store import Store
@@ -65,7 +65,7 @@ def sync(store: Store) -> Synced:
                             runs.deliver(parcel)
                             delivered += 1
                         except RefusedError as error:
-                            note(str(error))
+                            warn(str(error))
                             refused += 1
             advance(1)
     elsewhere = {name: count for name, count in waiting_stores(store.outbox_folder).items() if name != store.name}

@@ -23,7 +23,7 @@ from tokenviz.harness.kinds.measure import measure_table, read_measured, write_m
 from tokenviz.harness.kinds.score import ScoreRun
 from tokenviz.harness.measures import Measure, Measured
 from tokenviz.harness.session import Session
-from tokenviz.progress import note
+from tokenviz.progress import warn
 from tokenviz.scoring.distributions import PositionDivergences
 from tokenviz.scoring.divergence import Divergences
 from tokenviz.tables import write_csv
@@ -53,7 +53,7 @@ class Alignment(TypedDict):
     punctuation: Punctuation
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ComparisonRun(Run):
     """Two models on one text, as a run.
 
@@ -68,6 +68,9 @@ class ComparisonRun(Run):
     b: ScoreRun
     by: str
     how: Alignment
+
+    def _subject(self) -> str:
+        return f"{self.a.text!r} by {self.a.model!r} and {self.b.model!r}"
 
     @cached_property
     def comparison(self) -> Comparison:
@@ -158,7 +161,7 @@ class ComparisonJob(Job[_Result, ComparisonRun]):
             try:
                 taken[measure.name] = measure.take(*both, self.text, self.session.settings)
             except ComparisonError as error:  # some families pad the logits of one tokenizer to several widths
-                note(f"no {measure.name} of {self.a.model} and {self.b.model} on {self.text.name}: {error}")
+                warn(f"no {measure.name} of {self.a.model} and {self.b.model} on {self.text.name}: {error}")
         return comparison, taken
 
     def write(self, result: _Result, files: Path) -> Content:

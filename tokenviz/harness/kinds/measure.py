@@ -23,7 +23,7 @@ from tokenviz.tables import cell, write_csv
 from tokenviz.texts import Text
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class MeasureRun(Run):
     """What a measure found of one model on one text, as a run.
 
@@ -36,6 +36,9 @@ class MeasureRun(Run):
     model: str
     text: str
     name: str
+
+    def _subject(self) -> str:
+        return f"{self.name} of {self.text!r} by {self.model!r}"
 
     @cached_property
     def table(self) -> pd.DataFrame:

@@ -25,7 +25,7 @@ from tokenviz.texts import Text
 TOKENS_TABLE = "tables/tokens.parquet"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ScoreRun(Run):
     """One model on one text, as a run.
 
@@ -36,6 +36,9 @@ class ScoreRun(Run):
 
     model: str
     text: str
+
+    def _subject(self) -> str:
+        return f"{self.text!r} by {self.model!r}"
 
     @cached_property
     def scores(self) -> TokenScores:
