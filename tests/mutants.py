@@ -363,6 +363,16 @@ MUTANTS = (
         "test_catalogue::test_what_a_killed_process_left_is_thrown_away",
     ),
     Mutant(
+        "what stdout does not take is lost without an error", "terminal.py",
+        "            sys.stdout.flush()  # while an error can still be said, and be the exit code\n", "",
+        "test_streams::test_results_that_do_not_fit_are_an_error",
+    ),
+    Mutant(
+        "a warning is information", "progress.py",
+        "logging.WARNING if notice.warning else logging.INFO", "logging.INFO",
+        "test_notices::test_without_any_set_up_python_prints_warnings_and_keeps_information_back",
+    ),
+    Mutant(
         "the last of two values counts", "harness/options.py",
         "if times > 1:", "if times > 2:",
         "test_options::test_an_option_of_one_value_counts_once",

@@ -358,7 +358,40 @@ def test_an_experiment_that_is_not_python_is_one_line(trial: Path) -> None:
     trial.write_text("def (:")
     done = tokenviz("tokenviz", "run", "trial")
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
-    assert done.stderr.startswith("error: experiments/trial.py is not Python: invalid syntax")
+    assert done.stderr == "error: experiments/trial.py, line 1: not Python: invalid syntax\n"
+
+
+@pytest.mark.parametrize(
+    ("mistake", "said"),
+    [
+        ("from tokenviz import Gird", "ImportError: cannot import name 'Gird' from 'tokenviz' "),
+        ("import nothing_of_that_name", "ModuleNotFoundError: No module named 'nothing_of_that_name'\n"),
+        ("Grid.nonsense", "AttributeError: type object 'Grid' has no attribute 'nonsense'\n"),
+        ("raise OSError", "OSError\n"),
+        ("int('a\\nb')", "ValueError: invalid literal for int() with base 10: 'a\\nb'\n"),
+    ],
+)
+def test_a_mistake_that_keeps_an_experiment_from_being_read_names_file_and_line(trial: Path, mistake: str, said: str) -> None:
+    trial.write_text(EXPERIMENT + mistake)
+    line = len(trial.read_text().splitlines())
+    for name, shown in (("trial", "experiments/trial.py"), (str(trial), str(trial))):
+        done = tokenviz("tokenviz", "run", name)
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+        assert done.stderr.startswith(f"error: {shown}, line {line}: {said}")
+
+
+def test_a_mistake_in_what_an_experiment_imports_names_that_file(trial: Path) -> None:
+    trial.write_text("from experiments.helper import number\n" + EXPERIMENT)
+    helper = trial.with_name("helper.py")
+    helper.write_text("\nnumber = 1 / 0\n")
+    assert tokenviz("tokenviz", "run", "trial").stderr == (
+        "error: experiments/helper.py, line 2: ZeroDivisionError: division by zero\n"
+    )
+    helper.write_text("\n\nnumber = (\n")
+    assert (
+        tokenviz("tokenviz", "run", "trial").stderr
+        == "error: experiments/helper.py, line 3: not Python: '(' was never closed\n"
+    )
 
 
 def test_a_mistake_in_an_experiment_keeps_its_traceback(trial: Path) -> None:

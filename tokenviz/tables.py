@@ -25,7 +25,7 @@ def write_csv(frame: "pd.DataFrame", target: Path | TextIO, *, header: bool = Tr
     try:
         frame.to_csv(target, index=False, header=header, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
     except OSError as error:
-        if isinstance(error, BrokenPipeError):
+        if isinstance(error, BrokenPipeError | DiskError):  # the latter is said of standard output already
             raise
         raise DiskError(f"cannot write the table {target}: {error.strerror or error}") from error
 

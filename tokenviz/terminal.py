@@ -1,6 +1,7 @@
 """The outermost frame of every command: what ends it, with which exit code and what one line."""
 
 import atexit
+import errno
 import gc
 import os
 import signal
@@ -13,9 +14,13 @@ from rich.console import Console
 from tokenviz.controls import visible
 from tokenviz.errors import TokenvizError, of_full_disk
 from tokenviz.progress import interrupted
+from tokenviz.streams import drop_results, settle_streams
 
 _INTERRUPTED = 130
+_LONGEST_PATH = 120  # characters of one in a message
 _WORDS = "interrupted; what was finished stays, and the same command goes on from there"
+# What a path of the command line, or of the environment, can be wrong in wherever it is used first.
+_PATHS = {errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.EROFS}
 _TWICE = 1.0  # seconds: some programs send a signal to a process and at once to its group
 
 
@@ -23,12 +28,18 @@ def run_command(command: Any, *, prog_name: str) -> NoReturn:
     """Run a command with this process's arguments and end the process.
 
     A refusal of ours is one line and exit code 1, a usage error 2, Ctrl-C and SIGTERM 130; anything else keeps
-    its traceback. A second Ctrl-C does not wait for what is being delivered.
+    its traceback. A second Ctrl-C does not wait for what is being delivered. Results that cannot be written are an error;
+    what cannot be said on stderr is not.
     """
     _hear_interrupts()
     _spare_the_collector()
     try:
-        command(prog_name=prog_name, standalone_mode=True)
+        settle_streams()
+        try:
+            command(prog_name=prog_name, standalone_mode=True)
+        except SystemExit:
+            sys.stdout.flush()  # while an error can still be said, and be the exit code
+            raise
     except TokenvizError as error:
         said = str(error)
         _fail(f"{said}; make room and repeat the command" if of_full_disk(error) and "make room" not in said else said, 1)
@@ -37,9 +48,11 @@ def run_command(command: Any, *, prog_name: str) -> NoReturn:
             _fail(_WORDS, _INTERRUPTED)
         raise
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the interpreter complains at exit
+        drop_results()
         sys.exit(1)
     except OSError as error:
+        if error.errno in _PATHS and error.filename is not None:
+            _fail(f"cannot use {_shortened(error.filename)}: {error.strerror}", 1)
         if not of_full_disk(error):
             raise
         _fail(
@@ -80,7 +93,16 @@ def _spare_the_collector() -> None:
     atexit.register(gc.freeze)
 
 
+def _shortened(path: object) -> str:
+    text = os.fsdecode(path) if isinstance(path, str | bytes | os.PathLike) else str(path)
+    return repr(text if len(text) <= _LONGEST_PATH else f"{text[:_LONGEST_PATH]}...")
+
+
 def _fail(message: str, code: int) -> NoReturn:
+    try:
+        sys.stdout.flush()
+    except OSError:
+        drop_results()
     line = visible(" ".join(message.split()))
     sys.stderr.write(f"error: {line}\n")
     sys.exit(code)

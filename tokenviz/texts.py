@@ -146,6 +146,8 @@ def read_text(source: str | Path, *, column: str = "text", samples: Path | None 
         Text('rose': 17 characters, 'A rose is a rose.')
     """
     if str(source) == "-":
+        if sys.stdin is None:
+            raise TextError("standard input is closed: pipe a text into the command, or name a file")
         return _plain("stdin", sys.stdin.buffer.read(), "standard input")
     path = _find(str(source), samples)
     try:

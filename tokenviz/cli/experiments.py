@@ -4,6 +4,7 @@ import ast
 import importlib
 import importlib.util
 import sys
+import traceback
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import typer
 from typer.core import CompletionItem, TyperGroup  # type: ignore[attr-defined]  # it is used there, and lives in a private place
 
-from tokenviz.errors import ExperimentError, did_you_mean
+from tokenviz.errors import ExperimentError, TokenvizError, did_you_mean
 from tokenviz.harness import completion
 from tokenviz.project import project_root
 
@@ -60,6 +61,7 @@ def load_experiment(name: str) -> Any:
                 f"no experiment {name!r}: experiments/ has {', '.join(known) or 'none here'}, and a file elsewhere is run by "
                 f"its path, which ends in .py{did_you_mean(name, files)}"
             )
+        path = files[name]
         root = str(project_root())
         if root not in sys.path:
             sys.path.insert(0, root)
@@ -67,12 +69,34 @@ def load_experiment(name: str) -> Any:
         raise ExperimentError(f"no file {name!r}: give the name of an experiment, or the path of a file that holds one")
     try:
         module = importlib.import_module(f"experiments.{name}") if own else _imported(path)
-    except SyntaxError as error:
-        raise ExperimentError(f"{shown} is not Python: {error}") from error
+    except TokenvizError:
+        raise
+    except Exception as error:
+        raise ExperimentError(f"{_place(error, path, shown)}: {_mistake(error)}") from error
     found = [value for value in vars(module).values() if isinstance(value, Experiment) and value.name == path.stem]
     if len(found) != 1:
         raise ExperimentError(f"{shown} defines {len(found)} experiments: decorate one function with @experiment")
     return found[0]
+
+
+def _place(error: Exception, path: Path, shown: str) -> str:
+    """Where an experiment's file, or one that it imports from its own folder, is wrong: file and line."""
+    if isinstance(error, SyntaxError) and error.filename:
+        frames = [(error.filename, error.lineno)]
+    else:
+        frames = [(frame.filename, frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
+    resolved = [(Path(file).resolve(), line) for file, line in frames]
+    own = [(file, line) for file, line in resolved if file.parent == path.resolve().parent]
+    if not own:
+        return f"{shown} cannot be imported"
+    file, line = own[-1]
+    return f"{shown if file == path.resolve() else Path(shown).with_name(file.name)}, line {line}"
+
+
+def _mistake(error: Exception) -> str:
+    if isinstance(error, SyntaxError):
+        return f"not Python: {error.msg}"
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
 def _imported(path: Path) -> ModuleType:

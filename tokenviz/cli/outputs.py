@@ -1,23 +1,46 @@
 """How the commands that score print for programs: one JSON object, or one CSV table."""
 
+import io
 import json
 import sys
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
+
+from tokenviz.errors import DiskError
+from tokenviz.streams import takes_unicode
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 def print_json(document: Mapping[str, Any]) -> None:
-    """One object on one line; what is missing is null."""
+    """Print one object on one line; what is missing is null, and what the output's encoding lacks is an escape of JSON's."""
     # json.dump would write it piece by piece, in pure Python: three times as slow.
-    sys.stdout.write(json.dumps(document, ensure_ascii=False, allow_nan=False) + "\n")
+    sys.stdout.write(json.dumps(document, ensure_ascii=not takes_unicode(sys.stdout), allow_nan=False) + "\n")
 
 
 def print_csv(frames: "Iterable[pd.DataFrame]") -> None:
-    """Tables of the same columns, one below the other."""
+    """Print tables of the same columns, one below the other.
+
+    Raises:
+        DiskError: The output's encoding lacks a character, for which CSV has no escape.
+    """
     from tokenviz.tables import write_csv
 
+    target = sys.stdout if takes_unicode(sys.stdout) else io.StringIO()
     for number, frame in enumerate(frames):
-        write_csv(frame, sys.stdout, header=number == 0)
+        write_csv(frame, target, header=number == 0)
+    if isinstance(target, io.StringIO):
+        _print_encoded(target.getvalue())
+
+
+def _print_encoded(text: str) -> None:
+    encoding = sys.stdout.encoding
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError as error:
+        raise DiskError(
+            f"standard output is set to {encoding}, which has no {text[error.start]!r}: set PYTHONIOENCODING=utf-8, or take "
+            "--json, which has escapes for it"
+        ) from error
+    sys.stdout.write(text)

@@ -163,7 +163,8 @@ def remove_runs(
         for run in found[:_MOST]:
             typer.echo(f"{run.run_id}  {visible(run.name)}", err=True)
         typer.echo(f"Remove {_counted(len(found), 'run')}? [y/N] ", nl=False, err=True)
-        if sys.stdin.readline().strip().casefold() not in ("y", "yes"):
+        answer = sys.stdin.readline() if sys.stdin else ""
+        if answer.strip().casefold() not in ("y", "yes"):
             typer.echo("nothing was removed", err=True)
             raise typer.Exit(1)
     with shown():

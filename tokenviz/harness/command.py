@@ -20,6 +20,7 @@ from tokenviz.harness.options import Command, strict
 from tokenviz.harness.results import GridResult
 from tokenviz.progress import shown
 from tokenviz.scores import nan_to_none
+from tokenviz.streams import takes_unicode
 from tokenviz.tables import cell
 from tokenviz.terminal import results_console
 from tokenviz.tracking.store import server_uri
@@ -64,7 +65,7 @@ def print_result(result: GridResult | OwnResult, *, as_json: bool) -> None:
     """The result's numbers on stdout; where to look next on stderr."""
     if as_json:
         values = result_json(result) if isinstance(result, GridResult) else result.to_json()
-        sys.stdout.write(json.dumps(values, ensure_ascii=False) + "\n")
+        sys.stdout.write(json.dumps(values, ensure_ascii=not takes_unicode(sys.stdout)) + "\n")
         return
     if not isinstance(result, GridResult):
         results_console().print(result.to_table())

@@ -12,6 +12,7 @@ import weakref
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from tokenviz.errors import StoreError
 from tokenviz.progress import warn
@@ -193,11 +194,20 @@ def _answering(uri: str) -> Store:
     return store
 
 
+def _is_address(uri: str) -> bool:
+    try:
+        parts = urlsplit(uri)
+        parts.port  # noqa: B018  it is read, and checked, only when it is asked for
+    except ValueError:  # a bracket without the other, a port that is no number
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname)
+
+
 def _open_server(uri: str) -> tuple[Store, tuple[Exception, float] | None]:
     """A server, and where it does not answer, what happened and after how many seconds."""
     from mlflow import MlflowClient
 
-    if not uri.startswith(("http://", "https://")):
+    if not _is_address(uri):
         raise StoreError(
             f"MLFLOW_TRACKING_URI is {without_secrets(uri)!r}: give the http:// or https:// address of an MLflow server, or "
             "unset it to use the embedded store in mlruns/"
