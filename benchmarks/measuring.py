@@ -33,7 +33,7 @@ class Outcome:
         seconds: Of each round.
         ratios: The plain loop's seconds over its own, round by round.
         peak_bytes: The most memory its process had.
-        error_largest: Against the reference: of log-probs in nats a token, or of sums in nats a text.
+        error_largest: Against the reference: of log-probs in nats per token, or of sums in nats per text.
         error_mean: The mean of the same absolute errors.
     """
 

@@ -128,7 +128,7 @@ def test_nothing_scored_has_no_limits() -> None:
     assert heatmap.scale.is_empty
     assert heatmap.legend.ticks == heatmap.legend.lines == ()
     assert "nan" not in heatmap.caption
-    assert heatmap.panels[0].remark == "0 of 4 tokens scored, mean – nats a token"
+    assert heatmap.panels[0].remark == "0 of 4 tokens scored, mean – nats per token"
 
 
 @pytest.mark.parametrize(
@@ -274,10 +274,10 @@ def test_a_caption_says_where_the_limits_come_from_and_what_lies_beyond(limits, 
 @pytest.mark.parametrize(
     ("measure", "remark"),
     [
-        ("surprisal_bits", "3 of 4 tokens scored, mean 4.33 bits a token"),
+        ("surprisal_bits", "3 of 4 tokens scored, mean 4.33 bits per token"),
         ("probability", "3 of 4 tokens scored, mean 0.25"),
         ("rank_bucket", "3 of 4 tokens scored, rank 1: 33 %"),
-        ("entropy", "3 of 4 tokens scored, mean 1.17 nats a token"),
+        ("entropy", "3 of 4 tokens scored, mean 1.17 nats per token"),
     ],
 )
 def test_a_panel_says_how_much_is_scored_and_the_mean(measure: str, remark: str) -> None:

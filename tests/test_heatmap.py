@@ -171,7 +171,7 @@ def test_headings_say_which_model_and_how_much_was_scored() -> None:
     [figure] = pages(make_scores([WORDS], [NAN, -1, -2, -3, -1, -2, -3], model="glass-en", name="cats"))
     assert labels(figure)[:2] == [
         "Log-prob of each token of “cats”",
-        "glass-en: 6 of 7 tokens scored, mean −2.00 nats a token",
+        "glass-en: 6 of 7 tokens scored, mean −2.00 nats per token",
     ]
 
 
@@ -219,7 +219,7 @@ def test_a_long_name_keeps_its_ends_and_the_counts() -> None:
     assert heading.startswith("/home/a/folder/of")
     assert heading.endswith("/final,dtype=bfloat16:")
     assert "…" in heading
-    assert labels(figure)[2] == "6 of 7 tokens scored, mean −2.25 nats a token"
+    assert labels(figure)[2] == "6 of 7 tokens scored, mean −2.25 nats per token"
 
 
 @pytest.mark.parametrize(
@@ -293,7 +293,7 @@ def test_pages_of_two_models_show_the_same_stretch_of_text() -> None:
     assert len(figures) > 2
     drawn = [panels(figure) for figure in figures]
     for number, scores in enumerate((a, b)):
-        assert list(itertools.chain.from_iterable(page[number] for page in drawn)) == list(scores.token)
+        assert "".join(itertools.chain.from_iterable(page[number] for page in drawn)) == "".join(scores.token)
     for page in drawn:
         first, second = ("".join(panel) for panel in page)
         # A token of the second model begins on the page on which its first character stands.
@@ -320,7 +320,7 @@ def test_two_models_with_other_tokens_have_a_panel_each() -> None:
 def test_nothing_scored_draws_without_a_scale() -> None:
     [figure] = pages(make_scores([["one"]], [NAN]))
     save_everywhere(figure)
-    assert labels(figure)[1] == "model-a: 0 of 1 tokens scored, mean – nats a token"
+    assert labels(figure)[1] == "model-a: 0 of 1 tokens scored, mean – nats per token"
     assert "log-prob (nats)" not in labels(figure)
     assert not any("nan" in label for label in labels(figure))
 
@@ -338,12 +338,28 @@ def test_passages_stand_apart() -> None:
     assert third - second == pytest.approx(1.5 * 1.75 * 9)  # one and a half lines of 9 points
 
 
-def test_further_tokens_of_a_character_are_explained() -> None:
-    explained = "empty box: one more token of the character before it"
-    (figure,) = pages(make_scores([["a", "🙂", "", ""]], [NAN, -1, -2, -3]))
-    assert explained in labels(figure)
-    (figure,) = pages(make_scores([["a", "b"]], [NAN, -1]))
-    assert explained not in labels(figure)
+def test_a_character_of_several_tokens_is_one_box_divided_in_their_colours() -> None:
+    scores = make_scores([["ti\u1ebf", "", "ng", "🙂", "", ""]], [NAN, -1, -2, -9, -8, -1])
+    [figure] = pages(scores)
+    assert [cell.get_text() for cell in cells(figure)] == ["ti", "\u1ebf", "ng", "🙂"]
+    boxes = sorted(tuple(path.get_extents().extents) for path in figure.axes[0].collections[0].get_paths())
+    assert len(boxes) == 5  # the scored tokens have one each
+    emoji = boxes[2:]
+    assert len({round(right - left, 6) for left, _, right, _ in emoji}) == 1
+    for (_, _, right, _), (left, _, _, _) in itertools.pairwise(boxes):
+        assert right == pytest.approx(left)
+    assert "several colours in one box: tokens that share a character" in labels(figure)
+    [figure] = pages(make_scores([["a", "b"]], [NAN, -1]))
+    assert "several colours in one box: tokens that share a character" not in labels(figure)
+
+
+def test_a_letter_on_a_dark_and_a_light_part_is_written_once_and_can_be_read_on_both() -> None:
+    [figure] = pages(make_scores([["a", "\u1ebf", ""]], [NAN, -1, -9]))
+    assert [cell.get_text() for cell in cells(figure)] == ["a", "\u1ebf"]
+    [letter] = figure.axes[0].patches
+    inks = {cells(figure)[1].get_color(), "black" if letter.get_facecolor()[0] == 0 else "white"}
+    assert inks == {"black", "white"}
+    assert outside(figure) == []
 
 
 def pair() -> list[TokenScores]:

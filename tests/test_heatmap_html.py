@@ -46,7 +46,7 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, dict(attrs)))
-        if self.depth:
+        if self.depth and tag != "wbr":
             self.depth += 1
         elif dict(attrs).get("class") == "passage":
             self.depth = 1
@@ -83,9 +83,12 @@ def test_the_text_of_a_passage_is_the_passage(passages: list[list[str]]) -> None
 @example(HARD)
 @settings(max_examples=100, deadline=None)
 def test_no_token_brings_a_tag(tokens: list[str]) -> None:
-    plain = Page(page_of(make_scores([["x"] * len(tokens)])))
+    # Ours are the spans, one for each token or character of several, and the places where a line may end.
+    heatmap = text_heatmap(make_scores([tokens]))
+    plain = Page(page_of(make_scores([["x"] * len({piece.rows for piece in heatmap.panels[0].pieces})])))
     page = Page(page_of(make_scores([tokens])))
-    assert [tag for tag, _ in page.tags] == [tag for tag, _ in plain.tags]
+    allowed = ("wbr", "br")  # a line of the legend more where tokens share a character
+    assert [tag for tag, _ in page.tags if tag not in allowed] == [tag for tag, _ in plain.tags if tag not in allowed]
 
 
 @pytest.mark.parametrize("name", ["<script>alert(1)</script>", "a & b", "{{ 7 * 7 }}", '"quoted"', "日本語"])
@@ -116,6 +119,28 @@ def test_a_carriage_return_is_written_as_a_reference() -> None:
     page = page_of(make_scores([["a\r\n", "\r"]]))
     assert "\r" not in page
     assert Page(page).passages == ["a\r\n\r"]
+
+
+def test_a_line_may_end_between_words_before_their_space_and_nowhere_else() -> None:
+    page = page_of(make_scores([["An", " ab", "brev", " well-known", ",", " 水水", "。"]]))
+    body = page[page.index('<div class="passage"') :]
+    shown = re.sub(r"<(?!wbr)[^>]*>", "", body[: body.index("</div>")])
+    assert shown == "An<wbr> abbrev<wbr> well-<wbr>known,<wbr> 水<wbr>水。"
+    assert ".passage span { white-space: pre;" in page
+
+
+def test_a_character_of_several_tokens_is_one_box_divided_in_their_colours() -> None:
+    scores = make_scores([["A", " ti\u1ebf", "", "ng"]], [NAN, -1, -9, -2])
+    heatmap = text_heatmap(scores)
+    one, two = (to_hex(heatmap.scale.colour(value) or (1, 1, 1)) for value in (-1, -9))
+    _, before, shared, after = Page(heatmap_html(heatmap)).spans()
+    assert (shared["style"] or "").startswith(f"background:linear-gradient(to right,{one} 0% 50%,{two} 50% 100%);color:")
+    assert "text-shadow" in (shared["style"] or "")  # on the dark and on the light part
+    assert (shared["title"] or "").split("\n") == [
+        "token 1 of 2 that share this: log-prob -1.0000 nats, rank 2, entropy 1.500 nats",
+        "token 2 of 2 that share this: log-prob -9.0000 nats, rank 2, entropy 1.500 nats",
+    ]
+    assert "token 1" not in f"{before['title']}{after['title']}"
 
 
 def test_every_panel_holds_the_whole_text() -> None:
@@ -171,7 +196,7 @@ def test_given_limits_are_taken() -> None:
 def test_nothing_scored_has_no_number() -> None:
     page = page_of(make_scores([["A"]], [NAN]))
     assert "nan" not in page
-    assert "0 of 1 tokens scored, mean – nats a token" in page
+    assert "0 of 1 tokens scored, mean – nats per token" in page
 
 
 def test_the_page_stands_alone() -> None:

@@ -56,7 +56,7 @@ def text_of(folder: Path, done: subprocess.CompletedProcess[str]) -> str:
 
 def body(text: str) -> str:
     """What stands between the panel's heading and the legend, without spaces: lines are broken anywhere."""
-    found = re.search(r"nats a token\n(.*?)\nlog-prob \(nats\)", text, re.S)
+    found = re.search(r"nats per token\n(.*?)\nlog-prob \(nats\)", text, re.S)
     assert found is not None
     return "".join(found[1].split()).replace("…", "...")
 
@@ -146,9 +146,11 @@ def test_boxes_have_the_colours_of_the_scale_and_inks_that_can_be_read() -> None
 
 
 def test_an_unscored_token_and_one_below_zero_have_looks_of_their_own() -> None:
-    a = make_scores([["one", "two", "three"]], [NAN, -1, -5])
-    b = make_scores([["one", "two", "three"]], [NAN, -4, -2], model="b")
-    found = re.findall(r"\\TV([nub])(?:\{\w+\})*\{(\w+)\}\\TVgap", heatmap_latex(text_heatmap([a, b], measure="difference")))
+    a = make_scores([["one ", "two ", "three"]], [NAN, -1, -5])
+    b = make_scores([["one ", "two ", "three"]], [NAN, -4, -2], model="b")
+    found = re.findall(
+        r"\\TV([nub])(?:\{\w+\})*\{(\w+)(?:\\ )?\}\\TVgap", heatmap_latex(text_heatmap([a, b], measure="difference"))
+    )
     assert found == [("n", "one"), ("u", "two"), ("b", "three")]
 
 

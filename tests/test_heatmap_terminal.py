@@ -95,6 +95,18 @@ def test_scored_tokens_have_the_colour_of_the_scale() -> None:
         assert style_of(text, token) == f"{text_colour(colour)} on {to_hex(colour)}"
 
 
+def test_a_character_of_several_tokens_has_the_colour_of_the_most_surprising() -> None:
+    scores = make_scores([["a", " ti\u1ebf", "", "ng"]], [NAN, -1, -9, -2])
+    text = text_of(scores)
+    assert text.plain == "a ti\u1ebfng"
+    scale = ColourScale(-9, -1)
+    assert to_hex(scale.colour(-9) or (1, 1, 1)) in style_of(text, "\u1ebf")
+    assert to_hex(scale.colour(-1) or (1, 1, 1)) in style_of(text, " ti")
+    assert (
+        "a character that several tokens share has the colour of the most surprising" in legend_text(text_heatmap(scores)).plain
+    )
+
+
 def test_unscored_tokens_are_underlined_and_have_no_colour() -> None:
     assert style_of(text_of(make_scores([["a", " b"]])), "a") == "underline"
 
@@ -166,7 +178,7 @@ def test_a_file_for_a_terminal_holds_the_text_with_headings_and_legend() -> None
     words = ["two", " words", " of", " it", "\n", "  and", "\tmore"]
     out = heatmap_ansi(text_heatmap(make_scores([words, ["next"]], name="n", model="m")))
     plain = re.sub(r"\x1b\[[0-9;]*m", "", out)
-    assert plain.startswith("Log-prob of each token of “n”\n\nm: 6 of 8 tokens scored, mean −2.25 nats a token\n")
+    assert plain.startswith("Log-prob of each token of “n”\n\nm: 6 of 8 tokens scored, mean −2.25 nats per token\n")
     assert f"\n{''.join(words)}\nnext\n\n" in plain
     assert plain.endswith("underlined: not scored\n")
     assert "\x1b[" in out

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from tables import make_scores
 
 from tokenviz.figures.definition import text_heatmap
-from tokenviz.figures.layout import TextBlock, clusters, lay_out, paginate, wrapped
+from tokenviz.figures.layout import TextBlock, lay_out, paginate, wrapped
+from tokenviz.figures.pieces import clusters
 from tokenviz.scores import TokenScores
 
 WIDTH = 100.0
@@ -47,7 +48,7 @@ def test_no_cell_leaves_the_line(passages: list[list[str]]) -> None:
 def test_cells_stand_in_reading_order_and_do_not_overlap(passages: list[list[str]]) -> None:
     block = block_of(make_scores(passages))
     for before, after in pairwise(block.cells):
-        assert before.row <= after.row
+        assert before.rows[-1] <= after.rows[0]
         assert after.line > before.line or after.x == before.x + before.width
         assert after.line == before.line or after.x == 0
     assert all(0 <= cell.line < block.lines for cell in block.cells)
@@ -59,9 +60,11 @@ def test_the_cells_of_a_token_are_its_text(passages: list[list[str]]) -> None:
     scores = make_scores(passages)
     block = block_of(scores)
     for row, token in enumerate(scores.token):
-        own = [cell.text for cell in block.cells if cell.row == row]
+        own = [cell for cell in block.cells if row in cell.rows]
         assert own, "every token has a cell, with or without characters"
-        assert "".join(own) == visible(token)
+        if all(len(cell.rows) == 1 for cell in own):
+            assert "".join(cell.text for cell in own) == visible(token)
+    assert "".join(cell.text for cell in block.cells) == visible("".join(scores.token))
 
 
 @pytest.mark.parametrize(
@@ -69,11 +72,11 @@ def test_the_cells_of_a_token_are_its_text(passages: list[list[str]]) -> None:
 )
 def test_a_token_wider_than_the_line_is_cut_and_fills_its_lines(token: str) -> None:
     block = block_of(make_scores([["ab", token, "c"]]))
-    own = [cell for cell in block.cells if cell.row == 1]
+    own = [cell for cell in block.cells if cell.rows[0] == 1]
     assert len(own) > 3
     assert "".join(cell.text for cell in own) == token
-    for cell in own[:-1]:
-        assert WIDTH - 10 < cell.width + 2 * PAD <= WIDTH + 2 * PAD
+    for cell in own[1:-1]:  # the first follows "ab" where a line may be broken between the two
+        assert WIDTH - 10 < cell.width + 2 * PAD <= WIDTH + 2 * PAD or cell.text == "example.org/"
 
 
 def test_a_sign_wider_than_the_line_stands_alone() -> None:
@@ -108,9 +111,40 @@ def test_passages_are_half_a_line_apart(ending: str) -> None:
     assert block.lines == 2.5
 
 
-def test_a_token_without_characters_has_a_cell() -> None:
-    block = block_of(make_scores([["🙂", "", "", "b"]]))
-    assert [(cell.row, cell.text, cell.width) for cell in block.cells[1:3]] == [(1, "", 8 * PAD), (2, "", 8 * PAD)]
+def test_tokens_that_share_a_character_share_its_cell() -> None:
+    block = block_of(make_scores([["a🙂", "", "", "b"]]))
+    assert [(cell.rows, cell.text) for cell in block.cells] == [((0,), "a"), ((0, 1, 2), "🙂"), ((3,), "b")]
+
+
+def test_a_token_without_characters_that_shares_none_has_a_cell() -> None:
+    block = block_of(make_scores([["", "b"]]))
+    assert [(cell.rows, cell.text, cell.width) for cell in block.cells] == [((0,), "", 8 * PAD), ((1,), "b", 5 + 2 * PAD)]
+
+
+def lines_of(tokens: list[str], width: float = WIDTH) -> list[str]:
+    block = block_of(make_scores([tokens]), width=width)
+    return ["".join(cell.text for cell in block.cells if cell.line == line) for line in range(int(block.lines))]
+
+
+@pytest.mark.parametrize(
+    ("tokens", "lines"),
+    [
+        (["An", " ab", "bre", "vi", "ation", " is", " bro", "ken", "."], ["An abbreviation", " is broken."]),
+        (["one", " two", " three", " four", ",", " five"], ["one two three", " four, five"]),
+        (["水水水", "水水水水水水", "。", "水"], ["水水水水水水水水", "水。水"]),
+        (["水水水水水水水水", "(", "水", ")", "水"], ["水水水水水水水水", "(水)水"]),
+        (["a long", " well-known", " phrase here"], ["a long well-known", " phrase here"]),
+        (["ab ", "cd ", "efghijklmnopq"], ["ab cd ", "efghijklmnopq"]),
+        (["ab", "  ", "cd", "  ", "efghijklmnop"], ["ab  cd  ", "efghijklmnop"]),
+    ],
+    ids=["inside a word", "a comma", "an ideographic stop", "brackets", "inside tokens", "spaces after", "spaces apart"],
+)
+def test_lines_are_broken_between_words_and_none_begins_with_closing_punctuation(tokens: list[str], lines: list[str]) -> None:
+    assert lines_of(tokens) == lines
+
+
+def test_a_word_longer_than_the_line_is_broken_between_its_tokens_and_not_before_a_stop() -> None:
+    assert lines_of(["x" * 15, "y" * 15, "zzz", "."]) == ["x" * 15, "y" * 15, "zzz."]
 
 
 @given(PASSAGES, st.integers(1, 8))
@@ -123,7 +157,8 @@ def test_pages_hold_every_token_once_and_are_no_longer_than_promised(passages: l
     for page in pages:
         # A token is not cut between pages: without the last one, the page is within its lines (and half a line
         # between two passages).
-        assert block_of(scores, page[:-1]).lines <= lines + 0.5
+        last = min(block_of(scores, page).cells[-1].rows)
+        assert block_of(scores, range(page.start, last)).lines <= lines + 0.5
 
 
 def test_pages_are_filled() -> None:
@@ -150,7 +185,7 @@ def left_to_right(passages: list[list[str]], width: float = 1000.0) -> list[str]
         (["ש", "ל", "ום"], ["ום", "ל", "ש"]),
         (["in", " ש", "ל", ",", " ס", "ל", ",", " and"], ["in", " ", "ל", " ס", ",", "ל", "ש", ",", " and"]),
         (["ש", "1", "2"], ["1", "2", "ש"]),
-        (["ש", "", "", "ל", "a"], ["a", "ל", "", "", "ש"]),
+        (["ש", "", "", "ל", "a"], ["a", "ל", "ש"]),
         (["a", "b"], ["a", "b"]),
     ],
     ids=["a word", "a word alone", "two words and commas", "digits after it", "shared characters", "none"],
@@ -172,6 +207,11 @@ def test_a_space_at_the_end_of_a_line_stays_at_its_end() -> None:
     first = [cell for cell in cells if cell.line == 0]
     assert [cell.text for cell in sorted(first, key=lambda cell: cell.x)] == ["ab", "שש", " "]
     assert cells[-1].line == 1
+
+
+def test_the_parts_of_a_right_to_left_character_run_from_right_to_left() -> None:
+    rows = [cell.rows for cell in block_of(make_scores([["a", " ש", "\u05b8", "ל", "b"]])).cells]
+    assert rows == [(0,), (1,), (2, 1), (3,), (4,)]
 
 
 def test_arabic_letters_join_across_cells() -> None:

@@ -99,8 +99,8 @@ def test_scatter_says_r_rho_and_n() -> None:
 
 def test_scatter_names_each_axis_after_its_model_and_unit() -> None:
     axes = unity_scatter(comparison_of(A, B)).axes[0]
-    assert axes.get_xlabel() == "log-prob by first (nats a token)"
-    assert axes.get_ylabel() == "log-prob by second (nats a token)"
+    assert axes.get_xlabel() == "log-prob by first (nats per token)"
+    assert axes.get_ylabel() == "log-prob by second (nats per token)"
 
 
 def test_scatter_of_two_tokenizers_is_over_segments() -> None:
@@ -108,7 +108,7 @@ def test_scatter_of_two_tokenizers_is_over_segments() -> None:
     b = make_scores([["a", "bc", "d"]], [-1, -3, -9], tokenizer="b")
     figure = unity_scatter(compare(a, b))
     assert offsets(figure).tolist() == [[-3, -4], [-4, -9]]
-    assert "nats a segment" in figure.axes[0].get_xlabel()
+    assert "nats per segment" in figure.axes[0].get_xlabel()
     assert title_of(figure).endswith("r = –, ρ = –, n = 2 segments")
 
 
@@ -130,7 +130,7 @@ def test_along_text_names_its_lines_and_axes() -> None:
     axes = along_text(comparison_of(A, B)).axes[0]
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["first", "second"]
     assert axes.get_xlabel() == "token of cats, in reading order"
-    assert axes.get_ylabel() == "log-prob (nats a token)"
+    assert axes.get_ylabel() == "log-prob (nats per token)"
 
 
 def test_along_text_tells_its_lines_apart_without_colour() -> None:

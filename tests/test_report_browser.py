@@ -120,7 +120,7 @@ def test_the_text_is_exact_in_every_panel_and_brings_no_element(opened: Open, ha
     found = window.execute_script("return [...document.querySelectorAll('.passage')].map(e => e.textContent)")
     assert found == passages_of(hard[0]) * 3
     inside = "return [...new Set([...document.querySelectorAll('.text *')].map(e => e.tagName))].sort()"
-    assert window.execute_script(inside) == ["DIV", "SPAN"]
+    assert window.execute_script(inside) == ["DIV", "SPAN", "WBR"]
     tokens_of(window, 2)[5].click()
     for tag in ("img", "i", "script:not([type]):nth-of-type(n+3)"):
         assert window.find_elements("css selector", f"body {tag}") == []
@@ -221,7 +221,7 @@ def test_every_control_has_a_name(opened: Open) -> None:
             inside = node.get("childIds") or node.get("value")
             assert value or (role in ("option", "group", "status", "table") and inside is not None) or role == "status", node
     lists = [node["name"]["value"] for node in tree if node.get("role", {}).get("value") == "listbox"]
-    assert lists[0] == "a: 6 of 8 tokens scored, mean −2.40 nats a token"
+    assert lists[0] == "a: 6 of 8 tokens scored, mean −2.40 nats per token"
 
 
 def test_arrows_follow_the_direction_of_the_script(opened: Open) -> None:
@@ -411,7 +411,7 @@ def test_search_finds_across_tokens_in_any_case_and_composition(opened: Open) ->
     window.find_element("id", "previous").click()
     assert window.find_element("id", "matches").text == "4 of 4"
     assert search(window, "tiếng") == "1 found"
-    assert found(window) == [" tie", "\u0302\u0301ng"]
+    assert found(window) == [" ti", "", "", "ng"]  # and the two parts of the letter that both share
     assert search(window, "t (SAT)") == "1 found"
     assert found(window) == [" cat", " (sat", ")"]
     assert search(window, "tie") == "not found"  # another letter
@@ -420,6 +420,27 @@ def test_search_finds_across_tokens_in_any_case_and_composition(opened: Open) ->
     assert listed(window) == []
     assert search(window, "") == ""
     assert (found(window), len(listed(window))) == ([], 12)
+
+
+def test_tokens_that_share_a_character_are_parts_of_one_box_and_each_can_be_pointed_at(opened: Open) -> None:
+    tokens = ["A", " ti\u1ebf", "", "ng", " \u05e9", "\u05b8"]
+    table = with_alternatives(make_scores([tokens], [NAN, -0.5, -9, -2, -3, -1]))
+    window = opened(table)
+    looks = window.execute_script(
+        "return [...document.querySelectorAll('.text .shared')].map(box => [box.textContent, box.className,"
+        " ...[...box.children].map(e => [e.row, e.style.left, Math.round(e.getBoundingClientRect().left)])])"
+    )
+    (vietnamese, ink, *parts), (hebrew, _, *turned) = looks
+    assert (vietnamese, hebrew) == ("\u1ebf", "\u05e9\u05b8")
+    assert "edged" in ink  # on the darkest and the lightest colour
+    assert [part[0] for part in parts] == [1, 2]
+    assert [part[0] for part in turned] == [5, 4]  # from left to right
+    assert parts[0][2] < parts[1][2]
+    assert window.execute_script("return document.querySelector('.passage').textContent") == "".join(tokens)
+    point_at(window, window.find_elements("css selector", ".text .shared")[0].find_elements("tag name", "span")[1])
+    assert details(window)["log-prob (nats)"] == ["−9.0000"]
+    marked = window.execute_script("return [...document.querySelectorAll('.text [data-picked]')].map(e => e.row)")
+    assert marked == [2]
 
 
 def test_light_and_dark_follow_the_system_and_the_reader(opened: Open) -> None:

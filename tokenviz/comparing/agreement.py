@@ -31,7 +31,7 @@ class Agreement:
         spearman_rho: Rank correlation of the same.
         kendall_tau: Tau-b: how much likelier two units are ordered alike than not.
         concordance: Lin's concordance: agreement with the unity line, which correlation is not.
-        mean_difference: Mean of log-prob b minus log-prob a, in nats a unit.
+        mean_difference: Mean of log-prob b minus log-prob a, in nats per unit.
         median_difference: Median of the same.
         rms_difference: Root mean square of the same.
         share_a_more_confident: Share of the units to which a gives the greater probability, between 0 and 1.

@@ -19,7 +19,7 @@ def information(scores: TokenScores | Sequence[TokenScores], *, resamples: int |
     """How well a model predicts texts, in numbers that can be compared across tokenizers, and one that cannot.
 
     `bits_per_byte` and `bits_per_character` are the surprisal of the scored tokens in bits over their own bytes of UTF-8
-    and characters (Unicode code points); `mean_logprob` is in nats a token, and tokens differ from tokenizer to tokenizer.
+    and characters (Unicode code points); `mean_logprob` is in nats per token, and tokens differ from tokenizer to tokenizer.
     Characters without a prediction (a text's first token, where there is no BOS) count in neither sum.
 
     Args:

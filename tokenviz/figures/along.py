@@ -62,7 +62,7 @@ def draw_along_text(axes: Axes, source: Comparison | Sequence[TokenScores], *, f
         )
     mean = f" (running mean over {_SMOOTHING} {rows.by}s)" if smoothed else ""
     where = f"{rows.by} of {short_name(tables[0].text_name)}, in reading order{mean}"
-    label_axes(axes, where, f"log-prob (nats a {rows.by})", font_size)
+    label_axes(axes, where, f"log-prob (nats per {rows.by})", font_size)
     axes.margins(x=0.01)
     legend_above(axes, lines, [short_name(table.spec.model) for table in tables], font_size)
     return axes

@@ -6,6 +6,7 @@ the values below zero keeps the sign.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -18,6 +19,8 @@ Colour = tuple[float, float, float]
 
 LINE_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")  # Okabe and Ito
 UNSCORED_EDGE = "#8a8a8a"
+INKS: dict[str, Colour] = {"black": (0.0, 0.0, 0.0), "white": (1.0, 1.0, 1.0)}
+LEAST_CONTRAST = 3.0  # with less, a letter is given an edge in the other ink
 SHADES = 256  # in each of matplotlib's maps
 
 
@@ -125,16 +128,26 @@ class ColourScale:
         """Whether a line under the value says that it is below zero."""
         return self.colours.diverging and value < 0
 
+    def most_telling(self, values: Sequence[float]) -> float:
+        """Return the value nearest to the light end, or the farthest from 0 on a diverging scale; NaN where all are."""
+        known = [value for value in values if not math.isnan(value)]
+        return max(known, key=abs if self.colours.diverging else lambda value: -self._along(value), default=math.nan)
+
     def steps(self, count: int) -> list[float]:
         """Values in the middles of equal parts of the scale, from low to high."""
         return [self.low + (self.high - self.low) * (step + 0.5) / count for step in range(count)]
 
 
-def text_colour(background: Colour | None) -> str:
-    """Black or white, whichever stands out more; the contrast is at least 4.5 to 1 on any background."""
-    if background is None:
-        return "black"
-    return "white" if contrast(background, (1, 1, 1)) >= contrast(background, (0, 0, 0)) else "black"
+def text_colour(*backgrounds: Colour | None) -> str:
+    """Choose black or white: whichever stands out more; on several backgrounds, on the one on which it stands out least.
+
+    On one background the contrast is at least 4.5 to 1.
+
+    Args:
+        backgrounds: The colours that a letter stands on; None is white.
+    """
+    grounds = [(1.0, 1.0, 1.0) if ground is None else ground for ground in backgrounds]
+    return max(INKS, key=lambda ink: min(contrast(ground, INKS[ink]) for ground in grounds))
 
 
 def contrast(first: Colour, second: Colour) -> float:

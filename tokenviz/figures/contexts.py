@@ -35,7 +35,7 @@ def context_curves(
     figure = Picture(figsize=(across, 2.7 * rows), layout="constrained", facecolor="white")
     axes = figure.subplots(rows, columns).flat
     size = points(font_size)
-    draw_context_curves(axes[0], means, ["model"], "mean log-prob", "mean log-prob (nats a token)", font_size=size)
+    draw_context_curves(axes[0], means, ["model"], "mean log-prob", "mean log-prob (nats per token)", font_size=size)
     draw_context_curves(axes[1], means, ["model"], "r with whole context", "Pearson's r with the whole context", font_size=size)
     if len(between):
         draw_context_curves(axes[2], between, ["a", "b"], "r between models", "Pearson's r between models", font_size=size)

@@ -17,6 +17,7 @@ from tokenviz.scores import TokenScores
 Source = TokenScores | Sequence[TokenScores] | Comparison
 _PIECES_SHOWN = 2000  # of a panel, in a notebook
 _PIECES_DRAWN = 1000  # of all panels, in a notebook's picture
+SHARED = "several colours in one box: tokens that share a character"
 UNSCORED = "not scored: no prediction, and no part in the scale"
 
 
@@ -27,7 +28,7 @@ class Legend:
     Attributes:
         axis: What the colours show, with its unit.
         ticks: What stands below the bar, from low to high; or the names of the buckets.
-        lines: Sentences on the ends of the scale.
+        lines: Sentences on the ends of the scale, and on boxes that are divided.
         unscored: The sentence beside a sample of that look; empty where every piece has a value.
     """
 
@@ -93,16 +94,17 @@ class TextHeatmap:
     def legend(self) -> Legend:
         """What the legend says."""
         unscored = UNSCORED if any(panel.n_scored < len(panel) for panel in self.panels) else ""
+        shared = (SHARED,) if any(panel.shares_characters for panel in self.panels) else ()
         if self.scale.is_empty:
-            return Legend(self.measure.axis, (), (), unscored)
+            return Legend(self.measure.axis, (), shared, unscored)
         low, high = self.printed_limits
         if isinstance(self.measure, TokenMeasure):
             light, dark = self.measure.ends
             ends = f"{light} at the light end, {dark} at the dark end"
-            return Legend(self.measure.axis, self.buckets or (low, high), (ends,), unscored)
+            return Legend(self.measure.axis, self.buckets or (low, high), (ends, *shared), unscored)
         a, b = self.models
         lines = (f"left of 0, underlined: {a} gave it more probability", f"right of 0: {b} gave it more probability")
-        return Legend(self.measure.axis, (low, "0", high), lines, unscored)
+        return Legend(self.measure.axis, (low, "0", high), (*lines, *shared), unscored)
 
     @property
     def printed_limits(self) -> tuple[str, str]:

@@ -1,17 +1,18 @@
 """The text heatmap by matplotlib: as pages of its own, or on the axes of somebody's figure."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
 from matplotlib.axes import Axes
 from matplotlib.collections import PatchCollection
 from matplotlib.font_manager import FontProperties
-from matplotlib.patches import Rectangle
-from matplotlib.textpath import text_to_path
+from matplotlib.patches import PathPatch, Rectangle
+from matplotlib.textpath import TextPath, text_to_path
+from matplotlib.transforms import Affine2D
 
 from tokenviz.errors import FigureError
-from tokenviz.figures.colours import UNSCORED_EDGE, Colour, text_colour
+from tokenviz.figures.colours import INKS, LEAST_CONTRAST, UNSCORED_EDGE, Colour, contrast, text_colour
 from tokenviz.figures.definition import TextHeatmap
 from tokenviz.figures.fonts import drawable, fonts_for, missing_note, shortened
 from tokenviz.figures.layout import PAD, TextBlock, lay_out, paginate, same_stretch, wrapped
@@ -26,6 +27,7 @@ _DPI = 200  # with far fewer, where letters are hinted, a word becomes wider tha
 _LINES_A_PAGE = 40
 _LINE_PITCH = 1.75  # in font sizes
 _BOX_HEIGHT = 1.5
+_GAP = 0.6  # points of white between two tokens
 _BASELINE = 0.72  # in box heights from the top
 _STRIPS = 64
 
@@ -86,25 +88,34 @@ class _Page:
     texts: list[tuple[float, float, str, FontProperties, str, str]] = field(default_factory=list)
     scored: list[tuple[Rectangle, Colour]] = field(default_factory=list)
     unscored: list[Rectangle] = field(default_factory=list)
+    gaps: list[Rectangle] = field(default_factory=list)
     strips: list[tuple[Rectangle, Colour]] = field(default_factory=list)
     lines: list[tuple[Rectangle, str]] = field(default_factory=list)
+    edged: list[tuple[float, float, str, FontProperties, str, Rectangle]] = field(default_factory=list)
 
     def put(self, axes: Axes, margin: float, height: float | None = None) -> None:
         """Make artists of it."""
         axes.set(xlim=(-margin, self.width + margin), ylim=((height or self.height) + margin, -margin))
         axes.set_axis_off()
-        axes.add_collection(_boxes(self.scored, edgecolor="white"))
+        axes.add_collection(_boxes(self.scored))
         axes.add_collection(_unscored(self.unscored))
         axes.add_collection(_boxes(self.strips))
+        axes.add_collection(_boxes([(gap, "white") for gap in self.gaps]))
         axes.add_collection(_boxes(self.lines))
         for x, y, text, font, colour, place in self.texts:
             # parse_math: a text may hold dollar signs of its own
             axes.text(x, y, text, fontproperties=font, color=colour, va=place, parse_math=False, usetex=False)
+        for x, y, text, font, colour, part in self.edged:
+            # As shapes: the text itself is written once, and found once by who searches a PDF or an SVG.
+            place_of = Affine2D().scale(1, -1).translate(x, y) + axes.transData
+            letters = PathPatch(TextPath((0, 0), text, prop=font), transform=place_of, facecolor=colour, linewidth=0, zorder=4)
+            axes.add_patch(letters)
+            letters.set_clip_path(part.get_path(), part.get_patch_transform() + axes.transData)
 
 
-def _boxes(filled: Sequence[tuple[Rectangle, Colour | str]], *, edgecolor: str = "none") -> PatchCollection:
+def _boxes(filled: Sequence[tuple[Rectangle, Colour | str]]) -> PatchCollection:
     boxes, colours = [box for box, _ in filled], [colour for _, colour in filled]
-    return PatchCollection(boxes, facecolor=colours, edgecolor=edgecolor, linewidth=0.6)
+    return PatchCollection(boxes, facecolor=colours, edgecolor="none", linewidth=0)
 
 
 def _unscored(boxes: Sequence[Rectangle]) -> PatchCollection:
@@ -117,6 +128,20 @@ def _unscored(boxes: Sequence[Rectangle]) -> PatchCollection:
         hatch="....",
         hatchcolor="#dddddd",
     )
+
+
+def _stretches(block: TextBlock) -> Iterator[tuple[int, float, float, float]]:
+    """Yield each token's boxes: its row, the line, where it begins and ends; what touches on a line is one box."""
+    found: list[tuple[int, float, float, float]] = []
+    for cell in block.cells:
+        part = cell.width / len(cell.rows)
+        parts = [(row, cell.line, cell.x + k * part, cell.x + (k + 1) * part) for k, row in enumerate(cell.rows)]
+        for row, line, left, right in sorted(parts):
+            if found and found[-1][:2] == (row, line) and min(abs(found[-1][3] - left), abs(found[-1][2] - right)) < 1e-6:
+                _, _, begin, end = found.pop()
+                left, right = min(left, begin), max(right, end)
+            found.append((row, line, left, right))
+    yield from found
 
 
 class _Sheet:
@@ -133,8 +158,6 @@ class _Sheet:
         if warning:
             warn(f"heatmap of {heatmap.text_name}: {warning}")
             self.footnotes.append("⟨...⟩: the code point of a character that no installed font has")
-        if any("" in panel.text for panel in heatmap.panels):
-            self.footnotes.append("empty box: one more token of the character before it")
         self.font = FontProperties(family=families, size=font_size)
         self.small = FontProperties(family=families, size=font_size * 0.85)
         self.large = FontProperties(family=families, size=font_size * 1.2)
@@ -167,21 +190,39 @@ class _Sheet:
         return drawable(text, self.missing)
 
     def _cells(self, page: _Page, panel: Panel, block: TextBlock) -> None:
-        scale, measure, box = self.heatmap.scale, _measure(self.font), self.size * _BOX_HEIGHT
-        for cell in block.cells:
-            x, y = cell.x, page.height + cell.line * self.size * _LINE_PITCH
-            value = float(panel.values[cell.row])
-            colour = scale.colour(value)
-            rectangle = Rectangle((x, y), cell.width, box)
+        box = self.size * _BOX_HEIGHT
+        for row, line, left, right in _stretches(block):
+            y = page.height + line * self.size * _LINE_PITCH
+            value = float(panel.values[row])
+            colour = self.heatmap.scale.colour(value)
+            rectangle = Rectangle((left, y), right - left, box)
             if colour is None:
                 page.unscored.append(rectangle)
             else:
                 page.scored.append((rectangle, colour))
-                if scale.underlined(value):
-                    page.lines.append((self._underline(x, y, cell.width), text_colour(colour)))
+                if self.heatmap.scale.underlined(value):
+                    page.lines.append((self._underline(left, y, right - left), text_colour(colour)))
+        shared = {
+            (cell.line, round(cell.x + cell.width * k / n, 3))
+            for cell in block.cells
+            for n in [len(cell.rows)]
+            for k in range(1, n)
+        }
+        for _, line, left, right in _stretches(block):
+            y = page.height + line * self.size * _LINE_PITCH
+            # A white line between tokens, and none through a character, which it would make hard to read.
+            page.gaps += [Rectangle((x - _GAP / 2, y), _GAP, box) for x in (left, right) if (line, round(x, 3)) not in shared]
+        for cell in block.cells:
+            y = page.height + cell.line * self.size * _LINE_PITCH
+            grounds = [self.heatmap.scale.colour(float(panel.values[row])) for row in cell.rows]
+            ink = text_colour(*grounds)
             # Aligned by the baseline, so that the letters of a line stand on one line.
-            left = x + (cell.width - measure(cell.text)) / 2
-            page.texts.append((left, y + box * _BASELINE, cell.text, self.font, text_colour(colour), "baseline"))
+            left = cell.x + (cell.width - _measure(self.font)(cell.text)) / 2
+            page.texts.append((left, y + box * _BASELINE, cell.text, self.font, ink, "baseline"))
+            for number, ground in enumerate(grounds):
+                if contrast(ground or INKS["white"], INKS[ink]) < LEAST_CONTRAST:
+                    part = Rectangle((cell.x + cell.width * number / len(grounds), y), cell.width / len(grounds), box)
+                    page.edged.append((left, y + box * _BASELINE, cell.text, self.font, text_colour(ground), part))
 
     def _underline(self, x: float, y: float, width: float) -> Rectangle:
         inset = min(0.8, width / 4)

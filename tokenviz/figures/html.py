@@ -1,19 +1,23 @@
 """The text heatmap as one self-contained HTML file: no network, no script, the text selectable and exact."""
 
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import groupby
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from tokenviz.figures.colours import ColourScale, text_colour, to_hex
+from tokenviz.figures.bidi import strong_direction
+from tokenviz.figures.colours import INKS, LEAST_CONTRAST, Colour, ColourScale, contrast, text_colour, to_hex
 from tokenviz.figures.definition import TextHeatmap
 from tokenviz.figures.panels import Panel
+from tokenviz.figures.pieces import Box, boxes
 
 _GRADIENT_STEPS = 17
+_MAY_END = Markup("<wbr>")  # no character: who copies the text gets it as it is
 # Marks and overrides of the writing direction: in a token of their own box they reach no further than its end.
 _DIRECTIONS = {chr(code) for code in (0x200E, 0x200F, 0x061C, *range(0x202A, 0x202F), *range(0x2066, 0x206A))}
 
@@ -77,33 +81,54 @@ class _Spans:
     left_out: str
 
     def passages(self) -> Iterator[Markup]:
-        """Each passage as spans; what stands between their tags is the passage."""
-        panel = self.panel
-        spans: list[str] = []
-        for row in range(len(panel)):
-            if spans and panel.passage[row] != panel.passage[row - 1]:
-                yield Markup("").join(spans)
-                spans = []
-            spans.append(self._span(row))
-        yield Markup("").join(spans)
+        """Yield each passage as spans; what is between their tags is the passage.
 
-    def _span(self, row: int) -> Markup:
-        text, value = self.panel.text[row], float(self.panel.values[row])
+        A line ends at a `wbr` alone: a browser of its own accord ends it after a space, and would paint that space, the first
+        of the next token, at the end of the line.
+        """
+        for _, passage in groupby(self.panel.pieces, key=lambda piece: self.panel.passage[piece.rows[0]]):
+            yield Markup("").join(map(self._span, boxes(list(passage))))
+
+    def _span(self, box: Box) -> Markup:
+        rows, text = box.rows, box.text
+        values = [float(self.panel.values[row]) for row in rows]
+        before, *inside = (_MAY_END if may_end else Markup("") for may_end in box.may_end)
         # A parser turns a bare carriage return into a newline and drops NUL.
-        token = escape(text.replace("\0", "␀")).replace("\r", Markup("&#13;"))
-        classes, note = [], self.panel.notes[row]
+        shown = [escape(part.replace("\0", "␀")).replace("\r", Markup("&#13;")) for part in box.parts]
+        token = shown[0] + Markup("").join(end + part for end, part in zip(inside, shown[1:], strict=True))
+        classes = []
+        notes = [self.panel.notes[row] for row in rows]
+        note = notes[0] if len(rows) == 1 else "\n".join(
+            f"token {number} of {len(rows)} that share this: {one}" for number, one in enumerate(notes, start=1)
+        )  # fmt: skip
         directions = sorted(_DIRECTIONS & set(text))
         if directions:
             classes.append("directions")
             note += f"; holds {', '.join(f'U+{ord(sign):04X} {unicodedata.name(sign)}' for sign in directions)}"
-        colour = self.scale.colour(value)
-        if colour is None:
+        colours = [self.scale.colour(value) for value in values]
+        if not any(colours):
             classes.append("unscored")
-        elif self.scale.underlined(value):
+        elif all(map(self.scale.underlined, values)):
             classes.append("below")
         named = Markup(' class="{}"').format(" ".join(classes)) if classes else ""
-        style = Markup(' style="background:{};color:{}"').format(to_hex(colour), text_colour(colour)) if colour else ""
-        return Markup('<span{}{} title="{}">{}</span>').format(named, style, note, token)
+        style = Markup(' style="{}"').format(_style(colours, text)) if any(colours) else ""
+        return before + Markup('<span{}{} title="{}">{}</span>').format(named, style, note, token)
+
+
+def _style(colours: Sequence[Colour | None], text: str) -> str:
+    """The declarations for a box: one colour, or equal parts for tokens that share a character."""
+    shown = [to_hex(colour) if colour else "#ffffff" for colour in colours]
+    ink = text_colour(*colours)
+    if len(shown) == 1:
+        return f"background:{shown[0]};color:{ink}"
+    way = "left" if strong_direction(text) == "R" else "right"
+    share = 100 / len(shown)
+    stops = ",".join(f"{colour} {k * share:.4g}% {(k + 1) * share:.4g}%" for k, colour in enumerate(shown))
+    hard = any(contrast(colour or INKS["white"], INKS[ink]) < LEAST_CONTRAST for colour in colours)
+    edge = {"black": "#fff", "white": "#000"}[ink]
+    return (
+        f"background:linear-gradient(to {way},{stops});color:{ink}" + f";text-shadow:{','.join([f'0 0 2px {edge}'] * 3)}" * hard
+    )
 
 
 @cache

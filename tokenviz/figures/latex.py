@@ -7,6 +7,7 @@ text reaches TeX unescaped. What an engine or a font cannot set stops with an er
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import cache
 from itertools import groupby
 from typing import Any
@@ -14,16 +15,16 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from tokenviz.figures.bidi import base_level, levels, strong_direction, turned
-from tokenviz.figures.colours import text_colour, to_hex
+from tokenviz.figures.colours import INKS, LEAST_CONTRAST, contrast, text_colour, to_hex
 from tokenviz.figures.definition import TextHeatmap
 from tokenviz.figures.fonts import drawable
-from tokenviz.figures.layout import Paragraph, clusters, paragraphs
+from tokenviz.figures.layout import Paragraph, paragraphs
 from tokenviz.figures.panels import Panel
-from tokenviz.figures.scripts import Script, script_of
+from tokenviz.figures.pieces import LONGEST_WORD, Break, shortened
+from tokenviz.figures.scripts import OTHER, Script, script_of
 from tokenviz.figures.widths import inches, points
 
 _STRIPS = 24
-_LONGEST_BOX = 16  # characters: a longer token may be broken inside
 
 # What stands for itself in no engine, or only in some. The empty group ends a command's name.
 _COMMANDS = {
@@ -35,15 +36,21 @@ _COMMANDS = {
     "≥": r"$\ge$", "⟨": r"$\langle$", "⟩": r"$\rangle$", "↵": r"$\hookleftarrow$", "⇥": r"$\rightarrow\mkern-5mu\vert$",
     "⇤": r"$\vert\mkern-5mu\leftarrow$",
 }  # fmt: skip
+# What ends a box: by whether a line may end there, and by whether the token goes on behind it.
+_ENDS = {
+    ("word", False): r"\TVgap", ("token", False): r"\TVlong\TVgap", ("none", False): r"\TVstay\TVgap",
+    ("word", True): r"\TVcut", ("token", True): r"\TVlong\TVcut", ("none", True): r"\TVstay\TVcut",
+}  # fmt: skip
 _LONE_SPACE = re.compile(r"(?<=[^ ])\\ (?=\\[^ ]|[^\\])")  # one between two words, where a line may be broken
 _LIGATING = set("-,<>")  # two of them become another sign
 
 # Letters that pdfTeX's fonts hold as one glyph, by encoding; accents put together would not be found again in the PDF.
-_T1 = set("ĂăĄąĆćČčĎďĐđĘęĚěĞğİıĹĺĽľŁłŃńŇňŊŋŐőŒœŔŕŘřŚśŞşŠšŤťŮůŰűŸŹźŻżŽž¡¿«»„‚‹›") | {
+_T1 = set("ĂăĄąĆćČčĎďđĘęĚěĞğİıĹĺĽľŁłŃńŇňŊŋŐőŒœŔŕŘřŚśŞşŠšŤťŮůŰűŸŹźŻżŽž¡¿«»„‚‹›") | {
     chr(code) for code in range(0xC0, 0x100) if code not in (0xD7, 0xF7)
 }
+# Đ is T5's, though T1 has it: there it is the glyph of the Icelandic Ð, and is found as that.
 _TS1 = set("¢£¤¥¦§¨©ª¬®¯°±²³´µ¶·¹º¼½¾×÷†‡•€™")
-_T5 = {chr(code) for code in (*range(0x1EA0, 0x1EFA), 0x128, 0x129, 0x168, 0x169, 0x1A0, 0x1A1, 0x1AF, 0x1B0)}
+_T5 = {chr(code) for code in (*range(0x1EA0, 0x1EFA), 0x110, 0x128, 0x129, 0x168, 0x169, 0x1A0, 0x1A1, 0x1AF, 0x1B0)}
 # With lualatex and xelatex, which know \Umathcode, every font has them.
 _VIETNAMESE = r"\protected\gdef\TVv#1{{\ifdefined\Umathcode\else\fontencoding{T5}\selectfont\fi#1}}"
 _PDFTEX = _T1 | _TS1 | _T5  # which every font of a document is expected to have
@@ -137,6 +144,37 @@ def _shown(text: str) -> str:
     return unicodedata.normalize("NFC", drawable(text, set()))
 
 
+@dataclass(frozen=True)
+class _Part:
+    """A box: whose it is, its text, its level, and whether a line may end before it."""
+
+    rows: tuple[int, ...]
+    text: str
+    level: int
+    before: Break
+
+    def touches(self, neighbour: "Sequence[_Part]") -> bool:
+        """Whether a token of it is in the neighbouring box as well."""
+        return any(set(self.rows) & set(other.rows) for other in neighbour)
+
+
+def _box(heatmap: TextHeatmap, panel: Panel, rows: tuple[int, ...], text: str) -> str:
+    """A box with its colour, or with an equal part for each of the tokens that share its character."""
+    values = [float(panel.values[row]) for row in rows]
+    colours = [heatmap.scale.colour(value) for value in values]
+    ink = text_colour(*colours)
+    looks = [
+        "n" if colour is None
+        else f"{'u' if heatmap.scale.underlined(value) else 'b'}{{{to_hex(colour)[1:].upper()}}}{{{ink}}}"
+        for value, colour in zip(values, colours, strict=True)
+    ]  # fmt: skip
+    if len(rows) == 1:
+        return f"\\TV{looks[0]}{{{text}}}"
+    hard = any(contrast(colour or INKS["white"], INKS[ink]) < LEAST_CONTRAST for colour in colours)
+    edge = {"black": "1", "white": "0"}[ink] if hard else ""
+    return f"\\TVs{{{len(rows)}}}{{{''.join(f'{chr(92)}TVp{look}' for look in looks)}}}{{{ink}}}{{{edge}}}{{{text}}}"
+
+
 class _Setting:
     """How the characters of one heatmap are set: by which engines, and in which fonts."""
 
@@ -176,25 +214,21 @@ class _Setting:
 
     def _paragraph(self, heatmap: TextHeatmap, panel: Panel, paragraph: Paragraph) -> str:
         found, base = levels(paragraph.texts), base_level(paragraph.texts)
-        boxes = [
-            (level, self._box(heatmap, float(panel.values[row]), turned(text, level)))
-            for row, text, level in zip(paragraph.rows, paragraph.texts, found, strict=True)
+        parts = [
+            _Part(rows, text, level, kind if not number else "none")
+            for rows, whole, level, kind in zip(paragraph.rows, paragraph.texts, found, paragraph.breaks, strict=True)
+            for number, text in enumerate(
+                shortened(turned(whole, level)) if len(whole) > LONGEST_WORD else [turned(whole, level)]
+            )
         ]
+        boxes = []
+        for k, part in enumerate(parts):
+            before, after = part.touches(parts[k - 1 : k]), part.touches(parts[k + 1 : k + 2])
+            # No room is left at a cut inside a token, so that a reader of the PDF finds it whole.
+            text = r"\TVnopad " * before + self.escaped(part.text) + r"\TVnopad " * after
+            end = _ENDS[parts[k + 1].before, after] if k + 1 < len(parts) else r"\TVgap"
+            boxes.append((part.level, f"{_box(heatmap, panel, part.rows, text)}{end}%\n"))
         return f"\\TV{'rtl' if base else 'ltr'}{{%\n{_nested(boxes, base)}}}"
-
-    def _box(self, heatmap: TextHeatmap, value: float, text: str) -> str:
-        colour = heatmap.scale.colour(value)
-        if colour is None:
-            command = r"\TVn"
-        else:
-            kind = "u" if heatmap.scale.underlined(value) else "b"
-            command = f"\\TV{kind}{{{to_hex(colour)[1:].upper()}}}{{{text_colour(colour)}}}"
-        signs = clusters(text)
-        parts = [signs] if len(signs) <= _LONGEST_BOX else [signs[i : i + 8] for i in range(0, len(signs), 8)]
-        boxes = [self.escaped("".join(part)) for part in parts]
-        # No room is left at a cut inside a token, so that a reader of the PDF finds it whole.
-        boxes = [r"\TVnopad " * (k > 0) + box + r"\TVnopad " * (k + 1 < len(boxes)) for k, box in enumerate(boxes)]
-        return r"\TVcut".join(f"{command}{{{box}}}" for box in boxes) + "\\TVgap%\n"
 
     def sentence(self, text: str) -> str:
         """A text of ours with names in it; it may be broken between words."""
@@ -222,11 +256,12 @@ def _advice(script: Script) -> str:
 
 
 def _with_scripts(text: str) -> Iterable[tuple[Script | None, str]]:
-    """Each character with the script in whose font it is set; marks and joiners follow the letter before them."""
+    """Each character with the script in whose font it is set: marks of no script and joiners follow the letter before them."""
     before: Script | None = None
     for sign in text:
-        if unicodedata.category(sign) not in ("Mn", "Mc", "Me", "Cf"):
-            before = _script(sign)
+        own = _script(sign)
+        if unicodedata.category(sign) not in ("Mn", "Mc", "Me", "Cf") or own not in (None, OTHER):
+            before = own
         yield before, sign
 
 

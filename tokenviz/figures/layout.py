@@ -3,26 +3,40 @@
 All lengths are points (1/72 inch), y grows downwards from the top of the text block.
 """
 
-import unicodedata
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 
 from tokenviz.figures.bidi import base_level, joined, levels, parted, turned, visual_order
 from tokenviz.figures.panels import Panel
+from tokenviz.figures.pieces import Break, Piece, clusters
 
 PAD = 0.04  # to the left and right of a token's text, in font sizes: with more, readers of a PDF take cuts for spaces
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A piece of a token on one line: its row in the panel, the place of its box, and what is drawn in it."""
+    """A piece of text on one line: the place of its box, and what is drawn in it.
 
-    row: int
+    Attributes:
+        rows: Whose it is in the panel, from left to right: one row; or several that share a character, whose box they divide
+            into equal parts.
+        x: Where the box begins.
+        line: On which line it is.
+        width: Of the box.
+        text: What is drawn in it.
+    """
+
+    rows: tuple[int, ...]
     x: float
     line: float
     width: float
     text: str
+
+    @property
+    def right(self) -> float:
+        """Where the box ends."""
+        return self.x + self.width
 
 
 @dataclass(frozen=True)
@@ -35,51 +49,63 @@ class TextBlock:
 
 @dataclass(frozen=True)
 class Paragraph:
-    """What stands between two line ends: the pieces of text, as they are drawn, and where they come from.
+    """What is between two line ends: the pieces of text, as they are drawn, and where they come from.
 
     Attributes:
-        rows: The row in the panel of each piece.
+        rows: The rows in the panel of each piece, more than one where they share a character.
         texts: The pieces; Arabic letters that join across two have joiners at the cut.
+        breaks: Whether a line may end before each.
         ends_passage: Whether another passage follows.
     """
 
-    rows: tuple[int, ...]
+    rows: tuple[tuple[int, ...], ...]
     texts: tuple[str, ...]
+    breaks: tuple[Break, ...]
     ends_passage: bool
+
+    def words(self) -> Iterator[range]:
+        """The pieces between two places where a line may end."""
+        begins = [place for place, kind in enumerate(self.breaks) if kind == "word" or not place]
+        return map(range, begins, [*begins[1:], len(self.breaks)])
 
 
 def paragraphs(panel: Panel, rows: range, visible: Callable[[str], str]) -> Iterator[Paragraph]:
-    """A panel's pieces, cut after newlines and between passages.
+    """Cut a panel's pieces after newlines and between passages.
 
     Args:
         panel: The panel.
         rows: Which of its rows, consecutive.
         visible: A piece of text as it is drawn.
     """
-    found: list[tuple[int, str]] = []
-    for row in rows:
-        last_of_passage = row + 1 < len(panel) and panel.passage[row] != panel.passage[row + 1]
-        parts = _cut_after_newlines(panel.text[row])
-        for number, part in enumerate(parts, start=1):
-            found.append((row, visible(part)))
-            ends_passage = last_of_passage and number == len(parts)
-            if part.endswith("\n") or ends_passage:
-                yield _paragraph(found, ends_passage)
-                found = []
+    found: list[Piece] = []
+    own = [piece for piece in panel.pieces if piece.rows[0] in rows]
+    for number, piece in enumerate(own, start=1):
+        found.append(piece)
+        following = own[number].rows[0] if number < len(own) else rows.stop
+        ends_passage = following < len(panel) and panel.passage[piece.rows[0]] != panel.passage[following]
+        if piece.text.endswith("\n") or ends_passage:
+            yield _paragraph(found, visible, bool(ends_passage))
+            found = []
     if found:
-        yield _paragraph(found, False)
+        yield _paragraph(found, visible, False)
 
 
-def _paragraph(found: list[tuple[int, str]], ends_passage: bool) -> Paragraph:
-    parts = parted(joined([text for _, text in found]))
-    return Paragraph(tuple(found[place][0] for place, _ in parts), tuple(text for _, text in parts), ends_passage)
+def _paragraph(found: list[Piece], visible: Callable[[str], str], ends_passage: bool) -> Paragraph:
+    parts = parted(joined([visible(piece.text) for piece in found]))
+    places = [place for place, _ in parts]
+    breaks = tuple(
+        found[place].before if not k or places[k - 1] != place else "none"  # spaces that are parted from their word
+        for k, place in enumerate(places)
+    )
+    return Paragraph(tuple(found[place].rows for place in places), tuple(text for _, text in parts), breaks, ends_passage)
 
 
 def lay_out(
     panel: Panel, rows: range, *, width: float, pad: float, visible: Callable[[str], str], measure: Callable[[str], float]
 ) -> TextBlock:
-    """Set pieces in lines like a text: one that does not fit begins the next line, a newline ends one. A paragraph whose first
-    letter is of a right-to-left script runs from the right edge.
+    """Set pieces in lines like a text: a word that does not fit begins the next line, a newline ends one. A word that is longer
+    than a line is broken between its tokens, and a token that is longer between its characters. A paragraph whose first letter
+    is of a right-to-left script runs from the right edge.
 
     Args:
         panel: The panel.
@@ -90,23 +116,98 @@ def lay_out(
         measure: The width of a drawn string, in points.
 
     Returns:
-        One cell for each piece; a piece is cut further where it is wider than a line.
+        One cell for each token on each line that it is on; a character that several tokens share has its own.
     """
     cells: list[Cell] = []
     line = 0.0
     for paragraph in paragraphs(panel, rows, visible):
-        x = 0.0
-        own: list[Cell] = []
-        for row, text in zip(paragraph.rows, paragraph.texts, strict=True):
-            for part in _fitting(text, width - 2 * pad, measure):
-                cell_width = _width(part, pad, measure)
-                if x and x + cell_width > width:
-                    x, line = 0.0, line + 1
-                own.append(Cell(row, x, line, cell_width, part))
-                x += cell_width
-        cells += _placed(own, width, pad, measure)
-        line += 1.5 if paragraph.ends_passage else 1
+        setter = _Setter(width, pad, measure, line, whole=not any(levels(paragraph.texts)))
+        for word in paragraph.words():
+            setter.set([_Part(paragraph.rows[k], paragraph.texts[k], paragraph.breaks[k] == "none") for k in word])
+        cells += _placed(setter.cells, width, pad, measure)
+        line = setter.line + (1.5 if paragraph.ends_passage else 1)
     return TextBlock(tuple(cells), line)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A piece of a word, and whether it rather stays with the one before it."""
+
+    rows: tuple[int, ...]
+    text: str
+    stays: bool = False
+
+
+@dataclass
+class _Setter:
+    """Sets the words of one paragraph from left to right."""
+
+    width: float
+    pad: float
+    measure: Callable[[str], float]
+    line: float
+    whole: bool  # whether the pieces of a token are one cell: not where their order on the line is still to be found
+    x: float = 0.0
+    cells: list[Cell] = field(default_factory=list)
+
+    def set(self, word: list[_Part]) -> None:
+        if self.x and self._reached(word) > self.width:
+            self._end_line()
+        if self._reached(word) <= self.width:
+            self._add(word)
+            return
+        for parts in _kept_together(word):
+            if self.x and self._reached(parts) > self.width:
+                self._end_line()
+            if self._reached(parts) <= self.width:
+                self._add(parts)
+                continue
+            for part in parts:
+                for text in _fitting(part.text, self.width - 2 * self.pad, self.measure):
+                    fitting = [_Part(part.rows, text)]
+                    if self.x and self._reached(fitting) > self.width:
+                        self._end_line()
+                    self._add(fitting)
+
+    def _end_line(self) -> None:
+        self.x, self.line = 0.0, self.line + 1
+
+    def _reached(self, parts: list[_Part]) -> float:
+        """Where the line ends with some parts in it."""
+        return self._with(parts)[-1].right
+
+    def _add(self, parts: list[_Part]) -> None:
+        cells = self._with(parts)
+        self.cells[len(self.cells) - bool(self._last()) :] = cells
+        self.x = cells[-1].right
+
+    def _with(self, parts: list[_Part]) -> list[Cell]:
+        """The last cell of the line, where there is one, and those of some parts after it."""
+        last = self._last()
+        cells = [last] if last else []
+        x = self.x
+        for part in parts:
+            text, begin = part.text, x
+            if self.whole and cells and cells[-1].rows == part.rows:
+                before = cells.pop()
+                text, begin = before.text + text, before.x
+            cells.append(Cell(part.rows, begin, self.line, _width(text, self.pad, self.measure), text))
+            x = cells[-1].right
+        return cells
+
+    def _last(self) -> Cell | None:
+        return self.cells[-1] if self.x and self.cells else None
+
+
+def _kept_together(word: list[_Part]) -> list[list[_Part]]:
+    """The parts of a word that is longer than a line, cut where a line may rather end."""
+    found: list[list[_Part]] = []
+    for part in word:
+        if found and part.stays:
+            found[-1].append(part)
+        else:
+            found.append([part])
+    return found
 
 
 def _width(text: str, pad: float, measure: Callable[[str], float]) -> float:
@@ -132,27 +233,11 @@ def _placed(cells: list[Cell], width: float, pad: float, measure: Callable[[str]
         for k in visual_order(line):
             place[own[k]] = x
             x += widths[own[k]]
-        placed += [Cell(cells[i].row, place[i], cells[i].line, widths[i], shown[i]) for i in own]
+        placed += [
+            Cell(cells[i].rows[:: -1 if level % 2 else 1], place[i], cells[i].line, widths[i], shown[i])
+            for i, level in zip(own, line, strict=True)
+        ]
     return placed
-
-
-def _cut_after_newlines(token: str) -> list[str]:
-    """A token cut after each newline; a token without characters (the rest of a shared one) is one empty piece."""
-    parts = token.split("\n")
-    pieces = [part + "\n" for part in parts[:-1]]
-    return [*pieces, parts[-1]] if parts[-1] or not pieces else pieces
-
-
-def clusters(text: str) -> list[str]:
-    """Text cut where it may be: not before a mark or a joiner, and not after a joiner."""
-    found: list[str] = []
-    for sign in text:
-        mark = unicodedata.category(sign) in ("Mn", "Mc", "Me", "Cf") or 0x1F3FB <= ord(sign) <= 0x1F3FF
-        if found and (mark or found[-1].endswith("\u200d")):
-            found[-1] += sign
-        else:
-            found.append(sign)
-    return found
 
 
 def _fitting(text: str, width: float, measure: Callable[[str], float]) -> list[str]:
@@ -168,15 +253,16 @@ def _fitting(text: str, width: float, measure: Callable[[str], float]) -> list[s
 
 
 def paginate(block: TextBlock, lines_a_page: int) -> list[range]:
-    """Cut a block's tokens into pages of at most so many lines; a token is not cut between pages."""
+    """Cut a block's tokens into pages of at most so many lines; neither a token nor a character is cut between pages."""
     pages: list[range] = []
-    first_row, first_line = (block.cells[0].row if block.cells else 0), 0.0
+    first_row, first_line = (min(block.cells[0].rows) if block.cells else 0), 0.0
     last_row = first_row
     for cell in block.cells:
-        if cell.line - first_line >= lines_a_page and cell.row > first_row and cell.row != last_row:
-            pages.append(range(first_row, cell.row))
-            first_row, first_line = cell.row, cell.line
-        last_row = cell.row
+        row = min(cell.rows)
+        if cell.line - first_line >= lines_a_page and row > first_row and row > last_row:
+            pages.append(range(first_row, row))
+            first_row, first_line = row, cell.line
+        last_row = max(cell.rows)
     return [*pages, range(first_row, last_row + 1)]
 
 

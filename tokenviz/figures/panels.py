@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from tokenviz.comparing.alignment import Units
 from tokenviz.comparing.estimate import printed
 from tokenviz.figures.measures import MEASURES, PairMeasure, TokenMeasure, Values
+from tokenviz.figures.pieces import Piece, passages_of
 from tokenviz.scores import TokenScores
 
 
@@ -39,6 +41,17 @@ class Panel:
     def __len__(self) -> int:
         return len(self.text)
 
+    @cached_property
+    def pieces(self) -> tuple[Piece, ...]:
+        """What the panel's text is drawn in, in reading order: tokens, and characters that several of them share."""
+        return tuple(piece for passage in passages_of(self.text, self.passage) for piece in passage)
+
+    @property
+    def shares_characters(self) -> bool:
+        """Whether a character is of several tokens."""
+        plain = all(self.text) and all(map(str.isascii, self.text))
+        return not plain and any(len(piece.rows) > 1 for piece in self.pieces)
+
     def beginning(self, most: int) -> "Panel":
         """Its first pieces, under the heading of the whole."""
         columns = {name: getattr(self, name)[:most] for name in ("passage", "start", "text", "values", "notes")}
@@ -53,7 +66,7 @@ def token_panel(table: TokenScores, measure: TokenMeasure) -> Panel:
         share = f"{(there == 0).mean():.0%}".replace("%", " %") if len(there) else "–"
         mean = f"rank {measure.buckets[0]}: {share}"
     else:
-        unit = f" {measure.unit} a token" if measure.unit else ""
+        unit = f" {measure.unit} per token" if measure.unit else ""
         mean = f"mean {measure.printed(float(there.mean()) if len(there) else math.nan)}{unit}"
     return Panel(
         name=table.spec.model,
@@ -85,7 +98,7 @@ def pair_panel(units: Units, models: tuple[str, str], measure: PairMeasure) -> P
     )
     return Panel(
         name=f"{b} minus {a}",
-        remark=f"{len(there)} of {len(units)} {units.by}s scored by both, mean {mean} {measure.unit} a {units.by}",
+        remark=f"{len(there)} of {len(units)} {units.by}s scored by both, mean {mean} {measure.unit} per {units.by}",
         n_scored=len(there),
         passage=units.passage,
         start=units.start,

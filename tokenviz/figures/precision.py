@@ -51,7 +51,7 @@ def draw_movement(axes: Axes, moved: "pd.DataFrame", *, font_size: float = 9.0) 
     axes.set_ylim(0, 1)
     axes.grid(color="#e4e4e4", linewidth=0.7)
     axes.set_axisbelow(True)
-    label_axes(axes, "KL divergence from the reference (nats a token)", "share of tokens above", font_size)
+    label_axes(axes, "KL divergence from the reference (nats per token)", "share of tokens above", font_size)
     legend_above(axes, lines, labels, font_size)
     return axes
 
@@ -73,7 +73,7 @@ def draw_movement_by_surprisal(axes: Axes, moved: "pd.DataFrame", *, font_size: 
     axes.set_xticks(range(len(names)), names)
     axes.grid(axis="y", color="#e4e4e4", linewidth=0.7)
     axes.set_axisbelow(True)
-    label_axes(axes, "surprisal by the reference (bits)", "mean KL divergence (nats a token)", font_size)
+    label_axes(axes, "surprisal by the reference (bits)", "mean KL divergence (nats per token)", font_size)
     legend_above(axes, lines, labels, font_size)
     return axes
 

@@ -17,6 +17,7 @@ from tokenviz.comparing.statistics import pearson_r, spearman_rho
 from tokenviz.figures.definition import TextHeatmap, pair_heatmap, text_heatmap
 from tokenviz.figures.measures import MEASURES, Measure, PairMeasure
 from tokenviz.figures.panels import Panel
+from tokenviz.figures.pieces import boxes, passages_of
 from tokenviz.figures.rows import Rows, common_rows
 from tokenviz.scores import TokenScores, nan_to_none
 
@@ -54,6 +55,7 @@ def report_data(tables: Sequence[TokenScores]) -> dict[str, Any]:
             "logprob": [_numbers(logprob, _LOGPROB) for logprob in rows.logprobs],
             "first": [first.tolist() for first in rows.spans.first_rows],
             "n_tokens": [counts.tolist() for counts in rows.spans.n_tokens],
+            **_drawn(rows.spans.text, rows.passage),
         },
         "pairs": [{"models": pair, "words": _agreement(rows, pair)} for pair in pairs],
         "measures": list(_measures(tables, rows, pairs)),
@@ -81,6 +83,7 @@ def _tokens(table: TokenScores, alternatives: dict[str, int]) -> dict[str, Any]:
     return {
         "passage": table.passage.tolist(),
         "text": list(table.token),
+        **_drawn(table.token, table.passage),
         "logprob": _numbers(table.logprob, _LOGPROB),
         "rank": [None if np.isnan(rank) else int(rank) for rank in table.rank],
         "entropy": _numbers(table.entropy, _ENTROPY),
@@ -89,6 +92,28 @@ def _tokens(table: TokenScores, alternatives: dict[str, int]) -> dict[str, Any]:
         "top_logprob": _numbers(table.top_logprobs[:, :k].ravel(), _ALTERNATIVE),
         "read": np.where(same.any(axis=1), same.argmax(axis=1), -1).tolist() if k else [-1] * len(table),
     }
+
+
+def _drawn(texts: Sequence[str], passage: NDArray[np.int64]) -> dict[str, list[Any]]:
+    """How the page draws texts in boxes, counted in UTF-16 units from the beginning of the first passage.
+
+    Returns:
+        `shared`: of each character that several rows share the first row, how many they are, its beginning and its length;
+        `ends`: the distances between places where a line may end.
+    """
+    shared, ends, reached = [], [], 0
+    for pieces in passages_of(texts, passage):
+        for box in boxes(pieces):
+            if len(box.rows) > 1:
+                shared.append([box.rows[0], len(box.rows), reached, _utf16(box.text)])
+            for part, may_end in zip(box.parts, box.may_end, strict=True):
+                ends += [reached] * may_end
+                reached += _utf16(part)
+    return {"shared": shared, "ends": np.diff(ends, prepend=0).tolist() if ends else []}
+
+
+def _utf16(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def _numbers(values: NDArray[np.float64], decimals: int) -> list[float | None]:

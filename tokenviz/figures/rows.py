@@ -20,7 +20,7 @@ class Rows:
     Attributes:
         by: What the units are.
         spans: Where they stand in the text, and each model's tokens of them.
-        logprobs: One array a model, in nats a unit; NaN where it did not score every token of the unit.
+        logprobs: One array a model, in nats per unit; NaN where it did not score every token of the unit.
     """
 
     by: By

@@ -98,8 +98,8 @@ def draw_unity_scatter(axes: Axes, comparison: Comparison, *, outliers: int = 5,
         axes.scatter(x, y, s=size, alpha=alpha, linewidths=0, color=LINE_COLOURS[0], zorder=2)
     label_axes(
         axes,
-        f"log-prob by {short_name(comparison.a.spec.model)} (nats a {units.by})",
-        f"log-prob by {short_name(comparison.b.spec.model)} (nats a {units.by})",
+        f"log-prob by {short_name(comparison.a.spec.model)} (nats per {units.by})",
+        f"log-prob by {short_name(comparison.b.spec.model)} (nats per {units.by})",
         font_size,
     )
     r, rho = number(comparison.pearson_r), printed(comparison.spearman_rho.value, 3)

@@ -1,5 +1,7 @@
 """The text heatmap for a terminal, as rich text that never carries a control sequence of the text's own."""
 
+from itertools import pairwise
+
 from rich.color import ColorSystem
 from rich.console import Console
 from rich.style import Style
@@ -7,24 +9,29 @@ from rich.text import Text
 
 from tokenviz.controls import visible
 from tokenviz.figures.colours import text_colour, to_hex
-from tokenviz.figures.definition import TextHeatmap
+from tokenviz.figures.definition import SHARED, TextHeatmap
 from tokenviz.figures.panels import Panel
 
 _STEPS = 12
+_SHARED = "a character that several tokens share has the colour of the most surprising"
 
 
 def heatmap_text(heatmap: TextHeatmap, panel: Panel) -> Text:
-    """One panel of a text heatmap: its text with every piece on its background."""
+    """Return one panel of a text heatmap: its text with every piece on its background.
+
+    A terminal has one background for a character: of several tokens that share one, the most surprising is shown.
+    """
     drawn = Text(end="")
-    for row, token in enumerate(panel.text):
-        if row and panel.passage[row] != panel.passage[row - 1]:
+    for before, piece in pairwise([None, *panel.pieces]):
+        assert piece is not None
+        if before and panel.passage[piece.rows[0]] != panel.passage[before.rows[0]]:
             drawn.append("\n")
-        value = float(panel.values[row])
+        value = heatmap.scale.most_telling([float(panel.values[row]) for row in piece.rows])
         colour = heatmap.scale.colour(value)
         style = f"{text_colour(colour)} on {to_hex(colour)}" if colour else "underline"
         if colour and heatmap.scale.underlined(value):
             style = f"underline {style}"
-        drawn.append(visible(token), style=style)
+        drawn.append(visible(piece.text), style=style)
     return drawn
 
 
@@ -42,7 +49,7 @@ def legend_text(heatmap: TextHeatmap) -> Text:
         for value in scale.steps(_STEPS):
             line.append(" ", style=_background(heatmap, value))
         line.append(f" {words.axis}, {' to '.join((words.ticks[0], words.ticks[-1]))}; ")
-    line.append(visible("; ".join(words.lines)))
+    line.append(visible("; ".join(_SHARED if sentence == SHARED else sentence for sentence in words.lines)))
     if words.unscored:
         line.append("; " if words.lines else "")
         line.append("underlined without colour" if scale.colours.diverging else "underlined", style="underline")

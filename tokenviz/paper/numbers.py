@@ -19,7 +19,7 @@ _COUNTS = {
     "n_passages": "passages",
 }
 _DEFINITIONS = {
-    "mean_logprob": "mean log-prob, nats a token",
+    "mean_logprob": "mean log-prob, nats per token",
     "perplexity_per_token": "perplexity per token",
     "bits_per_byte": "bits per byte",
     "mean_entropy": "mean entropy of the predictions, nats",

@@ -17,8 +17,8 @@ _COMPARISONS = (("n", "$n$"), ("pearson_r", "$r$"), ("spearman_rho", r"$\rho$"),
 _WITH_INTERVAL = "pearson_r"
 
 CAPTIONS = {  # in LaTeX
-    "scores": "Predictions of each text by each model: $n$ scored tokens, mean log-prob (nats a token), perplexity per token, "
-    "bits per byte, mean entropy of the predictions (nats).",
+    "scores": "Predictions of each text by each model: $n$ scored tokens, mean log-prob (nats per token), perplexity per "
+    "token, bits per byte, mean entropy of the predictions (nats).",
     "comparisons": "Log-probs of each text by two models, a and b, over $n$ tokens, or segments where the tokenizers differ: "
     r"Pearson's $r$ with its 95\,\% interval, Spearman's $\rho$, Lin's concordance $\rho_c$.",
 }

@@ -17,8 +17,8 @@ function show(place) {
   }
   for (const panel of visible()) for (const row of panel.rowsOf(place.unit)) {
     const exact = panel.model === place.model && row === panel.rowAt(place.unit, place.start);
-    panel.spans[row].setAttribute(exact ? "data-picked" : "data-here", "");
-    marked.push(panel.spans[row]);
+    for (const span of panel.spans[row]) span.setAttribute(exact ? "data-picked" : "data-here", "");
+    marked.push(...panel.spans[row]);
   }
   const listed = rowOfPlace.get(place.unit);
   if (listed) {
@@ -92,7 +92,7 @@ function pickPlace(place, { panel = visible()[0], row = panel.rowAt(place.unit, 
   activate();
   panel.activate(row);
   show(place);
-  bringIntoView(panel.spans[row]);
+  bringIntoView(panel.spans[row][0]);
   if (aloud) say(sentence(place));
 }
 

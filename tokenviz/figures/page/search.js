@@ -47,11 +47,11 @@ function endsBefore(place, { passage, start }) {
 }
 
 function mark(panel) {
-  for (const row of panel.found) panel.spans[row].removeAttribute("data-found");
+  for (const row of panel.found) for (const span of panel.spans[row]) span.removeAttribute("data-found");
   const { text, start } = panel.rows;
   panel.found = matches.flatMap((match) => match.places.flatMap((place) => panel.rowsOf(place))
     .filter((row) => start[row] < match.end && start[row] + text[row].length > match.start));
-  for (const row of panel.found) panel.spans[row].setAttribute("data-found", "");
+  for (const row of panel.found) for (const span of panel.spans[row]) span.setAttribute("data-found", "");
 }
 
 function showMatchesInScatter() {

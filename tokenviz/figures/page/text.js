@@ -5,6 +5,61 @@ const state = { measure: measures[0], pair: 0, picked: null };
 const view = () => state.measure.views[state.measure.of_pair ? state.pair : 0];
 const hidden = new Set();  // models that are not shown
 
+const LEAST_CONTRAST = 3;
+const RIGHT_TO_LEFT = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]/;
+
+// The boxes that rows are drawn in: a token, or a character that several of them share.
+function boxesOf({ text, shared, ends }) {
+  const whole = text.join(""), found = [], places = new Set();
+  ends.reduce((at, distance) => (places.add(at + distance), at + distance), 0);
+  const add = (rows, begin, end) => {
+    const parts = [];
+    for (let from = begin, to = begin + 1; to <= end; to++) {
+      if (to < end && !places.has(to)) continue;
+      if (parts.length) parts.push(document.createElement("wbr"));
+      parts.push(whole.slice(from, to));
+      from = to;
+    }
+    found.push({ rows, parts, text: whole.slice(begin, end), mayEnd: places.has(begin) });
+  };
+  let at = 0, next = 0, reached = 0;
+  text.forEach((own, row) => {
+    reached += own.length;
+    while (at < reached || (!own && shared[next]?.[0] === row)) {
+      const [first, count, begin, length] = shared[next] ?? [0, 0, Infinity, 0];
+      if (begin > at) add([row], at, at = Math.min(reached, begin));
+      else {
+        add(Array.from({ length: count }, (_, number) => first + number), at, at += length);
+        next++;
+      }
+    }
+    const before = shared[next - 1];
+    if (!own && !(before && before[0] <= row && row < before[0] + before[1])) found.push({ rows: [row], parts: "", text: "", mayEnd: false });
+  });
+  return found;
+}
+
+// The relative luminance of a colour of the style sheet, as the Web Content Accessibility Guidelines define it.
+const luminances = new Map();
+function luminance(look) {
+  if (look === "unscored") return 1;
+  if (!luminances.has(look)) {
+    const sample = make("span", "", look);
+    document.body.append(sample);
+    const parts = getComputedStyle(sample).backgroundColor.match(/\d+/g).map((part) => part / 255)
+      .map((part) => part <= .04045 ? part / 12.92 : ((part + .055) / 1.055) ** 2.4);
+    luminances.set(look, .2126 * parts[0] + .7152 * parts[1] + .0722 * parts[2]);
+    sample.remove();
+  }
+  return luminances.get(look);
+}
+
+// The ink for a letter on several colours: the one that stands out more where it stands out least; with an edge if that is little.
+function inkOn(looks) {
+  const on = looks.map(luminance), black = (Math.min(...on) + .05) / .05, white = 1.05 / (Math.max(...on) + .05);
+  return `${black > white ? "black" : "white"}${Math.max(black, white) < LEAST_CONTRAST ? " edged" : ""}`;
+}
+
 // A panel shows a model's tokens, or the units of a pair (model null). It is a list box whose options are the tokens: one stop
 // of the Tab key, in which the arrow keys move.
 class Panel {
@@ -23,25 +78,50 @@ class Panel {
     this.plain = this.rows.text.map((text) => [
       DIRECTIONS.test(text) ? "directions" : "", text === "" ? "empty" : "", /^[\r\n]+$/.test(text) ? "line" : "",
     ].filter(Boolean).join(" "));
-    let passage = null;
-    this.spans = this.rows.text.map((text, row) => {
-      if (!row || this.rows.passage[row] !== this.rows.passage[row - 1]) {
-        passage = make("div", [], "passage");
-        attributes(passage, { role: "group", dir: "auto", lang: "" });  // of a language that is not known
-        this.list.append(passage);
+    this.shared = [];
+    this.spans = this.rows.text.map(() => []);  // the elements of each token: more than one where it shares a character
+    let passage = null, element = null;
+    for (const box of boxesOf(this.rows)) {
+      if (this.rows.passage[box.rows[0]] !== passage) {
+        passage = this.rows.passage[box.rows[0]];
+        element = make("div", [], "passage");
+        attributes(element, { role: "group", dir: "auto", lang: "" });  // of a language that is not known
+        this.list.append(element);
       }
-      const span = document.createElement("span");
-      span.textContent = text;
-      span.setAttribute("role", "option");
-      span.panel = this;
-      span.row = row;
-      passage.append(span);
-      return span;
-    });
+      if (box.mayEnd) element.append(document.createElement("wbr"));
+      element.append(box.rows.length > 1 ? this.sharedBox(box) : this.option(box.rows[0], box.parts, box.text));
+    }
     this.list.addEventListener("keydown", (event) => this.key(event));
     this.list.addEventListener("focus", () => {
       if (this.list.matches(":focus-visible")) pick(this, this.active ?? 0, { aloud: true });
     });
+  }
+
+  option(row, content, text) {
+    const span = make("span", content);
+    if (this.spans[row].length) span.setAttribute("aria-hidden", "true");  // a token is said once
+    else span.setAttribute("role", "option");
+    if (content === "" && text) span.setAttribute("aria-label", `part of ${seen(text)}`);
+    span.panel = this;
+    span.row = row;
+    this.spans[row].push(span);
+    return span;
+  }
+
+  // A character that several tokens share: one box, divided in their colours.
+  sharedBox({ rows, text }) {
+    const order = RIGHT_TO_LEFT.test(text) ? [...rows].reverse() : rows;
+    const parts = order.map((row, number) => {
+      const part = this.option(row, "", text);
+      part.dataset.part = "";
+      part.style.left = `${100 * number / rows.length}%`;
+      part.style.width = `${100 / rows.length}%`;
+      return part;
+    });
+    const box = make("span", [text, ...parts], "shared");
+    box.setAttribute("role", "presentation");
+    this.shared.push({ box, parts });
+    return box;
   }
 
   unitOf(row) { return this.model === null ? row : this.rows.unit[row]; }
@@ -62,28 +142,32 @@ class Panel {
     const shades = of.shades, prefix = shown.colours + "-";
     for (let row = 0; row < shades.length; row++) {
       const shade = shades[row], look = shade === null ? "unscored" : prefix + shade;
-      this.spans[row].className = this.plain[row] ? `${this.plain[row]} ${look}` : look;
+      for (const span of this.spans[row]) span.className = this.plain[row] ? `${this.plain[row]} ${look}` : look;
     }
-    for (const row of of.below) this.spans[row].classList.add("below");
+    for (const row of of.below) for (const span of this.spans[row]) span.classList.add("below");
+    for (const { box, parts } of this.shared) {
+      box.className = `shared ${inkOn(parts.map((part) => part.className.split(" ").find((name) => name.startsWith(prefix)) ?? "unscored"))}`;
+    }
   }
 
   activate(row) {
     if (this.active !== null) {
-      this.spans[this.active].removeAttribute("id");
-      this.spans[this.active].removeAttribute("aria-selected");
+      this.spans[this.active][0].removeAttribute("id");
+      this.spans[this.active][0].removeAttribute("aria-selected");
     }
     this.active = row;
     this.list.removeAttribute("aria-activedescendant");
     if (row === null) return;
-    this.spans[row].id = `${this.heading.id}-active`;
-    this.spans[row].setAttribute("aria-selected", "true");
-    this.list.setAttribute("aria-activedescendant", this.spans[row].id);
+    const [span] = this.spans[row];
+    span.id = `${this.heading.id}-active`;
+    span.setAttribute("aria-selected", "true");
+    this.list.setAttribute("aria-activedescendant", span.id);
   }
 
   key(event) {
     if (event.altKey || event.metaKey) return;
     const row = this.active ?? 0, last = this.spans.length - 1;
-    const backwards = getComputedStyle(this.spans[row].parentNode).direction === "rtl" ? "ArrowRight" : "ArrowLeft";
+    const backwards = getComputedStyle(this.spans[row][0].closest(".passage")).direction === "rtl" ? "ArrowRight" : "ArrowLeft";
     let to = row;
     if (event.key === "ArrowLeft" || event.key === "ArrowRight") to += event.key === backwards ? -1 : 1;
     else if (event.key === "ArrowDown" || event.key === "ArrowUp") to = this.line(row, event.key === "ArrowDown" ? 1 : -1);
@@ -98,10 +182,10 @@ class Panel {
 
   // The nearest token on the line below or above.
   line(row, step) {
-    const from = this.spans[row].getBoundingClientRect(), middle = (from.left + from.right) / 2;
+    const from = this.spans[row][0].getBoundingClientRect(), middle = (from.left + from.right) / 2;
     let best = row, distance = Infinity, top = null;
     for (let to = row + step; to >= 0 && to < this.spans.length; to += step) {
-      const box = this.spans[to].getClientRects()[0];
+      const box = this.spans[to][0].getClientRects()[0];
       if (!box || Math.abs(box.top - from.top) < from.height / 2 && top === null) continue;
       top ??= box.top;
       if (Math.abs(box.top - top) > box.height / 2) break;
