@@ -18,8 +18,8 @@ All texts are taken together: every token (every segment, where the tokenizers d
 from resampled texts where there are five or more, else from resampled stretches of them.
 
 **Pearson's r** says whether two models find the same places predictable, **Lin's concordance** whether their log-probs are
-equal. **KL** is the mean Kullback-Leibler divergence over the whole vocabulary: what is lost, in nats per token, when the tokens
-that a predicts are coded with the predictions of b. It exists only where both have one vocabulary. **Bits per byte** and
+equal. **KL** is the mean Kullback-Leibler divergence over the whole vocabulary: what is lost, in nats per token, when the
+tokens that a predicts are coded with the predictions of b. It exists only where both have one vocabulary. **Bits per byte** and
 **bits per character** compare models with different tokenizers; the mean log-prob of a token does not.
 """
 

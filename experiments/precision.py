@@ -12,7 +12,8 @@ from tokenviz.harness.measures import DIVERGENCES
 READING = """
 One model in several precisions predicts the same tokens. **KL** is the Kullback-Leibler divergence of the rounded model's
 prediction from the reference's, over the whole vocabulary, in nats per token: what is lost, on average, by coding the
-reference's tokens with the rounded model. A token's own log-prob may stay while the rest of its prediction moves, and the other way round.
+reference's tokens with the rounded model. A token's own log-prob may stay while the rest of its prediction moves, and the other
+way round.
 
 `bfloat16` rounds weights and activations, `q8_0` and `q4_0` the weights of the linear layers to 8 and 4 bits. The second panel
 and the second table say where predictions move: where the model was unsure already, or also where it was sure.

@@ -272,7 +272,7 @@ MUTANTS = (
     ),
     Mutant(
         "a text is HTML", "figures/html.py",
-        'escape(text.replace("\\0", "␀"))', 'Markup(text.replace("\\0", "␀"))',
+        'escape(part.replace("\\0", "␀"))', 'Markup(part.replace("\\0", "␀"))',
         "test_heatmap_html::test_no_token_brings_a_tag",
     ),
     Mutant(
@@ -286,8 +286,23 @@ MUTANTS = (
         "test_heatmap_latex::test_every_sign_that_tex_obeys_is_escaped",
     ),
     Mutant(
+        "a mark that opens a token is set in the font of Latin letters", "figures/pieces.py",
+        "owners[k].append(row)", "owners[k][:] = [row]",
+        "test_heatmap_latex_scripts::test_a_mark_that_opens_a_token_is_set_with_its_letter_and_in_its_font",
+    ),
+    Mutant(
+        "a line begins with a comma", "figures/pieces.py",
+        'kind: Break = "word" if start in cuts else', 'kind: Break = "word" if start in cuts or start == begin else',
+        "test_layout::test_lines_are_broken_between_words_and_none_begins_with_closing_punctuation",
+    ),
+    Mutant(
+        "the parts of a Hebrew letter run from left to right", "figures/layout.py",
+        "cells[i].rows[:: -1 if level % 2 else 1]", "cells[i].rows",
+        "test_layout::test_the_parts_of_a_right_to_left_character_run_from_right_to_left",
+    ),
+    Mutant(
         "a terminal obeys a text", "figures/terminal.py",
-        "drawn.append(visible(token), style=style)", "drawn.append(token, style=style)",
+        "drawn.append(visible(piece.text), style=style)", "drawn.append(piece.text, style=style)",
         "test_heatmap_terminal::test_control_characters_never_reach_the_terminal",
     ),
     Mutant(

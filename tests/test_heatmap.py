@@ -368,7 +368,7 @@ def pair() -> list[TokenScores]:
 
 def test_a_difference_below_zero_is_underlined_and_others_are_not() -> None:
     [figure] = pages(pair(), measure="difference")
-    scored, _, _, lines = figure.axes[0].collections
+    scored, _, _, _, lines = figure.axes[0].collections
     boxes = [path.get_extents() for path in scored.get_paths()]
     marks = [path.get_extents() for path in lines.get_paths()]
     differences = [-3.0, 3.0, 0.0, 2.0, -1.0, 0.0]
@@ -380,7 +380,7 @@ def test_a_difference_below_zero_is_underlined_and_others_are_not() -> None:
 
 def test_an_underline_has_the_colour_of_its_text() -> None:
     [figure] = pages(pair(), measure="difference")
-    lines = figure.axes[0].collections[3].get_facecolors()[:, 0]
+    lines = figure.axes[0].collections[4].get_facecolors()[:, 0]
     inks = [
         cell.get_color() for cell, value in zip(cells(figure)[1:], [-3.0, 3.0, 0.0, 2.0, -1.0, 0.0], strict=True) if value < 0
     ]

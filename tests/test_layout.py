@@ -9,8 +9,8 @@ from tables import make_scores
 
 from tokenviz.figures.definition import text_heatmap
 from tokenviz.figures.layout import TextBlock, lay_out, paginate, wrapped
-from tokenviz.figures.pieces import clusters
 from tokenviz.scores import TokenScores
+from tokenviz.units.breaks import clusters
 
 WIDTH = 100.0
 PAD = 1.0

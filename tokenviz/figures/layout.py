@@ -9,7 +9,8 @@ from itertools import groupby
 
 from tokenviz.figures.bidi import base_level, joined, levels, parted, turned, visual_order
 from tokenviz.figures.panels import Panel
-from tokenviz.figures.pieces import Break, Piece, clusters
+from tokenviz.figures.pieces import Break, Piece
+from tokenviz.units.breaks import clusters
 
 PAD = 0.04  # to the left and right of a token's text, in font sizes: with more, readers of a PDF take cuts for spaces
 

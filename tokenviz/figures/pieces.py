@@ -8,13 +8,15 @@ breaking algorithm lets them (UAX 14), with ICU's dictionaries for scripts witho
 
 import unicodedata
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, groupby, pairwise
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from tokenviz.units.breaks import clusters, line_ends
 
 _STOPS = set(",.;:!?%…、。，．；：！？।॥،؛؟")
 Break = Literal["word", "token", "none"]
@@ -41,16 +43,6 @@ class Piece:
     before: Break = "token"
 
 
-def clusters(text: str) -> list[str]:
-    """Cut a text into what a reader sees as characters; a carriage return and a newline are two, since each is drawn."""
-    if text.isascii():
-        return list(text)
-    from icu4py.breakers import CharacterBreaker
-
-    found = (str(cluster) for cluster in CharacterBreaker(text, "und"))
-    return [part for cluster in found for part in (cluster if cluster == "\r\n" else [cluster])]
-
-
 def pieces(tokens: Sequence[str], first: int = 0) -> list[Piece]:
     """Cut a passage into its pieces.
 
@@ -63,7 +55,7 @@ def pieces(tokens: Sequence[str], first: int = 0) -> list[Piece]:
         The pieces; joined, they are the passage, and every token is in at least one.
     """
     text = "".join(tokens)
-    places = _line_ends(text)
+    places = line_ends(text)
     parts = _shared(tokens, text)
     edges = list(accumulate(map(len, (part for _, part in parts)), initial=0))
     cuts = {_before_spaces(text, place, edges) for place in places} - {0}
@@ -168,13 +160,6 @@ def _shared(tokens: Sequence[str], text: str) -> list[tuple[tuple[int, ...], str
         else:
             found.append((tuple(own), text[begin:end]))
     return alone + found
-
-
-def _line_ends(text: str) -> Iterator[int]:
-    """The places in a text where a line may end."""
-    from icu4py.breakers import LineBreaker
-
-    return accumulate(len(str(part)) for part in LineBreaker(text, "und"))
 
 
 def _closes(text: str) -> bool:

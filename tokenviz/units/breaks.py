@@ -1,0 +1,25 @@
+"""Where a text may be cut: between what a reader sees as characters, and where a line may end. By ICU, for every script."""
+
+from collections.abc import Iterator
+from itertools import accumulate
+
+
+def clusters(text: str) -> list[str]:
+    """Cut a text into grapheme clusters (UAX 29), what a reader sees as characters.
+
+    A carriage return and a newline are two, since each is drawn.
+    """
+    if text.isascii():
+        return list(text)
+    from icu4py.breakers import CharacterBreaker
+
+    found = (str(cluster) for cluster in CharacterBreaker(text, "und"))
+    return [part for cluster in found for part in (cluster if cluster == "\r\n" else [cluster])]
+
+
+def line_ends(text: str) -> Iterator[int]:
+    """Yield the places in a text where a line may end (UAX 14), with ICU's dictionaries for scripts without spaces."""
+    from icu4py.breakers import LineBreaker
+
+    # ICU's own offsets count UTF-16 units; the parts themselves are asked for instead.
+    return accumulate(len(str(part)) for part in LineBreaker(text, "und"))
