@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import Run
 from rich.console import Console
@@ -93,6 +94,45 @@ def test_why_no_word_is_corrected_is_said_beside_the_output(run: Run) -> None:
     assert code == 0
     assert len(out.splitlines()) == 3
     assert "has a corrected log-prob: none is scored and stands between two ends that whitespace shows" in " ".join(err.split())
+
+
+def test_ids_of_passages_stand_in_every_form(run: Run, project: Path) -> None:
+    (project / "rows.csv").write_text("id,text\nx,One two.\ny,\nz,Three.\n")
+    score = ("score", "rows.csv", "-m", "glass-en")
+    _, out, _ = run(*score, "--csv")
+    rows = list(csv.DictReader(io.StringIO(out, newline="")))
+    assert list(rows[0])[:3] == ["text", "id", "passage"]
+    assert {(row["id"], row["passage"]) for row in rows} == {("x", "0"), ("z", "2")}
+    _, out, _ = run(*score, "--csv", "--by", "word")
+    words = list(csv.DictReader(io.StringIO(out, newline="")))
+    assert [(row["id"], row["word"]) for row in words] == [("x", "One"), ("x", " two."), ("z", "Three.")]
+    for by in ("token", "word"):
+        (text,) = json.loads(run(*score, "--json", "--by", by)[1])["texts"]
+        assert [row["id"] for row in text[f"{by}s"]] == [row["id"] for row in (rows if by == "token" else words)]
+    assert run(*score, "--parquet", "t.parquet")[0] == 0
+    assert pd.read_parquet("t.parquet")["id"].tolist() == [row["id"] for row in rows]
+    assert len(tv.TokenScores.load(Path("t.parquet"))) == len(rows)
+
+
+def test_a_text_without_ids_next_to_one_with_them_has_empty_ones(run: Run, project: Path) -> None:
+    (project / "rows.csv").write_text("id,text\nx,One.\n")
+    arguments = ("rows.csv", "-t", "Two.", "--csv")
+    for command in (("score", "-m", "glass-en"), ("compare", "-m", "glass-en", "-m", "glass-en,dtype=bfloat16")):
+        _, out, _ = run(*command, *arguments)
+        rows = list(csv.DictReader(io.StringIO(out, newline="")))
+        assert {(row["text_name" if command[0] == "compare" else "text"], row["id"]) for row in rows} == {
+            ("rows", "x"), ("text-1eb32d1e", ""),
+        }  # fmt: skip
+    assert "id" not in run("score", "-m", "glass-en", "-t", "Two.", "--csv")[1].splitlines()[0].split(",")
+
+
+def test_words_are_cut_apart_from_their_punctuation_on_request(run: Run, glass: LoadedModel) -> None:
+    code, out, _ = run("score", "-m", "glass-en", "-t", ALICE, "--csv", "--by", "word", "--punctuation", "apart")
+    assert code == 0
+    rows = list(csv.DictReader(io.StringIO(out, newline="")))
+    expected = tv.words(tv.score(glass, ALICE), punctuation="apart")
+    assert [row["word"] for row in rows] == list(expected.word)
+    assert [row["word"] for row in rows[-2:]] == [" bank", "."]
 
 
 def test_json_names_the_passages_of_a_table(run: Run, project: Path) -> None:
@@ -192,6 +232,7 @@ BAD_INPUT: list[tuple[list[str], int, str]] = [
     (["--text", "x", "--by", "word"], 2, "--by word needs --json or --csv"),
     (["--text", "x", "--by", "word", "--parquet", "t.parquet"], 2, "--by word needs --json or --csv"),
     (["--text", "x", "--by", "word", "--json", "--top-k", "2"], 2, "--top-k needs --by token: alternatives are of tokens"),
+    (["--text", "x", "--csv", "--punctuation", "apart"], 2, "--punctuation apart needs --by word: tokens are what they are"),
     (["--text", "x", "--by", "syllable", "--json"], 2, "'syllable' is not one of"),
     (["--text", "x", "--json", "--parquet", "t.parquet"], 2, "choose one of --json, --csv and --parquet"),
     (["--text", "x", "--text", "y", "--parquet", "t.parquet"], 2, "--parquet takes one text, and 2 were given"),

@@ -6,7 +6,7 @@ BOS mode and windows gave it. Both are stored in one Parquet file and come back 
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -354,7 +354,7 @@ class TokenScores:
         )
 
 
-def save_parts(parts: Iterable[TokenScores], path: Path) -> None:
+def save_parts(parts: Iterable[TokenScores], path: Path, *, passage_ids: Sequence[str] = ()) -> None:
     """Write the consecutive parts of one text's table as one file, each as it comes: only one needs to be in memory.
 
     The file appears when it is complete.
@@ -362,10 +362,12 @@ def save_parts(parts: Iterable[TokenScores], path: Path) -> None:
     Args:
         parts: At least one; all of one text and spec.
         path: As for `TokenScores.save`.
+        passage_ids: As in `Text`; they become the file's column `id`, which `TokenScores.load` passes over.
 
     Raises:
         DiskError: The file cannot be written.
     """
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     unfinished = path.with_name(path.name + ".part")
@@ -374,6 +376,8 @@ def save_parts(parts: Iterable[TokenScores], path: Path) -> None:
             writer = None
             for part in parts:
                 table = part._to_table()
+                if passage_ids:
+                    table = table.add_column(1, "id", pa.array([passage_ids[i] for i in part.passage], pa.string()))
                 writer = writer or stack.enter_context(pq.ParquetWriter(unfinished, table.schema, compression="zstd"))
                 writer.write_table(table)
         unfinished.replace(path)

@@ -1,20 +1,15 @@
 """`tokenviz compare`: two models and texts in, how alike their predictions are out, nothing tracked."""
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from tokenviz.cli.agreement_tables import print_results
-from tokenviz.cli.inputs import AsJson, Bos, Column, Context, Files, Literals, Stride, read_texts
-from tokenviz.cli.outputs import print_csv, print_json
+from tokenviz.cli.inputs import AsJson, Bos, Column, Context, Files, Literals, Stride, WordPunctuation, read_texts
+from tokenviz.cli.outputs import named_frames, print_csv, print_json
 from tokenviz.cli.pairs import Windows, read_by_both
 from tokenviz.harness import completion
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from tokenviz.comparing.comparison import Comparison
 
 
 def compare_command(
@@ -41,10 +36,7 @@ def compare_command(
             show_default=False,
         ),
     ] = None,
-    punctuation: Annotated[
-        Literal["attached", "apart"],
-        typer.Option(help="With --by word: whether punctuation belongs to the word that it touches."),
-    ] = "attached",
+    punctuation: WordPunctuation = "attached",
     divergences: Annotated[
         Literal["memory", "disk", "none"],
         typer.Option(
@@ -101,7 +93,7 @@ def compare_command(
         if together and apart:
             apart.append(summarise_divergences(read.divergences, resamples=resamples, seed=seed))
     if as_csv:
-        print_csv(map(_named_frame, compared))
+        print_csv(named_frames(compared, texts, "text_name"))
         return
     everything: list[Comparison | PooledComparison] = [*compared, *([together] if together else [])]
     results = [(one, apart[i] if apart else None) for i, one in enumerate(everything)]
@@ -122,9 +114,3 @@ def compare_command(
             "no_divergences": read.no_divergences,
         }
     )
-
-
-def _named_frame(one: "Comparison") -> "pd.DataFrame":
-    frame = one.to_frame()
-    frame.insert(0, "text_name", one.text_name)
-    return frame

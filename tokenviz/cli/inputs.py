@@ -23,6 +23,10 @@ Bos = Annotated[
 ]
 Context = Annotated[int | None, typer.Option(help="Most tokens of a window; by default what the model can read.")]
 Stride = Annotated[int | None, typer.Option(help="Tokens from window to window; by default half the context.")]
+WordPunctuation = Annotated[
+    Literal["attached", "apart"],
+    typer.Option("--punctuation", help="With --by word: whether punctuation belongs to the word that it touches."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 

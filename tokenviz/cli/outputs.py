@@ -3,14 +3,22 @@
 import io
 import json
 import sys
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 from tokenviz.errors import DiskError
 from tokenviz.streams import takes_unicode
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from tokenviz.texts import Text
+
+    class _Table(Protocol):
+        @property
+        def text_name(self) -> str: ...
+
+        def to_frame(self) -> pd.DataFrame: ...
 
 
 def print_json(document: Mapping[str, Any]) -> None:
@@ -32,6 +40,23 @@ def print_csv(frames: "Iterable[pd.DataFrame]") -> None:
         write_csv(frame, target, header=number == 0)
     if isinstance(target, io.StringIO):
         _print_encoded(target.getvalue())
+
+
+def named_frames(tables: "Iterable[_Table]", texts: "Sequence[Text]", heading: str) -> "Iterator[pd.DataFrame]":
+    """Make tables ready for CSV: each with its text's name in front and, where one of the texts has ids, its passages' ids.
+
+    Args:
+        tables: One for each text, with a column `passage`.
+        texts: In the same order.
+        heading: Of the column with the text's name.
+    """
+    identified = any(text.passage_ids for text in texts)
+    for table, text in zip(tables, texts, strict=True):
+        frame = table.to_frame()
+        frame.insert(0, heading, table.text_name)
+        if identified:
+            frame.insert(1, "id", [text.passage_ids[passage] if text.passage_ids else None for passage in frame["passage"]])
+        yield frame
 
 
 def _print_encoded(text: str) -> None:

@@ -6,13 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from tokenviz.cli.inputs import AsJson, Bos, Column, Context, Files, Literals, Stride, read_texts
-from tokenviz.cli.outputs import print_csv, print_json
+from tokenviz.cli.inputs import AsJson, Bos, Column, Context, Files, Literals, Stride, WordPunctuation, read_texts
+from tokenviz.cli.outputs import named_frames, print_csv, print_json
 from tokenviz.harness import completion
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from tokenviz.score_summary import ScoreSummary
     from tokenviz.scores import TokenScores
     from tokenviz.texts import Text
@@ -38,10 +36,11 @@ def score_command(
     by: Annotated[
         Literal["token", "word"],
         typer.Option(
-            help="What the rows of --json and --csv are. Words carry their punctuation and the spaces before them; their "
-            "log-probs are sums, beside them corrected for the spaces at the front."
+            help="What the rows of --json and --csv are. Words carry the spaces before them; their log-probs are sums, and "
+            "next to them sums that are corrected for these spaces."
         ),
     ] = "token",
+    punctuation: WordPunctuation = "attached",
     measure: Annotated[
         str | None,
         typer.Option(
@@ -67,6 +66,8 @@ def score_command(
         raise typer.BadParameter("--top-k needs --json or --parquet: neither the text nor the CSV has room for alternatives")
     if by == "word" and not (as_json or as_csv):
         raise typer.BadParameter("--by word needs --json or --csv")
+    if punctuation == "apart" and by != "word":
+        raise typer.BadParameter("--punctuation apart needs --by word: tokens are what they are")
     if by == "word" and top_k:
         raise typer.BadParameter("--top-k needs --by token: alternatives are of tokens")
     texts = read_texts(files, text, column)
@@ -86,11 +87,11 @@ def score_command(
             _print_overview([(texts[0].name, summary)])
             return
         tables = [score(loaded, one, bos=bos, context=context, stride=stride, top_k=top_k or 0) for one in texts]
-        words = [_words_of(table) for table in tables] if by == "word" else None
+        words = [_words_of(table, punctuation) for table in tables] if by == "word" else None
     if as_json:
         print_json(_document(tables, words, texts))
     elif as_csv:
-        print_csv(map(_named_frame, words or tables))
+        print_csv(named_frames(words or tables, texts, "text"))
     else:
         _print_text(tables, measure or "logprob")
 
@@ -106,11 +107,11 @@ def _check_measure(measure: str, no_colours: bool) -> None:
         raise typer.BadParameter(f"--measure {measure} is of two models: one model's are the others")
 
 
-def _words_of(table: "TokenScores") -> "WordScores":
+def _words_of(table: "TokenScores", punctuation: Literal["attached", "apart"]) -> "WordScores":
     from tokenviz.progress import warn
     from tokenviz.units.word_scores import words
 
-    found = words(table)
+    found = words(table, punctuation=punctuation)
     if found.uncorrected:
         warn(found.uncorrected)
     return found
@@ -124,15 +125,11 @@ def _document(tables: "list[TokenScores]", words: "list[WordScores] | None", tex
             del entry["tokens"]
             entry["words"] = words[number].to_json()
         if text.passage_ids:
+            for rows in (entry.get("tokens", []), entry.get("words", [])):
+                rows[:] = [{"id": text.passage_ids[row["passage"]], **row} for row in rows]
             entry["passage_ids"] = list(text.passage_ids)
         entries.append(entry)
     return {"model": asdict(tables[0].spec), "texts": entries}
-
-
-def _named_frame(table: "TokenScores | WordScores") -> "pd.DataFrame":
-    frame = table.to_frame()
-    frame.insert(0, "text", table.text_name)
-    return frame
 
 
 def _print_text(tables: "list[TokenScores]", measure: str) -> None:

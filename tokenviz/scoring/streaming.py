@@ -34,7 +34,7 @@ def score_to_file(
     Args:
         model: From `load_model`.
         text: Of any number of passages.
-        path: The file to write; it appears when it is complete.
+        path: The file to write; it appears when it is complete. Ids of passages are its column `id`.
         bos: See `score`.
         context: See `score`.
         stride: See `score`.
@@ -60,7 +60,7 @@ def score_to_file(
                 yield replace(part, text_name=text.name, passage=part.passage + begin)
                 advance(sum(map(len, passages)))
 
-    save_parts(parts(), path)
+    save_parts(parts(), path, passage_ids=text.passage_ids)
     return ScoreSummary.joined(summaries)
 
 
