@@ -84,6 +84,29 @@ ARCHITECTURES: dict[str, Architecture] = {
     "longrope": Architecture(
         {**_GROUPED, "rope_parameters": _LONG, "original_max_position_embeddings": 16}, "own", model_type="phi3"
     ),
+    # As many heads as layers, each head with norms of its own in a list as long as that of the layers.
+    "stablelm": Architecture({**_BASE, "num_key_value_heads": 2, "qk_layernorm": True}, "own"),
+    "longcat_flash": Architecture(
+        {
+            **_BASE,
+            "num_layers": 2,
+            "ffn_hidden_size": 32,
+            "expert_ffn_hidden_size": 16,
+            "n_routed_experts": 4,
+            "zero_expert_num": 2,
+            "moe_topk": 2,
+            "q_lora_rank": 8,
+            "kv_lora_rank": 8,
+            "qk_rope_head_dim": 4,
+            "qk_nope_head_dim": 4,
+            "v_head_dim": 6,
+            "head_dim": 4,
+        },
+        "padded",
+    ),  # half as many layers as its config says, each with two attentions
+    "roberta": Architecture(
+        {**_BASE, "is_decoder": True, "pad_token_id": 4, "max_position_embeddings": 69}, "padded"
+    ),  # positions begin after that of padding
     "opt": Architecture({**_BASE, "ffn_dim": 32, "word_embed_proj_dim": 16}, "padded", "whole"),  # positions come from the mask
     "bloom": Architecture({"hidden_size": 16, "n_layer": 2, "n_head": 2}, "padded"),  # ALiBi: no positions at all
     "gpt_neo": Architecture(

@@ -372,6 +372,47 @@ MUTANTS = (
         "    settle_vector_math()\n", "",
         "test_loading::test_loading_makes_the_first_call_with_one_number",
     ),
+    # Models
+    Mutant(
+        "weights in sub-folders move no identity", "models/folders.py",
+        "more = {*weights, *_more_described(folder, name)} - set(usual)", "more = {*_more_described(folder, name)} - set(usual)",
+        "test_folders::test_weights_in_sub_folders_are_part_of_the_identity",
+    ),
+    Mutant(
+        "an index may lead anywhere", "models/folders.py",
+        "        _inside(folder, file, index, name)\n", "",
+        "test_folders::test_an_index_that_leads_out_of_the_folder_is_refused",
+    ),
+    Mutant(
+        "weights that the config does not use are left out", "models/unused.py",
+        "if not unused:", "if unused or not unused:",
+        "test_unused::test_layers_beyond_those_of_the_config_are_refused",
+    ),
+    Mutant(
+        "what transformers leaves out by its own lists is let through", "models/unused.py",
+        "unexpected | _hushed_up(network, shapes)", "unexpected",
+        "test_unused::test_a_real_bias_by_the_name_of_a_mask_is_refused",
+    ),
+    Mutant(
+        "an adapter is left out", "models/loading.py",
+        "return merge_adapter(network, resolved.adapter, label).to(dtype) if resolved.adapter else network", "return network",
+        "test_adapters::test_an_adapter_of_its_own_is_merged_into_its_model",
+    ),
+    Mutant(
+        "encoder-decoders are scored", "models/kinds.py",
+        'getattr(config, "is_encoder_decoder", False)', "False",
+        "test_kinds::test_encoder_decoders_are_refused_by_name",
+    ),
+    Mutant(
+        "long texts are not looked at", "scoring/kernel.py",
+        "if self._seen_far or length <= 2 * _PROBE_LENGTH:", "if length:",
+        "test_kernel::test_a_model_that_sees_what_follows_in_long_texts_only_is_refused",
+    ),
+    Mutant(
+        "the positions of padding are counted", "models/loading.py",
+        " - max(unused, default=0)", "",
+        "test_kernel::test_positions_that_begin_after_that_of_padding_are_not_counted",
+    ),
     Mutant(
         "what a killed process left is taken for a model", "models/cache.py",
         "shutil.rmtree(scratch, ignore_errors=True)  # what an interrupted process left", "pass",

@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 
 from tokenviz.errors import ModelError, ScoringError
 from tokenviz.models.loading import LoadedModel, load_model
+from tokenviz.scoring.failures import forward_pass, reading
 from tokenviz.scoring.kernel import Kernel
 from tokenviz.scoring.layers import SteppedLayer, decoder_layers
 from tokenviz.scoring.memory import Budget
@@ -298,6 +299,105 @@ def test_left_padding_by_hand_gives_the_same_log_probs(gpt2: LoadedModel) -> Non
         logits = gpt2.network(input_ids=ids, attention_mask=mask, position_ids=positions).logits[0, 3:-1].cpu().double()
     expected = torch.log_softmax(logits, -1).gather(-1, torch.from_numpy(scores.token_id[1:].copy())[:, None])[:, 0]
     np.testing.assert_allclose(scores.logprob[1:], expected, rtol=0, atol=FLOAT32)
+
+
+def test_a_model_that_sees_what_follows_in_long_texts_only_is_refused(
+    tmp_path: Path, bigram: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers import ReformerConfig, ReformerModelWithLMHead
+
+    torch.manual_seed(0)
+    config = ReformerConfig(
+        vocab_size=5, hidden_size=16, attention_head_size=8, num_attention_heads=2, feed_forward_size=32, is_decoder=True,
+        attn_layers=["lsh", "lsh"], axial_pos_shape=[16, 16], axial_pos_embds_dim=[8, 8], max_position_embeddings=256,
+        hash_seed=3, num_buckets=4, initializer_range=0.5, axial_norm_std=1.0, pad_token_id=4, eos_token_id=4,
+    )  # fmt: skip
+    ReformerModelWithLMHead(config).save_pretrained(tmp_path)
+    bigram.tokenizer.save_pretrained(tmp_path)
+    monkeypatch.setattr("tokenviz.models.kinds._check_hidden_sight", lambda *_: None)  # which knows it by name
+    model = load_model(str(tmp_path))
+    score(model, "abcd")
+    message = f"{str(tmp_path)!r} is not a causal language model: its predictions change with the tokens after them"
+    with pytest.raises(ModelError, match=f"^{re.escape(message)}$"):
+        score(model, "abcdacbb" * 40)
+
+
+def test_the_long_look_costs_no_more_than_the_text(
+    tmp_path: Path, bigram: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = make_folder("bloom", bigram.tokenizer, tmp_path)
+    kernel = Kernel.of(model)
+    read: list[int] = []
+    hidden = kernel._hidden
+
+    def count(ids: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+        read.append(ids.numel())
+        return hidden(ids, mask)
+
+    monkeypatch.setattr(kernel, "_hidden", count)
+    for length, sizes in ((20, [20]), (90, [90, 90]), (200, [200])):  # once, for three rows of a third
+        read.clear()
+        score(model, "a" * length)
+        assert read == sizes
+
+
+# ---- what fails inside a model -------------------------------------------------------------------------------------
+
+
+def test_an_error_of_the_models_own_names_model_text_and_error(gpt2: LoadedModel) -> None:
+    longer = replace(gpt2, context=gpt2.context + 5, memo={})
+    message = (
+        f"{gpt2.label!r} cannot read 'alice': the model's own forward pass fails with IndexError: index out of range in self"
+    )
+    with pytest.raises(ScoringError, match=f"^{re.escape(message)}$"):
+        score(longer, corpus(["abc " * gpt2.context], name="alice"))
+
+
+def test_an_error_of_the_models_own_on_the_first_try_is_one_line(tmp_path: Path, bigram: LoadedModel) -> None:
+    from transformers import XmodConfig, XmodForCausalLM
+
+    config = XmodConfig(
+        vocab_size=5, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32, is_decoder=True,
+        languages=["en_XX", "de_DE"], default_language=None,
+    )  # fmt: skip
+    XmodForCausalLM(config).save_pretrained(tmp_path)
+    bigram.tokenizer.save_pretrained(tmp_path)
+    message = f"{str(tmp_path)!r} cannot be run: the model's own forward pass fails with ValueError: Input language unknown."
+    with pytest.raises(ScoringError, match=f"^{re.escape(message)}[^\n]*$"):
+        score(load_model(str(tmp_path)), "abcd")
+
+
+def test_running_out_of_memory_is_no_error_of_the_models_own() -> None:
+    with pytest.raises(RuntimeError, match=r"^bad_alloc$"), forward_pass("m"):
+        raise RuntimeError("bad_alloc")
+    message = "^'m' cannot read 't': the model's own forward pass fails with AssertionError$"
+    with pytest.raises(ScoringError, match=message), reading("t"), forward_pass("m"):
+        raise AssertionError
+
+
+@pytest.mark.parametrize(("pad", "context"), [(1, 512), (0, 513)])
+def test_positions_that_begin_after_that_of_padding_are_not_counted(
+    tmp_path: Path, bigram: LoadedModel, pad: int, context: int
+) -> None:
+    model = make_folder(
+        "roberta", bigram.tokenizer, tmp_path, max_position_embeddings=514, pad_token_id=pad, bos_token_id=2, eos_token_id=3
+    )
+    assert model.context == context
+    assert score(model, "cdc" * 400).summary().n_scored == 1199
+
+
+@pytest.mark.parametrize("name", ["stablelm", "longcat_flash"])
+def test_what_was_not_replaced_is_put_back_without_fault(
+    name: str, tmp_path: Path, bigram: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(_: object) -> object:
+        raise LookupError("2 lists of 2 layers")
+
+    expected = score(make_folder(name, bigram.tokenizer, tmp_path), SENTENCE).logprob
+    monkeypatch.setattr("tokenviz.scoring.layers.decoder_layers", none)
+    found = score(load_model(str(tmp_path)), SENTENCE)
+    assert found.spec.batching == "padded"
+    np.testing.assert_allclose(found.logprob, expected, rtol=0, atol=1e-5)
 
 
 def test_a_copy_of_a_model_with_broken_weights_is_stopped(tmp_path: Path, bigram: LoadedModel) -> None:

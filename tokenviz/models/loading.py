@@ -256,7 +256,7 @@ def load(resolved: ResolvedModel) -> LoadedModel:
         network=network,
         tokenizer=tokenizer,
         device=device,
-        context=_context_limit(network.config),
+        context=_context_limit(network),
         vocabulary=int(network.get_input_embeddings().weight.shape[0]),
         tokenizer_sha256=tokens.fingerprint(tokenizer),
         versions={name: version(name) for name in ("torch", "transformers", "tokenizers")},
@@ -314,13 +314,16 @@ def _without_adapter(folder: Path) -> Iterator[Path]:
         yield Path(view)
 
 
-def _context_limit(config: Any) -> int:
-    settings = config.get_text_config().to_dict()
-    for name in kinds.LIMITS:
-        value = settings.get(name)
-        if isinstance(value, int) and value > 0:
-            return value
-    return _NO_LIMIT_CONTEXT
+def _context_limit(network: Any) -> int:
+    """The most tokens that a model reads at once."""
+    settings = network.config.get_text_config().to_dict()
+    stated = [settings[name] for name in kinds.LIMITS if isinstance(settings.get(name), int) and settings[name] > 0]
+    if not stated:
+        return _NO_LIMIT_CONTEXT
+    # RoBERTa's kin count positions from one after that of padding: of 514 positions 512 can be used.
+    tables = [module for name, module in network.named_modules() if name.endswith("position_embeddings")]
+    unused = [table.padding_idx + 1 for table in tables if getattr(table, "padding_idx", None) is not None]
+    return int(stated[0]) - max(unused, default=0)
 
 
 def pick_device(asked: str) -> str:

@@ -12,6 +12,7 @@ from tokenviz.models import tokens
 from tokenviz.models.loading import LoadedModel
 from tokenviz.progress import task
 from tokenviz.scores import BosMode
+from tokenviz.scoring.failures import reading
 from tokenviz.scoring.kernel import Kernel
 from tokenviz.scoring.scorer import check_ids
 from tokenviz.scoring.statistics import check_finite
@@ -87,7 +88,10 @@ def context_logprobs(model: LoadedModel, text: Text | str, seen: Sequence[int], 
     kernel = Kernel.of(model)
     lengths = [len(passage.ids) for passage in passages]
     logprob = np.full((sum(lengths), len(seen)), np.nan)
-    with task(f"{model.label} reads {text.name} with up to {max(seen)} tokens before each", sum(lengths), "tokens") as advance:
+    with (
+        reading(text.name),
+        task(f"{model.label} reads {text.name} with up to {max(seen)} tokens before each", sum(lengths), "tokens") as advance,
+    ):
         for number, (passage, first_row) in enumerate(zip(passages, np.cumsum([0, *lengths]), strict=False)):
             where = f"{model.label!r} on {text.name!r}, passage {number}"
             for windows in _together(_windows(passage.ids, prefix, seen)):

@@ -21,6 +21,7 @@ from tokenviz.models.tokens import EncodedPassage
 from tokenviz.progress import task
 from tokenviz.scores import BosMode
 from tokenviz.scoring.distributions import PositionDivergences, divergences_of
+from tokenviz.scoring.failures import reading
 from tokenviz.scoring.kernel import Ids, Kernel
 from tokenviz.scoring.predictions import KeptPredictions
 from tokenviz.scoring.scorer import check_ids, check_possible
@@ -132,7 +133,10 @@ def divergences(
     columns = PositionDivergences(*(np.full(n, np.nan) for _ in range(len(PositionDivergences.__annotations__))))
     pieces = pieces_of(passages, prefix, context=context, stride=stride)
     side = _Live(Kernel.of(a)) if isinstance(a, LoadedModel) else _Kept(a)
-    with task(f"{_name(a)} and {b.label} read {text.name}", sum(len(piece.rows) for piece in pieces), "tokens") as advance:
+    with (
+        reading(text.name),
+        task(f"{_name(a)} and {b.label} read {text.name}", sum(len(piece.rows) for piece in pieces), "tokens") as advance,
+    ):
         for number, found in _over_pieces(side, Kernel.of(b), pieces, top_k):
             _check_finite(found, f"{_name(a)!r} and {b.label!r} on {text.name!r}", pieces[number])
             for name, column in vars(columns).items():

@@ -24,6 +24,7 @@ from tokenviz.models.loading import LoadedModel
 from tokenviz.models.openings import openings_of
 from tokenviz.scoring.attention import PackedPass, UnsupportedAttentionError, attending, depends_on_length, record
 from tokenviz.scoring.batches import plan_batches
+from tokenviz.scoring.failures import RAISED, forward_pass, out_of_memory
 from tokenviz.scoring.layers import install, uninstall
 from tokenviz.scoring.linear import PackedHead, full_precision, is_linear, onednn_multiplies, weight_and_bias
 from tokenviz.scoring.memory import (
@@ -47,7 +48,8 @@ _STATISTICS_ELEMENTS = 1 << 19
 _STATISTICS_ELEMENTS_ON_GPU = 1 << 25  # 128 MB: with fewer it waits for kernels to start
 _PROBE_LENGTH = 12
 _BRANCH = 3  # tokens at the end of the second probe that differ from the first; fewer where the context is tiny
-_UNFIT = (AttributeError, TypeError, ValueError, KeyError, IndexError, RuntimeError, LookupError)
+# Of the long try. Reformer's attention by hashes shows itself from 65 tokens on, at its defaults.
+_FAR_PROBE_LENGTH = 192
 # Relative size of the difference between packed and ordinary hidden states; a wrong position or mask gives 0.1 and more.
 _TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4, torch.bfloat16: 0.05, torch.float16: 0.02}
 
@@ -70,6 +72,7 @@ class Kernel:
         self._output: Any = None  # the transformer's last output
         self._packed_head: PackedHead | None = None
         self._shortest_window: int | None = None
+        self._seen_far = False  # whether it was tried on a long sequence
         config = model.network.config.get_text_config()
         width = getattr(config, "intermediate_size", None) or 4 * getattr(config, "hidden_size", 0)
         self.budget = Budget.of(model.device, width * model.network.dtype.itemsize, model.vocabulary)
@@ -160,7 +163,7 @@ class Kernel:
                         left[number] = -1
             except (RuntimeError, MemoryError) as error:
                 smaller = self.budget.halved()
-                if not _out_of_memory(error):
+                if not out_of_memory(error):
                     raise
                 if smaller is None:
                     raise ScoringError(
@@ -196,6 +199,7 @@ class Kernel:
             for pack in plan_packs(sequences, token_budget=tokens, step_tokens=self.budget.tokens, longest_whole=longest):
                 yield list(pack.rows), self._packed_states(pack), list(pack.rows.values())
             return
+        self._check_far_causal([len(ids) for ids in sequences])
         for numbers in plan_batches([len(ids) for ids in sequences], token_budget=tokens):
             rows = [sequences[i] for i in numbers]
             longest = max(map(len, rows))
@@ -261,7 +265,7 @@ class Kernel:
     def _packed_states(self, pack: Pack) -> torch.Tensor:
         """Hidden states (n, hidden) of a pack."""
         ids, positions = (torch.from_numpy(array)[None].to(self._device) for array in (pack.ids, pack.positions))
-        with full_precision(self._device), attending(self._network, PackedPass(pack)):
+        with full_precision(self._device), attending(self._network, PackedPass(pack)), forward_pass(self._label):
             output = self._network.base_model(input_ids=ids, position_ids=positions, use_cache=False)
         states: torch.Tensor = output.last_hidden_state[0]
         return states
@@ -279,12 +283,12 @@ class Kernel:
         return states.flatten(0, 1)
 
     def _whole_logits(self, ids: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-        with full_precision(self._device):
+        with full_precision(self._device), forward_pass(self._label):
             logits: torch.Tensor = self._network(input_ids=ids, attention_mask=mask, use_cache=False).logits
         return logits
 
     def _hidden(self, ids: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-        with full_precision(self._device):
+        with full_precision(self._device), forward_pass(self._label):
             self._output = self._network.base_model(input_ids=ids, attention_mask=mask, use_cache=False)
         states: torch.Tensor = self._output.last_hidden_state
         return states
@@ -292,7 +296,7 @@ class Kernel:
     def _apply_head(self, states: torch.Tensor) -> torch.Tensor:
         """Logits of hidden states (1, m, hidden), by the model's own forward pass around a transformer that returns them."""
         ids = torch.zeros(states.shape[:2], dtype=torch.int64, device=states.device)
-        with full_precision(self._device), self._returning(states):
+        with full_precision(self._device), self._returning(states), forward_pass(self._label):
             logits: torch.Tensor = self._network(input_ids=ids, use_cache=False).logits
         return logits
 
@@ -315,7 +319,7 @@ class Kernel:
         try:
             states = self._hidden(probe, None)
             logits = self._apply_head(states)
-        except _UNFIT:
+        except RAISED:
             return None
         return states if logits.shape == reference.shape and torch.equal(logits, reference) else None
 
@@ -334,20 +338,20 @@ class Kernel:
         try:
             if _close(self._apply_head(states), reference):
                 return
-        except _UNFIT:
+        except RAISED:
             pass
         network.set_submodule(name, head)
         self._packed_head = None
 
     def _packs(self, probe: torch.Tensor, states: torch.Tensor, branch: int) -> bool:
         """Whether packed sequences, one in steps, one that shares its beginning and two whole, are as each is alone."""
-        tail = self._hidden(probe[1:, -branch:], None)
-        expected = [*states, states[0, :branch], tail[0]]  # the model is causal: a beginning is as in the whole
         first, second = probe.cpu().numpy()
         sequences = [first, second, first[:branch], second[-branch:]]
         (pack,) = plan_packs(sequences, token_budget=64, step_tokens=5)
         before = self._network.config._attn_implementation
         try:
+            tail = self._hidden(probe[1:, -branch:], None)
+            expected = [*states, states[0, :branch], tail[0]]  # the model is causal: a beginning is as in the whole
             recording = record(self._network, self._context)
             install(self._network, recording)
             packed = self._packed_states(pack)
@@ -355,7 +359,7 @@ class Kernel:
             self._shortest_window = recording.shortest_window
             if all(map(_close, found, expected)):
                 return True
-        except (UnsupportedAttentionError, *_UNFIT):
+        except (UnsupportedAttentionError, *RAISED):
             pass
         uninstall(self._network)
         self._network.config._attn_implementation = before
@@ -365,17 +369,32 @@ class Kernel:
         """Refuse logits (2, m, vocabulary) that differ although what comes before them is the same."""
         before, after = before_branch.float()
         if not torch.allclose(before, after, rtol=1e-3, atol=1e-3, equal_nan=True):
-            raise ModelError(
-                f"{self._label!r} is not a causal language model: its predictions change with the tokens after them"
-            )
+            raise self._not_causal()
+
+    def _check_far_causal(self, lengths: list[int]) -> None:
+        """Refuse a model that sees later tokens in long sequences only, once there are such; at most for the price of these.
+
+        Packed sequences need no such look: there the attention is ours.
+        """
+        length = min(self._context, max(lengths), sum(lengths) // 3, _FAR_PROBE_LENGTH)
+        if self.head == "whole":
+            length = min(length, self.budget.logits // (3 * self.vocabulary))
+        if self._seen_far or length <= 2 * _PROBE_LENGTH:
+            return
+        self._seen_far = True
+        probe = (torch.arange(length, device=self._device).repeat(3, 1) * 7 + 3) % self.vocabulary
+        changes = (length // 2, length - 1)  # all tokens from the middle on, and the last alone
+        for row, begin in enumerate(changes, start=1):
+            probe[row, begin:] = (probe[row, begin:] + 1) % self.vocabulary
+        found = (self._hidden if self.head == "streamed" else self._whole_logits)(probe, None).float()
+        for row, begin in enumerate(changes, start=1):
+            if not torch.allclose(found[0, :begin], found[row, :begin], rtol=1e-3, atol=1e-3, equal_nan=True):
+                raise self._not_causal()
+
+    def _not_causal(self) -> ModelError:
+        return ModelError(f"{self._label!r} is not a causal language model: its predictions change with the tokens after them")
 
 
 def _close(found: torch.Tensor, expected: torch.Tensor) -> bool:
     off, size = (torch.linalg.vector_norm(x, dtype=torch.float64) for x in (found - expected, expected))
     return bool(off <= _TOLERANCE[expected.dtype] * size)
-
-
-def _out_of_memory(error: Exception) -> bool:
-    """Whether torch failed to allocate; on a processor it says so in a plain RuntimeError, and oneDNN in riddles."""
-    said = ("can't allocate memory", "bad_alloc", "could not create a primitive", "could not create a memory")
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(words in str(error) for words in said)

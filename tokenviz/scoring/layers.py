@@ -168,11 +168,12 @@ def install(network: Any, recording: Recording) -> None:
 
 
 def uninstall(network: Any) -> None:
-    """Put the decoder layers back."""
-    layers = decoder_layers(network)
-    for i, layer in enumerate(layers):
-        if isinstance(layer, SteppedLayer):
-            layers[i] = layer.layer
+    """Put the decoder layers back, of which some, all or none were replaced."""
+    for module in list(network.modules()):
+        if isinstance(module, nn.ModuleList):
+            for i, layer in enumerate(module):
+                if isinstance(layer, SteppedLayer):
+                    module[i] = layer.layer
 
 
 def decoder_layers(network: Any) -> nn.ModuleList:
@@ -182,7 +183,10 @@ def decoder_layers(network: Any) -> nn.ModuleList:
         LookupError: There is none, or more than one that could be it.
     """
     count = network.config.get_text_config().num_hidden_layers
-    lists = [module for module in network.base_model.modules() if isinstance(module, nn.ModuleList) and len(module) == count]
+    found = [module for module in network.base_model.modules() if isinstance(module, nn.ModuleList) and len(module) == count]
+    # With as many heads as layers, StableLM's norms of single heads are such lists as well, inside the layers.
+    inner = {id(module) for outer in found for module in outer.modules() if module is not outer}
+    lists = [module for module in found if id(module) not in inner]
     if len(lists) != 1:
         raise LookupError(f"{len(lists)} lists of {count} layers")
     return lists[0]

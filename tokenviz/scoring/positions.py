@@ -17,6 +17,7 @@ from tokenviz.models import tokens
 from tokenviz.models.loading import LoadedModel
 from tokenviz.progress import task
 from tokenviz.scores import BosMode
+from tokenviz.scoring.failures import reading
 from tokenviz.scoring.kernel import Kernel
 from tokenviz.scoring.linear import full_precision
 from tokenviz.scoring.scorer import check_ids, check_possible
@@ -92,7 +93,10 @@ def position_values(
     logprob, values = np.full(sum(lengths), np.nan), np.full(sum(lengths), np.nan)
     pieces = pieces_of(passages, prefix, context=context, stride=stride)
     where = f"{model.label!r} on {text.name!r}, passage"
-    with task(f"{model.label} reads {text.name}", sum(len(piece.rows) for piece in pieces), "tokens") as advance:
+    with (
+        reading(text.name),
+        task(f"{model.label} reads {text.name}", sum(len(piece.rows) for piece in pieces), "tokens") as advance,
+    ):
         for piece, found, logprobs in _over_pieces(Kernel.of(model), pieces, function, where):
             values[piece.rows], logprob[piece.rows] = found, logprobs
             advance(len(piece.rows))

@@ -26,6 +26,7 @@ from tokenviz.models import tokens
 from tokenviz.models.loading import LoadedModel
 from tokenviz.progress import task
 from tokenviz.scores import BosMode
+from tokenviz.scoring.failures import reading
 from tokenviz.scoring.kernel import Kernel
 from tokenviz.scoring.scorer import check_ids, check_possible
 from tokenviz.scoring.windows import Piece, pieces_of
@@ -156,7 +157,7 @@ def keep_predictions(
             new = Path(unfinished, folder.name)
             new.mkdir()
             logits = np.lib.format.open_memmap(new / _LOGITS, mode="w+", dtype=dtype, shape=shape)
-            with task(f"{model.label} reads {text.name}", shape[0], "tokens") as advance:
+            with reading(text.name), task(f"{model.label} reads {text.name}", shape[0], "tokens") as advance:
                 for piece in _written(kernel, pieces, places, logits):
                     if not np.isfinite(logits[places[piece.rows]]).all():
                         raise ScoringError(

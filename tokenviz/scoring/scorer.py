@@ -12,6 +12,7 @@ from tokenviz.models.openings import Openings
 from tokenviz.models.tokens import EncodedPassage
 from tokenviz.progress import task
 from tokenviz.scores import SCORING_VERSION, BosMode, ScoreSpec, TokenScores
+from tokenviz.scoring.failures import reading
 from tokenviz.scoring.kernel import Kernel
 from tokenviz.scoring.statistics import PositionStatistics, check_finite
 from tokenviz.scoring.windows import Piece, check_settings, check_windowing, pieces_of
@@ -143,7 +144,10 @@ def _run(model: LoadedModel, kernel: Kernel, text: Text, pieces: list[Piece], co
     # What may follow the end is read off in the same pass, where it is of use.
     ends = kernel.openings.spaces == "front"
     wanted = [np.append(piece.wanted, len(piece.ids)) if piece.closes and ends else piece.wanted for piece in pieces]
-    with task(f"{model.label} reads {text.name}", sum(len(piece.rows) for piece in pieces), "tokens") as advance:
+    with (
+        reading(text.name),
+        task(f"{model.label} reads {text.name}", sum(len(piece.rows) for piece in pieces), "tokens") as advance,
+    ):
         sequences = [piece.ids for piece in pieces]
         for number, found in kernel.statistics(sequences, wanted, columns.top_ids.shape[1]):
             piece = pieces[number]
