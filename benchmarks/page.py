@@ -6,6 +6,9 @@ from statistics import median
 from benchmarks.anatomy import PRODUCTS
 from benchmarks.costs import Costs
 from benchmarks.report import Throughput, case_title, markdown_table
+from tokenviz.models.describing import model_sentence
+from tokenviz.models.loading import resolve
+from tokenviz.models.spec import ModelSpec
 
 _HEAD = """# Benchmarks
 
@@ -60,8 +63,22 @@ def benchmark_page(result: Throughput) -> str:
     limits = [_limits_part(result)] if result.anatomies else []
     costs = [_costs_part(result.costs)] if result.costs is not None else []
     return "\n".join(
-        [_HEAD, where, *tables, *limits, *costs, _HOW.format(rounds=_rounds(result.rounds), peaks=", ".join(peaks.values()))]
+        [
+            _HEAD,
+            where,
+            _models_line(result),
+            *tables,
+            *limits,
+            *costs,
+            _HOW.format(rounds=_rounds(result.rounds), peaks=", ".join(peaks.values())),
+        ]
     )
+
+
+def _models_line(result: Throughput) -> str:
+    """What the models are, in a line."""
+    labels = list(dict.fromkeys(case.model for case in result.cases))
+    return model_sentence(labels, {label: resolve(ModelSpec.parse(label)).description for label in labels}) + "\n"
 
 
 def _rounds(count: int) -> str:
@@ -114,8 +131,8 @@ def _costs_part(costs: Costs) -> str:
         f'{costs.command_ratio:.2f} times as long as `python -c "import torch, transformers"`.\n\n'
         "Entropy, rank and the ten likeliest alternatives of every token take "
         f"{100 * (costs.statistics_ratio - 1):.1f} % on top of the log-prob alone (the mixed texts, by the same kernel).\n\n"
-        f"An experiment of {costs.grid_texts} texts of about 100 tokens and two models (the second is the first with 4-bit "
-        "weights), with every table, figure and run, their comparisons and a summary, takes "
+        f"An experiment of {costs.grid_texts} texts of about 100 tokens and two models (the second is the first rounded "
+        "once more, to Q4_0), with every table, figure and run, their comparisons and a summary, takes "
         f"{median(costs.grid_seconds):.0f} s as a whole process; loading the models and scoring the texts one by one, and "
         f"nothing else, takes {median(costs.scoring_seconds):.0f} s: {costs.grid_ratio:.2f} times as long.\n"
     )

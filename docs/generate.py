@@ -26,6 +26,9 @@ docstrings by `make docs`.
 
 Run one with `tokenviz run NAME`; `make experiment NAME=name ARGS="..."` does so. To add one, copy `_template.py` (it runs as it
 stands) and change the copy; [there is more to copy from](../docs/extending.md).
+
+Of the models below, `smollm2-135m` is SmolLM2-135M-Instruct with weights from Q4_1, and `gemma3-270m` is Gemma 3 270M base with
+weights from Q4_K_M; `quantize=` rounds such weights once more.
 """
 
 
@@ -78,6 +81,7 @@ from tokenviz.figures.along import along_text
 from tokenviz.figures.calibration import entropy_calibration
 from tokenviz.figures.matrix import model_matrix
 
+# SmolLM2-135M-Instruct, weights from Q4_1; Gemma 3 270M base, weights from Q4_K_M; a tiny model
 small, large, tiny = (tv.load_model(name) for name in ("smollm2-135m", "gemma3-270m", "glass-en"))
 text = tv.read_text("experiments/texts/correlation.txt")
 a, b = tv.score(small, text), tv.score(large, text)

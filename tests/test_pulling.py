@@ -19,6 +19,7 @@ from tokenviz.errors import DiskError, FigureError, PaperError, StoreError, Toke
 from tokenviz.harness.context import ExperimentContext, running
 from tokenviz.paper.manifest import Order, read_manifest
 from tokenviz.paper.pulling import pull
+from tokenviz.paper.tracing import provenance_lines, provenance_of
 from tokenviz.progress import collecting
 from tokenviz.tracking.store import open_store
 
@@ -246,6 +247,7 @@ def test_numbers_of_an_own_measure_have_macros(project: Path) -> None:
     Runs(open_store(), "trial", "").keep("f", filled(slip))
     pull(Order(experiment="trial"), project / "paper")
     assert macros(project / "paper") == {
+        "tvAModel": "a",
         "tvXAContextEffectN": "12",
         "tvXAContextEffectMeanLogprobFour": "\\ensuremath{-1.250}",
         "tvXAContextEffectMeanLogprobFourN": "12",
@@ -265,6 +267,43 @@ def test_a_grid_of_real_models_is_pulled(project: Path) -> None:
     stem = "tvTGlassEnVsGlassEnDtypeBfloatOneSix"
     assert number(found[f"{stem}PearsonR"]) == pytest.approx(comparison.metrics["pearson_r"], abs=5e-4)
     assert (project / "paper/figures/t_glass-en_glass-en-dtype-bfloat16_scatter.pdf").is_file()
+    # What the models are stands in all that a paper takes over.
+    words = "glassllm, 0.85 M parameters trained on Lewis Carroll, weights from float16"
+    assert found["tvGlassEnModel"] == words
+    assert found["tvGlassEnDtypeBfloatOneSixModel"] == f"{words}, in bfloat16"
+    numbers, captions = ((project / f"paper/{name}.tex").read_text() for name in ("numbers", "captions"))
+    assert f'% "glass-en ({words})" and "glass-en,dtype=bfloat16 ({words}, in bfloat16)" on "t"' in numbers
+    defined = dict(re.findall(r"^\\newcommand\{\\(\w+)\}\{(.*)\}$", captions, re.M))
+    assert len(defined) == 6
+    assert all(words in caption for caption in defined.values())
+    described = {"glass-en": words, "glass-en,dtype=bfloat16": f"{words}, in bfloat16"}
+    runs = json.loads((project / "paper/manifest.json").read_text())["runs"].values()
+    assert [run["descriptions"] for run in runs if run["kind"] == "comparison"] == [described]
+    figure = project / "paper/figures/t_glass-en_glass-en-dtype-bfloat16_scatter.pdf"
+    for file in (figure, project / "paper/numbers.tex"):
+        lines = dict(provenance_lines(provenance_of(file)))
+        assert lines["models"] == " and ".join(f"{label} ({said})" for label, said in described.items())
+
+
+def test_runs_of_before_say_what_their_models_are_by_their_weights(project: Path) -> None:
+    from slips import filled, make_slip
+
+    from tokenviz.models.catalogue import CATALOGUE
+    from tokenviz.paper.models import descriptions_of
+    from tokenviz.tracking.finding import find_runs
+    from tokenviz.tracking.runs import Runs
+
+    runs, ids = Runs(open_store(), "trial", ""), {}
+    for name, model in (("run_a", "smollm2-135m,quantize=q4_0"), ("run_b", "other")):
+        identity = CATALOGUE["smollm2-135m"].identity if name == "run_a" else "sha256:0"
+        tags, params = {"kind": "score", "model": model, "text": "x"}, {"model": model, "identity": identity}
+        slip = make_slip(name, experiment="trial", tags=tags, params=params)
+        ids[name] = runs.keep(name, filled(slip))
+    tags = {"kind": "comparison", "model_a": "smollm2-135m,quantize=q4_0", "model_b": "other", "text": "x"}
+    runs.keep("c", filled(make_slip("c", experiment="trial", tags=tags, params={**tags, **ids})))
+    found = find_runs("trial", where="kind=comparison")
+    words = "SmolLM2-135M-Instruct, weights from Q4_1, rounded once more to Q4_0"
+    assert descriptions_of(found, open_store()) == {"smollm2-135m,quantize=q4_0": words}
 
 
 REFUSALS: Mapping[str, tuple[dict[str, object], type[TokenvizError], str]] = {

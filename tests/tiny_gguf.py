@@ -1,5 +1,6 @@
 """A GGUF file of a few hundred bytes of weights, written with the gguf package: a real Llama that is a bigram model."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,26 @@ TOKENS = ["a", "b", "c", "d", "ab", "cd"]
 WEIGHTS = np.arange(1.0, 37.0).reshape(6, 6)  # row = the token read, column = the token predicted
 
 
-def write_gguf(path: Path, *, architecture: str = "llama", weights: np.ndarray = WEIGHTS, tensors: bool = True) -> Path:
-    """A model with P(next | token) = weights[token] normalised, and a byte-level BPE of two merges."""
+def write_gguf(
+    path: Path,
+    *,
+    architecture: str = "llama",
+    weights: np.ndarray = WEIGHTS,
+    tensors: bool = True,
+    says: Mapping[str, str | int] | None = None,
+    half: bool = False,
+) -> Path:
+    """A model with P(next | token) = weights[token] normalised, and a byte-level BPE of two merges.
+
+    `says` are fields of its header, such as "general.name"; with `half` its matrices are float16.
+    """
     size = len(weights)
     writer = GGUFWriter(path, architecture)
+    for key, value in (says or {}).items():
+        if isinstance(value, str):
+            writer.add_string(key, value)
+        else:
+            writer.add_uint32(key, value)
     writer.add_context_length(64)
     writer.add_embedding_length(size)
     writer.add_block_count(1)
@@ -37,7 +54,7 @@ def write_gguf(path: Path, *, architecture: str = "llama", weights: np.ndarray =
         "output.weight": np.ascontiguousarray((np.log(weights).T / np.sqrt(size)).astype(np.float32)),
     }
     for name, array in arrays.items() if tensors else ():
-        writer.add_tensor(name, array)
+        writer.add_tensor(name, array.astype(np.float16) if half and array.ndim > 1 else array)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

@@ -59,6 +59,7 @@ class ScoreSpec:
         versions: Of the packages that computed.
         weights_sha256: Of a model from a hub, the sha256 of the weights alone: two revisions may serve the same weights. Empty
             for others, whose identity is a sha256 already, and in tables of older versions.
+        model_description: What the model is, for a reader; see `tokenviz.models.describing`. Empty in older tables.
     """
 
     model: str
@@ -79,6 +80,7 @@ class ScoreSpec:
     scoring_version: int
     versions: dict[str, str]
     weights_sha256: str = ""
+    model_description: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,6 +177,7 @@ class TokenScores:
         left_out = len(self) - _ROWS_SHOWN
         return display.fragment(
             display.heading("Tokens of “", self.text_name, "” by ", self.spec.model),
+            display.line(self.spec.model_description),
             display.line(facts),
             display.table(columns, map(self._shown_row, range(min(len(self), _ROWS_SHOWN))), left=["token", "likeliest"]),
             display.line(f"… {left_out:,} more tokens: to_frame() has them all" if left_out > 0 else ""),

@@ -28,7 +28,7 @@ def print_results(
     from tokenviz.terminal import results_console
 
     console = results_console()
-    for letter, name in zip("ab", results[0][0].models, strict=True):
+    for letter, name in zip("ab", results[0][0].full_names, strict=True):
         console.print(f"{letter}: {visible(name)}", markup=False)
     for one, found in results:
         if isinstance(one, Comparison):

@@ -20,13 +20,13 @@ def list_models(context: typer.Context) -> None:
     from tokenviz.terminal import results_console
 
     table = Table()
-    for heading in ("name", "what it is", "licence"):
+    for heading in ("name", "what it is", "weights from", "licence"):
         table.add_column(heading, overflow="fold")
     table.add_column("download", justify="right")
     table.add_column("on disk", justify="right")
     for model in CATALOGUE.values():
         there = f"{model.disk_bytes / 1e6:.0f} MB" if model.folder.is_dir() else "–"
-        table.add_row(model.name, model.title, model.licence, f"{model.download_bytes / 1e6:.0f} MB", there)
+        table.add_row(model.name, model.title, model.weights, model.licence, f"{model.download_bytes / 1e6:.0f} MB", there)
     results_console().print(table)
 
 

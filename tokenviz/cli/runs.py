@@ -77,6 +77,7 @@ def list_runs(
 @app.command("show")
 def show_run(run: One, as_json: AsJson = False) -> None:
     """Show everything of one run: settings, numbers, files."""
+    from tokenviz.paper.models import descriptions_of
     from tokenviz.progress import shown
     from tokenviz.tracking.entities import PAGE_MODE
     from tokenviz.tracking.files import files_of
@@ -87,15 +88,17 @@ def show_run(run: One, as_json: AsJson = False) -> None:
         store = open_for_reading()
         found = find_run(run, store)
         files = files_of(store, found.run_id)
+        described = descriptions_of([found], store)
     page = f"{store.web_address}/#/experiments/{found.experiment_id}/runs/{found.run_id}?{PAGE_MODE}"
     if as_json:
-        print_json({**_document(found), "page": page, "files": files})
+        print_json({**_document(found), "models": described, "page": page, "files": files})
         return
     from tokenviz.cli.run_tables import local_time, pairs_table
     from tokenviz.terminal import results_console
 
     head: dict[str, Any] = {"run": found.run_id, "experiment": found.experiment, "status": found.status}
-    head |= {"started": local_time(found), "seconds": found.seconds, **found.tags, "page": page}
+    head |= {"started": local_time(found), "seconds": found.seconds}
+    head |= {f"{label} is": words for label, words in described.items()} | found.tags | {"page": page}
     sizes = {path: f"{size:,} bytes" for path, size in files.items()}
     parts = ((found.name, head), ("numbers", found.metrics), ("settings", found.params), ("files", sizes))
     results_console().print(*(pairs_table(title, dict(values)) for title, values in parts), sep="\n")

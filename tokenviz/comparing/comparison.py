@@ -12,6 +12,7 @@ from tokenviz.comparing.alignment import By, Units, align
 from tokenviz.comparing.resampling import SEED
 from tokenviz.comparing.statistics import Values
 from tokenviz.errors import ComparisonError
+from tokenviz.models.describing import full_name_of
 from tokenviz.scores import TokenScores, nan_to_none
 from tokenviz.units.words import Punctuation
 
@@ -58,7 +59,7 @@ class Comparison(Agreement):
 
     def _repr_html_(self) -> str:
         """For a notebook: the numbers with their intervals, and the largest differences."""
-        a, b = self.models
+        a, b = self.full_names
         furthest = self.largest_differences(_DIFFERENCES_SHOWN)
         columns = ["largest differences, in context", self.unit, "log-prob a (nats)", "log-prob b (nats)", "b − a"]
         rows: list[list[display.Cell]] = [
@@ -83,6 +84,11 @@ class Comparison(Agreement):
     def models(self) -> tuple[str, str]:
         """The specs of a and b."""
         return self.a.spec.model, self.b.spec.model
+
+    @property
+    def full_names(self) -> tuple[str, str]:
+        """The same, each with what the model is."""
+        return full_name_of(self.a.spec), full_name_of(self.b.spec)
 
     @property
     def unit(self) -> By:
@@ -170,7 +176,7 @@ class PooledComparison(Agreement):
 
     def _repr_html_(self) -> str:
         """For a notebook: the numbers with their intervals."""
-        a, b = self.models
+        a, b = self.full_names
         size = f", on {len(self.comparisons):,} texts: {self.n:,} {self.unit}s scored by both"
         return display.fragment(display.heading("a: ", a, ", b: ", b, size), self._statistics_html(self.unit))
 
@@ -178,6 +184,11 @@ class PooledComparison(Agreement):
     def models(self) -> tuple[str, str]:
         """The specs of a and b."""
         return self.comparisons[0].models
+
+    @property
+    def full_names(self) -> tuple[str, str]:
+        """The same, each with what the model is."""
+        return self.comparisons[0].full_names
 
     @property
     def unit(self) -> By:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from tokenviz.comparing.comparison import Comparison
 from tokenviz.figures.colours import LINE_COLOURS
+from tokenviz.figures.keys import add_key, described_models
 from tokenviz.figures.labels import label_axes, legend_above, short_name
 from tokenviz.figures.measures import Values
 from tokenviz.figures.picture import Picture
@@ -37,9 +38,10 @@ def along_text(
     Raises:
         ComparisonError: The tables are of different texts.
     """
+    tables = [source.a, source.b] if isinstance(source, Comparison) else list(source)
     figure = Picture(figsize=(inches(width), height), layout="constrained", facecolor="white")
     draw_along_text(figure.add_subplot(), source, font_size=points(font_size))
-    return figure
+    return add_key(figure, described_models(tables), font_size=font_size)
 
 
 def draw_along_text(axes: Axes, source: Comparison | Sequence[TokenScores], *, font_size: float = 9.0) -> Axes:

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from tokenviz.comparing.calibration import calibrate
 from tokenviz.comparing.estimate import printed
 from tokenviz.figures.colours import LINE_COLOURS
+from tokenviz.figures.keys import add_key, described_models
 from tokenviz.figures.labels import label_axes, legend_above, short_name
 from tokenviz.figures.picture import Picture
 from tokenviz.figures.widths import inches, points
@@ -32,7 +33,7 @@ def entropy_calibration(
     size = inches(width)
     figure = Picture(figsize=(size, size + 0.3 * len(tables)), layout="constrained", facecolor="white")
     draw_entropy_calibration(figure.add_subplot(), tables, bins=bins, font_size=points(font_size))
-    return figure
+    return add_key(figure, described_models(tables), font_size=font_size)
 
 
 def draw_entropy_calibration(axes: Axes, tables: Sequence[TokenScores], *, bins: int = 10, font_size: float = 9.0) -> Axes:

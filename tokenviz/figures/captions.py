@@ -4,18 +4,20 @@ from collections.abc import Sequence
 
 from tokenviz.comparing.comparison import Comparison
 from tokenviz.comparing.estimate import rounded, rounded_interval
+from tokenviz.models.describing import description_of, full_name, full_name_of
 from tokenviz.scores import TokenScores
 
 
 def scatter_caption(comparison: Comparison) -> str:
     """Of a unity scatter."""
     unit, r = comparison.units.by, comparison.pearson_r
+    a, b = full_name_of(comparison.a.spec), full_name_of(comparison.b.spec)
     found = f"Pearson’s r = {rounded(r)}" if r.determined else "Pearson’s r is not determined"
     interval = f" (95 % interval {rounded_interval(r, ' to ')})" if r.has_interval else ""
     return (
-        f"Log-prob (nats) of each {unit} of “{comparison.text_name}” by {comparison.a.spec.model} (across) and by "
-        f"{comparison.b.spec.model} (upwards). {found}{interval}, n = {comparison.n} of {len(comparison.units)} {unit}s. On "
-        f"the dashed line the models agree; the {unit}s on which they differ most are named."
+        f"Log-prob (nats) of each {unit} of “{comparison.text_name}” by {a} (across) and by "
+        f"{b} (upwards). {found}{interval}, n = {comparison.n} of {len(comparison.units)} {unit}s. "
+        f"On the dashed line the models agree; the {unit}s on which they differ most are named."
     )
 
 
@@ -35,7 +37,10 @@ def calibration_caption(tables: Sequence[TokenScores]) -> str:
 
 def _models(tables: Sequence[TokenScores]) -> str:
     counts = [
-        f"{table.spec.model} (n = {summary.n_scored} of {summary.n_tokens} tokens)"
+        full_name(
+            table.spec.model,
+            "; ".join(filter(None, (description_of(table.spec), f"n = {summary.n_scored} of {summary.n_tokens} tokens"))),
+        )
         for table in tables
         for summary in (table.summary(),)
     ]

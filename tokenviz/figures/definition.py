@@ -12,6 +12,7 @@ from tokenviz.figures.colours import ColourScale, colour_map
 from tokenviz.figures.limits import Limits, checked_limits, limits_of
 from tokenviz.figures.measures import PairMeasure, TokenMeasure, measure_named
 from tokenviz.figures.panels import Panel, pair_panel, token_panel
+from tokenviz.models.describing import full_name_of
 from tokenviz.scores import TokenScores
 
 Source = TokenScores | Sequence[TokenScores] | Comparison
@@ -118,14 +119,18 @@ class TextHeatmap:
         """Models, text, measure, limits and n in sentences, for a paper."""
         shown = f"{self.measure.axis[0].upper()}{self.measure.axis[1:]}"
         if isinstance(self.measure, PairMeasure):
-            a, b = self.models
+            a = self.models[0]
             [panel] = self.panels
             what = (
-                f"{shown} of each {self.unit} of “{self.text_name}”: {b} minus {a}, "
+                f"{shown} of each {self.unit} of “{self.text_name}”: {panel.name}, "
                 f"n = {panel.n_scored} of {len(panel)} {self.unit}s. Underlined: {a} gave it more probability."
             )
         else:
-            counts = [f"{panel.name} (n = {panel.n_scored} of {len(panel)} {self.unit}s)" for panel in self.panels]
+            counts = [
+                f"{label} ({'; '.join(filter(None, (words, f'n = {panel.n_scored} of {len(panel)} {self.unit}s')))})"
+                for label, panel in zip(self.models, self.panels, strict=True)
+                for words in (panel.name.removeprefix(label)[2:-1],)  # within the brackets
+            ]
             what = f"{shown} of each {self.unit} of “{self.text_name}” by {_listed(counts)}. {self._ends()}"
         return " ".join(part for part in (what, self._limits(), self._unscored()) if part)
 
@@ -195,10 +200,11 @@ def text_heatmap(
     chosen = measure_named(measure) if isinstance(measure, str) else measure
     if isinstance(chosen, PairMeasure):
         comparison = _pair(source, chosen)
-        models = (comparison.a.spec.model, comparison.b.spec.model)
+        a, b = comparison.a.spec, comparison.b.spec
         return pair_heatmap(
-            comparison.units, chosen, models=models, text_name=comparison.text_name, limits=limits, colours=colours
-        )
+            comparison.units, chosen, models=(a.model, b.model), names=(full_name_of(a), full_name_of(b)),
+            text_name=comparison.text_name, limits=limits, colours=colours,
+        )  # fmt: skip
     tables = tables_of(source)
     panels = tuple(token_panel(table, chosen) for table in tables)
     found = _limits(limits, chosen, panels)
@@ -220,11 +226,12 @@ def pair_heatmap(
     *,
     models: tuple[str, str],
     text_name: str,
+    names: tuple[str, str] | None = None,
     limits: Limits | tuple[float, float] | None = None,
     colours: str | None = None,
 ) -> TextHeatmap:
-    """The heatmap of a measure of two models on given units; settings as for `text_heatmap`."""
-    panels = (pair_panel(units, models, measure),)
+    """The heatmap of a measure of two models on given units; `names` say what they are, settings as for `text_heatmap`."""
+    panels = (pair_panel(units, models, names or models, measure),)
     found = _limits(limits, measure, panels)
     return TextHeatmap(
         text_name=text_name,

@@ -150,7 +150,7 @@ class _Sheet:
     def __init__(self, heatmap: TextHeatmap, width: float, font_size: float) -> None:
         self.heatmap, self.width, self.size = heatmap, width, font_size
         self.legend_words = heatmap.legend
-        names = [heatmap.text_name, *heatmap.models]
+        names = [heatmap.text_name, *heatmap.models, *(panel.name for panel in heatmap.panels)]
         characters = {sign for panel in heatmap.panels for piece in panel.text for sign in piece}.union(*names)
         families, self.missing = fonts_for(characters)
         self.footnotes = []

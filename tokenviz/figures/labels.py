@@ -53,7 +53,7 @@ def legend_above(axes: Axes, lines: Sequence[Line2D], names: Sequence[str], font
     """
     width, size = _room(axes)[0], 0.9 * font_size
     shown = [_broken(name, width - 4 * size, size) for name in names]
-    longest = max((_width(line, size) for name in shown for line in name.split("\n")), default=0.0)
+    longest = max((line_width(line, size) for name in shown for line in name.split("\n")), default=0.0)
     columns = max(1, min(len(names), int(width / (longest + 5 * size))))
     legend = axes.legend(
         list(lines), shown, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=columns, frameon=False, fontsize=size
@@ -70,11 +70,11 @@ def _room(axes: Axes) -> tuple[float, float]:
 
 
 def _broken(text: str, room: float, size: float) -> str:
-    lines = [part for line in text.split("\n") for part in wrapped(line, lambda shown: _width(shown, size) <= room)]
+    lines = [part for line in text.split("\n") for part in wrapped(line, lambda shown: line_width(shown, size) <= room)]
     return "\n".join(lines)
 
 
-def _width(text: str, size: float) -> float:
+def line_width(text: str, size: float) -> float:
     """Of a line, in points."""
     font = FontProperties(family=families(text), size=size)
     return float(text_to_path.get_text_width_height_descent(text, font, ismath=False)[0]) if text else 0.0

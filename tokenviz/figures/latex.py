@@ -102,7 +102,7 @@ def latex_prelude(text: str) -> str:
 
 
 def _rendered(template: str, heatmap: TextHeatmap, size: float, about: str, **more: str) -> str:
-    texts = [heatmap.text_name, *heatmap.models, *(piece for panel in heatmap.panels for piece in panel.text)]
+    texts = [heatmap.text_name, *heatmap.models, *(piece for panel in heatmap.panels for piece in (panel.name, *panel.text))]
     setting = _Setting(_shown("".join(texts)))
     words, scale = heatmap.legend, heatmap.scale
     page: str = (

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from tokenviz.comparing.comparison import Comparison
+from tokenviz.models.describing import description_of
 from tokenviz.scores import TokenScores
 
 
@@ -36,10 +37,14 @@ class Origin:
 
 def of_scores(scores: TokenScores) -> dict[str, object]:
     """What the file of a model's figure says besides its run: the text and every setting."""
-    return {"text_sha256": scores.text_sha256, "spec": asdict(scores.spec)}
+    return {"text_sha256": scores.text_sha256, "spec": _settings(scores)}
 
 
 def of_pair(comparison: Comparison) -> dict[str, object]:
     """What the file of two models' figure says besides its run: the text, and every setting of both."""
-    specs = [asdict(table.spec) for table in (comparison.a, comparison.b)]
+    specs = [_settings(table) for table in (comparison.a, comparison.b)]
     return {"text_sha256": comparison.a.text_sha256, "specs": specs}
+
+
+def _settings(scores: TokenScores) -> dict[str, object]:
+    return {**asdict(scores.spec), "model_description": description_of(scores.spec)}

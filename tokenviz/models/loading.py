@@ -19,6 +19,7 @@ from tokenviz.models import folders, kinds, tokens
 from tokenviz.models.adapters import base_of, has_adapter, merge_adapter, require_peft
 from tokenviz.models.cache import build_once, cache_folder, files_sha256
 from tokenviz.models.catalogue import CATALOGUE, CONVERSION_VERSION, pull
+from tokenviz.models.describing import describe, describe_catalogue, describe_folder, one_line
 from tokenviz.models.quiet import quiet_transformers
 from tokenviz.models.spec import ModelSpec, is_hub_id
 from tokenviz.models.unused import refuse_unused
@@ -44,6 +45,7 @@ class ResolvedModel:
         weights_sha256: Of a model from a hub, the sha256 of the weights alone, by which two revisions that serve the same
             weights are known; see `folders.weights_sha256`. Empty for others, whose identity is a sha256 already.
         adapter: The folder of an adapter to merge into the model; None for none.
+        description: What it is, for a reader; see `tokenviz.models.describing`.
     """
 
     spec: ModelSpec
@@ -52,6 +54,7 @@ class ResolvedModel:
     identity: str
     weights_sha256: str = ""
     adapter: Path | None = None
+    description: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,7 +127,7 @@ def resolve(spec: ModelSpec) -> ResolvedModel:
     """
     if spec.name in CATALOGUE and spec.revision is None:
         model = CATALOGUE[spec.name]
-        return ResolvedModel(spec, "catalogue", pull(model), model.identity)
+        return ResolvedModel(spec, "catalogue", pull(model), model.identity, description=describe_catalogue(spec, model))
     if spec.name in CATALOGUE:
         raise ModelError(f"{spec.name!r} is a catalogue model, which has no revisions: leave out @{spec.revision}")
     path = Path(expanduser(spec.name))
@@ -153,12 +156,17 @@ def _known(name: str) -> str:
 
 
 def _resolve_folder(spec: ModelSpec, path: Path) -> ResolvedModel:
+    own = path.resolve().name
     if not has_adapter(path):
-        return ResolvedModel(spec, "folder", path, f"sha256:{folders.model_files(path, spec.name).sha256()}")
+        files = folders.model_files(path, spec.name)
+        description = describe_folder(spec, path, own, files.weights)
+        return ResolvedModel(spec, "folder", path, f"sha256:{files.sha256()}", description=description)
     require_peft(path, spec.name)
     adapter = folders.adapter_files(path, spec.name)
     if (path / "config.json").is_file():  # next to its model
-        return ResolvedModel(spec, "folder", path, f"sha256:{folders.model_files(path, spec.name).sha256()}", adapter=path)
+        files = folders.model_files(path, spec.name)
+        description = f"{describe_folder(spec, path, own, files.weights)}, with its adapter merged"
+        return ResolvedModel(spec, "folder", path, f"sha256:{files.sha256()}", adapter=path, description=description)
     name, revision = base_of(path, spec.name)
     base = resolve(
         replace(ModelSpec.parse(name), revision=revision, dtype=spec.dtype, quantize=spec.quantize, device=spec.device)
@@ -166,7 +174,8 @@ def _resolve_folder(spec: ModelSpec, path: Path) -> ResolvedModel:
     if base.adapter is not None:
         raise ModelError(f"{spec.name!r} is an adapter for {name!r}, which holds an adapter itself: merge that one first")
     identity = f"sha256:{adapter.sha256()}+{base.identity}"
-    return replace(base, spec=spec, identity=identity, adapter=path)
+    description = f"{one_line(own)} merged into {base.description}"
+    return replace(base, spec=spec, identity=identity, adapter=path, description=description)
 
 
 def _resolve_gguf(spec: ModelSpec, path: Path) -> ResolvedModel:
@@ -174,14 +183,15 @@ def _resolve_gguf(spec: ModelSpec, path: Path) -> ResolvedModel:
 
     if folders.is_pickled(path):
         raise ModelError(folders.pickled_message(spec.name, path.name))
-    check_gguf(path)
+    said = check_gguf(path)
     digest = files_sha256([path])
     folder = cache_folder() / f"gguf-{digest[:12]}-v{CONVERSION_VERSION}"
     if not folder.is_dir():
         note(f"converting {path} once, into {folder}")
     # Four bits a weight become 32, beside a scratch copy of nothing else.
     build_once(folder, lambda scratch: convert_gguf(path, scratch / "model"), needs_bytes=8 * path.stat().st_size)
-    return ResolvedModel(spec, "gguf", folder, f"sha256:{digest}/v{CONVERSION_VERSION}")
+    description = describe(spec, said.name or path.stem, said.weights)
+    return ResolvedModel(spec, "gguf", folder, f"sha256:{digest}/v{CONVERSION_VERSION}", description=description)
 
 
 def _resolve_hub(spec: ModelSpec) -> ResolvedModel:
@@ -220,7 +230,8 @@ def _resolve_hub(spec: ModelSpec) -> ResolvedModel:
             f"{spec.name!r} holds an adapter: fetch it into a folder and give that, for it to be merged into its model"
         )
     files = folders.model_files(folder, spec.name)
-    return ResolvedModel(spec, "hub", folder, f"commit:{folder.name}", folders.weights_sha256(files))
+    description = describe_folder(spec, folder, spec.name, files.weights)
+    return ResolvedModel(spec, "hub", folder, f"commit:{folder.name}", folders.weights_sha256(files), description=description)
 
 
 def load(resolved: ResolvedModel) -> LoadedModel:

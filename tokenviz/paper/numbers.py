@@ -4,8 +4,11 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from tokenviz.comparing.estimate import Estimate, rounded, rounded_interval
+from tokenviz.figures.latex import latex_prelude, latex_text
+from tokenviz.models.describing import full_name
 from tokenviz.paper.naming import apart, macro_mark, macro_part
 from tokenviz.paper.subjects import Subject, Tables
 
@@ -91,18 +94,32 @@ def macro_stem(subject: Subject, prefix: str) -> str:
     return f"{prefix}{macro_part(subject.text)}{'Vs'.join(map(macro_part, subject.models))}{kind}"
 
 
-def numbers_tex(numbers: Mapping[Subject, Sequence[Number]], prefix: str, about: Mapping[str, object]) -> str:
+def numbers_tex(
+    numbers: Mapping[Subject, Sequence[Number]],
+    prefix: str,
+    about: Mapping[str, object],
+    descriptions: Mapping[str, str] = MappingProxyType({}),
+) -> str:
     """The file: definitions of macros, each number with a comment that says what it is.
 
     Args:
         numbers: Of each run.
         prefix: Of the macros.
         about: What made the file.
+        descriptions: What the models are, by label. Each model has a macro that says it, so that a paper names what was scored.
     """
     macros = macros_of(numbers, prefix)
-    lines = ["% Numbers by tokenviz, for \\input in the preamble. " + json.dumps(about)]
+    labels = dict.fromkeys(label for subject in numbers for label in subject.models)
+    lines = [
+        *filter(None, [latex_prelude("".join((*labels, *descriptions.values()))).rstrip("\n")]),
+        "% Numbers by tokenviz, for \\input in the preamble. " + json.dumps(about),
+    ]
+    stems = {label: f"{prefix}{macro_part(label)}Model" for label in labels}
+    for label, macro in apart(stems, {label: macro_mark(label) for label in stems}).items():
+        lines.append(f"\\newcommand{{\\{macro}}}{{{latex_text(descriptions.get(label, label))}}} % what {_quoted(label)} is")
     for subject, found in numbers.items():
-        lines += ["", f"% {' and '.join(map(_quoted, subject.models))} on {_quoted(subject.text)}"]
+        models = [_quoted(full_name(label, descriptions.get(label, ""))) for label in subject.models]
+        lines += ["", f"% {' and '.join(models)} on {_quoted(subject.text)}"]
         for number in found:
             macro = f"\\{macros[subject, number.name]}"
             if number.reason:

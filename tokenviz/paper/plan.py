@@ -11,7 +11,9 @@ from tokenviz import __version__
 from tokenviz.errors import PaperError
 from tokenviz.figures.latex import latex_prelude, latex_text
 from tokenviz.figures.named import OF_ONE_MODEL, formats_of
+from tokenviz.models.describing import model_sentence
 from tokenviz.paper.manifest import Entry, Order
+from tokenviz.paper.models import descriptions_of
 from tokenviz.paper.naming import apart, file_mark, file_part, macro_mark, macro_part
 from tokenviz.paper.numbers import Number, macro_stem, numbers_of, numbers_tex
 from tokenviz.paper.subjects import Subject, Tables, subjects_of
@@ -57,6 +59,7 @@ class Plan:
         """
         self.order = order
         self.subjects = subjects_of(order.experiment, where=order.where, store=store)
+        self._store = store
         self.tables = Tables(store)
         self.drawings = list(self._drawings())
         if order.figures and not self.drawings:
@@ -69,6 +72,12 @@ class Plan:
         """Of each run."""
         return {subject: numbers_of(subject, self.tables) for subject in self.subjects}
 
+    @cached_property
+    def descriptions(self) -> dict[str, str]:
+        """What each model is, by its label."""
+        newest = sorted((subject.run for subject in self.subjects), key=lambda run: run.started, reverse=True)
+        return descriptions_of(newest, self._store)
+
     @property
     def runs(self) -> dict[str, dict[str, Any]]:
         """For the manifest."""
@@ -77,6 +86,7 @@ class Plan:
                 "fingerprint": subject.origin.fingerprint,
                 "kind": subject.kind,
                 "models": list(subject.models),
+                "descriptions": {name: self.descriptions[name] for name in subject.models if name in self.descriptions},
                 "text": subject.text,
                 "commit": subject.run.commit,
                 "command": subject.origin.command,
@@ -94,7 +104,7 @@ class Plan:
         about = self._about()
         tables = tables_tex(self.numbers, about)
         found = {f"tables/{name}.tex": content for name, content in tables.items()}
-        found["numbers.tex"] = numbers_tex(self.numbers, self.order.prefix, about)
+        found["numbers.tex"] = numbers_tex(self.numbers, self.order.prefix, about, self.descriptions)
         found["captions.tex"] = self._captions(captions, list(tables), about)
         return found
 
@@ -123,13 +133,19 @@ class Plan:
             "experiment": self.order.experiment,
             "where": self.order.where,
             "runs": [run.run_id for run in runs],
+            "models": sorted({name for subject in self.subjects for name in subject.models}),
+            "descriptions": self.descriptions,
             "commits": sorted({run.commit for run in runs} - {""}),
             "commands": sorted({run.tags.get("command", "") for run in runs} - {""}),
             "again": pull_command(self.order),
         }
 
     def _captions(self, captions: Mapping[Drawing, str], tables: list[str], about: Mapping[str, object]) -> str:
-        found = {f"{self.order.prefix}{macro_part(name)}Caption": CAPTIONS[name] for name in tables}
+        labels = list(dict.fromkeys(name for subject in self.subjects for name in subject.models))
+        models = latex_text(model_sentence(labels, self.descriptions))
+        found = {
+            f"{self.order.prefix}{macro_part(name)}Caption": " ".join(filter(None, (CAPTIONS[name], models))) for name in tables
+        }
         named: dict[tuple[Subject, str], str] = {}
         for drawing, caption in captions.items():
             named.setdefault((drawing.subject, drawing.figure), caption)
@@ -138,7 +154,7 @@ class Plan:
         found |= {f"{stems[key]}Caption": latex_text(caption) for key, caption in named.items()}
         lines = ["% Captions by tokenviz, for \\input in the preamble. " + json.dumps(about)]
         lines += [f"\\newcommand{{\\{macro}}}{{{caption}}}" for macro, caption in found.items()]
-        return latex_prelude("".join(named.values())) + "\n".join(lines) + "\n"
+        return latex_prelude("".join((*named.values(), *self.descriptions.values()))) + "\n".join(lines) + "\n"
 
 
 def pull_command(order: Order) -> str:

@@ -11,11 +11,12 @@ from xml.etree import ElementTree
 from PIL import Image, UnidentifiedImageError
 
 from tokenviz.errors import DiskError, PaperError
+from tokenviz.models.describing import description_in, full_name
 
 _DESCRIPTION = "{http://purl.org/dc/elements/1.1/}description"
 _SUBJECT = re.compile(rb"/Subject \(((?:\\.|[^\\()])*)\)", re.S)
 _COMMENT = re.compile(r"^%[^\n]*?(\{\"[^\n]*\})[ \t]*$", re.M)
-_SETTINGS_APART = ("model", "versions")
+_SETTINGS_APART = ("model", "model_description", "versions")
 
 
 def provenance_of(path: Path) -> dict[str, Any]:
@@ -64,7 +65,7 @@ def provenance_lines(about: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("runs", ", ".join(about.get("runs", ()))),
         ("experiment", about.get("experiment")),
         ("where", about.get("where")),
-        ("models" if len(about.get("models", ())) > 1 else "model", " and ".join(about.get("models", ()))),
+        ("models" if len(about.get("models", ())) > 1 else "model", " and ".join(_models(about))),
         ("text", _text(about)),
         ("shows", about.get("caption") or about.get("figure")),
         ("look", _look(about)),
@@ -150,6 +151,18 @@ def _text(about: Mapping[str, Any]) -> str:
 def _look(about: Mapping[str, Any]) -> str:
     names = ("measure", "limits", "colours", "width_inches", "font_size")
     return ", ".join(f"{name} {about[name]}" for name in names if about.get(name) is not None)
+
+
+def _models(about: Mapping[str, Any]) -> list[str]:
+    """The models with what they are, as the file says it, or as the catalogue knows it by their weights."""
+    known = {str(spec["model"]): description_in(spec) for spec in _specs(about)} | dict(_said_of_models(about))
+    return [full_name(model, known.get(model, "")) for model in about.get("models", ())]
+
+
+def _said_of_models(about: Mapping[str, Any]) -> Mapping[str, str]:
+    """What a file of several runs says of their models."""
+    said = about.get("descriptions", {})
+    return {str(model): str(words) for model, words in said.items()} if isinstance(said, Mapping) else {}
 
 
 def _specs(about: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -75,6 +75,7 @@ def score(
     _run(model, kernel, text, pieces, columns)
     spec = ScoreSpec(
         model=model.label,
+        model_description=model.resolved.description,
         source=model.resolved.source,
         identity=model.resolved.identity,
         tokenizer=model.tokenizer_sha256,

@@ -18,11 +18,12 @@ from tokenviz.figures.report import save_report
 from tokenviz.harness.deliveries import Drawing
 from tokenviz.harness.jobs import Content, Job, Outcome, Run
 from tokenviz.harness.kinds.files import PICTURES, dataset_of, tables_folder
-from tokenviz.harness.kinds.markdown import escaped, links_line
+from tokenviz.harness.kinds.markdown import escaped, links_line, model_in_bold
 from tokenviz.harness.kinds.measure import measure_table, read_measured, write_measured
 from tokenviz.harness.kinds.score import ScoreRun
 from tokenviz.harness.measures import Measure, Measured
 from tokenviz.harness.session import Session
+from tokenviz.models.describing import description_of
 from tokenviz.progress import warn
 from tokenviz.scoring.distributions import PositionDivergences
 from tokenviz.scoring.divergence import Divergences
@@ -212,7 +213,9 @@ def record_comparison(comparison: Comparison, measures: Mapping[str, Measured], 
     reasons = {name: estimate.reason for name, estimate in estimates.items() if not estimate.determined}
     params: dict[str, object] = {
         "model_a": a.spec.model,
+        "model_a_description": description_of(a.spec),
         "model_b": b.spec.model,
+        "model_b_description": description_of(b.spec),
         "text": comparison.text_name,
         "text_sha256": a.text_sha256,
         "by": comparison.units.by,
@@ -223,12 +226,12 @@ def record_comparison(comparison: Comparison, measures: Mapping[str, Measured], 
     params["intervals"] = comparison.intervals_from(unit)
     further = [estimate for name, estimate in estimates.items() if name not in ("pearson_r", "pearson_r_fisher")]
     found = "\n".join(f"- {_finding(estimate, unit)}" for estimate in further)
-    names = [escaped(name) for name in (a.spec.model, b.spec.model, comparison.text_name)]
+    models = [model_in_bold(table.spec.model, description_of(table.spec)) for table in (a, b)]
     links = {"Text heatmap": "heatmap.html", "report": "report.html", "difference": "difference.html", "scatter": "scatter.png"}
     note = (
         f"{links_line(links)}{_finding(estimates['pearson_r'], unit)}\n\n"
-        f"a: **{names[0]}**, b: **{names[1]}**, text: **{names[2]}**. The heatmap shows both on one colour scale, the report "
-        "lets you explore them token by token, the difference is b minus a, the scatter their log-probs against each other.\n\n"
+        f"a: {models[0]}, b: {models[1]}, text: **{escaped(comparison.text_name)}**. "
+        "The heatmap shows both on one colour scale, the report lets you explore them token by token, the difference is b minus a, the scatter their log-probs against each other.\n\n"
         f"{found}\n\n{params['intervals']}; `tables/statistics.csv` has every number with its "
         "definition, unit, interval and method."
     )

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from tokenviz.models.describing import full_name
 from tokenviz.tables import cell
 
 
@@ -28,3 +29,8 @@ def links_line(figures: Mapping[str, str]) -> str:
     """Write a description's first line, links to figures by their names: further down MLflow's pages take no click at first."""
     links = ", ".join(f"**[{name}](artifacts/figures/{file})**" for name, file in figures.items())
     return f"{links}  \n" if links else ""
+
+
+def model_in_bold(label: str, description: str) -> str:
+    """Return a model's name in bold letters, with what it is."""
+    return f"**{escaped(label)}**{escaped(full_name(label, description).removeprefix(label))}"

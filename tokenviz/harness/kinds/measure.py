@@ -13,7 +13,7 @@ from tokenviz.figures.origin import of_scores
 from tokenviz.harness.deliveries import Drawing
 from tokenviz.harness.jobs import Content, Job, Outcome, Run, fingerprint_of_pair
 from tokenviz.harness.kinds.files import PICTURES, dataset_of, tables_folder, text_params
-from tokenviz.harness.kinds.markdown import escaped
+from tokenviz.harness.kinds.markdown import escaped, model_in_bold
 from tokenviz.harness.kinds.score import ScoreRun
 from tokenviz.harness.measures import Measure, Measured
 from tokenviz.harness.session import Session
@@ -95,7 +95,7 @@ class MeasureJob(Job[Measured, MeasureRun]):
 
     def write(self, result: Measured, files: Path) -> Content:
         settings = {"identity": self.model.identity, **vars(self.session.settings)}
-        return record_measure(result, self.measure, self.model.spec.label, self.text, settings, files)
+        return record_measure(result, self.measure, self.model, self.text, settings, files)
 
     def read(self, files: Path) -> Measured:
         return read_measured(files, self.measure.name)
@@ -127,14 +127,14 @@ def write_measured(measured: Measured, name: str, folder: Path) -> None:
 
 
 def record_measure(
-    measured: Measured, measure: Measure, model: str, text: Text, settings: Mapping[str, object], folder: Path
+    measured: Measured, measure: Measure, model: ResolvedModel, text: Text, settings: Mapping[str, object], folder: Path
 ) -> Content:
     """Write what a measure found of one model on one text into a folder; return the rest of its run.
 
     Args:
         measured: What it found.
         measure: The measure.
-        model: The model spec's label.
+        model: The model.
         text: The text.
         settings: What else moves the numbers, for the run's parameters.
         folder: To write into.
@@ -143,14 +143,16 @@ def record_measure(
     tables_folder(folder)
     write_measured(measured, name, folder)
     metrics = dict(measured.metrics)
-    params: dict[str, object] = {"model": model, "measure": name, "measure_version": measure.version}
+    label = model.spec.label
+    params: dict[str, object] = {"model": label, "model_description": model.description}
+    params |= {"measure": name, "measure_version": measure.version}
     params |= {**measure.settings, **settings, **text_params(text)}
     found = "\n".join(f"- {escaped(metric)}: {cell(value)}" for metric, value in metrics.items())
     heatmap = "**[Text heatmap](artifacts/figures/heatmap.html)**\n\n" if measure.shown else ""
     source = f"Source: {escaped(measure.source)}\n\n" if measure.source else ""
     note = (
-        f"{escaped(name)} of **{escaped(model)}** on **{escaped(text.name)}**\n\n{heatmap}{found}\n\n{source}"
-        f"`tables/{name}.parquet` holds every value."
+        f"{escaped(name)} of {model_in_bold(label, model.description)} on **{escaped(text.name)}**\n\n"
+        f"{heatmap}{found}\n\n{source}`tables/{name}.parquet` holds every value."
     )
     return Content(params, metrics, note, measured.curves, dataset_of(text))
 

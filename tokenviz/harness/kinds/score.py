@@ -15,8 +15,9 @@ from tokenviz.figures.origin import of_scores
 from tokenviz.harness.deliveries import Drawing
 from tokenviz.harness.jobs import Content, Job, Outcome, Run, fingerprint_of_pair
 from tokenviz.harness.kinds.files import PICTURES, dataset_of, tables_folder, text_params
-from tokenviz.harness.kinds.markdown import escaped, links_line
+from tokenviz.harness.kinds.markdown import escaped, links_line, model_in_bold
 from tokenviz.harness.session import Session
+from tokenviz.models.describing import description_of
 from tokenviz.models.loading import ResolvedModel
 from tokenviz.scores import TokenScores
 from tokenviz.tables import write_csv
@@ -108,7 +109,7 @@ def record_scores(scores: TokenScores, text: Text, seconds: float, folder: Path)
     if text.passage_ids:
         rows = {"passage": range(len(text.passages)), "id": text.passage_ids}
         write_csv(pd.DataFrame(rows), tables / "passages.csv")
-    spec = asdict(scores.spec)
+    spec = asdict(scores.spec) | {"model_description": description_of(scores.spec)}
     summary = scores.summary()
     numbers = {name: float(value) for name, value in asdict(summary).items()}
     metrics = dict(
@@ -118,15 +119,17 @@ def record_scores(scores: TokenScores, text: Text, seconds: float, folder: Path)
         metrics |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
     metrics |= {"scoring_seconds": seconds, "tokens_per_second": summary.n_tokens / seconds}
     versions = spec.pop("versions")
-    if not spec["weights_sha256"]:
-        del spec["weights_sha256"]  # a parameter without a value is none
+    for name in ("weights_sha256", "model_description"):
+        if not spec[name]:
+            del spec[name]  # a parameter without a value is none
     params = spec | {f"version_{name}": value for name, value in versions.items()}
     params |= text_params(text)
     note = (
         f"{links_line({'Text heatmap': 'heatmap.html'})}"
-        f"**{escaped(scores.spec.model)}** on **{escaped(text.name)}**: mean log-prob {summary.mean_logprob:.3f} nats over "
-        f"{summary.n_scored} of {summary.n_tokens} tokens; perplexity per token {summary.perplexity_per_token:.2f}; "
-        f"{summary.bits_per_byte:.3f} bits per byte.\n\n"
+        f"{model_in_bold(scores.spec.model, description_of(scores.spec))} on **{escaped(text.name)}**: "
+        f"{summary.bits_per_byte:.3f} bits per byte; mean log-prob {summary.mean_logprob:.3f} nats per token over "
+        f"{summary.n_scored} of {summary.n_tokens} tokens; perplexity per token {summary.perplexity_per_token:.2f}. "
+        "Only bits per byte can be compared between models of different tokenizers.\n\n"
         "In the heatmap predictable tokens are darkest, a dashed outline marks a token without a prediction. "
         "`tables/tokens.parquet` holds every value; the curve `token/logprob` shows the first thousand tokens."
     )

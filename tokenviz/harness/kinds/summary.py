@@ -11,14 +11,16 @@ import pandas as pd
 
 from tokenviz.comparing.estimate import Estimate, printed, rounded, rounded_interval
 from tokenviz.figures.booktabs import frame_booktabs
+from tokenviz.figures.keys import add_key
 from tokenviz.figures.saving import save_figure
 from tokenviz.harness.jobs import Content, Job, Outcome, Run
 from tokenviz.harness.kinds.comparison import COMPARISON_METRICS, ComparisonRun
 from tokenviz.harness.kinds.files import tables_folder
-from tokenviz.harness.kinds.markdown import escaped, frame_table, links_line, markdown_table
+from tokenviz.harness.kinds.markdown import escaped, frame_table, links_line, markdown_table, model_in_bold
 from tokenviz.harness.kinds.measure import MeasureRun
 from tokenviz.harness.kinds.score import ScoreRun
 from tokenviz.harness.session import Session
+from tokenviz.models.describing import description_of
 from tokenviz.tables import write_csv
 from tokenviz.tracking.entities import unwrapped
 from tokenviz.tracking.runs import fingerprint_of
@@ -127,15 +129,17 @@ def record_summary(
             for run in comparisons
         ]
         write_csv(pd.DataFrame(rows), tables / "comparisons.csv")
+    described = models_of(scores)
     links = {}
     for name, draw in figures.items():
-        saved = save_figure(draw(), drawn / name, title=name, description=json.dumps(about))
+        saved = save_figure(add_key(draw(), described), drawn / name, title=name, description=json.dumps(about))
         links[escaped(name)] = saved[0].name
     note = "\n\n".join(
         part
         for part in (
             f"{links_line(links)}{headline(scores, comparisons)}",
             unwrapped(description.strip()),
+            "\n".join(f"- {model_in_bold(label, words)}" for label, words in described.items() if words),
             *(f"**{escaped(name)}**\n\n{frame_table(table)}" for name, table in own_tables.items()),
             comparison_table(comparisons),
             score_table(scores),
@@ -148,6 +152,12 @@ def record_summary(
         if runs
     }
     return Content({}, metrics, note)
+
+
+def models_of(scores: Sequence[ScoreRun]) -> dict[str, str]:
+    """Return what each model of some runs is, by its label; empty words where nobody knows."""
+    firsts = {run.model: run for run in reversed(scores)}
+    return {label: description_of(firsts[label].scores.spec) for label in dict.fromkeys(run.model for run in scores)}
 
 
 def headline(scores: Sequence[ScoreRun], comparisons: Sequence[ComparisonRun]) -> str:
