@@ -231,8 +231,8 @@ def record_comparison(comparison: Comparison, measures: Mapping[str, Measured], 
     note = (
         f"{links_line(links)}{_finding(estimates['pearson_r'], unit)}\n\n"
         f"a: {models[0]}, b: {models[1]}, text: **{escaped(comparison.text_name)}**. "
-        "The heatmap shows both on one colour scale, the report lets you explore them token by token, the difference is b minus "
-        "a, the scatter their log-probs against each other.\n\n"
+        "The heatmap shows both on one colour scale, the report lets you explore them token by token, the difference is b "
+        "minus a, the scatter their log-probs against each other.\n\n"
         f"{found}\n\n{params['intervals']}; `tables/statistics.csv` has every number with its "
         "definition, unit, interval and method."
     )
