@@ -171,14 +171,24 @@ MUTANTS = (
     ),
     Mutant(
         "probabilities of a word's tokens are added", "units/word_scores.py",
-        "np.add.reduceat(scores.logprob, spans.first_rows[0])",
-        "np.log(np.add.reduceat(np.exp(scores.logprob), spans.first_rows[0]))",
+        "np.add.reduceat(scores.logprob, first)",
+        "np.log(np.add.reduceat(np.exp(scores.logprob), first))",
         "test_word_scores::test_attached_words_by_hand",
     ),
     Mutant(
         "the end of a word is taken off, and that of the one before put on", "units/word_scores.py",
         "logprob + end_logprob - before", "logprob - end_logprob + before",
         "test_word_scores::test_attached_words_by_hand",
+    ),
+    Mutant(
+        "a token that crosses a border belongs to the earlier unit", "units/sums.py",
+        "np.maximum(scores.end - 1, 0)", "scores.start",
+        "test_items::test_a_token_that_crosses_a_border_belongs_to_the_later_unit",
+    ),
+    Mutant(
+        "a unit with a token that is not scored has a number", "units/tidy.py",
+        'sums.logprob if by == "item" else np.where(sums.complete, sums.logprob, np.nan)', "sums.logprob",
+        "test_items::test_every_column_is_kept_and_the_units_before_are_repeated",
     ),
     # Comparison
     Mutant(

@@ -30,6 +30,26 @@ def write_csv(frame: "pd.DataFrame", target: Path | TextIO, *, header: bool = Tr
         raise DiskError(f"cannot write the table {target}: {error.strerror or error}") from error
 
 
+def write_parquet(frame: "pd.DataFrame", path: Path) -> None:
+    """Write a table to a Parquet file, which appears when it is complete.
+
+    Args:
+        frame: The table; its index is left out.
+        path: The file.
+
+    Raises:
+        DiskError: The file cannot be written.
+    """
+    unfinished = path.with_name(path.name + ".part")
+    try:
+        frame.to_parquet(unfinished, index=False)
+        unfinished.replace(path)
+    except OSError as error:
+        raise DiskError(f"cannot write {str(path)!r}: {error.strerror or error}") from error
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
 def cell(value: object) -> str:
     """One value of a table as a reader sees it: numbers to four digits, a dash where one is missing."""
     if isinstance(value, float):

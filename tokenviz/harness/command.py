@@ -77,7 +77,7 @@ def print_result(result: GridResult | OwnResult, *, as_json: bool) -> None:
         results_console().print(table)
     guide = Console(stderr=True, soft_wrap=True, highlight=False)
     if result.waiting:
-        total = len(result.scores) + len(result.comparisons) + len(result.measures) + 1
+        total = len(result.scores) + len(result.comparisons) + len(result.measures) + len(result.items) + 1
         guide.print(
             f"{result.waiting} of {total} results wait in the outbox until the tracking server takes them: repeat the command, "
             "or 'tokenviz sync'",
@@ -121,6 +121,12 @@ def result_json(result: GridResult) -> dict[str, Any]:
             | {name: nan_to_none(value) for name, value in run.metrics.items()}
             | {"run_id": run.run_id, "reused": run.reused}
             for run in result.measures
+        ],
+        "items": [
+            {"model": run.model, "text": run.text}
+            | {name: nan_to_none(value) for name, value in run.metrics.items()}
+            | {"run_id": run.run_id, "reused": run.reused}
+            for run in result.items
         ],
         "waiting": result.waiting,
         "tables": {name: _rows(frame) for name, frame in result.tables.items()},

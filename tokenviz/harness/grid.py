@@ -13,6 +13,7 @@ from tokenviz.errors import ExperimentError
 from tokenviz.harness.context import current_experiment
 from tokenviz.harness.jobs import fingerprint_of_pair
 from tokenviz.harness.kinds.comparison import Alignment, ComparisonJob, ComparisonRun
+from tokenviz.harness.kinds.items import ItemsJob, ItemsRun
 from tokenviz.harness.kinds.measure import MeasureJob, MeasureRun
 from tokenviz.harness.kinds.score import ScoreJob, ScoreRun
 from tokenviz.harness.kinds.summary import SummaryJob
@@ -31,6 +32,9 @@ from tokenviz.texts import Text, read_text
 from tokenviz.tracking.provenance import provenance
 from tokenviz.tracking.runs import Runs, fingerprint_of
 from tokenviz.tracking.store import open_store
+from tokenviz.units.items import Items
+from tokenviz.units.tidy import By as Rows
+from tokenviz.units.tidy import check_request
 from tokenviz.units.words import Punctuation
 
 if TYPE_CHECKING:
@@ -98,6 +102,7 @@ class Grid:
         self.scores: list[ScoreRun] = []
         self.comparisons: list[ComparisonRun] = []
         self.measures: list[MeasureRun] = []
+        self.items: list[ItemsRun] = []
         memory = ModelMemory(self._load)
         self._session = Session(experiment, self.grid, settings, memory, self.runs, provenance(experiment.file))
         self._scheduler = Scheduler(self._session)
@@ -130,6 +135,31 @@ class Grid:
         jobs = [MeasureJob(self._session, measure, *pair, run) for pair, run in zip(pairs, scored, strict=True)]
         made = self._scheduler.do(jobs, f"measuring {measure.name}", "pairs")
         self.measures += made
+        return made
+
+    def tabulate(
+        self, items: Items, *, by: Rows | None = None, previous: int = 1, frequency: str | None = None
+    ) -> list[ItemsRun]:
+        """Join the scores of a table of items with its columns, each model's as one run with a tidy table and a figure.
+
+        Args:
+            items: From `read_items`; their text is one of the grid's.
+            by: What the rows are; by default regions or own words where the items have such, else items. See `tidy_table`.
+            previous: For how many units before each the numbers are repeated, 0 to 3.
+            frequency: A language of the package wordfreq, such as "en"; by default no frequencies.
+
+        Raises:
+            ExperimentError: The grid does not score the items' text.
+            TokenvizError: The table cannot be made or stored; what was finished before stays.
+        """
+        rows: Rows = by or ("region" if any(items.units) else "item")
+        check_request(items, by=rows, previous=previous)
+        if all(text.sha256 != items.text.sha256 for text in self._texts):
+            raise ExperimentError(f"the items {items.text.name!r} are none of the grid's texts: give it their text")
+        scored = [run for run in self.score() if run.text == items.text.name]
+        jobs = [ItemsJob(self._session, items, run, rows, previous, frequency) for run in scored]
+        made = self._scheduler.do(jobs, "tabulating items", "models")
+        self.items += made
         return made
 
     def compare(
@@ -191,8 +221,10 @@ class Grid:
                 raise ExperimentError(
                     f"no file can be named {name!r}: give tables and figures names of words, without / \\ # ? %"
                 )
-        runs = [*self.scores, *self.measures, *self.comparisons]
-        job = SummaryJob(self._session, self.scores, self.comparisons, self.measures, description, figures or {}, tables)
+        runs = [*self.scores, *self.measures, *self.items, *self.comparisons]
+        job = SummaryJob(
+            self._session, self.scores, self.comparisons, self.measures, self.items, description, figures or {}, tables
+        )
         (summary,) = self._scheduler.do([job], "summarising", "summaries")
         self.runs.offer(views_of(self.grid, self._texts[0].name))
         reused = sum(run.reused for run in runs)
@@ -206,6 +238,7 @@ class Grid:
             scores=tuple(self.scores),
             comparisons=tuple(self.comparisons),
             measures=tuple(self.measures),
+            items=tuple(self.items),
             summary_run_id=summary.run_id,
             waiting=sum(run.waiting is not None for run in runs) + (summary.waiting is not None),
             tables=tables,

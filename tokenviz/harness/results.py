@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from tokenviz import display
 from tokenviz.comparing.estimate import rounded, rounded_interval
 from tokenviz.harness.kinds.comparison import ComparisonRun
+from tokenviz.harness.kinds.items import ItemsRun
 from tokenviz.harness.kinds.measure import MeasureRun
 from tokenviz.harness.kinds.score import ScoreRun
 
@@ -26,6 +27,7 @@ class GridResult:
         scores: One run a model and text.
         comparisons: One run a pair of models and text.
         measures: One run a measure, model and text.
+        items: One run per model and table of items.
         summary_run_id: The run that holds the whole; empty while it waits in the outbox.
         waiting: How many results wait in the outbox for a server.
         tables: The experiment's own, by name.
@@ -45,6 +47,7 @@ class GridResult:
     scores: tuple[ScoreRun, ...]
     comparisons: tuple[ComparisonRun, ...]
     measures: tuple[MeasureRun, ...]
+    items: tuple[ItemsRun, ...]
     summary_run_id: str
     waiting: int
     tables: "Mapping[str, pd.DataFrame]" = field(default_factory=dict)
@@ -67,6 +70,11 @@ class GridResult:
         )
 
     def _size(self) -> str:
-        counts = {"scores": len(self.scores), "measures": len(self.measures), "comparisons": len(self.comparisons)}
-        parts = [f"{count:,} {name}" for name, count in counts.items() if count]
+        counts = {
+            "scores": len(self.scores),
+            "measures": len(self.measures),
+            "items": len(self.items),
+            "comparisons": len(self.comparisons),
+        }
+        parts = [f"{count:,} {'tables of items' if name == 'items' else name}" for name, count in counts.items() if count]
         return ", ".join([*parts, *([f"{self.waiting:,} waiting for the server"] if self.waiting else [])])

@@ -6,6 +6,7 @@ costs to end is paid by the word after it. The corrected log-prob puts the cost 
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +16,8 @@ from numpy.typing import NDArray
 from tokenviz import display
 from tokenviz.models.openings import INSIDE, PUNCTUATION, SPACE
 from tokenviz.scores import TokenScores, nan_to_none
-from tokenviz.units.common import Spans, common_spans
-from tokenviz.units.words import Punctuation, words_of
+from tokenviz.units.common import common_spans
+from tokenviz.units.words import Ending, Punctuation, words_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -156,8 +157,15 @@ def words(scores: TokenScores, *, punctuation: Punctuation = "attached") -> Word
         end a word: those that begin with a space (and, in wordsprobability, the end of the text), no tabs and line ends.
     """
     spans = common_spans([scores], lambda passage: words_of(passage, punctuation=punctuation))
-    logprob = np.add.reduceat(scores.logprob, spans.first_rows[0])
-    end_logprob = _end_logprobs(scores, spans)
+    first = spans.first_rows[0]
+    logprob = np.add.reduceat(scores.logprob, first)
+    end_logprob = end_logprobs(
+        scores,
+        np.append(first[1:], len(scores)) - 1,
+        np.append(scores.opens[first[1:]], 0),
+        np.append(spans.passage[1:] != spans.passage[:-1], True),
+        [word.ending for word in spans.last_words],
+    )
     opens_passage = np.append(True, spans.passage[1:] != spans.passage[:-1])
     before = np.where(opens_passage, 0.0, np.roll(end_logprob, 1))
     corrected = logprob + end_logprob - before
@@ -178,14 +186,28 @@ def words(scores: TokenScores, *, punctuation: Punctuation = "attached") -> Word
     )
 
 
-def _end_logprobs(scores: TokenScores, spans: Spans) -> NDArray[np.float64]:
-    first = spans.first_rows[0]
-    found = np.full(len(first), np.nan)
+def end_logprobs(
+    scores: TokenScores,
+    last: NDArray[np.int64],
+    opens_next: NDArray[np.int8],
+    ends_passage: NDArray[np.bool_],
+    endings: Sequence[Ending],
+) -> NDArray[np.float64]:
+    """Return the log-prob, given all tokens up to the end of a unit, that a word is over there.
+
+    Args:
+        scores: One model on one text.
+        last: (n,) the row of each unit's last token.
+        opens_next: (n,) how the token after it begins, as in `TokenScores.opens`.
+        ends_passage: (n,) whether the passage ends there.
+        endings: n ways of knowing that a word has ended there.
+
+    Returns:
+        (n,) in nats; NaN where that cannot be told.
+    """
+    found = np.full(len(last), np.nan)
     if scores.spec.spaces != "front":
         return found
-    last = np.append(first[1:], len(scores)) - 1
-    ends_passage = np.append(spans.passage[1:] != spans.passage[:-1], True)
-    opens_next = np.append(scores.opens[first[1:]], 0)
     with np.errstate(invalid="ignore"):  # of a missing value
         either = np.logaddexp(scores.space_logprob, scores.punctuation_logprob)
     for ending, values, openings in (
@@ -193,7 +215,7 @@ def _end_logprobs(scores: TokenScores, spans: Spans) -> NDArray[np.float64]:
         ("space or punctuation", either, [SPACE, PUNCTUATION]),
         ("anything", np.zeros(len(scores)), [INSIDE, SPACE, PUNCTUATION]),
     ):
-        here = np.array([word.ending == ending for word in spans.last_words])
+        here = np.array([one == ending for one in endings], bool)
         here &= ends_passage | np.isin(opens_next, openings)
         found[here] = values[last[here]]
     return found

@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 from textwrap import wrap
 
-from tokenviz.figures.files import HeatmapFormat
+from tokenviz.figures.saving import FigureFormat
 from tokenviz.texts import Text
 
-PICTURES: tuple[HeatmapFormat, ...] = ("png", "svg", "pdf")
+PICTURES: tuple[FigureFormat, ...] = ("png", "svg", "pdf")
 """The formats of a run's figures besides HTML."""
 
 _OPENING, _LINE = 2000, 60  # characters of a text that are kept with a run, in lines that MLflow's pages do not cut

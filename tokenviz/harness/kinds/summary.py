@@ -16,6 +16,7 @@ from tokenviz.figures.saving import save_figure
 from tokenviz.harness.jobs import Content, Job, Outcome, Run
 from tokenviz.harness.kinds.comparison import COMPARISON_METRICS, ComparisonRun
 from tokenviz.harness.kinds.files import tables_folder
+from tokenviz.harness.kinds.items import ItemsRun
 from tokenviz.harness.kinds.markdown import escaped, frame_table, links_line, markdown_table, model_in_bold
 from tokenviz.harness.kinds.measure import MeasureRun
 from tokenviz.harness.kinds.score import ScoreRun
@@ -47,6 +48,7 @@ class SummaryJob(Job[None, Run]):
         scores: Its score runs.
         comparisons: Its comparison runs.
         measures: Its measure runs.
+        items: Its item runs.
         description: What the experiment asks and how to read it, in Markdown.
         figures: The experiment's own, by name: functions that draw.
         tables: The experiment's own, by name.
@@ -56,6 +58,7 @@ class SummaryJob(Job[None, Run]):
     scores: Sequence[ScoreRun]
     comparisons: Sequence[ComparisonRun]
     measures: Sequence[MeasureRun]
+    items: Sequence[ItemsRun]
     description: str
     figures: Mapping[str, Callable[[], "Figure"]]
     tables: Mapping[str, pd.DataFrame]
@@ -69,7 +72,7 @@ class SummaryJob(Job[None, Run]):
     @property
     def runs(self) -> list[Run]:
         """The runs that are summarised."""
-        return [*self.scores, *self.measures, *self.comparisons]
+        return [*self.scores, *self.measures, *self.items, *self.comparisons]
 
     @cached_property
     def fingerprint(self) -> str:
@@ -89,7 +92,7 @@ class SummaryJob(Job[None, Run]):
     def write(self, _: None, files: Path) -> Content:
         about = self.session.about(self.fingerprint, self.kind, {"runs": [run.fingerprint for run in self.runs]})
         content = record_summary(
-            self.scores, self.comparisons, self.measures, self.description, self.figures, self.tables, about, files
+            self.scores, self.comparisons, self.measures, self.items, self.description, self.figures, self.tables, about, files
         )
         content.params.update(self.session.experiment.params)
         return content
@@ -105,6 +108,7 @@ def record_summary(
     scores: Sequence[ScoreRun],
     comparisons: Sequence[ComparisonRun],
     measures: Sequence[MeasureRun],
+    items: Sequence[ItemsRun],
     description: str,
     figures: Mapping[str, Callable[[], "Figure"]],
     own_tables: Mapping[str, pd.DataFrame],
@@ -148,7 +152,7 @@ def record_summary(
     )
     metrics = {
         f"n_{kind}_runs": float(len(runs))
-        for kind, runs in (("score", scores), ("comparison", comparisons), ("measure", measures))
+        for kind, runs in (("score", scores), ("comparison", comparisons), ("measure", measures), ("items", items))
         if runs
     }
     return Content({}, metrics, note)

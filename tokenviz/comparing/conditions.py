@@ -1,0 +1,53 @@
+"""Means over the items of a study by condition, and differences of conditions within items, each with a 95 % interval."""
+
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import stats
+
+_LEAST = 2  # items, for an interval
+
+
+def condition_means(
+    table: pd.DataFrame, *, item: str, condition: str, value: str = "surprisal_bits"
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Average a number of a tidy table over its items.
+
+    Items are what is resampled in a study's design, so they are the sample: an interval is Student's t over one value per item
+    (the sum over the units of that region in the item). A value that is missing leaves its item out, and n says so.
+
+    Args:
+        table: From `tidy_table`, of one or more models.
+        item: The column of items.
+        condition: The column of conditions; empty for none.
+        value: The column to average.
+
+    Returns:
+        The means: one row per model, region and condition, with `mean`, `sd`, `low`, `high` and `n` items. The differences of
+        conditions: one row per model, region and pair of conditions, of `condition_b` minus `condition_a` in the same items.
+    """
+    table = table.assign(_condition=table[condition].astype(str) if condition else "")
+    table = table.assign(_region=table.get("region", ""))
+    keys = ["model", "_region", "_condition", item]
+    # A unit without a number leaves the region of its item without one: NaN is not skipped.
+    sums = table.groupby(keys, sort=False)[value].agg(lambda cells: np.sum(cells.to_numpy(float))).reset_index()
+    means, differences = [], []
+    for (model, region), own in sums.groupby(["model", "_region"], sort=False):
+        by_condition = {name: part.set_index(item)[value] for name, part in own.groupby("_condition", sort=False)}
+        for name, values in by_condition.items():
+            means.append({"model": model, "region": region, "condition": name, **_t_interval(values.dropna().to_numpy())})
+        for a, b in combinations(by_condition, 2):
+            within = (by_condition[b] - by_condition[a]).dropna().to_numpy()
+            row = {"model": model, "region": region, "condition_a": a, "condition_b": b}
+            differences.append(row | _t_interval(within))
+    return pd.DataFrame(means), pd.DataFrame(differences)
+
+
+def _t_interval(values: NDArray[np.float64]) -> dict[str, float | int]:
+    n = len(values)
+    mean = float(values.mean()) if n else np.nan
+    sd = float(values.std(ddof=1)) if n >= _LEAST else np.nan
+    half = float(stats.t.ppf(0.975, n - 1)) * sd / np.sqrt(n) if n >= _LEAST else np.nan
+    return {"mean": mean, "sd": sd, "low": mean - half, "high": mean + half, "n": n}

@@ -1,0 +1,371 @@
+"""Items of a study: a table of sentences with conditions, as one text whose passages are cut into named units.
+
+Three forms of a table are read: one text per row; a text in regions, one column per region; one word per row. Every column of
+the table is kept: what is not asked for here goes through to the results.
+"""
+
+import csv
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tokenviz.checks import listed
+from tokenviz.errors import TextError, did_you_mean
+from tokenviz.progress import note
+from tokenviz.project import project_root
+from tokenviz.texts import Text, corpus
+
+ITEM_SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
+_REGION = "region_"  # columns of this prefix are regions where nothing else is said
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A named piece of an item.
+
+    Attributes:
+        name: The region's name, or the number of the word, from 1.
+        end: One past its last character; it begins where the unit before it ends.
+        row: The row of the table that it comes from.
+    """
+
+    name: str
+    end: int
+    row: int
+
+
+@dataclass(frozen=True, eq=False)
+class Items:
+    """A table of items, read.
+
+    Attributes:
+        text: One passage per item, in the table's order; the passage's id is the item's, with its condition after a slash.
+        table: The table as it was read, one row per row of the file.
+        rows: For each passage, the rows of the table that it comes from: one, or one per word.
+        units: For each passage, its regions or words; empty where the table names none.
+        own_words: Whether the units are the researcher's own words, one per row.
+        item: The column of item ids.
+        condition: The column of conditions; empty where there is none.
+        sha256: Of the passages, the units and every cell.
+        skipped: Rows that were left out, each with its reason.
+    """
+
+    text: Text
+    table: pd.DataFrame
+    rows: tuple[tuple[int, ...], ...]
+    units: tuple[tuple[Unit, ...], ...]
+    own_words: bool
+    item: str
+    condition: str
+    sha256: str
+    skipped: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __repr__(self) -> str:
+        regions = dict.fromkeys(unit.name for units in self.units for unit in units)
+        cut = f", in {len(regions)} units ({listed(list(regions), 5)})" if regions else ""
+        return f"Items({self.text.name!r}: {len(self)} items{cut})"
+
+
+def read_items(
+    path: str | Path,
+    *,
+    text: str | None = None,
+    regions: Sequence[str] = (),
+    words: str | None = None,
+    item: str = "item",
+    condition: str | None = None,
+    join: str = " ",
+    skip_bad: bool = False,
+) -> Items:
+    """Read a table of items.
+
+    Args:
+        path: A CSV, TSV, JSONL or Parquet file with a header, in UTF-8; or the name of a sample in experiments/items.
+        text: The column that holds an item's text. Where neither text, regions nor words are named, the table says it by its
+            columns: "text", or "region_..." in their order, or "word".
+        regions: The columns that hold an item's regions, in their order. Without `text` the item is the regions, joined; with
+            it the regions are found in the text from left to right. A region is called by its column, without "region_".
+        words: The column that holds one word per row; the rows of an item follow each other and are joined to its text.
+        item: The column that names the items.
+        condition: The column of conditions; by default "condition" where there is one. An item occurs once in each condition.
+        join: What stands between regions or words.
+        skip_bad: Leave bad rows out and list them, instead of refusing the table.
+
+    Returns:
+        The items.
+
+    Raises:
+        TextError: The file cannot be read; a column is missing; an item is missing or given twice; a text, region or word is
+            empty or no string; a region is not in its text.
+
+    Example:
+        >>> from pathlib import Path
+        >>> rows = "item,condition,subject,verb\\n1,short,The cat,sat.\\n1,long,The cat of the house,sat.\\n"
+        >>> Path("study.csv").write_text(rows)
+        79
+        >>> tv.read_items("study.csv", regions=["subject", "verb"])
+        Items('study': 2 items, in 2 units (subject, verb))
+    """
+    path = _find(str(path))
+    if regions and words:
+        raise TextError("regions and words were both named: a table has its units in columns or in rows, not both")
+    repeated = sorted({name for name in regions if list(regions).count(name) > 1})
+    if repeated:
+        raise TextError(f"the region {repeated[0]!r} is named twice")
+    if words is not None and text is not None:
+        raise TextError("a text and words were both named: with one word per row, the words are the text")
+    strings = [name for name in (item, text, words, *regions) if name is not None]
+    table = _read_table(path, strings, condition)
+    if text is None and not regions and words is None:
+        text, regions, words = _form_of(path, table)
+        strings = [name for name in (item, text, words, *regions) if name is not None]
+    condition = ("condition" if "condition" in table else "") if condition is None else condition
+    for name in (*strings, *([condition] if condition else [])):
+        if name not in table:
+            raise TextError(
+                f"{str(path)!r} has no column {name!r}: it has {listed([repr(str(one)) for one in table], 12)}"
+                f"{did_you_mean(name, map(str, table))}"
+            )
+    reader = _Reader(path, table, item, condition, join)
+    passages = reader.of_words(words) if words is not None else reader.of_rows(text, regions)
+    kept, skipped = [], []
+    for found in passages:
+        if isinstance(found, str):
+            if not skip_bad:
+                raise TextError(f"{found}; --skip-bad leaves such rows out")
+            skipped.append(found)
+        else:
+            kept.append(found)
+    if not kept:
+        raise TextError(f"{str(path)!r} has no item that can be scored")
+    if skipped:
+        note(f"{len(skipped)} of {len(skipped) + len(kept)} items of {path.name} are left out: {'; '.join(skipped[:20])}")
+    ids = [one.id for one in kept]
+    made = corpus([one.passage for one in kept], name=path.stem, passage_ids=ids)
+    content = {
+        "passages": made.passages,
+        "units": [[(unit.name, unit.end) for unit in one.units] for one in kept],
+        "table": table.astype(str).to_csv(index=False),
+    }
+    digest = sha256(json.dumps(content, ensure_ascii=False).encode("utf-8", "surrogatepass")).hexdigest()
+    return Items(
+        text=made,
+        table=table,
+        rows=tuple(one.rows for one in kept),
+        units=tuple(one.units for one in kept),
+        own_words=words is not None,
+        item=item,
+        condition=condition,
+        sha256=digest,
+        skipped=tuple(skipped),
+    )
+
+
+def _find(source: str) -> Path:
+    path = Path(source)
+    samples = project_root() / "experiments" / "items"
+    if path.suffix or path.exists() or not samples.is_dir():
+        return path
+    by_name = {file.stem: file for file in samples.iterdir() if file.suffix in ITEM_SUFFIXES}
+    if source not in by_name:
+        raise TextError(f"no items at {source!r}: give a file, or a sample: {', '.join(sorted(by_name))}")
+    return by_name[source]
+
+
+def _form_of(path: Path, table: pd.DataFrame) -> tuple[str | None, list[str], str | None]:
+    """Tell from a table's columns which one holds the text, the regions or the words."""
+    regions = [str(name) for name in table if str(name).startswith(_REGION)]
+    if "text" in table:
+        return "text", regions, None
+    if regions:
+        return None, regions, None
+    if "word" in table:
+        return None, [], "word"
+    raise TextError(
+        f"{str(path)!r} has no column 'text', none that begins with {_REGION!r} and none 'word': name the columns of the text, "
+        f"the regions or the words; it has {listed([repr(str(one)) for one in table], 12)}"
+    )
+
+
+@dataclass(frozen=True)
+class _Item:
+    id: str
+    passage: str
+    rows: tuple[int, ...]
+    units: tuple[Unit, ...]
+
+
+class _Reader:
+    """Makes items of the rows of a table; what is bad comes out as the words that say so."""
+
+    def __init__(self, path: Path, table: pd.DataFrame, item: str, condition: str, join: str) -> None:
+        self._path, self._table, self._item, self._condition, self._join = path, table, item, condition, join
+        self._seen: dict[str, int] = {}
+
+    def of_rows(self, text: str | None, regions: Sequence[str]) -> Iterator[_Item | str]:
+        for row in range(len(self._table)):
+            named = self._name(row)
+            whole = self._cell(row, text) if text is not None else ""
+            cells = {name.removeprefix(_REGION): self._cell(row, name) for name in regions}
+            bad = [one.words for one in (named, whole, *cells.values()) if isinstance(one, _Bad)]
+            pieces = [(name, str(cell)) for name, cell in cells.items()]
+            yield bad[0] if bad else self._cut(row, str(named), str(whole), pieces, located=text is not None)
+
+    def _cut(self, row: int, name: str, whole: str, pieces: list[tuple[str, str]], *, located: bool) -> _Item | str:
+        if not located:
+            whole = self._join.join(piece for _, piece in pieces)
+        units, reached = [], 0
+        for number, (region, piece) in enumerate(pieces):
+            start = _find_piece(whole, piece, reached) if located else reached + (len(self._join) if number else 0)
+            if start < 0:
+                return (
+                    f"{self._where(row)}: the region {region!r} ({piece[:40]!r}) is not in its text after the regions before it"
+                )
+            between = whole[reached:start]
+            if located and between.strip():  # what no region names is a unit by itself; whitespace goes with what follows
+                units.append(Unit("", reached + len(between.rstrip()), row))
+            reached = start + len(piece)
+            units.append(Unit(region, reached, row))
+        rest = whole[reached:]
+        if units and rest.strip():
+            units.append(Unit("", len(whole), row))
+        elif units:
+            units[-1] = Unit(units[-1].name, len(whole), row)
+        return _Item(name, whole, (row,), tuple(units))
+
+    def of_words(self, words: str) -> Iterator[_Item | str]:
+        groups: list[tuple[str, list[int]]] = []
+        for row in range(len(self._table)):
+            named = self._label(row)
+            if isinstance(named, _Bad):
+                yield named.words
+            elif groups and groups[-1][0] == named:
+                groups[-1][1].append(row)
+            else:
+                groups.append((named, [row]))
+        for _, rows in groups:
+            named = self._name(rows[0])
+            cells = [self._cell(row, words) for row in rows]
+            bad = [one.words for one in (named, *cells) if isinstance(one, _Bad)]
+            ends = accumulate(len(str(cell)) + (len(self._join) if number else 0) for number, cell in enumerate(cells))
+            units = tuple(Unit(str(number), end, row) for number, (end, row) in enumerate(zip(ends, rows, strict=True), 1))
+            yield bad[0] if bad else _Item(str(named), self._join.join(map(str, cells)), tuple(rows), units)
+
+    def _name(self, row: int) -> "str | _Bad":
+        label = self._label(row)
+        if isinstance(label, _Bad):
+            return label
+        if label in self._seen:
+            what = f"the item {label!r}" if not self._condition else f"the item and condition {label!r}"
+            return _Bad(f"{self._where(row)}: {what} is there already, in row {self._seen[label] + 1}: each occurs once")
+        self._seen[label] = row
+        return label
+
+    def _label(self, row: int) -> "str | _Bad":
+        cells = [self._cell(row, name, of_id=True) for name in (self._item, *([self._condition] if self._condition else []))]
+        bad = [cell for cell in cells if isinstance(cell, _Bad)]
+        return bad[0] if bad else "/".join(map(str, cells))
+
+    def _cell(self, row: int, column: str, *, of_id: bool = False) -> "str | _Bad":
+        value: Any = self._table[column].iat[row]
+        if of_id and isinstance(value, int | np.integer):  # in JSON and Parquet
+            value = str(value)
+        if isinstance(value, str) and value.strip():
+            return value
+        if isinstance(value, str):
+            what = "whitespace only" if value else "nothing"
+        else:
+            what = "nothing" if value is None or value is pd.NA or value != value else f"a {type(value).__name__}"
+        return _Bad(f"{self._where(row)} has {what} in column {column!r}")
+
+    def _where(self, row: int) -> str:
+        return f"row {row + 1} of {str(self._path)!r}"
+
+
+def _find_piece(whole: str, piece: str, reached: int) -> int:
+    """Find a region in its text: "he" is not meant in "then" where it is a word further on; -1 where it is nowhere."""
+    start = whole.find(piece, reached)
+    first = start
+    while start >= 0:
+        end = start + len(piece)
+        opens_inside = start > 0 and whole[start - 1].isalnum() and piece[0].isalnum()
+        ends_inside = end < len(whole) and whole[end].isalnum() and piece[-1].isalnum()
+        if not opens_inside and not ends_inside:
+            return start
+        start = whole.find(piece, start + 1)
+    return first  # a piece of a word, or a script without spaces
+
+
+@dataclass(frozen=True)
+class _Bad:
+    words: str
+
+
+def _read_table(path: Path, strings: Sequence[str], condition: str | None) -> pd.DataFrame:
+    """Read a file; ids, conditions and texts stay as they are written."""
+    readers: dict[str, Callable[[], pd.DataFrame]] = {
+        ".csv": lambda: _read_separated(path, ",", [*strings, condition or "condition", "text", "word"]),
+        ".tsv": lambda: _read_separated(path, "\t", [*strings, condition or "condition", "text", "word"]),
+        ".jsonl": lambda: _read_jsonl(path),
+        ".parquet": lambda: pd.read_parquet(path),
+    }
+    if path.suffix.lower() not in readers:
+        raise TextError(f"cannot read {str(path)!r} as a table of items: a file ends in {', '.join(ITEM_SUFFIXES)}")
+    try:
+        table = readers[path.suffix.lower()]()
+    except (ValueError, csv.Error) as error:  # among them what pandas and pyarrow raise, and UnicodeDecodeError
+        if isinstance(error, TextError):
+            raise
+        raise TextError(f"cannot read {str(path)!r} as a table: {' '.join(str(error).split())[:200]}") from error
+    except OSError as error:
+        raise TextError(f"cannot read {str(path)!r}: {error.strerror or error}") from error
+    if not len(table):
+        raise TextError(f"{str(path)!r} is empty: it has no row")
+    return table
+
+
+def _read_separated(path: Path, separator: str, strings: Sequence[str]) -> pd.DataFrame:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        header = next(csv.reader(file, delimiter=separator), [])
+    repeated = sorted({name for name in header if header.count(name) > 1})
+    if repeated:
+        raise TextError(f"{str(path)!r} has two columns {repeated[0]!r}: which one is meant?")
+    if len(header) == 1 and separator == "," and ";" in header[0]:
+        raise TextError(f"{str(path)!r} separates its columns by semicolons: save it with commas, or as .tsv")
+    strings = [name for name in header if name in strings or name.startswith(_REGION)]
+    # "NA" and "None" are words that a text may have; in other columns an empty cell is a missing value.
+    return pd.read_csv(
+        path,
+        sep=separator,
+        encoding="utf-8-sig",
+        dtype=dict.fromkeys(strings, str),
+        keep_default_na=False,
+        na_values={name: [""] for name in header if name not in strings},
+        index_col=False,
+        on_bad_lines="error",
+    )
+
+
+def _read_jsonl(path: Path) -> pd.DataFrame:
+    rows: list[dict[str, Any]] = []
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig").split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise TextError(f"line {number} of {str(path)!r} is not JSON: {error}") from error
+        if not isinstance(row, dict):
+            raise TextError(f"line {number} of {str(path)!r} is not a JSON object")
+        rows.append(row)
+    return pd.DataFrame(rows)

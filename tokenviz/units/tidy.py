@@ -1,0 +1,179 @@
+"""Tidy tables of a study: one row per item, region, word or token, with every column of the researcher's own table."""
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Literal, get_args
+
+import numpy as np
+import pandas as pd
+
+from tokenviz.errors import TextError
+from tokenviz.scores import TokenScores
+from tokenviz.units.items import Items
+from tokenviz.units.sums import UnitSums, sum_units
+from tokenviz.units.words import words_of
+
+By = Literal["item", "region", "word", "token"]
+ITEMS_VERSION = 1  # raise it when the same scores and items would give other numbers
+MOST_PREVIOUS = 3
+
+NUMBERS = (
+    "n_tokens", "n_scored", "crossings", "length", "logprob", "mean_logprob", "corrected_logprob", "surprisal_bits",
+    "corrected_surprisal_bits", "entropy_before", "rank",
+)  # fmt: skip
+_PLACE = ("model", "passage", "unit_number", "unit", "region", "start", "end")
+
+
+def tidy_table(
+    items: Items, scores: TokenScores, *, by: By | None = None, previous: int = 1, frequency: str | None = None
+) -> pd.DataFrame:
+    """Join one model's scores with the items they are of.
+
+    Columns, after all columns of the items' own table:
+
+    - `model`; `passage` (from 0), `unit_number` (from 1), `unit` (the slice of the text, with the whitespace before it),
+      `region` (the region or own word that the unit's last character is in; empty where there is none), `start` and `end`
+      (half-open, in characters of the item).
+    - `n_tokens`, `n_scored`; `crossings`, tokens of the unit that begin in the unit before; `length` in characters, without the
+      whitespace around.
+    - `logprob`, the sum in nats; `mean_logprob` per token; `corrected_logprob`, see `words`; `surprisal_bits` and
+      `corrected_surprisal_bits`, the same as surprisals. NaN where a token of the unit has no prediction (a text's first token,
+      without a BOS); of whole items the sum of those that have one.
+    - `entropy_before` in nats, and `rank`: of the prediction of the unit's first token.
+    - `zipf_frequency`, where a language is named: of the unit without punctuation around it, on wordfreq's Zipf scale.
+    - the numbers of the units before it in the same item: `..._prev1` and so on; NaN where there is none.
+
+    Args:
+        items: The items.
+        scores: One model on their text.
+        by: What the rows are; by default regions or own words where the items have such, else items.
+        previous: For how many units before each the numbers are repeated, 0 to 3; none for whole items.
+        frequency: A language of the package wordfreq, such as "en"; by default no frequencies.
+
+    Returns:
+        The table.
+
+    Raises:
+        TextError: The scores are not of these items; the items have no regions; a column of theirs has a name that the table
+            needs; wordfreq is not installed or does not know the language.
+    """
+    if scores.text_sha256 != items.text.sha256:
+        raise TextError(f"the scores are of {scores.text_name!r}, which is not the text of the items {items.text.name!r}")
+    by = by or ("region" if any(items.units) else "item")
+    check_request(items, by=by, previous=previous)
+    passages = items.text.passages
+    sums = sum_units(scores, passages, _ends(items, by, scores))
+    numbers = _numbers(sums, [passages[p][a:b] for p, a, b in zip(sums.passage, sums.start, sums.end, strict=True)], by)
+    if frequency is not None:
+        numbers["zipf_frequency"] = _frequencies(numbers["unit"], frequency)
+    own = _own_columns(items, sums, by)
+    numbers.insert(0, "model", scores.spec.model)
+    table = pd.concat([own, numbers.drop(columns="unit_row", errors="ignore")], axis=1)
+    if by != "item":
+        repeated = [name for name in (*NUMBERS, "zipf_frequency") if name in table]
+        for back in range(1, previous + 1):
+            shifted = table.groupby("passage")[repeated].shift(back)
+            table = table.join(shifted.add_suffix(f"_prev{back}"))
+    return table
+
+
+def check_request(items: Items, *, by: str, previous: int) -> None:
+    """Refuse what `tidy_table` could not give, before anything is scored.
+
+    Raises:
+        TextError: See `tidy_table`.
+    """
+    if by not in get_args(By):
+        raise TextError(f"rows by {by!r} are not possible: take {', '.join(get_args(By))}")
+    if by == "region" and not any(items.units):
+        raise TextError(f"{items.text.name!r} has no regions: name their columns, or take rows by item, word or token")
+    if not 0 <= previous <= MOST_PREVIOUS:
+        raise TextError(f"the numbers of {previous} units before are not possible: take 0 to {MOST_PREVIOUS}")
+    taken = {*_PLACE, *NUMBERS, "zipf_frequency"}
+    taken |= {f"{name}_prev{back}" for name in (*NUMBERS, "zipf_frequency") for back in range(1, MOST_PREVIOUS + 1)}
+    clash = [str(name) for name in items.table if str(name) in taken]
+    if clash:
+        raise TextError(f"the column {clash[0]!r} of the items has a name that the results need: call it something else")
+
+
+def _ends(items: Items, by: By, scores: TokenScores) -> list[list[int]]:
+    """Where the units of each passage end."""
+    passages = items.text.passages
+    match by:
+        case "item":
+            return [[len(passage)] for passage in passages]
+        case "region":
+            return [[unit.end for unit in units] for units in items.units]
+        case "word":
+            if items.own_words:
+                return [[unit.end for unit in units] for units in items.units]
+            return [[word.end for word in words_of(passage, punctuation="attached")] for passage in passages]
+        case "token":
+            bounds = np.searchsorted(scores.passage, np.arange(len(passages) + 1))
+            return [sorted({int(end) for end in scores.end[a:b]}) for a, b in pairwise(bounds)]
+
+
+def _numbers(sums: UnitSums, slices: Sequence[str], by: By) -> pd.DataFrame:
+    logprob = sums.logprob if by == "item" else np.where(sums.complete, sums.logprob, np.nan)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = logprob / sums.n_scored
+    opens = np.append(True, sums.passage[1:] != sums.passage[:-1])
+    first = np.maximum.accumulate(np.where(opens, np.arange(len(opens)), 0))
+    return pd.DataFrame(
+        {
+            "passage": sums.passage,
+            "unit_number": np.arange(len(opens)) - first + 1,
+            "unit": list(slices),
+            "start": sums.start,
+            "end": sums.end,
+            "n_tokens": sums.n_tokens,
+            "n_scored": sums.n_scored,
+            "crossings": sums.crossings,
+            "length": [len(one.strip()) for one in slices],
+            "logprob": logprob,
+            "mean_logprob": mean,
+            "corrected_logprob": sums.corrected_logprob,
+            "surprisal_bits": -logprob / math.log(2) + 0.0,  # 0 bits, not -0
+            "corrected_surprisal_bits": -sums.corrected_logprob / math.log(2) + 0.0,
+            "entropy_before": sums.entropy,
+            "rank": pd.array(sums.rank, dtype="Float64").astype("Int64"),
+        }
+    )
+
+
+def _own_columns(items: Items, sums: UnitSums, by: By) -> pd.DataFrame:
+    """The columns of the items' own table, a row for each unit."""
+    if by == "item":
+        rows = [own[0] for own in items.rows]
+        table = items.table.iloc[rows]
+        if items.own_words:  # a column that differs within an item says nothing of the whole
+            several = [items.table.iloc[list(own)] for own in items.rows]
+            kept = [name for name in table if all(one[name].nunique(dropna=False) == 1 for one in several)]
+            table = table[kept]
+        return table.reset_index(drop=True)
+    rows, regions = [], []
+    for passage, end in zip(sums.passage, sums.end, strict=True):
+        units = items.units[passage]
+        unit = next((one for one in units if end <= one.end), None)
+        rows.append(unit.row if unit else items.rows[passage][0])
+        regions.append(unit.name if unit else "")
+    table = items.table.iloc[rows].reset_index(drop=True)
+    return table.assign(region=regions) if any(items.units) else table
+
+
+def _frequencies(units: pd.Series, language: str) -> list[float]:
+    try:
+        from wordfreq import available_languages, zipf_frequency
+    except ImportError as error:
+        raise TextError(
+            "word frequencies need the package wordfreq: pip install 'tokenviz-harness[frequency]', or leave them out"
+        ) from error
+    known = available_languages()
+    if language not in known:
+        raise TextError(f"wordfreq has no frequencies of {language!r}: it has {', '.join(sorted(known))}")
+    found: dict[str, float] = {}
+    for unit in dict.fromkeys(units):
+        # wordfreq cuts what it is given into words of its own and drops punctuation.
+        found[unit] = zipf_frequency(unit.strip(), language)
+    return [found[unit] for unit in units]
