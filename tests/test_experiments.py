@@ -33,7 +33,7 @@ def run(checkout: Path, *arguments: str) -> str:
 
 
 def test_the_template_runs_as_it_stands(checkout: Path) -> None:
-    result = json.loads(run(checkout, "experiments._template", "--json"))
+    result = json.loads(run(checkout, "tokenviz", "run", "_template", "--json"))
     assert result["experiment"] == "_template"
     assert [(one["model"], one["text"]) for one in result["scores"]] == [("glass-en", "correlation")]
 
@@ -49,7 +49,7 @@ def test_the_reference_experiment_compares_every_pair_on_every_text(checkout: Pa
     models = ["glass-en", "glass-en,dtype=bfloat16", "glass-en,dtype=float64"]
     texts = ["correlation", "mixed_scripts"]
     arguments = [word for model in models for word in ("--models", model)] + [w for text in texts for w in ("--texts", text)]
-    result = json.loads(run(checkout, "experiments.single_token_predictions", *arguments, "--json"))
+    result = json.loads(run(checkout, "tokenviz", "run", "single_token_predictions", *arguments, "--json"))
     assert len(result["scores"]) == 6
     pairs = [(one["model_a"], one["model_b"], one["text"]) for one in result["comparisons"]]
     assert pairs == [(models[i], models[j], text) for i, j in ((0, 1), (0, 2), (1, 2)) for text in texts]
@@ -59,7 +59,7 @@ def test_the_reference_experiment_compares_every_pair_on_every_text(checkout: Pa
 
 def tables(checkout: Path, experiment: str, *arguments: str) -> dict[str, list[dict[str, str]]]:
     """The tables of an experiment's summary, as a user finds them among its files."""
-    summary = json.loads(run(checkout, f"experiments.{experiment}", *arguments, "--json"))["summary_run_id"]
+    summary = json.loads(run(checkout, "tokenviz", "run", experiment, *arguments, "--json"))["summary_run_id"]
     (folder,) = checkout.glob(f"mlruns/artifacts/*/{summary}/artifacts/tables")
     return {path.stem: list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")))) for path in folder.glob("*.csv")}
 
@@ -146,7 +146,7 @@ def test_a_model_agrees_most_with_its_8_bit_self_then_with_its_4_bit_self_then_w
 
 @pytest.mark.slow
 def test_the_reference_pair_of_tokenizers(checkout: Path) -> None:
-    out = run(checkout, "experiments.single_token_predictions", "--texts", "correlation", "--texts", "narrative", "--json")
+    out = run(checkout, "tokenviz", "run", "single_token_predictions", "--texts", "correlation", "--texts", "narrative", "--json")
     found = {(one["model_a"], one["model_b"], one["text"]): one for one in json.loads(out)["comparisons"]}
     quantized = found["smollm2-135m", "smollm2-135m,quantize=q4_0", "narrative"]
     other = found["smollm2-135m", "gemma3-270m", "narrative"]
