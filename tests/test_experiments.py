@@ -146,7 +146,9 @@ def test_a_model_agrees_most_with_its_8_bit_self_then_with_its_4_bit_self_then_w
 
 @pytest.mark.slow
 def test_the_reference_pair_of_tokenizers(checkout: Path) -> None:
-    out = run(checkout, "tokenviz", "run", "single_token_predictions", "--texts", "correlation", "--texts", "narrative", "--json")
+    out = run(
+        checkout, "tokenviz", "run", "single_token_predictions", "--texts", "correlation", "--texts", "narrative", "--json"
+    )
     found = {(one["model_a"], one["model_b"], one["text"]): one for one in json.loads(out)["comparisons"]}
     quantized = found["smollm2-135m", "smollm2-135m,quantize=q4_0", "narrative"]
     other = found["smollm2-135m", "gemma3-270m", "narrative"]
