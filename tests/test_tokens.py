@@ -161,6 +161,50 @@ def test_what_a_tokenizer_puts_after_a_text_is_no_prefix(tmp_path: Path) -> None
     assert bos_prefix(tokenizer, "auto", "m") == (3,)
 
 
+def dna_tokenizer(post_processor: Any, *, unknown: bool) -> PreTrainedTokenizerFast:
+    """The four letters of DNA; nothing else is known, or everything else is <unk>."""
+    letters = {"<cls>": 0, "<eos>": 1, "<unk>": 2, "A": 3, "C": 4, "G": 5, "T": 6}
+    tokenizer = Tokenizer(models.WordLevel(letters, unk_token="<unk>") if unknown else models.BPE(letters, []))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+    tokenizer.post_processor = post_processor
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, cls_token="<cls>", eos_token="<eos>")
+
+
+TEMPLATE = processors.TemplateProcessing(single="<cls> $A <eos>", special_tokens=[("<cls>", 0), ("<eos>", 1)])
+TWICE = processors.TemplateProcessing(
+    single="both $A", special_tokens=[{"id": "both", "ids": [1, 0], "tokens": ["<eos>", "<cls>"]}]
+)  # one special token may stand for several ids
+PROCESSORS: list[tuple[Any, tuple[int, ...]]] = [
+    (None, ()),
+    (TEMPLATE, (0,)),
+    (TWICE, (1, 0)),
+    (processors.TemplateProcessing(single="$A <eos>", special_tokens=[("<eos>", 1)]), ()),
+    (processors.BertProcessing(("<eos>", 1), ("<cls>", 0)), (0,)),
+    (processors.RobertaProcessing(("<eos>", 1), ("<cls>", 0)), (0,)),
+    (processors.ByteLevel(trim_offsets=True), ()),
+    (processors.Sequence([processors.ByteLevel(trim_offsets=False), TEMPLATE]), (0,)),
+    (processors.Sequence([TEMPLATE, processors.ByteLevel()]), (0,)),
+]
+
+
+@pytest.mark.parametrize("unknown", [True, False])
+@pytest.mark.parametrize(("post_processor", "expected"), PROCESSORS)
+def test_auto_is_what_the_post_processor_puts_before_a_text(post_processor: Any, expected: tuple[int, ...], unknown: bool) -> None:
+    tokenizer = dna_tokenizer(post_processor, unknown=unknown)
+    ids = tokenizer("GAT")["input_ids"]
+    assert tuple(ids[: ids.index(5)]) == expected
+    assert bos_prefix(tokenizer, "auto", "dna") == expected
+    assert bos_prefix(tokenizer, "never", "dna") == ()
+
+
+def test_auto_follows_a_bos_that_is_switched_on_later(gpt2_folder: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(gpt2_folder)
+    assert bos_prefix(tokenizer, "auto", "gpt2") == ()
+    tokenizer.add_bos_token = True
+    assert tokenizer("a")["input_ids"][0] == 50256
+    assert bos_prefix(tokenizer, "auto", "gpt2") == (50256,)
+
+
 def test_the_fingerprint_is_the_same_at_every_loading(gpt2: LoadedModel, gpt2_folder: Path) -> None:
     assert fingerprint(AutoTokenizer.from_pretrained(gpt2_folder)) == gpt2.tokenizer_sha256
     other_class = PreTrainedTokenizerFast.from_pretrained(gpt2_folder, padding_side="left")

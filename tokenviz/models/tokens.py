@@ -4,6 +4,7 @@ import json
 import re
 import unicodedata
 from dataclasses import dataclass
+from functools import cache
 from hashlib import sha256
 from typing import Any
 
@@ -92,12 +93,27 @@ def bos_prefix(tokenizer: Any, mode: BosMode, model_name: str) -> tuple[int, ...
 
 
 def _own_prefix(tokenizer: Any) -> tuple[int, ...]:
-    plain = tokenizer("a", add_special_tokens=False)["input_ids"]
-    full = tokenizer("a", add_special_tokens=True)["input_ids"]
-    for before in range(len(full) - len(plain) + 1):
-        if full[before : before + len(plain)] == plain:
-            return tuple(full[:before])
-    return ()
+    """Return the ids that the tokenizer's post-processor puts before a text.
+
+    The post-processor is given a token that no vocabulary has, so that the answer does not depend on what the tokenizer makes
+    of any letter: a vocabulary of DNA or proteins knows few.
+    """
+    processor = tokenizer.backend_tokenizer.post_processor
+    if processor is None:
+        return ()
+    ids = processor.process(_any_text(), None, True).ids
+    return tuple(ids[: ids.index(_ANY_ID)]) if _ANY_ID in ids else ()
+
+
+_ANY_ID = 2**32 - 1  # the largest that the library has room for
+
+
+@cache
+def _any_text() -> Any:
+    """Return the encoding of a text of one token, `_ANY_ID`."""
+    from tokenizers import Tokenizer, models
+
+    return Tokenizer(models.WordLevel({"any": _ANY_ID}, unk_token="any")).encode("any")
 
 
 def fingerprint(tokenizer: Any) -> str:
