@@ -45,7 +45,7 @@ MUTANTS = (
     ),
     Mutant(
         "two BOS before a text that brings its own", "scoring/windows.py",
-        "opens = len(prefix) if tuple(passage.ids[: len(prefix)]) == prefix else 0", "opens = 0",
+        "opens = len(prefix) if tuple(token_ids[: len(prefix)]) == prefix else 0", "opens = 0",
         "test_scoring::test_the_bos_string_at_the_start_of_a_text_serves_as_its_bos",
     ),
     # Batches and padding
@@ -124,8 +124,13 @@ MUTANTS = (
     ),
     Mutant(
         "bits per byte are per character", "scores.py",
-        "len(self.token[i].encode())", "len(self.token[i])",
+        "n_bytes=int(self.n_bytes[counted].sum())", "n_bytes=int(self.n_characters[counted].sum())",
         "test_scores::test_bits_per_byte_counts_the_bytes_of_the_scored_characters",
+    ),
+    Mutant(
+        "a shared character counts its bits without its bytes", "scores.py",
+        "np.logical_and.reduceat(self.scored", "np.logical_or.reduceat(self.scored",
+        "test_scores::test_a_character_with_an_unscored_token_counts_neither_bits_nor_bytes_where_its_bytes_are_not_told_apart",
     ),
     Mutant(
         "the mean of a corpus is the mean of its parts' means", "score_summary.py",
@@ -140,14 +145,44 @@ MUTANTS = (
     ),
     # Words, tokenizers, characters
     Mutant(
-        "spans end one character early", "models/tokens.py",
-        "reached = max(reached, end)", "reached = max(reached, end - 1)",
+        "spans end one character early", "models/spans.py",
+        "ends=begun[ends]", "ends=begun[np.maximum(ends - 1, 0)]",
         "test_tokens::test_spaces_belong_to_the_token_after_them",
     ),
     Mutant(
-        "what a tokenizer drops at the end of a text is lost", "models/tokens.py",
-        "ends[-1] = len(passage)", "ends[-1] = reached",
+        "what a tokenizer drops at the end of a text is lost", "models/spans.py",
+        "last[1] = len(passage)", "last[1] = self.end",
         "test_tokens::test_characters_that_the_tokenizer_drops_go_to_the_token_after_them",
+    ),
+    Mutant(
+        "a byte that no token stands for is the next token's", "models/spans.py",
+        "return not self.vocabulary.knows_byte(unit.met[place])", "return False",
+        "test_spans::test_characters_that_byte_level_bpe_drops_are_rows_of_their_own",
+    ),
+    Mutant(
+        "a token goes on after a hole with its score", "models/spans.py",
+        "if all(row[0] != UNREAD for row in since):", "if since:",
+        "test_spans::test_a_token_over_a_hole_has_a_row_before_it_and_one_without_a_score_after_it",
+    ),
+    Mutant(
+        "parts of a composed letter are units", "models/spans.py",
+        "and before + after == self.met(self.passage[begin:end])", "",
+        "test_spans::test_decomposed_text_is_cut_as_composed_text_is",
+    ),
+    Mutant(
+        "a text whose offsets are wrong is scored", "models/spans.py",
+        "if reading.vocabulary.drops and not complete:", "if not complete and not offsets:",
+        "test_spans::test_a_text_whose_dropped_characters_cannot_be_told_is_refused",
+    ),
+    Mutant(
+        "a character's bytes are all its first token's", "models/spans.py",
+        "n_bytes=ends - begins", "n_bytes=np.diff(np.append(0, np.cumsum(first_of_character)[begun[ends] - 1]))",
+        "test_spans::test_bytes_of_byte_level_tokens_are_the_letters_of_their_pieces",
+    ),
+    Mutant(
+        "bos=auto is what comes after a text", "models/tokens.py",
+        "ids[: ids.index(_ANY_ID)]", "ids[ids.index(_ANY_ID) + 1 :]",
+        "test_tokens::test_auto_is_what_the_post_processor_puts_before_a_text",
     ),
     Mutant(
         "vocabularies of one size are one vocabulary", "models/tokens.py",

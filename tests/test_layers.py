@@ -28,7 +28,7 @@ HOMES = {
     "mlflow": {"tracking"},
     "matplotlib": {"figures"},
     "scipy": {"comparing"},
-    "icu4py": {"units"},
+    "icu4py": {"characters", "units"},
     "jinja2": {"figures"},
     "fontTools": {"figures"},
     "typer": {"harness", "cli"},

@@ -373,11 +373,11 @@ def test_a_run_that_has_lost_a_table_is_one_line(runs: list[str], project: Path,
 
 
 def test_a_table_of_another_version_is_one_line(runs: list[str], project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tokenviz.scores.FORMAT_VERSION", "99")
+    monkeypatch.setattr("tokenviz.scores.READABLE_FORMATS", ("98", "99"))
     name = open_store().client.get_run(runs[0]).info.run_name
     message = (
-        f"a table of run {runs[0]} ({name!r}) cannot be used: 'tokens.parquet' has table format 3; this version reads 99; "
-        "repeat the experiment"
+        f"a table of run {runs[0]} ({name!r}) cannot be used: 'tokens.parquet' has table format 4; this version "
+        "reads 98 and 99; repeat the experiment"
     )
     with pytest.raises(PaperError, match=f"^{re.escape(message)}$"):
         pull(Order(experiment="trial", where="model=a"), project / "paper")

@@ -14,7 +14,8 @@ from transformers import AutoTokenizer, GPT2Tokenizer, PreTrainedTokenizerFast
 
 from tokenviz.errors import ModelError, ScoringError
 from tokenviz.models.loading import LoadedModel
-from tokenviz.models.tokens import EncodedPassage, bos_prefix, encode, fingerprint, forget_sources, readable, require_fast
+from tokenviz.models.spans import EncodedPassage
+from tokenviz.models.tokens import bos_prefix, encode, fingerprint, forget_sources, readable, require_fast
 
 PIECES = [
     "The goal", " of", "  ", "\t", "\r\n", "\n\n", "\r", " ", "\u00a0", "e\u0301", "\u0301", "a\u0323\u0302", "ắ", "Việt Nam",
@@ -189,7 +190,9 @@ PROCESSORS: list[tuple[Any, tuple[int, ...]]] = [
 
 @pytest.mark.parametrize("unknown", [True, False])
 @pytest.mark.parametrize(("post_processor", "expected"), PROCESSORS)
-def test_auto_is_what_the_post_processor_puts_before_a_text(post_processor: Any, expected: tuple[int, ...], unknown: bool) -> None:
+def test_auto_is_what_the_post_processor_puts_before_a_text(
+    post_processor: Any, expected: tuple[int, ...], unknown: bool
+) -> None:
     tokenizer = dna_tokenizer(post_processor, unknown=unknown)
     ids = tokenizer("GAT")["input_ids"]
     assert tuple(ids[: ids.index(5)]) == expected

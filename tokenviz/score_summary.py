@@ -12,10 +12,13 @@ class ScoreSummary:
     Attributes:
         n_tokens: Tokens in the text.
         n_scored: Tokens that have a prediction; the means are over these.
-        n_bytes: UTF-8 bytes of the characters of the scored tokens.
+        n_bytes: UTF-8 bytes that the scored tokens stand for, see `TokenScores.counted`.
+        n_unknown: Tokens that stand for something that the tokenizer does not know: with any of them the surprisal is not that
+            of the text, and `bits_per_byte` cannot be compared with another tokenizer's.
+        n_unread: Characters that no token stands for: the model did not read them, and they are in no number.
         mean_logprob: In nats; NaN where nothing is scored, as are the others.
         perplexity_per_token: exp(-mean_logprob).
-        bits_per_byte: Surprisal of the scored tokens in bits, over `n_bytes`.
+        bits_per_byte: Surprisal of the tokens that have these bytes in bits, over `n_bytes`.
         mean_entropy: Of the predicted distributions, in nats.
         share_rank_1: Of the scored tokens, those that were the model's first choice; between 0 and 1.
     """
@@ -23,6 +26,8 @@ class ScoreSummary:
     n_tokens: int
     n_scored: int
     n_bytes: int
+    n_unknown: int
+    n_unread: int
     mean_logprob: float
     perplexity_per_token: float
     bits_per_byte: float
@@ -31,14 +36,25 @@ class ScoreSummary:
 
     @classmethod
     def of_means(
-        cls, n_tokens: int, n_scored: int, n_bytes: int, mean_logprob: float, mean_entropy: float, share_rank_1: float
+        cls,
+        *,
+        n_tokens: int,
+        n_scored: int,
+        n_bytes: int,
+        n_unknown: int,
+        n_unread: int,
+        bits: float,
+        mean_logprob: float,
+        mean_entropy: float,
+        share_rank_1: float,
     ) -> "ScoreSummary":
-        """With the numbers that follow from the others."""
-        bits = -mean_logprob * n_scored / math.log(2)
+        """Return a summary with the numbers that follow from these; `bits` is the surprisal of the tokens with the bytes."""
         return cls(
             n_tokens=n_tokens,
             n_scored=n_scored,
             n_bytes=n_bytes,
+            n_unknown=n_unknown,
+            n_unread=n_unread,
             mean_logprob=mean_logprob,
             perplexity_per_token=_exp(-mean_logprob),
             bits_per_byte=bits / n_bytes if n_bytes else math.nan,
@@ -56,12 +72,15 @@ class ScoreSummary:
             return math.fsum(getattr(part, name) * part.n_scored for part in scored) / n_scored if n_scored else math.nan
 
         return cls.of_means(
-            sum(part.n_tokens for part in parts),
-            n_scored,
-            sum(part.n_bytes for part in parts),
-            mean("mean_logprob"),
-            mean("mean_entropy"),
-            mean("share_rank_1"),
+            n_tokens=sum(part.n_tokens for part in parts),
+            n_scored=n_scored,
+            n_bytes=sum(part.n_bytes for part in parts),
+            n_unknown=sum(part.n_unknown for part in parts),
+            n_unread=sum(part.n_unread for part in parts),
+            bits=math.fsum(part.bits_per_byte * part.n_bytes for part in parts if part.n_bytes),
+            mean_logprob=mean("mean_logprob"),
+            mean_entropy=mean("mean_entropy"),
+            share_rank_1=mean("share_rank_1"),
         )
 
 

@@ -25,8 +25,13 @@ if TYPE_CHECKING:
 
 BosMode = Literal["auto", "always", "never"]
 Spaces = Literal["front", "apart", "none"]
-FORMAT_VERSION = "3"
-SCORING_VERSION = 3  # raise it when the same settings would give other numbers
+FORMAT_VERSION = "4"
+READABLE_FORMATS = ("3", FORMAT_VERSION)
+SCORING_VERSION = 4  # raise it when the same settings would give other numbers
+
+# In the place of a token id, in rows without a score.
+UNREAD = -1  # characters that no token stands for
+REST = -2  # characters of the token before that come after characters that no token stands for
 
 _ROWS_SHOWN = 20  # of a table, in a notebook
 _ALTERNATIVES_SHOWN = 3
@@ -93,11 +98,18 @@ class TokenScores:
         spec: The settings.
         passage: Which passage, from 0. int64.
         position: Which token of the passage, from 0. int64.
-        token_id: Its id in the model's vocabulary. int64.
+        token_id: Its id in the model's vocabulary. `UNREAD` in a row of characters that no token stands for, which the model
+            did not read; `REST` in a row of what the token before such a row stands for after it. Both are unscored. int64.
         token: The slice of the original text that it stands for. The slices of a passage, joined, are the
             passage. Where several tokens share one character, the first has it and the others are empty.
-        start: First character in the passage. int64.
+        start: First character in the passage. Of a token without characters that is the next token's: join by
+            `first_character`. int64.
         end: One past its last character. int64.
+        first_character: The character that its first byte is of: `start`, or a character that a token before it has. int64.
+        n_bytes: Bytes of the passage in UTF-8 that it stands for; those of a passage add up to the passage's. 0 where it
+            shares characters with tokens before it and nobody can tell which bytes are its own: they are all counted with the
+            first. In a table of an older version those of `token`. int64.
+        unknown: Whether it is the tokenizer's token for what it does not know; False in a table of an older version. bool.
         logprob: Natural logarithm of its probability given the tokens before it; NaN where unscored.
         rank: 1 for the model's first choice: one more than the number of tokens with a greater logit; NaN
             where unscored. float64 of whole numbers.
@@ -135,6 +147,9 @@ class TokenScores:
     token: tuple[str, ...]
     start: NDArray[np.int64]
     end: NDArray[np.int64]
+    first_character: NDArray[np.int64]
+    n_bytes: NDArray[np.int64]
+    unknown: NDArray[np.bool_]
     logprob: NDArray[np.float64]
     rank: NDArray[np.float64]
     entropy: NDArray[np.float64]
@@ -203,18 +218,45 @@ class TokenScores:
         """Passages that have a token."""
         return len(np.unique(self.passage))
 
+    @property
+    def counted(self) -> NDArray[np.bool_]:
+        """Which tokens count in bits per byte and per character, (n,): the scored ones.
+
+        Tokens that share characters, with nobody to tell which bytes are whose, count only where all of them are scored.
+        """
+        if not len(self):
+            return self.scored
+        opens = (self.n_bytes > 0) | np.append(True, self.passage[1:] != self.passage[:-1])
+        together = np.cumsum(opens) - 1  # the number of the group that each row is in
+        counted: NDArray[np.bool_] = np.logical_and.reduceat(self.scored, np.flatnonzero(opens))[together]
+        return counted
+
+    @property
+    def n_characters(self) -> NDArray[np.float64]:
+        """How many characters each token stands for, (n,): of one that several tokens share, the share of its bytes."""
+        sizes = [len(character.encode()) for character in "".join(self.token)]
+        reached = np.interp(np.cumsum(self.n_bytes), np.cumsum([0, *sizes]), np.arange(len(sizes) + 1))
+        return np.diff(reached, prepend=0.0)
+
+    @property
+    def unread(self) -> tuple[str, ...]:
+        """The slices that no token stands for, in reading order."""
+        return tuple(self.token[row] for row in np.flatnonzero(self.token_id == UNREAD))
+
     def summary(self) -> ScoreSummary:
         """The table in a few numbers."""
-        scored = self.scored
-        if not scored.any():
-            return ScoreSummary.of_means(len(self), 0, 0, math.nan, math.nan, math.nan)
+        scored, counted = self.scored, self.counted
+        n_scored = int(scored.sum())
         return ScoreSummary.of_means(
-            n_tokens=len(self),
-            n_scored=int(scored.sum()),
-            n_bytes=sum(len(self.token[i].encode()) for i in np.flatnonzero(scored)),
-            mean_logprob=float(self.logprob[scored].mean()),
-            mean_entropy=float(self.entropy[scored].mean()),
-            share_rank_1=float((self.rank[scored] == 1).mean()),
+            n_tokens=int((self.token_id >= 0).sum()),
+            n_scored=n_scored,
+            n_bytes=int(self.n_bytes[counted].sum()),
+            n_unknown=int(self.unknown.sum()),
+            n_unread=sum(map(len, self.unread)),
+            bits=-float(self.logprob[counted].sum()) / math.log(2),
+            mean_logprob=float(self.logprob[scored].mean()) if n_scored else math.nan,
+            mean_entropy=float(self.entropy[scored].mean()) if n_scored else math.nan,
+            share_rank_1=float((self.rank[scored] == 1).mean()) if n_scored else math.nan,
         )
 
     def to_frame(self) -> "pd.DataFrame":
@@ -223,7 +265,7 @@ class TokenScores:
 
         frame = pd.DataFrame({name: getattr(self, name) for name in ("passage", "position", "token_id")})
         frame["token"] = list(self.token)
-        for name in ("start", "end", "logprob"):
+        for name in ("start", "end", "first_character", "n_bytes", "unknown", "logprob"):
             frame[name] = getattr(self, name)
         frame["rank"] = pd.array(self.rank, dtype="Float64").astype("Int64")
         frame["entropy"] = self.entropy
@@ -248,6 +290,9 @@ class TokenScores:
             "token_id": int(self.token_id[i]),
             "start": int(self.start[i]),
             "end": int(self.end[i]),
+            "first_character": int(self.first_character[i]),
+            "n_bytes": int(self.n_bytes[i]),
+            "unknown": bool(self.unknown[i]),
             "logprob": nan_to_none(float(self.logprob[i])),
             "rank": None if rank is None else int(rank),
             "entropy": nan_to_none(float(self.entropy[i])),
@@ -279,6 +324,9 @@ class TokenScores:
             "token": pa.array(self.token, type=pa.string()),
             "start": pa.array(self.start),
             "end": pa.array(self.end),
+            "first_character": pa.array(self.first_character),
+            "n_bytes": pa.array(self.n_bytes),
+            "unknown": pa.array(self.unknown),
             "logprob": pa.array(self.logprob),
             "rank": pa.array(self.rank, from_pandas=True).cast(pa.int64()),
             "entropy": pa.array(self.entropy),
@@ -300,7 +348,7 @@ class TokenScores:
 
     @classmethod
     def load(cls, path: Path) -> "TokenScores":
-        """Read what `save` wrote.
+        """Read what `save` wrote, now or by a version with format 3.
 
         Raises:
             ScoringError: The file is not a token table, is damaged, or of a format this version does not know.
@@ -317,8 +365,10 @@ class TokenScores:
             raise ScoringError(f"{str(path)!r} is a Parquet file, but not a token table written by tokenviz")
         try:
             about = json.loads(metadata)
-            if about["format"] != FORMAT_VERSION:
-                raise ScoringError(f"{str(path)!r} has table format {about['format']}; this version reads {FORMAT_VERSION}")
+            if about["format"] not in READABLE_FORMATS:
+                raise ScoringError(
+                    f"{str(path)!r} has table format {about['format']}; this version reads {' and '.join(READABLE_FORMATS)}"
+                )
             return cls._of_table(table, about)
         except ScoringError:
             raise
@@ -337,6 +387,8 @@ class TokenScores:
         for name, value in {**values, **vars(spec)}.items():
             if name in kinds and type(value) is not kinds[name]:
                 raise TypeError(f"{name} is {value!r}")
+        if about["format"] == "3":
+            table = _with_bytes_of_slices(table)
         column = {name: table.column(name).cast(kind) for name, kind in _COLUMNS.items()}
         for name, array in column.items():
             if array.null_count and name != "rank":
@@ -393,9 +445,20 @@ def save_parts(parts: Iterable[TokenScores], path: Path, *, passage_ids: Sequenc
 # All but those of alternatives, with their types in the file.
 _COLUMNS = {
     "passage": "int64", "position": "int64", "token_id": "int64", "token": "string", "start": "int64", "end": "int64",
-    "logprob": "double", "rank": "int64", "entropy": "double", "opens": "int8", "space_logprob": "double",
-    "punctuation_logprob": "double",
+    "first_character": "int64", "n_bytes": "int64", "unknown": "bool", "logprob": "double", "rank": "int64",
+    "entropy": "double", "opens": "int8", "space_logprob": "double", "punctuation_logprob": "double",
 }  # fmt: skip
+
+
+def _with_bytes_of_slices(table: "pa.Table") -> "pa.Table":
+    """Add the columns that a table of format 3 lacks, as far as its slices tell: shared characters are the first token's."""
+    import pyarrow as pa
+
+    tokens, starts = (table.column(name).to_pylist() for name in ("token", "start"))
+    first = [start if token else max(0, start - 1) for token, start in zip(tokens, starts, strict=True)]
+    table = table.append_column("first_character", pa.array(first, pa.int64()))
+    table = table.append_column("n_bytes", pa.array([len(token.encode()) for token in tokens], pa.int64()))
+    return table.append_column("unknown", pa.array([False] * len(tokens), pa.bool_()))
 
 
 def nan_to_none(value: Any) -> Any:

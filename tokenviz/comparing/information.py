@@ -18,9 +18,11 @@ from tokenviz.scores import TokenScores
 def information(scores: TokenScores | Sequence[TokenScores], *, resamples: int | None = None, seed: int = SEED) -> Summary:
     """How well a model predicts texts, in numbers that can be compared across tokenizers, and one that cannot.
 
-    `bits_per_byte` and `bits_per_character` are the surprisal of the scored tokens in bits over their own bytes of UTF-8
-    and characters (Unicode code points); `mean_logprob` is in nats per token, and tokens differ from tokenizer to tokenizer.
-    Characters without a prediction (a text's first token, where there is no BOS) count in neither sum.
+    `bits_per_byte` and `bits_per_character` are the surprisal of the scored tokens in bits over the bytes of UTF-8 and the
+    characters (Unicode code points) that they stand for; `mean_logprob` is in nats per token, and tokens differ from tokenizer
+    to tokenizer. What has no prediction (a text's first token, where there is no BOS) counts in neither sum: of a character
+    that is made of several tokens, each one's own bytes count with its own surprisal. See `TokenScores.counted` for tokens
+    whose own bytes cannot be told.
 
     Args:
         scores: Of one text by one model, or of several texts taken together.
@@ -45,14 +47,14 @@ def information(scores: TokenScores | Sequence[TokenScores], *, resamples: int |
     if len(models) > 1:
         raise ComparisonError(f"scores by {models[0]!r} and {models[1]!r} are not one model's: summarise each by itself")
     logprob = np.concatenate([one.logprob for one in tables])
-    tokens = [token for one in tables for token in one.token]
-    bits = -logprob / math.log(2)
+    counted = np.concatenate([one.counted for one in tables])
+    bits = np.where(counted, -logprob / math.log(2), 0.0)
+    n_bytes = np.where(counted, np.concatenate([one.n_bytes for one in tables]), 0.0)
+    n_characters = np.where(counted, np.concatenate([one.n_characters for one in tables]), 0.0)
     numbers = {
-        "bits_per_byte": Ratio(
-            "bits per byte", "bits", PLAIN, bits, np.array([len(token.encode()) for token in tokens], float)
-        ),
-        "bits_per_character": Ratio("bits per character", "bits", PLAIN, bits, np.array(list(map(len, tokens)), float)),
-        "mean_logprob": Ratio("mean log-prob of a token", "nats", PLAIN, logprob, np.ones(len(tokens))),
+        "bits_per_byte": Ratio("bits per byte", "bits", PLAIN, bits, n_bytes),
+        "bits_per_character": Ratio("bits per character", "bits", PLAIN, bits, n_characters),
+        "mean_logprob": Ratio("mean log-prob of a token", "nats", PLAIN, logprob, np.ones(len(logprob))),
     }
     passages = [one.passage for one in tables]
     return summarise(numbers, scored=~np.isnan(logprob), passages=passages, resamples=resamples, seed=seed)

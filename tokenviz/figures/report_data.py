@@ -82,7 +82,7 @@ def _tokens(table: TokenScores, alternatives: dict[str, int]) -> dict[str, Any]:
         for row in table.top_tokens
         for string in row[:k] + ("",) * (k - len(row))
     ]
-    same = table.top_ids[:, :k] == table.token_id[:, None]  # (n, k)
+    same = (table.top_ids[:, :k] == table.token_id[:, None]) & (table.token_id[:, None] >= 0)  # (n, k)
     return {
         "passage": table.passage.tolist(),
         "text": list(table.token),

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tokenviz.characters import in_word
-from tokenviz.models.tokens import BYTE_OF, BYTE_PIECE
+from tokenviz.models.vocabulary import BYTE_OF, BYTE_PIECE
 from tokenviz.scores import Spaces
 
 INSIDE, SPACE, PUNCTUATION = 0, 1, 2

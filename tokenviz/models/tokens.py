@@ -1,35 +1,16 @@
-"""From a passage to token ids, each with the slice of the original text that it stands for."""
+"""From a passage to token ids, each with the slice of the original text that it stands for; and what opens a window."""
 
 import json
-import re
-import unicodedata
-from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tokenviz.errors import ModelError, ScoringError
+from tokenviz.models.spans import EncodedPassage, place
+from tokenviz.models.vocabulary import BYTE_OF, BYTE_PIECE
 from tokenviz.scores import BosMode
-
-
-@dataclass(frozen=True)
-class EncodedPassage:
-    """Token ids and spans; the spans cover every character once, in order, without gaps.
-
-    Attributes:
-        ids: (n,) int64.
-        starts: (n,) int64, in characters of the passage.
-        ends: (n,) int64, exclusive. Where several tokens share a character, the first has it and the others
-            have an empty span; characters that the tokenizer drops belong to the token after them (combining
-            marks to the one before), at the end of the passage to the last token.
-    """
-
-    ids: NDArray[np.int64]
-    starts: NDArray[np.int64]
-    ends: NDArray[np.int64]
 
 
 def encode(tokenizer: Any, passage: str) -> EncodedPassage:
@@ -38,37 +19,29 @@ def encode(tokenizer: Any, passage: str) -> EncodedPassage:
     A special token's string that occurs in the passage is read as the tokenizer reads it: most turn "<bos>"
     into the BOS id.
 
+    Characters that no token stands for have rows of their own, see `EncodedPassage`. Whitespace that the tokenizer drops
+    belongs to the token after it, at the end of the passage to the last one.
+
     Raises:
-        ScoringError: The tokenizer fails, or makes no token of a passage that has characters.
+        ScoringError: The tokenizer fails, or makes no token of a passage that has characters, or it cannot be told which
+            characters its tokens stand for.
     """
     if not passage:
         nothing = np.empty(0, np.int64)
-        return EncodedPassage(nothing, nothing, nothing)
+        return EncodedPassage(nothing, nothing, nothing, nothing, nothing, np.empty(0, np.bool_))
     try:
         encoded = tokenizer(passage, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
     except Exception as error:  # tokenizers raise just that
         raise ScoringError(f"the tokenizer cannot read {passage[:40]!r}: {error}") from error
-    ids = np.array(encoded["input_ids"], dtype=np.int64)
-    if not len(ids):
+    if not encoded["input_ids"]:
         raise ScoringError(f"the tokenizer makes no token of {passage[:40]!r}: there is nothing to score")
-    starts, ends = _tile(passage, encoded["offset_mapping"])
-    return EncodedPassage(ids, starts, ends)
-
-
-def _tile(passage: str, offsets: list[tuple[int, int]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Spans that join up to the passage, from offsets that may overlap or leave gaps."""
-    ends: list[int] = []
-    reached = 0
-    for start, end in offsets:
-        # A normaliser to NFC reports "e" + U+0301 as "e" alone: the mark is not the next token's.
-        if ends and start > reached:
-            while reached < start and unicodedata.combining(passage[reached]):
-                reached += 1
-            ends[-1] = reached
-        reached = max(reached, end)
-        ends.append(reached)
-    ends[-1] = len(passage)
-    return np.array([0, *ends[:-1]], dtype=np.int64), np.array(ends, dtype=np.int64)
+    placed = place(tokenizer, passage, encoded["input_ids"], encoded["offset_mapping"])
+    if placed is None:
+        raise ScoringError(
+            f"the tokenizer leaves out characters of {passage[:40]!r}, and which ones cannot be told: its offsets are those of "
+            "other characters. Give it a token for what is unknown, or the bytes as its initial alphabet"
+        )
+    return placed
 
 
 def bos_prefix(tokenizer: Any, mode: BosMode, model_name: str) -> tuple[int, ...]:
@@ -135,19 +108,6 @@ def readable(tokenizer: Any, token_id: int) -> str:
     if all(sign in BYTE_OF for sign in piece):
         return "".join(f"<0x{BYTE_OF[sign]:02X}>" for sign in piece)
     return str(piece)
-
-
-BYTE_PIECE = re.compile("<0x[0-9A-F]{2}>")
-
-
-def _byte_alphabet() -> dict[str, int]:
-    """The printable signs by which byte-level BPE vocabularies write the 256 bytes."""
-    kept = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    moved = [byte for byte in range(256) if byte not in kept]
-    return {chr(byte): byte for byte in kept} | {chr(256 + i): byte for i, byte in enumerate(moved)}
-
-
-BYTE_OF = _byte_alphabet()
 
 
 def require_fast(tokenizer: Any, model_name: str) -> None:

@@ -19,6 +19,8 @@ _COUNTS = {
     "n_tokens": "tokens of the text",
     "n_scored": "tokens with a prediction",
     "n_bytes": "UTF-8 bytes of the tokens with a prediction",
+    "n_unknown": "tokens that stand for something unknown to the tokenizer",
+    "n_unread": "characters that no token stands for",
     "n_passages": "passages",
 }
 _DEFINITIONS = {

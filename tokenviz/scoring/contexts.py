@@ -56,10 +56,10 @@ class ContextLogprobs:
 
 @dataclass(frozen=True)
 class _Window:
-    """What is read at once, and where each log-prob read off it belongs: row, column, place in `ids`."""
+    """What is read at once, and where each log-prob read off it belongs: token of the passage, column, place in `ids`."""
 
     ids: NDArray[np.int64]
-    rows: NDArray[np.int64]
+    tokens: NDArray[np.int64]
     columns: NDArray[np.int64]
     places: NDArray[np.int64]
 
@@ -93,11 +93,13 @@ def context_logprobs(model: LoadedModel, text: Text | str, seen: Sequence[int], 
         task(f"{model.label} reads {text.name} with up to {max(seen)} tokens before each", sum(lengths), "tokens") as advance,
     ):
         for number, (passage, first_row) in enumerate(zip(passages, np.cumsum([0, *lengths]), strict=False)):
+            row_of = np.flatnonzero(passage.ids >= 0)  # of each token in the passage
             where = f"{model.label!r} on {text.name!r}, passage {number}"
-            for windows in _together(_windows(passage.ids, prefix, seen)):
+            for windows in _together(_windows(passage.ids[row_of], prefix, seen)):
                 for i, found in kernel.statistics([w.ids for w in windows], [w.places for w in windows], 0):
-                    check_finite(found, where, windows[i].rows)
-                    logprob[first_row + windows[i].rows, windows[i].columns] = found.logprob
+                    rows = row_of[windows[i].tokens]
+                    check_finite(found, where, rows)
+                    logprob[first_row + rows, windows[i].columns] = found.logprob
                 advance(len(windows))
     return ContextLogprobs(
         text_name=text.name,
@@ -127,7 +129,7 @@ def _windows(ids: NDArray[np.int64], prefix: tuple[int, ...], seen: Sequence[int
         end = int(predicted.max()) + 1
         yield _Window(
             ids=np.concatenate([opening, body[begin:end]]),
-            rows=opens + predicted,
+            tokens=opens + predicted,
             columns=columns,
             places=len(prefix) + predicted - begin,
         )

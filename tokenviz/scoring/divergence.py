@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from tokenviz.errors import ComparisonError, ScoringError
 from tokenviz.models import tokens
 from tokenviz.models.loading import LoadedModel
-from tokenviz.models.tokens import EncodedPassage
+from tokenviz.models.spans import EncodedPassage
 from tokenviz.progress import task
 from tokenviz.scores import BosMode
 from tokenviz.scoring.distributions import PositionDivergences, divergences_of

@@ -1,15 +1,15 @@
 """`score`: one model, one text, one row a token."""
 
 from importlib.metadata import version
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tokenviz.errors import ScoringError
 from tokenviz.models import tokens
 from tokenviz.models.loading import LoadedModel
-from tokenviz.models.openings import Openings
-from tokenviz.models.tokens import EncodedPassage
+from tokenviz.models.openings import INSIDE, Openings
+from tokenviz.models.spans import EncodedPassage
 from tokenviz.progress import task
 from tokenviz.scores import SCORING_VERSION, BosMode, ScoreSpec, TokenScores
 from tokenviz.scoring.failures import reading
@@ -134,11 +134,9 @@ class _Columns:
         for name in ("logprob", "rank", "entropy", "top_ids", "top_logprobs"):
             getattr(self, name)[piece.rows] = getattr(tokens, name)
         # How a token may open is noted with the token before it; before the first of a passage there is none.
-        skipped = int(piece.positions[0] == 0)
-        begin = piece.rows[0] - 1 + skipped
+        before = piece.rows_before[: len(found.logprob)]
         for name in ("space_logprob", "punctuation_logprob"):
-            values = getattr(found, name)[skipped:]
-            getattr(self, name)[begin : begin + len(values)] = values
+            getattr(self, name)[before[before >= 0]] = getattr(found, name)[before >= 0]
 
 
 def _run(model: LoadedModel, kernel: Kernel, text: Text, pieces: list[Piece], columns: _Columns) -> None:
@@ -183,8 +181,8 @@ def _assemble(
     openings: Openings,
     columns: _Columns,
 ) -> TokenScores:
-    def joined(parts: list[NDArray[np.int64]]) -> NDArray[np.int64]:
-        return np.concatenate(parts) if parts else np.empty(0, np.int64)
+    def joined(name: str) -> Any:
+        return np.concatenate([getattr(passage, name) for passage in passages])
 
     slices = [
         passage[start:end]
@@ -196,18 +194,21 @@ def _assemble(
         for token_id in np.unique(columns.top_ids)
         if token_id >= 0
     }
-    token_id = joined([passage.ids for passage in passages])
+    token_id, lengths = joined("ids"), [len(passage.ids) for passage in passages]
     return TokenScores(
         text_name=text.name,
         text_sha256=text.sha256,
         spec=spec,
-        passage=joined([np.full(len(passage.ids), number) for number, passage in enumerate(passages)]),
-        position=joined([np.arange(len(passage.ids)) for passage in passages]),
+        passage=np.repeat(np.arange(len(passages)), lengths),
+        position=np.concatenate([np.arange(length) for length in lengths]),
         token_id=token_id,
         token=tuple(slices),
-        start=joined([passage.starts for passage in passages]),
-        end=joined([passage.ends for passage in passages]),
+        start=joined("starts"),
+        end=joined("ends"),
+        first_character=joined("first_characters"),
+        n_bytes=joined("n_bytes"),
+        unknown=joined("unknown"),
         top_tokens=tuple(tuple(names.get(int(i), "") for i in row) for row in columns.top_ids),
-        opens=openings.kinds[token_id],
+        opens=np.where(token_id < 0, np.int8(INSIDE), openings.kinds[token_id]),
         **vars(columns),
     )

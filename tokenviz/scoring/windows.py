@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tokenviz.errors import ScoringError
-from tokenviz.models.tokens import EncodedPassage
+from tokenviz.models.spans import EncodedPassage
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,10 @@ class Piece:
         ids: (n,) the prefix and a window's tokens.
         wanted: (m,) places in `ids` of the tokens to predict.
         passage: Their passage.
-        positions: (m,) of these tokens in the passage.
-        rows: (m,) of these tokens among all tokens of the text.
+        positions: (m,) of these tokens among the passage's rows.
+        rows: (m,) of these tokens among all rows of the text.
+        rows_before: (m,) of the token before each in its passage, -1 where there is none; and, where the piece closes its
+            passage, of the last token, (m + 1,).
         closes: Whether the last of its ids is the passage's last token.
     """
 
@@ -74,25 +76,34 @@ class Piece:
     passage: int
     positions: NDArray[np.int64]
     rows: NDArray[np.int64]
+    rows_before: NDArray[np.int64]
     closes: bool
 
 
 def pieces_of(passages: Sequence[EncodedPassage], prefix: tuple[int, ...], *, context: int, stride: int) -> list[Piece]:
-    """The windows of all passages of a text, in reading order, as a model reads them."""
+    """Cut all passages of a text into windows, in reading order, as a model reads them.
+
+    Rows of characters that no token stands for are not read.
+    """
     opening = np.array(prefix, dtype=np.int64)
     first_row = 0
     pieces = []
     for number, passage in enumerate(passages):
+        row_of = np.flatnonzero(passage.ids >= 0)  # of each token in the passage
+        token_ids = passage.ids[row_of]
         # A passage that opens with the prefix's own ids (the BOS string, literally) is not given a second one: what
         # it opens with serves as the prefix and, like any first token without one, has no prediction.
-        opens = len(prefix) if tuple(passage.ids[: len(prefix)]) == prefix else 0
-        n_tokens = len(passage.ids) - opens
+        opens = len(prefix) if tuple(token_ids[: len(prefix)]) == prefix else 0
+        n_tokens = len(token_ids) - opens
         for window in plan_windows(number, n_tokens, context=context, stride=stride, n_prefix=len(prefix)):
-            ids = np.concatenate([opening, passage.ids[opens + window.begin : opens + window.end]])
+            ids = np.concatenate([opening, token_ids[opens + window.begin : opens + window.end]])
             scored = np.arange(window.score_from, window.end)
-            positions = opens + scored
             wanted, closes = scored - window.begin + len(prefix), window.end == n_tokens
-            pieces.append(Piece(ids, wanted, number, positions, first_row + positions, closes))
+            positions = row_of[opens + scored]
+            before = opens + scored - 1
+            before = np.append(before, len(token_ids) - 1) if closes else before
+            rows_before = np.where(before < 0, -1, first_row + row_of[before])
+            pieces.append(Piece(ids, wanted, number, positions, first_row + positions, rows_before, closes))
         first_row += len(passage.ids)
     return pieces
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import accumulate, groupby
 from typing import Literal, get_args
 
-from tokenviz.characters import in_unspaced_word, in_word, opens_bracket
+from tokenviz.characters import cluster_ends, in_unspaced_word, in_word, opens_bracket
 from tokenviz.errors import ComparisonError
 
 Punctuation = Literal["attached", "apart"]
@@ -95,10 +95,9 @@ def _attached(passage: str) -> Iterator[Word]:
 
 def _pieces(passage: str) -> Iterator[tuple[int, int, _Kind]]:
     """Start, end and kind of what UAX #29 sets apart, whitespace included."""
-    from icu4py.breakers import CharacterBreaker, WordBreaker
+    from icu4py.breakers import WordBreaker
 
-    # ICU's own offsets count UTF-16 units; the pieces themselves are asked for instead.
-    clusters = set(accumulate(map(len, CharacterBreaker(passage, "und"))))
+    clusters = set(cluster_ends(passage))
     start = 0
     for end in accumulate(map(len, WordBreaker(passage, "und"))):
         if end not in clusters:
