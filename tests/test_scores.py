@@ -15,8 +15,10 @@ import pytest
 from conftest import BIGRAM_WEIGHTS
 from tables import make_scores, with_first_choices
 
+from tokenviz.comparing.information import information
 from tokenviz.errors import DiskError, ScoringError
-from tokenviz.scores import ScoreSpec, TokenScores, nan_to_none
+from tokenviz.score_summary import ScoreSummary
+from tokenviz.scores import UNREAD, ScoreSpec, TokenScores, nan_to_none
 from tokenviz.scoring.scorer import score
 from tokenviz.texts import corpus
 
@@ -38,6 +40,8 @@ def table(
         text_name="t", text_sha256="22", spec=SPEC,
         passage=np.zeros(n, np.int64), position=np.arange(n), token_id=np.arange(n),
         token=tuple(tokens), start=np.array([0, *ends[:-1]], np.int64)[:n], end=ends,
+        first_character=np.array([0, *ends[:-1]], np.int64)[:n], unknown=np.zeros(n, bool),
+        n_bytes=np.array([len(one.encode()) for one in tokens], np.int64),
         logprob=np.array(logprob, float), rank=np.array(rank or [math.nan] * n), entropy=np.array(entropy or [math.nan] * n),
         top_ids=np.empty((n, 0), np.int64), top_logprobs=np.empty((n, 0)), top_tokens=((),) * n,
         opens=np.zeros(n, np.int8), space_logprob=np.full(n, math.nan), punctuation_logprob=np.full(n, math.nan),
@@ -79,6 +83,65 @@ def test_a_character_of_several_tokens_counts_its_bytes_once() -> None:
     assert summary.bits_per_byte == pytest.approx(6 / 4, rel=1e-12)
 
 
+def test_a_character_with_an_unscored_token_counts_neither_bits_nor_bytes_where_its_bytes_are_not_told_apart() -> None:
+    # The first token has all three bytes of "次" on paper; the second is a part of it as well, and only "é" counts.
+    scores = table([math.nan, -7 * math.log(2), -3 * math.log(2)], token=["次", "", "é"])
+    assert scores.counted.tolist() == [False, False, True]
+    assert scores.summary().n_bytes == 2
+    assert scores.summary().bits_per_byte == pytest.approx(3 / 2, rel=1e-12)
+    found = information(scores).estimates
+    assert found["bits_per_byte"].value == pytest.approx(3 / 2, rel=1e-12)
+    assert found["bits_per_character"].value == pytest.approx(3, rel=1e-12)
+
+
+def test_each_token_of_a_character_counts_with_its_own_bytes() -> None:
+    # "次" in tokens of one and two bytes, "é" in one of two: the last two are scored, 4 bytes and 1 2/3 characters.
+    scores = table([math.nan, -7 * math.log(2), -3 * math.log(2)], token=["次", "", "é"])
+    scores = replace(scores, n_bytes=np.array([1, 2, 2]))
+    assert scores.counted.tolist() == [False, True, True]
+    np.testing.assert_allclose(scores.n_characters, [1 / 3, 2 / 3, 1], rtol=1e-12)
+    assert scores.summary().bits_per_byte == pytest.approx(10 / 4, rel=1e-12)
+    assert information(scores).estimates["bits_per_character"].value == pytest.approx(10 / (5 / 3), rel=1e-12)
+
+
+def test_a_shared_character_does_not_reach_into_the_next_passage() -> None:
+    scores = make_scores([["a", "次", ""], ["", "b"]], [math.nan, -1.0, -1.0, -1.0, math.nan])
+    assert scores.counted.tolist() == [False, True, True, True, False]
+
+
+def test_bits_of_joined_parts_are_those_of_the_whole() -> None:
+    whole = make_scores([["次", "", "é"], ["次", "", "é"]], [math.nan, -7.0, -3.0, -2.0, -7.0, -3.0])
+    parts = [make_scores([["次", "", "é"]], [*logprobs]) for logprobs in ([math.nan, -7.0, -3.0], [-2.0, -7.0, -3.0])]
+    joined, summary = ScoreSummary.joined([part.summary() for part in parts]), whole.summary()
+    assert (joined.n_bytes, joined.n_scored) == (summary.n_bytes, summary.n_scored) == (7, 5)
+    assert joined.bits_per_byte == pytest.approx(summary.bits_per_byte, rel=1e-12)
+    assert joined.bits_per_byte == pytest.approx(15 / math.log(2) / 7, rel=1e-12)
+
+
+def test_unknown_tokens_and_unread_characters_are_counted_and_in_no_other_number() -> None:
+    scores = table([math.nan, math.nan, -2.0, -4.0], token=["a", "2019", "x", "b"])
+    scores = replace(scores, token_id=np.array([5, UNREAD, 0, 7]), unknown=np.array([False, False, True, False]))
+    summary = scores.summary()
+    assert (summary.n_tokens, summary.n_scored, summary.n_unknown, summary.n_unread) == (3, 2, 1, 4)
+    assert (summary.n_bytes, summary.mean_logprob) == (2, -3.0)
+    assert scores.unread == ("2019",)
+    joined = ScoreSummary.joined([summary, summary])
+    assert (joined.n_unknown, joined.n_unread) == (2, 8)
+
+
+def test_a_table_of_format_3_is_read_with_the_bytes_of_its_slices(tmp_path: Path) -> None:
+    scores = make_scores([["次", "", "é"], ["a", "🐈", "", "b"]])
+    scores.save(tmp_path / "new.parquet")
+    saved = pq.read_table(tmp_path / "new.parquet")
+    about = json.loads(saved.schema.metadata[b"tokenviz"]) | {"format": "3"}
+    old = saved.drop_columns(["first_character", "n_bytes", "unknown"])
+    pq.write_table(old.replace_schema_metadata({"tokenviz": json.dumps(about)}), tmp_path / "old.parquet")
+    read = TokenScores.load(tmp_path / "old.parquet")
+    assert_identical(read, scores)
+    assert read.first_character.tolist() == [0, 0, 1, 0, 1, 1, 2]
+    assert read.n_bytes.tolist() == [3, 0, 2, 1, 4, 0, 1]
+
+
 def test_bits_per_byte_without_bytes_is_missing() -> None:
     assert math.isnan(table([math.nan, -1.0], token=["🐈", ""]).summary().bits_per_byte)
 
@@ -105,7 +168,8 @@ def test_json_rows_hold_plain_values(bigram) -> None:
     found = score(bigram, "abc", top_k=2).to_json()
     assert list(found) == ["name", "sha256", "tokens", "summary"]
     assert list(found["tokens"][0]) == [
-        "passage", "position", "token", "token_id", "start", "end", "logprob", "rank", "entropy", "top"
+        "passage", "position", "token", "token_id", "start", "end", "first_character", "n_bytes", "unknown", "logprob", "rank",
+        "entropy", "top",
     ]  # fmt: skip
     assert found["tokens"][0]["top"] == []
     # After "a": P = 1, 2, 4, 8 of 15.
@@ -113,7 +177,7 @@ def test_json_rows_hold_plain_values(bigram) -> None:
     for top, probability in zip(found["tokens"][1]["top"], [8 / 15, 4 / 15], strict=True):
         assert top["logprob"] == pytest.approx(math.log(probability), abs=1e-6)  # float32 softmax
     types = {type(value) for row in found["tokens"] for value in row.values()} | {type(v) for v in found["summary"].values()}
-    assert types == {int, float, str, list, type(None)}
+    assert types == {int, float, str, bool, list, type(None)}
     assert json.loads(json.dumps(found, allow_nan=False)) == found
 
 
@@ -191,7 +255,7 @@ def test_a_table_of_another_format_is_refused(tmp_path: Path, format_: str) -> N
     saved = pq.read_table(path)
     about = json.loads(saved.schema.metadata[b"tokenviz"])
     pq.write_table(saved.replace_schema_metadata({"tokenviz": json.dumps({**about, "format": format_})}), path)
-    message = f"{str(path)!r} has table format {format_}; this version reads 3"
+    message = f"{str(path)!r} has table format {format_}; this version reads 3 and 4"
     with pytest.raises(ScoringError, match=f"^{re.escape(message)}$"):
         TokenScores.load(path)
 
@@ -255,7 +319,7 @@ def test_columns_of_unequal_length_are_refused() -> None:
 def test_columns_are_read_only() -> None:
     scores = table([math.nan, -1.0])
     names = [name for name, value in vars(scores).items() if isinstance(value, np.ndarray)]
-    assert len(names) == 13
+    assert len(names) == 16
     for name in names:
         with pytest.raises(ValueError, match="read-only"):
             getattr(scores, name)[...] = 0
@@ -269,7 +333,10 @@ def test_columns_of_a_loaded_table_are_read_only(tmp_path: Path) -> None:
 
 def test_a_frame_has_one_row_a_token(bigram) -> None:
     frame = score(bigram, "ab").to_frame()
-    assert list(frame) == ["passage", "position", "token_id", "token", "start", "end", "logprob", "rank", "entropy"]
+    assert list(frame) == [
+        "passage", "position", "token_id", "token", "start", "end", "first_character", "n_bytes", "unknown", "logprob", "rank",
+        "entropy",
+    ]  # fmt: skip
     assert frame["token"].tolist() == ["a", "b"]
     assert frame["rank"].isna().tolist() == [True, False]
     assert frame["rank"][1] == 3
