@@ -34,6 +34,26 @@ class ScoreSummary:
     mean_entropy: float
     share_rank_1: float
 
+    def caveats(self, unread: str = "") -> tuple[str, ...]:
+        """Return what limits these numbers, a sentence each without its end; none where nothing does.
+
+        Args:
+            unread: Names of the characters that were not read, where they are known.
+        """
+        unknown_tokens, characters = _counted(self.n_unknown, "token"), _counted(self.n_unread, "character")
+        found = []
+        if self.n_unread:
+            were = "was" if self.n_unread == 1 else "were"
+            names = f" ({unread})" if unread else ""
+            found.append(f"{characters}{names} {were} not read, because no token stands for them, and are in no number")
+        if self.n_unknown:
+            stand = "stands" if self.n_unknown == 1 else "stand"
+            found.append(
+                f"{unknown_tokens} of {self.n_tokens:,} {stand} for something that the tokenizer does not know, so that bits "
+                "per byte cannot be compared with those of another tokenizer"
+            )
+        return tuple(found)
+
     @classmethod
     def of_means(
         cls,
@@ -82,6 +102,10 @@ class ScoreSummary:
             mean_entropy=mean("mean_entropy"),
             share_rank_1=mean("share_rank_1"),
         )
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
 def _exp(value: float) -> float:

@@ -157,12 +157,15 @@ def _print_overview(summaries: "list[tuple[str, ScoreSummary]]") -> None:
 
     overview = Table()
     overview.add_column("text")
-    for heading in ("tokens", "scored", "mean log-prob (nats)", "perplexity per token", "bits per byte"):
+    caveats = {"unknown tokens": "n_unknown", "characters not read": "n_unread"}
+    caveats = {heading: name for heading, name in caveats.items() if any(getattr(one, name) for _, one in summaries)}
+    for heading in ("tokens", "scored", *caveats, "mean log-prob (nats)", "perplexity per token", "bits per byte"):
         overview.add_column(heading, justify="right")
     for name, summary in summaries:
         numbers = (summary.mean_logprob, summary.perplexity_per_token, summary.bits_per_byte)
         overview.add_row(
             Line(visible(name)), str(summary.n_tokens), str(summary.n_scored),
+            *(str(getattr(summary, name)) for name in caveats.values()),
             *("–" if value != value else f"{value:.3f}" for value in numbers),
         )  # fmt: skip
     results_console().print(overview)

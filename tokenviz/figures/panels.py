@@ -12,7 +12,8 @@ from tokenviz.comparing.estimate import printed
 from tokenviz.figures.measures import MEASURES, PairMeasure, TokenMeasure, Values
 from tokenviz.figures.pieces import Piece, passages_of
 from tokenviz.models.describing import full_name_of
-from tokenviz.scores import TokenScores
+from tokenviz.score_summary import ScoreSummary
+from tokenviz.scores import UNREAD, TokenScores
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +62,7 @@ class Panel:
 
 def token_panel(table: TokenScores, measure: TokenMeasure) -> Panel:
     """A model's tokens and what a measure says of each."""
-    values = measure.take(table)
+    values, summary = measure.take(table), table.summary()
     there = values[~np.isnan(values)]
     if measure.buckets:
         share = f"{(there == 0).mean():.0%}".replace("%", " %") if len(there) else "–"
@@ -71,7 +72,7 @@ def token_panel(table: TokenScores, measure: TokenMeasure) -> Panel:
         mean = f"mean {measure.printed(float(there.mean()) if len(there) else math.nan)}{unit}"
     return Panel(
         name=full_name_of(table.spec),
-        remark=f"{len(there)} of {len(table)} tokens scored, {mean}",
+        remark=f"{len(there)} of {summary.n_tokens} tokens scored, {mean}{_caveats(summary)}",
         n_scored=len(there),
         passage=table.passage,
         start=table.start,
@@ -81,10 +82,18 @@ def token_panel(table: TokenScores, measure: TokenMeasure) -> Panel:
     )
 
 
+def _caveats(summary: ScoreSummary) -> str:
+    counts = {"unknown to the tokenizer": summary.n_unknown, "characters not read": summary.n_unread}
+    return "".join(f", {count} {what}" for what, count in counts.items() if count)
+
+
 def _token_note(table: TokenScores, row: int, measure: TokenMeasure, value: float) -> str:
+    if table.token_id[row] == UNREAD:
+        return "not read: no token stands for it"
     if not table.scored[row]:
         return "not scored"
     own = "" if measure.name in MEASURES else f"{measure.label} {value:.4g}{f' {measure.unit}'.rstrip()}, "
+    own = "unknown to the tokenizer, " * bool(table.unknown[row]) + own
     return own + f"log-prob {table.logprob[row]:.4f} nats, rank {table.rank[row]:.0f}, entropy {table.entropy[row]:.3f} nats"
 
 

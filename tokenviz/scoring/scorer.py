@@ -1,5 +1,6 @@
 """`score`: one model, one text, one row a token."""
 
+from collections import Counter
 from importlib.metadata import version
 from typing import Any
 
@@ -10,13 +11,16 @@ from tokenviz.models import tokens
 from tokenviz.models.loading import LoadedModel
 from tokenviz.models.openings import INSIDE, Openings
 from tokenviz.models.spans import EncodedPassage
-from tokenviz.progress import task
+from tokenviz.progress import note, task
+from tokenviz.score_summary import ScoreSummary
 from tokenviz.scores import SCORING_VERSION, BosMode, ScoreSpec, TokenScores
 from tokenviz.scoring.failures import reading
 from tokenviz.scoring.kernel import Kernel
 from tokenviz.scoring.statistics import PositionStatistics, check_finite
 from tokenviz.scoring.windows import Piece, check_settings, check_windowing, pieces_of
 from tokenviz.texts import Text, literal
+
+_NAMED = 10  # characters that are named of those that were not read
 
 
 def score(
@@ -65,6 +69,32 @@ def score(
         >>> scores.top_tokens[1]
         ('\\n', ' said', ' went')
     """
+    scores = score_silently(model, text, bos=bos, context=context, stride=stride, top_k=top_k)
+    note_caveats(scores.summary(), Counter("".join(scores.unread)), scores)
+    return scores
+
+
+def note_caveats(summary: ScoreSummary, unread: Counter[str], scores: TokenScores) -> None:
+    """Tell the reader what limits the numbers of a text: characters that were not read, and unknown tokens.
+
+    Args:
+        summary: Of the whole text.
+        unread: How often each character was not read.
+        scores: Of the text or of a part: which text and model.
+    """
+    names = ", ".join(
+        ascii(character) if not character.isprintable() else repr(character) for character, _ in unread.most_common(_NAMED)
+    )
+    more = len(unread) - _NAMED
+    names += f" and {more:,} others" if more > 0 else ""
+    for caveat in summary.caveats(names):
+        note(f"{scores.spec.model} on {scores.text_name}: {caveat}")
+
+
+def score_silently(
+    model: LoadedModel, text: Text | str, *, bos: BosMode, context: int | None, stride: int | None, top_k: int
+) -> TokenScores:
+    """Score a text as `score` does, without notes."""
     text = literal(text) if isinstance(text, str) else text
     prefix, context, stride = check_possible(model, bos=bos, context=context, stride=stride, top_k=top_k)
     passages = [tokens.encode(model.tokenizer, passage) for passage in text.passages]

@@ -1,5 +1,6 @@
 """`score_to_file`: a corpus that need not fit in memory, scored part by part into one file."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,7 @@ from tokenviz.models.loading import LoadedModel
 from tokenviz.progress import task
 from tokenviz.score_summary import ScoreSummary
 from tokenviz.scores import BosMode, TokenScores, save_parts
-from tokenviz.scoring.scorer import score
+from tokenviz.scoring.scorer import note_caveats, score_silently
 from tokenviz.texts import Text
 
 # Characters of the passages that are scored together: enough tokens for full packs, and some tens of megabytes of rows.
@@ -49,19 +50,27 @@ def score_to_file(
     if not path.parent.is_dir():
         raise DiskError(f"cannot write {str(path)!r}: there is no folder {str(path.parent)!r}")
     summaries: list[ScoreSummary] = []
+    unread: Counter[str] = Counter()
+    last: TokenScores | None = None
 
     def parts() -> Iterator[TokenScores]:
+        nonlocal last
         with task(f"{model.label} reads all of {text.name}", sum(map(len, text.passages)), "characters") as advance:
             for begin, end in _parts(text):
                 passages = text.passages[begin:end]
                 some = replace(text, name=f"{text.name} from passage {begin}", passages=passages)
-                part = score(model, some, bos=bos, context=context, stride=stride, top_k=top_k)
+                part = score_silently(model, some, bos=bos, context=context, stride=stride, top_k=top_k)
                 summaries.append(part.summary())
-                yield replace(part, text_name=text.name, passage=part.passage + begin)
+                unread.update("".join(part.unread))
+                last = replace(part, text_name=text.name, passage=part.passage + begin)
+                yield last
                 advance(sum(map(len, passages)))
 
     save_parts(parts(), path, passage_ids=text.passage_ids)
-    return ScoreSummary.joined(summaries)
+    summary = ScoreSummary.joined(summaries)
+    if last is not None:
+        note_caveats(summary, unread, last)
+    return summary
 
 
 def _parts(text: Text) -> Iterator[tuple[int, int]]:

@@ -111,6 +111,7 @@ def record_scores(scores: TokenScores, text: Text, seconds: float, folder: Path)
         write_csv(pd.DataFrame(rows), tables / "passages.csv")
     spec = asdict(scores.spec) | {"model_description": description_of(scores.spec)}
     summary = scores.summary()
+    caveats = summary.caveats()
     numbers = {name: float(value) for name, value in asdict(summary).items()}
     metrics = dict(
         sorted(numbers.items(), key=lambda pair: pair[0].startswith("n_"))
@@ -130,6 +131,7 @@ def record_scores(scores: TokenScores, text: Text, seconds: float, folder: Path)
         f"{summary.bits_per_byte:.3f} bits per byte; mean log-prob {summary.mean_logprob:.3f} nats per token over "
         f"{summary.n_scored} of {summary.n_tokens} tokens; perplexity per token {summary.perplexity_per_token:.2f}. "
         "Only bits per byte can be compared between models of different tokenizers.\n\n"
+        f"{''.join(f'**{caveat}.**' + chr(10) * 2 for caveat in map(escaped, caveats))}"
         "In the heatmap predictable tokens are darkest, a dashed outline marks a token without a prediction. "
         "`tables/tokens.parquet` holds every value; the curve `token/logprob` shows the first thousand tokens."
     )

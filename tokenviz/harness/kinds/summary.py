@@ -192,6 +192,9 @@ def comparison_table(comparisons: Sequence[ComparisonRun]) -> str:
     return f"In brackets: 95 % intervals.\n\n{markdown_table(headings, rows)}"
 
 
+_CAVEATS = ("unknown tokens", "characters not read")  # columns that are shown where there are any
+
+
 def score_table(scores: Sequence[ScoreRun]) -> str:
     """The scores' summaries as a Markdown table."""
     headings = [
@@ -199,6 +202,7 @@ def score_table(scores: Sequence[ScoreRun]) -> str:
         "text",
         "tokens",
         "scored",
+        *_CAVEATS,
         "mean log-prob (nats)",
         "perplexity per token",
         "bits per byte",
@@ -207,8 +211,10 @@ def score_table(scores: Sequence[ScoreRun]) -> str:
     for run in scores:
         summary = run.scores.summary()
         values = [printed(summary.mean_logprob, 3), printed(summary.perplexity_per_token), printed(summary.bits_per_byte, 3)]
-        rows.append([escaped(run.model), escaped(run.text), str(summary.n_tokens), str(summary.n_scored), *values])
-    return markdown_table(headings, rows)
+        counts = map(str, (summary.n_tokens, summary.n_scored, summary.n_unknown, summary.n_unread))
+        rows.append([escaped(run.model), escaped(run.text), *counts, *values])
+    kept = [place for place, name in enumerate(headings) if name not in _CAVEATS or any(row[place] != "0" for row in rows)]
+    return markdown_table([headings[place] for place in kept], [[row[place] for place in kept] for row in rows])
 
 
 def _with_interval(estimate: Estimate) -> str:
