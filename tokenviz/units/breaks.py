@@ -1,7 +1,9 @@
 """Where a text may be cut: between what a reader sees as characters, and where a line may end. By ICU, for every script."""
 
 from collections.abc import Iterator
-from itertools import accumulate
+from itertools import accumulate, pairwise
+
+from tokenviz.characters import cluster_ends
 
 
 def clusters(text: str) -> list[str]:
@@ -11,9 +13,7 @@ def clusters(text: str) -> list[str]:
     """
     if text.isascii():
         return list(text)
-    from icu4py.breakers import CharacterBreaker
-
-    found = (str(cluster) for cluster in CharacterBreaker(text, "und"))
+    found = (text[start:end] for start, end in pairwise([0, *cluster_ends(text)]))
     return [part for cluster in found for part in (cluster if cluster == "\r\n" else [cluster])]
 
 
