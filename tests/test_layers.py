@@ -11,7 +11,19 @@ import tokenviz
 
 PACKAGE = Path(tokenviz.__file__).parent
 FLOORS = [
-    {"checks", "controls", "display", "errors", "hardware", "progress", "project", "score_summary", "streams", "terminal"},
+    {
+        "checks",
+        "controls",
+        "display",
+        "durable",
+        "errors",
+        "hardware",
+        "progress",
+        "project",
+        "score_summary",
+        "streams",
+        "terminal",
+    },
     {"characters", "texts", "scores", "tables"},
     {"models", "tracking"},
     {"scoring"},

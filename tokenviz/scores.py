@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from tokenviz import display
+from tokenviz import display, durable
 from tokenviz.errors import DiskError, ScoringError
 from tokenviz.score_summary import ScoreSummary
 
@@ -435,7 +435,7 @@ def save_parts(parts: Iterable[TokenScores], path: Path, *, passage_ids: Sequenc
                     table = table.add_column(1, "id", pa.array([passage_ids[i] for i in part.passage], pa.string()))
                 writer = writer or stack.enter_context(pq.ParquetWriter(unfinished, table.schema, compression="zstd"))
                 writer.write_table(table)
-        unfinished.replace(path)
+        durable.put(unfinished, path)
     except OSError as error:
         raise DiskError(f"cannot write {str(path)!r}: {error}") from error
     finally:

@@ -16,6 +16,7 @@ from typing import Any
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
+from tokenviz import durable
 from tokenviz.errors import DiskError, FigureError
 from tokenviz.figures.colours import COLOUR_MAPS, text_colour, to_hex
 from tokenviz.figures.definition import Source, tables_of
@@ -63,13 +64,9 @@ def save_report(source: Source, path: Path | str, *, about: Mapping[str, object]
     """
     path = checked_path(path)
     page = report_html(source, about=about)
-    unfinished = path.with_name(f".{path.name}.part")
     try:
-        try:
-            unfinished.write_text(page, encoding="utf-8", newline="")
-            return unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
+        durable.write(path, page)
+        return path
     except OSError as error:
         raise DiskError(f"cannot write the report {str(path)!r}: {error.strerror or error}") from error
 

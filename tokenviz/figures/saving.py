@@ -10,6 +10,7 @@ import matplotlib
 from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 
+from tokenviz import durable
 from tokenviz.errors import DiskError
 from tokenviz.figures.pdf_fonts import economical_fonts
 from tokenviz.figures.pdf_text import exact_text
@@ -101,7 +102,7 @@ def together(stem: Path, write: Callable[[Path], list[Path]]) -> list[Path]:
     """
     try:
         with tempfile.TemporaryDirectory(dir=stem.parent, prefix=".tokenviz-") as folder:
-            return [path.replace(stem.with_name(path.name)) for path in write(Path(folder, stem.name))]
+            return [durable.put(path, stem.with_name(path.name)) for path in write(Path(folder, stem.name))]
     except OSError as error:
         if isinstance(error, DiskError):
             raise

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
+from tokenviz import durable
 from tokenviz.errors import DiskError, PaperError, TokenvizError
 from tokenviz.paper.manifest import MANIFEST, Entry, Manifest, Order, digest_of, read_manifest
 from tokenviz.paper.naming import file_part
@@ -68,7 +69,7 @@ def pull(order: Order, folder: Path, *, overwrite: bool = False) -> Pulled:
             done = _put(files, before, folder, place, overwrite)
         manifest = Manifest(order, plan.runs, files).to_text()
         if old is None or (folder / MANIFEST).read_text(encoding="utf-8") != manifest:
-            _replace(folder / MANIFEST, manifest)
+            durable.write(folder / MANIFEST, manifest)
     except TokenvizError:
         raise
     except OSError as error:
@@ -126,7 +127,7 @@ def _put(files: Mapping[str, Entry], before: Mapping[str, Entry], folder: Path, 
         elif digest is None or overwrite or (path in before and digest == before[path].sha256):
             written.append(path)
             there.parent.mkdir(parents=True, exist_ok=True)
-            new.replace(there)
+            durable.put(new, there)
         else:
             kept.append(path)
     for path, entry in before.items():
@@ -137,9 +138,3 @@ def _put(files: Mapping[str, Entry], before: Mapping[str, Entry], folder: Path, 
             else:
                 kept.append(path)
     return Pulled(tuple(written), tuple(unchanged), tuple(kept), tuple(removed))
-
-
-def _replace(path: Path, content: str) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(content, encoding="utf-8", newline="")
-    partial.replace(path)

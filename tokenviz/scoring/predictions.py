@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from tokenviz import durable
 from tokenviz.errors import ComparisonError, DiskError, ScoringError
 from tokenviz.models import tokens
 from tokenviz.models.loading import LoadedModel
@@ -168,7 +169,7 @@ def keep_predictions(
             logits.flush()
             del logits
             (new / _ABOUT).write_text(json.dumps(about), encoding="utf-8")
-            new.rename(folder)
+            durable.put(new, folder)
     except OSError as error:
         raise DiskError(f"cannot keep predictions in {str(folder)!r}: {error.strerror or error}") from error
     return KeptPredictions.load(folder)

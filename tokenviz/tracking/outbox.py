@@ -14,6 +14,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from tokenviz import durable
 from tokenviz.errors import StoreError
 from tokenviz.progress import warn
 from tokenviz.tracking.parcels import Parcel, Slip, is_parcel, pack, partial_of, read_parcel, read_slip
@@ -95,7 +96,7 @@ class Outbox:
     def _make(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         if _store_of(self.folder) is None:
-            (self.folder / _NAME).write_text(f"{self.store}\n", encoding="utf-8")
+            durable.write(self.folder / _NAME, f"{self.store}\n")
 
     @contextmanager
     def claimed(self, experiment: str, fingerprint: str, *, wait: bool = False) -> Iterator[Claim | None]:
@@ -137,7 +138,8 @@ class Outbox:
             StoreError: The outbox cannot be written.
         """
         whole = {path.name for path in self._parcels()} | {_NAME}
-        for key in {path.name.partition(".")[0] for path in self._entries() if path.name not in whole}:
+        keys = {path.name.partition(".")[0] for path in self._entries() if path.name not in whole}
+        for key in keys - {""}:  # a file that is being written begins with a dot
             claim = self._claim(key)
             if claim is not None:
                 claim.tidy()

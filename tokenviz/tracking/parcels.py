@@ -4,7 +4,6 @@ A slip holds the numbers, and the sha256 of the files beside it. So one that is 
 """
 
 import json
-import os
 import re
 import shutil
 import uuid
@@ -12,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
+from tokenviz import durable
 from tokenviz.errors import DiskError, TokenvizError
 from tokenviz.tracking.checksums import checksums
 
@@ -102,8 +102,8 @@ class Parcel:
         """Take what was drawn, now complete, among the files."""
         drawn = json.dumps(checksums(board))
         shutil.rmtree(self.files / _FIGURES, ignore_errors=True)
-        os.replace(board, self.files / _FIGURES)
-        (self.folder / _DRAWN).write_text(drawn, encoding="utf-8")
+        durable.put(board, self.files / _FIGURES)
+        durable.write(self.folder / _DRAWN, drawn)
 
     def check_figures(self) -> None:
         """Take away figures that are not whole; they are drawn again from the tables."""
@@ -144,7 +144,7 @@ def pack(folder: Path, fill: Callable[[Path], Slip]) -> Parcel:
         text = json.dumps(content, ensure_ascii=False, default=str)
         (partial / _SLIP).write_text(text, encoding="utf-8")
         shutil.rmtree(folder, ignore_errors=True)
-        os.replace(partial, folder)
+        durable.put(partial, folder)
     except OSError as error:
         if isinstance(error, TokenvizError):
             raise
