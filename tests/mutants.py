@@ -377,6 +377,31 @@ MUTANTS = (
         "test_runs::test_a_delivery_that_died_is_closed_and_made_again",
     ),
     Mutant(
+        "a file has its name before it is on the disk", "durable.py",
+        "    sync(source)\n", "",
+        "test_durable::test_nothing_has_its_name_before_it_is_on_the_disk",
+    ),
+    Mutant(
+        "pages that are neither in the database nor in its log are zeros", "tracking/condition.py",
+        "    if _is_cut(connection, path):\n", "    if False:\n",
+        "test_repairs::test_nothing_that_cannot_be_read_is_called_ready",
+    ),
+    Mutant(
+        "a store of an older MLflow is taken for this one's", "tracking/condition.py",
+        "    if revision == newest:\n", "    if revision in known:\n",
+        "test_repairs::test_a_store_of_an_older_mlflow_is_migrated_when_asked_and_kept_as_it_was",
+    ),
+    Mutant(
+        "a run's record that was changed is believed", "tracking/own_records.py",
+        ".hexdigest() == content[\"sha256\"]", ".hexdigest() != \"\"",
+        "test_repairs::test_a_record_that_is_not_whole_is_not_believed",
+    ),
+    Mutant(
+        "a run that was removed comes back", "tracking/finding.py",
+        "                keep_record(store.database, artifacts_of(store.folder), run.run_id)\n", "                pass\n",
+        "test_repairs::test_a_lost_or_damaged_database_is_said_left_alone_and_made_again",
+    ),
+    Mutant(
         "a torn parcel is taken for whole", "tracking/parcels.py",
         "expected.items() <= checksums(folder / _FILES).items()", "expected",
         "test_outbox::test_a_torn_parcel_is_noticed_and_removed",

@@ -124,7 +124,7 @@ def test_of_two_runs_from_processes_that_know_nothing_of_each_other_the_oldest_s
     assert "tokenviz.fingerprint" not in other.data.tags
 
 
-@pytest.mark.parametrize("step", ["log_batch", "log_inputs", "log_artifacts", "set_terminated"])
+@pytest.mark.parametrize("step", ["log_batch", "log_inputs", "log_artifacts"])
 def test_a_delivery_that_died_is_closed_and_made_again(runs: Runs, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
     parcel = packed(runs, dataset={"name": "t", "digest": "0", "source_type": "text", "source": "{}", "profile": "{}"})
 
@@ -143,6 +143,19 @@ def test_a_delivery_that_died_is_closed_and_made_again(runs: Runs, monkeypatch: 
     closed = runs.client.get_run(dead.info.run_id)
     assert closed.info.status == "KILLED"
     assert closed.data.tags["mlflow.note.content"] == "The process that wrote this run ended before it was whole."
+
+
+def test_a_delivery_that_died_after_everything_was_written_is_finished(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    parcel = packed(runs)
+    with monkeypatch.context() as patch:
+        patch.setattr(type(runs.client), "set_terminated", lambda *a, **k: (_ for _ in ()).throw(SystemExit))
+        with pytest.raises(SystemExit):
+            runs.deliver(parcel)
+    (dead,) = runs.client.search_runs([runs.experiment_id])
+    assert dead.info.status == "RUNNING"
+    assert runs.deliver(parcel) == dead.info.run_id
+    (run,) = runs.client.search_runs([runs.experiment_id])
+    assert (run.info.status, run.info.end_time, run.data.metrics["m"]) == ("FINISHED", parcel.slip.ended, 0.5)
 
 
 def test_runs_left_open_are_closed_unless_their_cell_is_being_worked_on(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:

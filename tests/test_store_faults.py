@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -69,15 +70,21 @@ def test_a_store_of_another_version_is_one_line_and_stays_as_it_is(kept: str, ru
     revision = revisions()[1] if age == "older" else "ffffffffffff"
     with closing(sqlite3.connect(database)) as connection, connection:
         connection.execute("UPDATE alembic_version SET version_num = ?", [revision])
-    message = (
-        f"the store '{database}' was made by another version of MLflow; nothing was changed. Copy it, then run "
-        f"'mlflow db upgrade sqlite:///{database}' if it is older, or install the version that made it"
-    )
+    if age == "older":
+        message = (
+            f"the store '{database}' was made by an older MLflow (schema {revision}); nothing was changed. 'tokenviz doctor "
+            f"--migrate' copies it and migrates it to MLflow {version('mlflow')}; the older MLflow can then open the copy only"
+        )
+    else:
+        message = (
+            f"the store '{database}' was made by a newer MLflow than {version('mlflow')} (schema {revision}); nothing was "
+            "changed. Use it with the MLflow that made it, or a newer one"
+        )
     for command in (["runs"], ["sync"], ["runs", "show", kept], ["rerun", kept]):
         assert run(*command) == (1, "", f"error: {message}\n")
     with read_only(project / "mlruns"), pytest.raises(StoreError) as refused:
         open_for_reading()
-    assert "was made by another version of MLflow; nothing was changed" in str(refused.value)
+    assert str(refused.value) == message
     with closing(sqlite3.connect(database)) as connection:
         assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == (revision,)
 
@@ -87,7 +94,8 @@ def test_a_torn_database_is_one_line(kept: str, run: Run, project: Path) -> None
     database.write_bytes(database.read_bytes()[:5000])
     code, out, err = run("runs")
     assert (code, out) == (1, "")
-    assert err.startswith(f"error: the store '{database}' ")
+    assert err.startswith(f"error: the store's database '{database}' is damaged (")
+    assert "The files of 1 run are there: 'tokenviz doctor --rebuild'" in err
     assert err.count("\n") == 1
 
 

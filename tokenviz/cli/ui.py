@@ -19,7 +19,7 @@ def ui_command(
     ] = "127.0.0.1",
 ) -> None:
     """Serve the MLflow pages of the embedded store, to this machine only, until Ctrl-C."""
-    from tokenviz.tracking.embedded import artifacts_of, database_of, embedded_folder
+    from tokenviz.tracking.embedded import artifacts_of, database_of, embedded_folder, is_writable
     from tokenviz.tracking.faults import without_secrets
     from tokenviz.tracking.store import open_for_reading, open_store, server_uri
 
@@ -37,7 +37,8 @@ def ui_command(
             err=True,
         )
     folder = embedded_folder()
-    store = open_for_reading() if database_of(folder).exists() else open_store()
+    # Pages are there to change runs as well; and a moved store shows its files only once its paths are mended.
+    store = open_for_reading() if database_of(folder).exists() and not is_writable(folder) else open_store()
     typer.echo(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
     typer.echo("Ctrl-C ends it.", err=True)
     artifacts = str(artifacts_of(folder))

@@ -1,6 +1,6 @@
-"""A run's files: listed, fetched from wherever the store keeps them, and settled on the disk."""
+"""A run's files: listed, and fetched from wherever the store keeps them."""
 
-import os
+import shutil
 from pathlib import Path
 
 from tokenviz.errors import StoreError
@@ -16,12 +16,23 @@ def files_of(store: Store, run_id: str, folder: str = "") -> dict[str, int]:
     Raises:
         StoreError: The store fails.
     """
+    if (place := _place_of(store, run_id)) is not None:
+        files = sorted(path for path in (place / folder).rglob("*") if path.is_file())
+        return {path.relative_to(place).as_posix(): path.stat().st_size for path in files}
     with store_errors(store):
         entries = store.client.list_artifacts(run_id, folder or None)
-    files: dict[str, int] = {}
+    found: dict[str, int] = {}
     for entry in entries:
-        files |= files_of(store, run_id, entry.path) if entry.is_dir else {str(entry.path): int(entry.file_size)}
-    return files
+        found |= files_of(store, run_id, entry.path) if entry.is_dir else {str(entry.path): int(entry.file_size)}
+    return found
+
+
+def _place_of(store: Store, run_id: str) -> Path | None:
+    """Where an embedded store keeps a run's files; None for a server, and for a place that is no folder."""
+    if store.folder is None:
+        return None
+    with store_errors(store):
+        return store.place_of(store.client.get_run(run_id).info.artifact_uri)
 
 
 def fetch(store: Store, run_id: str, artifact: str, folder: Path) -> Path:
@@ -38,6 +49,11 @@ def fetch(store: Store, run_id: str, artifact: str, folder: Path) -> Path:
     """
     from mlflow.exceptions import MlflowException
 
+    if (place := _place_of(store, run_id)) is not None:
+        try:
+            return _taken(place, artifact, folder)
+        except OSError as error:
+            raise _lost(run_id, artifact, error.strerror or str(error)) from error
     attempts = 1 if store.folder is not None else _ATTEMPTS
     for left in reversed(range(attempts)):
         try:
@@ -47,10 +63,21 @@ def fetch(store: Store, run_id: str, artifact: str, folder: Path) -> Path:
                 if left:
                     continue  # MLflow itself does not ask again
                 raise StoreError(f"the tracking server {store.name!r} failed: {reason_of(error)}") from error
-            raise StoreError(
-                f"run {run_id} has lost its file {artifact!r} ({reason_of(error)}); repeat the experiment with --force"
-            ) from error
+            raise _lost(run_id, artifact, reason_of(error)) from error
     raise AssertionError("there is at least one attempt")
+
+
+def _taken(place: Path, artifact: str, folder: Path) -> Path:
+    """A file where it is; all files copied."""
+    if artifact:
+        return (place / artifact).resolve(strict=True)
+    if place.is_dir():
+        shutil.copytree(place, folder, dirs_exist_ok=True)
+    return folder
+
+
+def _lost(run_id: str, artifact: str, reason: str) -> StoreError:
+    return StoreError(f"run {run_id} has lost its file {artifact!r} ({reason}); repeat the experiment with --force")
 
 
 def _is_gone(store: Store, run_id: str, artifact: str) -> bool:
@@ -62,13 +89,3 @@ def _is_gone(store: Store, run_id: str, artifact: str) -> bool:
         return bool(name) and all(entry.path != artifact for entry in store.client.list_artifacts(run_id, folder or None))
     except (MlflowException, OSError):
         return False
-
-
-def settle(folder: Path) -> None:
-    """Have files on the disk before the database says that their run is whole: the power may fail in between."""
-    for path in [folder, *folder.rglob("*")]:
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

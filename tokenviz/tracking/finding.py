@@ -10,7 +10,9 @@ from typing import Any
 
 from tokenviz.errors import StoreError, did_you_mean
 from tokenviz.progress import task
+from tokenviz.tracking.embedded import artifacts_of
 from tokenviz.tracking.faults import store_errors
+from tokenviz.tracking.own_records import keep_record
 from tokenviz.tracking.rows import Row, read_runs
 from tokenviz.tracking.runs import PREFIX
 from tokenviz.tracking.store import Store, open_for_reading
@@ -149,6 +151,8 @@ def remove(store: Store, runs: Sequence[FoundRun]) -> None:
     with store_errors(store), task("removing", len(runs), "runs") as advance:
         for run in runs:
             store.client.delete_run(run.run_id)
+            if store.folder is not None and store.database is not None:
+                keep_record(store.database, artifacts_of(store.folder), run.run_id)
             advance(1)
 
 

@@ -8,13 +8,15 @@ from tokenviz.checks import Check, listed, size
 from tokenviz.errors import StoreError
 from tokenviz.progress import task
 from tokenviz.tracking.checksums import CHECKSUMS, damaged
-from tokenviz.tracking.embedded import artifacts_of, database_of, embedded_folder, local_folder, run_stages
+from tokenviz.tracking.embedded import artifacts_of, database_of, embedded_folder, run_stages
 from tokenviz.tracking.faults import without_secrets
 from tokenviz.tracking.finding import FoundRun, find_runs
 from tokenviz.tracking.outbox import Outbox, waiting_stores
+from tokenviz.tracking.repairs import condition_of_store
 from tokenviz.tracking.runs import Runs
 from tokenviz.tracking.store import EMBEDDED, Store, open_for_reading, server_uri
 
+_CURES = {"older": "tokenviz doctor --migrate", "damaged": "tokenviz doctor --rebuild", "lost": "tokenviz doctor --rebuild"}
 _LITTLE = 1e9  # bytes; a grid of long texts needs as much
 _SHOWN = 3
 
@@ -23,9 +25,11 @@ def inspect_store() -> list[Check]:
     """Look at the store that is set, at its runs and their files, at the outbox and at the disk."""
     folder = embedded_folder()
     checks = [_room(folder), *_outbox(folder / "outbox")]
-    if server_uri() is None and not database_of(folder).exists():
-        return [Check("store", "note", f"none yet in {folder}", "the first experiment makes it"), *checks]
     try:
+        if server_uri() is None and (condition := condition_of_store()).kind != "ready":
+            if condition.kind == "absent":
+                return [Check("store", "note", f"none yet in {folder}", "the first experiment makes it"), *checks]
+            return [Check("store", "wrong", condition.message, _CURES.get(condition.kind, "")), *checks]
         store = open_for_reading()
         runs = find_runs(every=True, store=store)
     except StoreError as error:
@@ -93,7 +97,7 @@ def _files(store: Store, runs: Sequence[FoundRun]) -> list[Check]:
     current = [run for run in runs if run.current]
     with task("checking files", len(current), "runs") as advance:
         for run in current:
-            folder = local_folder(run.artifact_uri)
+            folder = store.place_of(run.artifact_uri)
             if folder is not None:
                 places[run.run_id] = folder
                 if not (folder / CHECKSUMS).is_file():
@@ -103,7 +107,7 @@ def _files(store: Store, runs: Sequence[FoundRun]) -> list[Check]:
             advance(1)
     checks = [Check("files", "ok", f"{len(places) - len(unlisted):,} runs have what they were written with")]
     if lost:
-        cure = "remove these runs ('tokenviz runs remove ID') and run their experiments again"
+        cure = "run their experiments again with --force: the new runs take their place, and these stay"
         checks = [Check("files", "wrong", f"{len(lost):,} runs have files that are gone or changed: {listed(lost)}", cure)]
     if unlisted:
         found = f"{len(unlisted):,} runs have no list of their files, so that they cannot be checked: {listed(unlisted)}"
@@ -125,9 +129,10 @@ def _removed(store: Store) -> Iterator[Check]:
             f"'mlflow gc --backend-store-uri {store.uri}'"
         )
         yield Check("removed runs", "note", f"{len(removed):,}, which take {size(space)}", cure)
-    strays = [str(path.parent) for run_id, path in folders.items() if run_id not in stages]
-    if strays:
-        yield Check("stray files", "note", f"{len(strays):,} folders belong to no run: {listed(strays)}", "remove them by hand")
+    lost = store.lost_runs()
+    if lost:
+        found = f"{len(lost):,} runs whose files are there and which the database does not know: {listed(lost)}"
+        yield Check("lost runs", "wrong", found, "tokenviz doctor --rebuild puts them into the database again")
 
 
 def _outbox(folder: Path) -> Iterator[Check]:
@@ -140,7 +145,7 @@ def _outbox(folder: Path) -> Iterator[Check]:
     if torn:
         yield Check(
             "outbox", "wrong", f"{len(torn):,} results are torn, or of another version: {listed(torn)}",
-            "run their experiments again, and remove these folders",
+            "run their experiments again; what is in these folders stays until then",
         )  # fmt: skip
     if not waiting and not torn:
         yield Check("outbox", "ok", "nothing waits")

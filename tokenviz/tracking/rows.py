@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from tokenviz.errors import StoreError
+from tokenviz.tracking.condition import connect_for_reading
+from tokenviz.tracking.embedded import unusable
 
 
 @dataclass(frozen=True)
@@ -70,12 +72,12 @@ def read_runs(
         values += [f"tokenviz.{name}", value]
     query = f"SELECT {_COLUMNS} FROM runs WHERE {' AND '.join(conditions)} ORDER BY start_time DESC, run_uuid"
     try:
-        with closing(sqlite3.connect(database)) as connection:
+        with closing(connect_for_reading(database)) as connection:
             chosen = connection.execute(query, values).fetchall()
             for begin in range(0, len(chosen), page):
                 yield from _whole(connection, chosen[begin : begin + page])
     except sqlite3.Error as error:
-        raise StoreError(f"the store {str(database)!r} cannot be read: {error}") from error
+        raise StoreError(unusable(database, str(error))) from error
 
 
 def _whole(connection: sqlite3.Connection, heads: list[tuple[Any, ...]]) -> Iterator[Row]:

@@ -6,23 +6,25 @@ command finds what is there already. Runs are flat and tagged, written in one ba
 
 import json
 import socket
+import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from tokenviz import durable
 from tokenviz.errors import RefusedError, StoreError
-from tokenviz.progress import warn
-from tokenviz.tracking.checksums import checksum, is_whole, write_checksums
-from tokenviz.tracking.embedded import local_folder
+from tokenviz.progress import task, warn
+from tokenviz.tracking.checksums import checksum, damaged, is_whole, write_checksums
+from tokenviz.tracking.embedded import artifacts_of
 from tokenviz.tracking.entities import CURVE_POINTS, dataset_input, linked, metric_points, param_entries, short_note, unwrapped
 from tokenviz.tracking.faults import insist, lacks_rights, store_errors
-from tokenviz.tracking.files import settle
 from tokenviz.tracking.outbox import Outbox
+from tokenviz.tracking.own_records import keep_record, read_record, restore, runs_without_record
 from tokenviz.tracking.parcels import Parcel, Slip
 from tokenviz.tracking.store import Store
 
@@ -88,6 +90,7 @@ class Runs:
         with self._going_on():
             self._describe()
             self._close_left_open()
+            self._keep_missing_records()
 
     def _describe(self) -> None:
         """Write the description anew: it may have changed, and shows whether this user may write the experiment at all."""
@@ -176,9 +179,9 @@ class Runs:
         """
         slip = parcel.slip
         with store_errors(self.store):
+            self._close_the_dead(slip.fingerprint)
             delivered = self._search(f"tags.`{PREFIX}parcel` = '{slip.id}' and attributes.status = 'FINISHED'", most=1)
             older = self._find(slip.fingerprint)
-            self._close_the_dead(slip.fingerprint)
             if delivered:
                 run_id = str(delivered[0].info.run_id)
             elif older is not None and not slip.replaces:
@@ -270,8 +273,12 @@ class Runs:
         if slip.dataset:
             insist(self.client.log_inputs, run_id, [dataset_input(slip.dataset)])
         self.client.log_artifacts(run_id, str(parcel.files))
-        if (folder := self._files(run)) is not None:
-            settle(folder)
+        if (files := self._files(run)) is not None:
+            # On the disk before the database says that the run is whole: the power may fail in between.
+            durable.sync(files)
+            self._keep_record(run_id, status="FINISHED", end_time=slip.ended)
+            for folder in list(files.parents)[1:3]:
+                durable.sync_entry(folder)
         self.client.set_terminated(run_id, end_time=slip.ended)
         self._close_the_dead(slip.fingerprint)  # a call whose answer is lost is repeated, and may have made two
         return run_id
@@ -307,6 +314,7 @@ class Runs:
                 insist(self.client.set_tag, other, f"{PREFIX}superseded_by", kept)
                 for tag in ("fingerprint", "grid"):
                     self._delete_tag(other, f"{PREFIX}{tag}")
+                self._keep_record(other)
         return kept
 
     def _delete_tag(self, run_id: str, tag: str) -> None:
@@ -325,8 +333,38 @@ class Runs:
             "and attributes.status = 'RUNNING'"
         )
         for run in self._search(query, most=100):
+            if self._finished_by_its_record(run):
+                continue
             self.client.set_tag(run.info.run_id, NOTE, "The process that wrote this run ended before it was whole.")
             self.client.set_terminated(run.info.run_id, "KILLED")
+            self._keep_record(run.info.run_id)
+
+    def _finished_by_its_record(self, run: Any) -> bool:
+        """Whether a run that was left open had all it needs: its record was written last. Then it is finished."""
+        files, database = self._files(run), self.store.database
+        record = read_record(files.parent) if files else None
+        if record is None or not record.finished or files is None or database is None or damaged(files):
+            return False
+        with closing(sqlite3.connect(database)) as connection, connection:
+            restore(connection, record, files.parent)
+        return True
+
+    def _keep_record(self, run_id: str, **changes: object) -> None:
+        """Write a run's own record next to its files; a server's runs have none."""
+        if self.store.folder is not None and self.store.database is not None:
+            keep_record(self.store.database, artifacts_of(self.store.folder), run_id, **changes)
+
+    def _keep_missing_records(self) -> None:
+        """Write the records of finished runs that an earlier version made."""
+        folder, database = self.store.folder, self.store.database
+        if folder is None or database is None:
+            return
+        with store_errors(self.store):
+            missing = runs_without_record(database, artifacts_of(folder))
+            with task("writing records of older runs", len(missing), "runs") as advance:
+                for run_id in missing:
+                    self._keep_record(run_id)
+                    advance(1)
 
     def _close_left_open(self) -> None:
         query = f"tags.`{PREFIX}outbox` = '{self.sender}' and attributes.status = 'RUNNING'"
@@ -347,7 +385,7 @@ class Runs:
 
     def _files(self, run: Any) -> Path | None:
         """Where an embedded store keeps a run's files; None for a server, and for a place of somebody else's."""
-        return local_folder(run.info.artifact_uri) if self.store.folder is not None else None
+        return self.store.place_of(run.info.artifact_uri)
 
     def _finished(self, run: Any) -> FinishedRun:
         tags = {name.removeprefix(PREFIX): value for name, value in run.data.tags.items() if name.startswith(PREFIX)}
@@ -366,6 +404,7 @@ class Runs:
             known = self._finished(self.client.get_run(run_id)).tags.get("grid", "").split()
             if not set(grids) <= set(known):
                 self.client.set_tag(run_id, f"{PREFIX}grid", _joined(known, grids))
+                self._keep_record(run_id)
 
     @cached_property
     def sender(self) -> str:

@@ -16,12 +16,18 @@ from urllib.parse import urlsplit
 
 from tokenviz.errors import StoreError
 from tokenviz.progress import warn
+from tokenviz.tracking.condition import run_folders
 from tokenviz.tracking.embedded import (
+    artifacts_of,
     copy_for_reading,
     database_of,
     embedded_folder,
     is_writable,
+    local_folder,
     make_ready,
+    name_artifacts,
+    require_readable,
+    run_stages,
     sqlite_uri,
 )
 from tokenviz.tracking.faults import lacks_rights, reason_of, refuses, timed_out, without_secrets
@@ -58,6 +64,7 @@ class Store:
         client: An `MlflowClient` on it.
         silent: Why a server does not answer; empty while it does.
         copy: A temporary folder with a copy of the database, for an embedded store that may not be written; None for any other.
+        old_places: Where an embedded store that was moved was before, as long as its database says so.
     """
 
     uri: str
@@ -67,6 +74,7 @@ class Store:
     client: Any
     silent: str = ""
     copy: Path | None = None
+    old_places: frozenset[str] = frozenset()
     _ask_after: float = field(default=0.0, repr=False)
     _failures: int = field(default=0, repr=False)
 
@@ -75,6 +83,21 @@ class Store:
         """The file of an embedded store, or of its copy; None for a server."""
         folder = self.copy or self.folder
         return database_of(folder) if folder else None
+
+    def place_of(self, artifact_uri: str) -> Path | None:
+        """Return the folder that an artifact location means now; None for a server, and for what is no folder."""
+        place = local_folder(artifact_uri) if self.folder else None
+        for old in self.old_places:
+            if place and place.is_relative_to(old):
+                return self.folder / place.relative_to(old) if self.folder else None
+        return place
+
+    def lost_runs(self) -> list[str]:
+        """Return the runs of an embedded store whose files are there and which its database does not know."""
+        if self.folder is None or self.database is None:
+            return []
+        folders = run_folders(artifacts_of(self.folder))
+        return sorted(folders.keys() - run_stages(self.database).keys()) if folders else []
 
     @property
     def web_address(self) -> str:
@@ -139,7 +162,8 @@ def open_store() -> Store:
         if failure is not None:
             store.fall_silent(*failure)
         return store
-    return _embedded(embedded_folder(), make_ready(embedded_folder()))
+    folder = embedded_folder()
+    return _embedded(folder, make_ready(folder))
 
 
 def open_answering() -> Store:
@@ -161,12 +185,13 @@ def open_for_reading() -> Store:
     uri, folder = server_uri(), embedded_folder()
     if uri:
         return _answering(uri)
-    if not database_of(folder).exists():
+    if not database_of(folder).exists() and not run_folders(artifacts_of(folder)):
         raise StoreError(f"there is no store in {str(folder)!r} yet: run an experiment, or go to the project that has one")
-    if is_writable(folder):
-        return _embedded(folder, make_ready(folder))
+    if is_writable(folder) or not database_of(folder).exists():
+        places = frozenset(require_readable(folder))
+        return _embedded(folder, database_of(folder), old_places=places)
     copy = copy_for_reading(folder)
-    store = _embedded(folder, database_of(copy), copy)
+    store = _embedded(folder, database_of(copy), copy=copy)
     weakref.finalize(store, shutil.rmtree, copy, ignore_errors=True)
     return store
 
@@ -179,11 +204,19 @@ def prepare_environment() -> None:
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # whole tracebacks, of what it raises anyway
 
 
-def _embedded(folder: Path, database: Path, copy: Path | None = None) -> Store:
+def _embedded(folder: Path, database: Path, *, copy: Path | None = None, old_places: frozenset[str] = frozenset()) -> Store:
     from mlflow import MlflowClient
 
+    name_artifacts(artifacts_of(folder))
     uri = sqlite_uri(database)
-    return Store(uri, EMBEDDED, folder, folder / _OUTBOX, MlflowClient(tracking_uri=uri), copy=copy)
+    client = MlflowClient(tracking_uri=uri)
+    store = Store(uri, EMBEDDED, folder, folder / _OUTBOX, client, copy=copy, old_places=old_places)
+    if lost := store.lost_runs():
+        warn(
+            f"the database of {str(folder)!r} does not know {len(lost):,} run{'s' * (len(lost) != 1)} whose files are there: "
+            "'tokenviz doctor' says what can be done"
+        )
+    return store
 
 
 def _answering(uri: str) -> Store:

@@ -109,22 +109,10 @@ def record_scores(scores: TokenScores, text: Text, seconds: float, folder: Path)
     if text.passage_ids:
         rows = {"passage": range(len(text.passages)), "id": text.passage_ids}
         write_csv(pd.DataFrame(rows), tables / "passages.csv")
-    spec = asdict(scores.spec) | {"model_description": description_of(scores.spec)}
     summary = scores.summary()
     caveats = summary.caveats()
-    numbers = {name: float(value) for name, value in asdict(summary).items()}
-    metrics = dict(
-        sorted(numbers.items(), key=lambda pair: pair[0].startswith("n_"))
-    )  # as MLflow's pages show them: counts last
-    for name, estimate in information(scores).estimates.items():
-        metrics |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
-    metrics |= {"scoring_seconds": seconds, "tokens_per_second": summary.n_tokens / seconds}
-    versions = spec.pop("versions")
-    for name in ("weights_sha256", "model_description"):
-        if not spec[name]:
-            del spec[name]  # a parameter without a value is none
-    params = spec | {f"version_{name}": value for name, value in versions.items()}
-    params |= text_params(text)
+    metrics = score_metrics(scores) | {"scoring_seconds": seconds, "tokens_per_second": summary.n_tokens / seconds}
+    params = score_params(scores) | text_params(text)
     note = (
         f"{links_line({'Text heatmap': 'heatmap.html'})}"
         f"{model_in_bold(scores.spec.model, description_of(scores.spec))} on **{escaped(text.name)}**: "
@@ -137,6 +125,27 @@ def record_scores(scores: TokenScores, text: Text, seconds: float, folder: Path)
     )
     curve = [(row, float(value)) for row, value in enumerate(scores.logprob) if scores.scored[row]]
     return Content(params, metrics, note, {"token/logprob": curve}, dataset_of(text))
+
+
+def score_metrics(scores: TokenScores) -> dict[str, float]:
+    """Return the numbers of a score run that follow from its table."""
+    numbers = {name: float(value) for name, value in asdict(scores.summary()).items()}
+    metrics = dict(
+        sorted(numbers.items(), key=lambda pair: pair[0].startswith("n_"))
+    )  # as MLflow's pages show them: counts last
+    for name, estimate in information(scores).estimates.items():
+        metrics |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
+    return metrics
+
+
+def score_params(scores: TokenScores) -> dict[str, object]:
+    """Return the settings of a score run that its table says."""
+    spec = asdict(scores.spec) | {"model_description": description_of(scores.spec)}
+    versions = spec.pop("versions")
+    for name in ("weights_sha256", "model_description"):
+        if not spec[name]:
+            del spec[name]  # a parameter without a value is none
+    return spec | {f"version_{name}": value for name, value in versions.items()}
 
 
 def draw_scores(scores: TokenScores, about: Mapping[str, object], folder: Path) -> None:

@@ -1,0 +1,180 @@
+"""The record of a run that has none, made from the run's tables and from what its figures say, as far as these go.
+
+Versions before 0.2 left no record next to a run's files. Their tables hold every number, and their figures say of which run
+they are: fingerprint, experiment, settings, command. Lost are the grid, the machine, and when exactly the run began.
+"""
+
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from tokenviz.errors import TokenvizError
+from tokenviz.harness.kinds.comparison import COMPARISON_METRICS, UNITS_TABLE
+from tokenviz.harness.kinds.score import TOKENS_TABLE, score_metrics, score_params
+from tokenviz.paper.tracing import provenance_of
+from tokenviz.scores import TokenScores
+from tokenviz.tracking.checksums import CHECKSUMS, read_checksums
+from tokenviz.tracking.entities import CURVE_POINTS
+from tokenviz.tracking.own_records import OwnRecord
+from tokenviz.tracking.runs import NOTE, PREFIX
+
+_UNIT = re.compile(r"\bof each (token|segment|word)\b")  # in a scatter's caption: what two models are compared over
+_FIGURES = ("*.svg", "*.html", "*.png", "*.pdf", "*.tex")
+
+
+def record_from_files(folder: Path, known: Sequence[OwnRecord]) -> OwnRecord | None:
+    """Make the record of a finished run from its files.
+
+    Args:
+        folder: The run's; its files are whole.
+        known: Records of other runs: a comparison names the two that it compares, and a fingerprint is used once.
+
+    Returns:
+        None where the files do not say what run they are of, or another run is of the same.
+    """
+    files = folder / "artifacts"
+    about = _about(files)
+    if not about or any(_tag(record, "fingerprint") == about["fingerprint"] for record in known):
+        return None
+    kind = str(about["kind"])
+    tags = {"kind": kind, "fingerprint": about["fingerprint"], "command": about["command"], "outbox": "embedded"}
+    params: dict[str, object] = {}
+    metrics: dict[str, float] = {}
+    curve: list[tuple[int, float]] = []
+    table = ""
+    models, text = about.get("models") or [], about.get("text") or ""
+    try:
+        if (files / TOKENS_TABLE).is_file():
+            scores, table = TokenScores.load(files / TOKENS_TABLE), TOKENS_TABLE
+            models, text = [scores.spec.model], scores.text_name
+            metrics, params = score_metrics(scores), score_params(scores)
+            params |= {"text": text, "text_sha256": scores.text_sha256}
+            curve = [(row, float(value)) for row, value in enumerate(scores.logprob) if scores.scored[row]][:CURVE_POINTS]
+        elif (files / UNITS_TABLE).is_file():
+            table = UNITS_TABLE
+            metrics = _comparison_metrics(files)
+            labels = [str(spec["model"]) for spec in about["specs"]]
+            models, text = labels, text or _text_of(about["text_sha256"], known)
+            params = {"model_a": labels[0], "model_b": labels[1], "text": text, "text_sha256": about["text_sha256"]}
+            if unit := _UNIT.search(str(provenance_of(files / "figures" / "scatter.svg").get("caption", ""))):
+                params["by"] = unit[1]
+            for name, label in zip(("run_a", "run_b"), labels, strict=True):
+                params[name] = _run_of(label, about["text_sha256"], known)
+    except (TokenvizError, OSError, ValueError, KeyError, IndexError, TypeError):
+        return None
+    if len(models) == 1:
+        tags |= {"model": models[0], "text": text}
+    elif len(models) == 2:
+        tags |= {"model_a": models[0], "model_b": models[1], "text": text}
+    digest = read_checksums(files).get(table)
+    if digest:
+        tags["table_sha256"] = digest
+    return _record(folder, about, tags, params, metrics, curve)
+
+
+def _about(files: Path) -> dict[str, Any]:
+    """What the figures say of their run, the most that one of them says; nothing where there is none."""
+    found: dict[str, Any] = {}
+    for pattern in _FIGURES:
+        for path in sorted((files / "figures").glob(pattern)):
+            try:
+                about = provenance_of(path)
+            except TokenvizError:
+                continue
+            if {"fingerprint", "experiment", "kind", "command"} <= about.keys() and len(about) > len(found):
+                found = about
+        if found:
+            break
+    return found
+
+
+def _comparison_metrics(files: Path) -> dict[str, float]:
+    """The numbers of a comparison by its table of statistics; those of measures are not among them."""
+    table = pd.read_parquet(files / "tables" / "statistics.parquet")
+    numbers = {str(row["statistic"]): row for row in table.to_dict("records")}
+    columns = {"": "value", "_low": "low", "_high": "high"}
+    found = {f"{name}{end}": float(row[column]) for name, row in numbers.items() for end, column in columns.items()}
+    units = float(len(pd.read_parquet(files / UNITS_TABLE)))
+    return {name: found[name] for name in COMPARISON_METRICS if name in found} | {
+        "n": float(numbers["pearson_r"]["n"]),
+        "n_units": units,
+    }
+
+
+def _tag(record: OwnRecord, name: str) -> str:
+    return next((str(row["value"]) for row in record.rows["tags"] if row["key"] == f"{PREFIX}{name}"), "")
+
+
+def _param(record: OwnRecord, name: str) -> str:
+    return next((str(row["value"]) for row in record.rows["params"] if row["key"] == name), "")
+
+
+def _text_of(digest: str, known: Sequence[OwnRecord]) -> str:
+    return next((_tag(record, "text") for record in known if _param(record, "text_sha256") == digest), "")
+
+
+def _run_of(label: str, digest: object, known: Sequence[OwnRecord]) -> str:
+    """The id of the run that scored a text by a model; empty where it is not known."""
+    for record in known:
+        if _tag(record, "kind") == "score" and _tag(record, "model") == label and _param(record, "text_sha256") == digest:
+            return record.run_id
+    return ""
+
+
+def _record(
+    folder: Path,
+    about: Mapping[str, Any],
+    tags: Mapping[str, object],
+    params: Mapping[str, object],
+    metrics: Mapping[str, float],
+    curve: Sequence[tuple[int, float]],
+) -> OwnRecord:
+    run_id, files = folder.name, folder / "artifacts"
+    ended = int((files / CHECKSUMS).stat().st_mtime * 1000)
+    began = min(int(path.stat().st_mtime * 1000) for path in files.rglob("*") if path.is_file())
+    models = " and ".join(filter(None, (str(tags.get(name, "")) for name in ("model", "model_a", "model_b"))))
+    kind, text = str(tags["kind"]), str(tags.get("text", ""))
+    name = f"{text} · {models}" if models else f"{kind} · {about['experiment']}"
+    if models and kind not in ("score", "comparison"):
+        name = f"{kind} · {name}"
+    note = "Restored from its files after the database was lost: the machine, the grid and the exact times are not known."
+    values = {f"{PREFIX}{key}": value for key, value in tags.items()} | {"mlflow.runName": name, NOTE: note}
+    if about.get("commit"):
+        values["mlflow.source.git.commit"] = about["commit"]
+    points = [(key, value, 0) for key, value in metrics.items() if math.isfinite(value)]
+    points += [("token/logprob", value, step) for step, value in curve if math.isfinite(value)]
+    rows = [
+        {"key": key, "value": value, "timestamp": ended, "run_uuid": run_id, "step": step, "is_nan": 0}
+        for key, value, step in points
+    ]
+    experiment = {
+        "experiment_id": int(folder.parent.name), "name": about["experiment"], "lifecycle_stage": "active",
+        "creation_time": began, "last_update_time": began,
+    }  # fmt: skip
+    run = {
+        "run_uuid": run_id, "name": name, "source_type": "UNKNOWN", "source_name": "", "entry_point_name": "", "user_id": "",
+        "status": "FINISHED", "start_time": began, "end_time": ended, "source_version": "", "lifecycle_stage": "active",
+        "experiment_id": experiment["experiment_id"],
+    }  # fmt: skip
+    written = {key: value if isinstance(value, str) else json.dumps(value) for key, value in params.items()}
+    empty: list[Mapping[str, Any]] = []
+    return OwnRecord(
+        run_id,
+        {
+            "experiments": [experiment],
+            "experiment_tags": empty,
+            "runs": [run],
+            "tags": [{"key": key, "value": str(value), "run_uuid": run_id} for key, value in values.items()],
+            "params": [{"key": key, "value": value, "run_uuid": run_id} for key, value in written.items()],
+            "metrics": rows,
+            "latest_metrics": list({row["key"]: row for row in rows}.values()),
+            "datasets": empty,
+            "inputs": empty,
+            "input_tags": empty,
+        },
+    )

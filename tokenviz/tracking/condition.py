@@ -1,0 +1,241 @@
+"""The condition of an embedded store's database: ready, older, newer, foreign, damaged or lost.
+
+Looking changes nothing. MLflow itself cannot be asked: it takes a database that lacks a table of its own for an empty one, and
+brings it to its own schema at once (`SqlAlchemyStore.__init__`), after which the MLflow that made it cannot open it any more.
+"""
+
+import re
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from tokenviz.errors import StoreError
+
+Kind = Literal["absent", "ready", "older", "newer", "foreign", "damaged", "lost"]
+
+_RUN_ID = re.compile(r"[0-9a-f]{32}")
+_OF_MLFLOW = {"experiments", "runs", "tags", "params", "metrics"}  # tables of every version
+_DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_IOERR_SHORT_READ")
+_NO_DATABASE = "file is not a database"
+_CHECKED = 50_000_000  # bytes; smaller databases are read through on every opening, about 1 ms per megabyte
+_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What a look at a database found.
+
+    Attributes:
+        kind: "absent" where there is none, and nothing that one could be made from; "lost" where there is none, and the files
+            of runs are there.
+        message: What is wrong and what to do, in one line; empty for "absent" and "ready".
+    """
+
+    kind: Kind
+    message: str = ""
+
+    def require_ready(self) -> None:
+        """Go on with a database that can be used.
+
+        Raises:
+            StoreError: It cannot be.
+        """
+        if self.message:
+            raise StoreError(self.message)
+
+
+def run_folders(artifacts: Path) -> dict[str, Path]:
+    """Return the folders of runs in a folder of artifacts, by the runs' ids."""
+    return {
+        path.name: path
+        for experiment in _folders(artifacts)
+        for path in _folders(experiment)
+        if _RUN_ID.fullmatch(path.name) and (path / "artifacts").is_dir()
+    }
+
+
+def _folders(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+
+
+def examine(database: Path, artifacts: Path, *, copy: Path | None = None) -> Condition:
+    """Find out what condition a database is in.
+
+    Args:
+        database: It need not exist.
+        artifacts: Where its runs' files are.
+        copy: The file to look at instead, where the database itself cannot be opened.
+
+    Raises:
+        StoreError: It cannot be read.
+    """
+    path = copy or database
+    log = path.with_name(f"{path.name}-wal")
+    if not path.exists() or not path.stat().st_size:
+        # An empty database is not opened: SQLite would remove the log next to it, which may hold what is left.
+        logged = log.exists() and log.stat().st_size > 0
+        return _lost(database, artifacts, "is empty" if path.exists() else "is gone", sure=logged)
+    try:
+        with closing(connect_for_reading(path)) as connection:
+            return _look(connection, path, database, artifacts)
+    except sqlite3.Error as error:
+        name = getattr(error, "sqlite_errorname", "")
+        if not name.startswith(_DAMAGED):
+            raise
+        return _damaged(database, artifacts, str(error))
+
+
+def connect_for_reading(database: Path) -> sqlite3.Connection:
+    """Open a database that must exist, and must stay as it is."""
+    return sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)
+
+
+def check_whole(database: Path) -> str:
+    """Read every page of a database; return what is wrong with it, empty for nothing. Takes about 1 ms per megabyte."""
+    try:
+        with closing(connect_for_reading(database)) as connection:
+            (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+            return "" if found == "ok" else str(found).splitlines()[-1]
+    except sqlite3.DatabaseError as error:
+        return str(error)
+
+
+def _look(connection: sqlite3.Connection, path: Path, database: Path, artifacts: Path) -> Condition:
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    tables -= {name for name in tables if name.startswith("sqlite_")}
+    if _is_cut(connection, path):
+        return _damaged(database, artifacts, "a part of the file is missing")
+    if not tables:
+        return _lost(database, artifacts, "has no tables", sure=False)
+    columns = {name for _, name, *_ in connection.execute("PRAGMA table_info(runs)")}
+    if not tables >= _OF_MLFLOW or "run_uuid" not in columns:
+        if tables & _OF_MLFLOW >= {"experiments", "runs"} and "run_uuid" in columns:
+            return _damaged(database, artifacts, f"its table {min(_OF_MLFLOW - tables)!r} is missing")
+        return _foreign(database, artifacts, tables)
+    found = connection.execute("SELECT version_num FROM alembic_version").fetchone() if "alembic_version" in tables else None
+    revision = str(found[0]) if found else ""
+    newest, known = _revisions()
+    if revision == newest:
+        if absent := _expected_tables() - tables:
+            return _damaged(database, artifacts, f"its table {min(absent)!r} is missing")
+        if path.stat().st_size < _CHECKED and (torn := check_whole(path)):
+            return _damaged(database, artifacts, torn)
+        return Condition("ready")
+    return _older(database, revision) if not revision or revision in known else _newer(database, revision)
+
+
+def _is_cut(connection: sqlite3.Connection, path: Path) -> bool:
+    """Whether pages are neither in the file nor in its log. SQLite takes such pages for pages of zeros while there is a log."""
+    (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    (size,) = connection.execute("PRAGMA page_size").fetchone()
+    there = path.stat().st_size // size
+    return there < pages and not set(range(there + 1, pages + 1)) <= _pages_in_log(path.with_name(f"{path.name}-wal"), size)
+
+
+def _pages_in_log(log: Path, size: int) -> set[int]:
+    """Return the numbers of the pages that a write-ahead log holds (https://www.sqlite.org/fileformat.html#the_write_ahead_log)."""
+    pages: set[int] = set()
+    if log.exists():
+        with log.open("rb") as file:
+            head = file.read(32)
+            while len(frame := file.read(24)) == 24 and frame[8:16] == head[16:24]:
+                pages.add(int.from_bytes(frame[:4], "big"))
+                file.seek(size, 1)
+    return pages
+
+
+@cache
+def _revisions() -> tuple[str, frozenset[str]]:
+    """Return the newest revision of the schema that this MLflow knows, and all of them."""
+    import mlflow.store.db_migrations
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(mlflow.store.db_migrations.__file__).parent).replace("%", "%%"))
+    scripts = ScriptDirectory.from_config(config)
+    return str(scripts.get_current_head()), frozenset(script.revision for script in scripts.walk_revisions())
+
+
+def _expected_tables() -> set[str]:
+    # Whoever imports this has all tables known: see the remark in mlflow.store.db.utils.
+    import mlflow.store.db.utils  # noqa: F401
+    from mlflow.store.db.base_sql_model import Base
+
+    return set(Base.metadata.tables)
+
+
+def _older(database: Path, revision: str) -> Condition:
+    return Condition(
+        "older",
+        f"the store {str(database)!r} was made by an older MLflow (schema {revision or 'without a number'}); nothing was "
+        f"changed. 'tokenviz doctor --migrate' copies it and migrates it to MLflow {_version()}; the older MLflow can then "
+        "open the copy only",
+    )
+
+
+def _newer(database: Path, revision: str) -> Condition:
+    return Condition(
+        "newer",
+        f"the store {str(database)!r} was made by a newer MLflow than {_version()} (schema {revision}); nothing was changed. "
+        "Use it with the MLflow that made it, or a newer one",
+    )
+
+
+def _foreign(database: Path, artifacts: Path, tables: set[str]) -> Condition:
+    names = ", ".join(sorted(tables)[:_SHOWN]) + ", ..." * (len(tables) > _SHOWN)
+    return Condition(
+        "foreign",
+        f"{str(database)!r} is the database of another application (tables {names}); nothing was changed. Move it to where it "
+        f"belongs{_then(artifacts)}",
+    )
+
+
+def _damaged(database: Path, artifacts: Path, reason: str) -> Condition:
+    count = len(run_folders(artifacts))
+    if not count and reason == _NO_DATABASE:
+        message = f"{str(database)!r} is no database; nothing was changed. Move it away to begin a new store"
+        return Condition("foreign", message)
+    if count:
+        todo = (
+            f"The files of {_runs(count)} are there: 'tokenviz doctor --rebuild' makes the database again from them and keeps "
+            "the damaged one; or put back a copy of the database"
+        )
+    else:
+        todo = "Put back a copy of it, or move it away to begin a new store"
+    return Condition("damaged", f"the store's database {str(database)!r} is damaged ({reason}); nothing was changed. {todo}")
+
+
+def _lost(database: Path, artifacts: Path, what: str, *, sure: bool) -> Condition:
+    count = len(run_folders(artifacts))
+    if count:
+        todo = (
+            f"the files of {_runs(count)} are there. 'tokenviz doctor --rebuild' makes the database again from them; or put "
+            "back a copy of it"
+        )
+    elif sure:
+        todo = "a log of changes is next to it. Put back a copy of the database, or move both away to begin a new store"
+    else:
+        return Condition("absent")
+    copies = sorted(path.name for path in database.parent.glob(f"{database.name}.*-[0-9]*-[0-9]*[0-9]"))
+    if copies:
+        todo += f", such as {copies[-1]} there"
+    return Condition("lost", f"the store's database {str(database)!r} {what}, and {todo}")
+
+
+def _then(artifacts: Path) -> str:
+    count = len(run_folders(artifacts))
+    return f", then 'tokenviz doctor --rebuild' makes the store again from the files of {_runs(count)}" if count else ""
+
+
+def _runs(count: int) -> str:
+    return f"{count:,} run{'s' * (count != 1)}"
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("mlflow")

@@ -1,0 +1,290 @@
+"""What is done to an embedded store only when it is asked for: a migration to this MLflow, and a database made again.
+
+Both work on a database next to the one that is there, and put it in its place when it is whole. The one that was there is kept
+under another name; nothing is ever written into it.
+"""
+
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from tokenviz import durable
+from tokenviz.errors import StoreError
+from tokenviz.progress import task
+from tokenviz.tracking import embedded
+from tokenviz.tracking.checksums import CHECKSUMS, damaged
+from tokenviz.tracking.condition import Condition, check_whole, examine, run_folders
+from tokenviz.tracking.embedded import (
+    artifacts_of,
+    copy_database,
+    database_of,
+    embedded_folder,
+    mend_paths,
+    name_artifacts,
+    sqlite_errors,
+    sqlite_uri,
+    store_lock,
+)
+from tokenviz.tracking.own_records import (
+    OwnRecord,
+    keep_record,
+    read_record,
+    record_from,
+    restore,
+    runs_without_record,
+)
+from tokenviz.tracking.store import prepare_environment, server_uri
+
+_ZEROS = "\0" * 16  # what SQLite gives for a part of a text whose page is gone
+FromFiles = Callable[[Path, Sequence[OwnRecord]], OwnRecord | None]
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """What became of a store whose runs were put into a database again.
+
+    Attributes:
+        from_records: Runs restored from their own records.
+        from_database: Runs restored from what could still be read of the damaged database.
+        from_files: Runs restored from their tables and figures, as far as these say.
+        left: Folders of which no run could be made, and why, a line each.
+        kept: Where the database that was there is now; None where it was left in its place, or there was none.
+    """
+
+    from_records: int
+    from_database: int
+    from_files: int
+    left: tuple[str, ...]
+    kept: Path | None
+
+    @property
+    def count(self) -> int:
+        """Runs that are in the database again."""
+        return self.from_records + self.from_database + self.from_files
+
+
+def migrate() -> Path:
+    """Bring a store that an older MLflow made to this one's schema.
+
+    Returns:
+        Where the database that was there is now, as it was.
+
+    Raises:
+        StoreError: There is no older store, or it cannot be migrated. It stays as it is then.
+    """
+    with _alone("migrate") as (folder, database):
+        condition = examine(database, artifacts_of(folder))
+        if condition.kind != "older":
+            raise StoreError(condition.message or f"the store in {str(folder)!r} needs no migration: nothing was changed")
+        unfinished = _cleared(database, "migrating")
+        copy_database(database, unfinished)
+        _upgrade(unfinished, database)
+        found = examine(unfinished, artifacts_of(folder))
+        if found.kind != "ready" or (torn := check_whole(unfinished)):
+            reason = found.message or torn
+            raise StoreError(f"the store {str(database)!r} could not be migrated, and was left as it is: {reason}")
+        mend_paths(unfinished, folder)
+        kept = _swap(unfinished, database, "before-migration")
+        for run_id in runs_without_record(database, artifacts_of(folder)):
+            keep_record(database, artifacts_of(folder), run_id)
+    return kept
+
+
+def rebuild(from_files: FromFiles) -> Rebuilt:
+    """Put the runs whose files are there into the database again, as far as it does not know them.
+
+    Args:
+        from_files: Makes a run's record from the run's folder, for runs of earlier versions, which have none; it is given the
+            records of the runs before it as well.
+
+    Returns:
+        What was restored.
+
+    Raises:
+        StoreError: There is nothing to make a database from, or it belongs to another application or another MLflow.
+    """
+    with _alone("rebuild") as (folder, database):
+        artifacts = artifacts_of(folder)
+        condition = examine(database, artifacts)
+        if condition.kind in ("older", "newer", "foreign"):
+            raise StoreError(condition.message)
+        folders = run_folders(artifacts)
+        if not folders:
+            nothing = f"there are no runs' files in {str(artifacts)!r} to make a database from: nothing was changed"
+            raise StoreError(condition.message or nothing)
+        if condition.kind == "ready":
+            mend_paths(database, folder)
+            return _fill(database, _unknown(database, folders), from_files, None, None)
+        unfinished = _cleared(database, "rebuilding")
+        embedded.make_schema(unfinished, artifacts)
+        with _readable_rest(database) as rest:
+            done = _fill(unfinished, folders, from_files, rest, database)
+        kept = _swap(unfinished, database, condition.kind)
+        return Rebuilt(done.from_records, done.from_database, done.from_files, done.left, kept if kept.exists() else None)
+
+
+@contextmanager
+def _alone(what: str) -> Iterator[tuple[Path, Path]]:
+    """The embedded store and its database, while no other process opens it for writing."""
+    if server_uri():
+        raise StoreError(f"MLFLOW_TRACKING_URI names a server, whose store tokenviz does not {what}: unset it for mlruns/")
+    prepare_environment()
+    folder = embedded_folder()
+    database = database_of(folder)
+    if not folder.is_dir():
+        raise StoreError(f"there is no store in {str(folder)!r} to {what}")
+    name_artifacts(artifacts_of(folder))
+    with store_lock(folder), sqlite_errors(database):
+        yield folder, database
+
+
+def _cleared(database: Path, purpose: str) -> Path:
+    """The name of a database that is being made, with nothing left of an interrupted command."""
+    unfinished = database.with_name(f"{database.name}.{purpose}")
+    for left_over in database.parent.glob(f"{unfinished.name}*"):
+        left_over.unlink()
+    return unfinished
+
+
+def _upgrade(unfinished: Path, database: Path) -> None:
+    # What `mlflow db upgrade` calls; the command itself prints a log of alembic's.
+    from alembic.util import CommandError
+    from mlflow.exceptions import MlflowException
+    from mlflow.store.db.utils import _upgrade_db
+    from sqlalchemy import create_engine
+    from sqlalchemy.exc import SQLAlchemyError
+
+    engine = create_engine(sqlite_uri(unfinished))
+    try:
+        _upgrade_db(engine)
+    except (MlflowException, SQLAlchemyError, CommandError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise StoreError(f"the store {str(database)!r} could not be migrated, and was left as it is: {reason}") from error
+    finally:
+        engine.dispose()
+
+
+def _swap(unfinished: Path, database: Path, name: str) -> Path:
+    """Put a database in its place; return where what was there is kept."""
+    with closing(sqlite3.connect(unfinished)) as connection:
+        connection.execute("PRAGMA journal_mode=delete")  # all of it in one file
+    durable.sync(unfinished)
+    _let_go(database)
+    kept = database.with_name(f"{database.name}.{name}-{datetime.now():%Y%m%d-%H%M%S}")
+    # The log first: without it the database would be another, and with a new database it would be wrong.
+    for suffix in ("-shm", "-wal", ""):
+        there = database.with_name(database.name + suffix)
+        if there.exists():
+            durable.put(there, kept.with_name(kept.name + suffix))
+    durable.put(unfinished, database)
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("PRAGMA journal_mode=wal")
+    return kept
+
+
+def _let_go(database: Path) -> None:
+    """Close what MLflow has open in this process: it would go on with the file under its other name."""
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    engine = SqlAlchemyStore._engine_map.get(sqlite_uri(database))
+    if engine is not None:
+        engine.dispose()
+
+
+def _unknown(database: Path, folders: dict[str, Path]) -> dict[str, Path]:
+    """Folders of runs that a database does not know, or that it has as running while their records say that they ended."""
+    with closing(sqlite3.connect(database)) as connection:
+        known = dict(connection.execute("SELECT run_uuid, status FROM runs"))
+    return {
+        run_id: folder
+        for run_id, folder in folders.items()
+        if run_id not in known
+        or (known[run_id] == "RUNNING" and (record := read_record(folder)) is not None and record.finished)
+    }
+
+
+@contextmanager
+def _readable_rest(database: Path) -> Iterator[sqlite3.Connection | None]:
+    """What can still be read of a damaged database, from a copy: reading it where it is might change it."""
+    if not database.exists() or not database.stat().st_size:
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix="tokenviz-") as place:
+        for suffix in ("", "-wal"):
+            if (part := database.with_name(database.name + suffix)).exists():
+                shutil.copyfile(part, Path(place, f"rest.db{suffix}"))
+        with closing(sqlite3.connect(Path(place, "rest.db"))) as connection:
+            connection.execute("PRAGMA writable_schema = ON")  # tables whose definition is torn hide no others
+            yield connection
+
+
+def _fill(
+    database: Path, folders: dict[str, Path], from_files: FromFiles, rest: sqlite3.Connection | None, damaged_one: Path | None
+) -> Rebuilt:
+    counts = {"records": 0, "database": 0, "files": 0}
+    left: list[str] = []
+    done: list[OwnRecord] = []
+    silent: list[Path] = []
+    with (
+        task("restoring", len(folders), "runs") as advance,
+        closing(sqlite3.connect(database)) as connection,
+    ):
+
+        def put_in(folder: Path, record: OwnRecord, source: str) -> None:
+            try:
+                with connection:
+                    restore(connection, record, folder)
+            except (sqlite3.Error, KeyError, TypeError, ValueError, AttributeError) as error:
+                left.append(f"{folder}: its record cannot be read ({error})")
+                return
+            done.append(record)
+            counts[source] += 1
+
+        for folder in folders.values():
+            if (record := read_record(folder)) is not None:
+                put_in(folder, record, "records")
+                advance(1)
+            elif (record := _from_rest(rest, folder.name)) is not None:
+                put_in(folder, record, "database")
+                advance(1)
+            else:
+                silent.append(folder)
+        for folder in silent:
+            files = folder / "artifacts"
+            if not (files / CHECKSUMS).is_file() or damaged(files):
+                left.append(f"{folder}: its files are not whole, as a command leaves them that ended too early")
+            elif (record := from_files(folder, done)) is not None:
+                put_in(folder, record, "files")
+            else:
+                left.append(f"{folder}: nothing in it says what run it is of")
+            advance(1)
+    for record in done:
+        keep_record(database, next(iter(folders.values())).parent.parent, record.run_id)
+    return Rebuilt(counts["records"], counts["database"], counts["files"], tuple(left), None)
+
+
+def _from_rest(rest: sqlite3.Connection | None, run_id: str) -> OwnRecord | None:
+    """A finished run as a damaged database has it; None where a part of it cannot be read, or is not what was written."""
+    if rest is None:
+        return None
+    try:
+        record = record_from(rest, run_id)
+    except (sqlite3.Error, UnicodeDecodeError):
+        return None
+    if record is None or not record.finished:
+        return None
+    values = [value for rows in record.rows.values() for row in rows for value in row.values()]
+    zeros = any(isinstance(value, bytes) or (isinstance(value, str) and _ZEROS in value) for value in values)
+    return None if zeros or not record.rows["tags"] or not record.rows["params"] else record
+
+
+def condition_of_store() -> Condition:
+    """What condition the embedded store is in."""
+    folder = embedded_folder()
+    with sqlite_errors(database_of(folder)):
+        return examine(database_of(folder), artifacts_of(folder))
