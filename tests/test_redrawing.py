@@ -110,7 +110,8 @@ def test_a_run_without_tables_of_a_text_is_one_line(runs: list[str]) -> None:
 
 REFUSALS: dict[str, tuple[int, dict[str, object], type[TokenvizError], str]] = {
     "figure": (
-        0, {"figure": "heat"}, FigureError, "no figure 'heat': there are heatmap, difference, scatter, along_text, calibration",
+        0, {"figure": "heat"}, FigureError,
+        "no figure 'heat': there are heatmap, segments, difference, scatter, along_text, calibration",
     ),
     "format": (
         2, {"figure": "scatter", "formats": ["tex"]}, FigureError,
@@ -130,7 +131,7 @@ REFUSALS: dict[str, tuple[int, dict[str, object], type[TokenvizError], str]] = {
     ),
     "measure of a plot": (
         2, {"figure": "scatter", "look": Look(measure="entropy")}, FigureError,
-        "the figure 'scatter' takes no measure: only heatmap and difference do",
+        "the figure 'scatter' takes no measure: only heatmap, segments, difference do",
     ),
     "measure of a difference": (
         2, {"figure": "difference", "look": Look(measure="entropy")}, FigureError,

@@ -24,6 +24,7 @@ def print_results(
         differences: How many of the largest differences to print.
     """
     from tokenviz.comparing.comparison import Comparison
+    from tokenviz.comparing.estimate import printed
     from tokenviz.controls import visible
     from tokenviz.terminal import results_console
 
@@ -37,6 +38,9 @@ def print_results(
             title = f"all {len(one.comparisons)} texts together: {one.n:,} {one.unit}s"
         _print_estimates(one.estimates(), title)
         fisher = f"; Fisher's is for independent {one.unit}s, which a text does not have" if one.resampling else ""
+        if isinstance(one, Comparison):
+            bits = (f"{letter} {printed(table.summary().bits_per_byte, 3)}" for letter, table in (("a", one.a), ("b", one.b)))
+            console.print(f"bits per byte: {', '.join(bits)}", markup=False)
         console.print(one.intervals_from(one.unit) + fisher, markup=False)
         for reason, names in one.undetermined().items():
             console.print(f"{', '.join(names)}: {reason}", markup=False)

@@ -38,8 +38,8 @@ def pull_command(
     figure: Annotated[
         str | None,
         typer.Option(
-            help="Which figures: some of heatmap, difference, scatter, along_text, calibration, with commas; by default those "
-            "of the runs' own pages."
+            help="Which figures: some of heatmap, segments, difference, scatter, along_text, calibration, with commas; "
+            "by default those of the runs' own pages."
         ),
     ] = None,
     measure: _Measure = None,
@@ -105,7 +105,9 @@ def trace_command(
 
 def redraw_command(
     run: Annotated[str, typer.Argument(help="A score or comparison run: its id, or how that begins.", show_default=False)],
-    figure: Annotated[str, typer.Option(help="One of heatmap, difference, scatter, along_text, calibration.")] = "heatmap",
+    figure: Annotated[
+        str, typer.Option(help="One of heatmap, segments, difference, scatter, along_text, calibration.")
+    ] = "heatmap",
     measure: _Measure = None,
     limits: Annotated[
         tuple[float, float] | None, typer.Option(help="Of the colours: low and high; by default the text's own.")

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tokenviz.tracking.finding import FoundRun
 
 _ID = 8  # digits
-_HEADLINES = (("pearson_r", "r"), ("mean_logprob", "mean log-prob"))  # what a line shows of a run: the first it has
+_HEADLINES = (("pearson_r", "r"), ("bits_per_byte", "bits per byte"), ("mean_logprob", "mean log-prob"))  # the first it has
 
 
 def list_table(runs: "list[FoundRun]", where: str | None) -> Table:

@@ -159,13 +159,12 @@ def _print_overview(summaries: "list[tuple[str, ScoreSummary]]") -> None:
     overview.add_column("text")
     caveats = {"unknown tokens": "n_unknown", "characters not read": "n_unread"}
     caveats = {heading: name for heading, name in caveats.items() if any(getattr(one, name) for _, one in summaries)}
-    for heading in ("tokens", "scored", *caveats, "mean log-prob (nats)", "perplexity per token", "bits per byte"):
+    means = ("mean log-prob (nats per token)", "perplexity per token")
+    for heading in ("bits per byte", "tokens", "scored", *caveats, *means):
         overview.add_column(heading, justify="right")
     for name, summary in summaries:
-        numbers = (summary.mean_logprob, summary.perplexity_per_token, summary.bits_per_byte)
-        overview.add_row(
-            Line(visible(name)), str(summary.n_tokens), str(summary.n_scored),
-            *(str(getattr(summary, name)) for name in caveats.values()),
-            *("–" if value != value else f"{value:.3f}" for value in numbers),
-        )  # fmt: skip
+        numbers = (summary.bits_per_byte, summary.mean_logprob, summary.perplexity_per_token)
+        bits, *others = ("–" if value != value else f"{value:.3f}" for value in numbers)
+        counts = (summary.n_tokens, summary.n_scored, *(getattr(summary, name) for name in caveats.values()))
+        overview.add_row(Line(visible(name)), bits, *map(str, counts), *others)
     results_console().print(overview)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from tokenviz.errors import ComparisonError, FigureError
 from tokenviz.figures.colours import ColourScale, colour_map
 from tokenviz.figures.limits import Limits, checked_limits, limits_of
 from tokenviz.figures.measures import PairMeasure, TokenMeasure, measure_named
-from tokenviz.figures.panels import Panel, pair_panel, token_panel
+from tokenviz.figures.panels import Panel, pair_panel, segment_panels, token_panel
 from tokenviz.models.describing import full_name_of
 from tokenviz.scores import TokenScores
 
@@ -169,6 +170,7 @@ def text_heatmap(
     measure: str | TokenMeasure | PairMeasure = "logprob",
     limits: Limits | tuple[float, float] | None = None,
     colours: str | None = None,
+    by: Literal["token", "segment"] = "token",
 ) -> TextHeatmap:
     """Define a heatmap of a text: every token on a background that shows a measure of it, predictable tokens dark.
 
@@ -181,6 +183,8 @@ def text_heatmap(
         limits: Of the colours, low and high; those of a set from `shared_limits`. By default the least and the greatest value
             of the text in all panels, and for a difference the greatest one on both sides of 0.
         colours: One of `COLOUR_MAPS`; by default the measure's own.
+        by: What the pieces are: each model's tokens, or the segments that all models cut alike, with the sums of their tokens.
+            Where tokenizers differ only the latter can be compared colour by colour. Of "logprob" and "surprisal_bits".
 
     Returns:
         What is to be drawn. A notebook shows it; `save_heatmap` writes it from the same arguments.
@@ -206,12 +210,18 @@ def text_heatmap(
             text_name=comparison.text_name, limits=limits, colours=colours,
         )  # fmt: skip
     tables = tables_of(source)
-    panels = tuple(token_panel(table, chosen) for table in tables)
+    several = len({table.spec.tokenizer for table in tables}) > 1
+    if not several:
+        by = "token"  # which all models have in common
+    if by == "segment":
+        panels = segment_panels(tables, chosen)
+    else:
+        panels = tuple(token_panel(table, chosen, several_tokenizers=several) for table in tables)
     found = _limits(limits, chosen, panels)
     colour = colour_map(colours or chosen.colours, diverging=False)
     return TextHeatmap(
         text_name=tables[0].text_name,
-        unit="token",
+        unit=by,
         measure=chosen,
         limits=found,
         scale=ColourScale(found.low, found.high, colour, falling=chosen.dark == "low"),

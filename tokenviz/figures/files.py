@@ -33,6 +33,7 @@ def save_heatmap(
     measure: str | TokenMeasure | PairMeasure = "logprob",
     limits: Limits | tuple[float, float] | None = None,
     colours: str | None = None,
+    by: Literal["token", "segment"] = "token",
     width: float | str = 7.0,
     font_size: float = 9.0,
     about: Mapping[str, object] | None = None,
@@ -48,6 +49,7 @@ def save_heatmap(
         measure: What the colours show; one of `MEASURES`, or your own as for `text_heatmap`.
         limits: Of the colours: low and high, or those of a set from `shared_limits`; by default the text's own.
         colours: One of `COLOUR_MAPS`; by default the measure's own.
+        by: What the pieces are: tokens, or the segments that all models cut alike; see `text_heatmap`.
         width: Inches, a length such as "8.4cm", or the name of a venue's column such as "acl". HTML and a terminal take the
             width they have, and a fragment that of the lines around it.
         font_size: Of the text, in points; not for HTML and the terminal.
@@ -70,7 +72,7 @@ def save_heatmap(
     for form in formats:
         if form not in FORMATS:
             raise FigureError(f"no format {form!r}: there are {', '.join(FORMATS)}")
-    heatmap = text_heatmap(source, measure=measure, limits=limits, colours=colours)
+    heatmap = text_heatmap(source, measure=measure, limits=limits, colours=colours, by=by)
     settings = {"colours": colours or heatmap.measure.colours, "width_inches": inches(width), "font_size": font_size}
     description = _description(heatmap, settings, about or {})
 
@@ -122,6 +124,7 @@ def _description(heatmap: TextHeatmap, settings: Mapping[str, object], about: Ma
     shown = {
         "figure": "heatmap",
         "measure": heatmap.measure.name,
+        "unit": heatmap.unit,
         "limits": [nan_to_none(limits.low), nan_to_none(limits.high)],
         "limits_of": limits.origin,
         "models": heatmap.models,

@@ -15,12 +15,13 @@ from tokenviz.figures.calibration import entropy_calibration
 from tokenviz.figures.captions import along_caption, calibration_caption, scatter_caption
 from tokenviz.figures.definition import tables_of
 from tokenviz.figures.files import FORMATS, HeatmapFormat, file_title, save_heatmap
+from tokenviz.figures.measures import PairMeasure, measure_named
 from tokenviz.figures.saving import FigureFormat, fixed_settings, save_figure, together
 from tokenviz.figures.scatter import unity_scatter
 from tokenviz.figures.widths import inches, points
 from tokenviz.scores import TokenScores
 
-_HEATMAPS = {"heatmap": "logprob", "difference": "difference"}  # with the measure that each shows unless told otherwise
+_HEATMAPS = {"heatmap": "logprob", "segments": "logprob", "difference": "difference"}  # and what each shows by default
 _HEATMAP_WIDTH = 7.0  # inches
 _PLOT_FORMATS: tuple[FigureFormat, ...] = get_args(FigureFormat)
 
@@ -125,7 +126,7 @@ def save_named(
         return _save_heatmap(figure, source, stem, formats, look, about)
     for name in ("measure", "limits", "colours"):
         if getattr(look, name) is not None:
-            raise FigureError(f"the figure {figure!r} takes no {name}: only {' and '.join(_HEATMAPS)} do")
+            raise FigureError(f"the figure {figure!r} takes no {name}: only {', '.join(_HEATMAPS)} do")
     plot = _PLOTS[figure]
     width = inches(look.width if look.width is not None else plot.width)
     font_size = points(look.font_size)
@@ -154,7 +155,10 @@ def _save_heatmap(
     measure = look.measure or _HEATMAPS[figure]
     if figure == "difference" and measure != "difference":
         raise FigureError(f"the figure 'difference' shows the difference, not {measure!r}: take the figure 'heatmap' for it")
+    if figure == "segments" and isinstance(measure_named(measure), PairMeasure):
+        raise FigureError(f"the figure 'segments' shows a measure of each model, not {measure!r}: take the figure 'difference'")
     return save_heatmap(
         source, stem, formats=formats, measure=measure, limits=look.limits, colours=look.colours,
+        by="segment" if figure == "segments" else "token",
         width=look.width if look.width is not None else _HEATMAP_WIDTH, font_size=look.font_size, about=about,
     )  # fmt: skip

@@ -1,6 +1,7 @@
 """The panels of a text heatmap: pieces of text in reading order, each with its value and what a reader is told of it."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -9,11 +10,15 @@ from numpy.typing import NDArray
 
 from tokenviz.comparing.alignment import Units
 from tokenviz.comparing.estimate import printed
+from tokenviz.errors import FigureError
 from tokenviz.figures.measures import MEASURES, PairMeasure, TokenMeasure, Values
 from tokenviz.figures.pieces import Piece, passages_of
+from tokenviz.figures.rows import common_rows
 from tokenviz.models.describing import full_name_of
 from tokenviz.score_summary import ScoreSummary
 from tokenviz.scores import UNREAD, TokenScores
+
+_OF_SUMS = {"logprob": 1.0, "surprisal_bits": -1 / math.log(2)}  # measures that are sums over tokens, by what one nat is
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,16 +65,24 @@ class Panel:
         return replace(self, n_scored=int((~np.isnan(columns["values"])).sum()), **columns)
 
 
-def token_panel(table: TokenScores, measure: TokenMeasure) -> Panel:
-    """A model's tokens and what a measure says of each."""
+def token_panel(table: TokenScores, measure: TokenMeasure, *, several_tokenizers: bool = False) -> Panel:
+    """A model's tokens and what a measure says of each.
+
+    With `several_tokenizers` the heading begins with bits per byte: means per token cannot be compared then, so those of
+    log-probs are left out and others are marked.
+    """
     values, summary = measure.take(table), table.summary()
     there = values[~np.isnan(values)]
-    if measure.buckets:
+    if several_tokenizers and measure.name in _OF_SUMS:
+        mean = _bits_per_byte(table)
+    elif measure.buckets:
         share = f"{(there == 0).mean():.0%}".replace("%", " %") if len(there) else "–"
         mean = f"rank {measure.buckets[0]}: {share}"
     else:
         unit = f" {measure.unit} per token" if measure.unit else ""
         mean = f"mean {measure.printed(float(there.mean()) if len(there) else math.nan)}{unit}"
+    if several_tokenizers and measure.name not in _OF_SUMS:
+        mean = f"{_bits_per_byte(table)}, {mean} (over tokens of its own)"
     return Panel(
         name=full_name_of(table.spec),
         remark=f"{len(there)} of {summary.n_tokens} tokens scored, {mean}{_caveats(summary)}",
@@ -85,6 +98,45 @@ def token_panel(table: TokenScores, measure: TokenMeasure) -> Panel:
 def _caveats(summary: ScoreSummary) -> str:
     counts = {"unknown to the tokenizer": summary.n_unknown, "characters not read": summary.n_unread}
     return "".join(f", {count} {what}" for what, count in counts.items() if count)
+
+
+def segment_panels(tables: Sequence[TokenScores], measure: TokenMeasure) -> tuple[Panel, ...]:
+    """Each model's sums over the segments that all of them cut alike, so that one colour means one value in all panels.
+
+    Raises:
+        FigureError: The measure has no sums.
+    """
+    if measure.name not in _OF_SUMS:
+        raise FigureError(
+            f"the measure {measure.name!r} of a segment is not the sum of its tokens': take one of {', '.join(_OF_SUMS)}"
+        )
+    rows = common_rows(tables)
+    factor = _OF_SUMS[measure.name]
+    panels = []
+    for number, (table, logprobs) in enumerate(zip(tables, rows.logprobs, strict=True)):
+        values, counts = factor * logprobs, rows.spans.n_tokens[number]
+        n_scored = int((~np.isnan(values)).sum())
+        notes = (
+            "not scored" if math.isnan(logprob) else f"log-prob {logprob:.4f} nats, {count} token{'s' * (count != 1)}"
+            for logprob, count in zip(logprobs.tolist(), counts.tolist(), strict=True)
+        )
+        panels.append(
+            Panel(
+                name=full_name_of(table.spec),
+                remark=f"{n_scored} of {len(rows)} {rows.by}s scored, {_bits_per_byte(table)}",
+                n_scored=n_scored,
+                passage=rows.passage,
+                start=rows.spans.start,
+                text=rows.spans.text,
+                values=values,
+                notes=tuple(notes),
+            )
+        )
+    return tuple(panels)
+
+
+def _bits_per_byte(table: TokenScores) -> str:
+    return f"{printed(table.summary().bits_per_byte)} bits per byte"
 
 
 def _token_note(table: TokenScores, row: int, measure: TokenMeasure, value: float) -> str:

@@ -16,7 +16,7 @@ from tokenviz.harness.kinds.comparison import Alignment, ComparisonJob, Comparis
 from tokenviz.harness.kinds.items import ItemsJob, ItemsRun
 from tokenviz.harness.kinds.measure import MeasureJob, MeasureRun
 from tokenviz.harness.kinds.score import ScoreJob, ScoreRun
-from tokenviz.harness.kinds.summary import SummaryJob
+from tokenviz.harness.kinds.summary import SummaryJob, several_tokenizers
 from tokenviz.harness.links import views_of
 from tokenviz.harness.measures import Measure, Settings
 from tokenviz.harness.results import GridResult
@@ -226,7 +226,7 @@ class Grid:
             self._session, self.scores, self.comparisons, self.measures, self.items, description, figures or {}, tables
         )
         (summary,) = self._scheduler.do([job], "summarising", "summaries")
-        self.runs.offer(views_of(self.grid, self._texts[0].name))
+        self.runs.offer(views_of(self.grid, self._texts[0].name, several_tokenizers=several_tokenizers(self.scores)))
         reused = sum(run.reused for run in runs)
         if reused:
             note(f"{reused} of {len(runs)} runs were finished already and were not computed again (--force does)")

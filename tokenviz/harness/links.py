@@ -5,25 +5,28 @@ from tokenviz.tracking.entities import PAGE_MODE
 from tokenviz.tracking.views import curve_view, table_view, view_address, view_tag
 from tokenviz.tracking.where import tag_filter
 
-_OF_SCORES = ("mean_logprob", "bits_per_byte", "perplexity_per_token", "n_scored")
+_OF_SCORES = ("bits_per_byte", "n_scored")
+_PER_TOKEN = ("mean_logprob", "perplexity_per_token")  # which only models of one tokenizer have in common
 _OF_COMPARISONS = ("pearson_r", "concordance", "mean_difference", "n")
 
 
-def views_of(grid: str, text: str) -> dict[str, str]:
+def views_of(grid: str, text: str, *, several_tokenizers: bool) -> dict[str, str]:
     """The views of a grid, and those that MLflow's menu offers of all runs, as tags of the experiment.
 
     Args:
         grid: The grid's id.
         text: The name of its first text.
+        several_tokenizers: Whether its models cut texts differently: then no column is a mean over tokens.
     """
+    of_scores = _OF_SCORES if several_tokenizers else (*_OF_SCORES, *_PER_TOKEN)
     scores, comparisons = (tag_filter("kind", kind) for kind in ("score", "comparison"))
     ours = f"tags.`tokenviz.grid` LIKE '%{grid}%'"
     curves = " and ".join(filter(None, [ours, scores, tag_filter("text", text)]))
     return dict(
         [
-            view_tag("tokenviz-scores", table_view(scores, _OF_SCORES), "Models on texts"),
+            view_tag("tokenviz-scores", table_view(scores, of_scores), "Models on texts"),
             view_tag("tokenviz-comparisons", table_view(comparisons, _OF_COMPARISONS), "Pairs of models"),
-            view_tag(f"{grid}-runs", table_view(ours, (*_OF_COMPARISONS, *_OF_SCORES))),
+            view_tag(f"{grid}-runs", table_view(ours, (*_OF_COMPARISONS, *of_scores))),
             view_tag(f"{grid}-curves", curve_view(curves, "token/logprob")),
         ]
     )

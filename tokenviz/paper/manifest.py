@@ -65,7 +65,7 @@ class Order:
 
     def look(self, figure: str) -> Look:
         """How a figure is to look; what is asked of heatmaps is not asked of others."""
-        if figure != "heatmap":
+        if figure not in ("heatmap", "segments"):
             return Look(width=self.width, font_size=self.font_size)
         return Look(measure=self.measure, colours=self.colours, width=self.width, font_size=self.font_size)
 

@@ -228,9 +228,13 @@ def record_comparison(comparison: Comparison, measures: Mapping[str, Measured], 
     found = "\n".join(f"- {_finding(estimate, unit)}" for estimate in further)
     models = [model_in_bold(table.spec.model, description_of(table.spec)) for table in (a, b)]
     links = {"Text heatmap": "heatmap.html", "report": "report.html", "difference": "difference.html", "scatter": "scatter.png"}
+    if several_tokenizers(comparison):
+        links["both by segment"] = "segments.html"
+    bits = [f"{table.summary().bits_per_byte:.3f}" for table in (a, b)]
     note = (
         f"{links_line(links)}{_finding(estimates['pearson_r'], unit)}\n\n"
         f"a: {models[0]}, b: {models[1]}, text: **{escaped(comparison.text_name)}**. "
+        f"a takes {bits[0]} bits per byte of it, b {bits[1]}. "
         "The heatmap shows both on one colour scale, the report lets you explore them token by token, the difference is b "
         "minus a, the scatter their log-probs against each other.\n\n"
         f"{found}\n\n{params['intervals']}; `tables/statistics.csv` has every number with its "
@@ -248,6 +252,11 @@ def _finding(estimate: Estimate, unit: str) -> str:
     return f"{estimate.definition}{of}: {rounded(estimate)}{interval} (n = {estimate.n} {unit}s)"
 
 
+def several_tokenizers(comparison: Comparison) -> bool:
+    """Return whether two tokenizers cut the text, so that means over tokens cannot be compared."""
+    return comparison.a.spec.tokenizer != comparison.b.spec.tokenizer
+
+
 def draw_comparison(comparison: Comparison, about: Mapping[str, object], folder: Path) -> None:
     """Draw both heatmaps on one scale, their difference, the scatter, the log-probs along the text, and the report.
 
@@ -258,4 +267,6 @@ def draw_comparison(comparison: Comparison, about: Mapping[str, object], folder:
     """
     for figure, formats in _FIGURES.items():
         save_named(figure, comparison, folder / figure, formats=formats, about=about)
+    if several_tokenizers(comparison):
+        save_named("segments", comparison, folder / "segments", formats=("html",), about=about)
     save_report(comparison, folder / "report.html", about=about)

@@ -160,8 +160,19 @@ def record_summary(
 
 def models_of(scores: Sequence[ScoreRun]) -> dict[str, str]:
     """Return what each model of some runs is, by its label; empty words where nobody knows."""
-    firsts = {run.model: run for run in reversed(scores)}
-    return {label: description_of(firsts[label].scores.spec) for label in dict.fromkeys(run.model for run in scores)}
+    return {label: description_of(run.scores.spec) for label, run in _first_runs(scores).items()}
+
+
+def several_tokenizers(scores: Sequence[ScoreRun]) -> bool:
+    """Return whether the models of some runs cut texts differently, so that means over tokens cannot be compared."""
+    return len({run.scores.spec.tokenizer for run in _first_runs(scores).values()}) > 1
+
+
+def _first_runs(scores: Sequence[ScoreRun]) -> dict[str, ScoreRun]:
+    found: dict[str, ScoreRun] = {}
+    for run in scores:
+        found.setdefault(run.model, run)
+    return found
 
 
 def headline(scores: Sequence[ScoreRun], comparisons: Sequence[ComparisonRun]) -> str:
@@ -197,24 +208,20 @@ _CAVEATS = ("unknown tokens", "characters not read")  # columns that are shown w
 
 def score_table(scores: Sequence[ScoreRun]) -> str:
     """The scores' summaries as a Markdown table."""
-    headings = [
-        "model",
-        "text",
-        "tokens",
-        "scored",
-        *_CAVEATS,
-        "mean log-prob (nats)",
-        "perplexity per token",
-        "bits per byte",
-    ]
+    several = several_tokenizers(scores)
+    own = " of its own" * several
+    headings = ["model", "text", "bits per byte", "tokens", "scored", *_CAVEATS]
+    headings += [f"mean log-prob (nats per token{own})", f"perplexity per token{own}"]
+    warning = "Of models with different tokenizers only bits per byte can be compared.\n\n" if several else ""
     rows = []
     for run in scores:
         summary = run.scores.summary()
-        values = [printed(summary.mean_logprob, 3), printed(summary.perplexity_per_token), printed(summary.bits_per_byte, 3)]
         counts = map(str, (summary.n_tokens, summary.n_scored, summary.n_unknown, summary.n_unread))
-        rows.append([escaped(run.model), escaped(run.text), *counts, *values])
+        means = [printed(summary.mean_logprob, 3), printed(summary.perplexity_per_token)]
+        rows.append([escaped(run.model), escaped(run.text), printed(summary.bits_per_byte, 3), *counts, *means])
     kept = [place for place, name in enumerate(headings) if name not in _CAVEATS or any(row[place] != "0" for row in rows)]
-    return markdown_table([headings[place] for place in kept], [[row[place] for place in kept] for row in rows])
+    table = markdown_table([headings[place] for place in kept], [[row[place] for place in kept] for row in rows])
+    return warning + table
 
 
 def _with_interval(estimate: Estimate) -> str:
