@@ -295,6 +295,11 @@ MUTANTS = (
         "test_definition::test_limits_are_shared_by_a_set",
     ),
     Mutant(
+        "one outlier flattens the scale between percentiles", "figures/limits.py",
+        "ends = (0.0, 100.0) if between is None else (between.low, between.high)", "ends = (0.0, 100.0)",
+        "test_definition::test_percentiles_keep_one_outlier_from_flattening_the_scale",
+    ),
+    Mutant(
         "a grey copy loses the order", "figures/colours.py",
         '"viridis": ColourMap("viridis_r")', '"viridis": ColourMap("jet")',
         "test_colours::test_a_grey_copy_keeps_the_order",

@@ -13,7 +13,7 @@ from tokenviz.comparing.estimate import printed
 from tokenviz.errors import ComparisonError, FigureError
 from tokenviz.figures.colours import COLOUR_MAPS
 from tokenviz.figures.definition import TextHeatmap, shared_limits, text_heatmap
-from tokenviz.figures.limits import Limits
+from tokenviz.figures.limits import Limits, Percentiles, chosen_limits, run_limits, written_limits
 from tokenviz.figures.measures import MEASURES
 from tokenviz.scores import TokenScores
 
@@ -111,6 +111,63 @@ def test_limits_are_shared_by_a_set() -> None:
     limits = shared_limits(sources)
     assert limits == Limits(-20.0, -0.25, "set")
     assert text_heatmap(table(), limits=limits).limits == limits
+
+
+WRITTEN = {
+    "text": "text", "shared": "shared", "-12,0": (-12.0, 0.0), " -1.5 , −.5 ": (-1.5, -0.5), "p1": Percentiles(1, 99),
+    "p0": Percentiles(0, 100), "p2.5": Percentiles(2.5, 97.5), "p5,p100": Percentiles(5, 100), "0,1e2": (0.0, 100.0),
+    "shared:-3.5,0.25": Limits(-3.5, 0.25, "set"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("written", "chosen"), WRITTEN.items())
+def test_limits_are_read_as_a_user_writes_them_and_written_so_that_they_are_read_again(written: str, chosen) -> None:
+    assert chosen_limits(written) == chosen
+    assert chosen_limits(written_limits(chosen)) == chosen
+
+
+NO_LIMITS = ["", "auto", "-12", "-12 0", "-12,0,3", "p50", "p99", "p100", "p5,p5", "p9,p2", "1p", "nan,0", "Text", "p-1"]
+
+
+@pytest.mark.parametrize("written", NO_LIMITS)
+def test_what_are_no_limits_is_refused_in_one_line(written: str) -> None:
+    message = (
+        f"no limits {written!r}: give two numbers, the lower one first, such as -12,0; or text, shared, or a percentile below "
+        "p50 such as p1 (from the 1st to the 99th)"
+    )
+    with pytest.raises(FigureError, match=f"^{re.escape(message)}$"):
+        text_heatmap(table(), limits=written)
+
+
+def test_percentiles_keep_one_outlier_from_flattening_the_scale() -> None:
+    values = [NAN, *(-0.1 * k for k in range(100)), -80.0]
+    scores = make_scores([[f" w{k}" for k in range(102)]], values)
+    heatmap = text_heatmap(scores, limits="p1")
+    assert heatmap.limits == Limits(*np.percentile(values[1:], [1, 99]), "percentiles", Percentiles(1, 99))
+    assert -11 < heatmap.limits.low < heatmap.limits.high < 0
+    assert heatmap.legend.axis == "log-prob (nats), 1st to 99th percentile"
+    assert heatmap.printed_limits[0].startswith("≤ ")
+    assert "the 1st to 99th percentile of the text; beyond them lie 1 below and 1 above." in heatmap.caption
+    assert text_heatmap(scores, limits="text").limits == text_heatmap(scores).limits
+    assert text_heatmap(scores, limits="-12,0").limits == Limits(-12, 0, "fixed")
+
+
+def test_percentiles_of_differences_are_as_far_on_both_sides_of_0() -> None:
+    heatmap = text_heatmap([table(), other()], measure="difference", limits="p10")
+    assert heatmap.limits.low == -heatmap.limits.high
+    assert "percentile of the differences, on both sides of 0" in heatmap.caption
+
+
+def test_shared_limits_of_one_text_say_where_they_can_be_had() -> None:
+    message = (
+        "shared limits are of several texts, and this figure shows one: give those that shared_limits finds for all of them, "
+        "or two numbers; 'tokenviz pull' and 'tokenviz score' share them among their texts"
+    )
+    with pytest.raises(FigureError, match=f"^{re.escape(message)}$"):
+        text_heatmap(table(), limits="shared")
+    refused = "^limits cannot be shared among runs, each of which is drawn before the next is scored: "
+    with pytest.raises(FigureError, match=refused):
+        run_limits("shared")
 
 
 def test_limits_of_a_set_of_differences_and_of_ranks() -> None:

@@ -459,7 +459,7 @@ def test_of_two_figures_that_fail_the_first_is_raised_and_the_second_said_if_it_
 ) -> None:
     errors = iter([OSError(errno.ENOSPC, "No space left on device"), second])
 
-    def fail(_: object, about: dict[str, object], folder: Path) -> None:
+    def fail(_: object, about: dict[str, object], _limits: object, folder: Path) -> None:
         raise next(errors)
 
     monkeypatch.setattr("tokenviz.harness.kinds.score.draw_scores", fail)

@@ -51,7 +51,7 @@ def test_no_model_library_is_loaded(runs: list[str], project: Path) -> None:
 @pytest.mark.parametrize("which", [0, 2])
 def test_the_command_draws_with_the_look_that_was_asked_for(runs: list[str], run: Run, which: int, project: Path) -> None:
     code, out, err = run(
-        "redraw", runs[which], "--figure", "heatmap", "--measure", "surprisal_bits", "--width", "3.3in", "--limits", "0", "12",
+        "redraw", runs[which], "--figure", "heatmap", "--measure", "surprisal_bits", "--width", "3.3in", "--limits", "0,12",
         "--colours", "cividis", "--font-size", "7", "--format", "svg,pdf", "--to", "drawn",
     )  # fmt: skip
     assert (code, err) == (0, "")
@@ -71,6 +71,24 @@ def test_the_command_that_a_file_names_makes_it_again(runs: list[str], run: Run,
     code, out, _ = run(*command[1:], "--to", "two")
     assert (code, out) == (0, f"two/{path.name}\n")
     assert (project / "two" / path.name).read_bytes() == path.read_bytes()
+
+
+def test_limits_that_are_pulled_are_those_of_all_and_drawn_again_to_the_byte(runs: list[str], run: Run, project: Path) -> None:
+    code, _, _ = run("pull", "trial", "--to", "paper", "--limits", "shared", "--format", "png", "--figure", "heatmap")
+    assert code == 0
+    found = {path.name: provenance_of(path) for path in sorted((project / "paper/figures").iterdir())}
+    assert len(found) > 1
+    assert {about["limits_of"] for about in found.values()} == {"set"}
+    [limits] = {tuple(about["limits"]) for about in found.values()}
+    assert limits[0] < limits[1]
+    for path in sorted((project / "paper/figures").iterdir()):
+        assert run(*shlex.split(found[path.name]["again"])[1:], "--to", "again")[0] == 0
+        assert (project / "again" / path.name).read_bytes() == path.read_bytes()
+    assert run("pull", "trial", "--to", "paper", "--check")[0] == 0
+    assert run("pull", "trial", "--to", "paper", "--limits", "p5", "--format", "png", "--figure", "heatmap")[0] == 0
+    about = provenance_of(sorted((project / "paper/figures").iterdir())[0])
+    assert about["limits_of"] == "5th to 95th percentile"
+    assert "5th to 95th percentile of the text; beyond them lie" in about["caption"]
 
 
 def test_what_was_pulled_is_drawn_again_to_the_byte(runs: list[str], run: Run, project: Path) -> None:
@@ -170,6 +188,6 @@ def test_a_folder_that_cannot_be_written_is_one_line(runs: list[str], project: P
 
 
 def test_limits_the_wrong_way_round_end_with_1(runs: list[str], run: Run) -> None:
-    code, out, err = run("redraw", runs[0], "--limits", "0", "-12")
+    code, out, err = run("redraw", runs[0], "--limits", "0,-12")
     assert (code, out) == (1, "")
     assert err == "error: limits 0 to -12 are the wrong way round: give the lower one first\n"

@@ -22,6 +22,14 @@ Bos = Annotated[
     typer.Option(help="BOS before the text: what the tokenizer does by itself, always, or never."),
 ]
 Context = Annotated[int | None, typer.Option(help="Most tokens of a window; by default what the model can read.")]
+Limits = Annotated[
+    str | None,
+    typer.Option(
+        help="Of the colours: two numbers such as -12,0; text (the least and the greatest value of the text); shared (of all "
+        "texts); or a percentile such as p1 (from the 1st to the 99th).",
+        show_default=False,
+    ),
+]
 Stride = Annotated[int | None, typer.Option(help="Tokens from window to window; by default half the context.")]
 WordPunctuation = Annotated[
     Literal["attached", "apart"],

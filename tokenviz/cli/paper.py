@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tokenviz.cli.inputs import AsJson
+from tokenviz.cli.inputs import AsJson, Limits
 from tokenviz.cli.outputs import print_json
 from tokenviz.harness import completion
 
@@ -43,6 +43,7 @@ def pull_command(
         ),
     ] = None,
     measure: _Measure = None,
+    limits: Limits = None,
     colours: _Colours = None,
     width: _Width = None,
     font_size: _FontSize = 9.0,
@@ -77,7 +78,7 @@ def pull_command(
 
     order = Order(
         experiment=experiment, where=where, figures=_parts(figure or ""), formats=_parts(form), measure=measure,
-        colours=colours, width=width, font_size=font_size, prefix=prefix,
+        limits=limits, colours=colours, width=width, font_size=font_size, prefix=prefix,
     )  # fmt: skip
     with shown():
         pulled = pull(order, to, overwrite=overwrite)
@@ -109,9 +110,7 @@ def redraw_command(
         str, typer.Option(help="One of heatmap, segments, difference, scatter, along_text, calibration.")
     ] = "heatmap",
     measure: _Measure = None,
-    limits: Annotated[
-        tuple[float, float] | None, typer.Option(help="Of the colours: low and high; by default the text's own.")
-    ] = None,
+    limits: Limits = None,
     colours: _Colours = None,
     width: _Width = None,
     font_size: _FontSize = 9.0,

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from tokenviz.cli.inputs import Bos, Column, Context, Files, Literals, Stride, read_texts
+from tokenviz.cli.inputs import Bos, Column, Context, Files, Limits, Literals, Stride, read_texts
 from tokenviz.harness import completion
 
 
@@ -26,6 +26,7 @@ def report_command(
     context: Context = None,
     stride: Stride = None,
     top_k: Annotated[int, typer.Option("--top-k", min=0, max=10, help="Likeliest tokens to show at every place.")] = 10,
+    limits: Limits = None,
     to: Annotated[Path, typer.Option(help="The file to write.")] = Path("report.html"),
 ) -> None:
     """Explore models' readings of a text in one HTML file, without tracking.
@@ -36,14 +37,16 @@ def report_command(
     texts = read_texts(files, text, column)
     if len(texts) > 1:
         raise typer.BadParameter(f"a report is of one text, and {len(texts)} were given: make a report of each")
-    from tokenviz.figures.report import checked_path, save_report
+    from tokenviz.figures.report import checked_path, report_limits, save_report
     from tokenviz.models.loading import load, resolve
     from tokenviz.models.spec import ModelSpec
     from tokenviz.progress import shown
     from tokenviz.scoring.scorer import score
 
-    checked_path(to)  # before the work, not after it
+    checked_path(to)
+    if limits is not None:
+        report_limits(limits)  # before the work, not after it
     with shown():
         resolved = [resolve(ModelSpec.parse(spec)) for spec in model]  # all are there before the first is scored
         tables = [score(load(one), texts[0], bos=bos, context=context, stride=stride, top_k=top_k) for one in resolved]
-        typer.echo(save_report(tables, to))
+        typer.echo(save_report(tables, to, limits=limits))

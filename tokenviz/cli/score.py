@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from tokenviz.cli.inputs import AsJson, Bos, Column, Context, Files, Literals, Stride, WordPunctuation, read_texts
+from tokenviz.cli.inputs import AsJson, Bos, Column, Context, Files, Limits, Literals, Stride, WordPunctuation, read_texts
 from tokenviz.cli.outputs import named_frames, print_csv, print_json
 from tokenviz.harness import completion
 
@@ -49,6 +49,7 @@ def score_command(
             autocompletion=completion.measures,
         ),
     ] = None,
+    limits: Limits = None,
     parquet: Annotated[
         Path | None,
         typer.Option(
@@ -73,6 +74,8 @@ def score_command(
     texts = read_texts(files, text, column)
     if measure is not None:
         _check_measure(measure, as_json or as_csv or parquet is not None)
+    if limits is not None:
+        _check_limits(limits, measure or "logprob", as_json or as_csv or parquet is not None)
     if parquet is not None and len(texts) > 1:
         raise typer.BadParameter(f"--parquet takes one text, and {len(texts)} were given: one file holds one table")
     from tokenviz.models.loading import load_model
@@ -93,7 +96,7 @@ def score_command(
     elif as_csv:
         print_csv(named_frames(words or tables, texts, "text"))
     else:
-        _print_text(tables, measure or "logprob")
+        _print_text(tables, measure or "logprob", limits or "shared")
 
 
 def _check_measure(measure: str, no_colours: bool) -> None:
@@ -105,6 +108,19 @@ def _check_measure(measure: str, no_colours: bool) -> None:
         )
     if isinstance(measure_named(measure), PairMeasure):
         raise typer.BadParameter(f"--measure {measure} is of two models: one model's are the others")
+
+
+def _check_limits(limits: str, measure: str, no_colours: bool) -> None:
+    """Refuse what is wrong before the work, not after it."""
+    from tokenviz.figures.limits import checked_limits, chosen_limits
+    from tokenviz.figures.measures import measure_named
+
+    if no_colours:
+        raise typer.BadParameter(
+            "--limits is for the coloured text: leave out --json, --csv and --parquet, which hold all values"
+        )
+    if isinstance(chosen := chosen_limits(limits), tuple):
+        checked_limits(chosen, measure_named(measure))
 
 
 def _words_of(table: "TokenScores", punctuation: Literal["attached", "apart"]) -> "WordScores":
@@ -132,16 +148,18 @@ def _document(tables: "list[TokenScores]", words: "list[WordScores] | None", tex
     return {"model": asdict(tables[0].spec), "texts": entries}
 
 
-def _print_text(tables: "list[TokenScores]", measure: str) -> None:
+def _print_text(tables: "list[TokenScores]", measure: str, limits: str) -> None:
     from tokenviz.figures.definition import shared_limits, text_heatmap
     from tokenviz.figures.terminal import heatmap_text, legend_text
     from tokenviz.terminal import results_console
 
     console = results_console()
-    limits = shared_limits(tables, measure=measure)
+    shared = shared_limits(tables, measure=measure) if limits == "shared" else limits
     for table in tables:
-        heatmap = text_heatmap(table, measure=measure, limits=limits)
+        heatmap = text_heatmap(table, measure=measure, limits=shared)
         console.print(heatmap_text(heatmap, heatmap.panels[0]))
+        if console.is_terminal and limits != "shared" and table is not tables[-1]:
+            console.print(legend_text(heatmap))  # each text has its own limits
         console.print()
     if console.is_terminal:
         console.print(legend_text(heatmap))

@@ -10,7 +10,7 @@ from tokenviz.comparing.alignment import By, Units
 from tokenviz.comparing.comparison import Comparison, compare
 from tokenviz.errors import ComparisonError, FigureError
 from tokenviz.figures.colours import ColourScale, colour_map
-from tokenviz.figures.limits import Limits, checked_limits, limits_of
+from tokenviz.figures.limits import Chosen, Limits, Percentiles, checked_limits, chosen_limits, limits_of
 from tokenviz.figures.measures import PairMeasure, TokenMeasure, measure_named
 from tokenviz.figures.panels import Panel, pair_panel, segment_panels, token_panel
 from tokenviz.models.describing import full_name_of
@@ -96,17 +96,18 @@ class TextHeatmap:
     def legend(self) -> Legend:
         """What the legend says."""
         unscored = UNSCORED if any(panel.n_scored < len(panel) for panel in self.panels) else ""
+        axis = f"{self.measure.axis}, {self.limits.percentiles}" if self.limits.percentiles else self.measure.axis
         shared = (SHARED,) if any(panel.shares_characters for panel in self.panels) else ()
         if self.scale.is_empty:
-            return Legend(self.measure.axis, (), shared, unscored)
+            return Legend(axis, (), shared, unscored)
         low, high = self.printed_limits
         if isinstance(self.measure, TokenMeasure):
             light, dark = self.measure.ends
             ends = f"{light} at the light end, {dark} at the dark end"
-            return Legend(self.measure.axis, self.buckets or (low, high), (ends, *shared), unscored)
+            return Legend(axis, self.buckets or (low, high), (ends, *shared), unscored)
         a, b = self.models
         lines = (f"left of 0, underlined: {a} gave it more probability", f"right of 0: {b} gave it more probability")
-        return Legend(self.measure.axis, (low, "0", high), (*lines, *shared), unscored)
+        return Legend(axis, (low, "0", high), (*lines, *shared), unscored)
 
     @property
     def printed_limits(self) -> tuple[str, str]:
@@ -149,6 +150,10 @@ class TextHeatmap:
             below, above = self._beyond()
             beyond = [f"{below} below"] * bool(below) + [f"{above} above"] * bool(above)
             what = f"fixed limits; beyond them lie {_listed(beyond)}" if beyond else "fixed limits"
+        elif self.limits.percentiles is not None:
+            both = " of the differences, on both sides of 0" if isinstance(self.measure, PairMeasure) else " of the text"
+            below, above = self._beyond()
+            what = f"the {self.limits.percentiles}{both}; beyond them lie {below} below and {above} above"
         elif isinstance(self.measure, PairMeasure):
             what = f"the greatest difference of the {self.limits.origin} on both sides of 0"
         else:
@@ -168,7 +173,7 @@ def text_heatmap(
     source: Source,
     *,
     measure: str | TokenMeasure | PairMeasure = "logprob",
-    limits: Limits | tuple[float, float] | None = None,
+    limits: str | Chosen | None = None,
     colours: str | None = None,
     by: Literal["token", "segment"] = "token",
 ) -> TextHeatmap:
@@ -180,8 +185,9 @@ def text_heatmap(
         measure: One of `MEASURES`: "logprob", "surprisal_bits", "probability", "rank_bucket", "entropy"; or "difference", the
             second model's log-prob minus the first's, for which two tables do as well. Or one of your own, a `TokenMeasure` or
             `PairMeasure` of `tokenviz.figures.measures`.
-        limits: Of the colours, low and high; those of a set from `shared_limits`. By default the least and the greatest value
-            of the text in all panels, and for a difference the greatest one on both sides of 0.
+        limits: Of the colours: low and high, also as "-12,0"; "text", the default, for the least and the greatest value of the
+            text in all panels, and for a difference the greatest one on both sides of 0; a percentile such as "p1" for the 1st
+            to the 99th, so that one outlier does not flatten the scale; or those of a set from `shared_limits`.
         colours: One of `COLOUR_MAPS`; by default the measure's own.
         by: What the pieces are: each model's tokens, or the segments that all models cut alike, with the sums of their tokens.
             Where tokenizers differ only the latter can be compared colour by colour. Of "logprob" and "surprisal_bits".
@@ -237,7 +243,7 @@ def pair_heatmap(
     models: tuple[str, str],
     text_name: str,
     names: tuple[str, str] | None = None,
-    limits: Limits | tuple[float, float] | None = None,
+    limits: str | Chosen | None = None,
     colours: str | None = None,
 ) -> TextHeatmap:
     """The heatmap of a measure of two models on given units; `names` say what they are, settings as for `text_heatmap`."""
@@ -254,12 +260,17 @@ def pair_heatmap(
     )
 
 
-def _limits(
-    given: Limits | tuple[float, float] | None, measure: TokenMeasure | PairMeasure, panels: tuple[Panel, ...]
-) -> Limits:
-    if given is not None:
-        return checked_limits(given, measure)
-    return limits_of([panel.values for panel in panels], measure, "text")
+def _limits(given: str | Chosen | None, measure: TokenMeasure | PairMeasure, panels: tuple[Panel, ...]) -> Limits:
+    chosen = chosen_limits("text" if given is None else given)
+    if isinstance(chosen, Limits | tuple):
+        return checked_limits(chosen, measure)
+    if chosen == "shared":
+        raise FigureError(
+            "shared limits are of several texts, and this figure shows one: give those that shared_limits finds for all of "
+            "them, or two numbers; 'tokenviz pull' and 'tokenviz score' share them among their texts"
+        )
+    between = chosen if isinstance(chosen, Percentiles) else None
+    return limits_of([panel.values for panel in panels], measure, "text", between)
 
 
 def shared_limits(sources: Sequence[Source], *, measure: str | TokenMeasure | PairMeasure = "logprob") -> Limits:

@@ -12,7 +12,7 @@ from tokenviz.figures.fonts import drawable
 from tokenviz.figures.heatmap import heatmap_pages
 from tokenviz.figures.html import heatmap_html
 from tokenviz.figures.latex import heatmap_latex, heatmap_latex_document
-from tokenviz.figures.limits import Limits
+from tokenviz.figures.limits import Chosen
 from tokenviz.figures.measures import PairMeasure, TokenMeasure
 from tokenviz.figures.picture import Picture
 from tokenviz.figures.saving import FigureFormat, fixed_settings, save_figure, together
@@ -31,7 +31,7 @@ def save_heatmap(
     *,
     formats: Sequence[HeatmapFormat] = ("png", "svg", "pdf", "html"),
     measure: str | TokenMeasure | PairMeasure = "logprob",
-    limits: Limits | tuple[float, float] | None = None,
+    limits: str | Chosen | None = None,
     colours: str | None = None,
     by: Literal["token", "segment"] = "token",
     width: float | str = 7.0,
@@ -47,7 +47,8 @@ def save_heatmap(
             `STEM_p1.png`, ...
         formats: Which of `FORMATS` to write.
         measure: What the colours show; one of `MEASURES`, or your own as for `text_heatmap`.
-        limits: Of the colours: low and high, or those of a set from `shared_limits`; by default the text's own.
+        limits: Of the colours: low and high, a percentile such as "p1", or those of a set from `shared_limits`, as for
+            `text_heatmap`; by default the text's own.
         colours: One of `COLOUR_MAPS`; by default the measure's own.
         by: What the pieces are: tokens, or the segments that all models cut alike; see `text_heatmap`.
         width: Inches, a length such as "8.4cm", or the name of a venue's column such as "acl". HTML and a terminal take the
@@ -126,7 +127,7 @@ def _description(heatmap: TextHeatmap, settings: Mapping[str, object], about: Ma
         "measure": heatmap.measure.name,
         "unit": heatmap.unit,
         "limits": [nan_to_none(limits.low), nan_to_none(limits.high)],
-        "limits_of": limits.origin,
+        "limits_of": str(limits.percentiles) if limits.percentiles else limits.origin,
         "models": heatmap.models,
         "text": heatmap.text_name,
         "caption": heatmap.caption,

@@ -15,6 +15,7 @@ from tokenviz.figures.calibration import entropy_calibration
 from tokenviz.figures.captions import along_caption, calibration_caption, scatter_caption
 from tokenviz.figures.definition import tables_of
 from tokenviz.figures.files import FORMATS, HeatmapFormat, file_title, save_heatmap
+from tokenviz.figures.limits import Chosen
 from tokenviz.figures.measures import PairMeasure, measure_named
 from tokenviz.figures.saving import FigureFormat, fixed_settings, save_figure, together
 from tokenviz.figures.scatter import unity_scatter
@@ -60,14 +61,14 @@ class Look:
 
     Attributes:
         measure: Of heatmaps: what the colours show; one of `MEASURES`.
-        limits: Of heatmaps: the colours' ends.
+        limits: Of heatmaps: the colours' ends, as `text_heatmap` takes them.
         colours: Of heatmaps: one of `COLOUR_MAPS`.
         width: Inches, a length such as "8.4cm", or the name of a venue's column such as "acl".
         font_size: In points.
     """
 
     measure: str | None = None
-    limits: tuple[float, float] | None = None
+    limits: str | Chosen | None = None
     colours: str | None = None
     width: float | str | None = None
     font_size: float = 9.0

@@ -21,7 +21,8 @@ from tokenviz.errors import DiskError, FigureError
 from tokenviz.figures.colours import COLOUR_MAPS, text_colour, to_hex
 from tokenviz.figures.definition import Source, tables_of
 from tokenviz.figures.html import page_template
-from tokenviz.figures.measures import MEASURES
+from tokenviz.figures.limits import Chosen, checked_limits, chosen_limits
+from tokenviz.figures.measures import MEASURES, measure_named
 from tokenviz.figures.report_data import report_data
 from tokenviz.models.describing import full_name_of
 
@@ -36,7 +37,9 @@ _SCRIPTS = (
 )  # later ones use earlier ones
 
 
-def save_report(source: Source, path: Path | str, *, about: Mapping[str, object] | None = None) -> Path:
+def save_report(
+    source: Source, path: Path | str, *, limits: str | Chosen | None = None, about: Mapping[str, object] | None = None
+) -> Path:
     """Write an interactive page of one or several models' readings of a text.
 
     Pointing at a token, or going to it by the arrow keys, shows its log-prob, rank, entropy and likeliest alternatives by each
@@ -47,6 +50,7 @@ def save_report(source: Source, path: Path | str, *, about: Mapping[str, object]
             (`top_k`), ten at most. The models are laid side by side over tokens where one tokenizer made all of them, else over
             the segments that all of them cut alike.
         path: Of the file, `*.html`.
+        limits: Of the colours, as for `text_heatmap`: numbers are of log-probs and of no other measure, percentiles of all.
         about: What made it, for its metadata, which say besides what it shows.
 
     Returns:
@@ -63,7 +67,7 @@ def save_report(source: Source, path: Path | str, *, about: Mapping[str, object]
         PosixPath('report.html')
     """
     path = checked_path(path)
-    page = report_html(source, about=about)
+    page = report_html(source, limits=limits, about=about)
     try:
         durable.write(path, page)
         return path
@@ -86,10 +90,20 @@ def checked_path(path: Path | str) -> Path:
     return path
 
 
-def report_html(source: Source, *, about: Mapping[str, object] | None = None) -> str:
-    """The page of `save_report` as a string."""
+def report_limits(limits: str | Chosen | None) -> Chosen:
+    """Return the limits of a report, which shows one text: those of all its texts are those of the text.
+
+    Raises:
+        FigureError: No report can have them.
+    """
+    chosen = chosen_limits("text" if limits in (None, "shared") else limits)
+    return checked_limits(chosen, measure_named("logprob")) if isinstance(chosen, tuple) else chosen
+
+
+def report_html(source: Source, *, limits: str | Chosen | None = None, about: Mapping[str, object] | None = None) -> str:
+    """Return the page of `save_report` as a string."""
     tables = tables_of(source)
-    data = report_data(tables)
+    data = report_data(tables, report_limits(limits))
     models = [table.spec.model for table in tables]
     named = [full_name_of(table.spec) for table in tables]
     shown = {"figure": "report", "models": models, "text": tables[0].text_name, "text_sha256": tables[0].text_sha256}

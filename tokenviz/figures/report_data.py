@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from tokenviz.comparing.estimate import rounded
 from tokenviz.comparing.statistics import pearson_r, spearman_rho
 from tokenviz.figures.definition import TextHeatmap, pair_heatmap, text_heatmap
+from tokenviz.figures.limits import Chosen, limits_fit
 from tokenviz.figures.measures import MEASURES, Measure, PairMeasure
 from tokenviz.figures.panels import Panel
 from tokenviz.figures.pieces import boxes, passages_of
@@ -27,11 +28,12 @@ _LOGPROB, _ENTROPY, _ALTERNATIVE = 4, 3, 4  # decimals
 _STEPS = 17  # of a legend's bar
 
 
-def report_data(tables: Sequence[TokenScores]) -> dict[str, Any]:
+def report_data(tables: Sequence[TokenScores], limits: Chosen = "text") -> dict[str, Any]:
     """All that the page knows.
 
     Args:
         tables: Of one text, at least one.
+        limits: Of the colours; numbers are of log-probs.
 
     Returns:
         Values that JSON can write; None where unscored. Rows of `tokens` are each model's own tokens; rows of `units` are
@@ -59,7 +61,7 @@ def report_data(tables: Sequence[TokenScores]) -> dict[str, Any]:
             **_drawn(rows.spans.text, rows.passage),
         },
         "pairs": [{"models": pair, "words": _agreement(rows, pair)} for pair in pairs],
-        "measures": list(_measures(tables, rows, pairs)),
+        "measures": list(_measures(tables, rows, pairs, limits)),
     }  # fmt: skip
 
 
@@ -130,8 +132,11 @@ def _agreement(rows: Rows, pair: tuple[int, int]) -> str:
     return f"r = {rounded(r)}, ρ = {rounded(spearman_rho(x, y))}, n = {r.n} {rows.by}s scored by both"
 
 
-def _measures(tables: Sequence[TokenScores], rows: Rows, pairs: Sequence[tuple[int, int]]) -> Iterator[dict[str, Any]]:
+def _measures(
+    tables: Sequence[TokenScores], rows: Rows, pairs: Sequence[tuple[int, int]], limits: Chosen
+) -> Iterator[dict[str, Any]]:
     for measure in MEASURES.values():
+        own = limits if limits_fit(limits, measure) else None
         if isinstance(measure, PairMeasure):
             heatmaps = [
                 pair_heatmap(
@@ -140,11 +145,12 @@ def _measures(tables: Sequence[TokenScores], rows: Rows, pairs: Sequence[tuple[i
                     models=(tables[a].spec.model, tables[b].spec.model),
                     names=(full_name_of(tables[a].spec), full_name_of(tables[b].spec)),
                     text_name=tables[0].text_name,
+                    limits=own,
                 )
                 for a, b in pairs
             ]
         else:
-            heatmaps = [text_heatmap(tables, measure=measure.name)]
+            heatmaps = [text_heatmap(tables, measure=measure.name, limits=own)]
         if heatmaps:
             yield {
                 "name": measure.name,

@@ -29,6 +29,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _FORCE = Annotated[bool, typer.Option("--force", help="Compute everything anew, also what is finished.")]
+_LIMITS = Annotated[
+    str | None,
+    typer.Option(
+        help="Of the colours of heatmaps that are drawn: two numbers such as -12,0 (log-probs); text (the least and the "
+        "greatest value of the text); or a percentile such as p1 (from the 1st to the 99th). Finished runs keep their figures.",
+        show_default=False,
+    ),
+]
 _JSON = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 
 
@@ -36,9 +44,10 @@ def experiment_command(experiment: Experiment[..., Any]) -> Command:
     """The command of an experiment: one option an argument, and `--force` and `--json`."""
 
     def command(**arguments: Any) -> None:
-        force, as_json = arguments.pop("force"), arguments.pop("json")
+        force, as_json, limits = arguments.pop("force"), arguments.pop("json"), arguments.pop("limits")
+        drawn = experiment.with_limits(limits)
         with shown():
-            result = (experiment.forced if force else experiment)(**arguments)
+            result = (drawn.forced if force else drawn)(**arguments)
         print_result(result, as_json=as_json)
 
     options = [
@@ -54,6 +63,7 @@ def experiment_command(experiment: Experiment[..., Any]) -> Command:
     keyword = inspect.Parameter.KEYWORD_ONLY
     options.append(inspect.Parameter("force", keyword, annotation=_FORCE, default=False))
     options.append(inspect.Parameter("json", keyword, annotation=_JSON, default=False))
+    options.append(inspect.Parameter("limits", keyword, annotation=_LIMITS, default=None))
     command.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]  # what inspect.signature reads
     command.__annotations__ = {option.name: option.annotation for option in options}
     app = typer.Typer(add_completion=False, rich_markup_mode=None)

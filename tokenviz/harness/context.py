@@ -6,6 +6,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tokenviz.figures.limits import Chosen
+
 
 @dataclass(frozen=True)
 class ExperimentContext:
@@ -17,6 +19,7 @@ class ExperimentContext:
         params: Every argument by name.
         force: Whether finished cells are computed anew.
         file: That defines it; None outside any experiment.
+        limits: Of the heatmaps' colours, as `text_heatmap` takes them; no number depends on them.
     """
 
     name: str
@@ -24,6 +27,7 @@ class ExperimentContext:
     params: dict[str, object] = field(default_factory=dict)
     force: bool = False
     file: Path | None = None
+    limits: Chosen = "text"
 
 
 _current: ContextVar[ExperimentContext | None] = ContextVar("running experiment", default=None)

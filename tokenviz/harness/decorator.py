@@ -2,12 +2,14 @@
 
 import inspect
 from collections.abc import Callable
+from copy import copy
 from functools import update_wrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar
 
 from docstring_parser import parse as parse_docstring
 
+from tokenviz.figures.limits import Chosen, run_limits
 from tokenviz.harness.context import ExperimentContext, running
 from tokenviz.harness.results import GridResult
 
@@ -55,14 +57,28 @@ class Experiment(Generic[P, R]):
         self.question = documented.short_description or ""
         self.description = documented.description or ""
         self.argument_help = {param.arg_name: param.description or "" for param in documented.params}
+        self._limits: Chosen = "text"
         update_wrapper(self, function)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         return self._run(False, *args, **kwargs)
 
     def forced(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Like a call, but everything is computed anew, also what is finished."""
+        """Run like a call, but compute everything again, also what is finished."""
         return self._run(True, *args, **kwargs)
+
+    def with_limits(self, limits: str | Chosen | None) -> "Experiment[P, R]":
+        """Return the same experiment with other limits of its heatmaps' colours; runs that are finished keep their figures.
+
+        Args:
+            limits: As `text_heatmap` takes them. Numbers are of log-probs.
+
+        Raises:
+            FigureError: They are not possible.
+        """
+        other = copy(self)
+        other._limits = run_limits(limits)
+        return other
 
     @property
     def signature(self) -> inspect.Signature:
@@ -72,7 +88,7 @@ class Experiment(Generic[P, R]):
     def _run(self, force: bool, *args: P.args, **kwargs: P.kwargs) -> R:
         bound = self.signature.bind(*args, **kwargs)
         bound.apply_defaults()
-        context = ExperimentContext(self.name, self.description, dict(bound.arguments), force, self.file)
+        context = ExperimentContext(self.name, self.description, dict(bound.arguments), force, self.file, self._limits)
         with running(context):
             return self._function(*args, **kwargs)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from tokenviz.errors import DiskError, PaperError, TokenvizError
 from tokenviz.figures.colours import colour_map
+from tokenviz.figures.limits import Limits, checked_limits, chosen_limits
 from tokenviz.figures.measures import PairMeasure, measure_named
 from tokenviz.figures.named import Look, formats_of
 from tokenviz.figures.widths import inches, points
@@ -33,6 +34,7 @@ class Order:
         figures: Which figures, where a run has them; empty for those that a run's own page shows.
         formats: Of the figures. One that a figure does not have is left out of it.
         measure: Of the heatmaps.
+        limits: Of the heatmaps' colours, as `text_heatmap` takes them; "shared" for those of all heatmaps that are pulled.
         colours: Of the heatmaps.
         width: Of the figures; see `Look`.
         font_size: In points.
@@ -44,6 +46,7 @@ class Order:
     figures: tuple[str, ...] = ()
     formats: tuple[str, ...] = ("pdf",)
     measure: str | None = None
+    limits: str | None = None
     colours: str | None = None
     width: str | None = None
     font_size: float = 9.0
@@ -56,6 +59,9 @@ class Order:
             if form not in FORMATS:
                 raise PaperError(f"no format {form!r} for a paper: there are {', '.join(FORMATS)}")
         measure = measure_named(self.measure) if self.measure is not None else None
+        numbers = chosen_limits(self.limits) if self.limits is not None else None
+        if isinstance(numbers, tuple):
+            checked_limits(numbers, measure or measure_named("logprob"))
         if self.colours is not None:
             colour_map(self.colours, diverging=isinstance(measure, PairMeasure))
         if self.width is not None:
@@ -63,11 +69,18 @@ class Order:
         points(self.font_size)
         macro_prefix(self.prefix)
 
-    def look(self, figure: str) -> Look:
-        """How a figure is to look; what is asked of heatmaps is not asked of others."""
+    def look(self, figure: str, shared: Limits | None = None) -> Look:
+        """Return how a figure is to look; what is asked of heatmaps is not asked of others.
+
+        Args:
+            figure: Its name.
+            shared: The limits of all heatmaps, where they are to be shared.
+        """
         if figure not in ("heatmap", "segments"):
             return Look(width=self.width, font_size=self.font_size)
-        return Look(measure=self.measure, colours=self.colours, width=self.width, font_size=self.font_size)
+        # A segment may hold several tokens: its values are others than those of the heatmaps that share their limits.
+        limits = (shared if figure == "heatmap" else None) if self.limits == "shared" else self.limits
+        return Look(measure=self.measure, limits=limits, colours=self.colours, width=self.width, font_size=self.font_size)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """What an order makes of an experiment's runs: which figures, and the content of the other files. Nothing is drawn here."""
 
 import json
+import math
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -8,9 +9,13 @@ from functools import cached_property
 from typing import Any
 
 from tokenviz import __version__
+from tokenviz.comparing.comparison import Comparison
 from tokenviz.errors import PaperError
+from tokenviz.figures.definition import shared_limits
 from tokenviz.figures.latex import latex_prelude, latex_text
-from tokenviz.figures.named import OF_ONE_MODEL, formats_of
+from tokenviz.figures.limits import Limits
+from tokenviz.figures.measures import PairMeasure, measure_named
+from tokenviz.figures.named import OF_ONE_MODEL, Look, formats_of
 from tokenviz.models.describing import model_sentence
 from tokenviz.paper.manifest import Entry, Order
 from tokenviz.paper.models import descriptions_of
@@ -123,8 +128,22 @@ class Plan:
                         yield Drawing(subject, figure, form, f"figures/{stem}", self._key(subject, figure, form))
 
     def _key(self, subject: Subject, figure: str, form: str) -> str:
-        look = asdict(self.order.look(figure))
+        look = asdict(self.look(figure))
         return fingerprint_of({**asdict(subject.origin), **look, "figure": figure, "format": form, "tokenviz": __version__})
+
+    def look(self, figure: str) -> Look:
+        """Return how a figure is to look, with the limits of all heatmaps where they share them."""
+        return self.order.look(figure, self._shared if self.order.limits == "shared" else None)
+
+    @cached_property
+    def _shared(self) -> Limits:
+        """The limits of all heatmaps."""
+        own = [subject for subject in self.subjects if _OWN_FIGURES.get(subject.kind)]
+        sources = [self.tables.source(subject) for subject in own]
+        measure = measure_named(self.order.measure or "logprob")
+        if isinstance(measure, PairMeasure):
+            sources = [source for source in sources if isinstance(source, Comparison)]
+        return shared_limits(sources, measure=measure) if sources else Limits(math.nan, math.nan, "set")
 
     def _about(self) -> dict[str, object]:
         """What the files that are no figures say of where they come from."""
@@ -160,7 +179,13 @@ class Plan:
 def pull_command(order: Order) -> str:
     """The command line of an order, for any folder."""
     parts = ["tokenviz", "pull", order.experiment, "--format", ",".join(order.formats)]
-    options = {"where": order.where, "measure": order.measure, "colours": order.colours, "width": order.width}
+    options = {
+        "where": order.where,
+        "measure": order.measure,
+        "limits": order.limits,
+        "colours": order.colours,
+        "width": order.width,
+    }
     parts += [part for name, value in options.items() if value is not None for part in (f"--{name}", value)]
     if order.figures:
         parts += ["--figure", ",".join(order.figures)]

@@ -105,7 +105,7 @@ def _made(plan: Plan, before: Mapping[str, Entry], folder: Path, place: Path, ov
 def _drawn(plan: Plan, drawing: Drawing, place: Path) -> dict[str, Entry]:
     stem = place / drawing.stem
     stem.parent.mkdir(parents=True, exist_ok=True)
-    paths = draw(drawing.subject, plan.tables, drawing.figure, [drawing.form], plan.order.look(drawing.figure), stem)
+    paths = draw(drawing.subject, plan.tables, drawing.figure, [drawing.form], plan.look(drawing.figure), stem)
     made = {
         "figure": drawing.figure,
         "format": drawing.form,

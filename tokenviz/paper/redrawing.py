@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tokenviz.errors import DiskError
+from tokenviz.figures.limits import written_limits
 from tokenviz.figures.named import OWN_LOOK, Look, save_named
 from tokenviz.paper.naming import file_part
 from tokenviz.paper.subjects import Subject, Tables, subject_of
@@ -56,7 +57,7 @@ def command(run_id: str, figure: str, formats: Sequence[str], look: Look) -> str
     if look.measure is not None:
         parts += ["--measure", look.measure]
     if look.limits is not None:
-        parts += ["--limits", *map(str, look.limits)]
+        parts += ["--limits", written_limits(look.limits)]
     if look.colours is not None:
         parts += ["--colours", look.colours]
     if look.width is not None:

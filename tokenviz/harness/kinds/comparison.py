@@ -12,7 +12,9 @@ from tokenviz.comparing.comparison import COMPARISON_VERSION, Comparison, compar
 from tokenviz.comparing.estimate import Estimate, rounded, rounded_interval
 from tokenviz.comparing.summaries import cited_frame
 from tokenviz.errors import ComparisonError
-from tokenviz.figures.named import save_named
+from tokenviz.figures.limits import Chosen, limits_fit
+from tokenviz.figures.measures import MEASURES
+from tokenviz.figures.named import Look, save_named
 from tokenviz.figures.origin import of_pair
 from tokenviz.figures.report import save_report
 from tokenviz.harness.deliveries import Drawing
@@ -178,7 +180,7 @@ class ComparisonJob(Job[_Result, ComparisonRun]):
 
     def draw(self, result: _Result) -> Drawing:
         about = self.session.about(self.fingerprint, self.kind, of_pair(result[0]))
-        return Drawing(draw_comparison, (result[0], about))
+        return Drawing(draw_comparison, (result[0], about, self.session.experiment.limits))
 
     def run(self, outcome: Outcome[_Result]) -> ComparisonRun:
         by = str(outcome.params["by"])
@@ -257,16 +259,19 @@ def several_tokenizers(comparison: Comparison) -> bool:
     return comparison.a.spec.tokenizer != comparison.b.spec.tokenizer
 
 
-def draw_comparison(comparison: Comparison, about: Mapping[str, object], folder: Path) -> None:
+def draw_comparison(comparison: Comparison, about: Mapping[str, object], limits: Chosen, folder: Path) -> None:
     """Draw both heatmaps on one scale, their difference, the scatter, the log-probs along the text, and the report.
 
     Args:
         comparison: Two models on one text.
         about: What made it, for the files' metadata.
+        limits: Of the colours.
         folder: To draw in.
     """
     for figure, formats in _FIGURES.items():
-        save_named(figure, comparison, folder / figure, formats=formats, about=about)
+        shown = {"heatmap": MEASURES["logprob"], "difference": MEASURES["difference"]}.get(figure)
+        look = Look(limits=limits if shown and limits_fit(limits, shown) else None)
+        save_named(figure, comparison, folder / figure, formats=formats, look=look, about=about)
     if several_tokenizers(comparison):
-        save_named("segments", comparison, folder / "segments", formats=("html",), about=about)
-    save_report(comparison, folder / "report.html", about=about)
+        save_named("segments", comparison, folder / "segments", formats=("html",), look=Look(limits=limits), about=about)
+    save_report(comparison, folder / "report.html", limits=limits, about=about)

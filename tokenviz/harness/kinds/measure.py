@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from tokenviz.figures.files import save_heatmap
+from tokenviz.figures.limits import Chosen, limits_fit
 from tokenviz.figures.measures import TokenMeasure
 from tokenviz.figures.origin import of_scores
 from tokenviz.harness.deliveries import Drawing
@@ -104,7 +105,9 @@ class MeasureJob(Job[Measured, MeasureRun]):
         assert self.scored is not None
         assert self.measure.shown is not None
         about = self.session.about(self.fingerprint, self.kind, of_scores(self.scored.scores))
-        return Drawing(draw_measure, (self.scored.scores, self.measure.shown(result.table), about))
+        return Drawing(
+            draw_measure, (self.scored.scores, self.measure.shown(result.table), about, self.session.experiment.limits)
+        )
 
     def run(self, outcome: Outcome[Measured]) -> MeasureRun:
         about = self.about_run(outcome, self.session.runs)
@@ -157,13 +160,15 @@ def record_measure(
     return Content(params, metrics, note, measured.curves, dataset_of(text))
 
 
-def draw_measure(scores: TokenScores, measure: TokenMeasure, about: Mapping[str, object], folder: Path) -> None:
+def draw_measure(scores: TokenScores, measure: TokenMeasure, about: Mapping[str, object], limits: Chosen, folder: Path) -> None:
     """Draw the heatmap of a user-defined measure on the tokens of a model/text pair.
 
     Args:
         scores: The table.
         measure: What the colours show.
         about: What made it, for the files' metadata.
+        limits: Of the colours.
         folder: To draw in.
     """
-    save_heatmap(scores, folder / "heatmap", formats=(*PICTURES, "html"), measure=measure, about=about)
+    own = limits if limits_fit(limits, measure) else None
+    save_heatmap(scores, folder / "heatmap", formats=(*PICTURES, "html"), measure=measure, limits=own, about=about)

@@ -10,7 +10,8 @@ from pathlib import Path
 import pandas as pd
 
 from tokenviz.comparing.information import information
-from tokenviz.figures.named import save_named
+from tokenviz.figures.limits import Chosen
+from tokenviz.figures.named import Look, save_named
 from tokenviz.figures.origin import of_scores
 from tokenviz.harness.deliveries import Drawing
 from tokenviz.harness.jobs import Content, Job, Outcome, Run, fingerprint_of_pair
@@ -92,7 +93,10 @@ class ScoreJob(Job[tuple[TokenScores, float], ScoreRun]):
 
     def draw(self, result: tuple[TokenScores, float]) -> Drawing:
         scores = result[0]
-        return Drawing(draw_scores, (scores, self.session.about(self.fingerprint, self.kind, of_scores(scores))))
+        return Drawing(
+            draw_scores,
+            (scores, self.session.about(self.fingerprint, self.kind, of_scores(scores)), self.session.experiment.limits),
+        )
 
     def run(self, outcome: Outcome[tuple[TokenScores, float]]) -> ScoreRun:
         run = ScoreRun(**self.about_run(outcome, self.session.runs), model=self.model.spec.label, text=self.text.name)
@@ -148,12 +152,13 @@ def score_params(scores: TokenScores) -> dict[str, object]:
     return spec | {f"version_{name}": value for name, value in versions.items()}
 
 
-def draw_scores(scores: TokenScores, about: Mapping[str, object], folder: Path) -> None:
+def draw_scores(scores: TokenScores, about: Mapping[str, object], limits: Chosen, folder: Path) -> None:
     """Draw the heatmap of a model/text pair.
 
     Args:
         scores: The table.
         about: What made it, for the files' metadata.
+        limits: Of the colours.
         folder: To draw in.
     """
-    save_named("heatmap", scores, folder / "heatmap", formats=(*PICTURES, "html"), about=about)
+    save_named("heatmap", scores, folder / "heatmap", formats=(*PICTURES, "html"), look=Look(limits=limits), about=about)
