@@ -124,6 +124,27 @@ def test_a_device_that_is_not_there_is_refused(bigram: LoadedModel) -> None:
         load_model(f"{bigram.resolved.folder},device={missing}")
 
 
+def test_folders_with_commas_and_ats_in_their_names_are_loaded(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    expected = score(load_model(str(folder)), "abcd").logprob
+    for name in ("my,model", "gpt2@step1000", "x,dtype=bfloat16"):
+        (tmp_path / "names").mkdir(exist_ok=True)
+        shutil.copytree(folder, tmp_path / "names" / name)
+        for spec in (f"names/{name}", load_model(f"names/{name}").label):
+            found = score(load_model(spec), "abcd")
+            np.testing.assert_array_equal(found.logprob, expected)
+            assert found.spec.dtype == "float32"
+        assert load_model(f"names/{name},dtype=float64").network.dtype == torch.float64
+
+
+def test_a_folder_has_no_revisions(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with refused("'model' is a folder, which has no revisions: leave out @step1000"):
+        load_model("model@step1000")
+
+
 # ---- what is refused -----------------------------------------------------------------------------------------------
 
 
@@ -157,7 +178,7 @@ def test_a_folder_without_weights_is_refused(folder: Path) -> None:
 
 def test_a_folder_without_a_tokenizer_is_refused(folder: Path) -> None:
     (folder / "tokenizer.json").unlink()
-    names = "tokenizer.json, tokenizer.model, vocab.json, vocab.txt, spiece.model"
+    names = "tokenizer.json, tokenizer.model, vocab.json, vocab.txt, spiece.model, sentencepiece.bpe.model"
     with refused(f"the folder {str(folder)!r} has no tokenizer: one of {names} is needed"):
         load_model(str(folder))
 

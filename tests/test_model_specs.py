@@ -1,6 +1,7 @@
 """Model specs: one way to write a model, read and written without loss."""
 
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -47,6 +48,37 @@ def test_a_label_has_its_options_in_one_order_and_no_defaults() -> None:
 def test_a_label_is_read_back_as_the_same_spec(name, revision, dtype, quantize, device) -> None:
     spec = ModelSpec(name, revision if name in ("gpt2", "a/b") else None, dtype, quantize, device)
     assert ModelSpec.parse(spec.label) == spec
+
+
+@pytest.mark.parametrize(
+    ("path", "spec", "expected"),
+    [
+        ("my,model", "my,model", ModelSpec("my,model/")),
+        ("my,model", "my,model/", ModelSpec("my,model/")),
+        ("my,model", "./my,model,dtype=bfloat16", ModelSpec("./my,model/", dtype="bfloat16")),
+        ("my,model/deep", "my,model/deep,device=cpu", ModelSpec("my,model/deep", device="cpu")),
+        ("a,b,c", "a,b,c,quantize=q4_0,dtype=float16", ModelSpec("a,b,c/", dtype="float16", quantize="q4_0")),
+        ("x,dtype=bfloat16", "x,dtype=bfloat16", ModelSpec("x,dtype=bfloat16/")),
+        ("x,", "x,", ModelSpec("x,/")),
+        ("names/gpt2@step1000", "names/gpt2@step1000", ModelSpec("./names/gpt2@step1000")),
+        ("gpt2@a,b", "gpt2@a,b,dtype=float64", ModelSpec("./gpt2@a,b/", dtype="float64")),
+        ("mine@2.gguf", "mine@2.gguf", ModelSpec("./mine@2.gguf")),
+        ("names/gpt2", "names/gpt2@step1000", ModelSpec("names/gpt2", "step1000")),
+        ("elsewhere", "names/gpt2@step1000", ModelSpec("names/gpt2", "step1000")),
+        ("gpt2", "gpt2,dtype=float64", ModelSpec("gpt2", dtype="float64")),
+    ],
+)
+def test_commas_and_ats_in_the_name_of_a_folder_belong_to_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, spec: str, expected: ModelSpec
+) -> None:
+    (tmp_path / path).mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    found = ModelSpec.parse(spec)
+    assert found == expected
+    assert found.revision is not None or (tmp_path / found.name).samefile(tmp_path / path)
+    assert ModelSpec.parse(found.label) == found
+    monkeypatch.chdir("/")  # where there is no such folder
+    assert ModelSpec.parse(found.label) == found
 
 
 ALLOWED = "dtype=float64|float32|bfloat16|float16; quantize=q8_0|q5_1|q5_0|q4_1|q4_0; device=auto|cpu|cuda|mps"

@@ -13,7 +13,7 @@ from typing import Any
 from tokenviz.errors import ModelError
 from tokenviz.models.cache import feed, files_sha256
 
-_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "sentencepiece.bpe.model")
 _PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 _DESCRIBED = (".json", ".model", ".txt", ".jinja")
 # Vocabularies by other names: PhoBERT's, ProphetNet's, Qwen's first, and Mistral's "tokenizer.model.v3".

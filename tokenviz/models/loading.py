@@ -20,6 +20,7 @@ from tokenviz.models.adapters import base_of, has_adapter, merge_adapter, requir
 from tokenviz.models.cache import build_once, cache_folder, files_sha256
 from tokenviz.models.catalogue import CATALOGUE, CONVERSION_VERSION, pull
 from tokenviz.models.describing import describe, describe_catalogue, describe_folder, one_line
+from tokenviz.models.pieces import check_pieces
 from tokenviz.models.quiet import quiet_transformers
 from tokenviz.models.spec import ModelSpec, is_hub_id
 from tokenviz.models.unused import refuse_unused
@@ -249,11 +250,11 @@ def load(resolved: ResolvedModel) -> LoadedModel:
     kinds.check_values(resolved.folder, spec.label)
     with _readable(spec.label):
         kinds.check_kind(AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False), spec.label)
-        own_tokenizer = resolved.adapter is not None and folders.has_tokenizer(resolved.adapter)
-        tokenizer = AutoTokenizer.from_pretrained(
-            str(resolved.adapter) if own_tokenizer else folder, local_files_only=True, trust_remote_code=False
-        )
+        places = [place for place in (resolved.adapter, resolved.folder) if place and folders.has_tokenizer(place)]
+        tokenizer_folder = places[0] if places else resolved.folder
+        tokenizer = AutoTokenizer.from_pretrained(str(tokenizer_folder), local_files_only=True, trust_remote_code=False)
         tokenizer("a")  # some settings that make no sense are noticed only now
+        check_pieces(tokenizer, tokenizer_folder, spec.label)
         network = _read_network(resolved)
     tokens.require_fast(tokenizer, spec.label)
     tokens.forget_sources(tokenizer)

@@ -7,10 +7,15 @@ mine.gguf                       a GGUF file
 smollm2-135m                    a model of the catalogue
 smollm2-135m,dtype=bfloat16     with options
 smollm2-135m,quantize=q4_0
+
+A "," or "@" in the name of a folder or file is part of it where there is one of that name. A label tells it from an option or a
+revision by "./" before a name that could be on a hub, and by "/" after one with a ",", since no option has a "/".
 """
 
 import re
 from dataclasses import dataclass
+from os.path import expanduser
+from pathlib import Path
 from typing import Literal, get_args
 
 from tokenviz.errors import ModelError
@@ -52,9 +57,7 @@ class ModelSpec:
         Raises:
             ModelError: It is empty, or an option or its value is not known.
         """
-        name, *options = spec.split(",")
-        # An "@" in a path is part of the path; a hub id has at most one "/" and no leading ".", "/" or "~".
-        name, _, revision = name.partition("@") if _HUB_ID.fullmatch(name.partition("@")[0]) else (name, "", "")
+        name, options, revision = _split(spec)
         if not name:
             raise ModelError(f"the model spec {spec!r} names no model: write NAME[@REVISION][,OPTION=VALUE]...")
         if any(sign == "\0" or "\ud800" <= sign <= "\udfff" for sign in spec):  # bytes of a path that are no UTF-8
@@ -78,6 +81,34 @@ class ModelSpec:
         defaults = ModelSpec(self.name)
         options = [f",{key}={getattr(self, key)}" for key in CHOICES if getattr(self, key) != getattr(defaults, key)]
         return self.name + (f"@{self.revision}" if self.revision else "") + "".join(options)
+
+
+def _split(spec: str) -> tuple[str, list[str], str]:
+    """The name, the options and the revision of a spec."""
+    parts = spec.split(",")
+    least = max((i for i, part in enumerate(parts) if "/" in part), default=0) + 1  # no option has a "/"
+    for end in range(len(parts), least - 1, -1):
+        name = ",".join(parts[:end])
+        if (end > 1 or "@" in name) and _is_there(name):
+            return _unmistakable(name), parts[end:], ""
+    name = ",".join(parts[:least])
+    hub, _, revision = name.partition("@")
+    # An "@" in a path is part of the path; a hub id has at most one "/" and no leading ".", "/" or "~".
+    return (hub, parts[least:], revision) if _HUB_ID.fullmatch(hub) else (name, parts[least:], "")
+
+
+def _is_there(name: str) -> bool:
+    try:
+        return Path(expanduser(name)).exists()
+    except (OSError, ValueError):  # too long for a name, or none
+        return False
+
+
+def _unmistakable(path: str) -> str:
+    """A path so written that no part of it reads as a revision or an option."""
+    hub, at, _ = path.partition("@")
+    before = "./" if at and _HUB_ID.fullmatch(hub) else ""
+    return before + path + ("/" if "," in path.rpartition("/")[2] else "")
 
 
 _HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
