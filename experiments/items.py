@@ -2,10 +2,9 @@
 
 import pandas as pd
 
-from tokenviz import BosMode, Grid, GridResult, experiment
+from tokenviz import BosMode, Grid, GridResult, experiment, read_items
 from tokenviz.comparing.conditions import condition_means
 from tokenviz.figures.regions import region_means
-from tokenviz.units.items import read_items
 from tokenviz.units.tidy import By
 
 READING = """

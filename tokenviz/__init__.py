@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from tokenviz.scoring.scorer import score
     from tokenviz.texts import Text, literal, read_text
     from tokenviz.tracking.frames import load_runs, load_tokens
+    from tokenviz.units.items import read_items
+    from tokenviz.units.tidy import tidy_table
     from tokenviz.units.word_scores import words
 
 _HOMES = {
@@ -50,12 +52,14 @@ _HOMES = {
     "load_model": "models.loading",
     "load_runs": "tracking.frames",
     "load_tokens": "tracking.frames",
+    "read_items": "units.items",
     "read_text": "texts",
     "save_figure": "figures.saving",
     "save_heatmap": "figures.files",
     "save_report": "figures.report",
     "score": "scoring.scorer",
     "text_heatmap": "figures.definition",
+    "tidy_table": "units.tidy",
     "unity_scatter": "figures.scatter",
     "words": "units.word_scores",
 }
@@ -76,12 +80,14 @@ __all__ = [
     "load_model",
     "load_runs",
     "load_tokens",
+    "read_items",
     "read_text",
     "save_figure",
     "save_heatmap",
     "save_report",
     "score",
     "text_heatmap",
+    "tidy_table",
     "unity_scatter",
     "words",
 ]

@@ -205,7 +205,7 @@ def text_heatmap(
         >>> heatmap
         TextHeatmap(surprisal (bits) of each token of 'text-...' by 'glass-en', 0.00 to 8.00)
         >>> heatmap.caption
-        'Surprisal (bits) of each token of “text-...” by glass-en (n = 5 of 6 tokens). Light is surprising, ...'
+        'Surprisal (bits) of each token of “text-...” by glass-en (...; n = 5 of 6 tokens). Light is surprising, ...'
     """
     chosen = measure_named(measure) if isinstance(measure, str) else measure
     if isinstance(chosen, PairMeasure):

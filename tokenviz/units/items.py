@@ -110,10 +110,10 @@ def read_items(
 
     Example:
         >>> from pathlib import Path
-        >>> rows = "item,condition,subject,verb\\n1,short,The cat,sat.\\n1,long,The cat of the house,sat.\\n"
+        >>> rows = "item,condition,region_subject,region_verb\\n1,short,The cat,sat.\\n1,long,The cat of the house,sat.\\n"
         >>> Path("study.csv").write_text(rows)
-        79
-        >>> tv.read_items("study.csv", regions=["subject", "verb"])
+        96
+        >>> tv.read_items("study.csv")
         Items('study': 2 items, in 2 units (subject, verb))
     """
     path = _find(str(path))

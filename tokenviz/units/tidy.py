@@ -57,6 +57,20 @@ def tidy_table(
     Raises:
         TextError: The scores are not of these items; the items have no regions; a column of theirs has a name that the table
             needs; wordfreq is not installed or does not know the language.
+
+    Example:
+        >>> study = tv.read_items("study.csv")  # of the example of `read_items`
+        >>> table = tv.tidy_table(study, tv.score(tv.load_model("glass-en"), study.text), previous=0)
+        >>> table[["condition", "region", "unit", "n_tokens", "surprisal_bits"]].round(1)
+          condition   region                  unit  n_tokens  surprisal_bits
+        0     short  subject               The cat         3             NaN
+        1     short     verb                  sat.         3            19.7
+        2      long  subject  The cat of the house         6             NaN
+        3      long     verb                  sat.         3            21.0
+
+    References:
+        Hale (2001), A Probabilistic Earley Parser as a Psycholinguistic Model; Levy (2008), Expectation-based syntactic
+        comprehension. pangoling and minicons give such tables as well; minicons counts a first token without a prediction as 0.
     """
     if scores.text_sha256 != items.text.sha256:
         raise TextError(f"the scores are of {scores.text_name!r}, which is not the text of the items {items.text.name!r}")
