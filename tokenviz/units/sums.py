@@ -80,11 +80,12 @@ def sum_units(scores: TokenScores, passages: Sequence[str], ends: Sequence[Seque
     offset = np.cumsum([0, *map(len, passages)])
     last_character = offset[scores.passage] + np.maximum(scores.end - 1, 0)
     unit = np.searchsorted(offset[passage] + end, last_character, side="right")
-    n_tokens = np.bincount(unit, minlength=len(end))
+    is_token = scores.token_id >= 0  # other rows are of characters that the model did not read
+    n_tokens = np.bincount(unit[is_token], minlength=len(end))
     first_row = np.searchsorted(unit, np.arange(len(end)))
     scored = scores.scored
     n_scored = np.bincount(unit[scored], minlength=len(end))
-    crosses = (scores.start < start[unit]) & (scores.end > scores.start)
+    crosses = is_token & (scores.start < start[unit]) & (scores.end > scores.start)
     logprob = np.bincount(unit[scored], weights=scores.logprob[scored], minlength=len(end)).astype(np.float64)
     logprob[n_scored == 0] = np.nan
 
@@ -114,7 +115,7 @@ def _corrected(
     if not len(sums.end):
         return np.empty(0)
     ends_passage = np.append(opens_passage[1:], True)
-    next_row = sums.first_row + sums.n_tokens  # the first token of what follows
+    next_row = np.append(sums.first_row[1:], len(scores))  # of what follows
     begins_there = np.append(scores.start, -1)[next_row] == sums.end  # else a token reaches over the end
     endings = [
         _ending(passages[passage], int(end)) if ends or begins else "unknown"

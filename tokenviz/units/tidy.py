@@ -66,7 +66,7 @@ def tidy_table(
         0     short  subject               The cat         3             NaN
         1     short     verb                  sat.         3            19.7
         2      long  subject  The cat of the house         6             NaN
-        3      long     verb                  sat.         3            21.0
+        3      long     verb                  sat.         3            19.6
 
     References:
         Hale (2001), A Probabilistic Earley Parser as a Psycholinguistic Model; Levy (2008), Expectation-based syntactic
