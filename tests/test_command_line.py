@@ -237,7 +237,7 @@ BAD_INPUT: list[tuple[list[str], int, str]] = [
     (["--text", "x", "--json", "--parquet", "t.parquet"], 2, "choose one of --json, --csv and --parquet"),
     (["--text", "x", "--text", "y", "--parquet", "t.parquet"], 2, "--parquet takes one text, and 2 were given"),
     (["--text", "x", "--parquet", "missing/t.parquet"], 1, "cannot write 'missing/t.parquet': there is no folder 'missing'"),
-    (["A sentence, and --text forgotten. " * 10], 1, "where it is the text itself, give it with --text"),
+    (["A sentence, and --text forgotten. " * 10], 1, "where it is the text itself, give it with -t"),
     (["--text", "x", "--stride", "0"], 1, "stride 0 is not possible: take at least 1 token"),
     (["--text", "x", "--context", "-5"], 1, "context -5 is not possible: take at least 2 tokens, the predicted one included"),
     (

@@ -20,6 +20,7 @@ FLOORS = [
         "hardware",
         "progress",
         "project",
+        "rows",
         "score_summary",
         "streams",
         "terminal",
@@ -44,7 +45,7 @@ HOMES = {
     "jinja2": {"figures"},
     "fontTools": {"figures"},
     "typer": {"harness", "cli"},
-    "pyarrow": {"texts", "scores", "tables"},
+    "pyarrow": {"rows", "scores", "tables"},
 }
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.name not in ("__init__.py", "__main__.py"))
 

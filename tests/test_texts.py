@@ -4,6 +4,8 @@ import csv
 import io
 import json
 import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 
@@ -16,7 +18,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tokenviz.errors import TextError
-from tokenviz.texts import corpus, literal, read_text
+from tokenviz.progress import collecting
+from tokenviz.texts import corpus, literal, read_text, sample_names
 
 # Everything that reading in text mode, stripping or normalising would change.
 AWKWARD = "\ufeff  e\u0301 café\r\n\ttwo  spaces\u2028\u200d\r次 🐈‍⬛ שלום $$ <script>\x1b[31m\n\n "
@@ -149,13 +152,19 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_missing_text_is_refused_with_the_samples_named(tmp_path: Path) -> None:
-    with refused("no text at 'nothing': give a file, a folder, '-' for standard input"):
+    itself = "; where it is the text itself, give it with -t"
+    with refused(f"no text at 'nothing': give a file, a folder, '-' for standard input{itself}"):
         read_text("nothing")
     (tmp_path / "b.txt").write_text("b")
     (tmp_path / "a.md").write_text("a")
     (tmp_path / "README.md").write_text("about")
-    with refused("no text at 'nothing': give a file, a folder, '-' for standard input; the sample texts are a, b"):
+    with refused(f"no text at 'nothing': give a file, a folder, '-' for standard input; the sample texts are a, b{itself}"):
         read_text("nothing", samples=tmp_path)
+    with refused("no text at 'missing.txt': give a file, a folder, '-' for standard input"):  # no sentence ends so
+        read_text("missing.txt")
+    sentence = "A rose is a rose is a rose, and nothing but a rose, all the year round."
+    with refused(f"no text at '{sentence[:60]}...': give a file, a folder, '-' for standard input{itself}"):
+        read_text(sentence)
 
 
 def test_what_the_system_cannot_read_is_refused_with_its_reason(tmp_path: Path) -> None:
@@ -174,7 +183,7 @@ def test_a_sample_is_found_by_its_name(tmp_path: Path) -> None:
     (tmp_path / "story.txt").write_text("once")
     (tmp_path / "README.md").write_text("about")
     assert read_text("story", samples=tmp_path).passages == ("once",)
-    with pytest.raises(TextError, match=r"the sample texts are story$"):
+    with pytest.raises(TextError, match=r"the sample texts are story; "):
         read_text("README", samples=tmp_path)
 
 
@@ -228,7 +237,7 @@ def test_a_table_is_read_by_another_column(tmp_path: Path, suffix: str) -> None:
 def test_a_table_without_the_column_is_refused(tmp_path: Path, suffix: str) -> None:
     path = write_table(tmp_path / f"t{suffix}", [{"id": "1", "body": "x"}])
     where = {".jsonl": "line 1", ".csv": "row 1", ".parquet": "row 0"}[suffix]
-    with refused(f"{where} of {str(path)!r} has no column 'text': it has 'id', 'body'"):
+    with refused(f"{where} of {str(path)!r} has no column 'text': it has 'id', 'body'; --column names the one with the text"):
         read_text(path)
 
 
@@ -336,10 +345,10 @@ def test_a_broken_parquet_file_is_refused(tmp_path: Path) -> None:
         read_text(path)
 
 
-@pytest.mark.parametrize("name", ["text", "other"])
+@pytest.mark.parametrize("name", ["text", "id"])
 def test_a_time_beyond_the_calendar_is_refused(tmp_path: Path, name: str) -> None:
     path = tmp_path / "t.parquet"
-    pq.write_table(pa.table({"text": ["a"]}).append_column(f"{name} time", pa.array([2**40], pa.timestamp("s"))), path)
+    pq.write_table(pa.table({"text": ["a"], name: pa.array([2**40], pa.timestamp("s"))}), path)
     with pytest.raises(TextError, match=f"^{re.escape(f'{str(path)!r} has a value that cannot be read: ')}.+$"):
         read_text(path)
 
@@ -351,7 +360,7 @@ def test_the_home_of_nobody_is_no_place() -> None:
 
 def test_a_text_given_as_a_file_is_told_where_it_belongs() -> None:
     with pytest.raises(
-        TextError, match=r"cannot be a file \(File name too long\): where it is the text itself, give it with --text"
+        TextError, match=r"cannot be a file \(File name too long\): where it is the text itself, give it with -t"
     ):
         read_text("A sentence that is longer than any name of a file may be. " * 10)
     with pytest.raises(TextError, match=r"cannot be a file \(embedded null byte\): where it is the text itself"):
@@ -380,3 +389,167 @@ def test_an_id_names_one_passage(tmp_path: Path) -> None:
 def test_a_suffix_may_be_in_capitals(tmp_path: Path) -> None:
     (tmp_path / "A.TXT").write_text("one")
     assert read_text(tmp_path / "A.TXT").passages == ("one",)
+
+
+HIDDEN = [
+    ".b.txt", "._b.txt", "~$b.txt", "~b.md", ".~lock.b.txt", ".#b.txt", ".ipynb_checkpoints/b-checkpoint.txt", ".git/x/b.md",
+    "in/.hidden/b.txt", "__MACOSX/in/b.txt",
+]  # fmt: skip
+
+
+def test_a_folders_hidden_files_are_left_out_and_counted(tmp_path: Path) -> None:
+    folder = tmp_path / "poems"
+    for name in ("b.txt", "in/c.md", *HIDDEN, ".DS_Store", "b.txt~", "#b.txt#", "b.txt.swp"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        # A Mac's copies and locks of office programs are no text at all.
+        (folder / name).write_bytes(b"\0\xff" if "b.txt" in name and name != "b.txt" else name.encode())
+    with collecting() as notices:
+        text = read_text(folder)
+    assert text.passage_ids == ("b.txt", "in/c.md")
+    assert notices == [f"10 hidden files of {str(folder)!r} are left out: .#b.txt, ._b.txt, .b.txt and 7 more"]
+    assert notices[0].warning
+    assert read_text(folder / ".git").passage_ids == ("x/b.md",)  # by its name it is meant
+
+
+def test_a_folder_of_nothing_but_hidden_files_is_refused(tmp_path: Path) -> None:
+    (tmp_path / ".a.txt").write_text("a")
+    with collecting() as notices, refused(f"the folder {str(tmp_path)!r} has no .txt or .md file that is not hidden"):
+        read_text(tmp_path)
+    assert notices == [f"1 hidden file of {str(tmp_path)!r} is left out: .a.txt"]
+
+
+def test_a_hidden_file_is_no_sample(tmp_path: Path) -> None:
+    for name in ("story.txt", "._story.txt", "~$story.md"):
+        (tmp_path / name).write_text(name)
+    assert sample_names(tmp_path) == ["story"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+@pytest.mark.parametrize("suffix", [".txt", ".csv", ".jsonl"])
+def test_other_encodings_of_unicode_are_called_by_their_names(tmp_path: Path, encoding: str, suffix: str) -> None:
+    path = tmp_path / f"a{suffix}"
+    path.write_bytes("id,text\r\n1,Ein Käse für “alle” ohne Löcher.\r\n".encode(encoding))
+    name = encoding[:6].upper()
+    if encoding == "utf-16-be" and suffix == ".csv":
+        assert path.read_bytes()[0] == 0  # no byte-order mark helps
+    with refused(f"{path} is {name}, not UTF-8: convert it first, for instance with 'iconv -f {name} -t UTF-8'"):
+        read_text(path)
+
+
+@pytest.mark.parametrize("data", [b"\x7fELF\0\0\0\0", b"\0", b"a\0", b"\0" * 5000, b"ab" * 3000 + b"\0"])
+def test_what_has_nul_bytes_otherwise_is_binary(tmp_path: Path, data: bytes) -> None:
+    for suffix in (".txt", ".csv", ".jsonl"):
+        path = tmp_path / f"a{suffix}"
+        path.write_bytes(data)
+        with refused(f"{path} has NUL bytes: it looks like a binary file, not a text"):
+            read_text(path)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
+def test_a_byte_that_is_no_utf8_is_counted_from_the_beginning_of_a_table(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a{suffix}"
+    line = b'{"text": "a line of some length"}\n'
+    path.write_bytes(line * 10_000 + b"\xe9")
+    with refused(f"{path} is not UTF-8: byte {len(line) * 10_000} is 0xe9; convert it first"):
+        read_text(path, column=line.decode().strip() if suffix == ".csv" else "text")
+
+
+@TABLES
+@pytest.mark.parametrize("name", ["Text", " text", "TEXT", "texts"])
+def test_a_column_of_nearly_that_name_is_named(tmp_path: Path, suffix: str, name: str) -> None:
+    path = write_table(tmp_path / f"t{suffix}", [{"id": "1", name: "x"}])
+    with pytest.raises(TextError, match=f"--column names the one with the text; did you mean {re.escape(repr(name))}\\?$"):
+        read_text(path)
+
+
+def test_a_key_that_is_given_twice_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"text": "a"}\n{"text": "b", "id": 1, "text": "c"}\n')
+    with refused(f"line 2 of {str(path)!r} has two keys 'text': which one is meant?"):
+        read_text(path)
+
+
+def test_a_parquet_column_that_is_given_twice_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.Table.from_arrays([pa.array(["a"]), pa.array(["b"])], names=["text", "text"]), path)
+    with refused(f"{str(path)!r} has two columns 'text': which one is meant?"):
+        read_text(path)
+
+
+@pytest.mark.parametrize(("separator", "name"), [(";", "semicolons"), ("\t", "tabs"), ("|", "bars")])
+def test_a_csv_that_is_separated_otherwise_is_read_and_named(tmp_path: Path, separator: str, name: str) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(f'id{separator}text\n1{separator}"Milk, {separator} honey"\n2{separator}Bread, too\n')
+    with collecting() as notices:
+        text = read_text(path)
+    assert (text.passages, text.passage_ids) == ((f"Milk, {separator} honey", "Bread, too"), ("1", "2"))
+    assert notices == [f"{str(path)!r} is separated by {name}, by its first line"]
+    with pytest.raises(TextError, match=r"has no column 'body': it has 'id', 'text'; "):
+        read_text(path, column="body")
+
+
+def test_a_semicolon_in_a_heading_or_a_text_separates_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("text,a;b\nMilk; honey,x\n")
+    assert read_text(path).passages == ("Milk; honey",)
+    path.write_text("text\nMilk; honey\n")
+    assert read_text(path).passages == ("Milk; honey",)
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.dictionary(pa.int8(), pa.string())])
+def test_a_parquet_text_is_the_same_whatever_its_groups_and_its_kind(tmp_path: Path, kind: pa.DataType) -> None:
+    passages = [f"row {i % 7}" for i in range(1000)]
+    other = pa.array([2**40] * 1000, pa.timestamp("s"))  # nobody asked for it
+    table = pa.table({"text": pa.array(passages).cast(kind), "id": range(1000), "when": other})
+    pq.write_table(table, tmp_path / "a.parquet", row_group_size=64)
+    text = read_text(tmp_path / "a.parquet")
+    assert text.passages == tuple(passages)
+    assert text.passage_ids == tuple(map(str, range(1000)))
+    assert text.sha256 == sha256(json.dumps(passages).encode()).hexdigest()
+
+
+@pytest.mark.parametrize("count", [1, 999, 1000, 1001, 2500])
+def test_the_sha256_of_a_corpus_is_that_of_its_json(count: int) -> None:
+    passages = [f'é "{i}"' for i in range(count)]
+    assert corpus(passages, name="c").sha256 == sha256(json.dumps(passages, ensure_ascii=False).encode()).hexdigest()
+
+
+def test_much_is_said_before_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tokenviz.rows.MUCH", 1000)
+    monkeypatch.setattr("tokenviz.texts.MUCH", 1000)
+    monkeypatch.setattr("tokenviz.rows._MANY_ROWS", 100)
+    rows = [{"text": f"line {i}"} for i in range(200)]
+    paths = [write_table(tmp_path / f"t{suffix}", rows) for suffix in (".jsonl", ".csv", ".parquet")]
+    plain = tmp_path / "a.txt"
+    plain.write_text("x" * 1500)
+    with collecting() as notices:
+        for path in (*paths, plain, tmp_path):
+            read_text(path)
+    assert notices == [
+        *(f"reading {str(path)!r}: 0 MB" for path in paths[:2]), f"reading {str(paths[2])!r}: 200 rows",
+        f"reading {str(plain)!r}: 0 MB", f"reading 1 files of {str(tmp_path)!r}: 0 MB",
+    ]  # fmt: skip
+
+
+def test_reading_reports_its_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: dict[str, float] = {}
+
+    @contextmanager
+    def task(description: str, total: float | None, unit: str) -> Iterator[Callable[[float], None]]:
+        def advance(amount: float) -> None:
+            done[description] = done.get(description, 0) + amount / (total or 1)
+
+        yield advance
+
+    monkeypatch.setattr("tokenviz.rows.task", task)
+    monkeypatch.setattr("tokenviz.texts.task", task)
+    rows = [{"text": "x" * 1000} for _ in range(4000)]
+    for suffix in (".jsonl", ".csv", ".parquet"):
+        read_text(write_table(tmp_path / f"t{suffix}", rows))
+    assert {name: round(share, 1) for name, share in done.items()} == {
+        "reading t.jsonl": 1.0, "reading t.csv": 1.0, "reading t.parquet": 1.0, "taking the sha256": 3.0,
+    }  # fmt: skip
+    (tmp_path / "a.txt").write_text("a")
+    read_text(tmp_path)
+    assert done[f"looking for texts in {tmp_path}"] == 4
+    assert done[f"reading {tmp_path.name}"] == 1

@@ -4,12 +4,10 @@ Nothing is stripped, joined or normalised. A file is read as UTF-8 with its line
 is part of the text. What cannot be read that way is refused with the place where it fails.
 """
 
-import csv
-import io
 import json
+import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from os.path import expanduser  # Path's own fails where there is no such user
@@ -18,15 +16,17 @@ from pathlib import Path
 from tokenviz import display
 from tokenviz.checks import listed
 from tokenviz.errors import TextError, did_you_mean
+from tokenviz.progress import note, task, warn
+from tokenviz.rows import MUCH, TABLE_SUFFIXES, decoded, rows_of, say_much
 
 PLAIN_SUFFIXES = (".txt", ".md")
-TABLE_SUFFIXES = (".jsonl", ".csv", ".parquet")
 
 _SHOWN = 60  # characters of a text in a terminal
 _SHOWN_HTML = 1000  # of each passage in a notebook
 _PASSAGES_SHOWN = 5
 
-_BOM = "\ufeff"  # spreadsheet programs put it before a table, where it is no part of any text
+_MANY_FILES = 1000  # of a folder: so many are said before they are read
+_HASHED = 1000  # passages at once
 
 
 @dataclass(frozen=True)
@@ -118,8 +118,7 @@ def corpus(passages: list[str], *, name: str, passage_ids: list[str] | None = No
     repeated = [one for one, count in Counter(passage_ids or ()).items() if count > 1]
     if repeated:
         raise TextError(f"the passage id {repeated[0]!r} of {name!r} is given twice: an id names one passage")
-    digest = sha256(json.dumps(passages, ensure_ascii=False).encode()).hexdigest()
-    return Text(name, tuple(passages), tuple(passage_ids or ()), digest)
+    return Text(name, tuple(passages), tuple(passage_ids or ()), _sha256(passages))
 
 
 def read_text(source: str | Path, *, column: str = "text", samples: Path | None = None) -> Text:
@@ -127,8 +126,8 @@ def read_text(source: str | Path, *, column: str = "text", samples: Path | None 
 
     Args:
         source: A `.txt` or `.md` file; a `.jsonl`, `.csv` or `.parquet` table with one passage a row; a folder,
-            whose `.txt` and `.md` files are the passages in the order of their names; `-` for standard input;
-            or the name of a sample text.
+            whose `.txt` and `.md` files are the passages in the order of their names, hidden ones left out; `-` for
+            standard input; or the name of a sample text.
         column: The table's column that holds the passages. A column `id`, where there is one, names them.
         samples: The folder of the sample texts, where a bare name is looked up.
 
@@ -155,6 +154,7 @@ def read_text(source: str | Path, *, column: str = "text", samples: Path | None 
             return _folder(path)
         if path.suffix.lower() in TABLE_SUFFIXES:
             return _table(path, column)
+        say_much(repr(str(path)), path.stat().st_size)
         return _plain(path.stem, path.read_bytes(), str(path))
     except OSError as error:
         raise TextError(f"cannot read {str(path)!r}: {error.strerror or error}") from error
@@ -162,7 +162,8 @@ def read_text(source: str | Path, *, column: str = "text", samples: Path | None 
 
 def _sample_files(samples: Path) -> list[Path]:
     known = (*PLAIN_SUFFIXES, *TABLE_SUFFIXES)
-    return [path for path in samples.iterdir() if path.suffix in known and path.name != "README.md"]
+    found = [path for path in samples.iterdir() if path.suffix in known and path.name != "README.md"]
+    return [path for path in found if not is_hidden(path.name)]
 
 
 def sample_names(samples: Path) -> list[str]:
@@ -177,7 +178,7 @@ def _find(source: str, samples: Path | None) -> Path:
         there = path.exists()
     except (OSError, ValueError) as error:  # too long for a name, for one, or with a NUL in it
         reason = f"{source[:40]!r}... cannot be a file ({getattr(error, 'strerror', error)})"
-        raise TextError(f"{reason}: where it is the text itself, give it with --text") from error
+        raise TextError(f"{reason}: where it is the text itself, give it with -t") from error
     if there:
         if path.is_dir() or path.suffix.lower() in known:
             return path
@@ -189,37 +190,73 @@ def _find(source: str, samples: Path | None) -> Path:
             return by_name[source]
         names = sorted(by_name)
     hint = f"; the sample texts are {', '.join(names)}" if names else ""
-    raise TextError(f"no text at {source!r}: give a file, a folder, '-' for standard input{hint}{did_you_mean(source, names)}")
+    itself = "" if path.suffix.lower() in known or os.sep in source else "; where it is the text itself, give it with -t"
+    given = repr(source if len(source) <= _SHOWN else f"{source[:_SHOWN]}...")
+    raise TextError(
+        f"no text at {given}: give a file, a folder, '-' for standard input{hint}{did_you_mean(source, names)}{itself}"
+    )
 
 
 def _plain(name: str, data: bytes, where: str) -> Text:
-    text = _decode(data, where)
+    text = decoded(data, where)
     if not text:
         raise TextError(f"{where} is empty: give at least one character to score")
     return literal(text, name=name)
 
 
+def is_hidden(name: str) -> bool:
+    """Tell by its name whether a file or folder is hidden, or a lock or copy that a program has left there."""
+    return name.startswith((".", "~")) or name == "__MACOSX"
+
+
 def _folder(path: Path) -> Text:
-    files = sorted(file for file in path.rglob("*") if file.suffix.lower() in PLAIN_SUFFIXES and file.is_file())
+    files, hidden = _files_in(path)
+    if hidden:
+        count = f"{len(hidden):,} hidden file{'s' * (len(hidden) > 1)}"
+        warn(f"{count} of {str(path)!r} {'are' if len(hidden) > 1 else 'is'} left out: {listed(hidden, 3)}")
     if not files:
-        raise TextError(f"the folder {str(path)!r} has no {' or '.join(PLAIN_SUFFIXES)} file")
-    passages = [_decode(file.read_bytes(), str(file)) for file in files]
+        kinds = " or ".join(PLAIN_SUFFIXES)
+        raise TextError(f"the folder {str(path)!r} has no {kinds} file{' that is not hidden' * bool(hidden)}")
+    size = sum(file.stat().st_size for file in files)
+    if len(files) > _MANY_FILES or size > MUCH:
+        note(f"reading {len(files):,} files of {str(path)!r}: {size / 1e6:,.0f} MB")
+    passages = []
+    with task(f"reading {path.name or path}", size, "bytes") as advance:
+        for file in files:
+            data = file.read_bytes()
+            passages.append(decoded(data, str(file)))
+            advance(len(data))
     ids = [file.relative_to(path).as_posix() for file in files]
-    return corpus(passages, name=path.resolve().name, passage_ids=ids)
+    return corpus(passages, name=path.resolve().name or "root", passage_ids=ids)
+
+
+def _files_in(path: Path) -> tuple[list[Path], list[str]]:
+    """The text files below a folder in the order of their names, and the names of those that are hidden."""
+    files, hidden = [], []
+    with task(f"looking for texts in {path}", None, "files") as advance:
+        for folder, _, names in os.walk(path, onerror=_refuse):
+            for name in names:
+                file = Path(folder, name)
+                if file.suffix.lower() not in PLAIN_SUFFIXES or not file.is_file():
+                    continue
+                if any(map(is_hidden, file.relative_to(path).parts)):
+                    hidden.append(file.relative_to(path).as_posix())
+                else:
+                    files.append(file)
+            advance(len(names))
+    return sorted(files), sorted(hidden)
+
+
+def _refuse(error: OSError) -> None:
+    raise TextError(f"cannot read {str(error.filename)!r}: {error.strerror or error}") from error
 
 
 def _table(path: Path, column: str) -> Text:
-    readers: dict[str, Callable[[Path], Iterator[tuple[str, dict[str, object]]]]] = {
-        ".jsonl": _jsonl_rows,
-        ".csv": _csv_rows,
-        ".parquet": _parquet_rows,
-    }
     passages: list[str] = []
     ids: list[str] = []
-    for where, row in readers[path.suffix.lower()](path):
+    for where, row in rows_of(path, column):
         if column not in row:
-            names = listed([repr(name[:40]) for name in row], 10)  # a file of another kind may have a page for a heading
-            raise TextError(f"{where} has no column {column!r}: it has {names or 'none'}")
+            raise TextError(f"{where} has no column {column!r}: {_columns(column, list(row))}")
         passage = row[column]
         if not isinstance(passage, str):
             kind = "nothing" if passage is None else type(passage).__name__
@@ -235,63 +272,12 @@ def _table(path: Path, column: str) -> Text:
     return corpus(passages, name=path.stem, passage_ids=ids or None)
 
 
-def _jsonl_rows(path: Path) -> Iterator[tuple[str, dict[str, object]]]:
-    # Only "\n" ends a line: str.splitlines would also cut at U+2028, which JSON strings may hold.
-    for number, line in enumerate(_decode(path.read_bytes(), str(path)).removeprefix(_BOM).split("\n"), start=1):
-        where = f"line {number} of {str(path)!r}"
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise TextError(f"{where} is not JSON: {error.msg} at column {error.colno}") from error
-        except (ValueError, RecursionError) as error:  # a number of thousands of digits; brackets within brackets
-            raise TextError(f"{where} cannot be read: {error}") from error
-        if not isinstance(row, dict):
-            raise TextError(f"{where} is not a JSON object with a column for the text")
-        yield where, row
-
-
-def _csv_rows(path: Path) -> Iterator[tuple[str, dict[str, object]]]:
-    csv.field_size_limit(sys.maxsize)
-    reader = csv.DictReader(io.StringIO(_decode(path.read_bytes(), str(path)).removeprefix(_BOM), newline=""), strict=True)
-    number = 0
-    try:
-        repeated = [name for name, count in Counter(reader.fieldnames or ()).items() if count > 1]
-        if repeated:
-            raise TextError(f"{str(path)!r} has two columns {repeated[0]!r}: which one is meant?")
-        for number, row in enumerate(reader, start=1):
-            where = f"row {number} of {str(path)!r}"
-            if None in row:
-                raise TextError(f"{where} has more cells than the header has columns")
-            yield where, dict(row)
-    except csv.Error as error:
-        raise TextError(f"{str(path)!r} is not CSV after row {number}: {error}") from error
-
-
-def _parquet_rows(path: Path) -> Iterator[tuple[str, dict[str, object]]]:
-    import pyarrow
-    import pyarrow.parquet
-
-    try:
-        table = pyarrow.parquet.read_table(path)
-    except (pyarrow.ArrowException, OSError) as error:
-        raise TextError(f"{str(path)!r} is not a Parquet file: {str(error).splitlines()[0]}") from error
-    try:
-        rows = table.to_pylist()
-    except (pyarrow.ArrowException, ValueError, OverflowError) as error:  # times beyond Python's, bytes that are no UTF-8
-        raise TextError(f"{str(path)!r} has a value that cannot be read: {str(error).splitlines()[0]}") from error
-    for number, row in enumerate(rows):
-        yield f"row {number} of {str(path)!r}", row
-
-
-def _decode(data: bytes, where: str) -> str:
-    if b"\0" in data:
-        raise TextError(f"{where} has NUL bytes: it looks like a binary file, not a text")
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise TextError(f"{where} is not UTF-8: byte {error.start} is 0x{data[error.start]:02x}; convert it first") from error
+def _columns(column: str, names: list[str]) -> str:
+    """What there is in the place of a column that is missing."""
+    there = listed([repr(name[:40]) for name in names], 10)  # a file of another kind may have a page for a heading
+    alike = [name for name in names if name.strip().casefold() == column.strip().casefold()]
+    meant = f"; did you mean {alike[0]!r}?" if alike else did_you_mean(column, names)
+    return f"it has {there or 'none'}; --column names the one with the text{meant}"
 
 
 def _utf8(passage: str, what: str) -> bytes:
@@ -299,3 +285,15 @@ def _utf8(passage: str, what: str) -> bytes:
         return passage.encode("utf-8")
     except UnicodeEncodeError as error:
         raise TextError(f"{what} has a lone surrogate at character {error.start}: it is no Unicode text") from error
+
+
+def _sha256(passages: list[str]) -> str:
+    """Of the JSON array of the passages, made piece by piece: it is as long as all of them together."""
+    digest, encode = sha256(b"["), json.JSONEncoder(ensure_ascii=False).encode
+    with task("taking the sha256", len(passages), "passages") as advance:
+        for begin in range(0, len(passages), _HASHED):
+            some = passages[begin : begin + _HASHED]
+            digest.update((", " * bool(begin) + ", ".join(map(encode, some))).encode())
+            advance(len(some))
+    digest.update(b"]")
+    return digest.hexdigest()

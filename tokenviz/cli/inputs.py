@@ -40,10 +40,12 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 def read_texts(files: list[str] | None, literals: list[str] | None, column: str) -> "list[Text]":
     """The texts of the command line, files first."""
+    from tokenviz.progress import shown
     from tokenviz.project import samples_folder
     from tokenviz.texts import literal, read_text
 
     if not files and not literals:
         raise typer.BadParameter("give at least one file, --text STRING, or - for standard input")
-    texts = [read_text(file, column=column, samples=samples_folder()) for file in files or []]
+    with shown():
+        texts = [read_text(file, column=column, samples=samples_folder()) for file in files or []]
     return texts + [literal(one) for one in literals or []]

@@ -1,0 +1,255 @@
+"""Rows of .jsonl, .csv and .parquet files, one after the other, and text as UTF-8 or a reason why it is none."""
+
+import csv
+import io
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from functools import partial
+from os import fstat
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tokenviz.errors import TextError
+from tokenviz.progress import note, task
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Row = dict[str, object]
+
+TABLE_SUFFIXES = (".jsonl", ".csv", ".parquet")
+MUCH = 100_000_000  # bytes of a text or a table whose size is said before it is read: that takes seconds, scoring it hours
+_MANY_ROWS = 100_000
+
+_BOM = "\ufeff"  # spreadsheet programs put it before a table, where it is no part of any text
+_HEAD = 4096  # bytes that show a file's encoding
+_STEP = 1 << 20  # bytes between two reports of progress
+_BATCH = 1 << 16  # rows of a Parquet file that are in memory as such
+_SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+
+
+def rows_of(path: Path, column: str) -> Iterator[tuple[str, Row]]:
+    """Read the rows of a table.
+
+    Args:
+        path: A file with one of `TABLE_SUFFIXES`.
+        column: The column that is meant. It tells how a CSV file is separated where that is not by commas, and of a Parquet
+            file no other is read but `id`.
+
+    Yields:
+        Where a row is, for messages, and its values by column.
+
+    Raises:
+        TextError: The file is not of its form, or names a column twice.
+        OSError: It cannot be read.
+    """
+    readers = {".jsonl": _jsonl_rows, ".csv": _csv_rows, ".parquet": _parquet_rows}
+    yield from readers[path.suffix.lower()](path, column)
+
+
+def decoded(data: bytes, where: str) -> str:
+    """Decode UTF-8.
+
+    Raises:
+        TextError: It is not UTF-8, with the encoding that it seems to have, or the byte at fault.
+    """
+    _refuse_wide(data[:_HEAD], where)
+    if b"\0" in data:
+        raise _binary(where)
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise TextError(f"{where} is not UTF-8: byte {error.start} is 0x{data[error.start]:02x}; convert it first") from error
+
+
+def say_much(what: str, size: int) -> None:
+    """Tell the reader what is about to be read, where it is much."""
+    if size > MUCH:
+        note(f"reading {what}: {size / 1e6:,.0f} MB")
+
+
+def _binary(where: str) -> TextError:
+    return TextError(f"{where} has NUL bytes: it looks like a binary file, not a text")
+
+
+def _refuse_wide(head: bytes, where: str) -> None:
+    """Refuse UTF-16 and UTF-32, by their byte-order mark or, without one, by the zero bytes of Latin letters."""
+    name = ""
+    if head.startswith((b"\xff\xfe\0\0", b"\0\0\xfe\xff")):
+        name = "UTF-32"
+    elif head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        name = "UTF-16"
+    elif len(head) > 3:
+        zeros = [head[place::2].count(0) / len(head[place::2]) for place in (0, 1)]
+        # Nine of ten bytes on one side, next to none on the other: no binary format looks so for long.
+        name = "UTF-16" if max(zeros) > 0.9 and min(zeros) < 0.05 else ""
+    if name:
+        raise TextError(f"{where} is {name}, not UTF-8: convert it first, for instance with 'iconv -f {name} -t UTF-8'")
+
+
+def _lines(path: Path, newline: str) -> Iterator[str]:
+    """The lines of a text file, as `open` cuts them with that `newline`, without a byte-order mark."""
+    with path.open("rb") as file:
+        size, reported = fstat(file.fileno()).st_size, 0
+        say_much(repr(str(path)), size)
+        _refuse_wide(file.peek(_HEAD)[:_HEAD], str(path))
+        text = io.TextIOWrapper(file, "utf-8", newline=newline)
+        with task(f"reading {path.name}", size, "bytes") as advance:
+            first = True
+            try:
+                for line in text:
+                    if "\0" in line:
+                        raise _binary(str(path))
+                    yield line.removeprefix(_BOM) if first else line
+                    first = False
+                    if file.tell() - reported > _STEP:
+                        advance(file.tell() - reported)
+                        reported = file.tell()
+                advance(size - reported)
+            except UnicodeDecodeError:
+                decoded(path.read_bytes(), str(path))  # this knows the place in the file, not in a part of it
+                raise
+
+
+def _jsonl_rows(path: Path, column: str) -> Iterator[tuple[str, Row]]:
+    # Only "\n" ends a line: "\r" and U+2028 may stand in JSON.
+    for number, line in enumerate(_lines(path, "\n"), start=1):
+        where = f"line {number} of {str(path)!r}"
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line, object_pairs_hook=partial(_object, where))
+        except json.JSONDecodeError as error:
+            raise TextError(f"{where} is not JSON: {error.msg} at column {error.colno}") from error
+        except TextError:
+            raise
+        except (ValueError, RecursionError) as error:  # a number of thousands of digits; brackets within brackets
+            raise TextError(f"{where} cannot be read: {error}") from error
+        if not isinstance(row, dict):
+            raise TextError(f"{where} is not a JSON object with a column for the text")
+        yield where, row
+
+
+def _object(where: str, pairs: list[tuple[str, Any]]) -> Row:
+    row = dict(pairs)
+    if len(row) < len(pairs):
+        raise TextError(f"{where} has two keys {_repeated(name for name, _ in pairs)!r}: which one is meant?")
+    return row
+
+
+def _repeated(names: Iterator[str] | list[str]) -> str:
+    return next((name for name, count in Counter(names).items() if count > 1), "")
+
+
+def _csv_rows(path: Path, column: str) -> Iterator[tuple[str, Row]]:
+    csv.field_size_limit(sys.maxsize)
+    lines = _lines(path, "")
+    first = next(lines, None)
+    if first is None:
+        return
+    separator = _separator(first, column)
+    if separator != ",":
+        note(f"{str(path)!r} is separated by {_SEPARATORS[separator]}, by its first line")
+    reader = csv.DictReader(_joined(first, lines), strict=True, delimiter=separator)
+    number = 0
+    try:
+        if repeated := _repeated(list(reader.fieldnames or ())):
+            raise TextError(f"{str(path)!r} has two columns {repeated!r}: which one is meant?")
+        for number, row in enumerate(reader, start=1):
+            where = f"row {number} of {str(path)!r}"
+            if None in row:
+                raise TextError(f"{where} has more cells than the header has columns")
+            yield where, dict(row)
+    except csv.Error as error:
+        raise TextError(f"{str(path)!r} is not CSV after row {number}: {error}") from error
+
+
+def _joined(first: str, rest: Iterator[str]) -> Iterator[str]:
+    yield first
+    yield from rest
+
+
+def _separator(header: str, column: str) -> str:
+    """A comma; or what spreadsheet programs write elsewhere, where only that makes columns of the header, or finds the one."""
+    columns: dict[str, list[str]] = {}
+    for separator in _SEPARATORS:
+        try:
+            columns[separator] = next(csv.reader([header], delimiter=separator, strict=True), [])
+        except csv.Error:  # a quoted heading that goes on in the next line
+            columns[separator] = []
+    if column not in columns[","]:
+        for separator, names in columns.items():
+            if column in names:
+                return separator
+        if len(columns[","]) == 1:
+            return max(columns, key=lambda separator: len(columns[separator]))
+    return ","
+
+
+def _parquet_rows(path: Path, column: str) -> Iterator[tuple[str, Row]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        schema = pq.read_schema(path)
+        texts = [name for name in (column, "id") if name in schema.names and _is_text(schema.field(name).type)]
+        # As a dictionary, equal strings are one object: three million rows of a few sentences take megabytes.
+        file = pq.ParquetFile(path, read_dictionary=texts)
+    except (pa.ArrowException, OSError, KeyError) as error:
+        if repeated := _repeated_column(path, pa.ArrowException):
+            raise TextError(f"{str(path)!r} has two columns {repeated!r}: which one is meant?") from error
+        raise TextError(f"{str(path)!r} is not a Parquet file: {_first_line(error)}") from error
+    with file:
+        if repeated := _repeated(schema.names):
+            raise TextError(f"{str(path)!r} has two columns {repeated!r}: which one is meant?")
+        count = file.metadata.num_rows
+        if column not in schema.names:
+            yield from [(f"row 0 of {str(path)!r}", dict.fromkeys(schema.names))][:count]  # the caller says what there is
+            return
+        if count > _MANY_ROWS:
+            note(f"reading {str(path)!r}: {count:,} rows")
+        number = 0
+        wanted = [name for name in dict.fromkeys((column, "id")) if name in schema.names]
+        with task(f"reading {path.name}", count, "rows") as advance:
+            try:
+                for batch in file.iter_batches(_BATCH, columns=wanted):
+                    values = [_values(batch.column(name)) for name in wanted]
+                    for row in zip(*values, strict=True):
+                        yield f"row {number} of {str(path)!r}", dict(zip(wanted, row, strict=True))
+                        number += 1
+                    advance(len(batch))
+            # Times beyond Python's, bytes that are no UTF-8; damage of a page is noticed only when that is read.
+            except (pa.ArrowException, ValueError, OverflowError, OSError) as error:
+                if isinstance(error, TextError):
+                    raise
+                raise TextError(f"{str(path)!r} has a value that cannot be read: {_first_line(error)}") from error
+
+
+def _repeated_column(path: Path, fault: type[Exception]) -> str:
+    import pyarrow.parquet as pq
+
+    try:
+        return _repeated(pq.read_schema(path).names)
+    except (fault, OSError):
+        return ""
+
+
+def _is_text(kind: "pa.DataType") -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _values(array: "pa.Array") -> list[object]:
+    import pyarrow as pa
+
+    if not isinstance(array, pa.DictionaryArray):
+        return list(array.to_pylist())
+    words: list[object] = array.dictionary.to_pylist()
+    return [None if place is None else words[place] for place in array.indices.to_pylist()]
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
