@@ -190,7 +190,7 @@ MUTANTS = (
         "test_tokens::test_two_vocabularies_of_one_size_have_two_fingerprints",
     ),
     Mutant(
-        "line ends of a text are changed", "texts.py",
+        "line ends of a text are changed", "rows.py",
         'return data.decode("utf-8")', 'return data.decode("utf-8").replace("\\r\\n", "\\n")',
         "test_texts::test_a_file_is_kept_byte_for_byte",
     ),
@@ -502,6 +502,16 @@ MUTANTS = (
         "a warning is information", "progress.py",
         "logging.WARNING if notice.warning else logging.INFO", "logging.INFO",
         "test_notices::test_without_any_set_up_python_prints_warnings_and_keeps_information_back",
+    ),
+    Mutant(
+        "hidden files of a folder are passages", "texts.py",
+        'return name.startswith((".", "~")) or name == "__MACOSX"', "return False",
+        "test_texts::test_a_folders_hidden_files_are_left_out_and_counted",
+    ),
+    Mutant(
+        "the second of two equal keys counts", "rows.py",
+        "if len(row) < len(pairs):", "if False:",
+        "test_texts::test_a_key_that_is_given_twice_is_refused",
     ),
     Mutant(
         "the last of two values counts", "harness/options.py",

@@ -6,6 +6,8 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from tokenviz import progress
 from tokenviz.harness.context import ExperimentContext, running
 from tokenviz.harness.grid import Grid
 from tokenviz.progress import Notice, collecting, note, shown, task, tell, warn
+from tokenviz.texts import corpus
 
 NOWHERE = "http://127.0.0.1:9"
 
@@ -184,6 +187,23 @@ def test_short_work_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
                 advance(1)
                 time.sleep(0.05)
     assert lines_of(capsys) == []
+
+
+def test_cutting_and_reading_report_all_they_do(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: dict[str, float] = {}
+
+    @contextmanager
+    def counting(description: str, total: float | None, unit: str) -> Iterator[Callable[[float], None]]:
+        def advance(amount: float) -> None:
+            done[description] = done.get(description, 0) + amount
+
+        yield advance
+
+    monkeypatch.setattr("tokenviz.scoring.cutting.task", counting)
+    monkeypatch.setattr("tokenviz.scoring.cutting._STEP", 5)
+    loaded = tv.load_model(str(model))
+    tv.score(loaded, corpus(["abc", "ab", "dcba", "a"], name="letters"))
+    assert done == {f"cutting letters into tokens of {loaded.label}": 10}
 
 
 class _Terminal:

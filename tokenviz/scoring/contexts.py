@@ -12,6 +12,7 @@ from tokenviz.models import tokens
 from tokenviz.models.loading import LoadedModel
 from tokenviz.progress import task
 from tokenviz.scores import BosMode
+from tokenviz.scoring.cutting import cut
 from tokenviz.scoring.failures import reading
 from tokenviz.scoring.kernel import Kernel
 from tokenviz.scoring.scorer import check_ids
@@ -83,7 +84,7 @@ def context_logprobs(model: LoadedModel, text: Text | str, seen: Sequence[int], 
     text = literal(text) if isinstance(text, str) else text
     prefix = tokens.bos_prefix(model.tokenizer, bos, model.label)
     _check_seen(seen, model.context - len(prefix) - 1)
-    passages = [tokens.encode(model.tokenizer, passage) for passage in text.passages]
+    passages = cut(model, text)
     check_ids(model, prefix, passages)
     kernel = Kernel.of(model)
     lengths = [len(passage.ids) for passage in passages]

@@ -20,6 +20,7 @@ from tokenviz.models.loading import LoadedModel
 from tokenviz.models.spans import EncodedPassage
 from tokenviz.progress import task
 from tokenviz.scores import BosMode
+from tokenviz.scoring.cutting import cut
 from tokenviz.scoring.distributions import PositionDivergences, divergences_of
 from tokenviz.scoring.failures import reading
 from tokenviz.scoring.kernel import Ids, Kernel
@@ -221,7 +222,7 @@ def _over_rows(
 
 def _encoded(a: LoadedModel | KeptPredictions, b: LoadedModel, text: Text) -> list[EncodedPassage]:
     """The passages' tokens, which must be the same for both models."""
-    passages = [tokens.encode(b.tokenizer, passage) for passage in text.passages]
+    passages = cut(b, text)
     if isinstance(a, KeptPredictions):
         if not np.array_equal(a.token_ids, np.concatenate([passage.ids for passage in passages])):
             raise ComparisonError(

@@ -13,10 +13,10 @@ import torch
 from numpy.typing import NDArray
 
 from tokenviz.errors import ScoringError
-from tokenviz.models import tokens
 from tokenviz.models.loading import LoadedModel
 from tokenviz.progress import task
 from tokenviz.scores import BosMode
+from tokenviz.scoring.cutting import cut
 from tokenviz.scoring.failures import reading
 from tokenviz.scoring.kernel import Kernel
 from tokenviz.scoring.linear import full_precision
@@ -87,7 +87,7 @@ def position_values(
     """
     text = literal(text) if isinstance(text, str) else text
     prefix, context, stride = check_possible(model, bos=bos, context=context, stride=stride, top_k=0)
-    passages = [tokens.encode(model.tokenizer, passage) for passage in text.passages]
+    passages = cut(model, text)
     check_ids(model, prefix, passages)
     lengths = [len(passage.ids) for passage in passages]
     logprob, values = np.full(sum(lengths), np.nan), np.full(sum(lengths), np.nan)

@@ -23,10 +23,10 @@ from numpy.typing import NDArray
 
 from tokenviz import durable
 from tokenviz.errors import ComparisonError, DiskError, ScoringError
-from tokenviz.models import tokens
 from tokenviz.models.loading import LoadedModel
 from tokenviz.progress import task
 from tokenviz.scores import BosMode
+from tokenviz.scoring.cutting import cut
 from tokenviz.scoring.failures import reading
 from tokenviz.scoring.kernel import Kernel
 from tokenviz.scoring.scorer import check_ids, check_possible
@@ -131,7 +131,7 @@ def keep_predictions(
     """
     text, folder = literal(text) if isinstance(text, str) else text, Path(folder)
     prefix, context, stride = check_possible(model, bos=bos, context=context, stride=stride, top_k=0)
-    passages = [tokens.encode(model.tokenizer, passage) for passage in text.passages]
+    passages = cut(model, text)
     check_ids(model, prefix, passages)
     pieces = pieces_of(passages, prefix, context=context, stride=stride)
     if not pieces:

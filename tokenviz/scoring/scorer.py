@@ -14,6 +14,7 @@ from tokenviz.models.spans import EncodedPassage
 from tokenviz.progress import note, task
 from tokenviz.score_summary import ScoreSummary
 from tokenviz.scores import SCORING_VERSION, BosMode, ScoreSpec, TokenScores
+from tokenviz.scoring.cutting import cut
 from tokenviz.scoring.failures import reading
 from tokenviz.scoring.kernel import Kernel
 from tokenviz.scoring.statistics import PositionStatistics, check_finite
@@ -97,7 +98,7 @@ def score_silently(
     """Score a text as `score` does, without notes."""
     text = literal(text) if isinstance(text, str) else text
     prefix, context, stride = check_possible(model, bos=bos, context=context, stride=stride, top_k=top_k)
-    passages = [tokens.encode(model.tokenizer, passage) for passage in text.passages]
+    passages = cut(model, text)
     check_ids(model, prefix, passages)
     kernel = Kernel.of(model)
     columns = _Columns(sum(len(passage.ids) for passage in passages), top_k)

@@ -1,0 +1,27 @@
+"""A text cut into a model's tokens, with progress: of one passage of 300 MB, or of millions, that takes minutes."""
+
+from tokenviz.models import tokens
+from tokenviz.models.loading import LoadedModel
+from tokenviz.models.tokens import EncodedPassage
+from tokenviz.progress import task
+from tokenviz.texts import Text
+
+_STEP = 100_000  # characters between two reports of progress
+
+
+def cut(model: LoadedModel, text: Text) -> list[EncodedPassage]:
+    """Cut a text into tokens, passage by passage.
+
+    Raises:
+        ScoringError: See `tokens.encode`.
+    """
+    passages, done = [], 0
+    what = f"cutting {text.name} into tokens of {model.label}"
+    with task(what, sum(map(len, text.passages)), "characters") as advance:
+        for passage in text.passages:
+            passages.append(tokens.encode(model.tokenizer, passage))
+            done += len(passage)
+            if done >= _STEP:
+                advance(done)
+                done = 0
+    return passages
