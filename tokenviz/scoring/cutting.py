@@ -2,7 +2,7 @@
 
 from tokenviz.models import tokens
 from tokenviz.models.loading import LoadedModel
-from tokenviz.models.tokens import EncodedPassage
+from tokenviz.models.spans import EncodedPassage
 from tokenviz.progress import task
 from tokenviz.texts import Text
 

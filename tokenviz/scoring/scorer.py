@@ -11,7 +11,7 @@ from tokenviz.models import tokens
 from tokenviz.models.loading import LoadedModel
 from tokenviz.models.openings import INSIDE, Openings
 from tokenviz.models.spans import EncodedPassage
-from tokenviz.progress import note, task
+from tokenviz.progress import task, warn
 from tokenviz.score_summary import ScoreSummary
 from tokenviz.scores import SCORING_VERSION, BosMode, ScoreSpec, TokenScores
 from tokenviz.scoring.cutting import cut
@@ -89,7 +89,7 @@ def note_caveats(summary: ScoreSummary, unread: Counter[str], scores: TokenScore
     more = len(unread) - _NAMED
     names += f" and {more:,} others" if more > 0 else ""
     for caveat in summary.caveats(names):
-        note(f"{scores.spec.model} on {scores.text_name}: {caveat}")
+        warn(f"{scores.spec.model} on {scores.text_name}: {caveat}")
 
 
 def score_silently(

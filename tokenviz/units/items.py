@@ -18,7 +18,7 @@ import pandas as pd
 
 from tokenviz.checks import listed
 from tokenviz.errors import TextError, did_you_mean
-from tokenviz.progress import note
+from tokenviz.progress import warn
 from tokenviz.project import project_root
 from tokenviz.texts import Text, corpus
 
@@ -149,7 +149,7 @@ def read_items(
     if not kept:
         raise TextError(f"{str(path)!r} has no item that can be scored")
     if skipped:
-        note(f"{len(skipped)} of {len(skipped) + len(kept)} items of {path.name} are left out: {'; '.join(skipped[:20])}")
+        warn(f"{len(skipped)} of {len(skipped) + len(kept)} items of {path.name} are left out: {'; '.join(skipped[:20])}")
     ids = [one.id for one in kept]
     made = corpus([one.passage for one in kept], name=path.stem, passage_ids=ids)
     content = {
