@@ -1,6 +1,9 @@
 """Items of a study: read in three forms, summed by unit with nothing lost, and given back with every column they came with."""
 
+import io
 import json
+import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -350,3 +353,28 @@ def test_the_command_prints_what_the_library_gives(study: Path, run, glass: Load
     code, out, _ = run("items", "study.csv", "-m", "glass-en", "--parquet", "out.parquet")
     assert (code, out) == (0, "")
     assert len(pd.read_parquet(study.parent / "out.parquet")) == 9
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("Rscript") is None, reason="R is not installed (Debian: r-base-core, r-cran-lme4)")
+def test_r_reads_the_table_and_lme4_fits_it(run, project: Path) -> None:  # type: ignore[no-untyped-def]
+    """The lines of docs/studies.md, on its sample: R finds the columns, and the fixed effect is the difference of the means."""
+    root = Path(__file__).resolve().parent.parent
+    shutil.copytree(root / "experiments" / "items", project / "experiments" / "items", dirs_exist_ok=True)
+    code, out, _ = run("items", "garden_paths", "-m", "glass-en")
+    assert code == 0
+    (project / "items.csv").write_text(out)
+    lines = (root / "docs" / "studies.md").read_text(encoding="utf-8").partition("```r\n")[2].partition("```")[0]
+    lines = lines.replace("condition + length", "condition")  # of one word, whose length explains nothing else here
+    fit = "m <- lmer(surprisal_bits ~ condition + (1 | item), data = verb)"
+    script = f"{lines}\n{fit}\ncat(sapply(items, class), '\\n', fixef(m), '\\n')"
+    done = subprocess.run(["Rscript", "-e", script], capture_output=True, text=True, check=False, cwd=project)
+    assert done.returncode == 0, done.stderr
+    classes, effects = done.stdout.strip().splitlines()[-2:]
+    table = pd.read_csv(io.StringIO(out), keep_default_na=False, na_values=[""])
+    assert len(classes.split()) == len(table.columns)
+    by_condition = table[table["region"] == "verb"].groupby("condition")["surprisal_bits"].mean()
+    assert float(effects.split()[1]) == pytest.approx(by_condition["that"] - by_condition["ambiguous"], abs=1e-4)
+    kinds = dict(zip(table.columns, classes.split(), strict=True))
+    assert {kinds[name] for name in ("surprisal_bits", "entropy_before", "surprisal_bits_prev1")} == {"numeric"}
+    assert {kinds[name] for name in ("n_tokens", "rank", "length")} == {"integer"}
