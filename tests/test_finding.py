@@ -1,5 +1,6 @@
 """Runs and tables found again, as frames."""
 
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,6 +18,7 @@ from tokenviz.tracking.finding import FoundRun, find_runs
 from tokenviz.tracking.frames import load_units
 from tokenviz.tracking.runs import Runs
 from tokenviz.tracking.store import Store, open_store
+from tokenviz.tracking.where import parse_where
 
 
 def keep(fingerprint: str, **changes: Any) -> str:
@@ -117,6 +119,40 @@ def test_a_field_that_no_run_has_is_refused(kept: list[str]) -> None:
         tv.load_runs(where="peason_r<1")
 
 
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        (
+            "kind=scores",
+            "--where asks for kind=scores, and no run has that kind: there are comparison, score, summary;",
+        ),
+        ("not (status!=FINSHED)", "--where asks for status!=FINSHED, and no run has that status: there are FAILED, FINISHED,"),
+        ("n_scored=many", "--where asks for n_scored=many, and n_scored is a number in every run that has one: give a number"),
+        (
+            "text=x and pearson_r<nan",
+            "--where asks for pearson_r<nan, and pearson_r is a number in every run that has one: give",
+        ),
+        ("text<5", "--where asks for text<5, and text is no number: ask with =, != or ~ (contains)"),
+        ("started>yesterday", "--where asks for started>yesterday, and that is no time: write it as 2026-01-31 or 2026-01-31T"),
+        ("text=nothing and peason_r<1", "no run has a field 'peason_r': there are model, "),
+    ],
+)
+def test_what_no_run_can_meet_is_refused(kept: list[str], where: str, message: str) -> None:
+    with pytest.raises(StoreError, match=f"^{re.escape(message)}"):
+        tv.load_runs(where=where)
+
+
+def test_what_a_run_could_meet_may_find_none(kept: list[str]) -> None:
+    for where in ("text=nothing", "started>2999-01-01", "n_scored<\N{MINUS SIGN}3", "model~nobody"):
+        assert len(tv.load_runs(where=where)) == 0
+
+
+def test_a_minus_of_a_table_is_read(kept: list[str]) -> None:
+    condition = parse_where("r<\N{MINUS SIGN}0.5")
+    assert condition.holds({"pearson_r": -0.75})
+    assert not condition.holds({"pearson_r": -0.25})
+
+
 @pytest.fixture
 def grid(project: Any) -> GridResult:
     make_bigram_folder(project / "first", BIGRAM_WEIGHTS)
@@ -126,6 +162,13 @@ def grid(project: Any) -> GridResult:
         made.score()
         made.compare()
         return made.summarise("")
+
+
+def test_the_last_value_of_a_curve_is_no_number_of_a_run(grid: GridResult) -> None:
+    runs = find_runs("trial", where="kind=score")
+    assert all(run.curves == ("token/logprob",) for run in runs)
+    assert not any("token/logprob" in run.metrics for run in runs)
+    assert "token/logprob" not in tv.load_runs("trial")
 
 
 def test_token_tables_are_joined(grid: GridResult) -> None:

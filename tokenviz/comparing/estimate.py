@@ -56,7 +56,7 @@ class Estimate:
         from tokenviz.scores import nan_to_none
 
         return {
-            "definition": self.definition,
+            "definition": self.definition.replace("−", "-"),  # one minus in all that programs read
             "value": nan_to_none(self.value),
             "unit": self.unit,
             "n": self.n,

@@ -132,7 +132,7 @@ class _Export:
 
     def _numbers(self, found: FoundRun) -> tuple[dict[str, float], dict[str, list[tuple[int, float]]]]:
         metrics, curves = {}, {}
-        for name in found.metrics:
+        for name in (*found.metrics, *found.curves):
             points = [(point.step, point.value) for point in self._store.client.get_metric_history(found.run_id, name)]
             if len(points) == 1 and points[0][0] == 0:
                 metrics[name] = points[0][1]

@@ -16,12 +16,19 @@ from tokenviz.tracking.own_records import keep_record
 from tokenviz.tracking.rows import Row, read_runs
 from tokenviz.tracking.runs import PREFIX
 from tokenviz.tracking.store import Store, open_for_reading
-from tokenviz.tracking.where import Where, mlflow_filter, parse_where, tags_of
+from tokenviz.tracking.where import Condition, Where, mlflow_filter, number_of, parse_where, tags_of
 
 _PAGE = 1000
 _DIGITS = re.compile(r"[0-9a-f]{4,64}")
+_CURVE = "/"  # in the names of curves, and of them alone
+_CLOSED = {  # fields of few values, and what they may be besides what runs have: measures are kinds, too
+    "kind": {"score", "comparison", "summary"},
+    "status": {"FINISHED", "RUNNING", "FAILED", "KILLED"},
+    "by": {"token", "segment", "word"},
+}
 _SHOWN = 4  # runs of one reference
 _OF_OURS = ("kind", "model", "model_a", "model_b", "text")
+_NAMES = ("model", "model_a", "model_b", "text", "kind")  # what is asked for most
 HEAD = ("experiment", "run_id", "name", *_OF_OURS, "status", "started", "seconds")
 
 
@@ -41,6 +48,7 @@ class FoundRun:
         tags: Of our own, without prefix.
         params: Settings, as MLflow keeps them.
         metrics: Numbers.
+        curves: Names of what was logged step by step, such as `token/logprob`; its last value is no number of the run.
         artifact_uri: Where its files lie, as MLflow puts it.
     """
 
@@ -55,6 +63,7 @@ class FoundRun:
     tags: dict[str, str]
     params: dict[str, str]
     metrics: dict[str, float]
+    curves: tuple[str, ...]
     artifact_uri: str
 
     @property
@@ -97,23 +106,51 @@ def find_runs(
     found = list(itertools.islice(swept, most if asked is None else None))
     if asked is None:
         return found
-    check_fields(asked, found)
+    # What nothing meets may hold a slip: only the other runs tell.
+    check_fields(asked, found or list(_sweep(store, experiments, None, True, _PAGE)))
     return [run for run in found if asked.holds(run.row)][:most]
 
 
 def check_fields(asked: Where, runs: Sequence[FoundRun]) -> None:
-    """Refuse a line that asks for a field which none of some runs has.
+    """Refuse a line that asks for a field which none of some runs has, or for a value that the field cannot have.
 
     Raises:
         StoreError: It does.
     """
     known = set(HEAD).union(*(run.row for run in runs))
     if runs and (unknown := sorted(asked.fields() - known)):
-        metrics = sorted(set().union(*(run.metrics for run in runs)))
+        metrics, params = (sorted(set().union(*(getattr(run, part) for run in runs))) for part in ("metrics", "params"))
         raise StoreError(
-            f"no run has a field {unknown[0]!r}: there are {', '.join(('model', 'model_a', 'model_b', 'text', 'kind', 'by'))}, "
-            f"the metrics {', '.join(metrics)}, and the parameters"
+            f"no run has a field {unknown[0]!r}: there are {', '.join(dict.fromkeys((*_NAMES, *HEAD)))}, "
+            f"the metrics {', '.join(metrics)}, and the parameters {', '.join(name for name in params if name not in HEAD)}"
+            f"{did_you_mean(unknown[0], known)}"
         )
+    for condition in asked.conditions() if runs else ():
+        _check_value(condition, runs)
+
+
+def _check_value(condition: Condition, runs: Sequence[FoundRun]) -> None:
+    name, sign, value = condition.field, condition.sign, condition.value
+    if sign == "~":
+        return
+    given = f"--where asks for {name}{sign}{value}"
+    if name in _CLOSED:
+        there = sorted(_CLOSED[name].union(str(run.row[name]) for run in runs if run.row.get(name)))
+        if sign in ("=", "!=") and value not in there:
+            raise StoreError(f"{given}, and no run has that {name}: there are {', '.join(there)}{did_you_mean(value, there)}")
+    if name == "started":
+        try:
+            datetime.fromisoformat(value)
+        except ValueError as error:
+            raise StoreError(f"{given}, and that is no time: write it as 2026-01-31 or 2026-01-31T18:00") from error
+        return
+    held = [run.row[name] for run in runs if run.row.get(name) not in (None, "")]
+    numeric = bool(held) and all(number_of(one) is not None for one in held)
+    number = number_of(value)
+    if numeric and (number is None or math.isnan(number)):
+        raise StoreError(f"{given}, and {name} is a number in every run that has one: give a number")
+    if sign not in ("=", "!=") and not numeric and (held or name in HEAD):
+        raise StoreError(f"{given}, and {name} is no number: ask with =, != or ~ (contains)")
 
 
 def find_run(reference: str, store: Store) -> FoundRun:
@@ -211,6 +248,7 @@ def _found(row: Row, experiments: dict[str, str]) -> FoundRun:
         seconds=(row.ended - row.started) / 1000 if row.ended else math.nan,
         tags={name.removeprefix(PREFIX): value for name, value in row.tags.items() if name.startswith(PREFIX)},
         params=row.params,
-        metrics=row.metrics,
+        metrics={name: value for name, value in row.metrics.items() if _CURVE not in name},
+        curves=tuple(name for name in row.metrics if _CURVE in name),
         artifact_uri=row.artifact_uri,
     )

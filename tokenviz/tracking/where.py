@@ -48,7 +48,7 @@ class Condition:
     def _compared(self, value: object, sign: str) -> bool:
         if sign == "~":
             return self.value.casefold() in str(value).casefold()
-        number, own = _number(value), _number(self.value)
+        number, own = number_of(value), number_of(self.value)
         if number is not None and own is not None:
             return _ORDER[sign](number, own)
         return _ORDER[sign](str(value), self.value)
@@ -56,6 +56,10 @@ class Condition:
     def fields(self) -> set[str]:
         """The fields it asks for."""
         return {self.field}
+
+    def conditions(self) -> "list[Condition]":
+        """All conditions within it."""
+        return [self]
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,9 @@ class Every:
     def fields(self) -> set[str]:
         return set().union(*(part.fields() for part in self.parts))
 
+    def conditions(self) -> list[Condition]:
+        return [one for part in self.parts for one in part.conditions()]
+
 
 @dataclass(frozen=True)
 class Either:
@@ -82,6 +89,9 @@ class Either:
 
     def fields(self) -> set[str]:
         return set().union(*(part.fields() for part in self.parts))
+
+    def conditions(self) -> list[Condition]:
+        return [one for part in self.parts for one in part.conditions()]
 
 
 @dataclass(frozen=True)
@@ -96,6 +106,10 @@ class Not:
     def fields(self) -> set[str]:
         fields: set[str] = self.part.fields()
         return fields
+
+    def conditions(self) -> list[Condition]:
+        found: list[Condition] = self.part.conditions()
+        return found
 
 
 Where = Condition | Every | Either | Not
@@ -155,8 +169,9 @@ def tag_filter(field: str, value: str) -> str:
     return "" if set("'\"`\\") & set(value) else f"tags.`tokenviz.{field}` = '{value}'"
 
 
-def _number(value: object) -> float | None:
+def number_of(value: object) -> float | None:
+    """Return a value as a number, with either minus sign, as tables print one and files the other; None for what is none."""
     try:
-        return float(value)  # type: ignore[arg-type]  # what is no number says so
+        return float(value.replace("−", "-") if isinstance(value, str) else value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
         return None
