@@ -1,4 +1,7 @@
-"""Where the project's folders are: `experiments/` and, beside it, `mlruns/`."""
+"""Where the project's folders are: `experiments/` and, next to it, `mlruns/`.
+
+A wheel carries the experiments and the sample texts as well (`setup.py`), for folders that have none of their own.
+"""
 
 from pathlib import Path
 
@@ -16,6 +19,25 @@ def project_root() -> Path:
     return here
 
 
-def samples_folder() -> Path:
-    """Where the project's sample texts are."""
-    return project_root() / "experiments" / "texts"
+def shipped_folder() -> Path:
+    """Return the folder of the experiments that a wheel carries; a clone has none, and uses its `experiments/`."""
+    return Path(__file__).resolve().parent / "shipped"
+
+
+def experiment_files() -> dict[str, Path]:
+    """Return the experiments by name, the project's own before those of the wheel.
+
+    A leading underscore keeps a file out of lists, but not from being run.
+    """
+    folders = (shipped_folder(), project_root() / "experiments")
+    return {path.stem: path for folder in folders for path in sorted(folder.glob("*.py")) if path.stem != "__init__"}
+
+
+def samples_folder(kind: str = "texts") -> Path:
+    """Return the folder of the samples: the project's own where it has some, else that of the wheel.
+
+    Args:
+        kind: "texts", or "items" for the tables of items.
+    """
+    folders = (project_root() / "experiments" / kind, shipped_folder() / kind)
+    return next((folder for folder in folders if folder.is_dir()), folders[0])

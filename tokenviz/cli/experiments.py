@@ -14,13 +14,7 @@ from typer.core import CompletionItem, TyperGroup  # type: ignore[attr-defined] 
 
 from tokenviz.errors import ExperimentError, TokenvizError, did_you_mean
 from tokenviz.harness import completion
-from tokenviz.project import project_root
-
-
-def experiment_files() -> dict[str, Path]:
-    """The experiments by name; a leading underscore keeps a file out of the list, but not from being run."""
-    folder = project_root() / "experiments"
-    return {path.stem: path for path in sorted(folder.glob("*.py")) if path.stem != "__init__"}
+from tokenviz.project import experiment_files, project_root, shipped_folder
 
 
 def question(path: Path) -> str:
@@ -52,7 +46,7 @@ def load_experiment(name: str) -> Any:
     from tokenviz.harness.decorator import Experiment
 
     own, path = not name.endswith(".py"), Path(name)
-    shown = f"experiments/{name}.py" if own else name
+    shown, room = f"experiments/{name}.py" if own else name, ""
     if own:
         files = experiment_files()
         if name not in files:
@@ -62,13 +56,14 @@ def load_experiment(name: str) -> Any:
                 f"its path, which ends in .py{did_you_mean(name, files)}"
             )
         path = files[name]
+        room = "tokenviz.shipped" if path.parent == shipped_folder() else "experiments"
         root = str(project_root())
         if root not in sys.path:
             sys.path.insert(0, root)
     elif not path.is_file():
         raise ExperimentError(f"no file {name!r}: give the name of an experiment, or the path of a file that holds one")
     try:
-        module = importlib.import_module(f"experiments.{name}") if own else _imported(path)
+        module = importlib.import_module(f"{room}.{name}") if own else _imported(path)
     except TokenvizError:
         raise
     except Exception as error:

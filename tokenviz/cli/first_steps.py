@@ -17,13 +17,16 @@ STEPS = (
 def first_steps() -> str:
     """The guide, with what the models take that it names."""
     from tokenviz.models.catalogue import CATALOGUE
+    from tokenviz.project import project_root
 
+    guide = project_root() / "docs" / "getting-started.md"
+    further = "\ndocs/getting-started.md goes through these steps." if guide.is_file() else ""
     sizes = ", ".join(f"{model.name} {model.download_bytes / 1e6:.0f} MB" for model in CATALOGUE.values())
     steps = "\n\n".join(f"  {number}. {what}:\n     tokenviz {command}" for number, (what, command) in enumerate(STEPS, 1))
     return (
         f"tokenviz: see what causal language models predict, token by token.\n\n{steps}\n\n"
         f"Models are fetched once, when they are first named: {sizes}.\n"
         "A hub id (gpt2), a folder with safetensors or a .gguf file does as well.\n\n"
-        "tokenviz --help lists all commands, tokenviz COMMAND --help its options, and tokenviz doctor says what is wrong.\n"
-        "docs/getting-started.md goes through these steps."
+        "tokenviz --help lists all commands, tokenviz COMMAND --help its options, and tokenviz doctor says what is wrong."
+        f"{further}"
     )

@@ -5,7 +5,7 @@ Each function gets the beginning of a word and gives whole words. Where there is
 
 from collections.abc import Callable
 
-from tokenviz.project import project_root, samples_folder
+from tokenviz.project import experiment_files, samples_folder
 
 
 def models(incomplete: str) -> list[str]:
@@ -26,9 +26,8 @@ def texts(incomplete: str) -> list[str]:
 
 
 def experiments(incomplete: str) -> list[str]:
-    """The experiments of the project."""
-    names = sorted(path.stem for path in (project_root() / "experiments").glob("*.py"))
-    return [name for name in names if name.startswith(incomplete) and not name.startswith("_")]
+    """The experiments of the project, and those of the wheel."""
+    return [name for name in sorted(experiment_files()) if name.startswith(incomplete) and not name.startswith("_")]
 
 
 def measures(incomplete: str) -> list[str]:

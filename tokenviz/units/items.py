@@ -19,7 +19,7 @@ import pandas as pd
 from tokenviz.checks import listed
 from tokenviz.errors import TextError, did_you_mean
 from tokenviz.progress import warn
-from tokenviz.project import project_root
+from tokenviz.project import samples_folder
 from tokenviz.texts import Text, corpus
 
 ITEM_SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
@@ -173,7 +173,7 @@ def read_items(
 
 def _find(source: str) -> Path:
     path = Path(source)
-    samples = project_root() / "experiments" / "items"
+    samples = samples_folder("items")
     if path.suffix or path.exists() or not samples.is_dir():
         return path
     by_name = {file.stem: file for file in samples.iterdir() if file.suffix in ITEM_SUFFIXES}
