@@ -22,6 +22,7 @@ from tokenviz.scoring.positions import position_values
 from tokenviz.scoring.streaming import score_to_file
 from tokenviz.texts import corpus
 from tokenviz.tracking.store import open_store
+from tokenviz.units.sums import sum_units
 
 TEXT = "the 2019-12 run, tXhe \u16a0 quartet and a lyre"
 READ = "the  run, the  quartet and a lyre"  # what is left of it
@@ -101,6 +102,14 @@ def test_a_table_is_saved_and_loaded_and_compared(course: LoadedModel, likelihoo
         " tXhe",
         " \u16a0",
     ]
+
+
+def test_a_region_that_was_not_read_in_whole_has_no_sum(course: LoadedModel) -> None:
+    scores = tv.score(course, TEXT)
+    ends = [[3, 7, 9, 16, 20, 23, len(TEXT)]]  # "the| 201|9-|12 run,| tXh|e \u16a0| quartet ..."
+    sums = sum_units(scores, [TEXT], ends)
+    assert np.isnan(sums.logprob).tolist() == [True, True, True, True, True, True, False]
+    assert sum_units(scores, [TEXT], [[3, 4, 11, len(TEXT)]]).logprob[1] == scores.logprob[1]
 
 
 def test_a_corpus_on_disk_says_it_once(course: LoadedModel, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tokenviz.scores import TokenScores
+from tokenviz.scores import UNREAD, TokenScores
 from tokenviz.units.word_scores import end_logprobs
 from tokenviz.units.words import Ending
 
@@ -27,7 +27,8 @@ class UnitSums:
         n_tokens: Tokens that belong to the unit; 0 where all its characters are in a token of the unit after it. int64.
         n_scored: Those that have a prediction. int64.
         crossings: Tokens of the unit that begin in a unit before it: 0 or 1. int64.
-        logprob: The sum of the log-probs of the unit's scored tokens, in nats; NaN where there is none.
+        logprob: The sum of the log-probs of the unit's scored tokens, in nats; NaN where there is none, and where the model did
+            not read all of its characters.
         corrected_logprob: `logprob` with the cost of the word's end where it belongs, see `words`; NaN where one of the tokens
             is not scored, or where what follows does not show that a word has ended.
         entropy: Of the prediction of the unit's first token, in nats; NaN where that is unscored.
@@ -88,6 +89,12 @@ def sum_units(scores: TokenScores, passages: Sequence[str], ends: Sequence[Seque
     crosses = is_token & (scores.start < start[unit]) & (scores.end > scores.start)
     logprob = np.bincount(unit[scored], weights=scores.logprob[scored], minlength=len(end)).astype(np.float64)
     logprob[n_scored == 0] = np.nan
+    # What was not read in whole has no sum of a part of it.
+    unread = np.flatnonzero(scores.token_id == UNREAD)
+    first_character = offset[scores.passage[unread]] + scores.start[unread]
+    touched = np.searchsorted(offset[passage] + end, first_character, side="right")
+    for begin, last in zip(touched.tolist(), unit[unread].tolist(), strict=True):
+        logprob[begin : last + 1] = np.nan
 
     there = n_tokens > 0
     first = np.minimum(first_row, len(scores) - 1)
