@@ -170,7 +170,10 @@ def test_a_run_keeps_the_counts_and_says_so(
         assert words in record_scores(scores, tv.literal(TEXT), 1.0, tmp_path / words).note
         panel = text_heatmap(scores).panels[0]
         assert ("unknown to the tokenizer" in panel.remark, "characters not read" in panel.remark) == tuple(map(bool, counts))
-    assert "not read: no token stands for it" in text_heatmap(tv.score(course, TEXT)).panels[0].notes
+    heatmap = text_heatmap(tv.score(course, TEXT))
+    assert "not read: no token stands for it" in heatmap.panels[0].notes
+    n = len(course.tokenizer(TEXT)["input_ids"])
+    assert f"n = {n - 1} of {n} tokens" in heatmap.caption
 
 
 def test_the_table_of_a_grid_has_the_counts_where_there_are_any(course: LoadedModel, glass: LoadedModel) -> None:

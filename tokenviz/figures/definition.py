@@ -125,11 +125,11 @@ class TextHeatmap:
             [panel] = self.panels
             what = (
                 f"{shown} of each {self.unit} of “{self.text_name}”: {panel.name}, "
-                f"n = {panel.n_scored} of {len(panel)} {self.unit}s. Underlined: {a} gave it more probability."
+                f"n = {panel.n_scored} of {panel.n_units} {self.unit}s. Underlined: {a} gave it more probability."
             )
         else:
             counts = [
-                f"{label} ({'; '.join(filter(None, (words, f'n = {panel.n_scored} of {len(panel)} {self.unit}s')))})"
+                f"{label} ({'; '.join(filter(None, (words, f'n = {panel.n_scored} of {panel.n_units} {self.unit}s')))})"
                 for label, panel in zip(self.models, self.panels, strict=True)
                 for words in (panel.name.removeprefix(label)[2:-1],)  # within the brackets
             ]

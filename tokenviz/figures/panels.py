@@ -29,6 +29,7 @@ class Panel:
         name: Of the model, or of both, with what they are.
         remark: What the heading says after the name.
         n_scored: Pieces with a value.
+        n_units: Tokens or other units; pieces that no token stands for are none.
         passage: Which passage each piece is in, from 0.
         start: Its first character in the passage.
         text: The pieces; those of a passage, joined, are the passage.
@@ -39,6 +40,7 @@ class Panel:
     name: str
     remark: str
     n_scored: int
+    n_units: int
     passage: NDArray[np.int64]
     start: NDArray[np.int64]
     text: tuple[str, ...]
@@ -87,6 +89,7 @@ def token_panel(table: TokenScores, measure: TokenMeasure, *, several_tokenizers
         name=full_name_of(table.spec),
         remark=f"{len(there)} of {summary.n_tokens} tokens scored, {mean}{_caveats(summary)}",
         n_scored=len(there),
+        n_units=summary.n_tokens,
         passage=table.passage,
         start=table.start,
         text=table.token,
@@ -123,8 +126,9 @@ def segment_panels(tables: Sequence[TokenScores], measure: TokenMeasure) -> tupl
         panels.append(
             Panel(
                 name=full_name_of(table.spec),
-                remark=f"{n_scored} of {len(rows)} {rows.by}s scored, {_bits_per_byte(table)}",
+                remark=f"{n_scored} of {len(rows)} {rows.by}s scored, {_bits_per_byte(table)}{_caveats(table.summary())}",
                 n_scored=n_scored,
+                n_units=len(rows),
                 passage=rows.passage,
                 start=rows.spans.start,
                 text=rows.spans.text,
@@ -162,6 +166,7 @@ def pair_panel(units: Units, models: tuple[str, str], names: tuple[str, str], me
         name=f"{names[1]} minus {names[0]}",
         remark=f"{len(there)} of {len(units)} {units.by}s scored by both, mean {mean} {measure.unit} per {units.by}",
         n_scored=len(there),
+        n_units=len(units),
         passage=units.passage,
         start=units.start,
         text=units.text,
