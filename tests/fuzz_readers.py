@@ -362,7 +362,7 @@ READERS = {
     "kept predictions": Reader(_predictions, _diverge),
     "manifests": Reader(_manifests, lambda folder, rng: check("trial", folder)),
     "parcels": Reader(_parcels, lambda folder, rng: import_runs(open_store(), folder)),
-    "lists of files": Reader(_lists, lambda folder, rng: damaged(folder)),
+    "lists of files": Reader(_lists, lambda folder, rng: damaged(folder, {})),
     "figures' metadata": Reader(_figures, lambda folder, rng: provenance_lines(provenance_of(_only(folder))), _spoil_figure),
     "--where": Reader(_nothing, _where, _no_change),
     "model specs": Reader(_nothing, _spec, _no_change),

@@ -6,6 +6,7 @@ from typing import Any
 from slips import make_slip
 
 import tokenviz as tv
+from tokenviz.comparing.alignment import By
 from tokenviz.harness.jobs import Content
 from tokenviz.harness.kinds.comparison import record_comparison
 from tokenviz.harness.kinds.score import record_scores
@@ -13,6 +14,7 @@ from tokenviz.scores import TokenScores
 from tokenviz.tracking.outbox import Slip
 from tokenviz.tracking.runs import Runs
 from tokenviz.tracking.store import open_store
+from tokenviz.units.words import Punctuation
 
 COMMIT = "c0ffee" * 6 + "c0ff"
 COMMAND = "tokenviz run trial --models a"
@@ -39,15 +41,28 @@ def keep_scores(
     return _keep(experiment, _fingerprint(scores, params), tags, content, "tokens", {}, replaces, started, params)
 
 
-def keep_comparison(a: TokenScores, b: TokenScores, *, experiment: str = "trial", replaces: bool = False, **params: Any) -> str:
+def keep_comparison(
+    a: TokenScores,
+    b: TokenScores,
+    *,
+    experiment: str = "trial",
+    replaces: bool = False,
+    by: By | None = None,
+    punctuation: Punctuation = "attached",
+    **params: Any,
+) -> str:
     """A finished comparison run of two tables whose score runs are kept already; returns its id."""
     tags = {"kind": "comparison", "model_a": a.spec.model, "model_b": b.spec.model, "text": a.text_name}
     refers = {"run_a": _fingerprint(a, params), "run_b": _fingerprint(b, params)}
 
     def content(files: Path) -> Content:
-        return record_comparison(tv.compare(a, b), {}, files)
+        made = record_comparison(tv.compare(a, b, by=by, punctuation=punctuation), {}, files)
+        if by == "word":
+            made.params["punctuation"] = punctuation
+        return made
 
-    return _keep(experiment, "-".join(refers.values()), tags, content, "units", refers, replaces, 0, {})
+    fingerprint = "-".join([*refers.values(), *([f"{by}-{punctuation}"] if by else [])])
+    return _keep(experiment, fingerprint, tags, content, "units", refers, replaces, 0, {})
 
 
 def keep_pair(a: TokenScores, b: TokenScores, *, experiment: str = "trial", **params: Any) -> list[str]:

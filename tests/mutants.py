@@ -412,6 +412,27 @@ MUTANTS = (
         "test_outbox::test_a_torn_parcel_is_noticed_and_removed",
     ),
     Mutant(
+        "a damaged table is read as if it were whole", "records/run.py",
+        "if {main, listed[artifact] if listed else None} - {None, digest}:", "if False:",
+        "test_records::test_a_measure_of_a_damaged_table_is_refused",
+    ),
+    Mutant(
+        "whoever writes the list of files again is believed", "tracking/checksums.py",
+        "tags.get(LIST_TAG) not in (None, checksum(path))", "False",
+        "test_doctor::test_a_list_that_was_written_again_is_noticed",
+    ),
+    Mutant(
+        "a table is not compared with the numbers of its run", "records/tables.py",
+        "    if differing:\n        raise DamagedError(_other_numbers(run, TOKENS",
+        "    if False:\n        raise DamagedError(_other_numbers(run, TOKENS",
+        "test_records::test_a_table_that_everything_vouches_for_is_compared_with_the_numbers",
+    ),
+    Mutant(
+        "a comparison is read back over other units than its own", "records/tables.py",
+        'run.params.get("by") or align(a, b).by', "align(a, b).by",
+        "test_records::test_a_comparison_is_what_was_recorded_to_the_bit",
+    ),
+    Mutant(
         "a number that is not determined is logged as 0", "tracking/entities.py",
         "Metric(name, value, slip.ended, 0) for name, value in slip.metrics.items() if math.isfinite(value)",
         "Metric(name, value if math.isfinite(value) else 0.0, slip.ended, 0) for name, value in slip.metrics.items()",

@@ -17,6 +17,7 @@ from tokenviz.checks import Check
 from tokenviz.figures.scripts import SCRIPTS
 from tokenviz.harness import checkup
 from tokenviz.tracking import inspection
+from tokenviz.tracking.checksums import write_checksums
 from tokenviz.tracking.inspection import inspect_store
 from tokenviz.tracking.outbox import _key
 from tokenviz.tracking.runs import Runs
@@ -61,16 +62,29 @@ def test_a_store_that_cannot_be_opened_is_said(runs: Runs) -> None:
 
 
 def test_torn_and_lost_files_are_named(runs: Runs) -> None:
-    torn, lost, unlisted = (keep(runs, name, started=number) for number, name in enumerate("fgh", start=1))
+    torn, lost, without, unlisted = (keep(runs, name, started=number) for number, name in enumerate("fghi", start=1))
     artifacts = Path("mlruns/artifacts/1")
     (artifacts / torn / "artifacts" / "tables" / "a.csv").write_text("x\n")
     shutil.rmtree(artifacts / lost)
-    (artifacts / unlisted / "artifacts" / "checksums.sha256").unlink()
+    for run_id in (without, unlisted):
+        (artifacts / run_id / "artifacts" / "checksums.sha256").unlink()
+    runs.client.delete_tag(unlisted, "tokenviz.list_sha256")  # as a run of an early version
     check, note = (check for check in inspect_store() if check.name == "files")
     assert check.state == "wrong"
-    assert check.found == f"2 runs have files that are gone or changed: {lost} (a name), {torn} (a name): tables/a.csv"
+    assert check.found == (
+        f"3 runs have files that are gone or changed: {without} (a name): checksums.sha256, {lost} (a name), "
+        f"{torn} (a name): tables/a.csv"
+    )
     assert check.advice == "run their experiments again with --force: the new runs take their place, and these stay"
     assert note.found == f"1 runs have no list of their files, so that they cannot be checked: {unlisted} (a name)"
+
+
+def test_a_list_that_was_written_again_is_noticed(runs: Runs) -> None:
+    run_id = keep(runs, table="")
+    files = Path("mlruns/artifacts/1") / run_id / "artifacts"
+    (files / "tables" / "a.csv").write_text("x\n2\n")
+    write_checksums(files)
+    assert found()["files"].found == f"1 runs have files that are gone or changed: {run_id} (a name): checksums.sha256"
 
 
 def leave_open(runs: Runs, fingerprint: str, outbox: str) -> str:

@@ -14,8 +14,8 @@ import tokenviz as tv
 from tokenviz.errors import StoreError
 from tokenviz.harness.context import ExperimentContext, running
 from tokenviz.harness.results import GridResult
+from tokenviz.records.frames import load_units
 from tokenviz.tracking.finding import FoundRun, find_runs
-from tokenviz.tracking.frames import load_units
 from tokenviz.tracking.runs import Runs
 from tokenviz.tracking.store import Store, open_store
 from tokenviz.tracking.where import parse_where

@@ -47,6 +47,7 @@ def found(project: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     def with_a_word_for_identity(spec: ModelSpec) -> ResolvedModel:
         return replace(resolve(spec), identity=f"sha256:{spec.name}")  # files would differ with the libraries' versions
 
+    assert tv.Grid  # which loads the rest of the harness
     harness = [module for name, module in sys.modules.items() if name.startswith("tokenviz.harness.")]
     for name, value in {**VERSIONS, "resolve": with_a_word_for_identity}.items():
         homes = [module for module in harness if hasattr(module, name)]

@@ -25,12 +25,13 @@ from tokenviz.errors import ExperimentError, ScoringError, TextError
 from tokenviz.harness.context import ExperimentContext, running
 from tokenviz.harness.grid import Grid
 from tokenviz.harness.kinds.comparison import COMPARISON_METRICS
-from tokenviz.harness.kinds.score import TOKENS_TABLE, ScoreRun
+from tokenviz.harness.kinds.score import ScoreRun
 from tokenviz.harness.links import figure_link
 from tokenviz.harness.measures import DIVERGENCES
 from tokenviz.harness.results import GridResult
 from tokenviz.models.loading import LoadedModel
 from tokenviz.progress import collecting
+from tokenviz.records.run import TOKENS_TABLE
 from tokenviz.scores import TokenScores
 from tokenviz.tracking.store import open_store
 

@@ -118,7 +118,7 @@ def test_however_it_ends_while_figures_are_drawn_the_same_command_goes_on(grid: 
     assert kept.outbox == []
     runs = [path.parent for path in (grid / "mlruns").rglob("checksums.sha256")]
     assert len(runs) == len(TEXTS) + 1
-    assert [damaged(run) for run in runs] == [[]] * len(runs)
+    assert [damaged(run, {}) for run in runs] == [[]] * len(runs)
     tables = [tv.TokenScores.load(path) for path in (grid / "mlruns").rglob("tokens.parquet")]
     assert len(tables) == len(TEXTS)
     for table in tables:

@@ -30,6 +30,7 @@ FLOORS = [
     {"scoring"},
     {"units"},
     {"comparing"},
+    {"records"},
     {"figures"},
     {"paper"},
     {"harness"},
@@ -45,7 +46,7 @@ HOMES = {
     "jinja2": {"figures"},
     "fontTools": {"figures"},
     "typer": {"harness", "cli"},
-    "pyarrow": {"rows", "scores", "tables"},
+    "pyarrow": {"rows", "scores", "tables", "records"},
 }
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.name not in ("__init__.py", "__main__.py"))
 

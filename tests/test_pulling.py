@@ -15,10 +15,11 @@ from kept_runs import COMMAND, COMMIT, keep_comparison, keep_pair, keep_scores
 from tables import NAN, long_pair, make_scores
 
 import tokenviz as tv
-from tokenviz.errors import DiskError, FigureError, PaperError, StoreError, TokenvizError
+from tokenviz.errors import DamagedError, DiskError, FigureError, PaperError, StoreError, TokenvizError
 from tokenviz.harness.context import ExperimentContext, running
 from tokenviz.paper.manifest import Order, read_manifest
 from tokenviz.paper.pulling import pull
+from tokenviz.paper.redrawing import redraw
 from tokenviz.paper.tracing import provenance_lines, provenance_of
 from tokenviz.progress import collecting
 from tokenviz.tracking.store import open_store
@@ -360,13 +361,14 @@ def test_a_field_that_no_run_has_is_refused(runs: list[str], project: Path) -> N
         pull(Order(experiment="trial", where="peason_r<1"), project / "paper")
 
 
-@pytest.mark.parametrize(("which", "table"), [(0, "tokens"), (2, "statistics")])
+@pytest.mark.parametrize(("which", "table"), [(0, "tokens"), (2, "units"), (2, "statistics")])
 def test_a_run_that_has_lost_a_table_is_one_line(runs: list[str], project: Path, which: int, table: str) -> None:
     run = open_store().client.get_run(runs[which])
     (Path(run.info.artifact_uri) / f"tables/{table}.parquet").unlink()
-    name = re.escape(run.info.run_name)
     with pytest.raises(
-        PaperError, match=rf"^run {runs[which]} of '{name}' has no file 'tables/{table}\.parquet': repeat the experiment$"
+        DamagedError,
+        match=rf"^run {runs[which]} has lost its file 'tables/{table}\.parquet' \(.*\): run its experiment again with "
+        r"--force: the new run takes its place, and this one stays$",
     ):
         pull(ORDER, project / "paper")
     assert not list((project / "paper").rglob("*.pdf"))
@@ -375,23 +377,21 @@ def test_a_run_that_has_lost_a_table_is_one_line(runs: list[str], project: Path,
 def test_a_table_of_another_version_is_one_line(runs: list[str], project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tokenviz.scores.READABLE_FORMATS", ("98", "99"))
     name = open_store().client.get_run(runs[0]).info.run_name
-    message = (
-        f"a table of run {runs[0]} ({name!r}) cannot be used: 'tokens.parquet' has table format 4; this version "
-        "reads 98 and 99; repeat the experiment"
-    )
-    with pytest.raises(PaperError, match=f"^{re.escape(message)}$"):
+    message = f"the file 'tables/tokens.parquet' of run {runs[0]} ({name!r}) cannot be used: 'tokens.parquet' has table format "
+    with pytest.raises(DamagedError, match=f"^{re.escape(message)}"):
         pull(Order(experiment="trial", where="model=a"), project / "paper")
 
 
-def test_a_comparison_of_other_numbers_is_not_mixed_with_figures(project: Path) -> None:
-    a, b = long_pair(40)
-    runs = keep_pair(a, b)
-    path = Path(open_store().client.get_run(runs[1]).info.artifact_uri) / "tables/tokens.parquet"
-    make_scores([list(a.token)], a.logprob * 1.5 - 0.1, model="b").save(path)
-    with pytest.raises(
-        PaperError, match=r"holds other numbers than its tables give now \(r 0\.\d+, now 1\.0\): it is of another"
-    ):
-        pull(ORDER, project / "paper")
+def test_a_comparison_by_word_is_pulled_and_redrawn_with_its_own_settings(project: Path) -> None:
+    a = make_scores([["The", " goal", ",", " he", " said", "."]], model="a")
+    b = make_scores([["The", " go", "al,", " he", " said", "."]], model="b")
+    (_, _, _), by_word = keep_pair(a, b), keep_comparison(a, b, by="word", punctuation="apart")
+    pull(Order(experiment="trial", figures=("scatter",), formats=("png",), where="by=word"), project / "paper")
+    expected = tv.compare(a, b, by="word", punctuation="apart")
+    assert macros(project / "paper")["tvTextAVsBN"] == str(expected.n) == "4"
+    (path,) = redraw(by_word, figure="scatter", formats=["png"], folder=project)
+    assert provenance_of(path)["run_id"] == by_word
+    assert path.read_bytes() != redraw(keep_comparison(a, b), figure="scatter", formats=["png"], folder=project)[0].read_bytes()
 
 
 def test_a_folder_is_of_one_experiment(runs: list[str], project: Path) -> None:

@@ -18,7 +18,8 @@ from tokenviz.harness.context import ExperimentContext, running
 from tokenviz.harness.measures import DIVERGENCES, Measure, Measured, context_effect
 from tokenviz.harness.results import GridResult
 from tokenviz.texts import corpus
-from tokenviz.tracking.store import open_for_reading
+from tokenviz.tracking.checksums import CHECKSUMS, LIST_TAG, TABLE_TAG, checksum, write_checksums
+from tokenviz.tracking.store import open_for_reading, open_store
 
 
 @pytest.fixture
@@ -101,6 +102,9 @@ def test_a_text_that_is_not_what_the_table_says_is_refused(made: Callable[..., G
     path = project / "mlruns" / "artifacts" / "1" / result.scores[0].run_id / "artifacts" / "tables" / "tokens.parquet"
     table = tv.TokenScores.load(path)
     replace(table, token=("x", *table.token[1:])).save(path)
+    write_checksums(path.parent.parent)
+    for tag, file in ((TABLE_TAG, path), (LIST_TAG, path.parent.parent / CHECKSUMS)):  # the store vouches for it
+        open_store().client.set_tag(result.scores[0].run_id, f"tokenviz.{tag}", checksum(file))
     code, _, err = run("rerun", result.scores[0].run_id)
     assert code == 1
     assert err == (

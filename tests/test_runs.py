@@ -214,7 +214,7 @@ def test_a_run_that_supersedes_another_takes_its_place_in_every_grid(runs: Runs)
 
 def test_a_lost_file_is_said(runs: Runs, tmp_path: Path) -> None:
     run_id = keep(runs)
-    with pytest.raises(StoreError, match=r"has lost its file 'tables/b\.csv'.*--force"):
+    with pytest.raises(StoreError, match=r"has lost its file 'tables/b\.csv'.*: run its experiment again with --force: "):
         fetch(runs.store, run_id, "tables/b.csv", tmp_path)
 
 

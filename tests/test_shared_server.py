@@ -162,7 +162,7 @@ def test_a_grid_of_several_processes_on_a_shared_server(
     assert {run.info.artifact_uri.partition(":")[0] for run in runs} == {"mlflow-artifacts"}
     for run in runs:
         copy = Path(client.download_artifacts(run.info.run_id, "", str(tmp_path / run.info.run_id)))
-        assert damaged(copy) == []
+        assert damaged(copy, {}) == []
         assert {path.name for path in copy.rglob("*.csv")} & {"tokens.csv", "scores.csv"}
     assert list((project / "mlruns" / "outbox").glob("*/*/*")) == []
 

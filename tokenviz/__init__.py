@@ -27,11 +27,12 @@ if TYPE_CHECKING:
     from tokenviz.harness.grid import Grid
     from tokenviz.harness.results import GridResult
     from tokenviz.models.loading import load_model
+    from tokenviz.records.frames import load_runs, load_tokens
+    from tokenviz.records.loading import load_comparison, load_scores
     from tokenviz.scores import BosMode, TokenScores
     from tokenviz.scoring.divergence import divergences
     from tokenviz.scoring.scorer import score
     from tokenviz.texts import Text, literal, read_text
-    from tokenviz.tracking.frames import load_runs, load_tokens
     from tokenviz.units.items import read_items
     from tokenviz.units.tidy import tidy_table
     from tokenviz.units.word_scores import words
@@ -49,9 +50,11 @@ _HOMES = {
     "experiment": "harness.decorator",
     "information": "comparing.information",
     "literal": "texts",
+    "load_comparison": "records.loading",
     "load_model": "models.loading",
-    "load_runs": "tracking.frames",
-    "load_tokens": "tracking.frames",
+    "load_runs": "records.frames",
+    "load_scores": "records.loading",
+    "load_tokens": "records.frames",
     "read_items": "units.items",
     "read_text": "texts",
     "save_figure": "figures.saving",
@@ -77,8 +80,10 @@ __all__ = [
     "experiment",
     "information",
     "literal",
+    "load_comparison",
     "load_model",
     "load_runs",
+    "load_scores",
     "load_tokens",
     "read_items",
     "read_text",

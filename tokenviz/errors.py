@@ -9,7 +9,8 @@
     ├── PaperError             runs that cannot be carried into a paper as asked, or files that are not ours (also ValueError)
     ├── ExperimentError        an experiment that cannot be found or run as asked (also ValueError)
     ├── StoreError             a tracking store that cannot be opened or written (also OSError)
-    │   └── RefusedError       a run that a store does not take, though it answers
+    │   ├── RefusedError       a run that a store does not take, though it answers
+    │   └── DamagedError       a run whose files are gone, or are not what was recorded
     └── DiskError              no room or no right to write a file (also OSError)
 
 Each message says what was given, what is allowed, and what to do.
@@ -74,6 +75,10 @@ class StoreError(TokenvizError, OSError):
 
 class RefusedError(StoreError):
     """A run that a store does not take, though it answers."""
+
+
+class DamagedError(StoreError):
+    """A run whose files are gone, or are not what was recorded."""
 
 
 class DiskError(TokenvizError, OSError):

@@ -54,8 +54,8 @@ def list_runs(
         return
     _choose(as_json, as_csv)
     from tokenviz.progress import shown
+    from tokenviz.records.frames import runs_frame
     from tokenviz.tracking.finding import find_runs
-    from tokenviz.tracking.frames import runs_frame
 
     limit = most or (None if as_json or as_csv else _MOST)
     with shown():

@@ -7,8 +7,8 @@ sum of its tokens' log-probs, by the chain rule.
 Where a token reaches over the end of a word, the words are joined (units/common.py), and the unit says how many it holds.
 """
 
-from dataclasses import dataclass
-from typing import Literal, get_args
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Literal, TypedDict, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,17 @@ from tokenviz.scores import TokenScores
 from tokenviz.units.common import Spans, common_spans
 from tokenviz.units.words import Punctuation, words_of
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 By = Literal["token", "segment", "word"]
+
+
+class Alignment(TypedDict):
+    """What two models are compared over; see `align`."""
+
+    by: By | None
+    punctuation: Punctuation
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +70,18 @@ class WordUnits(Units):
     """
 
     n_words: NDArray[np.int64]
+
+
+def units_of(frame: "pd.DataFrame", by: By) -> Units:
+    """Read the units of a table of `Comparison.to_frame`.
+
+    Args:
+        frame: The table.
+        by: What its units are.
+    """
+    kind = WordUnits if "n_words" in frame.columns else Units
+    columns = {field.name: frame[field.name].to_numpy() for field in fields(kind) if field.name not in ("by", "text")}
+    return kind(by=by, text=tuple(frame["text"]), **columns)
 
 
 def same_tokens(a: TokenScores, b: TokenScores) -> bool:

@@ -1,7 +1,7 @@
 """`compare`: two token tables of one text, as aligned units and a handful of numbers."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from tokenviz.comparing.agreement import Agreement, agreement
 from tokenviz.comparing.alignment import By, Units, align
 from tokenviz.comparing.resampling import SEED
 from tokenviz.comparing.statistics import Values
+from tokenviz.comparing.summaries import estimates_of, resampling_of
 from tokenviz.errors import ComparisonError
 from tokenviz.models.describing import full_name_of
 from tokenviz.scores import TokenScores, nan_to_none
@@ -246,8 +247,31 @@ def compare(
         3
     """
     units = align(a, b, by=by, punctuation=punctuation)
+    return Comparison(a=a, b=b, units=units, **_numbers(a, b, units, resamples, seed))
+
+
+def recorded_comparison(a: TokenScores, b: TokenScores, units: Units, statistics: "pd.DataFrame") -> Comparison:
+    """Put a comparison together again from what was recorded of it.
+
+    Nothing is computed: its numbers stay what they were, also where a later version would define one otherwise. Only a number
+    that the table does not have yet is computed.
+
+    Args:
+        a: The first model's scores.
+        b: The second's.
+        units: What they were compared over.
+        statistics: The table of `Comparison.statistics_frame`.
+    """
+    known = estimates_of(statistics)
+    names = [field.name for field in fields(Agreement) if field.name != "resampling"]
+    numbers = {} if known.keys() >= set(names) else _numbers(a, b, units, None, SEED)
+    numbers |= {name: known[name] for name in names if name in known}
+    return Comparison(a=a, b=b, units=units, **{**numbers, "resampling": resampling_of(statistics)})
+
+
+def _numbers(a: TokenScores, b: TokenScores, units: Units, resamples: int | None, seed: int) -> dict[str, Any]:
     same, not_same = _same_first(a, b, units)
-    numbers = agreement(
+    return agreement(
         units.logprob_a,
         units.logprob_b,
         same,
@@ -257,7 +281,6 @@ def compare(
         resamples=resamples,
         seed=seed,
     )
-    return Comparison(a=a, b=b, units=units, **numbers)
 
 
 def pool(comparisons: Sequence[Comparison], *, resamples: int | None = None, seed: int = SEED) -> PooledComparison:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -72,6 +72,25 @@ def cited_frame(statistics: Mapping[str, Mapping[str, Any]]) -> "pd.DataFrame":
         frame[name] = frame[name].astype("Int64")
     frame["resampled"] = frame["resampled"].astype("string")
     return frame
+
+
+def estimates_of(frame: "pd.DataFrame") -> dict[str, Estimate]:
+    """Read the estimates of a table of `cited_frame`, by name."""
+    known = [field.name for field in fields(Estimate) if field.name in frame.columns]
+    return {row["statistic"]: Estimate(**{name: row[name] for name in known}) for row in frame.to_dict("records")}
+
+
+def resampling_of(frame: "pd.DataFrame") -> Resampling | None:
+    """Read from a table of `cited_frame` how its intervals were found; None where they were not by resampling.
+
+    From how many pieces was drawn is not in the table.
+    """
+    drawn = frame[frame["resampled"].notna()]
+    if drawn.empty:
+        return None
+    row = drawn.iloc[0]
+    length = int(row["block_length"]) if drawn["block_length"].notna().iloc[0] else None
+    return Resampling(row["resampled"], length, math.nan, int(row["resamples"]), int(row["seed"]))
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,11 +8,11 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from tokenviz.comparing.alignment import By
+from tokenviz.comparing.alignment import Alignment, By
 from tokenviz.errors import ExperimentError
 from tokenviz.harness.context import current_experiment
 from tokenviz.harness.jobs import fingerprint_of_pair
-from tokenviz.harness.kinds.comparison import Alignment, ComparisonJob, ComparisonRun
+from tokenviz.harness.kinds.comparison import ComparisonJob, ComparisonRun
 from tokenviz.harness.kinds.items import ItemsJob, ItemsRun
 from tokenviz.harness.kinds.measure import MeasureJob, MeasureRun
 from tokenviz.harness.kinds.score import ScoreJob, ScoreRun

@@ -5,19 +5,20 @@ The scheduler knows nothing else of it. A new kind is a new file there; `kinds/s
 """
 
 import math
-import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from tokenviz.harness.deliveries import Delivery, Drawing
 from tokenviz.harness.measures import Settings
 from tokenviz.models.loading import ResolvedModel
+from tokenviz.records.run import RecordedRun, StoredRun, WaitingRun
 from tokenviz.scores import FORMAT_VERSION, SCORING_VERSION
 from tokenviz.texts import Text
-from tokenviz.tracking.files import fetch
+from tokenviz.tracking.finding import find_run
 from tokenviz.tracking.parcels import Parcel
 from tokenviz.tracking.runs import FinishedRun, Runs, fingerprint_of
 
@@ -111,36 +112,39 @@ class Run:
         """What it is of, for a reader."""
         return self.fingerprint[:12]
 
+    @cached_property
+    def recorded(self) -> RecordedRun:
+        """The run as it was recorded.
+
+        Raises:
+            StoreError: It is gone.
+        """
+        if self.waiting is not None:
+            return WaitingRun.of(self.waiting, self.runs)
+        return StoredRun.of(find_run(self.run_id, self.runs.store), self.runs.store)
+
     def fetch(self, artifact: str, folder: Path) -> Path:
-        """Return one of its files on this disk.
+        """Have one of its files on this disk, as it was written.
 
         Args:
             artifact: Its path among the run's artifacts.
             folder: Where to put it, if it has to be fetched.
 
         Raises:
-            StoreError: The run has no such file any more.
+            StoreError: The run has no such file any more, or it is not what was written.
         """
-        if self.waiting is None:
-            return fetch(self.runs.store, self.run_id, artifact, folder)
-        path = self.waiting.files / artifact
-        if not path.exists() and (delivered := self.runs.find(self.fingerprint)) is not None:
-            return fetch(self.runs.store, delivered.run_id, artifact, folder)  # `tokenviz sync` was at work meanwhile
-        return path
+        return self.recorded.fetch(artifact, folder)
 
     def read(self, name: str) -> "pd.DataFrame":
-        """Return one of its tables.
+        """Read one of its tables.
 
         Args:
             name: Of the table, without folder and suffix.
 
         Raises:
-            StoreError: The run has no such table any more.
+            StoreError: The run has no such table any more, or it is not what was written.
         """
-        import pandas as pd
-
-        with tempfile.TemporaryDirectory() as folder:
-            return pd.read_parquet(self.fetch(f"tables/{name}.parquet", Path(folder)))
+        return self.recorded.frame(name)
 
 
 class Job(ABC, Generic[T, R]):
@@ -194,8 +198,8 @@ class Job(ABC, Generic[T, R]):
         """Write a result's tables into a folder, and return the rest of its run."""
 
     @abstractmethod
-    def read(self, files: Path) -> T:
-        """Return the result again, from the folder that `write` filled."""
+    def read(self, run: RecordedRun) -> T:
+        """Return the result again, from a run whose files `write` made."""
 
     @abstractmethod
     def run(self, outcome: Outcome[T]) -> R:

@@ -14,11 +14,12 @@ from typing import Any
 import pandas as pd
 
 from tokenviz.errors import TokenvizError
-from tokenviz.harness.kinds.comparison import COMPARISON_METRICS, UNITS_TABLE
-from tokenviz.harness.kinds.score import TOKENS_TABLE, score_metrics, score_params
+from tokenviz.harness.kinds.comparison import COMPARISON_METRICS
+from tokenviz.harness.kinds.score import score_metrics, score_params
 from tokenviz.paper.tracing import provenance_of
+from tokenviz.records.run import STATISTICS_TABLE, TOKENS_TABLE, UNITS_TABLE
 from tokenviz.scores import TokenScores
-from tokenviz.tracking.checksums import CHECKSUMS, read_checksums
+from tokenviz.tracking.checksums import CHECKSUMS, LIST_TAG, TABLE_TAG, checksum, read_checksums
 from tokenviz.tracking.entities import CURVE_POINTS
 from tokenviz.tracking.own_records import OwnRecord
 from tokenviz.tracking.runs import NOTE, PREFIX
@@ -71,9 +72,9 @@ def record_from_files(folder: Path, known: Sequence[OwnRecord]) -> OwnRecord | N
         tags |= {"model": models[0], "text": text}
     elif len(models) == 2:
         tags |= {"model_a": models[0], "model_b": models[1], "text": text}
-    digest = read_checksums(files).get(table)
+    digest = (read_checksums(files, {}) or {}).get(table)
     if digest:
-        tags["table_sha256"] = digest
+        tags |= {TABLE_TAG: digest, LIST_TAG: checksum(files / CHECKSUMS)}
     return _record(folder, about, tags, params, metrics, curve)
 
 
@@ -95,7 +96,7 @@ def _about(files: Path) -> dict[str, Any]:
 
 def _comparison_metrics(files: Path) -> dict[str, float]:
     """The numbers of a comparison by its table of statistics; those of measures are not among them."""
-    table = pd.read_parquet(files / "tables" / "statistics.parquet")
+    table = pd.read_parquet(files / STATISTICS_TABLE)
     numbers = {str(row["statistic"]): row for row in table.to_dict("records")}
     columns = {"": "value", "_low": "low", "_high": "high"}
     found = {f"{name}{end}": float(row[column]) for name, row in numbers.items() for end, column in columns.items()}

@@ -14,20 +14,22 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from tokenviz.comparing.alignment import Alignment
 from tokenviz.comparing.comparison import compare
 from tokenviz.errors import StoreError, TextError
 from tokenviz.harness.jobs import Content
-from tokenviz.harness.kinds.comparison import Alignment, record_comparison
-from tokenviz.harness.kinds.score import TOKENS_TABLE, record_scores
+from tokenviz.harness.kinds.comparison import record_comparison
+from tokenviz.harness.kinds.score import record_scores
 from tokenviz.harness.measures import DIVERGENCES, Settings, known_measure
 from tokenviz.harness.session import ModelMemory
 from tokenviz.models.loading import load, resolve
 from tokenviz.models.spec import ModelSpec
 from tokenviz.progress import task, warn
+from tokenviz.records.run import RecordedRun, StoredRun
+from tokenviz.records.tables import read_scores
 from tokenviz.scores import TokenScores
 from tokenviz.scoring.scorer import score
 from tokenviz.texts import Text, corpus, literal
-from tokenviz.tracking.files import fetch
 from tokenviz.tracking.finding import FoundRun, find_run, find_runs
 from tokenviz.tracking.store import Store
 
@@ -122,13 +124,14 @@ class _Again:
         return kinds.get(run.tags["kind"], self._measure)(run)
 
     def _score(self, run: FoundRun) -> Rerun:
-        then, now, text = self._both(run.run_id)
+        then, now, text = self._both(run.run_id, StoredRun.of(run, self._store))
         with tempfile.TemporaryDirectory() as folder:
             content = record_scores(now, text, 1.0, Path(folder))
         return _beside(run, content, [(then, now)])
 
     def _comparison(self, run: FoundRun) -> Rerun:
-        pairs = [self._both(run.params[name]) for name in ("run_a", "run_b")]
+        recorded = StoredRun.of(run, self._store)
+        pairs = [self._both(run.params[name], recorded.other(name)) for name in ("run_a", "run_b")]
         (_, a, text), (_, b, _) = pairs
         how: Alignment = {"by": run.params["by"], "punctuation": run.params.get("punctuation", "attached")}  # type: ignore[typeddict-item]
         measured = {}
@@ -144,8 +147,7 @@ class _Again:
         measure = known_measure(run.params)
         assert measure is not None
         params = run.params
-        with tempfile.TemporaryDirectory() as folder:
-            then = pd.read_parquet(fetch(self._store, run.run_id, f"tables/{measure.name}.parquet", Path(folder)))
+        then = StoredRun.of(run, self._store).frame(measure.name)
         (model,) = self._memory.models(params["model"])
         context, stride, top_k = (json.loads(params[name]) for name in ("context", "stride", "top_k"))
         settings = Settings(params["bos"], context, stride, top_k)  # type: ignore[arg-type]
@@ -163,22 +165,19 @@ class _Again:
         """The text of a run that has no table of its tokens, from a score run that has one."""
         for other in find_runs(run.experiment, where="kind=score", store=self._store):
             if other.params.get("text_sha256") == run.params["text_sha256"]:
-                return _text_of(self._table(other.run_id), other.run_id, int(other.params["n_passages"]))
+                scores = read_scores(StoredRun.of(other, self._store))
+                return _text_of(scores, other.run_id, int(other.params["n_passages"]))
         raise StoreError(
             f"no score run of the experiment {run.experiment!r} holds the text {run.params['text']!r} of run {run.run_id}: "
             f"repeat '{run.tags.get('command', 'its command')} --force' and compare the runs"
         )
 
-    def _table(self, run_id: str) -> TokenScores:
-        with tempfile.TemporaryDirectory() as folder:
-            return TokenScores.load(fetch(self._store, run_id, TOKENS_TABLE, Path(folder)))
-
-    def _both(self, run_id: str) -> tuple[TokenScores, TokenScores, Text]:
+    def _both(self, run_id: str, recorded: RecordedRun) -> tuple[TokenScores, TokenScores, Text]:
         """The table of then, that of now, and their text."""
         if run_id not in self._tables:
-            then = self._table(run_id)
+            then = read_scores(recorded)
             spec = then.spec
-            text = _text_of(then, run_id, int(find_run(run_id, self._store).params["n_passages"]))
+            text = _text_of(then, run_id, int(recorded.params["n_passages"]))
             (model,) = self._memory.models(spec.model)
             now = score(model, text, bos=spec.bos, context=spec.context, stride=spec.stride, top_k=spec.top_k)
             self._tables[run_id] = then, now, text

@@ -14,6 +14,7 @@ from tokenviz.harness.deliveries import Deliveries
 from tokenviz.harness.jobs import Job, Outcome, Run
 from tokenviz.harness.session import Session
 from tokenviz.progress import note, task, warn
+from tokenviz.records.run import WaitingRun
 from tokenviz.tracking.outbox import Claim
 from tokenviz.tracking.parcels import Parcel, Slip
 from tokenviz.tracking.redaction import redacted
@@ -103,7 +104,7 @@ class Scheduler:
         if parcel is None or not self._wanted(job, parcel.slip.tags, parcel.slip.started):
             return None
         grids = dict.fromkeys([*parcel.slip.grid.split(), self._session.grid])
-        return replace(parcel, slip=replace(parcel.slip, grid=" ".join(grids))), job.read(parcel.files)
+        return replace(parcel, slip=replace(parcel.slip, grid=" ".join(grids))), job.read(WaitingRun.of(parcel, self._runs))
 
     def _make(self, job: Job[T, R], claim: Claim) -> tuple[Parcel, T]:
         started = _now()

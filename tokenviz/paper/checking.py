@@ -6,12 +6,12 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Literal
 
-from tokenviz.errors import PaperError, StoreError
+from tokenviz.errors import DamagedError, PaperError, StoreError
 from tokenviz.paper.manifest import MANIFEST, Manifest, read_manifest
 from tokenviz.paper.plan import Drawing, Plan
 from tokenviz.tracking.store import open_for_reading
 
-State = Literal["missing", "edited", "stale"]
+State = Literal["missing", "edited", "stale", "damaged"]
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,8 @@ class Problem:
 
     Attributes:
         path: Within the folder.
-        state: "missing": it is not there; "edited": it is not what was pulled; "stale": the runs now give another one.
+        state: "missing": it is not there; "edited": it is not what was pulled; "stale": the runs now give another one;
+            "damaged": the tables of its run are not what was recorded.
         why: In a few words.
     """
 
@@ -85,6 +86,12 @@ def _against_runs(manifest: Manifest) -> Iterator[Problem]:
     plan = Plan(manifest.order, open_for_reading())
     captions: dict[Drawing, str] = {}
     wanted = set()
+    damaged = {}
+    for subject in plan.subjects:
+        try:
+            plan.tables.check(subject)
+        except DamagedError as error:
+            damaged[subject] = str(error)
     for drawing in plan.drawings:
         same = drawing.files(manifest.files)
         name = (drawing.stem, drawing.form)
@@ -97,11 +104,18 @@ def _against_runs(manifest: Manifest) -> Iterator[Problem]:
         for path, entry in older.items():
             if path not in same:
                 yield Problem(path, "stale", _why(entry.runs[0], drawing))
+            elif drawing.subject in damaged:
+                yield Problem(path, "damaged", damaged[drawing.subject])
         if not same and not older:
             yield Problem(
                 f"{drawing.stem}.{drawing.form}", "missing", f"run {drawing.subject.run.run_id} has it since the pull"
             )
-    texts = plan.texts(captions)
+    if damaged:  # the numbers rest on it as well
+        why = next(iter(damaged.values()))
+        others = [path for path, entry in manifest.files.items() if not entry.made]
+        yield from (Problem(path, "damaged", why) for path in others)
+        wanted |= set(others)
+    texts = {} if damaged else plan.texts(captions)
     for path, content in texts.items():
         if path not in manifest.files:
             yield Problem(path, "missing", "the runs have it since the pull")

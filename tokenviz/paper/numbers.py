@@ -68,7 +68,7 @@ def numbers_of(subject: Subject, tables: Tables) -> list[Number]:
     """The numbers of a run, in its order.
 
     Raises:
-        PaperError: It is a comparison that has lost its statistics.
+        StoreError: It is a comparison that has lost its statistics, or they are not what was recorded.
     """
     metrics = {name: value for name, value in sorted(subject.run.metrics.items()) if name not in _OF_THE_MACHINE}
     counts = [Number(name, _COUNTS.get(name, name), f"{value:.0f}") for name, value in metrics.items() if _is_count(name)]
@@ -76,7 +76,7 @@ def numbers_of(subject: Subject, tables: Tables) -> list[Number]:
     n = int(metrics.get("n", metrics.get("n_scored", 0)))
     if subject.kind != "comparison":
         return counts + _plain(rest, n)
-    estimates = _estimates(subject, tables)
+    estimates = tables.statistics(subject.run)
     found = [_with_interval(name, estimate) for name, estimate in estimates.items()]
     known = {f"{name}{end}" for name in estimates for end in ("", *_ENDS)}
     return counts + found + _plain({name: value for name, value in rest.items() if name not in known}, n)
@@ -148,22 +148,6 @@ def _plain(metrics: Mapping[str, float], n: int) -> list[Number]:
         Number(name, _DEFINITIONS.get(name, name), rounded(Estimate(value, n)), n=str(n) if n else "")
         for name, value in metrics.items()
     ]
-
-
-def _estimates(subject: Subject, tables: Tables) -> dict[str, Estimate]:
-    return {
-        row["statistic"]: Estimate(
-            value=row["value"],
-            n=int(row["n"]),
-            definition=row["definition"],
-            unit=row["unit"],
-            low=row["low"],
-            high=row["high"],
-            method=row["method"],
-            reason=row["reason"],
-        )
-        for row in tables.statistics(subject.run).to_dict("records")
-    }
 
 
 def _with_interval(name: str, estimate: Estimate) -> Number:

@@ -72,6 +72,12 @@ class Plan:
                 f"no run that is meant has a figure {' or '.join(order.figures)} as {', '.join(order.formats)}: take another"
             )
 
+    @property
+    def undrawn(self) -> list[Subject]:
+        """The runs without a figure of this order."""
+        drawn = {drawing.subject for drawing in self.drawings}
+        return [subject for subject in self.subjects if subject not in drawn]
+
     @cached_property
     def numbers(self) -> dict[Subject, list[Number]]:
         """Of each run."""

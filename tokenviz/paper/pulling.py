@@ -90,9 +90,12 @@ def _made(plan: Plan, before: Mapping[str, Entry], folder: Path, place: Path, ov
             ]
             if not there or not all(there):
                 found = _drawn(plan, drawing, place)
+            plan.tables.check(drawing.subject)  # also of a figure that is there: nobody is to rest on damaged tables
             files |= found
             captions[drawing] = next(iter(found.values())).made["caption"]
             advance(1)
+    for subject in plan.undrawn:
+        plan.tables.check(subject)
     runs = tuple(sorted(plan.runs))
     for path, content in plan.texts(captions).items():
         target = place / path

@@ -1,25 +1,20 @@
 """What is carried into a paper: runs of an experiment, one for each kind, models and text, and the tables of each."""
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
 
-from tokenviz.comparing.comparison import Comparison, compare
-from tokenviz.errors import PaperError, ScoringError, StoreError
+from tokenviz.comparing.comparison import Comparison
+from tokenviz.comparing.estimate import Estimate
+from tokenviz.errors import PaperError
 from tokenviz.figures.origin import Origin, of_pair, of_scores
 from tokenviz.progress import warn
+from tokenviz.records.run import RecordedRun, StoredRun
+from tokenviz.records.tables import read_comparison, read_scores, read_statistics
 from tokenviz.scores import TokenScores
-from tokenviz.tracking.files import fetch
 from tokenviz.tracking.finding import FoundRun, check_fields, find_run, find_runs
 from tokenviz.tracking.store import Store
 from tokenviz.tracking.where import parse_where
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-_CLOSE = 1e-9  # of two computations of one statistic; processors differ in the order of sums
 _MOST_NAMED = 3
 
 
@@ -150,64 +145,46 @@ class Tables:
         """What figures of a run are drawn from.
 
         Raises:
-            PaperError: The run has no such tables, or has lost one; or it holds other numbers than its tables give now.
+            PaperError: The run has no such tables.
+            StoreError: It has lost one, or one is not what was recorded.
         """
         run = subject.run
         if subject.text != self._text:
             self._text, self._scores, self._comparisons = subject.text, {}, {}
         if subject.kind == "score":
-            return self._tokens(run.run_id, run.name)
+            return self._tokens(run.run_id, self._recorded(run))
         if subject.kind != "comparison":
             raise PaperError(f"{_named(run)} is of kind {subject.kind!r} and has no figure: give a score or a comparison")
         if run.run_id not in self._comparisons:
-            a, b = (self._tokens(run.params.get(name, ""), run.name) for name in ("run_a", "run_b"))
-            self._comparisons[run.run_id] = _checked(compare(a, b), run)
+            recorded = self._recorded(run)
+            a, b = (self._tokens(run.params.get(name, ""), recorded.other(name)) for name in ("run_a", "run_b"))
+            self._comparisons[run.run_id] = read_comparison(recorded, a, b)
         return self._comparisons[run.run_id]
 
-    def statistics(self, run: FoundRun) -> "pd.DataFrame":
-        """A comparison's numbers, with intervals and definitions.
+    def check(self, subject: Subject) -> None:
+        """See that the tables that figures and numbers rest on are what was recorded; of a measure's run that is none.
 
         Raises:
-            PaperError: The run has lost them.
+            StoreError: The run has lost one, or one is not what was recorded.
         """
-        import pandas as pd
+        if subject.kind in ("score", "comparison"):
+            self.source(subject)
 
-        with tempfile.TemporaryDirectory() as folder:
-            return pd.read_parquet(self._fetched(run.run_id, run.name, "statistics", Path(folder)))
+    def statistics(self, run: FoundRun) -> dict[str, Estimate]:
+        """A comparison's numbers by name, with intervals and definitions.
 
-    def _tokens(self, run_id: str, name: str) -> TokenScores:
+        Raises:
+            StoreError: The run has lost them, or they are not what was recorded.
+        """
+        return read_statistics(self._recorded(run))
+
+    def _recorded(self, run: FoundRun) -> StoredRun:
+        return StoredRun.of(run, self._store)
+
+    def _tokens(self, run_id: str, run: RecordedRun) -> TokenScores:
         if run_id not in self._scores:
-            with tempfile.TemporaryDirectory() as folder:
-                path = self._fetched(run_id, name, "tokens", Path(folder))
-                try:
-                    self._scores[run_id] = TokenScores.load(path)
-                except ScoringError as error:
-                    reason = str(error).replace(str(path), path.name)
-                    raise PaperError(
-                        f"a table of run {run_id} ({name!r}) cannot be used: {reason}; repeat the experiment"
-                    ) from error
+            self._scores[run_id] = read_scores(run)
         return self._scores[run_id]
-
-    def _fetched(self, run_id: str, name: str, table: str, folder: Path) -> Path:
-        artifact = f"tables/{table}.parquet"
-        try:
-            return fetch(self._store, run_id, artifact, folder)
-        except (StoreError, OSError) as error:
-            raise PaperError(
-                f"run {run_id or '(unknown)'} of {name!r} has no file {artifact!r}: repeat the experiment"
-            ) from error
-
-
-def _checked(comparison: Comparison, run: FoundRun) -> Comparison:
-    """A comparison that is made again of a run's tables, where its numbers are those of the run."""
-    r, kept = comparison.pearson_r, run.metrics.get("pearson_r")
-    same = not r.determined if kept is None else abs(r.value - kept) < _CLOSE
-    if not same or comparison.n != run.metrics.get("n"):
-        raise PaperError(
-            f"{_named(run)} holds other numbers than its tables give now (r {kept}, now {r.value}): it is of another "
-            "version of tokenviz; repeat the experiment"
-        )
-    return comparison
 
 
 def _named(run: FoundRun) -> str:

@@ -3,10 +3,20 @@
 A run's files go to the store with such a list, in the form that `sha256sum -c` reads.
 """
 
+import re
+from collections.abc import Mapping
 from hashlib import file_digest
 from pathlib import Path
 
+from tokenviz.errors import DamagedError
+
 CHECKSUMS = "checksums.sha256"
+
+# What the store itself says of a run, in tags: the sha256 of that list, and of the table that all else can be made from.
+LIST_TAG = "list_sha256"
+TABLE_TAG = "table_sha256"
+
+_LINE = re.compile(r"([0-9a-f]{64})  (.+)")
 
 
 def checksum(path: Path) -> str:
@@ -32,26 +42,55 @@ def write_checksums(folder: Path) -> None:
     (folder / CHECKSUMS).write_text("".join(lines), encoding="utf-8")
 
 
-def read_checksums(folder: Path) -> dict[str, str]:
-    """The list that a folder holds; empty where it has none, or one that is not whole.
+def read_checksums(folder: Path, tags: Mapping[str, str]) -> dict[str, str] | None:
+    """Read a run's list of files, once it is known to be the one that the run was written with.
+
+    Args:
+        folder: Where the list is.
+        tags: What the store says of the run: `LIST_TAG`, which runs of early versions lack, and `TABLE_TAG`.
+
+    Returns:
+        The sha256 of each file by its path; None for a run that never had a list.
 
     Raises:
+        DamagedError: The list is gone, or is not the one that the run was written with.
         OSError: It cannot be read.
     """
     path = folder / CHECKSUMS
     if not path.is_file():
-        return {}
-    lines = [line.partition("  ") for line in path.read_text(encoding="utf-8", errors="replace").splitlines()]
-    return {name: digest for digest, _, name in lines if name}
+        if LIST_TAG in tags:
+            raise DamagedError(f"the list of files ({CHECKSUMS}) is gone")
+        return None
+    lines = path.read_text(encoding="utf-8", errors="replace").removesuffix("\n").split("\n")
+    found = [match for line in lines if (match := _LINE.fullmatch(line))]
+    listed = {match[2]: match[1] for match in found}
+    if (
+        len(found) < len(lines)
+        or tags.get(LIST_TAG) not in (None, checksum(path))
+        or tags.get(TABLE_TAG) not in (None, *listed.values())  # whoever changes table and list has not changed the store
+    ):
+        raise DamagedError(f"the list of files ({CHECKSUMS}) is not what was written")
+    return listed
 
 
-def damaged(folder: Path) -> list[str]:
-    """Files of a folder's list that are gone, torn or changed.
+def damaged(folder: Path, tags: Mapping[str, str]) -> list[str]:
+    """Name the files of a run that are gone, torn or changed, the list of them included; none where it never had a list.
+
+    Args:
+        folder: With the run's files and their list; a table that the list does not have counts as changed.
+        tags: See `read_checksums`.
 
     Raises:
         OSError: The list cannot be read.
     """
-    return [name for name, digest in read_checksums(folder).items() if not is_whole(folder / name, digest)]
+    try:
+        listed = read_checksums(folder, tags)
+    except DamagedError:
+        return [CHECKSUMS]
+    if listed is None:
+        return []
+    tables = {path.relative_to(folder).as_posix() for path in folder.glob("tables/*.parquet")}
+    return [*(name for name, digest in listed.items() if not is_whole(folder / name, digest)), *sorted(tables - listed.keys())]
 
 
 def is_whole(path: Path, digest: str) -> bool:

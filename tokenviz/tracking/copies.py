@@ -14,7 +14,7 @@ from typing import Any
 
 from tokenviz.errors import RefusedError, StoreError
 from tokenviz.progress import task
-from tokenviz.tracking.checksums import damaged, read_checksums
+from tokenviz.tracking.checksums import LIST_TAG, TABLE_TAG, damaged, read_checksums
 from tokenviz.tracking.entities import unlinked
 from tokenviz.tracking.faults import store_errors
 from tokenviz.tracking.files import fetch
@@ -25,7 +25,7 @@ from tokenviz.tracking.store import Store
 
 _RUN_ID = re.compile(r"[0-9a-f]{32}")
 _RUN_ID_IN_BYTES = re.compile(rb"(?<![0-9a-f])[0-9a-f]{32}(?![0-9a-f])")
-_MADE_ANEW = ("fingerprint", "grid", "parcel", "outbox", "table_sha256")  # tags that delivery writes
+_MADE_ANEW = ("fingerprint", "grid", "parcel", "outbox", LIST_TAG, TABLE_TAG)  # tags that delivery writes
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class _Export:
             fetch(self._store, found.run_id, "", files)
             if not any(files.iterdir()):  # MLflow takes a folder that is gone for an empty one
                 raise _LostError(f"run {found.run_id} ({found.name}) is left out: its files are gone")
-            if lost := damaged(files):
+            if lost := damaged(files, found.tags):
                 raise _LostError(
                     f"run {found.run_id} ({found.name}) is left out: its file {lost[0]!r} is gone or changed; "
                     "'tokenviz doctor' says more"
@@ -106,7 +106,7 @@ class _Export:
         context = {name: value for name, value in run.data.tags.items() if not name.startswith(PREFIX)}
         note = context.pop(NOTE, "")
         name = context.pop("mlflow.runName", found.name)
-        tables = {digest: path for path, digest in read_checksums(files).items()}
+        tables = {digest: path for path, digest in (read_checksums(files, found.tags) or {}).items()}
         refers = {param: meant for param, value in found.params.items() if (meant := self._fingerprint_of(value))}
         return Slip(
             experiment=found.experiment,
@@ -122,7 +122,7 @@ class _Export:
             note=unlinked(note),
             dataset=_dataset(run),
             figures=False,  # they are files like others by now
-            table=tables.get(found.tags.get("table_sha256", ""), ""),
+            table=tables.get(found.tags.get(TABLE_TAG, ""), ""),
             refers=refers,
             started=run.info.start_time,
             ended=run.info.end_time,

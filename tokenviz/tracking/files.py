@@ -3,11 +3,13 @@
 import shutil
 from pathlib import Path
 
-from tokenviz.errors import StoreError
+from tokenviz.errors import DamagedError, StoreError
 from tokenviz.tracking.faults import reason_of, store_errors
 from tokenviz.tracking.store import Store
 
 _ATTEMPTS = 3  # at a file of a server
+CURE = "run its experiment again with --force: the new run takes its place, and this one stays"
+"""What to do with a run whose files are gone or changed."""
 
 
 def files_of(store: Store, run_id: str, folder: str = "") -> dict[str, int]:
@@ -35,6 +37,18 @@ def _place_of(store: Store, run_id: str) -> Path | None:
         return store.place_of(store.client.get_run(run_id).info.artifact_uri)
 
 
+def has_file(store: Store, run_id: str, name: str) -> bool:
+    """Whether a run has a file of some name, in no folder.
+
+    Raises:
+        StoreError: The store fails.
+    """
+    if (place := _place_of(store, run_id)) is not None:
+        return (place / name).is_file()
+    with store_errors(store):
+        return any(entry.path == name for entry in store.client.list_artifacts(run_id))
+
+
 def fetch(store: Store, run_id: str, artifact: str, folder: Path) -> Path:
     """A run's file on this disk.
 
@@ -45,7 +59,8 @@ def fetch(store: Store, run_id: str, artifact: str, folder: Path) -> Path:
         folder: Where to put it, if it has to be fetched.
 
     Raises:
-        StoreError: The run has no such file any more, or a server does not answer.
+        DamagedError: The run has no such file any more.
+        StoreError: A server does not answer.
     """
     from mlflow.exceptions import MlflowException
 
@@ -76,8 +91,8 @@ def _taken(place: Path, artifact: str, folder: Path) -> Path:
     return folder
 
 
-def _lost(run_id: str, artifact: str, reason: str) -> StoreError:
-    return StoreError(f"run {run_id} has lost its file {artifact!r} ({reason}); repeat the experiment with --force")
+def _lost(run_id: str, artifact: str, reason: str) -> DamagedError:
+    return DamagedError(f"run {run_id} has lost its file {artifact!r} ({reason}): {CURE}")
 
 
 def _is_gone(store: Store, run_id: str, artifact: str) -> bool:

@@ -153,6 +153,11 @@ def _check_value(condition: Condition, runs: Sequence[FoundRun]) -> None:
         raise StoreError(f"{given}, and {name} is no number: ask with =, != or ~ (contains)")
 
 
+def is_reference(words: str) -> bool:
+    """Whether words may be how a run's id or its fingerprint begins."""
+    return _DIGITS.fullmatch(words) is not None
+
+
 def find_run(reference: str, store: Store) -> FoundRun:
     """The run that is meant.
 
@@ -163,7 +168,7 @@ def find_run(reference: str, store: Store) -> FoundRun:
     Raises:
         StoreError: There is none, or more than one.
     """
-    if not _DIGITS.fullmatch(reference):
+    if not is_reference(reference):
         raise StoreError(f"{reference!r} names no run: give at least four digits of an id, as 'tokenviz runs' lists them")
     experiments = _experiments(store, None)
     for field in ("attributes.run_id", f"tags.`{PREFIX}fingerprint`"):

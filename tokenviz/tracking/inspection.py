@@ -7,7 +7,7 @@ from pathlib import Path
 from tokenviz.checks import Check, listed, size
 from tokenviz.errors import StoreError
 from tokenviz.progress import task
-from tokenviz.tracking.checksums import CHECKSUMS, damaged
+from tokenviz.tracking.checksums import CHECKSUMS, LIST_TAG, damaged
 from tokenviz.tracking.embedded import artifacts_of, database_of, embedded_folder, run_stages
 from tokenviz.tracking.faults import without_secrets
 from tokenviz.tracking.finding import FoundRun, find_runs
@@ -100,9 +100,9 @@ def _files(store: Store, runs: Sequence[FoundRun]) -> list[Check]:
             folder = store.place_of(run.artifact_uri)
             if folder is not None:
                 places[run.run_id] = folder
-                if not (folder / CHECKSUMS).is_file():
+                if not (folder / CHECKSUMS).is_file() and (LIST_TAG not in run.tags or not folder.is_dir()):
                     (unlisted if folder.is_dir() else lost).append(f"{run.run_id} ({run.name})")
-                elif names := damaged(folder):
+                elif names := damaged(folder, run.tags):
                     lost.append(f"{run.run_id} ({run.name}): {listed(names, 1)}")
             advance(1)
     checks = [Check("files", "ok", f"{len(places) - len(unlisted):,} runs have what they were written with")]

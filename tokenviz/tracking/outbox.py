@@ -123,6 +123,12 @@ class Outbox:
         """Whether anything of a cell lies here."""
         return (self.folder / _key(experiment, fingerprint)).is_dir()
 
+    def parcel(self, experiment: str, fingerprint: str) -> Parcel | None:
+        """The parcel of a cell, which may be delivered at any moment; None where none waits. Its files are not checked."""
+        folder = self.folder / _key(experiment, fingerprint)
+        slip = read_slip(folder) if is_parcel(folder) else None
+        return Parcel(folder, slip) if slip is not None else None
+
     def slips(self) -> list[Slip]:
         """What waits, in the order in which it was computed."""
         return sorted(filter(None, map(read_slip, self._parcels())), key=lambda slip: (slip.ended, slip.id))

@@ -184,6 +184,12 @@ def read_slip(folder: Path) -> Slip | None:
     return read[0] if read else None
 
 
+def packed_checksums(folder: Path) -> dict[str, str] | None:
+    """The sha256 of the files that a parcel was packed with, by path; None where there is no whole slip."""
+    read = _read(folder)
+    return read[1] if read else None
+
+
 def _read(folder: Path) -> tuple[Slip, dict[str, str]] | None:
     """The slip and the sha256 of the files."""
     try:

@@ -256,7 +256,7 @@ def _fill(
                 silent.append(folder)
         for folder in silent:
             files = folder / "artifacts"
-            if not (files / CHECKSUMS).is_file() or damaged(files):
+            if not (files / CHECKSUMS).is_file() or damaged(files, {}):
                 left.append(f"{folder}: its files are not whole, as a command leaves them that ended too early")
             elif (record := from_files(folder, done)) is not None:
                 put_in(folder, record, "files")

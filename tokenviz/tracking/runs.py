@@ -19,7 +19,7 @@ from typing import Any
 from tokenviz import durable
 from tokenviz.errors import RefusedError, StoreError
 from tokenviz.progress import task, warn
-from tokenviz.tracking.checksums import checksum, damaged, is_whole, write_checksums
+from tokenviz.tracking.checksums import CHECKSUMS, LIST_TAG, TABLE_TAG, checksum, damaged, is_whole, write_checksums
 from tokenviz.tracking.embedded import artifacts_of
 from tokenviz.tracking.entities import CURVE_POINTS, dataset_input, linked, metric_points, param_entries, short_note, unwrapped
 from tokenviz.tracking.faults import insist, lacks_rights, store_errors
@@ -253,8 +253,9 @@ class Runs:
         grids = older.tags.get("grid", "").split() if older else []
         own = {"fingerprint": slip.fingerprint, "grid": _joined(grids, slip.grid.split()), "parcel": slip.id}
         own["outbox"] = self.sender
+        own[LIST_TAG] = checksum(parcel.files / CHECKSUMS)
         if slip.table:
-            own["table_sha256"] = checksum(parcel.files / slip.table)
+            own[TABLE_TAG] = checksum(parcel.files / slip.table)
         run = self.client.create_run(
             self.experiment_id,
             start_time=slip.started,
@@ -343,7 +344,13 @@ class Runs:
         """Whether a run that was left open had all it needs: its record was written last. Then it is finished."""
         files, database = self._files(run), self.store.database
         record = read_record(files.parent) if files else None
-        if record is None or not record.finished or files is None or database is None or damaged(files):
+        if (
+            record is None
+            or not record.finished
+            or files is None
+            or database is None
+            or damaged(files, self._finished(run).tags)
+        ):
             return False
         with closing(sqlite3.connect(database)) as connection, connection:
             restore(connection, record, files.parent)
@@ -380,7 +387,7 @@ class Runs:
 
     def intact(self, run: FinishedRun, table: str) -> bool:
         """Whether a run of an embedded store still has its table as it was written; a server's files are not looked at."""
-        expected = run.tags.get("table_sha256")
+        expected = run.tags.get(TABLE_TAG)
         return run.files is None or expected is None or is_whole(run.files / table, expected)
 
     def _files(self, run: Any) -> Path | None:

@@ -5,9 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TypedDict
 
-from tokenviz.comparing.alignment import By
+from tokenviz.comparing.alignment import Alignment
 from tokenviz.comparing.comparison import COMPARISON_VERSION, Comparison, compare
 from tokenviz.comparing.estimate import Estimate, rounded, rounded_interval
 from tokenviz.comparing.summaries import cited_frame
@@ -21,20 +20,19 @@ from tokenviz.harness.deliveries import Drawing
 from tokenviz.harness.jobs import Content, Job, Outcome, Run
 from tokenviz.harness.kinds.files import PICTURES, dataset_of, tables_folder
 from tokenviz.harness.kinds.markdown import escaped, links_line, model_in_bold
-from tokenviz.harness.kinds.measure import measure_table, read_measured, write_measured
+from tokenviz.harness.kinds.measure import read_measured, write_measured
 from tokenviz.harness.kinds.score import ScoreRun
 from tokenviz.harness.measures import Measure, Measured
 from tokenviz.harness.session import Session
 from tokenviz.models.describing import description_of
 from tokenviz.progress import warn
+from tokenviz.records.run import STATISTICS_TABLE, UNITS_TABLE, RecordedRun, table_file
+from tokenviz.records.tables import read_comparison
 from tokenviz.scoring.distributions import PositionDivergences
 from tokenviz.scoring.divergence import Divergences
 from tokenviz.tables import write_csv
 from tokenviz.texts import Text
 from tokenviz.tracking.runs import FinishedRun, fingerprint_of
-from tokenviz.units.words import Punctuation
-
-UNITS_TABLE = "tables/units.parquet"
 
 # A comparison's numbers that are metrics of its run; tables/statistics.csv has them all. MLflow's pages bear about twenty.
 _WITH_INTERVAL = ("pearson_r", "concordance", "mean_difference")
@@ -49,13 +47,6 @@ _FIGURES = {
 }
 
 
-class Alignment(TypedDict):
-    """What two models are compared over; see `align`."""
-
-    by: By | None
-    punctuation: Punctuation
-
-
 @dataclass(frozen=True, eq=False, repr=False)
 class ComparisonRun(Run):
     """Two models on one text, as a run.
@@ -64,21 +55,19 @@ class ComparisonRun(Run):
         a: The first model's run.
         b: The second's.
         by: What the models are compared over: "token", "segment" or "word".
-        how: What was asked for.
     """
 
     a: ScoreRun
     b: ScoreRun
     by: str
-    how: Alignment
 
     def _subject(self) -> str:
         return f"{self.a.text!r} by {self.a.model!r} and {self.b.model!r}"
 
     @cached_property
     def comparison(self) -> Comparison:
-        """The comparison, made again from the two tables."""
-        return compare(self.a.scores, self.b.scores, **self.how)
+        """The comparison, read from the run."""
+        return read_comparison(self.recorded, self.a.scores, self.b.scores)
 
     @cached_property
     def divergences(self) -> Divergences | None:
@@ -173,10 +162,9 @@ class ComparisonJob(Job[_Result, ComparisonRun]):
             content.params["punctuation"] = self.how["punctuation"]
         return content
 
-    def read(self, files: Path) -> _Result:
-        kept = [measure.name for measure in self.measures if (files / measure_table(measure.name)).exists()]
-        comparison = compare(self.a.scores, self.b.scores, **self.how)
-        return comparison, {name: read_measured(files, name) for name in kept}
+    def read(self, run: RecordedRun) -> _Result:
+        kept = [measure.name for measure in self.measures if run.has(table_file(measure.name))]
+        return read_comparison(run, self.a.scores, self.b.scores), {name: read_measured(run, name) for name in kept}
 
     def draw(self, result: _Result) -> Drawing:
         about = self.session.about(self.fingerprint, self.kind, of_pair(result[0]))
@@ -184,7 +172,7 @@ class ComparisonJob(Job[_Result, ComparisonRun]):
 
     def run(self, outcome: Outcome[_Result]) -> ComparisonRun:
         by = str(outcome.params["by"])
-        run = ComparisonRun(**self.about_run(outcome, self.session.runs), a=self.a, b=self.b, by=by, how=self.how)
+        run = ComparisonRun(**self.about_run(outcome, self.session.runs), a=self.a, b=self.b, by=by)
         if outcome.result is not None:
             run.__dict__["comparison"] = outcome.result[0]  # fills the cached property
         return run
@@ -201,7 +189,7 @@ def record_comparison(comparison: Comparison, measures: Mapping[str, Measured], 
         rows |= {key: dict(row) for key, row in measured.statistics.items()}
         write_measured(measured, name, folder)
     statistics = cited_frame(rows)
-    statistics.to_parquet(tables / "statistics.parquet", index=False)
+    statistics.to_parquet(folder / STATISTICS_TABLE, index=False)
     write_csv(statistics, tables / "statistics.csv")
     write_csv(comparison.largest_differences(), tables / "largest_differences.csv")
     a, b = comparison.a, comparison.b
@@ -221,6 +209,7 @@ def record_comparison(comparison: Comparison, measures: Mapping[str, Measured], 
         "text": comparison.text_name,
         "text_sha256": a.text_sha256,
         "by": comparison.units.by,
+        "comparison_version": COMPARISON_VERSION,
     }
     if reasons:
         params["undetermined"] = reasons

@@ -16,12 +16,13 @@ from tokenviz.harness.kinds.files import PICTURES, dataset_of, tables_folder, te
 from tokenviz.harness.kinds.markdown import escaped, frame_table, links_line
 from tokenviz.harness.kinds.score import ScoreRun
 from tokenviz.harness.session import Session
+from tokenviz.records.run import RecordedRun, table_file
 from tokenviz.tables import write_csv
 from tokenviz.tracking.runs import FinishedRun, fingerprint_of
 from tokenviz.units.items import Items
 from tokenviz.units.tidy import ITEMS_VERSION, By, tidy_table
 
-ITEMS_TABLE = "tables/items.parquet"
+ITEMS_TABLE = table_file("items")
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,8 +97,8 @@ class ItemsJob(Job[pd.DataFrame, ItemsRun]):
     def write(self, result: pd.DataFrame, files: Path) -> Content:
         return record_items(result, self, files)
 
-    def read(self, files: Path) -> pd.DataFrame:
-        return pd.read_parquet(files / ITEMS_TABLE)
+    def read(self, run: RecordedRun) -> pd.DataFrame:
+        return run.frame("items")
 
     def draw(self, result: pd.DataFrame) -> Drawing:
         means, _ = condition_means(result, item=self.items.item, condition=self.items.condition)
@@ -144,7 +145,7 @@ def record_items(table: pd.DataFrame, job: ItemsJob, folder: Path) -> Content:
             f"items, {len(table)} rows by {job.by}; {metrics['n_crossings']:.0f} tokens cross a border and belong to the later "
             f"unit; {metrics['n_missing']:.0f} rows have a token without a prediction.{left_out}",
             *shown,
-            "`tables/items.parquet` and `tables/items.csv` hold every row, with all columns of the items' own table.",
+            f"`{ITEMS_TABLE}` and `tables/items.csv` hold every row, with all columns of the items' own table.",
         ]
     )
     return Content(params, metrics, note, dataset=dataset_of(items.text))

@@ -19,6 +19,7 @@ from tokenviz.harness.kinds.score import ScoreRun
 from tokenviz.harness.measures import Measure, Measured
 from tokenviz.harness.session import Session
 from tokenviz.models.loading import ResolvedModel
+from tokenviz.records.run import RecordedRun, table_file
 from tokenviz.scores import TokenScores
 from tokenviz.tables import cell, write_csv
 from tokenviz.texts import Text
@@ -75,7 +76,7 @@ class MeasureJob(Job[Measured, MeasureRun]):
 
     @property
     def table(self) -> str:
-        return measure_table(self.measure.name)
+        return table_file(self.measure.name)
 
     @property
     def has_figures(self) -> bool:
@@ -98,8 +99,8 @@ class MeasureJob(Job[Measured, MeasureRun]):
         settings = {"identity": self.model.identity, **vars(self.session.settings)}
         return record_measure(result, self.measure, self.model, self.text, settings, files)
 
-    def read(self, files: Path) -> Measured:
-        return read_measured(files, self.measure.name)
+    def read(self, run: RecordedRun) -> Measured:
+        return read_measured(run, self.measure.name)
 
     def draw(self, result: Measured) -> Drawing:
         assert self.scored is not None
@@ -114,18 +115,13 @@ class MeasureJob(Job[Measured, MeasureRun]):
         return MeasureRun(**about, model=self.model.spec.label, text=self.text.name, name=self.measure.name)
 
 
-def measure_table(name: str) -> str:
-    """Return where a measure's table lies among a run's files."""
-    return f"tables/{name}.parquet"
-
-
-def read_measured(files: Path, name: str) -> Measured:
-    """Read a measure's table from a run's files; its numbers are the run's."""
-    return Measured(pd.read_parquet(files / measure_table(name)), {})
+def read_measured(run: RecordedRun, name: str) -> Measured:
+    """Read back from a run what a measure found; its numbers are among the run's own."""
+    return Measured(run.frame(name), {})
 
 
 def write_measured(measured: Measured, name: str, folder: Path) -> None:
-    measured.table.to_parquet(folder / "tables" / f"{name}.parquet", index=False)
+    measured.table.to_parquet(folder / table_file(name), index=False)
     write_csv(measured.table, folder / "tables" / f"{name}.csv")
 
 
@@ -155,7 +151,7 @@ def record_measure(
     source = f"Source: {escaped(measure.source)}\n\n" if measure.source else ""
     note = (
         f"{escaped(name)} of {model_in_bold(label, model.description)} on **{escaped(text.name)}**\n\n"
-        f"{heatmap}{found}\n\n{source}`tables/{name}.parquet` holds every value."
+        f"{heatmap}{found}\n\n{source}`{table_file(name)}` holds every value."
     )
     return Content(params, metrics, note, measured.curves, dataset_of(text))
 

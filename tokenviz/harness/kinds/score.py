@@ -1,6 +1,5 @@
 """Score runs: one model on one text, as a token table, its numbers, a curve and a text heatmap."""
 
-import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -20,11 +19,11 @@ from tokenviz.harness.kinds.markdown import escaped, links_line, model_in_bold
 from tokenviz.harness.session import Session
 from tokenviz.models.describing import description_of
 from tokenviz.models.loading import ResolvedModel
+from tokenviz.records.run import TOKENS_TABLE, RecordedRun
+from tokenviz.records.tables import read_scores
 from tokenviz.scores import TokenScores
 from tokenviz.tables import write_csv
 from tokenviz.texts import Text
-
-TOKENS_TABLE = "tables/tokens.parquet"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -45,8 +44,7 @@ class ScoreRun(Run):
     @cached_property
     def scores(self) -> TokenScores:
         """The token table, read from the run."""
-        with tempfile.TemporaryDirectory() as folder:
-            return TokenScores.load(self.fetch(TOKENS_TABLE, Path(folder)))
+        return read_scores(self.recorded)
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,8 +86,8 @@ class ScoreJob(Job[tuple[TokenScores, float], ScoreRun]):
     def write(self, result: tuple[TokenScores, float], files: Path) -> Content:
         return record_scores(result[0], self.text, result[1], files)
 
-    def read(self, files: Path) -> tuple[TokenScores, float]:
-        return TokenScores.load(files / TOKENS_TABLE), float("nan")
+    def read(self, run: RecordedRun) -> tuple[TokenScores, float]:
+        return read_scores(run), float("nan")
 
     def draw(self, result: tuple[TokenScores, float]) -> Drawing:
         scores = result[0]
@@ -125,7 +123,7 @@ def record_scores(scores: TokenScores, text: Text, seconds: float, folder: Path)
         "Only bits per byte can be compared between models of different tokenizers.\n\n"
         f"{''.join(f'**{caveat}.**' + chr(10) * 2 for caveat in map(escaped, caveats))}"
         "In the heatmap predictable tokens are darkest, a dashed outline marks a token without a prediction. "
-        "`tables/tokens.parquet` holds every value; the curve `token/logprob` shows the first thousand tokens."
+        f"`{TOKENS_TABLE}` holds every value; the curve `token/logprob` shows the first thousand tokens."
     )
     curve = [(row, float(value)) for row, value in enumerate(scores.logprob) if scores.scored[row]]
     return Content(params, metrics, note, {"token/logprob": curve}, dataset_of(text))

@@ -22,6 +22,7 @@ from tokenviz.harness.kinds.measure import MeasureRun
 from tokenviz.harness.kinds.score import ScoreRun
 from tokenviz.harness.session import Session
 from tokenviz.models.describing import description_of
+from tokenviz.records.run import RecordedRun
 from tokenviz.tables import write_csv
 from tokenviz.tracking.entities import unwrapped
 from tokenviz.tracking.runs import fingerprint_of
@@ -97,7 +98,7 @@ class SummaryJob(Job[None, Run]):
         content.params.update(self.session.experiment.params)
         return content
 
-    def read(self, _: Path) -> None:
+    def read(self, _: RecordedRun) -> None:
         pass
 
     def run(self, outcome: Outcome[None]) -> Run:

@@ -1,13 +1,12 @@
 """Runs and their tables as tidy frames for pandas."""
 
-import tempfile
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from tokenviz.errors import StoreError
 from tokenviz.progress import task
-from tokenviz.tracking.files import fetch
+from tokenviz.records.run import RecordedRun, StoredRun
+from tokenviz.records.tables import read_scores
 from tokenviz.tracking.finding import HEAD, FoundRun, find_runs
 from tokenviz.tracking.store import open_for_reading
 
@@ -64,8 +63,8 @@ def load_tokens(experiment: str | None = None, *, where: str | None = None) -> "
         The frame, newest runs first; log-probs and entropies in nats, NaN where a token has no prediction.
 
     Raises:
-        StoreError: The store cannot be read, or `where` is not understood; or there is no such score run, or one has lost its
-            table.
+        StoreError: The store cannot be read, or `where` is not understood; or there is no such score run, or the table of one
+            is gone or damaged.
 
     Example:
         >>> tokens = tv.load_tokens("precisions")  # of the example of `Grid`
@@ -75,7 +74,7 @@ def load_tokens(experiment: str | None = None, *, where: str | None = None) -> "
         glass-en,dtype=bfloat16   -...
         Name: logprob, dtype: float64
     """
-    return _tables(experiment, where, kind="score", table="tokens", names=("model", "text"))
+    return _joined(experiment, where, "score", ("model", "text"), lambda run: read_scores(run).to_frame())
 
 
 def load_units(experiment: str | None = None, *, where: str | None = None) -> "pd.DataFrame":
@@ -88,12 +87,19 @@ def load_units(experiment: str | None = None, *, where: str | None = None) -> "p
         where: Which runs; see `tokenviz.tracking.where`.
 
     Raises:
-        StoreError: See `find_runs`; or there is no such comparison run, or one has lost its table.
+        StoreError: See `find_runs`; or there is no such comparison run, or the table of one is gone or damaged.
     """
-    return _tables(experiment, where, kind="comparison", table="units", names=("model_a", "model_b", "text"))
+    names = ("model_a", "model_b", "text")
+    return _joined(experiment, where, "comparison", names, lambda run: run.frame("units").rename(columns={"text": "unit"}))
 
 
-def _tables(experiment: str | None, where: str | None, *, kind: str, table: str, names: Sequence[str]) -> "pd.DataFrame":
+def _joined(
+    experiment: str | None,
+    where: str | None,
+    kind: str,
+    names: Sequence[str],
+    read: "Callable[[RecordedRun], pd.DataFrame]",
+) -> "pd.DataFrame":
     import pandas as pd
 
     store = open_for_reading()
@@ -101,11 +107,9 @@ def _tables(experiment: str | None, where: str | None, *, kind: str, table: str,
     if not runs:
         raise StoreError(f"no {kind} run is meant: tokenviz runs lists what there is")
     frames = []
-    with task(f"reading {table}", len(runs), "tables") as advance, tempfile.TemporaryDirectory() as folder:
+    with task(f"reading {kind} runs", len(runs), "tables") as advance:
         for run in runs:
-            frame = pd.read_parquet(fetch(store, run.run_id, f"tables/{table}.parquet", Path(folder, run.run_id)))
-            alternatives = [name for name in frame.columns if str(name).startswith("top_")]
-            frame = frame.drop(columns=alternatives).rename(columns={"text": "unit"})
+            frame = read(StoredRun.of(run, store))
             for place, name in enumerate(("run_id", *names)):
                 frame.insert(place, name, str(run.row[name]))
             frames.append(frame)

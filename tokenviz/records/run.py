@@ -1,0 +1,260 @@
+"""A recorded run and its files, each checked against the checksum that it was written with.
+
+A figure or a number from a damaged table is worse than none. So a file is compared with the run's list of files
+(`checksums.sha256`), and the run's main table also with what the store itself says of it: whoever changes a table and the list
+with it has not changed the store. Runs of early versions have no list; they are read with a note.
+"""
+
+import tempfile
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from tokenviz.errors import DamagedError, StoreError, TokenvizError
+from tokenviz.progress import warn
+from tokenviz.tracking.checksums import CHECKSUMS, TABLE_TAG, checksum, read_checksums
+from tokenviz.tracking.files import CURE, fetch, files_of, has_file
+from tokenviz.tracking.finding import FoundRun, find_run
+from tokenviz.tracking.parcels import Parcel, packed_checksums
+from tokenviz.tracking.runs import Runs
+from tokenviz.tracking.store import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+T = TypeVar("T")
+
+
+def table_file(name: str) -> str:
+    """Return the path of a table among a run's files."""
+    return f"tables/{name}.parquet"
+
+
+TOKENS_TABLE = table_file("tokens")
+UNITS_TABLE = table_file("units")
+STATISTICS_TABLE = table_file("statistics")
+_MAIN_TABLES = {"score": TOKENS_TABLE, "comparison": UNITS_TABLE}
+
+
+@dataclass(frozen=True, eq=False)
+class RecordedRun(ABC):
+    """A finished computation as it was recorded, wherever it is.
+
+    Attributes:
+        name: The run's, for a reader.
+        kind: "score", "comparison", "summary", or a measure's name.
+        params: Its settings.
+        metrics: Its numbers; one that is not determined is absent.
+    """
+
+    name: str
+    kind: str
+    params: Mapping[str, str]
+    metrics: Mapping[str, float]
+
+    @property
+    @abstractmethod
+    def described(self) -> str:
+        """The run in messages."""
+
+    @property
+    @abstractmethod
+    def cure(self) -> str:
+        """What to do where the run is damaged."""
+
+    @abstractmethod
+    def other(self, param: str) -> "RecordedRun":
+        """Return the run that a parameter names.
+
+        Raises:
+            StoreError: It is gone.
+        """
+
+    @abstractmethod
+    def fetch(self, artifact: str, folder: Path) -> Path:
+        """Have one of the run's files on this disk, as it was written.
+
+        Args:
+            artifact: Its path among the run's files.
+            folder: Where to put it, if it has to be fetched.
+
+        Raises:
+            StoreError: The file is gone or is not what was written, or a server does not answer.
+        """
+
+    @abstractmethod
+    def has(self, artifact: str) -> bool:
+        """Whether the run was written with a file of this path."""
+
+    def read(self, artifact: str, reader: Callable[[Path], T]) -> T:
+        """Read one of the run's files, once it is known to be what was written.
+
+        Args:
+            artifact: Its path among the run's files.
+            reader: Reads it.
+
+        Raises:
+            StoreError: See `fetch`; or this version cannot read it.
+        """
+        import pyarrow as pa
+
+        with tempfile.TemporaryDirectory(prefix="tokenviz-") as folder:
+            path = self.fetch(artifact, Path(folder))
+            try:
+                return reader(path)
+            except (TokenvizError, pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
+                reason = " ".join(str(error).replace(str(path), path.name).split())
+                raise DamagedError(
+                    f"the file {artifact!r} of {self.described} cannot be used: {reason}; {self.cure}"
+                ) from error
+
+    def frame(self, name: str) -> "pd.DataFrame":
+        """Read one of the run's tables, by its name without folder and ending.
+
+        Raises:
+            StoreError: See `read`.
+        """
+        import pandas as pd
+
+        return self.read(table_file(name), pd.read_parquet)
+
+
+@dataclass(frozen=True, eq=False)
+class StoredRun(RecordedRun):
+    """A run of a store.
+
+    Attributes:
+        run_id: MLflow's id.
+        tags: What the store says of it.
+        store: Where it is.
+    """
+
+    run_id: str
+    tags: Mapping[str, str] = field(repr=False)
+    store: Store = field(repr=False)
+
+    @classmethod
+    def of(cls, run: FoundRun, store: Store) -> "StoredRun":
+        """Return a run as it was found."""
+        return cls(run.name, run.tags.get("kind", ""), run.params, run.metrics, run.run_id, run.tags, store)
+
+    @property
+    def described(self) -> str:
+        return f"run {self.run_id} ({self.name!r})"
+
+    @property
+    def cure(self) -> str:
+        return CURE
+
+    def other(self, param: str) -> RecordedRun:
+        run_id = self.params.get(param, "")
+        try:
+            return StoredRun.of(find_run(run_id, self.store), self.store)
+        except StoreError as error:
+            if self.store.folder is None and error.__cause__ is not None:
+                raise  # a server that fails has lost nothing
+            raise DamagedError(
+                f"{self.described} is made of the run {run_id or '(unknown)'}, which the store does not have: {self.cure}"
+            ) from error
+
+    def fetch(self, artifact: str, folder: Path) -> Path:
+        path = fetch(self.store, self.run_id, artifact, folder)
+        digest, listed = checksum(path), self._listed
+        main = self.tags.get(TABLE_TAG) if artifact == _MAIN_TABLES.get(self.kind, table_file(self.kind)) else None
+        if listed is not None and artifact not in listed:
+            raise DamagedError(f"the list of files of {self.described} does not have {artifact!r}: {self.cure}")
+        if {main, listed[artifact] if listed else None} - {None, digest}:
+            raise DamagedError(f"the file {artifact!r} of {self.described} is not what was written: {self.cure}")
+        return path
+
+    def has(self, artifact: str) -> bool:
+        if self._listed is not None:
+            return artifact in self._listed
+        return artifact in files_of(self.store, self.run_id, artifact.rpartition("/")[0])
+
+    @cached_property
+    def _listed(self) -> dict[str, str] | None:
+        """The run's list of files; None for one of an early version, which has none."""
+        with tempfile.TemporaryDirectory(prefix="tokenviz-") as name:
+            folder = Path(name)
+            if has_file(self.store, self.run_id, CHECKSUMS):
+                folder = fetch(self.store, self.run_id, CHECKSUMS, folder).parent
+            try:
+                listed = read_checksums(folder, self.tags)
+            except DamagedError as error:
+                raise DamagedError(f"{error} in {self.described}: {self.cure}") from error
+        if listed is None:
+            warn(f"{self.described} has no list of its files ({CHECKSUMS}): not all that is read of it can be checked")
+        return listed
+
+
+@dataclass(frozen=True, eq=False)
+class WaitingRun(RecordedRun):
+    """Results that wait in the outbox for a store.
+
+    Attributes:
+        parcel: Where they are.
+        runs: The MLflow experiment's runs, where they go to.
+    """
+
+    parcel: Parcel = field(repr=False)
+    runs: Runs = field(repr=False)
+
+    @classmethod
+    def of(cls, parcel: Parcel, runs: Runs) -> "WaitingRun":
+        """Return a parcel as a run."""
+        slip = parcel.slip
+        params = {name: str(value) for name, value in slip.params.items()}
+        return cls(slip.name, slip.tags.get("kind", ""), params, slip.metrics, parcel, runs)
+
+    @property
+    def described(self) -> str:
+        return f"the results {self.name!r} in the outbox"
+
+    @property
+    def cure(self) -> str:
+        return "run its experiment again"
+
+    def other(self, param: str) -> RecordedRun:
+        fingerprint = self.parcel.slip.refers.get(param, "")
+        return recorded_of(self.runs, fingerprint, f"{self.described} are made of")
+
+    def fetch(self, artifact: str, folder: Path) -> Path:
+        listed, path = packed_checksums(self.parcel.folder), self.parcel.files / artifact
+        if listed is None:  # `tokenviz sync` was at work meanwhile
+            return recorded_of(self.runs, self.parcel.slip.fingerprint, "there were").fetch(artifact, folder)
+        try:
+            digest = checksum(path)
+        except OSError as error:
+            raise DamagedError(f"{self.described} have lost the file {artifact!r}: {self.cure}") from error
+        if digest != listed.get(artifact, digest):
+            raise DamagedError(f"the file {artifact!r} of {self.described} is not what was written: {self.cure}")
+        return path
+
+    def has(self, artifact: str) -> bool:
+        return artifact in (packed_checksums(self.parcel.folder) or {})
+
+
+def recorded_of(runs: Runs, fingerprint: str, what: str) -> RecordedRun:
+    """Return what was recorded under a fingerprint: the finished run, or else what waits in the outbox.
+
+    Args:
+        runs: The MLflow experiment's runs.
+        fingerprint: See `tokenviz.tracking.runs.fingerprint_of`.
+        what: How a message begins where there is neither.
+
+    Raises:
+        StoreError: There is neither, or the store fails.
+    """
+    found = runs.find(fingerprint)
+    if found is not None:
+        return StoredRun.of(find_run(found.run_id, runs.store), runs.store)
+    parcel = runs.outbox.parcel(runs.name, fingerprint)
+    if parcel is None:
+        raise DamagedError(
+            f"{what} results with the fingerprint {fingerprint[:12]}, which are neither in the store nor wait for it"
+        )
+    return WaitingRun.of(parcel, runs)

@@ -1,0 +1,152 @@
+"""The tables of a recorded run as what they were made from: scores, comparisons and their numbers.
+
+Nothing is computed again: a comparison keeps the units and the numbers that were recorded, so that a figure drawn today shows
+what the run says. What a run's tables hold is compared with the numbers that the store keeps of it.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import get_args
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from tokenviz.comparing import statistics
+from tokenviz.comparing.alignment import By, align, units_of
+from tokenviz.comparing.comparison import COMPARISON_VERSION, Comparison, recorded_comparison
+from tokenviz.comparing.estimate import Estimate
+from tokenviz.comparing.summaries import estimates_of
+from tokenviz.errors import DamagedError, StoreError
+from tokenviz.progress import warn
+from tokenviz.records.run import STATISTICS_TABLE, TOKENS_TABLE, UNITS_TABLE, RecordedRun
+from tokenviz.scores import SCORING_VERSION, TokenScores
+
+_CLOSE = 1e-9  # of two computations of one number: processors differ in the order of sums
+_MOST_NAMED = 3
+_BEFORE_IT_WAS_RECORDED = 2  # COMPARISON_VERSION of runs that do not say it
+
+
+def read_scores(run: RecordedRun) -> TokenScores:
+    """Read the token table of a score run.
+
+    Raises:
+        StoreError: The run is no score run, its table is gone or damaged, or holds other numbers than the run.
+    """
+    if run.kind != "score":
+        reader = "load_comparison reads it" if run.kind == "comparison" else "only score runs have scores of tokens"
+        raise StoreError(f"{run.described} is of kind {run.kind!r}: {reader}")
+    scores = run.read(TOKENS_TABLE, TokenScores.load)
+    summary = scores.summary()
+    names = ("n_tokens", "n_scored", "mean_logprob", "mean_entropy")  # whose definitions do not change
+    differing = _differing(run.metrics, {name: float(getattr(summary, name)) for name in names})
+    if differing:
+        raise DamagedError(_other_numbers(run, TOKENS_TABLE, differing))
+    if scores.spec.scoring_version != SCORING_VERSION:
+        warn(
+            f"scores of scoring version {scores.spec.scoring_version} are read as they were recorded; this tokenviz has "
+            f"version {SCORING_VERSION}: run the experiment again for its numbers"
+        )
+    return scores
+
+
+def read_comparison(run: RecordedRun, a: TokenScores | None = None, b: TokenScores | None = None) -> Comparison:
+    """Read the comparison of a comparison run, with the units and the numbers that were recorded.
+
+    Args:
+        run: The run.
+        a: The first model's scores, where they are read already.
+        b: The second's.
+
+    Raises:
+        StoreError: The run is no comparison, one of its tables or one of its two score runs is gone or damaged, or the tables
+            do not fit each other or the run's numbers.
+    """
+    if run.kind != "comparison":
+        reader = "load_scores reads it" if run.kind == "score" else "only comparison runs have a comparison"
+        raise StoreError(f"{run.described} is of kind {run.kind!r}: {reader}")
+    a, b = a or read_scores(run.other("run_a")), b or read_scores(run.other("run_b"))
+    by: By = run.params.get("by") or align(a, b).by  # type: ignore[assignment]  # checked by the next line
+    if by not in get_args(By):
+        raise DamagedError(
+            f"{run.described} says that it compares over {by!r}, which is none of {', '.join(get_args(By))}: {run.cure}"
+        )
+    units = run.read(UNITS_TABLE, lambda path: units_of(pd.read_parquet(path), by))
+    comparison = run.read(STATISTICS_TABLE, lambda path: recorded_comparison(a, b, units, pd.read_parquet(path)))
+    _check_comparison(run, comparison)
+    return comparison
+
+
+def read_statistics(run: RecordedRun) -> dict[str, Estimate]:
+    """Read the numbers of a comparison run by name, with intervals and definitions.
+
+    Raises:
+        StoreError: The table is gone or damaged, or holds other numbers than the run.
+    """
+    estimates = estimates_of(run.frame("statistics"))
+    _check_statistics(run, estimates)
+    return estimates
+
+
+def _check_comparison(run: RecordedRun, comparison: Comparison) -> None:
+    """Refuse a comparison whose tables do not fit each other or the run's numbers."""
+    units = comparison.units
+    _check_statistics(run, comparison.estimates())
+    for param, scores, logprob, counts in (
+        ("run_a", comparison.a, units.logprob_a, units.n_tokens_a),
+        ("run_b", comparison.b, units.logprob_b, units.n_tokens_b),
+    ):
+        if not _are_sums(logprob, counts, scores):
+            raise DamagedError(f"the table {UNITS_TABLE!r} of {run.described} does not fit its {param}: {run.cure}")
+    both = ~np.isnan(units.logprob_a + units.logprob_b)
+    x, y = units.logprob_a[both], units.logprob_b[both]
+    found = {"n": float(both.sum()), "n_units": float(len(units))}
+    found |= {"mean_difference": statistics.mean_difference(x, y).value, "pearson_r": statistics.pearson_r(x, y).value}
+    differing, version = _differing(run.metrics, found), _version(run)
+    if differing and version == COMPARISON_VERSION:
+        raise DamagedError(_other_numbers(run, UNITS_TABLE, differing))
+    if version != COMPARISON_VERSION:
+        warn(
+            f"comparisons of version {version} keep the numbers that were recorded; this tokenviz has version "
+            f"{COMPARISON_VERSION}: run the experiment again for its numbers"
+        )
+
+
+def _are_sums(logprob: NDArray[np.float64], counts: NDArray[np.int64], scores: TokenScores) -> bool:
+    """Whether units are the sums of as many tokens each, end to end, as they say."""
+    if int(counts.sum()) != len(scores) or (counts < 1).any():
+        return False
+    if not len(counts):
+        return True
+    sums = np.add.reduceat(scores.logprob, np.cumsum(counts) - counts)
+    return bool(np.allclose(sums, logprob, rtol=_CLOSE, atol=_CLOSE, equal_nan=True))
+
+
+def _check_statistics(run: RecordedRun, estimates: Mapping[str, Estimate]) -> None:
+    found = {name: estimate.value for name, estimate in estimates.items()}
+    found |= {f"{name}_low": estimate.low for name, estimate in estimates.items()}
+    found |= {f"{name}_high": estimate.high for name, estimate in estimates.items()}
+    if differing := _differing(run.metrics, found):
+        raise DamagedError(_other_numbers(run, STATISTICS_TABLE, differing))
+
+
+def _differing(recorded: Mapping[str, float], found: Mapping[str, float]) -> list[str]:
+    """Say of each number that a run and its table both have in which they differ."""
+    return [
+        f"{name} is {recorded[name]:.6g} and {value:.6g}"
+        for name, value in found.items()
+        if name in recorded and not _close(recorded[name], value)
+    ]
+
+
+def _close(one: float, other: float) -> bool:
+    return (math.isnan(one) and math.isnan(other)) or math.isclose(one, other, rel_tol=_CLOSE, abs_tol=_CLOSE)
+
+
+def _other_numbers(run: RecordedRun, table: str, differing: list[str]) -> str:
+    named = ", ".join(differing[:_MOST_NAMED]) + ", ..." * (len(differing) > _MOST_NAMED)
+    return f"{run.described} and its table {table!r} hold different numbers ({named}): {run.cure}"
+
+
+def _version(run: RecordedRun) -> int:
+    return int(run.params.get("comparison_version", _BEFORE_IT_WAS_RECORDED))
