@@ -451,6 +451,39 @@ def test_an_experiment_called_from_python_is_a_function(trial: Path, monkeypatch
     assert module.trial.question == "Score one text."
 
 
+def test_a_hidden_file_is_no_experiment(run: Run, trial: Path) -> None:
+    trial.with_name("._trial.py").write_bytes(b"\0\5\x16\7")  # a Mac's
+    assert run("list") == (0, "trial  Does it run?\n", "")
+
+
+@pytest.mark.parametrize(
+    "address", ["http://[bad:x@", "http://a:b", "http://", "http://h:99999999", "https://[::1", "ftp://x", "nonsense"]
+)
+def test_what_is_no_address_of_a_server_is_refused(run: Run, monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    for command in (["runs"], ["sync"]):
+        code, out, err = run(*command)
+        assert (code, out, err.count("\n")) == (1, "", 1)
+        assert err.startswith("error: MLFLOW_TRACKING_URI is ")
+        assert "give the http:// or https:// address of an MLflow server" in err
+
+
+def test_a_setting_of_mlflow_that_is_none_is_refused(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "abc")
+    code, out, err = run("runs")
+    assert (code, out, err.count("\n")) == (1, "", 1)
+    assert err.startswith("error: MLFLOW_HTTP_REQUEST_TIMEOUT cannot be used (Failed to convert 'abc' ")
+
+
+def test_a_path_that_cannot_be_one_is_refused(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    long = "a" * 300
+    shown = f"error: cannot use '{long[:120]}...': File name too long\n"
+    assert run("runs", "import", long) == (1, "", shown)
+    assert run("run", f"{long}.py") == (1, "", shown)
+    monkeypatch.setenv("TOKENVIZ_CACHE", long)
+    assert run("models") == (1, "", shown)
+
+
 def test_version(run: Run) -> None:
     assert run("--version") == (0, f"tokenviz {tv.__version__}\n", "")
 

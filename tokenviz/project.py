@@ -30,7 +30,7 @@ def experiment_files() -> dict[str, Path]:
     A leading underscore keeps a file out of lists, but not from being run.
     """
     folders = (shipped_folder(), project_root() / "experiments")
-    return {path.stem: path for folder in folders for path in sorted(folder.glob("*.py")) if path.stem != "__init__"}
+    return {path.stem: path for folder in folders for path in sorted(folder.glob("[!.~]*.py")) if path.stem != "__init__"}
 
 
 def samples_folder(kind: str = "texts") -> Path:

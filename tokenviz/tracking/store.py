@@ -202,6 +202,21 @@ def prepare_environment() -> None:
         os.environ.setdefault(name, value)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # whole tracebacks, of what it raises anyway
+    _check_environment()
+
+
+def _check_environment() -> None:
+    """Refuse a setting that MLflow would stumble over wherever it reads it first."""
+    name = "a setting of MLflow's in the environment"
+    try:
+        from mlflow import environment_variables
+
+        for name in sorted(os.environ):
+            read = getattr(getattr(environment_variables, name, None), "get", None)
+            if read is not None:
+                read()
+    except ValueError as error:
+        raise StoreError(f"{name} cannot be used ({error}): correct it, or unset it") from error
 
 
 def _embedded(folder: Path, database: Path, *, copy: Path | None = None, old_places: frozenset[str] = frozenset()) -> Store:
