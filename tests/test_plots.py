@@ -40,7 +40,7 @@ def offsets(figure: Figure) -> np.ndarray:
 
 def title_of(figure: Figure) -> str:
     """The scatter's title, which stands above the upper histogram."""
-    return figure.axes[0].child_axes[0].get_title(loc="left")
+    return figure.axes[0].child_axes[0].get_title(loc="left").replace("\u00a0", " ")
 
 
 def outside(figure: Figure) -> list[str]:
@@ -309,7 +309,7 @@ def test_margins_are_histograms_of_all_points() -> None:
 def test_scatter_on_given_axes_has_its_title_and_no_margins() -> None:
     axes = Figure(figsize=(4, 4)).add_subplot()
     assert draw_unity_scatter(axes, comparison_of(A, B)) is axes
-    assert axes.get_title(loc="left").startswith("cats\nr = ")
+    assert axes.get_title(loc="left").startswith("cats\nr\u00a0=\u00a0")
     assert axes.child_axes == []
 
 
@@ -474,3 +474,11 @@ def test_a_long_name_and_long_numbers_stay_on_the_page(width: float | str, font_
     )
     assert figure.axes[0].yaxis.get_tightbbox().x0 > -0.5  # pixels
     assert figure.axes[0].xaxis.get_tightbbox().y0 > -0.5
+
+
+def test_a_line_that_lies_under_another_is_seen_as_its_rim() -> None:
+    tables = [make_scores([["a", "b", "c"]], [NAN, -1, -2], model=name) for name in ("first", "second", "third")]
+    lines = along_text(tables).axes[0].get_lines()
+    assert [line.get_linewidth() for line in lines] == sorted((line.get_linewidth() for line in lines), reverse=True)
+    assert len({line.get_linewidth() for line in lines}) == 3
+    assert [line.get_zorder() for line in lines] == sorted(line.get_zorder() for line in lines)

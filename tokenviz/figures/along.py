@@ -60,7 +60,9 @@ def draw_along_text(axes: Axes, source: Comparison | Sequence[TokenScores], *, f
             np.insert(values, cuts, np.nan),  # a line that ends with its passage
             color=LINE_COLOURS[number % len(LINE_COLOURS)],
             linestyle=_STYLES[number % len(_STYLES)],
-            linewidth=1.1,
+            # Where lines lie on each other, the ones below are seen as rims.
+            linewidth=1.1 + 0.9 * (len(tables) - 1 - number),
+            zorder=2 + 0.01 * number,
         )
     mean = f" (running mean over {_SMOOTHING} {rows.by}s)" if smoothed else ""
     where = f"{rows.by} of {short_name(tables[0].text_name)}, in reading order{mean}"

@@ -93,6 +93,13 @@ class TextHeatmap:
         return self.measure.buckets if isinstance(self.measure, TokenMeasure) else ()
 
     @property
+    def is_code(self) -> bool:
+        """Whether the text is to be set in a face of fixed width: three lines or more, and one in five, are indented."""
+        lines = [line for line in "".join(self.panels[0].text).split("\n") if line.strip()]
+        indented = sum(line.startswith(("  ", "\t")) for line in lines)
+        return indented >= 3 and 5 * indented >= len(lines)
+
+    @property
     def legend(self) -> Legend:
         """What the legend says."""
         unscored = UNSCORED if any(panel.n_scored < len(panel) for panel in self.panels) else ""

@@ -19,6 +19,7 @@ from tokenviz.figures.scripts import OTHER, SCRIPTS, Script, script_of
 from tokenviz.figures.truetype import with_truetype_outlines
 
 _BASE = "DejaVu Sans"
+_FIXED_WIDTH = "DejaVu Sans Mono"  # comes with matplotlib as well
 _TYPICAL = {"emoji": "\U0001f600", "Chinese, Japanese and Korean": "\ud55c"}  # which not every font of a few signs has
 _INVISIBLE = {"Cf", "Mn"}  # joiners, direction marks, variation selectors: without a glyph they are left out
 
@@ -52,10 +53,15 @@ def _installed() -> frozenset[str]:
     return frozenset(entry.name for entry in font_manager.fontManager.ttflist)
 
 
-def fonts_for(characters: set[str]) -> tuple[list[str], set[str]]:
-    """The font families to draw some characters with, in order of preference, and the characters that none has."""
+def fonts_for(characters: set[str], *, fixed_width: bool = False) -> tuple[list[str], set[str]]:
+    """Find the font families to draw some characters with, in order of preference, and the characters that none has.
+
+    Args:
+        characters: Which.
+        fixed_width: Whether Latin letters are to be equally wide, as in code.
+    """
     japanese = _japanese()
-    families = [_BASE, *([japanese] if japanese else [])]
+    families = [*[_FIXED_WIDTH] * fixed_width, _BASE, *([japanese] if japanese else [])]
     missing = {sign for sign in characters if not any(ord(sign) in _charmap(family) for family in families)}
     own = {sign: script_of(sign) or OTHER for sign in sorted(missing)}
     for script in (*dict.fromkeys(script for script in own.values() if script is not OTHER), OTHER):

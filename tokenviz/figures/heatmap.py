@@ -152,13 +152,14 @@ class _Sheet:
         self.legend_words = heatmap.legend
         names = [heatmap.text_name, *heatmap.models, *(panel.name for panel in heatmap.panels)]
         characters = {sign for panel in heatmap.panels for piece in panel.text for sign in piece}.union(*names)
-        families, self.missing = fonts_for(characters)
+        families, self.missing = fonts_for(characters, fixed_width=heatmap.is_code)
         self.footnotes = []
         warning = missing_note(self.missing)
         if warning:
             warn(f"heatmap of {heatmap.text_name}: {warning}")
             self.footnotes.append("⟨...⟩: the code point of a character that no installed font has")
         self.font = FontProperties(family=families, size=font_size)
+        families = families[heatmap.is_code :]  # headings are no code
         self.small = FontProperties(family=families, size=font_size * 0.85)
         self.large = FontProperties(family=families, size=font_size * 1.2)
 

@@ -62,6 +62,7 @@ def _figure(heatmap: TextHeatmap, panels: list[Panel]) -> dict[str, Any]:
             for panel, count in zip(panels, left_out, strict=True)
         ],
         "words": words,
+        "code": heatmap.is_code,
         "caption": heatmap.caption,
         "underlined": scale.colours.diverging,
         "swatches": [(name, _hex(scale, float(number))) for number, name in enumerate(heatmap.buckets)],

@@ -117,6 +117,7 @@ def _rendered(template: str, heatmap: TextHeatmap, size: float, about: str, **mo
             scripts=setting.names,
             fonts=setting.font_checks(),
             size=size,
+            code=heatmap.is_code,
             panels=[
                 (setting.sentence(f"{panel.name}: {panel.remark}"), [*setting.lines(heatmap, panel)])
                 for panel in heatmap.panels

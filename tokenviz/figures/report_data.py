@@ -173,6 +173,7 @@ def _view(heatmap: TextHeatmap, measure: Measure) -> dict[str, Any]:
         "swatches": [scale.shade(float(number)) for number in range(len(heatmap.buckets))] if legend.ticks else [],
         "diverging": scale.colours.diverging,
         "caption": heatmap.caption,
+        "code": heatmap.is_code,
         "panels": [_panel(heatmap, panel) for panel in heatmap.panels],
     }
 

@@ -1,6 +1,6 @@
 """Two models' log-probs of each unit against each other: the unity scatter."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,7 +23,7 @@ _MANY = 2000  # points above which cells that count them show more than marks
 _BINS = 40
 _CROWD = 3  # points under a name that are as bad as that many steps away from its own point
 _LONGEST_LABEL = 16
-_RESERVED = ((0.0, 0.0, 0.16, 0.07), (0.56, 0.0, 0.42, 0.2))  # shares of the axes: the line's name, the cells' scale
+_RESERVED = (0.0, 0.0, 0.16, 0.07)  # shares of the axes, for the line's name
 _MARGINS = 0.17  # of the square's side: the histograms beside it, with the room around them
 
 
@@ -104,7 +104,12 @@ def draw_unity_scatter(axes: Axes, comparison: Comparison, *, outliers: int = 5,
         font_size,
     )
     r, rho = number(comparison.pearson_r), printed(comparison.spearman_rho.value, 3)
-    title_axes(axes, f"{short_name(comparison.text_name)}\nr = {r}, ρ = {rho}, n = {comparison.n} {units.by}s", font_size)
+    title_axes(
+        axes,
+        f"{short_name(comparison.text_name)}\nr\u00a0=\u00a0{r}, ρ\u00a0=\u00a0{rho}, "
+        f"n\u00a0=\u00a0{comparison.n}\u00a0{units.by}s",  # a line is broken between the numbers
+        font_size,
+    )
     axes.annotate("equal", (limits[0] * 0.97, limits[0] * 0.97), xytext=(8, 0), textcoords="offset points",
                   fontsize=0.9 * font_size, color="#555555", va="center")  # fmt: skip
     order = there[np.argsort(-np.abs(x - y), kind="stable")]
@@ -182,6 +187,17 @@ class _Box:
             and self.below + self.height <= other.below + other.height
         )
 
+    def line_to(self, point: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Points of the line from a name in the box to its point, in equal steps, (steps, 2)."""
+        middle = np.array([self.left + self.width / 2, self.below + self.height / 2])
+        line: NDArray[np.float64] = middle + np.linspace(0, 1, 25)[:, None] * (point - middle)
+        return line
+
+    def crossed(self, point: NDArray[np.float64], names: Sequence["_Box"], lines: Sequence[NDArray[np.float64]]) -> bool:
+        """Whether the line to its point runs over another name, or another line over the box."""
+        own = self.line_to(point)
+        return any(name.holds(own) for name in names) or any(self.holds(line) for line in lines)
+
     def holds(self, points: NDArray[np.float64]) -> int:
         across = (points[:, 0] > self.left) & (points[:, 0] < self.left + self.width)
         return int((across & (points[:, 1] > self.below) & (points[:, 1] < self.below + self.height)).sum())
@@ -202,14 +218,19 @@ def _name_points(
     extent = axes.get_window_extent()
     frame = _Box(extent.x0 * scale, extent.y0 * scale, extent.width * scale, extent.height * scale)
     others = axes.transData.transform(cloud) * scale
-    taken = [_Box(frame.left + share[0] * frame.width, frame.below + share[1] * frame.height, share[2] * frame.width,
-                  share[3] * frame.height) for share in _RESERVED]  # fmt: skip
+    left, below, width, height = (share * side for share, side in zip(_RESERVED, (frame.width, frame.height) * 2, strict=True))
+    taken = [_Box(frame.left + left, frame.below + below, width, height)]
+    for corner in axes.child_axes:  # the cells' scale, with its title and numbers
+        drawn = corner.get_tightbbox()
+        assert drawn is not None
+        taken.append(_Box(drawn.x0 * scale, drawn.y0 * scale, drawn.width * scale, drawn.height * scale))
+    lines: list[NDArray[np.float64]] = []
     for at, name in zip(np.column_stack([x, y]), names, strict=True):
         point = axes.transData.transform(at) * scale
         font = FontProperties(family=families(name), size=font_size)
         width = float(text_to_path.get_text_width_height_descent(name, font, ismath=False)[0])
         boxes = [
-            (min(box.holds(others), _CROWD) + step, box)
+            (min(box.holds(others), _CROWD) + step + _CROWD * box.crossed(point, taken, lines), box)
             for step, box in _around(point, width, 1.5 * font_size)
             if box.inside(frame) and not any(map(box.overlaps, taken))
         ]
@@ -217,6 +238,7 @@ def _name_points(
             continue
         _, best = min(boxes, key=lambda one: one[0])
         taken.append(best)
+        lines.append(best.line_to(point))
         line = {"arrowstyle": "-", "linewidth": 0.4, "color": "#555555", "shrinkA": 0, "shrinkB": 1.5}
         axes.annotate(
             name, at, xytext=(best.left + 1 - point[0], best.below + 2 - point[1]), textcoords="offset points",
