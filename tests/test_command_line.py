@@ -574,7 +574,8 @@ def test_a_reader_that_leaves_early_is_no_error(project: Path) -> None:
     command = f"{sys.executable} -m tokenviz score passage_en -m glass-en --csv | head -n 1"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True, timeout=120)
     assert done.stdout.startswith('"text","passage","position",')
-    assert done.stderr == ""
+    (line,) = done.stderr.splitlines()
+    assert "2 tokens of 162 stand for something that the tokenizer does not know" in line
 
 
 _ENDING = """
