@@ -158,3 +158,21 @@ def test_a_long_name_keeps_its_ends() -> None:
 
 def test_a_name_for_which_there_is_no_room_still_ends() -> None:
     assert shortened("abcdef", lambda name: False) == "a…f"
+
+
+@pytest.mark.parametrize(
+    ("sign", "name", "family"),
+    [
+        ("\u1c90", "Georgian", "Noto Sans Georgian"),
+        ("\ua640", "Greek and Cyrillic", "DejaVu Sans"),
+        ("\u2d80", "Ethiopic", "Noto Sans Ethiopic"),
+        ("\ua98f", "Javanese", "Noto Sans Javanese"),
+        ("\U00010330", "Gothic", "Noto Sans Gothic"),
+        ("\u1b05", "Balinese", "Noto Sans Balinese"),
+        ("\u2211", "other signs", "Symbola"),
+    ],
+)
+def test_the_advice_names_the_font_of_the_script_also_beyond_its_first_block(sign: str, name: str, family: str) -> None:
+    script = script_of(sign)
+    assert script is not None
+    assert (script.name, script.families[0]) == (name, family)

@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from functools import cache
 
+from fontTools.unicodedata import script as script_code
+from fontTools.unicodedata import script_name
+
 
 @dataclass(frozen=True)
 class Script:
@@ -69,7 +72,8 @@ OTHER = Script(
     "other signs", (), ("Symbola", "DejaVu Sans", "FreeSerif", "FreeSans", "Unifont", "Arial Unicode MS", "Nirmala UI",
                         "Leelawadee UI"), "fonts-symbola",
 )  # fmt: skip
-"""For what is in no script above: mathematics, arrows, historic scripts."""
+"""For what is in no script: mathematics, arrows."""
+_NO_SCRIPTS = ("Common", "Inherited", "Unknown", "Latin")
 
 
 @cache
@@ -81,4 +85,13 @@ def script_of(sign: str) -> Script | None:
     for script in SCRIPTS:
         if any(first <= code <= last for first, last in script.ranges):
             return script
-    return OTHER
+    return _by_name(script_name(script_code(sign)).replace("_", " "))
+
+
+@cache
+def _by_name(name: str) -> Script:
+    """A script that lies outside the ranges above, such as the capitals of Georgian, or is not named there at all."""
+    if name in _NO_SCRIPTS:
+        return OTHER
+    known = next((script for script in SCRIPTS if name in script.name.split(" and ")), None)
+    return known or Script(name, (), (f"Noto Sans {name}", f"Noto Serif {name}", "FreeSans", "FreeSerif"), "fonts-noto-core")
