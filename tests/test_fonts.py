@@ -123,7 +123,7 @@ def test_the_note_names_three_and_counts_the_rest() -> None:
 @pytest.mark.parametrize(
     ("sign", "name"),
     [("ก", "Thai"), ("中", "Chinese, Japanese and Korean"), ("한", "Chinese, Japanese and Korean"), ("🙂", "emoji"),
-     ("ש", "Hebrew"), ("ς", "Greek and Cyrillic"), ("ж", "Greek and Cyrillic"), ("∑", "other signs"), ("𐀀", "other signs")],
+     ("ש", "Hebrew"), ("ς", "Greek and Cyrillic"), ("ж", "Greek and Cyrillic"), ("∑", "other signs"), ("𐀀", "Linear B")],
 )  # fmt: skip
 def test_characters_have_a_script(sign: str, name: str) -> None:
     script = script_of(sign)
