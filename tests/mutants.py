@@ -495,6 +495,16 @@ MUTANTS = (
         "test_adapters::test_an_adapter_of_its_own_is_merged_into_its_model",
     ),
     Mutant(
+        "tensors of a GGUF file are left out", "models/conversions.py",
+        "if held > taken:", "if held > 2 * taken:",
+        "test_gguf::test_tensors_that_transformers_does_not_take_are_refused",
+    ),
+    Mutant(
+        "a tokenizer is rebuilt into another", "models/loading.py",
+        "        check_pieces(tokenizer, tokenizer_folder, spec.label)\n", "",
+        "test_pieces::test_a_tokenizer_that_was_rebuilt_into_another_is_refused",
+    ),
+    Mutant(
         "encoder-decoders are scored", "models/kinds.py",
         'getattr(config, "is_encoder_decoder", False)', "False",
         "test_kinds::test_encoder_decoders_are_refused_by_name",

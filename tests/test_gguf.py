@@ -104,6 +104,89 @@ def test_a_file_cut_anywhere_is_refused(tiny: Path, tmp_path: Path) -> None:
             check_gguf(path)
 
 
+NUMBERS = 6 * (6 + 6 + 7 * 6) + 3 * 6  # embedding, head, seven matrices of the layer, three norms
+
+
+@pytest.mark.parametrize(
+    ("more", "names"),
+    [
+        ({"blk.0.attn_q.bias": np.ones(6, np.float32)}, "blk.0.attn_q.bias"),
+        ({"blk.1.attn_norm.weight": np.ones(6, np.float32)}, "blk.1.attn_norm.weight"),
+        (
+            {f"blk.{layer}.ffn_norm.weight": np.ones(6, np.float32) for layer in range(1, 5)},
+            "blk.1.ffn_norm.weight, blk.2.ffn_norm.weight, blk.3.ffn_norm.weight, ...",
+        ),
+    ],
+)
+def test_tensors_that_transformers_does_not_take_are_refused(
+    tmp_path: Path, cache: Path, more: dict[str, np.ndarray], names: str
+) -> None:
+    path = write_gguf(tmp_path / "more.gguf", more=more)
+    message = (
+        f"the GGUF file {str(path)!r} holds {NUMBERS + 6 * len(more)} numbers, of which transformers takes {NUMBERS} "
+        f"({names}): without the others the scores would be another model's. Take the model's safetensors instead"
+    )
+    with pytest.raises(ModelError, match=f"^{re.escape(message)}$"):
+        load_model(str(path))
+    assert [path.name for path in cache.iterdir() if not path.name.endswith(".lock")] == []
+
+
+def test_a_conversion_of_an_earlier_version_is_looked_at_as_well(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_gguf(tmp_path / "more.gguf", more={"blk.0.attn_q.bias": np.ones(6, np.float32)})
+    with monkeypatch.context() as earlier:
+        earlier.setattr("tokenviz.models.conversions.check_whole", lambda *_: None)
+        load_model(str(path))
+    assert len([path for path in cache.iterdir() if path.is_dir()]) == 1
+    with pytest.raises(ModelError, match="of which transformers takes"):
+        load_model(str(path))
+
+
+@pytest.mark.parametrize("name", ["blk.0.ffn_up.weight", "output_norm.weight", "token_embd.weight"])
+def test_tensors_that_are_missing_are_refused(tmp_path: Path, cache: Path, name: str) -> None:
+    path = write_gguf(tmp_path / "less.gguf", without=name)
+    held = NUMBERS - (6 if "norm" in name else 36)
+    message = (
+        f"the GGUF file {str(path)!r} lacks weights: it holds {held} numbers, and its model has {NUMBERS}; the others would be "
+        "random. Where it is one of several parts, join them first"
+    )
+    with pytest.raises(ModelError, match=f"^{re.escape(message)}$"):
+        load_model(str(path))
+
+
+def test_a_head_that_is_the_embedding_need_not_be_there(tmp_path: Path, cache: Path) -> None:
+    path = write_gguf(tmp_path / "tied.gguf", without="output.weight")
+    assert score(load_model(str(path)), "acdab").scored.sum() == 2
+
+
+@pytest.mark.parametrize(
+    ("more", "says", "lost"),
+    [
+        ({"rope_freqs.weight": np.array([1, 2, 8], np.float32)}, {}, "rope_freqs.weight"),
+        ({"rope_factors_long.weight": np.ones(3, np.float32)}, {}, "rope_factors_long.weight"),
+        ({}, {"llama.rope.scaling.type": "linear", "llama.rope.scaling.factor": 4}, "llama.rope.scaling.type linear"),
+    ],
+)
+def test_positions_that_are_scaled_are_refused(
+    tmp_path: Path, cache: Path, more: dict[str, np.ndarray], says: dict[str, str | int], lost: str
+) -> None:
+    path = write_gguf(tmp_path / "scaled.gguf", more=more, says=says)
+    message = (
+        f"the GGUF file {str(path)!r} scales its positions ({lost}), and transformers leaves that out: the numbers would be "
+        "another model's. Take the model's safetensors instead"
+    )
+    with pytest.raises(ModelError, match=f"^{re.escape(message)}$"):
+        load_model(str(path))
+
+
+def test_scales_of_one_change_nothing(tmp_path: Path, tiny: Path, cache: Path) -> None:
+    says: dict[str, str | int] = {"llama.rope.scaling.type": "linear", "llama.rope.scaling.factor": 1}
+    path = write_gguf(tmp_path / "ones.gguf", more={"rope_freqs.weight": np.ones(3, np.float32)}, says=says)
+    found, expected = (score(load_model(str(one)), "acdab").logprob for one in (path, tiny))
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_a_refused_file_leaves_nothing_behind(tiny: Path, tmp_path: Path, cache: Path) -> None:
     path = tmp_path / "cut.gguf"
     path.write_bytes(tiny.read_bytes()[:-200])

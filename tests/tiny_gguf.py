@@ -18,10 +18,13 @@ def write_gguf(
     tensors: bool = True,
     says: Mapping[str, str | int] | None = None,
     half: bool = False,
+    more: Mapping[str, np.ndarray] | None = None,
+    without: str = "",
 ) -> Path:
     """A model with P(next | token) = weights[token] normalised, and a byte-level BPE of two merges.
 
-    `says` are fields of its header, such as "general.name"; with `half` its matrices are float16.
+    `says` are fields of its header, such as "general.name"; with `half` its matrices are float16; `more` are tensors
+    besides its own, and `without` is one that it lacks.
     """
     size = len(weights)
     writer = GGUFWriter(path, architecture)
@@ -53,6 +56,7 @@ def write_gguf(
         "output_norm.weight": ones,
         "output.weight": np.ascontiguousarray((np.log(weights).T / np.sqrt(size)).astype(np.float32)),
     }
+    arrays = {name: array for name, array in {**arrays, **(more or {})}.items() if name != without}
     for name, array in arrays.items() if tensors else ():
         writer.add_tensor(name, array.astype(np.float16) if half and array.ndim > 1 else array)
     writer.write_header_to_file()

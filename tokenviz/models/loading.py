@@ -180,17 +180,24 @@ def _resolve_folder(spec: ModelSpec, path: Path) -> ResolvedModel:
 
 
 def _resolve_gguf(spec: ModelSpec, path: Path) -> ResolvedModel:
+    from tokenviz.models.conversions import check_whole, refuse_lossy
     from tokenviz.models.gguf import check_gguf, convert_gguf
+
+    def convert(scratch: Path) -> None:
+        convert_gguf(path, scratch / "model")
+        check_whole(path, scratch / "model")
 
     if folders.is_pickled(path):
         raise ModelError(folders.pickled_message(spec.name, path.name))
     said = check_gguf(path)
+    refuse_lossy(path)
     digest = files_sha256([path])
     folder = cache_folder() / f"gguf-{digest[:12]}-v{CONVERSION_VERSION}"
     if not folder.is_dir():
         note(f"converting {path} once, into {folder}")
     # Four bits a weight become 32, beside a scratch copy of nothing else.
-    build_once(folder, lambda scratch: convert_gguf(path, scratch / "model"), needs_bytes=8 * path.stat().st_size)
+    build_once(folder, convert, needs_bytes=8 * path.stat().st_size)
+    check_whole(path, folder)  # an earlier version may have made it
     description = describe(spec, said.name or path.stem, said.weights)
     return ResolvedModel(spec, "gguf", folder, f"sha256:{digest}/v{CONVERSION_VERSION}", description=description)
 
