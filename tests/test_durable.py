@@ -79,7 +79,7 @@ def staged(folder: Path, glass: LoadedModel) -> None:
     parcel = pack(folder / "parcel", filled(make_slip("f")))
     board = parcel.drawing_board()
     (board / "a.png").write_bytes(b"x")
-    parcel.hang(board)
+    parcel.attach_figures(board)
 
 
 def delivered(folder: Path, glass: LoadedModel) -> None:

@@ -130,7 +130,7 @@ def test_figures_that_were_called_complete_stay(outbox: Outbox) -> None:
     board = parcel.drawing_board()
     (board / "heatmap.png").write_bytes(b"a picture")
     assert not parcel.drawn
-    parcel.hang(board)
+    parcel.attach_figures(board)
     found = left_over(outbox)
     assert found is not None
     assert found.drawn
@@ -143,7 +143,7 @@ def test_figures_that_are_not_whole_are_taken_away(outbox: Outbox, damage: str) 
     board = parcel.drawing_board()
     (board / "heatmap.png").write_bytes(b"a picture")
     if damage == "torn":
-        parcel.hang(board)
+        parcel.attach_figures(board)
         (parcel.files / "figures" / "heatmap.png").write_bytes(b"a pic")
     found = left_over(outbox)
     assert found is not None
@@ -157,7 +157,7 @@ def test_what_a_process_draws_that_outlives_its_parent_is_not_taken_for_what_is_
     old = parcel.drawing_board()
     new = parcel.drawing_board()
     (new / "heatmap.png").write_bytes(b"a picture")
-    parcel.hang(new)
+    parcel.attach_figures(new)
     (old / "heatmap.png").write_bytes(b"half a pic")
     found = left_over(outbox)
     assert found is not None

@@ -9,11 +9,14 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from conftest import Run
+from conftest import BIGRAM_WEIGHTS, Run, make_bigram_folder
 from slips import filled, make_slip
 
 import tokenviz as tv
 from tokenviz.errors import StoreError
+from tokenviz.harness.context import ExperimentContext, running
+from tokenviz.harness.rebuilding import record_from_files
+from tokenviz.harness.results import GridResult
 from tokenviz.tracking.condition import examine
 from tokenviz.tracking.finding import find_runs
 from tokenviz.tracking.inspection import inspect_store
@@ -349,6 +352,49 @@ def test_runs_of_a_version_without_records_get_them_before_new_ones_are_made(sto
     assert rows() == {}
     Runs(open_store(), "first", "What it asks.").begin()
     assert rows() == records
+
+
+@pytest.mark.parametrize("lost", ["all", "the comparison"])
+def test_runs_without_a_record_and_a_database_are_made_from_their_tables_and_figures(
+    project: Path, monkeypatch: pytest.MonkeyPatch, lost: str
+) -> None:
+    monkeypatch.setattr("tokenviz.harness.deliveries._FEW", 99)  # drawn by this process
+    make_bigram_folder(project / "first", BIGRAM_WEIGHTS)
+    make_bigram_folder(project / "second", BIGRAM_WEIGHTS[::-1].copy())
+
+    def made() -> GridResult:
+        with running(ExperimentContext("trial", "What is asked.", {})):
+            grid = tv.Grid(["first", "second"], [tv.literal("abcdabcdabcd")], top_k=2)
+            grid.score()
+            grid.compare()
+            return grid.summarise("Found.")
+
+    made()
+    store = project / "mlruns"
+    before = {run.run_id: run for run in find_runs("trial")}
+    _let_go(store / "mlflow.db")
+    for path in store.glob("artifacts/*/*/run.json"):
+        if lost == "all" or before[path.parent.name].tags["kind"] == "comparison":
+            path.unlink()
+    if lost == "all":
+        drop(store, "", "-wal", "-shm")
+    else:
+        (gone,) = (run_id for run_id, run in before.items() if run.tags["kind"] == lost.removeprefix("the "))
+        execute(store, *(f"DELETE FROM {table} WHERE run_uuid = '{gone}'" for table in ("runs", "tags", "params", "metrics")))
+    done = rebuild(record_from_files)
+    after = {run.run_id: run for run in find_runs("trial")}
+    assert done.from_files == (len(before) - 1 if lost == "all" else 1)  # the summary has drawn nothing
+    for run_id, run in after.items():
+        same = ("kind", "model", "model_a", "model_b", "text", "fingerprint", "table_sha256", "command")
+        assert {name: run.tags.get(name) for name in same} == {name: before[run_id].tags.get(name) for name in same}
+        told = {name: value for name, value in before[run_id].metrics.items() if not name.endswith("_seconds")}
+        told.pop("tokens_per_second", None)
+        assert {name: run.metrics[name] for name in told} == told
+        lost_params = ("hardware_", "n_passages", "intervals", "undetermined", "comparison_version")
+        params = {name: value for name, value in before[run_id].params.items() if not name.startswith(lost_params)}
+        assert run.params.items() >= params.items()
+    again = made()
+    assert all(run.reused for run in (*again.scores, *again.comparisons))
 
 
 def test_there_must_be_something_to_make_a_database_from(project: Path) -> None:

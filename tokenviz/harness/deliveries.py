@@ -144,13 +144,13 @@ class Deliveries:
 
     def _deliver(self, delivery: Delivery, stayed: list[Delivery]) -> None:
         if delivery.drawn is not None:
-            self._hang(delivery, delivery.drawn)
+            self._attach_figures(delivery, delivery.drawn)
         self._deliver_late(stayed)
         delivery.run_id = self._runs.try_to_deliver(delivery.parcel)
         if self._runs.store.silent:
             stayed.append(delivery)
 
-    def _hang(self, delivery: Delivery, drawn: "Future[_Drawn]") -> None:
+    def _attach_figures(self, delivery: Delivery, drawn: "Future[_Drawn]") -> None:
         try:
             result = drawn.result()
         except Exception as problem:
@@ -168,7 +168,7 @@ class Deliveries:
                 ) from again
         for notice in result.notices:
             tell(notice)
-        delivery.parcel.hang(result.board)
+        delivery.parcel.attach_figures(result.board)
         delivery.drawing = delivery.drawn = None  # the tables need not stay in memory
 
     def _deliver_late(self, stayed: list[Delivery]) -> None:

@@ -64,8 +64,11 @@ def record_from_files(folder: Path, known: Sequence[OwnRecord]) -> OwnRecord | N
             params = {"model_a": labels[0], "model_b": labels[1], "text": text, "text_sha256": about["text_sha256"]}
             if unit := _UNIT.search(str(provenance_of(files / "figures" / "scatter.svg").get("caption", ""))):
                 params["by"] = unit[1]
-            for name, label in zip(("run_a", "run_b"), labels, strict=True):
-                params[name] = _run_of(label, about["text_sha256"], known)
+            for side, label in zip("ab", labels, strict=True):
+                scored = _run_of(label, about["text_sha256"], known)
+                params[f"run_{side}"] = scored.run_id if scored else ""
+                if scored and (described := _param(scored, "model_description")):
+                    params[f"model_{side}_description"] = described
     except (TokenvizError, OSError, ValueError, KeyError, IndexError, TypeError):
         return None
     if len(models) == 1:
@@ -119,12 +122,12 @@ def _text_of(digest: str, known: Sequence[OwnRecord]) -> str:
     return next((_tag(record, "text") for record in known if _param(record, "text_sha256") == digest), "")
 
 
-def _run_of(label: str, digest: object, known: Sequence[OwnRecord]) -> str:
-    """The id of the run that scored a text by a model; empty where it is not known."""
+def _run_of(label: str, digest: object, known: Sequence[OwnRecord]) -> OwnRecord | None:
+    """The run that scored a text by a model; None where it is not known."""
     for record in known:
         if _tag(record, "kind") == "score" and _tag(record, "model") == label and _param(record, "text_sha256") == digest:
-            return record.run_id
-    return ""
+            return record
+    return None
 
 
 def _record(

@@ -53,7 +53,7 @@ def _status(error: BaseException | None) -> int:
     return int(getattr(getattr(error, "response", None), "status_code", 500))
 
 
-def insist(call: Callable[..., None], *arguments: Any) -> None:
+def retry_once(call: Callable[..., None], *arguments: Any) -> None:
     """Call; once more where a server refuses, as it does one of two processes that add the same tag or dataset at once."""
     from mlflow.exceptions import MlflowException
 

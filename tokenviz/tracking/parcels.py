@@ -90,7 +90,7 @@ class Parcel:
         return not self.slip.figures or (self.folder / _DRAWN).is_file()
 
     def drawing_board(self) -> Path:
-        """A new folder to draw in; `hang` makes what is in it the figures.
+        """A new folder to draw in; `attach_figures` makes what is in it the figures.
 
         Each is another: a process that draws may outlive the one that asked for it, and must not draw over what is drawn anew.
         """
@@ -98,7 +98,7 @@ class Parcel:
         board.mkdir()
         return board
 
-    def hang(self, board: Path) -> None:
+    def attach_figures(self, board: Path) -> None:
         """Take what was drawn, now complete, among the files."""
         drawn = json.dumps(checksums(board))
         shutil.rmtree(self.files / _FIGURES, ignore_errors=True)

@@ -254,11 +254,15 @@ def _fill(
                 advance(1)
             else:
                 silent.append(folder)
+        # A comparison names the runs that it compares: those of one model come before it.
+        silent.sort(key=lambda folder: (folder / "artifacts" / "tables" / "statistics.parquet").exists())
+        others = run_folders(embedded.artifacts_of(database.parent)) if silent else {}
+        known = [record for run_id, folder in others.items() if run_id not in folders and (record := read_record(folder))]
         for folder in silent:
             files = folder / "artifacts"
             if not (files / CHECKSUMS).is_file() or damaged(files, {}):
                 left.append(f"{folder}: its files are not whole, as a command leaves them that ended too early")
-            elif (record := from_files(folder, done)) is not None:
+            elif (record := from_files(folder, [*known, *done])) is not None:
                 put_in(folder, record, "files")
             else:
                 left.append(f"{folder}: nothing in it says what run it is of")

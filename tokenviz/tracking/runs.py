@@ -22,7 +22,7 @@ from tokenviz.progress import task, warn
 from tokenviz.tracking.checksums import CHECKSUMS, LIST_TAG, TABLE_TAG, checksum, damaged, is_whole, write_checksums
 from tokenviz.tracking.embedded import artifacts_of
 from tokenviz.tracking.entities import CURVE_POINTS, dataset_input, linked, metric_points, param_entries, short_note, unwrapped
-from tokenviz.tracking.faults import insist, lacks_rights, store_errors
+from tokenviz.tracking.faults import lacks_rights, retry_once, store_errors
 from tokenviz.tracking.outbox import Outbox
 from tokenviz.tracking.own_records import keep_record, read_record, restore, runs_without_record
 from tokenviz.tracking.parcels import Parcel, Slip
@@ -98,7 +98,7 @@ class Runs:
         while True:
             try:
                 with store_errors(self.store):
-                    return insist(self.client.set_experiment_tag, self.experiment_id, NOTE, self.description)
+                    return retry_once(self.client.set_experiment_tag, self.experiment_id, NOTE, self.description)
             except StoreError as error:
                 if not lacks_rights(error.__cause__):
                     raise
@@ -151,7 +151,7 @@ class Runs:
             with self._going_on(), store_errors(self.store):
                 known = self.client.get_experiment(self.experiment_id).tags
                 for tag in views.keys() - known.keys():
-                    insist(self.client.set_experiment_tag, self.experiment_id, tag, views[tag])
+                    retry_once(self.client.set_experiment_tag, self.experiment_id, tag, views[tag])
 
     def find(self, fingerprint: str) -> FinishedRun | None:
         """The finished run of a fingerprint, the newest where there are several; None for a server that does not answer."""
@@ -272,7 +272,7 @@ class Runs:
                 tags=[RunTag(NOTE, linked(description, self.experiment_id, run_id))] if begin == 0 else [],
             )
         if slip.dataset:
-            insist(self.client.log_inputs, run_id, [dataset_input(slip.dataset)])
+            retry_once(self.client.log_inputs, run_id, [dataset_input(slip.dataset)])
         self.client.log_artifacts(run_id, str(parcel.files))
         if (files := self._files(run)) is not None:
             # On the disk before the database says that the run is whole: the power may fail in between.
@@ -312,7 +312,7 @@ class Runs:
         kept = run_id if newest or not ages else min(ages)[1]
         for _, other in ages:
             if other != kept:
-                insist(self.client.set_tag, other, f"{PREFIX}superseded_by", kept)
+                retry_once(self.client.set_tag, other, f"{PREFIX}superseded_by", kept)
                 for tag in ("fingerprint", "grid"):
                     self._delete_tag(other, f"{PREFIX}{tag}")
                 self._keep_record(other)
