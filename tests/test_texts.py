@@ -154,17 +154,17 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
 def test_a_missing_text_is_refused_with_the_samples_named(tmp_path: Path) -> None:
     itself = "; where it is the text itself, give it with -t"
     with refused(f"no text at 'nothing': give a file, a folder, '-' for standard input{itself}"):
-        read_text("nothing")
+        read_text("nothing", samples=tmp_path / "none")
     (tmp_path / "b.txt").write_text("b")
     (tmp_path / "a.md").write_text("a")
     (tmp_path / "README.md").write_text("about")
     with refused(f"no text at 'nothing': give a file, a folder, '-' for standard input; the sample texts are a, b{itself}"):
         read_text("nothing", samples=tmp_path)
     with refused("no text at 'missing.txt': give a file, a folder, '-' for standard input"):  # no sentence ends so
-        read_text("missing.txt")
+        read_text("missing.txt", samples=tmp_path / "none")
     sentence = "A rose is a rose is a rose, and nothing but a rose, all the year round."
     with refused(f"no text at '{sentence[:60]}...': give a file, a folder, '-' for standard input{itself}"):
-        read_text(sentence)
+        read_text(sentence, samples=tmp_path / "none")
 
 
 def test_what_the_system_cannot_read_is_refused_with_its_reason(tmp_path: Path) -> None:
@@ -355,7 +355,7 @@ def test_a_time_beyond_the_calendar_is_refused(tmp_path: Path, name: str) -> Non
 
 def test_the_home_of_nobody_is_no_place() -> None:
     with refused("no text at '~nobody-here/a.txt': give a file, a folder, '-' for standard input"):
-        read_text("~nobody-here/a.txt")
+        read_text("~nobody-here/a.txt", samples=Path("none"))
 
 
 def test_a_text_given_as_a_file_is_told_where_it_belongs() -> None:

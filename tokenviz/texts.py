@@ -17,6 +17,7 @@ from tokenviz import display
 from tokenviz.checks import listed
 from tokenviz.errors import TextError, did_you_mean
 from tokenviz.progress import note, task, warn
+from tokenviz.project import samples_folder
 from tokenviz.rows import MUCH, TABLE_SUFFIXES, decoded, rows_of, say_much
 
 PLAIN_SUFFIXES = (".txt", ".md")
@@ -24,6 +25,7 @@ PLAIN_SUFFIXES = (".txt", ".md")
 _SHOWN = 60  # characters of a text in a terminal
 _SHOWN_HTML = 1000  # of each passage in a notebook
 _PASSAGES_SHOWN = 5
+_LONGEST_NAME = 255  # of a file, in characters
 
 _MANY_FILES = 1000  # of a folder: so many are said before they are read
 _HASHED = 1000  # passages at once
@@ -99,6 +101,39 @@ def literal(passage: str, *, name: str | None = None) -> Text:
     return Text(name or f"text-{digest[:8]}", (passage,), (), digest)
 
 
+def as_it_stands(text: Text | str) -> Text:
+    """Take a string as a text that stands as it is; a text is returned unchanged.
+
+    A string that is also the name of a sample text or of a text file that exists is refused: in `read_text` and `Grid` it means
+    that text, and one string means one thing.
+
+    Raises:
+        TextError: It may be either; or see `literal`.
+    """
+    if isinstance(text, Text):
+        return text
+    if not isinstance(text, str):
+        raise TextError(f"a {type(text).__name__} is no text: give a string, or what read_text and literal return")
+    what = _names_a_source(text)
+    if what:
+        raise TextError(
+            f"{text!r} is the name of {what}: give read_text({text!r}) for it, or literal({text!r}) for the word itself"
+        )
+    return literal(text)
+
+
+def _names_a_source(text: str) -> str:
+    """What a string names to `read_text` as well; empty where that is nothing."""
+    if len(text) > _LONGEST_NAME or "\n" in text:
+        return ""
+    if text in sample_names(samples_folder()):
+        return "a sample text"
+    try:
+        return "a file" if text.lower().endswith((*PLAIN_SUFFIXES, *TABLE_SUFFIXES)) and Path(text).is_file() else ""
+    except (OSError, ValueError):
+        return ""
+
+
 def corpus(passages: list[str], *, name: str, passage_ids: list[str] | None = None) -> Text:
     """A text of many passages, numbered from 0 in the given order.
 
@@ -129,7 +164,7 @@ def read_text(source: str | Path, *, column: str = "text", samples: Path | None 
             whose `.txt` and `.md` files are the passages in the order of their names, hidden ones left out; `-` for
             standard input; or the name of a sample text.
         column: The table's column that holds the passages. A column `id`, where there is one, names them.
-        samples: The folder of the sample texts, where a bare name is looked up.
+        samples: The folder of the sample texts, where a bare name is looked up; by default the project's own.
 
     Returns:
         The text, named after the file or folder.
@@ -148,7 +183,7 @@ def read_text(source: str | Path, *, column: str = "text", samples: Path | None 
         if sys.stdin is None:
             raise TextError("standard input is closed: pipe a text into the command, or name a file")
         return _plain("stdin", sys.stdin.buffer.read(), "standard input")
-    path = _find(str(source), samples)
+    path = _find(str(source), samples or samples_folder())
     try:
         if path.is_dir():
             return _folder(path)

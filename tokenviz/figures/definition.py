@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -15,6 +16,9 @@ from tokenviz.figures.measures import PairMeasure, TokenMeasure, measure_named
 from tokenviz.figures.panels import Panel, pair_panel, segment_panels, token_panel
 from tokenviz.models.describing import full_name_of
 from tokenviz.scores import TokenScores
+
+if TYPE_CHECKING:
+    from tokenviz.figures.files import HeatmapFormat
 
 Source = TokenScores | Sequence[TokenScores] | Comparison
 _PIECES_SHOWN = 2000  # of a panel, in a notebook
@@ -80,6 +84,19 @@ class TextHeatmap:
             return None
         [page, *_] = heatmap_pages(self)
         return page._repr_png_()
+
+    def save(
+        self,
+        stem: Path | str,
+        *,
+        formats: "Sequence[HeatmapFormat]" = ("png", "svg", "pdf", "html"),
+        width: float | str = 7.0,
+        font_size: float = 9.0,
+    ) -> list[Path]:
+        """Write the heatmap as files; see `save_heatmap`."""
+        from tokenviz.figures.files import save_heatmap
+
+        return save_heatmap(self, stem, formats=formats, width=width, font_size=font_size)
 
     @property
     def title(self) -> tuple[str, str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from tokenviz.errors import FigureError
+from tokenviz.figures.colours import COLOUR_MAPS
 from tokenviz.figures.definition import Source, TextHeatmap, text_heatmap
 from tokenviz.figures.fonts import drawable
 from tokenviz.figures.heatmap import heatmap_pages
@@ -26,7 +27,7 @@ _PICTURES: tuple[FigureFormat, ...] = get_args(FigureFormat)
 
 
 def save_heatmap(
-    source: Source,
+    source: Source | TextHeatmap,
     stem: Path | str,
     *,
     formats: Sequence[HeatmapFormat] = ("png", "svg", "pdf", "html"),
@@ -41,7 +42,8 @@ def save_heatmap(
     """Draw a text heatmap and write it; either all its files appear or none.
 
     Args:
-        source: Token tables of one text, or a comparison, as for `text_heatmap`.
+        source: Token tables of one text, or a comparison, as for `text_heatmap`; or a heatmap that it returned, which has its
+            measure, limits, colours and pieces already.
         stem: Path without suffix: `STEM.png`, `STEM.svg`, `STEM.pdf`, `STEM.html`; `STEM.tex` for \\input and
             `STEM-document.tex`, which compiles by itself; `STEM.ansi` for a terminal. Of several pages PNG and SVG become
             `STEM_p1.png`, ...
@@ -73,8 +75,17 @@ def save_heatmap(
     for form in formats:
         if form not in FORMATS:
             raise FigureError(f"no format {form!r}: there are {', '.join(FORMATS)}")
-    heatmap = text_heatmap(source, measure=measure, limits=limits, colours=colours, by=by)
-    settings = {"colours": colours or heatmap.measure.colours, "width_inches": inches(width), "font_size": font_size}
+    if isinstance(source, TextHeatmap):
+        if (measure, limits, colours, by) != ("logprob", None, None, "token"):
+            raise FigureError("the heatmap has its measure, limits, colours and pieces already: give them to text_heatmap")
+        heatmap = source
+    else:
+        heatmap = text_heatmap(source, measure=measure, limits=limits, colours=colours, by=by)
+    settings = {
+        "colours": next(name for name, one in COLOUR_MAPS.items() if one == heatmap.scale.colours),
+        "width_inches": inches(width),
+        "font_size": font_size,
+    }
     description = _description(heatmap, settings, about or {})
 
     @cache

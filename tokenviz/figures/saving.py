@@ -39,8 +39,8 @@ def save_figure(
     pages: Figure | Sequence[Figure],
     stem: Path | str,
     *,
-    title: str,
-    description: str,
+    title: str | None = None,
+    description: str = "",
     formats: Sequence[FigureFormat] = ("png", "svg", "pdf"),
 ) -> list[Path]:
     """Write a figure of one or more pages: the same figure gives the same bytes, and PDF and SVG keep their text.
@@ -48,7 +48,7 @@ def save_figure(
     Args:
         pages: The figure.
         stem: Path without suffix. A figure of several pages becomes one PDF, and `STEM_p1.png`, ... otherwise.
-        title: For the metadata.
+        title: For the metadata; by default the file's name.
         description: For the metadata: what made it.
         formats: Which files to write.
 
@@ -67,6 +67,7 @@ def save_figure(
     """
     figures = [pages] if isinstance(pages, Figure) else list(pages)
     stem = Path(stem)
+    title = stem.name if title is None else title
     written = []
     try:
         with fixed_settings():

@@ -25,7 +25,6 @@ from tokenviz.harness.session import ModelMemory, Session
 from tokenviz.models.loading import LoadedModel, ResolvedModel, load, resolve
 from tokenviz.models.spec import ModelSpec
 from tokenviz.progress import note
-from tokenviz.project import samples_folder
 from tokenviz.scores import BosMode
 from tokenviz.scoring.windows import check_settings
 from tokenviz.texts import Text, read_text
@@ -63,8 +62,8 @@ class Grid:
 
     def __init__(
         self,
-        models: Sequence[str],
-        texts: Sequence[str | Text],
+        models: str | Sequence[str],
+        texts: str | Text | Sequence[str | Text],
         *,
         bos: BosMode = "auto",
         context: int | None = None,
@@ -74,8 +73,8 @@ class Grid:
         """Read the texts, find or fetch the models, open the store; nothing is computed yet.
 
         Args:
-            models: Model specs.
-            texts: Sample names, paths, or texts.
+            models: Model specs; one string is one model.
+            texts: Sample names, paths, or texts; one is one text. A string that is itself the text goes through `literal`.
             bos: See `score`.
             context: See `score`.
             stride: See `score`.
@@ -84,11 +83,13 @@ class Grid:
         Raises:
             TokenvizError: A text, a model or the store cannot be had; a name occurs twice.
         """
+        models = [models] if isinstance(models, str) else models
+        texts = [texts] if isinstance(texts, str | Text) else texts
         if not models or not texts:
             raise ExperimentError("a grid needs at least one model and one text")
         check_settings(context=context, stride=stride, top_k=top_k)
         settings = Settings(bos, context, stride, top_k)
-        self._texts = [text if isinstance(text, Text) else read_text(text, samples=samples_folder()) for text in texts]
+        self._texts = [text if isinstance(text, Text) else read_text(text) for text in texts]
         specs = [ModelSpec.parse(model) for model in models]
         _refuse_repeats("model", [spec.label for spec in specs])
         _refuse_repeats("text", [text.name for text in self._texts])

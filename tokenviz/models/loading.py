@@ -119,6 +119,19 @@ def load_model(spec: str | ModelSpec) -> LoadedModel:
     return load(resolve(ModelSpec.parse(spec) if isinstance(spec, str) else spec))
 
 
+def as_loaded(model: LoadedModel | str) -> LoadedModel:
+    """Load a model that is given by its spec; a loaded one is returned unchanged.
+
+    Raises:
+        ModelError: See `load_model`; or it is neither.
+    """
+    if isinstance(model, LoadedModel):
+        return model
+    if not isinstance(model, str):
+        raise ModelError(f"a {type(model).__name__} is no model: give what load_model returns, or a model spec such as 'gpt2'")
+    return load_model(model)
+
+
 def resolve(spec: ModelSpec) -> ResolvedModel:
     """Find a model's files, fetching and converting what is missing.
 

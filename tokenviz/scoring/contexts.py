@@ -17,7 +17,7 @@ from tokenviz.scoring.failures import reading
 from tokenviz.scoring.kernel import Kernel
 from tokenviz.scoring.scorer import check_ids
 from tokenviz.scoring.statistics import check_finite
-from tokenviz.texts import Text, literal
+from tokenviz.texts import Text, as_it_stands
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,7 +81,7 @@ def context_logprobs(model: LoadedModel, text: Text | str, seen: Sequence[int], 
         ScoringError: The numbers are not possible for this model, or logits are not finite.
         ModelError: The model is not causal.
     """
-    text = literal(text) if isinstance(text, str) else text
+    text = as_it_stands(text)
     prefix = tokens.bos_prefix(model.tokenizer, bos, model.label)
     _check_seen(seen, model.context - len(prefix) - 1)
     passages = cut(model, text)

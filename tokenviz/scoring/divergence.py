@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from tokenviz.errors import ComparisonError, ScoringError
 from tokenviz.models import tokens
-from tokenviz.models.loading import LoadedModel
+from tokenviz.models.loading import LoadedModel, as_loaded
 from tokenviz.models.spans import EncodedPassage
 from tokenviz.progress import task
 from tokenviz.scores import BosMode
@@ -28,7 +28,7 @@ from tokenviz.scoring.predictions import KeptPredictions
 from tokenviz.scoring.scorer import check_ids, check_possible
 from tokenviz.scoring.statistics import concatenate
 from tokenviz.scoring.windows import Piece, pieces_of
-from tokenviz.texts import Text, literal
+from tokenviz.texts import Text, as_it_stands
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,8 +74,8 @@ class Divergences:
 
 
 def divergences(
-    a: LoadedModel | KeptPredictions,
-    b: LoadedModel,
+    a: LoadedModel | KeptPredictions | str,
+    b: LoadedModel | str,
     text: Text | str,
     *,
     bos: BosMode = "auto",
@@ -87,7 +87,7 @@ def divergences(
 
     Args:
         a: The first model, with the same vocabulary as the second; or its predictions of the text, from `keep_predictions`.
-        b: The second.
+        b: The second. A model spec does for either; it is loaded for this call alone.
         text: A text, or a string to take as it stands.
         bos: See `score`.
         context: The most tokens a window holds; by default what both models can read, or that of the kept predictions.
@@ -111,7 +111,8 @@ def divergences(
         >>> bool((found.values.kl_ab[1:] < 0.001).all())
         True
     """
-    text = literal(text) if isinstance(text, str) else text
+    text, b = as_it_stands(text), as_loaded(b)
+    a = as_loaded(a) if isinstance(a, str) else a
     if isinstance(a, LoadedModel):
         context = min(a.context, b.context) if context is None else context
     else:

@@ -23,7 +23,7 @@ from tokenviz.scoring.linear import full_precision
 from tokenviz.scoring.scorer import check_ids, check_possible
 from tokenviz.scoring.statistics import check_finite, float64, statistics_of
 from tokenviz.scoring.windows import Piece, pieces_of
-from tokenviz.texts import Text, literal
+from tokenviz.texts import Text, as_it_stands
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -85,7 +85,7 @@ def position_values(
         ScoringError: See `score`; or the function does not give one number for each position, or not of each by itself.
         ModelError: The model is not causal.
     """
-    text = literal(text) if isinstance(text, str) else text
+    text = as_it_stands(text)
     prefix, context, stride = check_possible(model, bos=bos, context=context, stride=stride, top_k=0)
     passages = cut(model, text)
     check_ids(model, prefix, passages)

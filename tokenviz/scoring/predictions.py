@@ -31,7 +31,7 @@ from tokenviz.scoring.failures import reading
 from tokenviz.scoring.kernel import Kernel
 from tokenviz.scoring.scorer import check_ids, check_possible
 from tokenviz.scoring.windows import Piece, pieces_of
-from tokenviz.texts import Text, literal
+from tokenviz.texts import Text, as_it_stands
 
 _LOGITS, _ABOUT = "logits.npy", "about.json"
 _TORN = (EOFError, SyntaxError, TokenError)  # numpy's, of a torn header
@@ -129,7 +129,7 @@ def keep_predictions(
         ScoringError: See `score`; or no token has a prediction.
         ModelError: The model is not causal.
     """
-    text, folder = literal(text) if isinstance(text, str) else text, Path(folder)
+    text, folder = as_it_stands(text), Path(folder)
     prefix, context, stride = check_possible(model, bos=bos, context=context, stride=stride, top_k=0)
     passages = cut(model, text)
     check_ids(model, prefix, passages)

@@ -8,7 +8,7 @@ import numpy as np
 
 from tokenviz.errors import ScoringError
 from tokenviz.models import tokens
-from tokenviz.models.loading import LoadedModel
+from tokenviz.models.loading import LoadedModel, as_loaded
 from tokenviz.models.openings import INSIDE, Openings
 from tokenviz.models.spans import EncodedPassage
 from tokenviz.progress import task, warn
@@ -19,13 +19,13 @@ from tokenviz.scoring.failures import reading
 from tokenviz.scoring.kernel import Kernel
 from tokenviz.scoring.statistics import PositionStatistics, check_finite
 from tokenviz.scoring.windows import Piece, check_settings, check_windowing, pieces_of
-from tokenviz.texts import Text, literal
+from tokenviz.texts import Text, as_it_stands
 
 _NAMED = 10  # characters that are named of those that were not read
 
 
 def score(
-    model: LoadedModel,
+    model: LoadedModel | str,
     text: Text | str,
     *,
     bos: BosMode = "auto",
@@ -40,8 +40,8 @@ def score(
     stands before it; otherwise it is NaN, and so are its rank and entropy.
 
     Args:
-        model: From `load_model`.
-        text: A text, or a string to take as it stands.
+        model: From `load_model`, or a model spec, which is loaded for this call alone.
+        text: A text, or a string to take as it stands; the name of a sample text or a file goes through `read_text`.
         bos: "auto" does what the model's own tokenizer does; "always" puts its BOS before every window;
             "never" puts nothing.
         context: The most tokens a window holds, BOS and predicted token included; by default what the model
@@ -93,10 +93,10 @@ def note_caveats(summary: ScoreSummary, unread: Counter[str], scores: TokenScore
 
 
 def score_silently(
-    model: LoadedModel, text: Text | str, *, bos: BosMode, context: int | None, stride: int | None, top_k: int
+    model: LoadedModel | str, text: Text | str, *, bos: BosMode, context: int | None, stride: int | None, top_k: int
 ) -> TokenScores:
     """Score a text as `score` does, without notes."""
-    text = literal(text) if isinstance(text, str) else text
+    text, model = as_it_stands(text), as_loaded(model)
     prefix, context, stride = check_possible(model, bos=bos, context=context, stride=stride, top_k=top_k)
     passages = cut(model, text)
     check_ids(model, prefix, passages)
