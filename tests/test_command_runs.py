@@ -65,7 +65,8 @@ def test_json_has_everything(run: Run, kept: list[str]) -> None:
     found = json.loads(out)["runs"]
     assert code == 0
     assert [one["run_id"] for one in found] == kept[::-1]
-    assert found[1]["metrics"] == {"pearson_r": 0.5, "n": 7.0, "token/logprob": -2.0}
+    assert found[1]["metrics"] == {"pearson_r": 0.5, "n": 7.0}
+    assert found[1]["curves"] == ["token/logprob"]
     assert found[1]["params"] == {"by": "token"}
     assert found[1]["started"] == "2023-11-14T22:13:21+00:00"
     assert (found[1]["tags"]["model_a"], found[1]["status"]) == ("a", "FINISHED")

@@ -17,6 +17,7 @@ FLOORS = [
         "display",
         "durable",
         "errors",
+        "fitting",
         "hardware",
         "progress",
         "project",

@@ -53,42 +53,42 @@ def print_results(
 
 
 def _print_estimates(estimates: "Mapping[str, Estimate]", title: str) -> None:
-    from rich.table import Table
-    from rich.text import Text as Line
-
     from tokenviz.comparing.estimate import rounded, rounded_interval
+    from tokenviz.fitting import Column, print_fitted
     from tokenviz.terminal import results_console
 
-    table = Table(title=Line(title), title_justify="left")
-    table.add_column("statistic")
-    for heading in ("value", "95 % interval", "n"):
-        table.add_column(heading, justify="right")
-    table.add_column("unit")
-    for name, estimate in estimates.items():
-        label = f"{estimate.definition}, Fisher's interval" if name == "pearson_r_fisher" else estimate.definition
-        table.add_row(label, rounded(estimate), rounded_interval(estimate), f"{estimate.n:,}", estimate.unit)
+    labels = [
+        f"{estimate.definition}, Fisher's interval" if name == "pearson_r_fisher" else estimate.definition
+        for name, estimate in estimates.items()
+    ]
+    values = list(estimates.values())
+    columns = [
+        Column("statistic", labels, folds=True),
+        Column("value", list(map(rounded, values)), right=True),
+        Column("95 % interval", list(map(rounded_interval, values)), 1, right=True),
+        Column("n", [f"{one.n:,}" for one in values], 3, right=True),
+        Column("unit", [one.unit for one in values], 2),
+    ]
     console = results_console()
     console.print()
-    console.print(table)
+    print_fitted(console, columns, title=title)
 
 
 def _print_differences(one: "Comparison", most: int) -> None:
-    from rich.table import Table
-    from rich.text import Text as Line
-
     from tokenviz.controls import visible
+    from tokenviz.fitting import Column, print_fitted
     from tokenviz.terminal import results_console
 
-    table = Table(title=Line(f"{visible(one.text_name)}: where a and b lie furthest apart"), title_justify="left")
-    table.add_column("text before", justify="right")
-    table.add_column(one.units.by)
-    ranks = ("rank_a", "rank_b") if one.units.by == "token" else ()
-    for heading in ("log-prob a", "log-prob b", "b − a", *(name.replace("_", " ") for name in ranks)):
-        table.add_column(heading, justify="right")
-    for row in one.largest_differences(most).to_dict("records"):
-        before, unit = (visible(text).translate(_ONE_LINE) for text in (row["context"][-_CONTEXT:], row["text"]))
-        numbers = (f"{row[name]:.3f}".replace("-", "−") for name in ("logprob_a", "logprob_b", "difference"))
-        table.add_row(Line(before), Line(unit), *numbers, *(f"{row[name]:,}" for name in ranks))
+    rows = one.largest_differences(most).to_dict("records")
+    columns = [
+        Column("text before", [visible(row["context"][-_CONTEXT:]).translate(_ONE_LINE) for row in rows], right=True),
+        Column(one.units.by, [visible(row["text"]).translate(_ONE_LINE) for row in rows]),
+    ]
+    for rank, (heading, name) in enumerate((("log-prob a", "logprob_a"), ("log-prob b", "logprob_b"), ("b − a", "difference"))):
+        numbers = [f"{row[name]:.3f}".replace("-", "−") for row in rows]
+        columns.append(Column(heading, numbers, 1 if rank < 2 else 0, right=True))
+    for name in ("rank_a", "rank_b") if one.units.by == "token" else ():
+        columns.append(Column(name.replace("_", " "), [f"{row[name]:,}" for row in rows], 2, right=True))
     console = results_console()
     console.print()
-    console.print(table)
+    print_fitted(console, columns, title=f"{visible(one.text_name)}: where a and b lie furthest apart")

@@ -14,20 +14,21 @@ def list_models(context: typer.Context) -> None:
     """List the catalogue: name, licence, size, and what is on disk."""
     if context.invoked_subcommand is not None:
         return
-    from rich.table import Table
-
+    from tokenviz.fitting import Column, print_fitted
     from tokenviz.models.catalogue import CATALOGUE
     from tokenviz.terminal import results_console
 
-    table = Table()
-    for heading in ("name", "what it is", "weights from", "licence"):
-        table.add_column(heading, overflow="fold")
-    table.add_column("download", justify="right")
-    table.add_column("on disk", justify="right")
-    for model in CATALOGUE.values():
-        there = f"{model.disk_bytes / 1e6:.0f} MB" if model.folder.is_dir() else "–"
-        table.add_row(model.name, model.title, model.weights, model.licence, f"{model.download_bytes / 1e6:.0f} MB", there)
-    results_console().print(table)
+    models = CATALOGUE.values()
+    there = [f"{model.disk_bytes / 1e6:.0f} MB" if model.folder.is_dir() else "–" for model in models]
+    columns = [
+        Column("name", [model.name for model in models]),
+        Column("what it is", [model.title for model in models], folds=True),
+        Column("weights from", [model.weights for model in models]),
+        Column("licence", [model.licence for model in models], folds=True),
+        Column("download", [f"{model.download_bytes / 1e6:.0f} MB" for model in models], 2, right=True),
+        Column("on disk", there, 1, right=True),
+    ]
+    print_fitted(results_console(), columns)
 
 
 @app.command("pull")

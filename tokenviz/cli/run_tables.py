@@ -6,34 +6,46 @@ from rich.table import Table
 from rich.text import Text
 
 from tokenviz.controls import visible
+from tokenviz.fitting import Column, print_fitted, print_named
 from tokenviz.tables import cell
+from tokenviz.terminal import results_console
 from tokenviz.tracking.where import parse_where
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tokenviz.tracking.finding import FoundRun
 
 _ID = 8  # digits
+_MODELS = ("model", "model_a", "model_b")
 _HEADLINES = (("pearson_r", "r"), ("bits_per_byte", "bits per byte"), ("mean_logprob", "mean log-prob"))  # the first it has
 
 
-def list_table(runs: "list[FoundRun]", where: str | None) -> Table:
-    """A line a run, with the fields that `where` asks for."""
-    table = Table()
-    for heading in ("run", "experiment", "kind", "model", "text", "started"):
-        table.add_column(heading, overflow="fold")
-    table.add_column("result", justify="right")
+def print_list(runs: "list[FoundRun]", where: str | None, descriptions: "Mapping[str, str]") -> None:
+    """Print a line for each run, with the fields that `where` asks for; models by number, with what they are above."""
     shown = {"kind", "model", "model_a", "model_b", "text", "experiment", "run_id", "started", *dict(_HEADLINES)}
     asked = sorted(parse_where(where).fields() - shown) if where else []
-    for name in asked:
-        table.add_column(_cell(name), justify="right")
-    for run in runs:
-        row = run.row
-        models = [str(row[name]) for name in ("model", "model_a", "model_b") if row[name]]
-        status = "" if run.status == "FINISHED" else f" ({run.status.lower()})"
-        cells = [run.run_id[:_ID], run.experiment, f"{row['kind']}{status}", " and ".join(models), str(row["text"])]
-        headline = next((f"{words} {cell(run.metrics[name])}" for name, words in _HEADLINES if name in run.metrics), "")
-        table.add_row(*map(_cell, [*cells, local_time(run), headline, *(_value(row.get(name)) for name in asked)]))
-    return table
+    models = [[str(run.row[name]) for name in _MODELS if run.row[name]] for run in runs]
+    names = {name: descriptions.get(name, "") for own in models for name in own}
+    states = ["" if run.status == "FINISHED" else f" ({run.status.lower()})" for run in runs]
+
+    def build(shown: "Mapping[str, str]") -> list[Column]:
+        return [
+            Column("run", [run.run_id[:_ID] for run in runs]),
+            Column("experiment", [run.experiment for run in runs], 3),
+            Column("kind", [f"{run.row['kind']}{state}" for run, state in zip(runs, states, strict=True)], 1),
+            Column("model", [" and ".join(shown[name] for name in own) for own in models]),
+            Column("text", [str(run.row["text"]) for run in runs]),
+            Column("started", [local_time(run) for run in runs], 2),
+            Column("result", list(map(_headline, runs)), right=True),
+            *(Column(name, [_value(run.row.get(name)) for run in runs], right=True) for name in asked),
+        ]
+
+    print_named(results_console(), names, build)
+
+
+def _headline(run: "FoundRun") -> str:
+    return next((f"{words} {cell(run.metrics[name])}" for name, words in _HEADLINES if name in run.metrics), "")
 
 
 def pairs_table(title: str, values: dict[str, Any]) -> Table:
@@ -44,20 +56,21 @@ def pairs_table(title: str, values: dict[str, Any]) -> Table:
     return table
 
 
-def side_by_side(runs: "list[FoundRun]", rows: dict[str, list[Any]]) -> Table:
-    """A column a run, and their difference where there are two."""
-    table = Table()
-    table.add_column("")
-    for run in runs:
-        table.add_column(_cell(f"{run.run_id[:_ID]}\n{run.name}"), justify="right", overflow="fold")
-    two = len(runs) == 2
-    if two:
-        table.add_column("second − first", justify="right")
-    for name, values in rows.items():
-        numbers = two and all(isinstance(value, float) for value in values)
-        difference = [_value(values[1] - values[0]) if numbers else ""] * two
-        table.add_row(*map(_cell, [name, *map(_value, values), *difference]))
-    return table
+def print_side_by_side(runs: "list[FoundRun]", rows: dict[str, list[Any]], descriptions: "Mapping[str, str]") -> None:
+    """Print a column for each run, by number, and their difference where there are two."""
+    columns = [Column("", list(rows))]
+    columns += [
+        Column(str(place + 1), [_value(values[place]) for values in rows.values()], right=True, folds=True)
+        for place in range(len(runs))
+    ]
+    if len(runs) == 2:
+        both = list(rows.values())
+        numbers = [all(isinstance(value, float) for value in values) for values in both]
+        shown = [_value(values[1] - values[0]) if known else "" for values, known in zip(both, numbers, strict=True)]
+        columns.append(Column("2 − 1", shown, right=True))
+    keys = [f"{place}: {run.run_id[:_ID]} {run.name}" for place, run in enumerate(runs, start=1)]
+    keys += [f"{label} is {words}" for label, words in descriptions.items() if words != label]
+    print_fitted(results_console(), columns, keys=keys)
 
 
 def local_time(run: "FoundRun") -> str:

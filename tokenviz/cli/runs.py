@@ -56,20 +56,22 @@ def list_runs(
     from tokenviz.progress import shown
     from tokenviz.records.frames import runs_frame
     from tokenviz.tracking.finding import find_runs
+    from tokenviz.tracking.store import open_for_reading
 
     limit = most or (None if as_json or as_csv else _MOST)
     with shown():
-        found = find_runs(experiment, where=where, every=every, most=limit + 1 if limit else None)
+        store = open_for_reading()
+        found = find_runs(experiment, where=where, every=every, most=limit + 1 if limit else None, store=store)
     listed = found[:limit]
     if as_json:
         print_json({"runs": [_document(run) for run in listed]})
     elif as_csv:
         print_csv([runs_frame(listed)])
     else:
-        from tokenviz.cli.run_tables import list_table
-        from tokenviz.terminal import results_console
+        from tokenviz.cli.run_tables import print_list
+        from tokenviz.paper.models import descriptions_of
 
-        results_console().print(list_table(listed, where))
+        print_list(listed, where, descriptions_of(listed, store))
         if len(found) > len(listed):
             typer.echo(f"these are the newest {len(listed)}: --most shows more, --where and --experiment choose", err=True)
 
@@ -131,10 +133,10 @@ def compare_runs(
         columns = ["field", *(run.run_id for run in found)]
         print_csv([pd.DataFrame([[name, *values] for name, values in rows.items()], columns=columns)])
     else:
-        from tokenviz.cli.run_tables import side_by_side
-        from tokenviz.terminal import results_console
+        from tokenviz.cli.run_tables import print_side_by_side
+        from tokenviz.paper.models import descriptions_of
 
-        results_console().print(side_by_side(found, rows))
+        print_side_by_side(found, rows, descriptions_of(found, store))
 
 
 @app.command("remove")

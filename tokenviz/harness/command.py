@@ -3,18 +3,18 @@
 import inspect
 import json
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-from tokenviz.comparing.estimate import rounded, rounded_interval
-from tokenviz.controls import visible
+from tokenviz.comparing.estimate import printed, rounded, rounded_interval
+from tokenviz.fitting import KEPT, Column, print_named
 from tokenviz.harness.completion import OF_ARGUMENTS
 from tokenviz.harness.decorator import Experiment, OwnResult
 from tokenviz.harness.kinds.comparison import COMPARISON_METRICS
+from tokenviz.harness.kinds.summary import models_of, several_tokenizers
 from tokenviz.harness.links import chart_link, figure_link, runs_link
 from tokenviz.harness.options import Command, strict
 from tokenviz.harness.results import GridResult
@@ -82,9 +82,11 @@ def print_result(result: GridResult | OwnResult, *, as_json: bool) -> None:
         for line in result.guide():
             Console(stderr=True, soft_wrap=True, highlight=False).print(line, markup=False)
         return
-    own = [_own_table(name, frame) for name, frame in result.tables.items()]
-    for table in own or [_comparison_table(result) if result.comparisons else _score_table(result)]:
-        results_console().print(table)
+    console, described = results_console(), models_of(result.scores)
+    for name, frame in result.tables.items():
+        _print_own_table(console, name, frame, described)
+    if not result.tables:
+        (_print_comparisons if result.comparisons else _print_scores)(console, result, described)
     guide = Console(stderr=True, soft_wrap=True, highlight=False)
     if result.waiting:
         total = len(result.scores) + len(result.comparisons) + len(result.measures) + len(result.items) + 1
@@ -147,44 +149,61 @@ def _rows(frame: "pd.DataFrame") -> list[dict[str, Any]]:
     return [{str(name): nan_to_none(value) for name, value in row.items()} for row in frame.to_dict("records")]
 
 
-def _own_table(name: str, frame: "pd.DataFrame") -> Table:
-    table = Table(title=_plain(name), title_justify="left")
-    for heading in frame.columns:
-        table.add_column(_plain(str(heading)), justify="right" if frame[heading].dtype.kind in "if" else "left")
-    for row in frame.itertuples(index=False):
-        table.add_row(*(_plain(cell(value)) for value in row))
-    return table
+def _print_own_table(console: Console, name: str, frame: "pd.DataFrame", described: Mapping[str, str]) -> None:
+    """Print a table of an experiment; an interval is one column behind its number."""
+    headings = list(map(str, frame.columns))
+
+    def build(names: Mapping[str, str]) -> list[Column]:
+        columns: list[Column] = []
+        for heading in headings:
+            base = heading.removesuffix(" low").removesuffix(" high")
+            if base != heading and {base, f"{base} low", f"{base} high"} <= set(headings):
+                if heading.endswith(" low"):
+                    ends = zip(frame[heading], frame[f"{base} high"], strict=True)
+                    intervals = [f"{cell(low)} to {cell(high)}" if low == low else cell(low) for low, high in ends]
+                    columns.append(Column(f"{base}, 95 % interval", intervals, len(columns), right=True))
+                continue
+            cells = [names.get(value, value) if isinstance(value, str) else cell(value) for value in frame[heading]]
+            right = frame[heading].dtype.kind in "if"
+            columns.append(Column(heading, cells, len(columns) if right else KEPT, right=right))
+        return columns
+
+    there = {value for heading in frame for value in frame[heading] if isinstance(value, str)}
+    print_named(console, {label: words for label, words in described.items() if label in there}, build, title=name)
 
 
-def _plain(words: str) -> Text:
-    """Names of somebody else's, in which nothing is markup or a terminal's command."""
-    return Text(visible(words))
+def _print_comparisons(console: Console, result: GridResult, described: Mapping[str, str]) -> None:
+    runs = result.comparisons
+    found = {name: [run.estimate(name) for run in runs] for name in ("pearson_r", "spearman_rho", "concordance")}
+
+    def build(names: Mapping[str, str]) -> list[Column]:
+        return [
+            Column("a", [names[run.a.model] for run in runs]),
+            Column("b", [names[run.b.model] for run in runs]),
+            Column("text", [run.a.text for run in runs]),
+            Column("n", [f"{run.metrics['n']:.0f}" for run in runs], 1, right=True),
+            Column("r", list(map(rounded, found["pearson_r"])), right=True),
+            Column("95 % interval", list(map(rounded_interval, found["pearson_r"])), 2, right=True),
+            Column("ρ", list(map(rounded, found["spearman_rho"])), 4, right=True),
+            Column("concordance", list(map(rounded, found["concordance"])), 5, right=True),
+            Column("over", [f"{run.by}s" for run in runs], 3),
+        ]
+
+    print_named(console, described, build, title=f"{result.experiment}: log-probs of one text by two models")
 
 
-def _comparison_table(result: GridResult) -> Table:
-    table = Table(title=f"{result.experiment}: log-probs of one text by two models", title_justify="left")
-    for heading in ("a", "b", "text"):
-        table.add_column(heading)
-    for heading in ("n", "r", "95 % interval", "ρ", "concordance"):
-        table.add_column(heading, justify="right")
-    table.add_column("over")
-    for run in result.comparisons:
-        r, rho, concordance = (run.estimate(name) for name in ("pearson_r", "spearman_rho", "concordance"))
-        numbers = (rounded(r), rounded_interval(r), rounded(rho), rounded(concordance))
-        names = map(_plain, (run.a.model, run.b.model, run.a.text))
-        table.add_row(*names, f"{run.metrics['n']:.0f}", *numbers, f"{run.by}s")
-    return table
+def _print_scores(console: Console, result: GridResult, described: Mapping[str, str]) -> None:
+    summaries = [run.scores.summary() for run in result.scores]
+    own = " of its own" * several_tokenizers(result.scores)
 
+    def build(names: Mapping[str, str]) -> list[Column]:
+        return [
+            Column("model", [names[run.model] for run in result.scores]),
+            Column("text", [run.text for run in result.scores]),
+            Column("bits per byte", [printed(one.bits_per_byte, 3) for one in summaries], right=True),
+            Column("tokens", [str(one.n_tokens) for one in summaries], 2, right=True),
+            Column("scored", [str(one.n_scored) for one in summaries], 1, right=True),
+            Column(f"mean log-prob (nats per token{own})", [printed(one.mean_logprob, 3) for one in summaries], 3, right=True),
+        ]
 
-def _score_table(result: GridResult) -> Table:
-    table = Table(title=f"{result.experiment}: log-probs in nats", title_justify="left")
-    for heading in ("model", "text"):
-        table.add_column(heading)
-    for heading in ("tokens", "scored", "mean"):
-        table.add_column(heading, justify="right")
-    for run in result.scores:
-        summary = run.scores.summary()
-        table.add_row(
-            _plain(run.model), _plain(run.text), str(summary.n_tokens), str(summary.n_scored), f"{summary.mean_logprob:.3f}"
-        )
-    return table
+    print_named(console, described, build, title=f"{result.experiment}: texts by models")
