@@ -135,7 +135,8 @@ def test_tables_show_values_intervals_units_and_where_they_come_from(run: Run) -
     code, out, err = run(*PAIR, "--text", ALICE, "--differences", "3")
     assert (code, err) == (0, "")
     lines = out.splitlines()
-    assert lines[:2] == ["a: glass-en", "b: glass-en,dtype=bfloat16"]
+    words = "glassllm, 0.85 M parameters trained on Lewis Carroll, weights from float16"
+    assert lines[:2] == [f"a: glass-en ({words})", f"b: glass-en,dtype=bfloat16 ({words}, in bfloat16)"]
     number = r"−?\d\.\d{3,6}"
     assert re.search(rf"Pearson's r +│ +{number} │ +{number}, {number} │ +\d+ │ coefficient", out)
     assert re.search(rf"mean difference b − a +│ +{number} │ +{number}, {number} │ +\d+ │ bits", out)
