@@ -15,7 +15,7 @@ from tokenviz.paper.checking import Problem, check
 from tokenviz.paper.manifest import Order
 from tokenviz.paper.pulling import pull
 
-ORDER = Order(experiment="trial", figures=("heatmap", "scatter"), formats=("png",), where="kind!=nothing", prefix="our")
+ORDER = Order(experiment="trial", figures=("heatmap", "scatter"), formats=("png",), where="kind!=summary", prefix="our")
 
 
 @pytest.fixture

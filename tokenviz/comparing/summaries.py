@@ -77,7 +77,9 @@ def cited_frame(statistics: Mapping[str, Mapping[str, Any]]) -> "pd.DataFrame":
 def estimates_of(frame: "pd.DataFrame") -> dict[str, Estimate]:
     """Read the estimates of a table of `cited_frame`, by name."""
     known = [field.name for field in fields(Estimate) if field.name in frame.columns]
-    return {row["statistic"]: Estimate(**{name: row[name] for name in known}) for row in frame.to_dict("records")}
+    found = {row["statistic"]: Estimate(**{name: row[name] for name in known}) for row in frame.to_dict("records")}
+    # What programs read has the minus of ASCII, as `Estimate.to_json` writes it; readers see the sign itself.
+    return {name: replace(one, definition=one.definition.replace(" - ", " − ")) for name, one in found.items()}
 
 
 def resampling_of(frame: "pd.DataFrame") -> Resampling | None:
