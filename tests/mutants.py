@@ -225,6 +225,16 @@ MUTANTS = (
         'sums.logprob if by == "item" else np.where(sums.complete, sums.logprob, np.nan)', "sums.logprob",
         "test_items::test_every_column_is_kept_and_the_units_before_are_repeated",
     ),
+    Mutant(
+        "a tie between two sentences is right", "units/pairs.py",
+        "(np.sign(difference) + 1) / 2", "(difference >= 0) * 1.0",
+        "test_pairs::test_every_pair_is_decided_by_each_rule",
+    ),
+    Mutant(
+        "pairs of one group are taken for independent", "comparing/accuracy.py",
+        "(off**2).sum()", "((correct - share) ** 2).sum()",
+        "test_pairs::test_the_clustered_interval_covers_shares_that_differ_between_groups",
+    ),
     # Comparison
     Mutant(
         "a missing log-prob takes part in a correlation as 0", "comparing/statistics.py",

@@ -188,7 +188,7 @@ def test_what_an_experiment_leaves_is_a_table_of_pairs() -> None:
         a=SimpleNamespace(model="<a>", text="t"), b=SimpleNamespace(model="b"), by="token", metrics=metrics,
         estimate=lambda name: getattr(comparison, name),
     )  # fmt: skip
-    result = GridResult("trial", "1", "grid", "", ({},), (run,), (), (), "abc", 0)
+    result = GridResult("trial", "1", "grid", "", ({},), (run,), (), (), (), "abc", 0)
     found = shown(result)
     assert found.rows[1][:5] == ["<a>", "b", "t", "tokens", "59"]
     assert found.words.endswith("summary run abc")

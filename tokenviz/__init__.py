@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from tokenviz.scoring.scorer import score
     from tokenviz.texts import Text, literal, read_text
     from tokenviz.units.items import read_items
+    from tokenviz.units.pairs import pair_table, read_pairs
     from tokenviz.units.tidy import tidy_table
     from tokenviz.units.word_scores import words
 
@@ -55,7 +56,9 @@ _HOMES = {
     "load_runs": "records.frames",
     "load_scores": "records.loading",
     "load_tokens": "records.frames",
+    "pair_table": "units.pairs",
     "read_items": "units.items",
+    "read_pairs": "units.pairs",
     "read_text": "texts",
     "save_figure": "figures.saving",
     "save_heatmap": "figures.files",
@@ -85,7 +88,9 @@ __all__ = [
     "load_runs",
     "load_scores",
     "load_tokens",
+    "pair_table",
     "read_items",
+    "read_pairs",
     "read_text",
     "save_figure",
     "save_heatmap",

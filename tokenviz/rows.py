@@ -34,7 +34,7 @@ def rows_of(path: Path, column: str) -> Iterator[tuple[str, Row]]:
     """Read the rows of a table.
 
     Args:
-        path: A file with one of `TABLE_SUFFIXES`.
+        path: A file with one of `TABLE_SUFFIXES`, or a `.tsv`.
         column: The column that is meant. It tells how a CSV file is separated where that is not by commas, and of a Parquet
             file no other is read but `id`.
 
@@ -45,7 +45,7 @@ def rows_of(path: Path, column: str) -> Iterator[tuple[str, Row]]:
         TextError: The file is not of its form, or names a column twice.
         OSError: It cannot be read.
     """
-    readers = {".jsonl": _jsonl_rows, ".csv": _csv_rows, ".parquet": _parquet_rows}
+    readers = {".jsonl": _jsonl_rows, ".csv": _csv_rows, ".tsv": _csv_rows, ".parquet": _parquet_rows}
     yield from readers[path.suffix.lower()](path, column)
 
 

@@ -14,6 +14,8 @@ from tokenviz.fitting import KEPT, Column, print_named
 from tokenviz.harness.completion import OF_ARGUMENTS
 from tokenviz.harness.decorator import Experiment, OwnResult
 from tokenviz.harness.kinds.comparison import COMPARISON_METRICS
+from tokenviz.harness.kinds.items import ItemsRun
+from tokenviz.harness.kinds.pairs import PairsRun
 from tokenviz.harness.kinds.summary import models_of, several_tokenizers
 from tokenviz.harness.links import chart_link, figure_link, runs_link
 from tokenviz.harness.options import Command, strict
@@ -89,7 +91,7 @@ def print_result(result: GridResult | OwnResult, *, as_json: bool) -> None:
         (_print_comparisons if result.comparisons else _print_scores)(console, result, described)
     guide = Console(stderr=True, soft_wrap=True, highlight=False)
     if result.waiting:
-        total = len(result.scores) + len(result.comparisons) + len(result.measures) + len(result.items) + 1
+        total = 1 + sum(map(len, (result.scores, result.comparisons, result.measures, result.items, result.pairs)))
         guide.print(
             f"{result.waiting} of {total} results wait in the outbox until the tracking server takes them: repeat the command, "
             "or 'tokenviz sync'",
@@ -134,15 +136,16 @@ def result_json(result: GridResult) -> dict[str, Any]:
             | {"run_id": run.run_id, "reused": run.reused}
             for run in result.measures
         ],
-        "items": [
-            {"model": run.model, "text": run.text}
-            | {name: nan_to_none(value) for name, value in run.metrics.items()}
-            | {"run_id": run.run_id, "reused": run.reused}
-            for run in result.items
-        ],
+        "items": [_study_json(run) for run in result.items],
+        "pairs": [_study_json(run) for run in result.pairs],
         "waiting": result.waiting,
         "tables": {name: _rows(frame) for name, frame in result.tables.items()},
     }
+
+
+def _study_json(run: ItemsRun | PairsRun) -> dict[str, Any]:
+    numbers = {name: nan_to_none(value) for name, value in run.metrics.items()}
+    return {"model": run.model, "text": run.text, **numbers, "run_id": run.run_id, "reused": run.reused}
 
 
 def _rows(frame: "pd.DataFrame") -> list[dict[str, Any]]:

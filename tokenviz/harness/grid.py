@@ -15,6 +15,7 @@ from tokenviz.harness.jobs import fingerprint_of_pair
 from tokenviz.harness.kinds.comparison import ComparisonJob, ComparisonRun
 from tokenviz.harness.kinds.items import ItemsJob, ItemsRun
 from tokenviz.harness.kinds.measure import MeasureJob, MeasureRun
+from tokenviz.harness.kinds.pairs import PairsJob, PairsRun
 from tokenviz.harness.kinds.score import ScoreJob, ScoreRun
 from tokenviz.harness.kinds.summary import SummaryJob, several_tokenizers
 from tokenviz.harness.links import views_of
@@ -32,6 +33,7 @@ from tokenviz.tracking.provenance import provenance
 from tokenviz.tracking.runs import Runs, fingerprint_of
 from tokenviz.tracking.store import open_store
 from tokenviz.units.items import Items
+from tokenviz.units.pairs import Pairs
 from tokenviz.units.tidy import By as Rows
 from tokenviz.units.tidy import check_request
 from tokenviz.units.words import Punctuation
@@ -104,6 +106,7 @@ class Grid:
         self.comparisons: list[ComparisonRun] = []
         self.measures: list[MeasureRun] = []
         self.items: list[ItemsRun] = []
+        self.pairs: list[PairsRun] = []
         memory = ModelMemory(self._load)
         self._session = Session(experiment, self.grid, settings, memory, self.runs, provenance(experiment.file))
         self._scheduler = Scheduler(self._session)
@@ -155,13 +158,31 @@ class Grid:
         """
         rows: Rows = by or ("region" if any(items.units) else "item")
         check_request(items, by=rows, previous=previous)
-        if all(text.sha256 != items.text.sha256 for text in self._texts):
-            raise ExperimentError(f"the items {items.text.name!r} are none of the grid's texts: give it their text")
-        scored = [run for run in self.score() if run.text == items.text.name]
-        jobs = [ItemsJob(self._session, items, run, rows, previous, frequency) for run in scored]
+        jobs = [ItemsJob(self._session, items, run, rows, previous, frequency) for run in self._scores_of(items.text)]
         made = self._scheduler.do(jobs, "tabulating items", "models")
         self.items += made
         return made
+
+    def decide(self, pairs: Pairs) -> list[PairsRun]:
+        """Decide minimal pairs by every model's scores, each model's as one run with its decisions and accuracies.
+
+        Args:
+            pairs: From `read_pairs`; their text is one of the grid's.
+
+        Raises:
+            ExperimentError: The grid does not score the pairs' text.
+            TokenvizError: The runs cannot be stored; what was finished before stays.
+        """
+        jobs = [PairsJob(self._session, pairs, run) for run in self._scores_of(pairs.text)]
+        made = self._scheduler.do(jobs, "deciding pairs", "models")
+        self.pairs += made
+        return made
+
+    def _scores_of(self, text: Text) -> list[ScoreRun]:
+        """Return every model's score run of a study's text."""
+        if all(own.sha256 != text.sha256 for own in self._texts):
+            raise ExperimentError(f"{text.name!r} is none of the grid's texts: give it the text of the items or pairs")
+        return [run for run in self.score() if run.text == text.name]
 
     def compare(
         self,
@@ -222,9 +243,17 @@ class Grid:
                 raise ExperimentError(
                     f"no file can be named {name!r}: give tables and figures names of words, without / \\ # ? %"
                 )
-        runs = [*self.scores, *self.measures, *self.items, *self.comparisons]
+        runs = [*self.scores, *self.measures, *self.items, *self.pairs, *self.comparisons]
         job = SummaryJob(
-            self._session, self.scores, self.comparisons, self.measures, self.items, description, figures or {}, tables
+            self._session,
+            self.scores,
+            self.comparisons,
+            self.measures,
+            self.items,
+            self.pairs,
+            description,
+            figures or {},
+            tables,
         )
         (summary,) = self._scheduler.do([job], "summarising", "summaries")
         self.runs.offer(views_of(self.grid, self._texts[0].name, several_tokenizers=several_tokenizers(self.scores)))
@@ -240,6 +269,7 @@ class Grid:
             comparisons=tuple(self.comparisons),
             measures=tuple(self.measures),
             items=tuple(self.items),
+            pairs=tuple(self.pairs),
             summary_run_id=summary.run_id,
             waiting=sum(run.waiting is not None for run in runs) + (summary.waiting is not None),
             tables=tables,

@@ -9,6 +9,7 @@ from tokenviz.comparing.estimate import rounded, rounded_interval
 from tokenviz.harness.kinds.comparison import ComparisonRun
 from tokenviz.harness.kinds.items import ItemsRun
 from tokenviz.harness.kinds.measure import MeasureRun
+from tokenviz.harness.kinds.pairs import PairsRun
 from tokenviz.harness.kinds.score import ScoreRun
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class GridResult:
         comparisons: One run a pair of models and text.
         measures: One run a measure, model and text.
         items: One run per model and table of items.
+        pairs: One run per model and table of minimal pairs.
         summary_run_id: The run that holds the whole; empty while it waits in the outbox.
         waiting: How many results wait in the outbox for a server.
         tables: The experiment's own, by name.
@@ -48,6 +50,7 @@ class GridResult:
     comparisons: tuple[ComparisonRun, ...]
     measures: tuple[MeasureRun, ...]
     items: tuple[ItemsRun, ...]
+    pairs: tuple[PairsRun, ...]
     summary_run_id: str
     waiting: int
     tables: "Mapping[str, pd.DataFrame]" = field(default_factory=dict)
@@ -73,8 +76,9 @@ class GridResult:
         counts = {
             "scores": len(self.scores),
             "measures": len(self.measures),
-            "items": len(self.items),
+            "tables of items": len(self.items),
+            "tables of pairs": len(self.pairs),
             "comparisons": len(self.comparisons),
         }
-        parts = [f"{count:,} {'tables of items' if name == 'items' else name}" for name, count in counts.items() if count]
+        parts = [f"{count:,} {name}" for name, count in counts.items() if count]
         return ", ".join([*parts, *([f"{self.waiting:,} waiting for the server"] if self.waiting else [])])

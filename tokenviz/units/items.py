@@ -4,9 +4,8 @@ Three forms of a table are read: one text per row; a text in regions, one column
 the table is kept: what is not asked for here goes through to the results.
 """
 
-import csv
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import accumulate
@@ -20,10 +19,11 @@ from tokenviz.checks import listed
 from tokenviz.errors import TextError, did_you_mean
 from tokenviz.progress import warn
 from tokenviz.project import samples_folder
+from tokenviz.rows import rows_of
 from tokenviz.texts import Text, corpus
 
 ITEM_SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
-_REGION = "region_"  # columns of this prefix are regions where nothing else is said
+REGION = "region_"  # columns of this prefix are regions where nothing else is said
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,6 @@ def read_items(
         >>> tv.read_items("study.csv")
         Items('study': 2 items, in 2 units (subject, verb))
     """
-    path = _find(str(path))
     if regions and words:
         raise TextError("regions and words were both named: a table has its units in columns or in rows, not both")
     repeated = sorted({name for name in regions if list(regions).count(name) > 1})
@@ -125,7 +124,7 @@ def read_items(
     if words is not None and text is not None:
         raise TextError("a text and words were both named: with one word per row, the words are the text")
     strings = [name for name in (item, text, words, *regions) if name is not None]
-    table = _read_table(path, strings, condition)
+    path, table = read_table(path, [*strings, condition or "condition", "text", "word"])
     if text is None and not regions and words is None:
         text, regions, words = _form_of(path, table)
         strings = [name for name in (item, text, words, *regions) if name is not None]
@@ -184,7 +183,7 @@ def _find(source: str) -> Path:
 
 def _form_of(path: Path, table: pd.DataFrame) -> tuple[str | None, list[str], str | None]:
     """Tell from a table's columns which one holds the text, the regions or the words."""
-    regions = [str(name) for name in table if str(name).startswith(_REGION)]
+    regions = [str(name) for name in table if str(name).startswith(REGION)]
     if "text" in table:
         return "text", regions, None
     if regions:
@@ -192,7 +191,7 @@ def _form_of(path: Path, table: pd.DataFrame) -> tuple[str | None, list[str], st
     if "word" in table:
         return None, [], "word"
     raise TextError(
-        f"{str(path)!r} has no column 'text', none that begins with {_REGION!r} and none 'word': name the columns of the text, "
+        f"{str(path)!r} has no column 'text', none that begins with {REGION!r} and none 'word': name the columns of the text, "
         f"the regions or the words; it has {listed([repr(str(one)) for one in table], 12)}"
     )
 
@@ -216,8 +215,8 @@ class _Reader:
         for row in range(len(self._table)):
             named = self._name(row)
             whole = self._cell(row, text) if text is not None else ""
-            cells = {name.removeprefix(_REGION): self._cell(row, name) for name in regions}
-            bad = [one.words for one in (named, whole, *cells.values()) if isinstance(one, _Bad)]
+            cells = {name.removeprefix(REGION): self._cell(row, name) for name in regions}
+            bad = [one.words for one in (named, whole, *cells.values()) if isinstance(one, Bad)]
             pieces = [(name, str(cell)) for name, cell in cells.items()]
             yield bad[0] if bad else self._cut(row, str(named), str(whole), pieces, located=text is not None)
 
@@ -247,7 +246,7 @@ class _Reader:
         groups: list[tuple[str, list[int]]] = []
         for row in range(len(self._table)):
             named = self._label(row)
-            if isinstance(named, _Bad):
+            if isinstance(named, Bad):
                 yield named.words
             elif groups and groups[-1][0] == named:
                 groups[-1][1].append(row)
@@ -256,37 +255,28 @@ class _Reader:
         for _, rows in groups:
             named = self._name(rows[0])
             cells = [self._cell(row, words) for row in rows]
-            bad = [one.words for one in (named, *cells) if isinstance(one, _Bad)]
+            bad = [one.words for one in (named, *cells) if isinstance(one, Bad)]
             ends = accumulate(len(str(cell)) + (len(self._join) if number else 0) for number, cell in enumerate(cells))
             units = tuple(Unit(str(number), end, row) for number, (end, row) in enumerate(zip(ends, rows, strict=True), 1))
             yield bad[0] if bad else _Item(str(named), self._join.join(map(str, cells)), tuple(rows), units)
 
-    def _name(self, row: int) -> "str | _Bad":
+    def _name(self, row: int) -> "str | Bad":
         label = self._label(row)
-        if isinstance(label, _Bad):
+        if isinstance(label, Bad):
             return label
         if label in self._seen:
             what = f"the item {label!r}" if not self._condition else f"the item and condition {label!r}"
-            return _Bad(f"{self._where(row)}: {what} is there already, in row {self._seen[label] + 1}: each occurs once")
+            return Bad(f"{self._where(row)}: {what} is there already, in row {self._seen[label] + 1}: each occurs once")
         self._seen[label] = row
         return label
 
-    def _label(self, row: int) -> "str | _Bad":
+    def _label(self, row: int) -> "str | Bad":
         cells = [self._cell(row, name, of_id=True) for name in (self._item, *([self._condition] if self._condition else []))]
-        bad = [cell for cell in cells if isinstance(cell, _Bad)]
+        bad = [cell for cell in cells if isinstance(cell, Bad)]
         return bad[0] if bad else "/".join(map(str, cells))
 
-    def _cell(self, row: int, column: str, *, of_id: bool = False) -> "str | _Bad":
-        value: Any = self._table[column].iat[row]
-        if of_id and isinstance(value, int | np.integer):  # in JSON and Parquet
-            value = str(value)
-        if isinstance(value, str) and value.strip():
-            return value
-        if isinstance(value, str):
-            what = "whitespace only" if value else "nothing"
-        else:
-            what = "nothing" if value is None or value is pd.NA or value != value else f"a {type(value).__name__}"
-        return _Bad(f"{self._where(row)} has {what} in column {column!r}")
+    def _cell(self, row: int, column: str, *, of_id: bool = False) -> "str | Bad":
+        return cell_of(self._table, row, column, self._path, of_id=of_id)
 
     def _where(self, row: int) -> str:
         return f"row {row + 1} of {str(self._path)!r}"
@@ -307,65 +297,64 @@ def _find_piece(whole: str, piece: str, reached: int) -> int:
 
 
 @dataclass(frozen=True)
-class _Bad:
+class Bad:
+    """What is wrong with a row, in words."""
+
     words: str
 
 
-def _read_table(path: Path, strings: Sequence[str], condition: str | None) -> pd.DataFrame:
-    """Read a file; ids, conditions and texts stay as they are written."""
-    readers: dict[str, Callable[[], pd.DataFrame]] = {
-        ".csv": lambda: _read_separated(path, ",", [*strings, condition or "condition", "text", "word"]),
-        ".tsv": lambda: _read_separated(path, "\t", [*strings, condition or "condition", "text", "word"]),
-        ".jsonl": lambda: _read_jsonl(path),
-        ".parquet": lambda: pd.read_parquet(path),
-    }
-    if path.suffix.lower() not in readers:
+def read_table(path: str | Path, strings: Sequence[str]) -> tuple[Path, pd.DataFrame]:
+    """Read a table of items or pairs.
+
+    Args:
+        path: See `read_items`.
+        strings: Columns whose cells stay as they are written: "NA" is a word that a text may have. In other columns of a CSV or
+            TSV file numbers become numbers, and an empty cell is a missing value.
+
+    Raises:
+        TextError: The file is missing, empty or not of its form.
+    """
+    path = _find(str(path))
+    suffix = path.suffix.lower()
+    if suffix not in ITEM_SUFFIXES:
         raise TextError(f"cannot read {str(path)!r} as a table of items: a file ends in {', '.join(ITEM_SUFFIXES)}")
     try:
-        table = readers[path.suffix.lower()]()
-    except (ValueError, csv.Error) as error:  # among them what pandas and pyarrow raise, and UnicodeDecodeError
+        table = pd.read_parquet(path) if suffix == ".parquet" else pd.DataFrame([row for _, row in rows_of(path, strings[0])])
+    except OSError as error:
+        if isinstance(error, TextError):
+            raise
+        raise TextError(f"cannot read {str(path)!r}: {error.strerror or error}") from error
+    except ValueError as error:  # among them what pyarrow raises
         if isinstance(error, TextError):
             raise
         raise TextError(f"cannot read {str(path)!r} as a table: {' '.join(str(error).split())[:200]}") from error
-    except OSError as error:
-        raise TextError(f"cannot read {str(path)!r}: {error.strerror or error}") from error
     if not len(table):
         raise TextError(f"{str(path)!r} is empty: it has no row")
-    return table
+    if suffix in (".csv", ".tsv"):
+        for name in table:
+            if name not in strings and not str(name).startswith(REGION):
+                table[name] = _numbers(table[name])
+    return path, table
 
 
-def _read_separated(path: Path, separator: str, strings: Sequence[str]) -> pd.DataFrame:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        header = next(csv.reader(file, delimiter=separator), [])
-    repeated = sorted({name for name in header if header.count(name) > 1})
-    if repeated:
-        raise TextError(f"{str(path)!r} has two columns {repeated[0]!r}: which one is meant?")
-    if len(header) == 1 and separator == "," and ";" in header[0]:
-        raise TextError(f"{str(path)!r} separates its columns by semicolons: save it with commas, or as .tsv")
-    strings = [name for name in header if name in strings or name.startswith(_REGION)]
-    # "NA" and "None" are words that a text may have; in other columns an empty cell is a missing value.
-    return pd.read_csv(
-        path,
-        sep=separator,
-        encoding="utf-8-sig",
-        dtype=dict.fromkeys(strings, str),
-        keep_default_na=False,
-        na_values={name: [""] for name in header if name not in strings},
-        index_col=False,
-        on_bad_lines="error",
-    )
+def _numbers(column: pd.Series) -> pd.Series:
+    """Return a column of strings as numbers where all are such, else as it is; empty cells are missing values."""
+    filled = column.replace("", None)
+    try:
+        return pd.to_numeric(filled)
+    except (ValueError, TypeError):
+        return filled
 
 
-def _read_jsonl(path: Path) -> pd.DataFrame:
-    rows: list[dict[str, Any]] = []
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig").split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise TextError(f"line {number} of {str(path)!r} is not JSON: {error}") from error
-        if not isinstance(row, dict):
-            raise TextError(f"line {number} of {str(path)!r} is not a JSON object")
-        rows.append(row)
-    return pd.DataFrame(rows)
+def cell_of(table: pd.DataFrame, row: int, column: str, path: Path, *, of_id: bool = False) -> "str | Bad":
+    """Return a cell that must be a string with a character that is no whitespace; an id may be a whole number as well."""
+    value: Any = table[column].iat[row]
+    if of_id and isinstance(value, int | np.integer):  # in JSON and Parquet
+        value = str(value)
+    if isinstance(value, str) and value.strip():
+        return value
+    if isinstance(value, str):
+        what = "whitespace only" if value else "nothing"
+    else:
+        what = "nothing" if value is None or value is pd.NA or value != value else f"a {type(value).__name__}"
+    return Bad(f"row {row + 1} of {str(path)!r} has {what} in column {column!r}")

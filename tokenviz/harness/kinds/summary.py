@@ -19,6 +19,7 @@ from tokenviz.harness.kinds.files import tables_folder
 from tokenviz.harness.kinds.items import ItemsRun
 from tokenviz.harness.kinds.markdown import escaped, frame_table, links_line, markdown_table, model_in_bold
 from tokenviz.harness.kinds.measure import MeasureRun
+from tokenviz.harness.kinds.pairs import PairsRun
 from tokenviz.harness.kinds.score import ScoreRun
 from tokenviz.harness.session import Session
 from tokenviz.models.describing import description_of
@@ -50,6 +51,7 @@ class SummaryJob(Job[None, Run]):
         comparisons: Its comparison runs.
         measures: Its measure runs.
         items: Its item runs.
+        pairs: Its pair runs.
         description: What the experiment asks and how to read it, in Markdown.
         figures: The experiment's own, by name: functions that draw.
         tables: The experiment's own, by name.
@@ -60,6 +62,7 @@ class SummaryJob(Job[None, Run]):
     comparisons: Sequence[ComparisonRun]
     measures: Sequence[MeasureRun]
     items: Sequence[ItemsRun]
+    pairs: Sequence[PairsRun]
     description: str
     figures: Mapping[str, Callable[[], "Figure"]]
     tables: Mapping[str, pd.DataFrame]
@@ -71,9 +74,16 @@ class SummaryJob(Job[None, Run]):
         return f"summary · {self.session.experiment.name}"
 
     @property
+    def parts(
+        self,
+    ) -> tuple[Sequence[ScoreRun], Sequence[ComparisonRun], Sequence[MeasureRun], Sequence[ItemsRun], Sequence[PairsRun]]:
+        """The runs by kind."""
+        return self.scores, self.comparisons, self.measures, self.items, self.pairs
+
+    @property
     def runs(self) -> list[Run]:
         """The runs that are summarised."""
-        return [*self.scores, *self.measures, *self.items, *self.comparisons]
+        return [*self.scores, *self.measures, *self.items, *self.pairs, *self.comparisons]
 
     @cached_property
     def fingerprint(self) -> str:
@@ -92,9 +102,7 @@ class SummaryJob(Job[None, Run]):
 
     def write(self, _: None, files: Path) -> Content:
         about = self.session.about(self.fingerprint, self.kind, {"runs": [run.fingerprint for run in self.runs]})
-        content = record_summary(
-            self.scores, self.comparisons, self.measures, self.items, self.description, self.figures, self.tables, about, files
-        )
+        content = record_summary(*self.parts, self.description, self.figures, self.tables, about, files)
         content.params.update(self.session.experiment.params)
         return content
 
@@ -110,6 +118,7 @@ def record_summary(
     comparisons: Sequence[ComparisonRun],
     measures: Sequence[MeasureRun],
     items: Sequence[ItemsRun],
+    pairs: Sequence[PairsRun],
     description: str,
     figures: Mapping[str, Callable[[], "Figure"]],
     own_tables: Mapping[str, pd.DataFrame],
@@ -153,7 +162,13 @@ def record_summary(
     )
     metrics = {
         f"n_{kind}_runs": float(len(runs))
-        for kind, runs in (("score", scores), ("comparison", comparisons), ("measure", measures), ("items", items))
+        for kind, runs in (
+            ("score", scores),
+            ("comparison", comparisons),
+            ("measure", measures),
+            ("items", items),
+            ("pairs", pairs),
+        )
         if runs
     }
     return Content({}, metrics, note)

@@ -1,0 +1,181 @@
+"""Minimal pairs: two sentences of which a model should give the first the greater probability."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from tokenviz.errors import TextError
+from tokenviz.progress import warn
+from tokenviz.scores import TokenScores
+from tokenviz.texts import Text, corpus
+from tokenviz.units.items import cell_of, read_table
+
+PAIRS_VERSION = 1  # raise it when the same scores and pairs would give other numbers
+
+RULES = ("sum", "per_token", "per_byte")
+"""What decides: the greater sum of log-probs, the greater mean per token, the greater mean per byte."""
+
+# Columns of BLiMP's own files, next to ours.
+_GOOD, _BAD, _GROUP = (("good", "sentence_good"), ("bad", "sentence_bad"), ("group", "UID"))
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """A table of minimal pairs, read.
+
+    Attributes:
+        text: Two passages per pair, the good one first.
+        table: The rows of the pairs, with every column of the file.
+        groups: The group of each pair; all empty where the table has none.
+        sha256: Of the passages and every cell.
+        skipped: Rows that were left out, each with its reason.
+    """
+
+    text: Text
+    table: pd.DataFrame
+    groups: tuple[str, ...]
+    sha256: str
+    skipped: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.groups)
+
+    def __repr__(self) -> str:
+        return f"Pairs({self.text.name!r}: {len(self)} pairs in {len(set(self.groups))} groups)"
+
+
+def read_pairs(
+    path: str | Path,
+    *,
+    good: str | None = None,
+    bad: str | None = None,
+    group: str | None = None,
+    skip_bad: bool = False,
+) -> Pairs:
+    """Read a table of minimal pairs.
+
+    Args:
+        path: A CSV, TSV, JSONL or Parquet file, such as one of BLiMP's own; or the name of a sample in experiments/items.
+        good: The column of the sentences that should win; by default "good", or "sentence_good".
+        bad: The column of the others; by default "bad", or "sentence_bad".
+        group: The column that names the group of a pair; by default "group" or "UID" where there is one.
+        skip_bad: Leave bad rows out and list them, instead of refusing the table.
+
+    Returns:
+        The pairs.
+
+    Raises:
+        TextError: The file cannot be read, a column is missing, or a sentence is missing.
+
+    Example:
+        >>> from pathlib import Path
+        >>> Path("pairs.csv").write_text("good,bad\nAlice was tired.,Alice were tired.\nShe sees him.,She see him.\n")
+        77
+        >>> tv.read_pairs("pairs.csv")
+        Pairs('pairs': 2 pairs in 1 groups)
+    """
+    path, table = read_table(path, [name for names in (_GOOD, _BAD, _GROUP, (good, bad, group)) for name in names if name])
+    columns = [_column(path, table, asked, known) for asked, known in ((good, _GOOD), (bad, _BAD))]
+    named = group or next((name for name in _GROUP if name in table), "")
+    if named and named not in table:
+        raise TextError(f"{str(path)!r} has no column {named!r}: it has {', '.join(map(str, table))}")
+    kept, passages, skipped = [], [], []
+    for row in range(len(table)):
+        cells = [cell_of(table, row, name, path) for name in columns]
+        wrong = [cell.words for cell in cells if not isinstance(cell, str)]
+        if wrong and not skip_bad:
+            raise TextError(f"{wrong[0]}; --skip-bad leaves such rows out")
+        if wrong:
+            skipped.append(wrong[0])
+        else:
+            kept.append(row)
+            passages += [str(cell) for cell in cells]
+    if not kept:
+        raise TextError(f"{str(path)!r} has no pair that can be scored")
+    if skipped:
+        warn(f"{len(skipped)} of {len(table)} pairs of {path.name} are left out: {'; '.join(skipped[:20])}")
+    own = table.iloc[kept].reset_index(drop=True)
+    digest = sha256(json.dumps([passages, own.astype(str).to_csv(index=False)], ensure_ascii=False).encode()).hexdigest()
+    return Pairs(
+        text=corpus(passages, name=path.stem),
+        table=own,
+        groups=tuple(own[named].astype(str)) if named else ("",) * len(kept),
+        sha256=digest,
+        skipped=tuple(skipped),
+    )
+
+
+def _column(path: Path, table: pd.DataFrame, asked: str | None, known: Sequence[str]) -> str:
+    found = asked if asked is not None else next((name for name in known if name in table), "")
+    if found not in table:
+        wanted = repr(asked) if asked is not None else " or ".join(map(repr, known))
+        raise TextError(f"{str(path)!r} has no column {wanted}: it has {', '.join(map(str, table))}")
+    return found
+
+
+def pair_table(pairs: Pairs, scores: TokenScores) -> pd.DataFrame:
+    """Decide every pair by three rules.
+
+    Columns, after all columns of the pairs' own table: `model`; of each sentence (`_good`, `_bad`) the sum of log-probs in
+    nats (`logprob`), the tokens that have a prediction (`n_scored`) and their bytes of UTF-8 (`n_bytes`), the mean per token
+    (`mean_logprob`) and per byte (`logprob_per_byte`); for each rule of `RULES` `correct_...`: 1, 0, or 0.5 where both
+    are equal; `identical`, whether the sentences are the same; `first_differs`, whether their first tokens differ and have no
+    prediction, which is then missing from both sums.
+
+    Args:
+        pairs: The pairs.
+        scores: One model on their text.
+
+    Raises:
+        TextError: The scores are not of these pairs.
+
+    Returns:
+        One row per pair.
+
+    Example:
+        >>> pairs = tv.read_pairs("pairs.csv")  # of the example of `read_pairs`
+        >>> table = tv.pair_table(pairs, tv.score(tv.load_model("glass-en"), pairs.text))
+        >>> table[["good", "bad", "correct_sum"]]
+                       good                bad  correct_sum
+        0  Alice was tired.  Alice were tired.          1.0
+        1     She sees him.       She see him.          0.0
+
+    References:
+        Warstadt and others (2020), BLiMP: The Benchmark of Linguistic Minimal Pairs for English. lm-evaluation-harness decides
+        by the sum, after a BOS, and takes the good sentence where both are equal.
+    """
+    if scores.text_sha256 != pairs.text.sha256:
+        raise TextError(f"the scores are of {scores.text_name!r}, which is not the text of the pairs {pairs.text.name!r}")
+    scored, count = scores.counted, len(pairs.text.passages)
+
+    def per_passage(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.bincount(scores.passage[scored], weights=values[scored], minlength=count).astype(np.float64)
+
+    n_scored = per_passage(np.ones(len(scores)))
+    sums = np.where(n_scored > 0, per_passage(np.where(scores.scored, scores.logprob, 0.0)), np.nan)
+    n_bytes = per_passage(scores.n_bytes.astype(float))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        by_rule = {"sum": sums, "per_token": sums / n_scored, "per_byte": sums / n_bytes}
+    table = pairs.table.copy()
+    table["model"] = scores.spec.model
+    for side, name in enumerate(("good", "bad")):
+        table[f"logprob_{name}"] = sums[side::2]
+        table[f"n_scored_{name}"] = n_scored[side::2].astype(int)
+        table[f"n_bytes_{name}"] = n_bytes[side::2].astype(int)
+        table[f"mean_logprob_{name}"] = by_rule["per_token"][side::2]
+        table[f"logprob_per_byte_{name}"] = by_rule["per_byte"][side::2]
+    for rule, values in by_rule.items():
+        difference = values[::2] - values[1::2]
+        table[f"correct_{rule}"] = np.where(np.isnan(difference), np.nan, (np.sign(difference) + 1) / 2)
+    passages = pairs.text.passages
+    table["identical"] = [good == bad for good, bad in zip(passages[::2], passages[1::2], strict=True)]
+    first = np.searchsorted(scores.passage, np.arange(count))
+    unscored = ~scores.scored[first]
+    table["first_differs"] = (scores.token_id[first[::2]] != scores.token_id[first[1::2]]) & unscored[::2]
+    return table
