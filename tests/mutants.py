@@ -565,6 +565,11 @@ MUTANTS = (
         "test_secrets::test_what_is_a_secret_is_replaced_by_its_name",
     ),
     Mutant(
+        "what was pulled with titles is called stale", "paper/manifest.py",
+        'order["title"] = True', 'order["title"] = False',
+        "test_pulling::test_a_folder_of_the_time_when_all_figures_had_a_title_is_still_known",
+    ),
+    Mutant(
         "an edited file of a paper is replaced", "paper/manifest.py",
         "return path.is_file() and digest_of(path) == self.sha256", "return path.is_file()",
         "test_checking::test_missing_and_edited_files_are_told_apart",

@@ -277,6 +277,8 @@ def test_long_texts_are_paged_and_every_token_stands_on_one_page() -> None:
     assert [cell.get_text() for figure in figures for cell in cells(figure)] == tokens
     titles = [labels(figure)[0] for figure in figures]
     assert titles == [f"Log-prob of each token of “text” (page {i} of {len(figures)})" for i in range(1, len(figures) + 1)]
+    bare = heatmap_pages(text_heatmap(make_scores([tokens])), title=False)
+    assert [labels(figure)[0] for figure in bare] == [f"page {i} of {len(figures)}" for i in range(1, len(figures) + 1)]
 
 
 def test_pages_of_two_models_show_the_same_stretch_of_text() -> None:

@@ -2,9 +2,10 @@
 
 import json
 import re
+import shlex
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -461,8 +462,60 @@ def test_a_manifest_of_another_version_is_refused(runs: list[str], project: Path
     (project / "paper").mkdir()
     path = project / "paper/manifest.json"
     path.write_text('{"format": 99}')
-    with pytest.raises(PaperError, match=f"^{re.escape(f'{str(path)!r} has format 99; this version reads 1')}$"):
+    with pytest.raises(PaperError, match=f"^{re.escape(f'{str(path)!r} has format 99; this version reads 1 and 2')}$"):
         pull(ORDER, project / "paper")
+
+
+def test_figures_of_a_paper_leave_their_title_to_the_caption(runs: list[str], run: Run, project: Path) -> None:
+    assert run("pull", "trial", "--to", "paper", "--format", "svg,html,pdf", "--figure", "heatmap,difference,scatter")[0] == 0
+    titles = {"heatmap": "of “text”", "difference": "of “text”", "scatter": "ρ = "}
+    for path in sorted((project / "paper/figures").iterdir()):
+        title, again = titles[path.stem.split("_")[-1]], shlex.split(provenance_of(path)["again"])
+        assert again[-1] == "--no-title"
+        assert run(*again[1:], "--to", "bare")[0] == 0
+        assert (project / "bare" / path.name).read_bytes() == path.read_bytes()
+        assert run(*again[1:-1], "--to", "titled")[0] == 0
+        if path.suffix != ".pdf":
+            bare, titled = (shown_in(project / folder / path.name) for folder in ("bare", "titled"))
+            assert (title in bare, title in titled) == (False, True)
+    bare, titled = (provenance_of(project / folder / "text_a_b_scatter.svg") for folder in ("bare", "titled"))
+    rho = f"Spearman’s rho = {tv.compare(*long_pair(40)).spearman_rho.value:.3f}, n = 39"
+    assert (rho in bare["caption"], rho in titled["caption"]) == (True, False)
+    assert dict(provenance_lines(bare))["look"].endswith(", without title")
+    assert "title" not in titled
+
+
+def shown_in(path: Path) -> str:
+    """What a reader sees of an SVG or HTML file, without what its head says, or its caption."""
+    content = re.sub(r"<(metadata|head|figcaption)\b.*?</\1>", "", path.read_text(encoding="utf-8"), flags=re.S)
+    return re.sub(r"<[^>]*>", "", content).replace("\xa0", " ")
+
+
+@pytest.mark.parametrize("figures", [("heatmap", "scatter", "along_text"), ()])
+def test_a_folder_of_the_time_when_all_figures_had_a_title_is_still_known(
+    runs: list[str], run: Run, project: Path, figures: tuple[str, ...]
+) -> None:
+    folder = project / "paper"
+    pull(replace(ORDER, figures=figures, title=True), folder)
+    path = folder / "manifest.json"
+    content = json.loads(path.read_text())
+    del content["order"]["title"]
+    path.write_text(json.dumps(content | {"format": 1}))
+    code, out, _ = run("pull", "trial", "--to", "paper", "--check")
+    assert (code, out) == (0, f"{len(content['files'])} files are what the runs say\n")
+    for figure in sorted((folder / "figures").iterdir()):
+        again = provenance_of(figure)["again"]
+        assert "title" not in again
+        assert run(*shlex.split(again)[1:], "--to", "again")[0] == 0
+        assert (project / "again" / figure.name).read_bytes() == figure.read_bytes()
+    kept = (folder / "figures/text_a_b_along_text.pdf").read_bytes()
+    pulled = pull(replace(ORDER, figures=figures), folder)
+    assert {Path(name).stem.split("_")[-1] for name in pulled.written if name.startswith("figures/")} <= {
+        "heatmap", "difference", "scatter"
+    }  # fmt: skip
+    assert "figures/text_a_b_scatter.pdf" in pulled.written
+    assert (folder / "figures/text_a_b_along_text.pdf").read_bytes() == kept
+    assert json.loads(path.read_text())["format"] == 2
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(runs: list[str], project: Path) -> None:

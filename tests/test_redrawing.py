@@ -1,5 +1,6 @@
 """Figures drawn again from a run's tables alone."""
 
+import json
 import re
 import shlex
 import subprocess
@@ -71,6 +72,21 @@ def test_the_command_that_a_file_names_makes_it_again(runs: list[str], run: Run,
     code, out, _ = run(*command[1:], "--to", "two")
     assert (code, out) == (0, f"two/{path.name}\n")
     assert (project / "two" / path.name).read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize("form", ["svg", "pdf", "html", "tex"])
+def test_limits_of_two_words_in_an_older_file_are_shown_as_the_one_word_that_is_taken_now(
+    runs: list[str], run: Run, project: Path, form: str
+) -> None:
+    [path] = redraw(runs[0], look=Look(limits="-12.0,-1e-05", width="3in"), formats=[form], folder=project / "one")
+    new, old = path.read_bytes(), b"--limits -12.0 -1e-05 --width 3in"
+    assert new.count(old.replace(b"0 -", b"0,-")) == 1
+    path.write_bytes(new.replace(old.replace(b"0 -", b"0,-"), old))
+    code, out, _ = run("trace", str(path))
+    [command] = [line.partition("  ")[2].strip() for line in out.splitlines() if line.startswith("made again by")]
+    assert (code, json.loads(run("trace", str(path), "--json")[1])["again"]) == (0, command)
+    assert run(*shlex.split(command)[1:], "--to", "two")[0] == 0
+    assert (project / "two" / path.name).read_bytes() == new
 
 
 def test_limits_that_are_pulled_are_those_of_all_and_drawn_again_to_the_byte(runs: list[str], run: Run, project: Path) -> None:

@@ -59,7 +59,8 @@ def pull_command(
     """Pull an experiment's figures, LaTeX tables and numbers into a paper's folder.
 
     There are figures/, tables/, numbers.tex with one macro for each number, captions.tex with one for each figure, and
-    manifest.json. Pulling again changes only what changed. --check holds the folder against how it was last pulled.
+    manifest.json. Figures have no title: their captions say what they show. Pulling again changes only what changed.
+    --check holds the folder against how it was last pulled.
     """
     from tokenviz.progress import shown
 
@@ -117,6 +118,9 @@ def redraw_command(
     form: Annotated[
         str, typer.Option("--format", help="Some of png, svg, pdf, html, tex, tex-document, ansi, with commas.")
     ] = "pdf",
+    title: Annotated[
+        bool, typer.Option("--title/--no-title", help="Whether a line above says what is shown, as a paper's caption does.")
+    ] = True,
     to: Annotated[Path, typer.Option(help="The folder to write to.")] = Path(),
 ) -> None:
     """Draw a figure of a run again, from its tables; no model is loaded. Prints the files' paths."""
@@ -124,7 +128,7 @@ def redraw_command(
     from tokenviz.paper.redrawing import redraw
     from tokenviz.progress import shown
 
-    look = Look(measure=measure, limits=limits, colours=colours, width=width, font_size=font_size)
+    look = Look(measure=measure, limits=limits, colours=colours, width=width, font_size=font_size, title=title)
     with shown():
         paths = redraw(run, figure=figure, formats=_parts(form), look=look, folder=to)
     for path in paths:

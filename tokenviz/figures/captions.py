@@ -3,20 +3,22 @@
 from collections.abc import Sequence
 
 from tokenviz.comparing.comparison import Comparison
-from tokenviz.comparing.estimate import rounded, rounded_interval
+from tokenviz.comparing.estimate import printed, rounded, rounded_interval
 from tokenviz.models.describing import description_of, full_name, full_name_of
 from tokenviz.scores import TokenScores
 
 
-def scatter_caption(comparison: Comparison) -> str:
-    """Of a unity scatter."""
+def scatter_caption(comparison: Comparison, *, rho: bool = False) -> str:
+    """Return the caption of a unity scatter, with Spearman's rho where the figure has no title that says it."""
     unit, r = comparison.units.by, comparison.pearson_r
     a, b = full_name_of(comparison.a.spec), full_name_of(comparison.b.spec)
     found = f"Pearson’s r = {rounded(r)}" if r.determined else "Pearson’s r is not determined"
     interval = f" (95 % interval {rounded_interval(r, ' to ')})" if r.has_interval else ""
+    rank = comparison.spearman_rho
+    other = f", Spearman’s rho = {printed(rank.value, 3)}" if rho and rank.determined else ""
     return (
         f"Log-prob (nats) of each {unit} of “{comparison.text_name}” by {a} (across) and by "
-        f"{b} (upwards). {found}{interval}, n = {comparison.n} of {len(comparison.units)} {unit}s. "
+        f"{b} (upwards). {found}{interval}{other}, n = {comparison.n} of {len(comparison.units)} {unit}s. "
         f"On the dashed line the models agree; the {unit}s on which they differ most are named."
     )
 

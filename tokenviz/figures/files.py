@@ -37,6 +37,7 @@ def save_heatmap(
     by: Literal["token", "segment"] = "token",
     width: float | str = 7.0,
     font_size: float = 9.0,
+    title: bool = True,
     about: Mapping[str, object] | None = None,
 ) -> list[Path]:
     """Draw a text heatmap and write it; either all its files appear or none.
@@ -56,6 +57,7 @@ def save_heatmap(
         width: Inches, a length such as "8.4cm", or the name of a venue's column such as "acl". HTML and a terminal take the
             width they have, and a fragment that of the lines around it.
         font_size: Of the text, in points; not for HTML and the terminal.
+        title: Whether a line above says what is shown. A paper's caption says it as well; LaTeX has the caption alone.
         about: What made the figure, for its metadata, which say besides what it shows and with which settings. A terminal's
             file has none.
 
@@ -81,20 +83,21 @@ def save_heatmap(
         heatmap = source
     else:
         heatmap = text_heatmap(source, measure=measure, limits=limits, colours=colours, by=by)
-    settings = {
+    settings: dict[str, object] = {
         "colours": next(name for name, one in COLOUR_MAPS.items() if one == heatmap.scale.colours),
         "width_inches": inches(width),
         "font_size": font_size,
     }
+    settings |= {} if title else {"title": False}
     description = _description(heatmap, settings, about or {})
 
     @cache
     def pages() -> list[Picture]:
         with fixed_settings():
-            return heatmap_pages(heatmap, width=width, font_size=font_size)
+            return heatmap_pages(heatmap, width=width, font_size=font_size, title=title)
 
     def write(place: Path) -> list[Path]:
-        return [path for form in formats for path in _write(heatmap, pages, place, form, width, font_size, description)]
+        return [path for form in formats for path in _write(heatmap, pages, place, form, width, font_size, title, description)]
 
     return together(Path(stem), write)
 
@@ -111,20 +114,21 @@ def _write(
     form: HeatmapFormat,
     width: float | str,
     font_size: float,
+    has_title: bool,
     description: str,
 ) -> list[Path]:
     if form in _PICTURES:
         title = file_title(heatmap.models, heatmap.text_name)
         return save_figure(pages(), stem, title=title, description=description, formats=[form])
     if form == "html":
-        name, text = f"{stem.name}.html", heatmap_html(heatmap, about=description)
+        name, text = f"{stem.name}.html", heatmap_html(heatmap, about=description, title=has_title)
     elif form == "tex":
         name, text = f"{stem.name}.tex", heatmap_latex(heatmap, font_size=font_size, about=description)
     elif form == "tex-document":
         name = f"{stem.name}-document.tex"
         text = heatmap_latex_document(heatmap, width=width, font_size=font_size, about=description)
     else:
-        name, text = f"{stem.name}.ansi", heatmap_ansi(heatmap)
+        name, text = f"{stem.name}.ansi", heatmap_ansi(heatmap, title=has_title)
     path = stem.with_name(name)
     path.write_text(text, encoding="utf-8", newline="")
     return [path]

@@ -32,22 +32,25 @@ _BASELINE = 0.72  # in box heights from the top
 _STRIPS = 64
 
 
-def heatmap_pages(heatmap: TextHeatmap, *, width: float | str = 7.0, font_size: float = 9.0) -> list[Picture]:
+def heatmap_pages(
+    heatmap: TextHeatmap, *, width: float | str = 7.0, font_size: float = 9.0, title: bool = True
+) -> list[Picture]:
     """Draw a text heatmap, one figure a page.
 
     Args:
         heatmap: What to draw, from `text_heatmap`.
         width: Of the figure: inches, a length such as "8.4cm", or the name of a venue's column such as "acl".
         font_size: Of the text, in points; legend and headings follow it.
+        title: Whether a line above says what is shown, as a caption does.
 
     Raises:
         FigureError: The width or the font size is not possible.
     """
-    sheet = _Sheet(heatmap, inches(width) * _INCH - 2 * _MARGIN, points(font_size))
+    sheet = _Sheet(heatmap, inches(width) * _INCH - 2 * _MARGIN, points(font_size), title)
     parts = sheet.pages(max(4, _LINES_A_PAGE // len(heatmap.panels)))
     figures: list[Picture] = []
     for number, rows in enumerate(parts, start=1):
-        page = sheet.page(rows, f" (page {number} of {len(parts)})" if len(parts) > 1 else "")
+        page = sheet.page(rows, f"page {number} of {len(parts)}" if len(parts) > 1 else "")
         size = (inches(width), (page.height + 2 * _MARGIN) / _INCH)
         figure = Picture(figsize=size, dpi=_DPI, facecolor="white")
         page.put(figure.add_axes((0.0, 0.0, 1.0, 1.0)), _MARGIN)
@@ -147,8 +150,8 @@ def _stretches(block: TextBlock) -> Iterator[tuple[int, float, float, float]]:
 class _Sheet:
     """What the pages of one heatmap have in common; lengths in points."""
 
-    def __init__(self, heatmap: TextHeatmap, width: float, font_size: float) -> None:
-        self.heatmap, self.width, self.size = heatmap, width, font_size
+    def __init__(self, heatmap: TextHeatmap, width: float, font_size: float, title: bool = True) -> None:
+        self.heatmap, self.width, self.size, self.title = heatmap, width, font_size, title
         self.legend_words = heatmap.legend
         names = [heatmap.text_name, *heatmap.models, *(panel.name for panel in heatmap.panels)]
         characters = {sign for panel in heatmap.panels for piece in panel.text for sign in piece}.union(*names)
@@ -172,8 +175,13 @@ class _Sheet:
         """The page on which the first panel's `rows` stand, with the same stretch of text from the others."""
         page = _Page(self.width)
         before, after = self.heatmap.title
-        self._paragraph(page, f"{before}{self.heatmap.text_name}{after}{remark}", self.large)
-        page.height += self.size * 0.5
+        if self.title:
+            shown = f"{before}{self.heatmap.text_name}{after}{f' ({remark})' if remark else ''}"
+            self._paragraph(page, shown, self.large)
+            page.height += self.size * 0.5
+        elif remark:  # which no caption says
+            self._paragraph(page, remark, self.small)
+            page.height += self.size * 0.3
         for panel in self.heatmap.panels:
             self._paragraph(page, f"{panel.name}: {panel.remark}", self.small)
             page.height += self.size * 0.3

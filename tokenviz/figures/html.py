@@ -22,7 +22,7 @@ _MAY_END = Markup("<wbr>")  # no character: who copies the text gets it as it is
 _DIRECTIONS = {chr(code) for code in (0x200E, 0x200F, 0x061C, *range(0x202A, 0x202F), *range(0x2066, 0x206A))}
 
 
-def heatmap_html(heatmap: TextHeatmap, *, about: str = "") -> str:
+def heatmap_html(heatmap: TextHeatmap, *, about: str = "", title: bool = True) -> str:
     """A page that shows a text heatmap.
 
     Pointing at a token shows its numbers. The element of class `passage` holds the passage itself, exactly;
@@ -31,10 +31,14 @@ def heatmap_html(heatmap: TextHeatmap, *, about: str = "") -> str:
     Args:
         heatmap: What to show, from `text_heatmap`.
         about: What made it, for the page's metadata.
+        title: Whether a heading says what is shown, as the caption does.
     """
     before, after = heatmap.title
     page: str = page_template("heatmap.html.j2").render(
-        **_figure(heatmap, list(heatmap.panels)), title=f"{before}{heatmap.text_name}{after}", about=about
+        **_figure(heatmap, list(heatmap.panels)),
+        title=f"{before}{heatmap.text_name}{after}",
+        heading=title,
+        about=about,
     )
     return page
 

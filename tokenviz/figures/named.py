@@ -29,23 +29,27 @@ _PLOT_FORMATS: tuple[FigureFormat, ...] = get_args(FigureFormat)
 
 @dataclass(frozen=True)
 class _Plot:
-    """A figure that is a plot: how it is drawn of a source, its caption, and its width in inches."""
+    """A plot: how it is drawn of a source and captioned, with its title or without, and its width in inches."""
 
-    draw: Callable[[Any, float, float], Figure]
-    caption: Callable[[Any], str]
+    draw: Callable[[Any, float, float, bool], Figure]
+    caption: Callable[[Any, bool], str]
     width: float
 
 
 _PLOTS = {
-    "scatter": _Plot(lambda source, width, size: unity_scatter(source, width=width, font_size=size), scatter_caption, 4.6),
+    "scatter": _Plot(
+        lambda source, width, size, title: unity_scatter(source, width=width, font_size=size, title=title),
+        lambda source, title: scatter_caption(source, rho=not title),
+        4.6,
+    ),
     "along_text": _Plot(
-        lambda source, width, size: along_text(tables_of(source), width=width, font_size=size),
-        lambda source: along_caption(tables_of(source)),
+        lambda source, width, size, _: along_text(tables_of(source), width=width, font_size=size),
+        lambda source, _: along_caption(tables_of(source)),
         7.0,
     ),
     "calibration": _Plot(
-        lambda source, width, size: entropy_calibration(tables_of(source), width=width, font_size=size),
-        lambda source: calibration_caption(tables_of(source)),
+        lambda source, width, size, _: entropy_calibration(tables_of(source), width=width, font_size=size),
+        lambda source, _: calibration_caption(tables_of(source)),
         4.6,
     ),
 }
@@ -53,6 +57,8 @@ _PLOTS = {
 FIGURES = (*_HEATMAPS, *_PLOTS)
 OF_ONE_MODEL = ("heatmap", "along_text", "calibration")
 """Those that need no second model."""
+TITLED = (*_HEATMAPS, "scatter")
+"""Those that have a title, unless they are drawn without it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +71,7 @@ class Look:
         colours: Of heatmaps: one of `COLOUR_MAPS`.
         width: Inches, a length such as "8.4cm", or the name of a venue's column such as "acl".
         font_size: In points.
+        title: Whether those of `TITLED` have their title, which a paper's caption repeats.
     """
 
     measure: str | None = None
@@ -72,6 +79,7 @@ class Look:
     colours: str | None = None
     width: float | str | None = None
     font_size: float = 9.0
+    title: bool = True
 
 
 OWN_LOOK = Look()
@@ -133,13 +141,19 @@ def save_named(
     font_size = points(look.font_size)
     tables = tables_of(source)
     names = [table.spec.model for table in tables]
-    shown = {"figure": figure, "models": names, "text": tables[0].text_name, "caption": plot.caption(source)}
+    shown: dict[str, object] = {
+        "figure": figure,
+        "models": names,
+        "text": tables[0].text_name,
+        "caption": plot.caption(source, look.title),
+    }
+    shown |= {} if look.title or figure not in TITLED else {"title": False}
     description = json.dumps({**(about or {}), **shown, "width_inches": width, "font_size": font_size})
     title = file_title(names, tables[0].text_name)
 
     def write(place: Path) -> list[Path]:
         with fixed_settings():
-            drawn = plot.draw(source, width, font_size)
+            drawn = plot.draw(source, width, font_size, look.title)
         return save_figure(drawn, place, title=title, description=description, formats=formats)
 
     return together(stem, write)
@@ -161,5 +175,5 @@ def _save_heatmap(
     return save_heatmap(
         source, stem, formats=formats, measure=measure, limits=look.limits, colours=look.colours,
         by="segment" if figure == "segments" else "token",
-        width=look.width if look.width is not None else _HEATMAP_WIDTH, font_size=look.font_size, about=about,
+        width=look.width if look.width is not None else _HEATMAP_WIDTH, font_size=look.font_size, title=look.title, about=about,
     )  # fmt: skip

@@ -27,7 +27,9 @@ _RESERVED = (0.0, 0.0, 0.16, 0.07)  # shares of the axes, for the line's name
 _MARGINS = 0.17  # of the square's side: the histograms beside it, with the room around them
 
 
-def unity_scatter(comparison: Comparison, *, width: float | str = 4.6, outliers: int = 5, font_size: float = 9.0) -> Figure:
+def unity_scatter(
+    comparison: Comparison, *, width: float | str = 4.6, outliers: int = 5, font_size: float = 9.0, title: bool = True
+) -> Figure:
     """Both models' log-probs of each unit against each other, with the line on which they agree, the units on which they
     differ most by name, and a histogram of each model in the margin. Many points are shown as cells that count them.
 
@@ -36,6 +38,7 @@ def unity_scatter(comparison: Comparison, *, width: float | str = 4.6, outliers:
         width: Inches, a length such as "8.4cm", or the name of a venue's column such as "acl".
         outliers: How many units to name, those with the greatest differences.
         font_size: Of the axes' names, in points; everything else follows it.
+        title: Whether the text's name, the correlations and n stand above, as in a caption.
 
     Returns:
         The figure, which is in no pyplot state: a notebook shows it, `savefig` or `save_figure` writes it.
@@ -51,7 +54,7 @@ def unity_scatter(comparison: Comparison, *, width: float | str = 4.6, outliers:
     line = points(font_size) / 72
     left, below = 6.2 * line, 5.0 * line  # names of two lines, and numbers
     while True:
-        figure = _placed(comparison, inches(width), left, below, line, outliers, font_size)
+        figure = _placed(comparison, inches(width), left, below, line, outliers, font_size, title)
         axis_y, axis_x = figure.axes[0].yaxis.get_tightbbox(), figure.axes[0].xaxis.get_tightbbox()
         assert axis_y is not None  # both are drawn
         assert axis_x is not None
@@ -63,14 +66,16 @@ def unity_scatter(comparison: Comparison, *, width: float | str = 4.6, outliers:
 
 
 def _placed(
-    comparison: Comparison, size: float, left: float, below: float, line: float, outliers: int, font_size: float
+    comparison: Comparison, size: float, left: float, below: float, line: float, outliers: int, font_size: float, title: bool
 ) -> Picture:
     """The figure with so much room on the left and below; all lengths in inches."""
     side = (size - left) / (1 + _MARGINS)
-    height = below + side * (1 + _MARGINS) + 5.5 * line
+    height = below + side * (1 + _MARGINS) + (5.5 if title else 0.5) * line
     figure = Picture(figsize=(size, height), facecolor="white")
     axes = figure.add_axes((left / size, below / height, side / size, side / height))
     draw_unity_scatter(axes, comparison, outliers=outliers, font_size=font_size)
+    if not title:
+        axes.set_title("", loc="left")
     draw_margins(axes, comparison)
     return figure
 

@@ -57,17 +57,17 @@ def legend_text(heatmap: TextHeatmap) -> Text:
     return line
 
 
-def heatmap_ansi(heatmap: TextHeatmap) -> str:
+def heatmap_ansi(heatmap: TextHeatmap, *, title: bool = True) -> str:
     """A text heatmap with the escape sequences that colour it in a terminal: headings, text and legend.
 
     `cat` and `less -R` show it; the lines are wrapped by the terminal.
     """
     before, after = heatmap.title
-    parts = [Text(visible(f"{before}{heatmap.text_name}{after}".replace("\n", " ")))]
+    parts = [Text(visible(f"{before}{heatmap.text_name}{after}".replace("\n", " "))), Text()] if title else []
     for panel in heatmap.panels:
         heading = Text(visible(f"{panel.name}: {panel.remark}".replace("\n", " ")))
-        parts += [Text(), heading, heatmap_text(heatmap, panel)]
-    return "".join(f"{_ansi(part)}\n" for part in [*parts, Text(), legend_text(heatmap)])
+        parts += [heading, heatmap_text(heatmap, panel), Text()]
+    return "".join(f"{_ansi(part)}\n" for part in [*parts, legend_text(heatmap)])
 
 
 def _ansi(text: Text) -> str:

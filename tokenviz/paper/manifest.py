@@ -11,7 +11,7 @@ from tokenviz.errors import DiskError, PaperError, TokenvizError
 from tokenviz.figures.colours import colour_map
 from tokenviz.figures.limits import Limits, checked_limits, chosen_limits
 from tokenviz.figures.measures import PairMeasure, measure_named
-from tokenviz.figures.named import Look, formats_of
+from tokenviz.figures.named import TITLED, Look, formats_of
 from tokenviz.figures.widths import inches, points
 from tokenviz.paper.naming import PREFIX, macro_prefix
 
@@ -20,7 +20,8 @@ MANIFEST = "manifest.json"
 FORMATS = tuple(form for form in formats_of("heatmap") if form != "ansi")
 """Those of figures in a paper."""
 
-_FORMAT_VERSION = 1
+_FORMAT_VERSION = 2
+_WITH_TITLES = 1  # in which all figures have their title, and the order says nothing of it
 _MADE = {"figure", "format", "stem", "caption", "key"}
 
 
@@ -39,6 +40,7 @@ class Order:
         width: Of the figures; see `Look`.
         font_size: In points.
         prefix: How the macros begin.
+        title: Whether figures have their title, which their caption in a paper repeats.
     """
 
     experiment: str
@@ -51,6 +53,7 @@ class Order:
     width: str | None = None
     font_size: float = 9.0
     prefix: str = PREFIX
+    title: bool = False
 
     def __post_init__(self) -> None:
         for figure in self.figures:
@@ -77,10 +80,13 @@ class Order:
             shared: The limits of all heatmaps, where they are to be shared.
         """
         if figure not in ("heatmap", "segments"):
-            return Look(width=self.width, font_size=self.font_size)
+            return Look(width=self.width, font_size=self.font_size, title=self.title or figure not in TITLED)
         # A segment may hold several tokens: its values are others than those of the heatmaps that share their limits.
         limits = (shared if figure == "heatmap" else None) if self.limits == "shared" else self.limits
-        return Look(measure=self.measure, limits=limits, colours=self.colours, width=self.width, font_size=self.font_size)
+        return Look(
+            measure=self.measure, limits=limits, colours=self.colours, width=self.width, font_size=self.font_size,
+            title=self.title,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -145,11 +151,15 @@ def read_manifest(folder: Path) -> Manifest | None:
     except (ValueError, RecursionError) as error:
         raise PaperError(_foreign(path)) from error
     try:
-        if content["format"] != _FORMAT_VERSION:
-            raise PaperError(f"{str(path)!r} has format {content['format']}; this version reads {_FORMAT_VERSION}")
+        if content["format"] not in (_WITH_TITLES, _FORMAT_VERSION):
+            raise PaperError(
+                f"{str(path)!r} has format {content['format']}; this version reads {_WITH_TITLES} and {_FORMAT_VERSION}"
+            )
         order: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in content["order"].items()
         }
+        if content["format"] == _WITH_TITLES:
+            order["title"] = True
         files = {
             name: Entry(entry["sha256"], tuple(entry["runs"]), dict(entry["made"])) for name, entry in content["files"].items()
         }

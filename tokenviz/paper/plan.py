@@ -135,6 +135,8 @@ class Plan:
 
     def _key(self, subject: Subject, figure: str, form: str) -> str:
         look = asdict(self.look(figure))
+        if look["title"]:
+            del look["title"]  # as when every figure had one: what was pulled then is still known
         return fingerprint_of({**asdict(subject.origin), **look, "figure": figure, "format": form, "tokenviz": __version__})
 
     def look(self, figure: str) -> Look:

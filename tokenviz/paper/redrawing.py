@@ -64,4 +64,6 @@ def command(run_id: str, figure: str, formats: Sequence[str], look: Look) -> str
         parts += ["--width", str(look.width)]
     if look.font_size != Look.font_size:
         parts += ["--font-size", str(look.font_size)]
+    if not look.title:
+        parts.append("--no-title")
     return shlex.join(parts)

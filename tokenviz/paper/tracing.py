@@ -16,6 +16,7 @@ from tokenviz.models.describing import description_in, full_name
 _DESCRIPTION = "{http://purl.org/dc/elements/1.1/}description"
 _SUBJECT = re.compile(rb"/Subject \(((?:\\.|[^\\()])*)\)", re.S)
 _COMMENT = re.compile(r"^%[^\n]*?(\{\"[^\n]*\})[ \t]*$", re.M)
+_OLD_LIMITS = re.compile(r"(?<= --limits )([-\d.e+]+) ([-\d.e+]+)(?= |$)")  # two words, where one is wanted now
 _SETTINGS_APART = ("model", "model_description", "versions")
 
 
@@ -38,6 +39,8 @@ def provenance_of(path: Path) -> dict[str, Any]:
         about: dict[str, Any] = json.loads(found) if found else {}
     except (ValueError, RecursionError):
         about = {}
+    if isinstance(about, dict) and isinstance(about.get("again"), str):
+        about["again"] = _OLD_LIMITS.sub(r"\1,\2", about["again"])
     if not _is_whole(about):
         raise PaperError(
             f"{str(path)!r} says nothing of where it comes from: tokenviz did not write it, or another program wrote it anew "
@@ -150,7 +153,8 @@ def _text(about: Mapping[str, Any]) -> str:
 
 def _look(about: Mapping[str, Any]) -> str:
     names = ("measure", "limits", "colours", "width_inches", "font_size")
-    return ", ".join(f"{name} {about[name]}" for name in names if about.get(name) is not None)
+    said = [f"{name} {about[name]}" for name in names if about.get(name) is not None]
+    return ", ".join([*said, *["without title"] * (about.get("title") is False)])
 
 
 def _models(about: Mapping[str, Any]) -> list[str]:
