@@ -14,8 +14,9 @@ from tokenviz.harness.kinds.comparison import ComparisonRun
 from tokenviz.harness.measures import DIVERGENCES
 
 READING = """
-All texts are taken together: every token (every segment, where the tokenizers differ) counts alike. The 95 % intervals come
-from resampled texts where there are five or more, else from resampled stretches of them.
+All texts are taken together: every token (every segment, where the tokenizers differ) counts alike. The 95 % intervals say
+how far a number would move with other texts of the kind: whole texts are resampled, and each row says how many there were.
+Few texts, or texts of very unequal size, give wide intervals; two give none, since they do not show how much texts differ. One text alone is resampled in stretches, and its intervals speak of that text only.
 
 **Pearson's r** says whether two models find the same places predictable, **Lin's concordance** whether their log-probs are
 equal. **KL** is the mean Kullback-Leibler divergence over the whole vocabulary: what is lost, in nats per token, when the
@@ -50,12 +51,14 @@ def model_survey(
     alike = {pair: pool([run.comparison for run in runs]) for pair, runs in pairs.items()}
     r, concordance = ({pair: getattr(one, name) for pair, one in alike.items()} for name in ("pearson_r", "concordance"))
     kl = mean_kl(pairs)
+    known = {name: information(tables) for name, tables in by_model.items()}
     tables = {
-        "models": pd.DataFrame([{"model": name} | spread(information(tables).estimates) for name, tables in by_model.items()]),
+        "models": pd.DataFrame([{"model": name} | spread(one.estimates) | {"intervals": one.intervals_from} for name, one in known.items()]),
         "pairs": pd.DataFrame([
             {"a": a, "b": b, "over": f"{one.comparisons[0].units.by}s", "n": one.n}
             | spread({"r": one.pearson_r, "concordance": one.concordance})
             | spread({"KL of b from a": kl.get((a, b)), "KL of a from b": kl.get((b, a))})
+            | {"intervals": one.intervals_from}
             for (a, b), one in alike.items()
         ]),
     }  # fmt: skip

@@ -283,9 +283,29 @@ MUTANTS = (
         "test_resampling::test_passages_count_by_their_sizes",
     ),
     Mutant(
+        "two texts have an interval", "comparing/resampling.py",
+        "if count < FEWEST_GROUPS:", "if count < 2:",
+        "test_resampling::test_two_texts_or_passages_are_not_enough_and_are_not_cut_into_blocks",
+    ),
+    Mutant(
+        "what varies from text to text is left to the resamples", "comparing/intervals.py",
+        "error = max(error, _jackknife(kind, value, left_out))", "pass",
+        "test_intervals::test_an_interval_over_texts_is_no_narrower_than_the_jackknifes",
+    ),
+    Mutant(
+        "the jackknife's error of a coefficient is made smaller", "comparing/intervals.py",
+        "factor = 1.0 if kind.bound else", "factor = 1.0 if not kind.bound else",
+        "test_intervals::test_an_interval_over_texts_is_no_narrower_than_the_jackknifes",
+    ),
+    Mutant(
+        "a text is counted by its tokens, not as a whole", "comparing/resampling.py",
+        'labels[:, None] != groups', 'labels[:, None] == groups',
+        "test_resampling::test_each_text_is_left_out_once",
+    ),
+    Mutant(
         "the ends of an interval change places", "comparing/intervals.py",
-        "return math.tanh(centre - margin), math.tanh(centre + margin)",
-        "return math.tanh(centre + margin), math.tanh(centre - margin)",
+        "(math.tanh(centre - t * error), math.tanh(centre + t * error))",
+        "(math.tanh(centre + t * error), math.tanh(centre - t * error))",
         "test_intervals::test_a_correlation_is_lopsided_and_stays_in_range",
     ),
     Mutant(

@@ -84,3 +84,38 @@ def _correlation_of_surprisals() -> float:
     x = np.log(ndtr(-nodes))
     y = np.log(ndtr(-(RHO * nodes[:, None] + math.sqrt(1 - RHO**2) * nodes[None, :])))
     return float(weights @ (x[:, None] * y) @ weights - 1)  # both have the mean -1 and the variance 1
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Texts that differ among themselves, by two models: log-probs of neighbouring tokens depend on each other.
+
+    Attributes:
+        phi: The coefficient of the tokens' autoregression.
+        between: The share of a log-prob's variance that lies between texts.
+        shift: How the models' difference varies from text to text, as a standard deviation in nats.
+        spread: How the correlation varies from text to text, as a standard deviation of Fisher's z.
+    """
+
+    phi: float = 0.4
+    between: float = 0.15
+    shift: float = 0.25
+    spread: float = 0.25
+
+    def draw(self, random: np.random.Generator, sizes: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Texts of these sizes: x and y in nats, and the bytes of each token, all in reading order."""
+        parts = [self._draw_one(random, n) for n in sizes]
+        x, y, n_bytes = (np.concatenate(rows) for rows in zip(*parts, strict=True))
+        return x, y, n_bytes
+
+    def _draw_one(self, random: np.random.Generator, n: int) -> tuple[np.ndarray, ...]:
+        shocks = math.sqrt(1 - self.phi**2) * random.normal(size=(2, n))
+        first = random.normal(size=(2, 1))
+        within = lfilter([1], [1, -self.phi], shocks, axis=1, zi=self.phi * first)[0]
+        latent = math.sqrt(1 - self.between) * within + math.sqrt(self.between) * random.normal(size=(2, 1))
+        rho = math.tanh(1.3 + self.spread * random.normal())
+        x, y = latent[0], rho * latent[0] + math.sqrt(1 - rho**2) * latent[1]
+        x, y = (MEAN * np.log(ndtr(-row)) for row in (x, y))
+        # English takes four bytes a token, and some texts longer words than others.
+        n_bytes = 1 + random.poisson(3 * math.exp(0.2 * random.normal()), size=n)
+        return x, y + SHIFT + self.shift * random.normal(), n_bytes.astype(float)

@@ -32,7 +32,9 @@ def test_every_number_has_an_interval_that_holds_it_with_unit_and_method() -> No
         assert estimate.method
         assert estimate.definition
         assert estimate.reason == ""
-    assert "resampled blocks" in comparison.pearson_r.method
+    assert comparison.pearson_r.method == "t interval on Fisher's z, resampled 34 blocks of 6 tokens"
+    assert comparison.pearson_r.drawn_from == "34 blocks of 6 tokens"
+    assert comparison.pearson_r_fisher.drawn_from == ""
     assert comparison.pearson_r_fisher.value == comparison.pearson_r.value
     assert (
         comparison.pearson_r_fisher.high - comparison.pearson_r_fisher.low
@@ -90,9 +92,40 @@ def test_the_same_seed_gives_the_same_intervals_and_another_one_nearly_the_same(
 
 def test_a_text_of_many_passages_has_whole_passages_resampled() -> None:
     few, many = (compare(*long_pair(passages=passages)) for passages in (4, 20))
-    assert few.resampling.of == "blocks"
+    assert (few.resampling.of, few.resampling.count) == ("passages", 4)
     assert (many.resampling.of, many.resampling.pieces) == ("passages", 20)
-    assert many.pearson_r.method == "t interval on Fisher's z, resampled passages"
+    assert many.pearson_r.method == "t interval on Fisher's z, resampled 20 passages"
+
+
+def test_two_passages_have_no_interval_and_say_why() -> None:
+    comparison = compare(*long_pair(passages=2))
+    assert comparison.resampling is None
+    assert math.isnan(comparison.pearson_r.low)
+    assert comparison.pearson_r.reason == (
+        "no interval: 2 passages, and an interval across passages needs at least 3"
+    )  # fmt: skip
+    assert comparison.intervals_from == comparison.mean_difference.reason == comparison.pearson_r.reason
+    assert not math.isnan(comparison.pearson_r_fisher.low)
+
+
+def test_an_interval_over_few_passages_is_that_of_resamples_and_of_the_jackknife() -> None:
+    a, b = long_pair(passages=4)
+    comparison = compare(a, b, resamples=200, seed=9)
+    both = a.scored & b.scored
+    x, y, passage = a.logprob[both], b.logprob[both], a.passage[both]
+    random, moved = np.random.Generator(np.random.PCG64(9)), []
+    for m in (192, 8):
+        for chosen in random.integers(0, 4, size=(m, 4)):
+            units = np.concatenate([np.flatnonzero(passage == one) for one in chosen])
+            moved.append((y - x)[units].mean())
+    mean = (y - x).mean()
+    without = np.array([(y - x)[passage != one].mean() for one in range(4)])
+    jackknife = math.sqrt(3 / 4 * ((without - mean) ** 2).sum())
+    pieces = comparison.resampling.pieces
+    error = max(np.std(moved, ddof=1) * math.sqrt(pieces / (pieces - 1)), jackknife)
+    margin = stats.t.ppf(0.975, pieces - 1) * error
+    found = comparison.mean_difference
+    assert (found.low, found.high) == pytest.approx((mean - margin, mean + margin), abs=1e-10)
 
 
 def test_passages_that_disagree_widen_the_interval_of_whole_passages() -> None:
@@ -154,7 +187,7 @@ def test_pooled_texts_are_one_row_of_all_their_units() -> None:
     assert pooled.mean_difference.value == pytest.approx(units.difference.mean(), abs=1e-12)
     same = one.share_same_first.value * 119 + two.share_same_first.value * 79
     assert pooled.share_same_first.value == pytest.approx(same / 198, abs=1e-12)
-    assert pooled.resampling.of == "blocks"
+    assert pooled.pearson_r.reason == "no interval: 2 texts, and an interval across texts needs at least 3"
     document = json.loads(json.dumps(pooled.to_json(), allow_nan=False))
     assert {key: document[key] for key in ("texts", "by", "n", "n_units")} == {
         "texts": ["x", "y"], "by": "token", "n": 198, "n_units": 200,
@@ -167,12 +200,27 @@ def test_one_text_pooled_is_itself() -> None:
     assert intervals(pool([comparison])) == intervals(comparison)
 
 
-def test_pooling_draws_texts_where_there_are_enough_and_else_their_passages() -> None:
+def test_pooling_draws_texts_and_never_their_passages_or_blocks() -> None:
     texts = [compare(*long_pair(40, name=f"t{number}", seed=number)) for number in range(6)]
     assert pool(texts).resampling.of == "texts"
     assert pool(texts).resampling.pieces == 6
+    assert pool(texts[:3]).resampling.count == 3
     corpora = [compare(*long_pair(100, passages=10, name=f"t{number}", seed=number)) for number in range(2)]
-    assert (pool(corpora).resampling.of, pool(corpora).resampling.pieces) == ("passages", 20)
+    assert pool(corpora).resampling is None
+    assert pool(corpora[:1]).resampling.pieces_named == "10 passages, effectively 10.0"
+
+
+def test_three_texts_have_a_wide_interval_and_say_what_was_drawn() -> None:
+    texts = [compare(*long_pair(size, name=f"t{size}", seed=size)) for size in (134, 418, 98)]
+    three, one = pool(texts), texts[1]
+    found = three.pearson_r
+    assert found.drawn_from == "3 texts, effectively 2.1"
+    assert found.method == "t interval on Fisher's z, resampled 3 texts, effectively 2.1"
+    assert three.intervals_from == "95 % intervals from 2,000 resamples of 3 texts, effectively 2.1 (seed 0)"
+    assert found.high - found.low > one.pearson_r.high - one.pearson_r.low
+    row = three.statistics_json()["pearson_r"]
+    assert (row["resampled"], row["n_resampled"], row["n_effective"]) == ("texts", 3, three.resampling.pieces)
+    assert all(three.statistics_json()["pearson_r_fisher"][name] is None for name in ("resampled", "n_resampled"))
 
 
 def test_only_the_same_models_over_the_same_units_are_pooled() -> None:

@@ -152,11 +152,11 @@ def test_a_comparison_run_holds_its_statistics_with_intervals(models: list[str],
     r = comparison.pearson_r
     assert run.data.metrics["pearson_r_low"] < r.value < run.data.metrics["pearson_r_high"]
     assert (
-        f"Pearson's r: {r.value:.3f}, 95 % interval {r.low:.3f} to {r.high:.3f} (n = 119 tokens)"
+        f"Pearson's r: {r.value:.3f}, 95 % interval {r.low:.3f} to {r.high:.3f} (n = 119 tokens; resampled {r.drawn_from})"
         in (run.data.tags["mlflow.note.content"])
     )
-    assert run.data.params["intervals"] == comparison.intervals_from("token")
-    assert comparison.intervals_from("token").startswith("95 % intervals from 2,000 resamples of blocks of ")
+    assert run.data.params["intervals"] == comparison.intervals_from
+    assert comparison.intervals_from.startswith("95 % intervals from 2,000 resamples of 24 blocks of 5 tokens")
 
 
 def test_intervals_are_read_back_from_the_run(models: list[str]) -> None:

@@ -8,6 +8,7 @@ from scipy import stats
 
 from tokenviz.comparing.estimate import Estimate
 from tokenviz.comparing.intervals import FISHER_Z, LOGARITHM, PLAIN, WILSON, Kind, fisher, interval
+from tokenviz.comparing.resampling import Resampling
 
 
 @pytest.fixture
@@ -15,8 +16,11 @@ def random() -> np.random.Generator:
     return np.random.default_rng(0)
 
 
-def with_interval(value: float, replicates: np.ndarray, kind: Kind, pieces: float = 25) -> Estimate:
-    return interval(Estimate(value, 100), replicates, kind=kind, of="blocks", pieces=pieces)
+def with_interval(
+    value: float, replicates: np.ndarray, kind: Kind, pieces: float = 25, left_out: np.ndarray | None = None
+) -> Estimate:
+    drawn = Resampling("texts", None, math.ceil(pieces), pieces, len(replicates), 0)
+    return interval(Estimate(value, 100), replicates, kind=kind, drawn=drawn, left_out=left_out)
 
 
 def test_a_plain_interval_is_students(random: np.random.Generator) -> None:
@@ -24,7 +28,8 @@ def test_a_plain_interval_is_students(random: np.random.Generator) -> None:
     found = with_interval(1.0, replicates, PLAIN)
     margin = stats.t.ppf(0.975, 24) * replicates.std(ddof=1) * math.sqrt(25 / 24)
     assert (found.low, found.high) == pytest.approx((1 - margin, 1 + margin), abs=1e-14)
-    assert found.method == "t interval, resampled blocks"
+    assert found.method == "t interval, resampled 25 texts"
+    assert found.drawn_from == "25 texts"
 
 
 def test_an_interval_of_a_mean_of_independent_values_is_the_textbooks(random: np.random.Generator) -> None:
@@ -97,6 +102,30 @@ def test_an_interval_holds_a_correlation_that_is_one_but_for_rounding(random: np
     value = 1 - 1e-13
     found = with_interval(value, 1 - random.uniform(0, 2e-12, 500), FISHER_Z)
     assert found.low < value <= found.high <= 1
+
+
+@pytest.mark.parametrize(("kind", "factor"), [(PLAIN, 5 / 6), (WILSON, 5 / 6), (FISHER_Z, 1.0), (LOGARITHM, 1.0)])
+def test_an_interval_over_texts_is_no_narrower_than_the_jackknifes(kind: Kind, factor: float) -> None:
+    value, replicates = 0.4, np.full(500, 0.4)
+    left_out = np.array([0.3, 0.35, 0.4, 0.45, 0.5, 0.42])
+    found = with_interval(value, replicates, kind, 6, left_out)
+    scale = {PLAIN: lambda x: x, WILSON: lambda x: x, FISHER_Z: np.arctanh, LOGARITHM: np.log}[kind]
+    error = math.sqrt(factor * ((scale(left_out) - scale(value)) ** 2).sum())
+    t = stats.t.ppf(0.975, 5)
+    if kind is WILSON:
+        effective = 0.4 * 0.6 / error**2
+        centre = (0.4 + t**2 / (2 * effective)) / (1 + t**2 / effective)
+        margin = math.sqrt(t**2 / effective * 0.24 + (t**2 / effective) ** 2 / 4) / (1 + t**2 / effective)
+        expected = (centre - margin, centre + margin)
+    else:
+        back = {PLAIN: lambda x: x, FISHER_Z: np.tanh, LOGARITHM: np.exp}[kind]
+        expected = (back(scale(value) - t * error), back(scale(value) + t * error))
+    assert (found.low, found.high) == pytest.approx(expected, rel=1e-9)
+
+
+def test_resamples_that_move_further_than_the_jackknife_decide(random: np.random.Generator) -> None:
+    replicates, left_out = random.normal(0, 1, 500), np.array([-0.01, 0.01, 0.0])
+    assert with_interval(0.0, replicates, PLAIN, 3, left_out) == with_interval(0.0, replicates, PLAIN, 3)
 
 
 def test_few_pieces_make_it_wider(random: np.random.Generator) -> None:

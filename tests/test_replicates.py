@@ -50,7 +50,8 @@ def check_against_loop(x: np.ndarray, y: np.ndarray, same: np.ndarray, drawn: np
 @pytest.mark.parametrize("n", [10, 33, 64])
 def test_blocks_give_what_a_loop_over_resamples_gives(n: int, decimals: int) -> None:
     x, y, same = columns(n, decimals)
-    resampling = plan([y - x], {"texts": np.zeros(n, int), "passages": np.zeros(n, int)}, 200, 1)
+    resampling, _ = plan([y - x], {"texts": np.zeros(n, int), "passages": np.zeros(n, int)}, 200, 1)
+    assert resampling is not None
     assert resampling.of == "blocks"
     check_against_loop(x, y, same, np.concatenate(list(weights(resampling, n)), axis=1))
 
@@ -59,7 +60,8 @@ def test_blocks_give_what_a_loop_over_resamples_gives(n: int, decimals: int) -> 
 def test_passages_give_what_a_loop_over_resamples_gives(decimals: int) -> None:
     x, y, same = columns(60, decimals)
     labels = np.sort(np.random.default_rng(2).integers(0, 9, 60))
-    resampling = plan([y - x], {"texts": np.zeros(60, int), "passages": labels}, 200, 1)
+    resampling, _ = plan([y - x], {"texts": np.zeros(60, int), "passages": labels}, 200, 1)
+    assert resampling is not None
     assert resampling.of == "passages"
     check_against_loop(x, y, same, np.concatenate(list(weights(resampling, 60)), axis=1))
 
@@ -109,7 +111,8 @@ def test_inversions_are_counted_pair_by_pair(n: int) -> None:
 def test_counts_beyond_sixteen_bits_do_not_overflow() -> None:
     n = 40_000
     x, y, same = columns(n, 15)
-    resampling = plan([y - x], {"texts": np.zeros(n, int), "passages": np.zeros(n, int)}, 100, 1)
+    resampling, _ = plan([y - x], {"texts": np.zeros(n, int), "passages": np.zeros(n, int)}, 100, 1)
+    assert resampling is not None
     drawn = next(weights(resampling, n))[:, :1]
     units = np.repeat(np.arange(n), drawn[:, 0])
     found = replicates(x, y, same, [drawn])

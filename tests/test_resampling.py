@@ -11,6 +11,8 @@ from tokenviz.comparing.resampling import (
     block_length,
     check_resampling,
     default_resamples,
+    drawn_in,
+    left_out,
     plan,
     sums_before,
     weights,
@@ -58,7 +60,7 @@ def test_blocks_do_not_change_with_the_sign_or_size_of_the_values() -> None:
 
 def test_a_resample_of_blocks_is_made_of_runs_of_neighbours() -> None:
     n, length = 23, 5
-    resampling = Resampling("blocks", length, n / length, 400, 3)
+    resampling = Resampling("blocks", length, 5, n / length, 400, 3)
     found = drawn(resampling, n)
     assert found.shape == (n, 400)
     assert (found.sum(axis=0) == n).all()
@@ -70,13 +72,13 @@ def test_a_resample_of_blocks_is_made_of_runs_of_neighbours() -> None:
 
 
 def test_every_unit_is_drawn_alike_also_the_first_and_the_last() -> None:
-    found = drawn(Resampling("blocks", 7, 50 / 7, 20_000, 0), 50)
+    found = drawn(Resampling("blocks", 7, 8, 50 / 7, 20_000, 0), 50)
     # A count has mean 1 and variance of about 1; 20,000 of them a standard error of 0.007.
     np.testing.assert_allclose(found.mean(axis=1), 1, atol=0.035)
 
 
 def test_neighbours_are_drawn_together_as_often_as_blocks_hold_both() -> None:
-    found = drawn(Resampling("blocks", 10, 10, 20_000, 0), 100).astype(float)
+    found = drawn(Resampling("blocks", 10, 10, 10, 20_000, 0), 100).astype(float)
     together = np.array([np.mean((found[0] - 1) * (found[lag] - 1)) for lag in range(12)])
     # The variance of a count is 1 but for 1 / 100; Bartlett's triangle falls to 0 at the length of a block.
     np.testing.assert_allclose(together, np.maximum(0, 1 - np.arange(12) / 10) - 0.1, atol=0.04)
@@ -84,8 +86,9 @@ def test_neighbours_are_drawn_together_as_often_as_blocks_hold_both() -> None:
 
 def test_a_resample_of_groups_holds_each_whole() -> None:
     labels = np.array([0, 0, 0, 1, 2, 2, 3, 3, 3, 4, 4, 5])
-    resampling = plan([np.arange(12.0)], {"texts": np.zeros(12, int), "passages": labels}, 500, 1)
-    assert resampling.of == "passages"
+    resampling, _ = plan([np.arange(12.0)], {"texts": np.zeros(12, int), "passages": labels}, 500, 1)
+    assert resampling is not None
+    assert (resampling.of, resampling.count) == ("passages", 6)
     found = drawn(resampling, 12)
     for label in range(6):
         assert (found[labels == label] == found[labels == label][0]).all()
@@ -94,30 +97,69 @@ def test_a_resample_of_groups_holds_each_whole() -> None:
     assert len({tuple(column) for column in firsts.T}) > 200
 
 
-def test_the_widest_group_of_which_there_are_enough_is_drawn() -> None:
-    n = 60
-    texts, passages = np.arange(n) // 10, np.arange(n) // 6
-    assert plan([np.zeros(n)], {"texts": texts, "passages": passages}, 500, 1) == Resampling("texts", None, 6.0, 500, 1)
-    few = np.arange(n) // 20
-    assert plan([np.zeros(n)], {"texts": few, "passages": passages}, 500, 1) == Resampling("passages", None, 10.0, 500, 1)
-    assert plan([np.zeros(n)], {"texts": few, "passages": few}, 500, 1) == Resampling("blocks", 4, 15.0, 500, 1)
+def decided(texts: np.ndarray, passages: np.ndarray) -> Resampling | str:
+    found, reason = plan([np.zeros(len(texts))], {"texts": texts, "passages": passages}, 500, 1)
+    assert (found is None) == bool(reason)
+    return found or reason
+
+
+def test_texts_are_drawn_where_there_are_several_passages_where_there_is_one_text_and_blocks_of_one_passage() -> None:
+    one, ten, six = np.zeros(60, int), np.arange(60) // 6, np.arange(60) // 10
+    assert decided(six, ten) == Resampling("texts", None, 6, 6.0, 500, 1)
+    assert decided(one, ten) == Resampling("passages", None, 10, 10.0, 500, 1)
+    assert decided(one, one) == Resampling("blocks", 4, 15, 15.0, 500, 1)
+    assert decided(np.arange(60) // 20, ten) == Resampling("texts", None, 3, 3.0, 500, 1)
+
+
+def test_two_texts_or_passages_are_not_enough_and_are_not_cut_into_blocks() -> None:
+    two, ten, one = np.arange(60) // 30, np.arange(60) // 6, np.zeros(60, int)
+    assert decided(two, ten) == "2 texts, and an interval across texts needs at least 3"
+    assert decided(one, two) == "2 passages, and an interval across passages needs at least 3"
+
+
+def sized(*sizes: int) -> np.ndarray:
+    return np.repeat(np.arange(len(sizes)), sizes)
 
 
 def test_passages_count_by_their_sizes() -> None:
     # One passage of 100 units and 19 of one: (119)^2 / (100^2 + 19) = 1.41 passages, not 20.
-    labels = np.concatenate([np.zeros(100, int), np.arange(1, 20)])
-    resampling = plan([np.zeros(119)], {"texts": np.zeros(119, int), "passages": labels}, 500, 1)
-    assert resampling.of == "blocks"
+    labels = sized(100, *[1] * 19)
+    assert decided(np.zeros(119, int), labels) == (
+        "20 passages of such unequal size that they count as 1.4, and an interval across passages needs them to count as 2 "
+        "at least"
+    )
+    five = sized(134, 418, 98, 399, 113)
+    drawn = decided(five, five)
+    assert isinstance(drawn, Resampling)
+    assert (drawn.count, drawn.pieces) == (5, pytest.approx(3.608, abs=1e-3))
+    three = decided(sized(134, 418, 98), sized(134, 418, 98))
+    assert isinstance(three, Resampling)  # and Student's t for 2.09 texts makes the interval wide
+
+
+def test_each_text_is_left_out_once() -> None:
+    labels = sized(4, 3, 5)
+    drawn = decided(labels, labels)
+    assert isinstance(drawn, Resampling)
+    without = np.concatenate(list(left_out(drawn, 12)), axis=1)
+    np.testing.assert_array_equal(without.T, [labels != 0, labels != 1, labels != 2])
+
+
+def test_blocks_and_hundreds_of_passages_are_not_left_out_one_by_one() -> None:
+    assert list(left_out(Resampling("blocks", 4, 15, 15.0, 500, 1), 60)) == []
+    passages = np.arange(402) // 2
+    drawn = decided(np.zeros(402, int), passages)
+    assert isinstance(drawn, Resampling)
+    assert list(left_out(drawn, 402)) == []
 
 
 def test_the_same_seed_draws_the_same_and_another_seed_does_not() -> None:
-    first, again, other = (drawn(Resampling("blocks", 3, 10, 300, seed), 30) for seed in (5, 5, 6))
+    first, again, other = (drawn(Resampling("blocks", 3, 10, 10, 300, seed), 30) for seed in (5, 5, 6))
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
 
 
 def test_more_resamples_begin_with_the_same_ones() -> None:
-    few, many = (drawn(Resampling("blocks", 3, 10, resamples, 5), 30) for resamples in (200, 700))
+    few, many = (drawn(Resampling("blocks", 3, 10, 10, resamples, 5), 30) for resamples in (200, 700))
     np.testing.assert_array_equal(few, many[:, :200])
 
 
@@ -135,9 +177,22 @@ def test_long_texts_have_fewer_resamples(n: int, count: int) -> None:
     assert default_resamples(n) == count
 
 
-def test_a_reader_is_told_what_was_drawn() -> None:
-    assert Resampling("blocks", 9, 7.1, 2000, 0).described("token") == "2,000 resamples of blocks of 9 tokens (seed 0)"
-    assert Resampling("texts", None, 7.1, 500, 3).described("token") == "500 resamples of whole texts (seed 3)"
+@pytest.mark.parametrize(
+    ("drawn", "words"),
+    [
+        (Resampling("blocks", 9, 8, 7.1, 2000, 0), "2,000 resamples of 8 blocks of 9 tokens (seed 0)"),
+        (Resampling("blocks", 1, 1200, 1200, 500, 0, "word"), "500 resamples of 1,200 blocks of 1 word (seed 0)"),
+        (Resampling("texts", None, 9, 7.1, 500, 3), "500 resamples of 9 texts, effectively 7.1 (seed 3)"),
+        (Resampling("passages", None, 9, 8.99, 500, 3), "500 resamples of 9 passages (seed 3)"),
+    ],
+)
+def test_a_reader_is_told_what_was_drawn(drawn: Resampling, words: str) -> None:
+    assert drawn.described == words
+    assert drawn_in(drawn.numbers, drawn.unit) == drawn.pieces_named
+
+
+def test_metrics_without_resamples_say_nothing() -> None:
+    assert drawn_in({"pearson_r": 0.5}, "token") == ""
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def print_results(
         if isinstance(one, Comparison):
             bits = (f"{letter} {printed(table.summary().bits_per_byte, 3)}" for letter, table in (("a", one.a), ("b", one.b)))
             console.print(f"bits per byte: {', '.join(bits)}", markup=False)
-        console.print(one.intervals_from(one.unit) + fisher, markup=False)
+        console.print(one.intervals_from + fisher, markup=False)
         for reason, names in one.undetermined().items():
             console.print(f"{', '.join(names)}: {reason}", markup=False)
         if found:
@@ -53,7 +53,7 @@ def print_results(
 
 
 def _print_estimates(estimates: "Mapping[str, Estimate]", title: str) -> None:
-    from tokenviz.comparing.estimate import rounded, rounded_interval
+    from tokenviz.comparing.estimate import interval_source, rounded, rounded_interval
     from tokenviz.fitting import Column, print_fitted
     from tokenviz.terminal import results_console
 
@@ -66,6 +66,7 @@ def _print_estimates(estimates: "Mapping[str, Estimate]", title: str) -> None:
         Column("statistic", labels, folds=True),
         Column("value", list(map(rounded, values)), right=True),
         Column("95 % interval", list(map(rounded_interval, values)), 1, right=True),
+        Column("resampled", list(map(interval_source, values)), 1, folds=True),
         Column("n", [f"{one.n:,}" for one in values], 3, right=True),
         Column("unit", [one.unit for one in values], 2),
     ]

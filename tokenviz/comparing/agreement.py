@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,9 +12,9 @@ from tokenviz.comparing import intervals, statistics
 from tokenviz.comparing.estimate import Estimate, Unit, estimates_table, rounded, rounded_interval
 from tokenviz.comparing.intervals import Kind
 from tokenviz.comparing.replicates import replicates
-from tokenviz.comparing.resampling import SEED, Groups, Labels, Resampling, check_resampling, decide, weights
+from tokenviz.comparing.resampling import SEED, Groups, Labels, Resampling, check_resampling, decide, left_out, weights
 from tokenviz.comparing.statistics import Values
-from tokenviz.comparing.summaries import cited, cited_frame
+from tokenviz.comparing.summaries import Summary, cited, cited_frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,11 +78,12 @@ class Agreement:
                 reasons.setdefault(estimate.reason, []).append(estimate.definition)
         return reasons
 
-    def intervals_from(self, unit: str) -> str:
+    @property
+    def intervals_from(self) -> str:
         """In a line for a reader, where the intervals come from, or why there are none."""
         if self.resampling is None:
             return self.mean_difference.reason
-        return f"95 % intervals from {self.resampling.described(unit)}"
+        return f"95 % intervals from {self.resampling.described}"
 
     def _described(self, unit: str, units: int) -> str:
         """In a line for a terminal: how much was compared, and the first numbers."""
@@ -92,11 +94,11 @@ class Agreement:
             f"mean difference {rounded(self.mean_difference)} nats"
         )
 
-    def _statistics_html(self, unit: str) -> str:
+    def _statistics_html(self) -> str:
         """For a notebook: every number with its interval, and why some are missing."""
         missing = [f"not determined: {', '.join(names)} ({reason})" for reason, names in self.undetermined().items()]
         determined = [one for one in (getattr(self, name) for name in _DEFINITIONS) if one.determined]
-        return "".join([estimates_table(determined), display.line(self.intervals_from(unit)), *map(display.line, missing)])
+        return "".join([estimates_table(determined), display.line(self.intervals_from), *map(display.line, missing)])
 
     def statistics_json(self) -> dict[str, dict[str, Any]]:
         """The numbers by name as plain values, each with all that is needed to cite it."""
@@ -136,6 +138,7 @@ def agreement(
     passages: Labels,
     texts: Labels,
     not_same: str = "",
+    unit: str = "unit",
     resamples: int | None,
     seed: int,
 ) -> dict[str, Any]:
@@ -148,6 +151,7 @@ def agreement(
         passages: Which passage each unit belongs to; passages of different texts have different numbers.
         texts: Which text.
         not_same: Why `same` is not known anywhere, if so.
+        unit: What a unit is, such as "token", for a reader.
         resamples: How many to draw; None for `default_resamples`, 0 for no intervals.
         seed: From which seed.
 
@@ -179,8 +183,8 @@ def agreement(
         return [y - x] if constant else [y - x, statistics.influence_on_r(x, y)]
 
     groups: dict[Groups, Labels] = {"passages": passages[both], "texts": texts[both]}
-    drawn, reason = decide(len(x), series, groups, resamples, seed, counted="units are scored by both")
-    found = replicates(x, y, same, weights(drawn, len(x))) if drawn else {}
+    drawn, reason = decide(len(x), series, groups, resamples, seed, counted="units are scored by both", unit=unit)
+    found = replicates(x, y, same, chain(weights(drawn, len(x)), left_out(drawn, len(x)))) if drawn else {}
     for name, definition in _DEFINITIONS.items():
         value = values[name]
         if not value.determined:
@@ -188,14 +192,15 @@ def agreement(
         if drawn is None:
             values[name] = replace(value, reason=f"no interval: {reason}")
         else:
-            values[name] = intervals.interval(value, found[name], kind=definition.kind, of=drawn.of, pieces=drawn.pieces)
+            resampled, without = np.split(found[name], [drawn.resamples])
+            values[name] = intervals.interval(value, resampled, kind=definition.kind, drawn=drawn, left_out=without)
     return {**values, "resampling": drawn}
 
 
 def correlations(
     x: Values, y: Values, *, passages: Labels, resamples: int | None = None, seed: int = SEED
-) -> dict[str, Estimate]:
-    """How two rows of numbers of one text's tokens go together, whatever they are and in whichever units.
+) -> Summary:
+    """Correlate two rows of numbers of one text's tokens, whatever they are and in whichever units.
 
     Args:
         x: (n,) in reading order; NaN where missing.
@@ -205,7 +210,7 @@ def correlations(
         seed: From which seed.
 
     Returns:
-        `pearson_r` and `spearman_rho`, with intervals as those of `Agreement`.
+        `pearson_r` and `spearman_rho` in `estimates`, with intervals as those of `Agreement`.
 
     Raises:
         ComparisonError: `resamples` or `seed` is not possible.
@@ -213,6 +218,6 @@ def correlations(
     unknown = np.full(len(x), np.nan)
     found = agreement(
         x, y, unknown, passages=passages, texts=np.zeros_like(passages), not_same="only a model has first choices",
-        resamples=resamples, seed=seed,
+        unit="token", resamples=resamples, seed=seed,
     )  # fmt: skip
-    return {name: found[name] for name in ("pearson_r", "spearman_rho")}
+    return Summary({name: found[name] for name in ("pearson_r", "spearman_rho")}, found["resampling"])

@@ -20,7 +20,7 @@ from tokenviz.units.words import Punctuation
 if TYPE_CHECKING:
     import pandas as pd
 
-COMPARISON_VERSION = 2  # raise it when the same scores would give other numbers
+COMPARISON_VERSION = 3  # raise it when the same scores would give other numbers
 
 _CONTEXT = 60  # characters before a unit
 _DIFFERENCES_SHOWN = 5  # in a notebook
@@ -72,7 +72,7 @@ class Comparison(Agreement):
         size = f"”: {self.n:,} of {len(self.units):,} {self.unit}s scored by both"
         return display.fragment(
             display.heading("a: ", a, ", b: ", b, ", on “", self.text_name, size),
-            self._statistics_html(self.unit),
+            self._statistics_html(),
             display.table(columns, rows, left=columns[:2]) if rows else "",
         )
 
@@ -179,7 +179,7 @@ class PooledComparison(Agreement):
         """For a notebook: the numbers with their intervals."""
         a, b = self.full_names
         size = f", on {len(self.comparisons):,} texts: {self.n:,} {self.unit}s scored by both"
-        return display.fragment(display.heading("a: ", a, ", b: ", b, size), self._statistics_html(self.unit))
+        return display.fragment(display.heading("a: ", a, ", b: ", b, size), self._statistics_html())
 
     @property
     def models(self) -> tuple[str, str]:
@@ -218,8 +218,8 @@ def compare(
 ) -> Comparison:
     """Compare two models on one text.
 
-    The intervals come from resampled passages where the text has five or more, effectively, and from resampled blocks of
-    consecutive units otherwise; see `tokenviz.comparing.resampling` and `tokenviz.comparing.intervals`.
+    The intervals come from resampled passages where the text has several, and from resampled blocks of consecutive units
+    where it has one. Two passages give no interval; see `tokenviz.comparing.resampling` and `tokenviz.comparing.intervals`.
 
     Args:
         a: Scores of the text by one model.
@@ -278,6 +278,7 @@ def _numbers(a: TokenScores, b: TokenScores, units: Units, resamples: int | None
         passages=units.passage,
         texts=np.zeros(len(units), np.int64),
         not_same=not_same,
+        unit=units.by,
         resamples=resamples,
         seed=seed,
     )
@@ -286,8 +287,8 @@ def _numbers(a: TokenScores, b: TokenScores, units: Units, resamples: int | None
 def pool(comparisons: Sequence[Comparison], *, resamples: int | None = None, seed: int = SEED) -> PooledComparison:
     """Several texts' comparisons of the same two models, taken together.
 
-    The intervals come from resampled texts where there are five or more, effectively, else from resampled passages of all
-    texts, else from blocks.
+    The intervals come from resampled texts. Two texts give no interval, nor do more of which one is much longer than all
+    others: they do not show how much texts differ.
 
     Args:
         comparisons: At least one.
@@ -323,6 +324,7 @@ def pool(comparisons: Sequence[Comparison], *, resamples: int | None = None, see
         passages=np.unique(passages, axis=1, return_inverse=True)[1],
         texts=texts,
         not_same=next((reason for _, reason in found if reason), ""),
+        unit=first.units.by,
         resamples=resamples,
         seed=seed,
     )

@@ -24,6 +24,8 @@ class Estimate:
         low: Where the 95 % interval begins; NaN where there is none. The interval always holds the value.
         high: Where it ends.
         method: How the interval was found, by name; empty where there is none.
+        drawn_from: What was resampled to find it, and how many there were, such as "5 texts" or "41 blocks of 9 tokens"; empty
+            where there is no interval, or one from a formula alone.
         reason: Why the value, or else the interval, is NaN; empty where neither is.
     """
 
@@ -35,6 +37,7 @@ class Estimate:
     high: float = math.nan
     method: str = ""
     reason: str = ""
+    drawn_from: str = ""
 
     @property
     def determined(self) -> bool:
@@ -80,10 +83,18 @@ def rounded_interval(estimate: Estimate, between: str = ", ") -> str:
     return between.join(printed(end, _decimals(estimate)) for end in (estimate.low, estimate.high))
 
 
+def interval_source(estimate: Estimate) -> str:
+    """What was resampled to find the interval, for a table: "5 texts"; a dash where there is no interval."""
+    return estimate.drawn_from or ("formula" if estimate.has_interval else "–")
+
+
 def estimates_table(estimates: Iterable[Estimate]) -> str:
     """Estimates as a table of a notebook."""
-    rows = [[one.definition, rounded(one), rounded_interval(one, " to "), one.unit, f"{one.n:,}"] for one in estimates]
-    return display.table(["", "value", "95 % interval", "unit", "n"], rows, left=["", "unit"])
+    rows = [
+        [one.definition, rounded(one), rounded_interval(one, " to "), interval_source(one), one.unit, f"{one.n:,}"]
+        for one in estimates
+    ]
+    return display.table(["", "value", "95 % interval", "resampled", "unit", "n"], rows, left=["", "resampled", "unit"])
 
 
 def _decimals(estimate: Estimate) -> int:

@@ -1,8 +1,9 @@
-"""What is drawn anew, with replacement, to see how far a number would have moved: blocks, passages or texts.
+"""Resamples: what is drawn with replacement to see how far a number would have moved, blocks, passages or texts.
 
 The units of a text are not independent: what makes one token surprising to both models makes its neighbours so. So whole
 stretches are drawn. Where there are several texts or passages, those: the interval then speaks of other texts of the
-kind. Where there is one, or too few, blocks of consecutive units: the interval speaks of other stretches of the same.
+kind. Where there is one, blocks of consecutive units: the interval speaks of other stretches of the same text. Several
+texts are never cut into blocks: texts differ from each other by more than stretches of one do.
 """
 
 import math
@@ -19,12 +20,15 @@ from tokenviz.progress import task
 
 SEED = 0
 FEWEST_UNITS = 10
-FEWEST_GROUPS = 5
+FEWEST_GROUPS = 3
+LEAST_EFFECTIVE = 2  # groups: what three unequal ones count as; below, Student's t has less than one degree of freedom
 
 _FEWEST_RESAMPLES = 100
 _ELEMENTS = 1 << 20  # weights in memory at once
+_MOST_LEFT_OUT = 200  # groups; of more, resamples and the jackknife agree to a quarter of a per cent
 
 Groups = Literal["passages", "texts"]
+GROUPS: tuple[Groups, ...] = ("texts", "passages")  # the widest first
 Labels = NDArray[np.int64]
 Weights = NDArray[np.int16] | NDArray[np.int32] | NDArray[np.int64]
 
@@ -36,24 +40,66 @@ class Resampling:
     Attributes:
         of: What is drawn.
         block_length: Units in a block; None where passages or texts are drawn.
-        pieces: How many there are to draw from. Of blocks, as many as fill the units end to end. Of passages or texts,
-            the effective number (sum n)^2 / sum n^2 over their sizes n, so that one long passage among many short ones
-            does not count as many (Kish 1965, Survey Sampling).
+        count: How many there are to draw from; of blocks, as many as cover the units end to end.
+        pieces: How many they are worth. Of blocks, n over their length. Of passages or texts, the effective number
+            (sum n)^2 / sum n^2 over their sizes n, so that one long passage among many short ones does not count as many
+            (Kish 1965, Survey Sampling).
         resamples: How often.
         seed: Of the random numbers (NumPy's PCG64).
+        unit: What a block is made of, for a reader.
     """
 
     of: Literal["blocks", "passages", "texts"]
     block_length: int | None
+    count: int
     pieces: float
     resamples: int
     seed: int
+    unit: str = "token"
     _labels: Labels | None = field(default=None, repr=False, compare=False)
 
-    def described(self, unit: str) -> str:
+    @property
+    def pieces_named(self) -> str:
+        """What is drawn and how many there are, for a reader: "5 texts, effectively 3.6", "41 blocks of 9 tokens"."""
+        if self.block_length:
+            return f"{self.count:,} block{_s(self.count)} of {self.block_length:,} {self.unit}{_s(self.block_length)}"
+        effective = f"{self.pieces:,.1f}"
+        same = effective == f"{self.count:,.1f}"
+        return f"{self.count:,} {self.of}" + ("" if same else f", effectively {effective}")
+
+    @property
+    def described(self) -> str:
         """For a reader: what is drawn, how often, from which seed."""
-        what = f"blocks of {self.block_length} {unit}s" if self.block_length else f"whole {self.of}"
-        return f"{self.resamples:,} resamples of {what} (seed {self.seed})"
+        return f"{self.resamples:,} resamples of {self.pieces_named} (seed {self.seed})"
+
+    @property
+    def numbers(self) -> dict[str, float]:
+        """What is drawn as metrics of a run, such as `n_resampled_texts`."""
+        found = {f"n_resampled_{self.of}": float(self.count)}
+        if self.block_length:
+            return found | {"block_length": float(self.block_length)}
+        return found | {f"n_effective_{self.of}": self.pieces}
+
+
+def _s(count: int) -> str:
+    return "s" * (count != 1)
+
+
+def drawn_in(metrics: Mapping[str, float], unit: str) -> str:
+    """What `Resampling.numbers` say, in words: `pieces_named` again; empty where they say nothing.
+
+    Args:
+        metrics: Of a run.
+        unit: What a block is made of, such as "token".
+    """
+    groups: tuple[Literal["blocks"], ...] = ("blocks",)
+    for of in (*groups, *GROUPS):
+        count = metrics.get(f"n_resampled_{of}")
+        if count is not None:
+            length = int(metrics["block_length"]) if of == "blocks" else None
+            pieces = metrics.get(f"n_effective_{of}", count)
+            return Resampling(of, length, int(count), pieces, 0, 0, unit).pieces_named
+    return ""
 
 
 def default_resamples(n: int) -> int:
@@ -84,6 +130,7 @@ def decide(
     seed: int,
     *,
     counted: str,
+    unit: str,
 ) -> tuple[Resampling | None, str]:
     """How to draw resamples of n units, or None and why there are none.
 
@@ -94,43 +141,59 @@ def decide(
         resamples: How many to draw; None for `default_resamples`, 0 for none.
         seed: From which seed.
         counted: What n counts, for a reader, such as "units are scored by both".
+        unit: What one of them is, such as "token".
     """
     if resamples == 0:
         return None, "no resamples were asked for"
     if n < FEWEST_UNITS:
         return None, f"{n} {counted}, and an interval needs at least {FEWEST_UNITS}"
-    return plan(series(), groups, default_resamples(n) if resamples is None else resamples, seed), ""
+    return plan(series(), groups, default_resamples(n) if resamples is None else resamples, seed, unit=unit)
 
 
-def plan(series: Sequence[Values], groups: Mapping[Groups, Labels], resamples: int, seed: int) -> Resampling:
-    """Decide what to draw.
+def plan(
+    series: Sequence[Values], groups: Mapping[Groups, Labels], resamples: int, seed: int, *, unit: str = "token"
+) -> tuple[Resampling | None, str]:
+    """Decide what to draw, or say why nothing can be drawn.
 
-    The widest of the groups of which there are at least five, effectively; where there is none, blocks. From five on, an
-    interval with Student's t for the effective number held the truth in 91 to 97 of 100 simulated cases, also where groups
-    differed among themselves (tests/test_coverage.py). Of fewer it would be too wide to be of use; what comes from blocks then
-    speaks of these passages alone, and is too narrow for others that differ from them.
+    Texts where the units come from several; passages where they come from several passages of one text; else blocks.
+    Two texts, or passages, have no interval, nor have more of which one is so long that all count for less than two: they
+    do not show how much texts differ. Blocks laid over the end of one text and the beginning of the next held the truth in
+    57 of 100 simulated cases with three texts, in 86 with six. An interval with Student's t for the effective number
+    held it in 93 to 97 of 100 with five and more equal texts, also where they differed much among themselves, and in 92 to 99
+    with unequal ones (tests/test_coverage_of_texts.py). With three it is wide: two degrees of freedom are few.
 
-    Passages of a text that is drawn in blocks are put end to end. A block that runs over the end of the last unit goes on at
-    the first (the circular block bootstrap), and so a block may hold the end of one passage and the beginning of another.
+    A block that runs over the end of the last unit goes on at the first (the circular block bootstrap).
 
     Args:
         series: Rows of n values each, in reading order, whose dependence decides the length of the blocks.
         groups: Which text and which passage each of the n units belongs to.
         resamples: How many resamples will be drawn.
         seed: From which seed.
+        unit: What one of the n is, for a reader.
+
+    Returns:
+        How to draw, or None and why, as the end of a sentence.
 
     References:
         Politis and Romano 1992, in LePage and Billard (eds), Exploring the Limits of Bootstrap, 263-270.
         Davison and Hinkley 1997, Bootstrap Methods and their Application, 3.8 (groups are drawn whole).
     """
-    for of in ("texts", "passages"):
+    for of in GROUPS:
         _, labels, sizes = np.unique(groups[of], return_inverse=True, return_counts=True)
-        effective = float(sizes.sum() ** 2 / (sizes**2).sum())
-        if effective >= FEWEST_GROUPS:
-            return Resampling(of, None, effective, resamples, seed, labels)
+        count, effective = len(sizes), float(sizes.sum() ** 2 / (sizes**2).sum())
+        if count == 1:
+            continue
+        if count < FEWEST_GROUPS:
+            return None, f"{count} {of}, and an interval across {of} needs at least {FEWEST_GROUPS}"
+        if effective < LEAST_EFFECTIVE:
+            return None, (
+                f"{count} {of} of such unequal size that they count as {effective:.1f}, and an interval across {of} needs them "
+                f"to count as {LEAST_EFFECTIVE} at least"
+            )
+        return Resampling(of, None, count, effective, resamples, seed, unit, labels), ""
     n = len(series[0])
     length = block_length(series)
-    return Resampling("blocks", length, n / length, resamples, seed)
+    return Resampling("blocks", length, math.ceil(n / length), n / length, resamples, seed, unit), ""
 
 
 def block_length(series: Sequence[Values]) -> int:
@@ -167,6 +230,20 @@ def weights(resampling: Resampling, n: int) -> Iterator[Weights]:
             else:
                 yield _of_groups(random, resampling._labels, m)
             advance(m)
+
+
+def left_out(resampling: Resampling, n: int) -> Iterator[Weights]:
+    """All units but those of one passage or text, for each of these: (n, m) at a time, like `weights`.
+
+    There are none for blocks, and none for so many groups that the jackknife says nothing that the resamples do not.
+    """
+    labels = resampling._labels
+    if labels is None or resampling.count > _MOST_LEFT_OUT:
+        return
+    at_once = max(1, _ELEMENTS // n)
+    for begin in range(0, resampling.count, at_once):
+        groups = np.arange(begin, min(resampling.count, begin + at_once))
+        yield (labels[:, None] != groups).astype(_dtype(n))
 
 
 def sums_before(rows: Weights) -> Weights:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
+from itertools import chain
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -13,7 +14,17 @@ from tokenviz import display
 from tokenviz.comparing import intervals
 from tokenviz.comparing.estimate import Estimate, Unit, estimates_table, rounded
 from tokenviz.comparing.intervals import Kind
-from tokenviz.comparing.resampling import Groups, Labels, Resampling, Weights, check_resampling, decide, sums_before, weights
+from tokenviz.comparing.resampling import (
+    Groups,
+    Labels,
+    Resampling,
+    Weights,
+    check_resampling,
+    decide,
+    left_out,
+    sums_before,
+    weights,
+)
 from tokenviz.comparing.statistics import Values
 
 if TYPE_CHECKING:
@@ -37,8 +48,14 @@ class Summary:
 
     def _repr_html_(self) -> str:
         """For a notebook: every number with its interval."""
-        drawn = f"95 % intervals from {self.resampling.described('token')}" if self.resampling else ""
-        return display.fragment(estimates_table(self.estimates.values()), display.line(drawn))
+        return display.fragment(estimates_table(self.estimates.values()), display.line(self.intervals_from))
+
+    @property
+    def intervals_from(self) -> str:
+        """In a line for a reader, where the intervals come from, or why there are none."""
+        if self.resampling is None:
+            return next((one.reason for one in self.estimates.values() if one.determined), "")
+        return f"95 % intervals from {self.resampling.described}"
 
     def to_json(self) -> dict[str, dict[str, Any]]:
         """The numbers by name as plain values, each with all that is needed to cite it."""
@@ -51,12 +68,14 @@ class Summary:
 
 def cited(estimates: Mapping[str, Estimate], drawn: Resampling | None) -> dict[str, dict[str, Any]]:
     """Estimates by name as plain values, with how their intervals were found, where that was by resampling."""
-    nothing: dict[str, Any] = dict.fromkeys(("resampled", "block_length", "resamples", "seed"))
+    names = ("resampled", "n_resampled", "n_effective", "block_length", "resamples", "seed")
+    nothing: dict[str, Any] = dict.fromkeys(names)
     about = nothing
     if drawn is not None:
-        about = {"resampled": drawn.of, "block_length": drawn.block_length, "resamples": drawn.resamples, "seed": drawn.seed}
+        values = (drawn.of, drawn.count, drawn.pieces, drawn.block_length, drawn.resamples, drawn.seed)
+        about = dict(zip(names, values, strict=True))
     return {
-        name: estimate.to_json() | (about if estimate.has_interval and estimate.method != intervals.FISHER else nothing)
+        name: estimate.to_json() | (about if estimate.drawn_from else nothing)
         for name, estimate in estimates.items()
     }
 
@@ -66,9 +85,9 @@ def cited_frame(statistics: Mapping[str, Mapping[str, Any]]) -> "pd.DataFrame":
     import pandas as pd
 
     frame = pd.DataFrame([{"statistic": name, **about} for name, about in statistics.items()])
-    for name in ("value", "low", "high"):
+    for name in ("value", "low", "high", "n_effective"):
         frame[name] = frame[name].astype(float)
-    for name in ("block_length", "resamples", "seed"):
+    for name in ("n_resampled", "block_length", "resamples", "seed"):
         frame[name] = frame[name].astype("Int64")
     frame["resampled"] = frame["resampled"].astype("string")
     return frame
@@ -203,8 +222,9 @@ def summarise(
         return [number.influence for number in numbers.values() if isinstance(number, Ratio)]
 
     n = len(texts)
-    drawn, reason = decide(n, series, groups, resamples, seed, counted="tokens have a prediction")
-    parts = [{name: number.of(some) for name, number in numbers.items()} for some in weights(drawn, n)] if drawn else []
+    drawn, reason = decide(n, series, groups, resamples, seed, counted="tokens have a prediction", unit="token")
+    every = chain(weights(drawn, n), left_out(drawn, n)) if drawn else ()
+    parts = [{name: number.of(some) for name, number in numbers.items()} for some in every]
     estimates = {}
     for name, number in numbers.items():
         estimate = Estimate(number.value, n, definition=number.definition, unit=number.unit)
@@ -213,7 +233,7 @@ def summarise(
         elif drawn is None:
             estimate = replace(estimate, reason=f"no interval: {reason}")
         else:
-            found = np.concatenate([part[name] for part in parts])
-            estimate = intervals.interval(estimate, found, kind=number.kind, of=drawn.of, pieces=drawn.pieces)
+            found, without = np.split(np.concatenate([part[name] for part in parts]), [drawn.resamples])
+            estimate = intervals.interval(estimate, found, kind=number.kind, drawn=drawn, left_out=without)
         estimates[name] = estimate
     return Summary(estimates, drawn)

@@ -17,7 +17,8 @@ LONGEST_NAME = 28  # characters that leave room for the rest of an axis label
 
 def number(estimate: Estimate) -> str:
     """An estimate as figures print it, with its interval where it has one."""
-    return rounded(estimate) + (f", 95 % interval {rounded_interval(estimate, ' to ')}" if estimate.has_interval else "")
+    interval = f", 95 % interval {rounded_interval(estimate, ' to ')}" if estimate.has_interval else ""
+    return rounded(estimate) + interval + (f", resampled {estimate.drawn_from}" if estimate.drawn_from else "")
 
 
 def short_name(name: str, longest: int = LONGEST_NAME) -> str:

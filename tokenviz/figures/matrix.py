@@ -53,7 +53,7 @@ def model_matrix(
     axes = figure.subplots()
     _draw_frame(axes, names, size)
     figure.draw_without_rendering()  # how wide title and cells may be depends on the names beside them
-    title_axes(axes, title, size)
+    title_axes(axes, _with_source(title, cells), size)
     figure.draw_without_rendering()
     _draw_cells(axes, cells, names, limits, colours, size)
     return figure
@@ -71,7 +71,7 @@ def draw_model_matrix(
     """`model_matrix` on given axes."""
     names = _names(cells)
     _draw_frame(axes, names, font_size)
-    title_axes(axes, title, font_size)
+    title_axes(axes, _with_source(title, cells), font_size)
     _draw_cells(axes, cells, names, limits, colours, font_size)
     return axes
 
@@ -119,6 +119,12 @@ def _draw_cells(
         if above:
             words = rounded_interval(estimate, " to ")
             axes.text(column, row + 0.22, words, ha="center", va="center", fontsize=small, color=ink)
+
+
+def _with_source(title: str, cells: "Mapping[tuple[str, str], Estimate]") -> str:
+    """The title, with what was resampled where that is the same for all intervals."""
+    sources = {one.drawn_from for one in cells.values() if one.has_interval}
+    return f"{title}; 95 % intervals, resampled {''.join(sources)}" if len(sources) == 1 and any(sources) else title
 
 
 def _names(cells: "Mapping[tuple[str, str], Estimate]") -> list[str]:

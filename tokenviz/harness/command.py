@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from tokenviz.comparing.estimate import printed, rounded, rounded_interval
+from tokenviz.comparing.estimate import interval_source, printed, rounded, rounded_interval
 from tokenviz.fitting import KEPT, Column, print_named
 from tokenviz.harness.completion import OF_ARGUMENTS
 from tokenviz.harness.decorator import Experiment, OwnResult
@@ -127,6 +127,7 @@ def result_json(result: GridResult) -> dict[str, Any]:
                 "n": int(run.metrics["n"]),
             }
             | {name: nan_to_none(run.metrics.get(name)) for name in COMPARISON_METRICS}
+            | {"resampled": run.estimate("pearson_r").drawn_from or None}
             | {"run_id": run.run_id, "reused": run.reused}
             for run in result.comparisons
         ],
@@ -187,6 +188,7 @@ def _print_comparisons(console: Console, result: GridResult, described: Mapping[
             Column("n", [f"{run.metrics['n']:.0f}" for run in runs], 1, right=True),
             Column("r", list(map(rounded, found["pearson_r"])), right=True),
             Column("95 % interval", list(map(rounded_interval, found["pearson_r"])), 2, right=True),
+            Column("resampled", list(map(interval_source, found["pearson_r"])), 2, folds=True),
             Column("ρ", list(map(rounded, found["spearman_rho"])), 4, right=True),
             Column("concordance", list(map(rounded, found["concordance"])), 5, right=True),
             Column("over", [f"{run.by}s" for run in runs], 3),

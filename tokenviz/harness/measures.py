@@ -161,12 +161,14 @@ def position_measure(
 
         found = position_values(model, text, function, bos=settings.bos, context=settings.context, stride=settings.stride)
         metrics = {"n": float((found.values == found.values).sum()), f"mean_{name}": _mean(found.values)}
-        for key, estimate in correlations(found.values, found.logprob, passages=found.passage).items():
+        together = correlations(found.values, found.logprob, passages=found.passage)
+        for key, estimate in together.estimates.items():
             metrics |= {
                 f"{key}_with_logprob": estimate.value,
                 f"{key}_with_logprob_low": estimate.low,
                 f"{key}_with_logprob_high": estimate.high,
             }
+        metrics |= together.resampling.numbers if together.resampling else {}
         curve = [(row, float(value)) for row, value in enumerate(found.values) if value == value]
         return Measured(found.to_frame(name), metrics, {f"token/{name}": curve})
 
@@ -204,6 +206,8 @@ def _take_divergences(a: LoadedModel, b: LoadedModel, text: Text, settings: Sett
         estimate = summary.estimates.get(name)
         if estimate is not None:
             metrics |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
+    if summary.resampling:
+        metrics |= {f"divergences_{name}": value for name, value in summary.resampling.numbers.items()}
     return Measured(found.to_frame(), metrics, statistics=summary.to_json())
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tokenviz import display
-from tokenviz.comparing.estimate import rounded, rounded_interval
+from tokenviz.comparing.estimate import interval_source, rounded, rounded_interval
 from tokenviz.harness.kinds.comparison import ComparisonRun
 from tokenviz.harness.kinds.items import ItemsRun
 from tokenviz.harness.kinds.measure import MeasureRun
@@ -60,12 +60,13 @@ class GridResult:
 
     def _repr_html_(self) -> str:
         """For a notebook: what there is, and how alike the models are."""
-        columns = ["a", "b", "text", "over", "n", "r", "95 % interval", "concordance"]
+        columns = ["a", "b", "text", "over", "n", "r", "95 % interval", "resampled", "concordance"]
         rows = []
         for run in self.comparisons:
             r, concordance = run.estimate("pearson_r"), run.estimate("concordance")
             names = (run.a.model, run.b.model, run.a.text, f"{run.by}s")
-            rows.append([*names, f"{r.n:,}", rounded(r), rounded_interval(r, " to "), rounded(concordance)])
+            numbers = (rounded(r), rounded_interval(r, " to "), interval_source(r), rounded(concordance))
+            rows.append([*names, f"{r.n:,}", *numbers])
         return display.fragment(
             display.heading("Experiment ", self.experiment, f": {self._size()}"),
             display.table(columns, rows, left=columns[:4]) if rows else "",

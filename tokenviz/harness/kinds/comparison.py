@@ -9,6 +9,7 @@ from pathlib import Path
 from tokenviz.comparing.alignment import Alignment
 from tokenviz.comparing.comparison import COMPARISON_VERSION, Comparison, compare
 from tokenviz.comparing.estimate import Estimate, rounded, rounded_interval
+from tokenviz.comparing.resampling import drawn_in
 from tokenviz.comparing.summaries import cited_frame
 from tokenviz.errors import ComparisonError
 from tokenviz.figures.limits import Chosen, limits_fit
@@ -89,7 +90,8 @@ class ComparisonRun(Run):
     def estimate(self, name: str) -> Estimate:
         """Return one of the numbers, with its interval where the run keeps one; NaN where it is not determined."""
         value, low, high = (self.metrics.get(key, math.nan) for key in (name, f"{name}_low", f"{name}_high"))
-        return Estimate(value, int(self.metrics["n"]), low=low, high=high)
+        drawn_from = "" if math.isnan(low) else drawn_in(self.metrics, self.by)
+        return Estimate(value, int(self.metrics["n"]), low=low, high=high, drawn_from=drawn_from)
 
 
 _Result = tuple[Comparison, dict[str, Measured]]
@@ -197,6 +199,7 @@ def record_comparison(comparison: Comparison, measures: Mapping[str, Measured], 
     metrics = {name: estimates[name].value for name in (*_WITH_INTERVAL, *_ALONE)}
     metrics |= {f"{name}_low": estimates[name].low for name in _WITH_INTERVAL}
     metrics |= {f"{name}_high": estimates[name].high for name in _WITH_INTERVAL}
+    metrics |= comparison.resampling.numbers if comparison.resampling else {}
     metrics |= {"n": float(comparison.n), "n_units": float(len(comparison.units))}
     for measured in measures.values():
         metrics |= measured.metrics
@@ -214,7 +217,7 @@ def record_comparison(comparison: Comparison, measures: Mapping[str, Measured], 
     if reasons:
         params["undetermined"] = reasons
     unit = comparison.units.by
-    params["intervals"] = comparison.intervals_from(unit)
+    params["intervals"] = comparison.intervals_from
     further = [estimate for name, estimate in estimates.items() if name not in ("pearson_r", "pearson_r_fisher")]
     found = "\n".join(f"- {_finding(estimate, unit)}" for estimate in further)
     models = [model_in_bold(table.spec.model, description_of(table.spec)) for table in (a, b)]
@@ -240,7 +243,8 @@ def _finding(estimate: Estimate, unit: str) -> str:
     if not estimate.determined:
         return f"{estimate.definition}{of}: {estimate.reason}"
     interval = f", 95 % interval {rounded_interval(estimate, ' to ')}" if estimate.has_interval else ""
-    return f"{estimate.definition}{of}: {rounded(estimate)}{interval} (n = {estimate.n} {unit}s)"
+    source = f"; resampled {estimate.drawn_from}" if estimate.drawn_from else ""
+    return f"{estimate.definition}{of}: {rounded(estimate)}{interval} (n = {estimate.n} {unit}s{source})"
 
 
 def several_tokenizers(comparison: Comparison) -> bool:

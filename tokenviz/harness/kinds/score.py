@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from tokenviz.comparing.information import information
+from tokenviz.comparing.summaries import Summary
 from tokenviz.figures.limits import Chosen
 from tokenviz.figures.named import Look, save_named
 from tokenviz.figures.origin import of_scores
@@ -113,8 +114,9 @@ def record_scores(scores: TokenScores, text: Text, seconds: float, folder: Path)
         write_csv(pd.DataFrame(rows), tables / "passages.csv")
     summary = scores.summary()
     caveats = summary.caveats()
-    metrics = score_metrics(scores) | {"scoring_seconds": seconds, "tokens_per_second": summary.n_tokens / seconds}
-    params = score_params(scores) | text_params(text)
+    known = information(scores)
+    metrics = score_metrics(scores, known) | {"scoring_seconds": seconds, "tokens_per_second": summary.n_tokens / seconds}
+    params = score_params(scores) | text_params(text) | {"intervals": known.intervals_from}
     note = (
         f"{links_line({'Text heatmap': 'heatmap.html'})}"
         f"{model_in_bold(scores.spec.model, description_of(scores.spec))} on **{escaped(text.name)}**: "
@@ -129,15 +131,21 @@ def record_scores(scores: TokenScores, text: Text, seconds: float, folder: Path)
     return Content(params, metrics, note, {"token/logprob": curve}, dataset_of(text))
 
 
-def score_metrics(scores: TokenScores) -> dict[str, float]:
-    """Return the numbers of a score run that follow from its table."""
+def score_metrics(scores: TokenScores, known: Summary | None = None) -> dict[str, float]:
+    """Return the numbers of a score run that follow from its table.
+
+    Args:
+        scores: The table.
+        known: Its `information`, where that has been computed.
+    """
+    known = known or information(scores)
     numbers = {name: float(value) for name, value in asdict(scores.summary()).items()}
     metrics = dict(
         sorted(numbers.items(), key=lambda pair: pair[0].startswith("n_"))
     )  # as MLflow's pages show them: counts last
-    for name, estimate in information(scores).estimates.items():
+    for name, estimate in known.estimates.items():
         metrics |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
-    return metrics
+    return metrics | (known.resampling.numbers if known.resampling else {})
 
 
 def score_params(scores: TokenScores) -> dict[str, object]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from tokenviz.comparing.estimate import Estimate, printed, rounded, rounded_interval
+from tokenviz.comparing.estimate import Estimate, interval_source, printed, rounded, rounded_interval
 from tokenviz.figures.booktabs import frame_booktabs
 from tokenviz.figures.keys import add_key
 from tokenviz.figures.saving import save_figure
@@ -139,6 +139,7 @@ def record_summary(
         rows = [
             {"model_a": run.a.model, "model_b": run.b.model, "text": run.a.text, "by": run.by}
             | {name: run.metrics.get(name) for name in ("n", *COMPARISON_METRICS)}
+            | {"resampled": run.estimate("pearson_r").drawn_from}
             | {"run_id": run.run_id}
             for run in comparisons
         ]
@@ -204,7 +205,7 @@ def comparison_table(comparisons: Sequence[ComparisonRun]) -> str:
     """The comparisons' numbers as a Markdown table; empty where there are none."""
     if not comparisons:
         return ""
-    headings = ["a", "b", "text", "n", "over", *(heading for _, heading in _COMPARISON_COLUMNS)]
+    headings = ["a", "b", "text", "n", "over", *(heading for _, heading in _COMPARISON_COLUMNS), "resampled"]
     rows = [
         [
             escaped(run.a.model),
@@ -214,9 +215,10 @@ def comparison_table(comparisons: Sequence[ComparisonRun]) -> str:
             f"{run.by}s",
         ]
         + [_with_interval(run.estimate(name)) for name, _ in _COMPARISON_COLUMNS]
+        + [interval_source(run.estimate("pearson_r"))]
         for run in comparisons
     ]
-    return f"In brackets: 95 % intervals.\n\n{markdown_table(headings, rows)}"
+    return f"In brackets: 95 % intervals; the last column says what was resampled.\n\n{markdown_table(headings, rows)}"
 
 
 _CAVEATS = ("unknown tokens", "characters not read")  # columns that are shown where there are any
