@@ -16,7 +16,8 @@ from tokenviz.harness.measures import DIVERGENCES
 READING = """
 All texts are taken together: every token (every segment, where the tokenizers differ) counts alike. The 95 % intervals say
 how far a number would move with other texts of the kind: whole texts are resampled, and each row says how many there were.
-Few texts, or texts of very unequal size, give wide intervals; two give none, since they do not show how much texts differ. One text alone is resampled in stretches, and its intervals speak of that text only.
+Few texts, or texts of very unequal size, give wide intervals; two give none, since they do not show how much texts differ.
+One text alone is resampled in stretches, and its intervals speak of that text only.
 
 **Pearson's r** says whether two models find the same places predictable, **Lin's concordance** whether their log-probs are
 equal. **KL** is the mean Kullback-Leibler divergence over the whole vocabulary: what is lost, in nats per token, when the
@@ -53,7 +54,9 @@ def model_survey(
     kl = mean_kl(pairs)
     known = {name: information(tables) for name, tables in by_model.items()}
     tables = {
-        "models": pd.DataFrame([{"model": name} | spread(one.estimates) | {"intervals": one.intervals_from} for name, one in known.items()]),
+        "models": pd.DataFrame([
+            {"model": name} | spread(one.estimates) | {"intervals": one.intervals_from} for name, one in known.items()
+        ]),
         "pairs": pd.DataFrame([
             {"a": a, "b": b, "over": f"{one.comparisons[0].units.by}s", "n": one.n}
             | spread({"r": one.pearson_r, "concordance": one.concordance})

@@ -283,6 +283,26 @@ MUTANTS = (
         "test_resampling::test_passages_count_by_their_sizes",
     ),
     Mutant(
+        "the same ids are the same tokens, wherever they end", "comparing/alignment.py",
+        "\n        and np.array_equal(a.end, b.end)", "",
+        "test_alignment::test_the_same_ids_that_end_elsewhere_are_not_the_same_tokens",
+    ),
+    Mutant(
+        "a percentile is one value further, by rounding", "comparing/summaries.py",
+        "self.share * up_to[-1] - 1e-9", "self.share * up_to[-1] + 1e-9",
+        "test_summaries::test_percentiles_of_whole_positions_are_the_values_at_them",
+    ),
+    Mutant(
+        "a percentile is one value further where its share is not exact", "comparing/summaries.py",
+        "self.share * up_to[-1] - 1e-9", "self.share * up_to[-1]",
+        "test_summaries::test_percentiles_of_whole_positions_are_the_values_at_them",
+    ),
+    Mutant(
+        "passages of one number in several texts are one passage", "comparing/resampling.py",
+        'GROUPS: tuple[Groups, ...] = ("texts", "passages")', 'GROUPS: tuple[Groups, ...] = ("passages",)',
+        "test_comparison_intervals::test_texts_are_drawn_whole_whatever_their_passages_are_numbered",
+    ),
+    Mutant(
         "two texts have an interval", "comparing/resampling.py",
         "if count < FEWEST_GROUPS:", "if count < 2:",
         "test_resampling::test_two_texts_or_passages_are_not_enough_and_are_not_cut_into_blocks",

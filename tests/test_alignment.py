@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -31,6 +32,14 @@ HARD_TEXTS = {
     "mixed": "Peace is سلام and שלום,  水を\tлить.\r\nנ end  ",
     "one emoji": "🙂",
 }
+
+
+def test_the_same_ids_that_end_elsewhere_are_not_the_same_tokens() -> None:
+    # A tokenizer that changes letters can give one text the same ids with other ends: é as one token, and as e with its mark.
+    a, b = make_scores([["ab", "c", "d"]], ids=[1, 2, 3]), make_scores([["a", "bc", "d"]], ids=[1, 2, 3])
+    assert not same_tokens(a, b)
+    assert rows_of(align(a, b)) == [(0, 0, 3, "abc"), (0, 3, 4, "d")]
+    assert same_tokens(a, replace(a, logprob=a.logprob - 1))
 
 
 def rows_of(units: Units) -> list[tuple[int, int, int, str]]:

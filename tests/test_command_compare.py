@@ -140,7 +140,9 @@ def test_tables_show_values_intervals_units_and_where_they_come_from(run: Run) -
     number = r"−?\d\.\d{3,6}"
     assert re.search(rf"Pearson's r +│ +{number} │ +{number}, {number} │ +\d+ │ coefficient", out)
     assert re.search(rf"mean difference b − a +│ +{number} │ +{number}, {number} │ +\d+ │ bits", out)
-    assert re.search(r"95 % intervals from 2,000 resamples of blocks of \d tokens \(seed 0\); Fisher's is for independent", out)
+    assert re.search(
+        r"95 % intervals from 2,000 resamples of \d+ blocks of \d tokens \(seed 0\); Fisher's is for independent", out
+    )
     table = out[out.index("where a and b lie furthest apart") :]
     assert len(re.findall(r"^│", table, re.M)) == 3
     assert "\x1b" not in out

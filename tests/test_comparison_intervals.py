@@ -207,7 +207,23 @@ def test_pooling_draws_texts_and_never_their_passages_or_blocks() -> None:
     assert pool(texts[:3]).resampling.count == 3
     corpora = [compare(*long_pair(100, passages=10, name=f"t{number}", seed=number)) for number in range(2)]
     assert pool(corpora).resampling is None
-    assert pool(corpora[:1]).resampling.pieces_named == "10 passages, effectively 10.0"
+    assert pool(corpora[:1]).resampling.pieces_named == "10 passages"
+
+
+def test_texts_are_drawn_whole_whatever_their_passages_are_numbered() -> None:
+    parts = [long_pair(40, passages=4, name=f"t{number}", seed=number) for number in range(5)]
+    numbered = [tuple(replace(table, passage=table.passage + 4 * i) for table in pair) for i, pair in enumerate(parts)]
+    alike, apart = (pool([compare(*pair) for pair in pairs]) for pairs in (parts, numbered))
+    assert alike.resampling.pieces_named == "5 texts"
+    assert intervals(alike) == intervals(apart)
+
+
+def test_a_text_without_a_scored_unit_does_not_count() -> None:
+    (a, b), (c, d) = long_pair(100, passages=10), long_pair(40, name="other")
+    nothing = tuple(replace(table, logprob=np.full(40, np.nan)) for table in (c, d))
+    pooled = pool([compare(a, b), compare(*nothing)])
+    assert pooled.resampling.of == "passages"
+    assert intervals(pooled) == intervals(compare(a, b))
 
 
 def test_three_texts_have_a_wide_interval_and_say_what_was_drawn() -> None:

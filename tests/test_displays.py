@@ -136,12 +136,19 @@ def test_comparisons_show_every_number_with_its_interval() -> None:
     comparison = tv.compare(*long_pair(60))
     found = shown(comparison)
     r = comparison.pearson_r
-    assert found.rows[1] == ["Pearson's r", f"{r.value:.3f}", f"{r.low:.3f} to {r.high:.3f}", "coefficient", "59"]
+    assert found.rows[1] == [
+        "Pearson's r",
+        f"{r.value:.3f}",
+        f"{r.low:.3f} to {r.high:.3f}",
+        "15 blocks of 4 tokens",
+        "coefficient",
+        "59",
+    ]
     assert [row[0] for row in found.rows[1:11]] == [
         one.definition for name, one in comparison.estimates().items() if not name.endswith("_bits") and "fisher" not in name
     ]
     assert found.words.startswith("a: a, b: b, on “text”: 59 of 60 tokens scored by both")
-    assert "95 % intervals from 2,000 resamples of blocks of" in found.words
+    assert "95 % intervals from 2,000 resamples of 15 blocks of 4 tokens" in found.words
     assert [row[1] for row in found.rows[12:]] == [repr(unit) for unit in comparison.largest_differences(5)["text"]]
     assert repr(comparison) == (
         f"Comparison('a' and 'b' on 'text': 59 of 60 tokens, Pearson's r {r.value:.3f} ({r.low:.3f} to {r.high:.3f}), "

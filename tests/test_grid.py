@@ -319,8 +319,10 @@ def test_the_summary_shows_the_interval_beside_r(models: list[str], tmp_path: Pa
     r = result.comparisons[0].estimate("pearson_r")
     note = client.get_run(result.summary_run_id).data.tags["mlflow.note.content"]
     assert f"| {r.value:.3f} ({r.low:.3f} to {r.high:.3f}) |" in note
-    assert "In brackets: 95 % intervals." in note
+    assert "In brackets: 95 % intervals; the last column says what was resampled." in note
+    assert re.search(r"\| \d+ blocks of \d+ tokens \|", note)
     table = pd.read_csv(client.download_artifacts(result.summary_run_id, "tables/comparisons.csv", str(tmp_path)))
+    assert table["resampled"][0] == result.comparisons[0].comparison.pearson_r.drawn_from == r.drawn_from
     assert (table["pearson_r"][0], table["pearson_r_low"][0], table["pearson_r_high"][0]) == (r.value, r.low, r.high)
 
 

@@ -50,6 +50,15 @@ def test_a_correlation_is_lopsided_and_stays_in_range(random: np.random.Generato
     assert -1 < found.low < 0.95 < found.high < 1
 
 
+def test_a_full_correlation_in_a_resample_does_not_make_the_interval_boundless() -> None:
+    replicates = np.concatenate([np.full(50, 1.0), np.full(450, 0.9995)])
+    found = with_interval(0.9996, replicates, FISHER_Z, 3, np.array([1.0, 0.9994, 0.9995]))
+    assert found.method == "t interval between -1 and 1, resampled 3 texts"
+    error = math.sqrt(((np.array([1.0, 0.9994, 0.9995]) - 0.9996) ** 2).sum())
+    assert found.low == pytest.approx(0.9996 - stats.t.ppf(0.975, 2) * error, abs=1e-12)
+    assert found.high == 1
+
+
 def test_a_root_mean_square_stays_above_zero(random: np.random.Generator) -> None:
     found = with_interval(0.1, np.exp(random.normal(np.log(0.1), 1.0, 5000)), LOGARITHM)
     assert found.low > 0

@@ -40,7 +40,10 @@ def test_a_caption_of_a_scatter_has_r_with_its_interval_or_none(tmp_path: Path) 
     many = tv.compare(*long_pair(60))
     [path] = save_named("scatter", many, tmp_path / "many", formats=["png"])
     r = many.pearson_r
-    assert f"Pearson’s r = {r.value:.3f} (95 % interval {r.low:.3f} to {r.high:.3f}), n = 59" in provenance_of(path)["caption"]
+    assert (
+        f"Pearson’s r = {r.value:.3f} (95 % interval {r.low:.3f} to {r.high:.3f}, resampled 15 blocks of 4 tokens), n = 59"
+        in (provenance_of(path)["caption"])
+    )
 
 
 def test_an_unknown_figure_is_refused() -> None:

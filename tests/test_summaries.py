@@ -53,6 +53,24 @@ def test_means_and_percentiles_are_those_of_numpy() -> None:
     assert estimates["kl_ba_p95"].definition == "KL divergence of a from b, percentile 95"
 
 
+@pytest.mark.parametrize("n", [20, 100, 400])
+def test_percentiles_of_whole_positions_are_the_values_at_them(n: int) -> None:
+    values = RANDOM.permutation(n) + 1.0
+    for percent in range(5, 100, 5):
+        assert Quantile("values", "nats", values, percent / 100).value == percent * n // 100, percent
+    # 0.07 x 100 is 7.000000000000001, and 0.29 x 100 is 28.999999999999996.
+    for percent in (7, 14, 28, 29, 55, 56, 57, 58):
+        assert Quantile("values", "nats", np.arange(1.0, 101), percent / 100).value == percent
+
+
+def test_percentiles_between_positions_are_the_values_above() -> None:
+    for n in (1, 3, 19, 21, 99, 101):
+        values = np.arange(1.0, n + 1)
+        for share in (0.05, 0.5, 0.95, 0.99):
+            expected = np.quantile(values, share, method="inverted_cdf")
+            assert Quantile("values", "nats", values, share).value == expected, (n, share)
+
+
 def test_intervals_are_those_of_a_loop_over_resamples() -> None:
     found = made_up(300)
     summary = summarise_divergences(found, resamples=200, seed=4)

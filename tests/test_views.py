@@ -99,7 +99,12 @@ def test_a_comparison_shows_its_headline_and_its_links_first(models: list[str]) 
     links, headline = first.split("  \n")
     r = compared.estimate("pearson_r")
     interval = f"{r.low:.3f} to {r.high:.3f}".replace("-", "−")
-    assert headline == f"Pearson's r: {r.value:.3f}, 95 % interval {interval} (n = {r.n} tokens)".replace("-", "−")
+    assert (
+        headline
+        == f"Pearson's r: {r.value:.3f}, 95 % interval {interval} (n = {r.n} tokens; resampled {r.drawn_from})".replace(
+            "-", "−"
+        )
+    )
     page = f"#/experiments/{result.experiment_id}/runs/{compared.run_id}/artifacts/figures"
     assert links.startswith(f"**[Text heatmap]({page}/heatmap.html?workflowType=machine_learning)**")
     assert f"**[report]({page}/report.html?workflowType=machine_learning)**" in links

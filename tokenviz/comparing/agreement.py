@@ -148,7 +148,7 @@ def agreement(
         x: Log-probs by a, in nats; NaN where unscored.
         y: Log-probs by b.
         same: 1 where the first choices of a and b are one token, 0 where not, NaN where that is not known.
-        passages: Which passage each unit belongs to; passages of different texts have different numbers.
+        passages: Which passage of its text each unit belongs to.
         texts: Which text.
         not_same: Why `same` is not known anywhere, if so.
         unit: What a unit is, such as "token", for a reader.
@@ -197,9 +197,7 @@ def agreement(
     return {**values, "resampling": drawn}
 
 
-def correlations(
-    x: Values, y: Values, *, passages: Labels, resamples: int | None = None, seed: int = SEED
-) -> Summary:
+def correlations(x: Values, y: Values, *, passages: Labels, resamples: int | None = None, seed: int = SEED) -> Summary:
     """Correlate two rows of numbers of one text's tokens, whatever they are and in whichever units.
 
     Args:

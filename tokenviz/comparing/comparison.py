@@ -316,12 +316,11 @@ def pool(comparisons: Sequence[Comparison], *, resamples: int | None = None, see
     found = [_same_first(one.a, one.b, one.units) for one in comparisons]
     sizes = [len(one.units) for one in comparisons]
     texts = np.repeat(np.arange(len(comparisons)), sizes)
-    passages = np.stack([texts, np.concatenate([one.units.passage for one in comparisons])])
     numbers = agreement(
         np.concatenate([one.units.logprob_a for one in comparisons]),
         np.concatenate([one.units.logprob_b for one in comparisons]),
         np.concatenate([same for same, _ in found]),
-        passages=np.unique(passages, axis=1, return_inverse=True)[1],
+        passages=np.concatenate([one.units.passage for one in comparisons]),
         texts=texts,
         not_same=next((reason for _, reason in found if reason), ""),
         unit=first.units.by,

@@ -78,7 +78,7 @@ class Resampling:
         found = {f"n_resampled_{self.of}": float(self.count)}
         if self.block_length:
             return found | {"block_length": float(self.block_length)}
-        return found | {f"n_effective_{self.of}": self.pieces}
+        return found | {f"effective_{self.of}": self.pieces}
 
 
 def _s(count: int) -> str:
@@ -97,7 +97,7 @@ def drawn_in(metrics: Mapping[str, float], unit: str) -> str:
         count = metrics.get(f"n_resampled_{of}")
         if count is not None:
             length = int(metrics["block_length"]) if of == "blocks" else None
-            pieces = metrics.get(f"n_effective_{of}", count)
+            pieces = metrics.get(f"effective_{of}", count)
             return Resampling(of, length, int(count), pieces, 0, 0, unit).pieces_named
     return ""
 
@@ -166,7 +166,8 @@ def plan(
 
     Args:
         series: Rows of n values each, in reading order, whose dependence decides the length of the blocks.
-        groups: Which text and which passage each of the n units belongs to.
+        groups: Which text, and which passage of it, each of the n units belongs to. Passages count only where all units are
+            of one text, so that those of different texts may have the same numbers.
         resamples: How many resamples will be drawn.
         seed: From which seed.
         unit: What one of the n is, for a reader.

@@ -74,10 +74,7 @@ def cited(estimates: Mapping[str, Estimate], drawn: Resampling | None) -> dict[s
     if drawn is not None:
         values = (drawn.of, drawn.count, drawn.pieces, drawn.block_length, drawn.resamples, drawn.seed)
         about = dict(zip(names, values, strict=True))
-    return {
-        name: estimate.to_json() | (about if estimate.drawn_from else nothing)
-        for name, estimate in estimates.items()
-    }
+    return {name: estimate.to_json() | (about if estimate.drawn_from else nothing) for name, estimate in estimates.items()}
 
 
 def cited_frame(statistics: Mapping[str, Mapping[str, Any]]) -> "pd.DataFrame":
@@ -212,11 +209,7 @@ def summarise(
     check_resampling(resamples, seed)
     numbers = {name: number.only(scored) for name, number in numbers.items()}
     texts = np.repeat(np.arange(len(passages)), [len(own) for own in passages])[scored]
-    own = np.concatenate(passages)[scored]
-    groups: dict[Groups, Labels] = {
-        "passages": np.unique(np.stack([texts, own]), axis=1, return_inverse=True)[1].reshape(-1),
-        "texts": texts,
-    }
+    groups: dict[Groups, Labels] = {"passages": np.concatenate(passages)[scored], "texts": texts}
 
     def series() -> list[Values]:
         return [number.influence for number in numbers.values() if isinstance(number, Ratio)]

@@ -13,7 +13,8 @@ def scatter_caption(comparison: Comparison, *, rho: bool = False) -> str:
     unit, r = comparison.units.by, comparison.pearson_r
     a, b = full_name_of(comparison.a.spec), full_name_of(comparison.b.spec)
     found = f"Pearson’s r = {rounded(r)}" if r.determined else "Pearson’s r is not determined"
-    interval = f" (95 % interval {rounded_interval(r, ' to ')})" if r.has_interval else ""
+    source = f", resampled {r.drawn_from}" if r.drawn_from else ""
+    interval = f" (95 % interval {rounded_interval(r, ' to ')}{source})" if r.has_interval else ""
     rank = comparison.spearman_rho
     other = f", Spearman’s rho = {printed(rank.value, 3)}" if rho and rank.determined else ""
     return (

@@ -62,7 +62,8 @@ def draw_correlation_overview(axes: Axes, comparisons: Sequence[Comparison], *, 
     axes.set_axisbelow(True)
     axes.set_xlim(right=1.0 + 0.02 * (1.0 - axes.get_xlim()[0]))
     drawn = sorted({one.resampling.of for one in comparisons if one.resampling})
-    intervals = f",\nwith its 95 % interval (resampled {' or '.join(drawn)} of it)" if axes.collections else ""
+    source = f" (resampled {' or '.join(drawn)} of it)" if drawn else ""
+    intervals = f",\nwith its 95 % interval{source}" if axes.collections else ""
     meaning = f"Pearson's r between two models' log-probs of one text{intervals}\nfilled: over tokens, hollow: over segments"
     label_axes(axes, meaning, "", font_size)
     return axes

@@ -156,7 +156,11 @@ class _Again:
         return Rerun(
             run=run,
             largest=_largest_of_frames(then, now.table),
-            metrics={name: (run.metrics.get(name, math.nan), value) for name, value in now.metrics.items()},
+            metrics={
+                name: (run.metrics.get(name, math.nan), value)
+                for name, value in now.metrics.items()
+                if not _is_newer(name, run)
+            },
             left_out=(),
             changed={name: (params[name], value) for name, value in changed.items() if params[name] != value},
         )
@@ -202,7 +206,7 @@ def _text_of(scores: TokenScores, run_id: str, n_passages: int) -> Text:
 
 
 def _beside(run: FoundRun, content: Content, pairs: list[tuple[TokenScores, TokenScores]]) -> Rerun:
-    names = [name for name in content.metrics if name not in _TIMES]
+    names = [name for name in content.metrics if name not in _TIMES and not _is_newer(name, run)]
     return Rerun(
         run=run,
         largest=max(_largest(then, now) for then, now in pairs),
@@ -210,6 +214,11 @@ def _beside(run: FoundRun, content: Content, pairs: list[tuple[TokenScores, Toke
         left_out=tuple(name for name in run.metrics if name not in (*names, *_TIMES) and "/" not in name),
         changed={name: values for then, now in pairs for name, values in _changed(then, now).items()},
     )
+
+
+def _is_newer(name: str, run: FoundRun) -> bool:
+    """Whether a metric says what an interval was found from, which runs of earlier versions do not hold."""
+    return name not in run.metrics and ("n_resampled_" in name or "effective_" in name or name.endswith("block_length"))
 
 
 def _largest(then: TokenScores, now: TokenScores) -> float:

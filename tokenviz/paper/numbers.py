@@ -22,12 +22,18 @@ _COUNTS = {
     "n_unknown": "tokens that stand for something unknown to the tokenizer",
     "n_unread": "characters that no token stands for",
     "n_passages": "passages",
+    "n_resampled_texts": "texts that were resampled for the intervals",
+    "n_resampled_passages": "passages that were resampled for the intervals",
+    "n_resampled_blocks": "blocks that were resampled for the intervals",
+    "block_length": "units in a block that was resampled for the intervals",
 }
 _DEFINITIONS = {
     "mean_logprob": "mean log-prob, nats per token",
     "perplexity_per_token": "perplexity per token",
     "bits_per_byte": "bits per byte",
     "mean_entropy": "mean entropy of the predictions, nats",
+    "effective_texts": "effective number of the texts, by their sizes",
+    "effective_passages": "effective number of the passages, by their sizes",
     "share_rank_1": "share of tokens that were the first choice",
 }
 _OF_THE_MACHINE = ("scoring_seconds", "tokens_per_second")  # they say nothing of a text or a model
@@ -75,7 +81,7 @@ def numbers_of(subject: Subject, tables: Tables) -> list[Number]:
     rest = {name: value for name, value in metrics.items() if not _is_count(name) and "/" not in name}
     n = int(metrics.get("n", metrics.get("n_scored", 0)))
     if subject.kind != "comparison":
-        return counts + _plain(rest, n)
+        return counts + _plain(rest, n, subject.run.params.get("intervals", ""))
     estimates = tables.statistics(subject.run)
     found = [_with_interval(name, estimate) for name, estimate in estimates.items()]
     known = {f"{name}{end}" for name in estimates for end in ("", *_ENDS)}
@@ -127,7 +133,7 @@ def numbers_tex(
             if number.reason:
                 lines.append(f"% {macro} is not determined: {_quoted(number.reason)}")
             for ending, value in number.parts.items():
-                comment = f" % {_quoted(number.definition)[1:-1]}" if not ending else ""
+                comment = f" % {_quoted(number.definition)[1:-1]}" if ending != "N" else ""
                 lines.append(f"\\newcommand{{{macro}{ending}}}{{{number_tex(value)}}}{comment}")
     return "\n".join(lines) + "\n"
 
@@ -140,14 +146,24 @@ def number_tex(value: str) -> str:
 
 
 def _is_count(name: str) -> bool:
-    return name == "n" or name.startswith("n_")
+    return name in ("n", "block_length") or name.startswith("n_")
 
 
-def _plain(metrics: Mapping[str, float], n: int) -> list[Number]:
+def _plain(metrics: Mapping[str, float], n: int, intervals: str = "") -> list[Number]:
     return [
-        Number(name, _DEFINITIONS.get(name, name), rounded(Estimate(value, n)), n=str(n) if n else "")
+        Number(name, _defined(name, intervals), rounded(Estimate(value, n)), n=str(n) if n else "")
         for name, value in metrics.items()
     ]
+
+
+def _defined(name: str, intervals: str) -> str:
+    """What a metric is; of an interval's end also where the interval comes from."""
+    for ending, what in zip(_ENDS, ("begins", "ends"), strict=True):
+        if name.endswith(ending):
+            number = name.removesuffix(ending)
+            source = f"; {intervals}" if intervals else ""
+            return f"where the 95 % interval of {_DEFINITIONS.get(number, number)} {what}{source}"
+    return _DEFINITIONS.get(name, name)
 
 
 def _with_interval(name: str, estimate: Estimate) -> Number:
