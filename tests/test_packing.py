@@ -320,3 +320,16 @@ def test_a_packed_head_writes_over_its_logits_only_where_it_was_told_to(monkeypa
             assert second.data_ptr() == first.data_ptr()
             torch.testing.assert_close(second, layer(y), rtol=0, atol=1e-5)
         torch.testing.assert_close(kept, layer(x), rtol=0, atol=1e-5)
+
+
+def test_company_moves_scores_by_less_than_is_promised_and_repetition_by_nothing(glass: LoadedModel) -> None:
+    beginning = (Path(__file__).parent.parent / "experiments" / "texts" / "narrative.txt").read_text(encoding="utf-8")[:300]
+    ends = [" and then it rained, so that nobody went out.", " because the sea was calm.", " XQZ 77 :: end", " It was late."]
+    passages = [beginning + end for end in ends]
+    together = score(glass, corpus(passages, name="together"))
+    np.testing.assert_array_equal(together.logprob, score(glass, corpus(passages, name="again")).logprob)
+    for number, passage in enumerate(passages):
+        alone = score(glass, passage)
+        np.testing.assert_array_equal(alone.logprob, score(glass, passage).logprob)
+        # Measured: up to 6e-6; see docs/definitions.md.
+        np.testing.assert_allclose(together.logprob[together.passage == number], alone.logprob, rtol=0, atol=2e-5)

@@ -39,6 +39,10 @@ def score(
     logarithms, softmax in float32 or wider. The first token of a passage has a prediction only where a BOS
     stands before it; otherwise it is NaN, and so are its rank and entropy.
 
+    The same call on the same machine gives the same bits (float32, CPU). Passages that are scored together differ from the
+    same passages scored apart by less than 2e-5 nats in float32, most where they begin with the same eight or more tokens:
+    a shared beginning is computed once, and sums are taken in another order.
+
     Args:
         model: From `load_model`, or a model spec, which is loaded for this call alone.
         text: A text, or a string to take as it stands; the name of a sample text or a file goes through `read_text`.
