@@ -140,7 +140,7 @@ def test_a_comparison_run_holds_its_statistics_with_intervals(models: list[str],
     }  # fmt: skip
     table = pd.read_parquet(client.download_artifacts(compared.run_id, "tables/statistics.parquet", str(tmp_path)))
     assert table["statistic"].tolist() == list(comparison.estimates())
-    assert set(run.data.metrics) == {*COMPARISON_METRICS, "n", "n_units"}
+    assert set(run.data.metrics) == {*COMPARISON_METRICS, "n", "n_units", "n_resampled_blocks", "block_length"}
     assert len(run.data.metrics) < 20
     for name, estimate in comparison.estimates().items():
         row = table[table["statistic"] == name].iloc[0]
@@ -156,7 +156,7 @@ def test_a_comparison_run_holds_its_statistics_with_intervals(models: list[str],
         in (run.data.tags["mlflow.note.content"])
     )
     assert run.data.params["intervals"] == comparison.intervals_from
-    assert comparison.intervals_from.startswith("95 % intervals from 2,000 resamples of 24 blocks of 5 tokens")
+    assert comparison.intervals_from.startswith("95 % intervals from 2,000 resamples of 5 blocks of 29 tokens")
 
 
 def test_intervals_are_read_back_from_the_run(models: list[str]) -> None:
