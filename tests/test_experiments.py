@@ -147,10 +147,11 @@ def test_a_model_agrees_most_with_its_8_bit_self_then_with_its_4_bit_self_then_w
     eight, four, other = mine["smollm2-135m,quantize=q8_0"], mine["smollm2-135m,quantize=q4_0"], mine["gemma3-270m"]
     for name in ("r", "concordance"):
         assert float(eight[name]) > float(four[name]) > float(other[name])
-    # Five texts that differ much do not say by how much other texts would: their intervals are wide, and may touch.
     assert float(eight["r"]) > float(four["r"]) > float(other["r"])
     assert float(eight["KL of b from a"]) < float(four["KL of b from a"])
-    assert all(row["intervals"].startswith("95 % intervals from 2,000 resamples of 5 texts") for row in (eight, four, other))
+    # Two texts do not say by how much other texts would differ.
+    reason = "no interval: 2 texts, and an interval across texts needs at least 3"
+    assert all((row["intervals"], row["r low"]) == (reason, "") for row in (eight, four, other))
 
 
 @pytest.mark.slow
