@@ -172,6 +172,7 @@ def test_json_states_each_number_with_all_that_is_needed_to_cite_it() -> None:
     assert {key: value for key, value in r.items() if key not in ("value", "low", "high")} == {
         "definition": "Pearson's r", "unit": "coefficient", "n": 199, "level": 0.95, "reason": "", "resampled": "blocks",
         "method": "t interval on Fisher's z, resampled 34 blocks of 6 tokens", "n_resampled": 34,
+        "drawn_from": "34 blocks of 6 tokens",
         "n_effective": 199 / 6, "block_length": 6, "resamples": 2000, "seed": 4,
     }  # fmt: skip
     fisher = document["statistics"]["pearson_r_fisher"]

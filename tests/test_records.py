@@ -113,13 +113,13 @@ def test_a_comparison_is_what_was_recorded_to_the_bit(project: Path, how: dict[s
     assert read.to_json() == expected.to_json()
     pd.testing.assert_frame_equal(read.to_frame(), expected.to_frame())
     assert isinstance(read.units, WordUnits) == (how.get("by") == "word")
-    assert read.intervals_from("unit") == expected.intervals_from("unit")
+    assert read.intervals_from == expected.intervals_from
 
 
 def test_intervals_come_back_with_how_they_were_found(runs: list[str]) -> None:
     read, expected = tv.load_comparison(runs[2]), tv.compare(*long_pair(40))
     assert read.estimates() == expected.estimates()
-    assert read.intervals_from("token") == expected.intervals_from("token") != ""
+    assert read.intervals_from == expected.intervals_from != ""
     assert read.resampling is not None
 
 

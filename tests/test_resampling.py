@@ -191,6 +191,11 @@ def test_a_reader_is_told_what_was_drawn(drawn: Resampling, words: str) -> None:
     assert drawn_in(drawn.numbers, drawn.unit) == drawn.pieces_named
 
 
+def test_an_unknown_count_is_not_stated() -> None:
+    assert Resampling("blocks", 9, 0, math.nan, 2000, 0).pieces_named == "blocks of 9 tokens"
+    assert Resampling("texts", None, 0, math.nan, 2000, 0).pieces_named == "texts"
+
+
 def test_metrics_without_resamples_say_nothing() -> None:
     assert drawn_in({"pearson_r": 0.5}, "token") == ""
 

@@ -266,7 +266,7 @@ def recorded_comparison(a: TokenScores, b: TokenScores, units: Units, statistics
     names = [field.name for field in fields(Agreement) if field.name != "resampling"]
     numbers = {} if known.keys() >= set(names) else _numbers(a, b, units, None, SEED)
     numbers |= {name: known[name] for name in names if name in known}
-    return Comparison(a=a, b=b, units=units, **{**numbers, "resampling": resampling_of(statistics)})
+    return Comparison(a=a, b=b, units=units, **{**numbers, "resampling": resampling_of(statistics, units.by)})
 
 
 def _numbers(a: TokenScores, b: TokenScores, units: Units, resamples: int | None, seed: int) -> dict[str, Any]:

@@ -68,6 +68,7 @@ class Estimate:
             "level": LEVEL,
             "method": self.method,
             "reason": self.reason,
+            "drawn_from": self.drawn_from,
         }
 
 

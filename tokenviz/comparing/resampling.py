@@ -40,7 +40,8 @@ class Resampling:
     Attributes:
         of: What is drawn.
         block_length: Units in a block; None where passages or texts are drawn.
-        count: How many there are to draw from; of blocks, as many as cover the units end to end.
+        count: How many there are to draw from; of blocks, as many as cover the units end to end. 0 where that is not known, as
+            of runs of comparison version 2.
         pieces: How many they are worth. Of blocks, n over their length. Of passages or texts, the effective number
             (sum n)^2 / sum n^2 over their sizes n, so that one long passage among many short ones does not count as many
             (Kish 1965, Survey Sampling).
@@ -61,6 +62,8 @@ class Resampling:
     @property
     def pieces_named(self) -> str:
         """What is drawn and how many there are, for a reader: "5 texts, effectively 3.6", "41 blocks of 9 tokens"."""
+        if not self.count:
+            return f"blocks of {self.block_length:,} {self.unit}{_s(self.block_length)}" if self.block_length else self.of
         if self.block_length:
             return f"{self.count:,} block{_s(self.count)} of {self.block_length:,} {self.unit}{_s(self.block_length)}"
         effective = f"{self.pieces:,.1f}"

@@ -98,17 +98,20 @@ def estimates_of(frame: "pd.DataFrame") -> dict[str, Estimate]:
     return {name: replace(one, definition=one.definition.replace(" - ", " − ")) for name, one in found.items()}
 
 
-def resampling_of(frame: "pd.DataFrame") -> Resampling | None:
+def resampling_of(frame: "pd.DataFrame", unit: str) -> Resampling | None:
     """Read from a table of `cited_frame` how its intervals were found; None where they were not by resampling.
 
-    From how many pieces was drawn is not in the table.
+    Args:
+        frame: The table. Those of comparison version 2 do not say how many pieces there were.
+        unit: What the numbers are over, such as "token".
     """
     drawn = frame[frame["resampled"].notna()]
     if drawn.empty:
         return None
     row = drawn.iloc[0]
     length = int(row["block_length"]) if drawn["block_length"].notna().iloc[0] else None
-    return Resampling(row["resampled"], length, math.nan, int(row["resamples"]), int(row["seed"]))
+    count, pieces = (row.get("n_resampled", 0), row.get("n_effective", math.nan))
+    return Resampling(row["resampled"], length, int(count), float(pieces), int(row["resamples"]), int(row["seed"]), unit)
 
 
 @dataclass(frozen=True, eq=False)
