@@ -66,9 +66,9 @@ def _print_estimates(estimates: "Mapping[str, Estimate]", title: str) -> None:
         Column("statistic", labels, folds=True),
         Column("value", list(map(rounded, values)), right=True),
         Column("95 % interval", list(map(rounded_interval, values)), 1, right=True),
-        Column("resampled", list(map(interval_source, values)), 1, folds=True),
         Column("n", [f"{one.n:,}" for one in values], 3, right=True),
         Column("unit", [one.unit for one in values], 2),
+        Column("resampled", list(map(interval_source, values)), 4),  # the line below the table says it as well
     ]
     console = results_console()
     console.print()

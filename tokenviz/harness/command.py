@@ -188,10 +188,10 @@ def _print_comparisons(console: Console, result: GridResult, described: Mapping[
             Column("n", [f"{run.metrics['n']:.0f}" for run in runs], 1, right=True),
             Column("r", list(map(rounded, found["pearson_r"])), right=True),
             Column("95 % interval", list(map(rounded_interval, found["pearson_r"])), 2, right=True),
-            Column("resampled", list(map(interval_source, found["pearson_r"])), 2, folds=True),
             Column("ρ", list(map(rounded, found["spearman_rho"])), 4, right=True),
             Column("concordance", list(map(rounded, found["concordance"])), 5, right=True),
             Column("over", [f"{run.by}s" for run in runs], 3),
+            Column("resampled", list(map(interval_source, found["pearson_r"])), 2, folds=True),
         ]
 
     print_named(console, described, build, title=f"{result.experiment}: log-probs of one text by two models")
