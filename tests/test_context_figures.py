@@ -1,13 +1,24 @@
 """The curves of context lengths and of precisions through the data that their artists hold."""
 
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import combinations
+
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.text import Text
+from tables import long_pair
 
+import tokenviz as tv
 from tokenviz.figures.contexts import context_curves
+from tokenviz.figures.plots import correlation_overview
 from tokenviz.figures.precision import precision_curves
+from tokenviz.figures.regions import region_means
+from tokenviz.figures.throughput import RatioPanel, ratio_bars
+from tokenviz.figures.widths import inches
 
 SEEN = [1, 2, 4, 8]
 MODELS = ["smollm2-135m", "$x$_a-model-with-a-long-name,quantize=q4_0"]
@@ -102,3 +113,65 @@ def test_shares_above_each_divergence_fall_from_one_to_zero(moved: pd.DataFrame)
 def test_nothing_is_clipped(moved: pd.DataFrame, width: float | str) -> None:
     assert outside(precision_curves(moved, width=width)) == []
     assert outside(context_curves(means(), between(), width=width)) == []
+
+
+def crowded() -> dict[str, Callable[[float | str], Figure]]:
+    """Figures of more models, texts, conditions and regions than is comfortable."""
+    models = ["smollm2-135m", "smollm2-135m,quantize=q4_0", "gemma3-270m"]
+    seen, texts = (4, 16, 64, 128, 256, 512, 1024), ("narrative", "long_document")
+    curves = pd.DataFrame(
+        {"model": model, "text": text, "seen": n, "mean log-prob": -5 + n / 500, "r with whole context": 0.5 + n / 3000}
+        for model in models
+        for text in texts
+        for n in seen
+    )
+    pairs = pd.DataFrame(
+        {"a": models[0], "b": model, "text": text, "seen": n, "r between models": 0.5 + n / 3000}
+        for model in models[1:]
+        for text in texts
+        for n in seen
+    )
+    regions = ("subject", "relative clause", "main verb", "spillover", "rest")
+    study = pd.DataFrame(
+        {"model": model, "region": region, "condition": condition, "mean": 5.0, "low": 4.0, "high": 6.0, "n": 24}
+        for model in models
+        for region in regions
+        for condition in ("subject-extracted", "object-extracted", "control condition")
+    )
+    panel = RatioPanel(
+        "smollm2-135m · mixed: 120 texts, 5,000 tokens", ("tokenviz", "minicons 0.3.36"), (3.0, np.nan), ("", "no")
+    )
+    compared = [
+        tv.compare(*(replace(one, spec=replace(one.spec, model=name)) for one, name in zip(long_pair(40), pair, strict=True)))
+        for pair in combinations(models, 2)
+    ]
+    return {
+        "contexts": lambda width: context_curves(curves, pairs, width=width),
+        "regions": lambda width: region_means(study, width=width),
+        "throughput": lambda width: ratio_bars([panel, panel], baseline="the plain loop's", width=inches(width)),
+        "overview": lambda width: correlation_overview(compared, width=width),
+    }
+
+
+@pytest.mark.parametrize("width", ["acl", 7.0])
+@pytest.mark.parametrize("kind", ["contexts", "regions", "throughput", "overview"])
+def test_in_a_crowded_figure_all_words_are_whole_and_apart_and_panels_keep_their_room(kind: str, width: float | str) -> None:
+    figure = crowded()[kind](width)
+    FigureCanvasAgg(figure).draw()
+    ticks = {
+        axes: [tick for tick in axes.xaxis.get_major_ticks() if tick.get_loc() == np.clip(tick.get_loc(), *axes.get_xlim())]
+        for axes in figure.axes
+    }
+    drawn = {tick.label1 for own in ticks.values() for tick in own}
+    beyond = {tick.label1 for axes in figure.axes for tick in axes.xaxis.get_major_ticks()} - drawn
+    words = [text for text in figure.findobj(Text) if text.get_visible() and text.get_text().strip() and text not in beyond]
+    room = figure.bbox.padded(1)
+    boxes = {text: text.get_window_extent() for text in words}
+    assert [
+        text.get_text() for text, box in boxes.items() if not (room.contains(box.x0, box.y0) and room.contains(box.x1, box.y1))
+    ] == []
+    for axes in figure.axes:
+        assert axes.has_data()
+        assert axes.get_window_extent().height / figure.dpi > 0.3
+        labels = [tick.label1.get_window_extent() for tick in ticks[axes] if not tick.label1.get_rotation()]
+        assert not any(one.overlaps(other) for one, other in combinations(labels, 2))

@@ -1,12 +1,12 @@
 """What more context does: mean log-prob, and correlations, by the number of tokens that may be read."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tokenviz.figures.colours import LINE_COLOURS
-from tokenviz.figures.labels import label_axes, legend_above, short_name
+from tokenviz.figures.labels import label_axes, legend_above, legend_outside, name_values, short_name
 from tokenviz.figures.picture import Picture
 from tokenviz.figures.widths import inches, points
 
@@ -33,13 +33,29 @@ def context_curves(
     across = inches(width)
     rows, columns = (panels, 1) if across < 5 else (1, panels)
     figure = Picture(figsize=(across, 2.7 * rows), layout="constrained", facecolor="white")
-    axes = figure.subplots(rows, columns).flat
+    axes = list(figure.subplots(rows, columns).flat)
     size = points(font_size)
     draw_context_curves(axes[0], means, ["model"], "mean log-prob", "mean log-prob (nats per token)", font_size=size)
     draw_context_curves(axes[1], means, ["model"], "r with whole context", "Pearson's r with the whole context", font_size=size)
     if len(between):
         draw_context_curves(axes[2], between, ["a", "b"], "r between models", "Pearson's r between models", font_size=size)
+    # One legend for the panels of models, and one for that of pairs: each of its own would leave the panels no room.
+    _legend_outside(figure, axes[0], "outside upper center", size)
+    if len(between):
+        _legend_outside(figure, axes[2], "outside lower center", size)
+    axes[1].get_legend().remove()
     return figure
+
+
+def _legend_outside(
+    figure: Figure, axes: Axes, place: Literal["outside upper center", "outside lower center"], font_size: float
+) -> None:
+    """Move the legend of a panel out of it."""
+    legend = axes.get_legend()
+    assert legend is not None  # every panel has lines
+    names = [" ".join(text.get_text().split("\n")) for text in legend.get_texts()]
+    legend.remove()
+    legend_outside(figure, axes.get_lines(), names, place, font_size)
 
 
 def draw_context_curves(
@@ -67,7 +83,7 @@ def draw_context_curves(
         labels.append(f"{name}, {short_name(text, 16)}" if len(texts) > 1 else name)
     ticks = sorted(set(frame["seen"]))
     axes.set_xscale("log", base=2)
-    axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks], minor=False)
+    name_values(axes, ticks, [f"{tick:,}" for tick in ticks], font_size)
     low, high = axes.get_ylim()
     if high - low < _LEAST_SPAN:  # two precisions of one model: rounding is not to look like a finding
         axes.set_ylim((low + high - _LEAST_SPAN) / 2, (low + high + _LEAST_SPAN) / 2)

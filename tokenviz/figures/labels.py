@@ -1,8 +1,12 @@
 """The words of a plot: names that cannot spoil it, in fonts that have their characters, and numbers as they are printed."""
 
+import math
 from collections.abc import Sequence
+from itertools import pairwise
+from typing import Literal
 
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
@@ -61,6 +65,59 @@ def legend_above(axes: Axes, lines: Sequence[Line2D], names: Sequence[str], font
     )
     plain_text(legend)
     return legend
+
+
+def legend_outside(
+    figure: Figure,
+    lines: Sequence[Line2D],
+    names: Sequence[str],
+    place: Literal["outside upper left", "outside upper center", "outside lower center"],
+    font_size: float,
+) -> None:
+    """Name lines above or below all panels of a figure in the constrained layout, which gets as much higher.
+
+    Args:
+        figure: Its panels.
+        lines: Those that are named.
+        names: Of the lines.
+        place: Above or below; on the left, one below the other.
+        font_size: Of the axes' names, in points; the legend is a little smaller.
+    """
+    across, size = figure.get_figwidth() * 72, 0.9 * font_size
+    shown = [_broken(name, across - 6 * size, size) for name in names]
+    longest = max((line_width(line, size) for name in shown for line in name.split("\n")), default=0.0)
+    columns = 1 if place.endswith("left") else max(1, min(len(names), int(across / (longest + 6 * size))))
+    rows = -(-len(shown) // columns) * max((name.count("\n") + 1 for name in shown), default=0)
+    figure.set_figheight(figure.get_figheight() + (1.5 * rows + 1) * size / 72)
+    legend = figure.legend(list(lines), shown, loc=place, ncols=columns, frameon=False, fontsize=size)
+    plain_text(legend)
+
+
+def name_places(axes: Axes, names: Sequence[str], font_size: float) -> None:
+    """Name the places 0, 1, ... along an axis: in lines that fit between them, or aslant where a word is too wide for that."""
+    room, size = 0.95 * _room(axes)[0] / len(names), 0.9 * font_size
+    shown = [_broken(name, room, size) for name in names]
+    too_wide = any(line_width(line, size) > room for name in shown for line in name.split("\n"))
+    axes.set_xticks(range(len(names)), names if too_wide else shown, parse_math=False, fontfamily=families("".join(names)))
+    if too_wide:
+        turn_names(axes)
+
+
+def name_values(axes: Axes, values: Sequence[float], names: Sequence[str], font_size: float) -> None:
+    """Name values along a logarithmic axis, aslant where two of them are too near for their names."""
+    axes.set_xticks(values, names, minor=False)
+    low, high = (math.log(end) for end in axes.get_xlim())
+    places = [_room(axes)[0] * (math.log(value) - low) / (high - low) for value in values]
+    widths = [line_width(name, 0.9 * font_size) for name in names]
+    beside = zip(pairwise(places), pairwise(widths), strict=True)
+    if any(right - left < 1.15 * (first + second) / 2 for (left, right), (first, second) in beside):
+        turn_names(axes)
+
+
+def turn_names(axes: Axes) -> None:
+    """Turn the names along an axis, so that they end at their places."""
+    for label in axes.get_xticklabels():
+        label.set(rotation=35, ha="right", rotation_mode="anchor")
 
 
 def _room(axes: Axes) -> tuple[float, float]:

@@ -10,7 +10,7 @@ from matplotlib.patches import Rectangle
 from tokenviz.comparing.estimate import Estimate, rounded, rounded_interval
 from tokenviz.errors import FigureError
 from tokenviz.figures.colours import ColourScale, colour_map, text_colour
-from tokenviz.figures.labels import families, short_name, title_axes
+from tokenviz.figures.labels import families, line_width, short_name, title_axes
 from tokenviz.figures.picture import Picture
 from tokenviz.figures.widths import inches, points
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _LONGEST_NAME = 30
+_WIDEST_NAME = 0.4  # of the figure; a wider one is broken at its commas
 _EMPTY = "#f2f2f2"
 _CELL = 0.46  # inches high
 _LETTER = 0.64  # the width of a digit, in font sizes
@@ -82,7 +83,11 @@ def _draw_frame(axes: Axes, names: list[str], font_size: float) -> None:
     axes.set_xlim(-0.5, len(names) - 0.5)
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.set_xticks(places, [f"{place + 1}" for place in places])
-    axes.set_yticks(places, [f"{short_name(name, _LONGEST_NAME)}  {place + 1}" for place, name in enumerate(names)])
+    shown = [short_name(name, _LONGEST_NAME) for name in names]
+    across = axes.get_figure(root=True).get_figwidth() * 72  # type: ignore[union-attr]
+    if max(line_width(name, 0.85 * font_size) for name in shown) > _WIDEST_NAME * across:
+        shown = [name.replace(",", ",\n") for name in shown]
+    axes.set_yticks(places, [f"{name}  {place + 1}" for place, name in enumerate(shown)])
     for label in (*axes.get_xticklabels(), *axes.get_yticklabels()):
         label.set(fontsize=0.85 * font_size, parse_math=False, fontfamily=families(label.get_text()))
     axes.tick_params(length=0)

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from tokenviz.comparing.comparison import Comparison
 from tokenviz.figures.colours import LINE_COLOURS
 from tokenviz.figures.keys import add_key, described_models
-from tokenviz.figures.labels import families, label_axes, plain_text, short_name
+from tokenviz.figures.labels import families, label_axes, legend_outside, short_name
 from tokenviz.figures.picture import Picture
 from tokenviz.figures.widths import inches, points
 
@@ -27,11 +27,11 @@ def correlation_overview(comparisons: Sequence[Comparison], *, width: float | st
     """
     texts, pairs = _rows_and_pairs(comparisons)
     row = max(0.32, 0.1 * len(pairs))  # inches; room for the marks of one text, one above the other
-    height = 1.3 + row * len(texts) + 0.24 * len(pairs)
+    height = 1.3 + row * len(texts)
     figure = Picture(figsize=(inches(width), height), layout="constrained", facecolor="white")
     axes = draw_correlation_overview(figure.add_subplot(), comparisons, font_size=points(font_size))
     models = [f"{short_name(a)} and {short_name(b)}" for a, b in pairs]
-    plain_text(figure.legend(axes.get_lines(), models, loc="outside upper left", frameon=False, fontsize=0.9 * font_size))
+    legend_outside(figure, axes.get_lines(), models, "outside upper left", font_size)
     tables = [table for comparison in comparisons for table in (comparison.a, comparison.b)]
     return add_key(figure, described_models(tables), font_size=font_size)
 

@@ -68,7 +68,7 @@ def draw_movement_by_surprisal(axes: Axes, moved: "pd.DataFrame", *, font_size: 
         )  # fmt: skip
         labels.append(short_name(str(name), 32))
     axes.set_yscale("log")
-    names = [f"{low:g} to {high:g}" if math.isfinite(high) else f"{low:g} and more"
+    names = [f"{low:g} to {high:g}" if math.isfinite(high) else f"≥ {low:g}"
              for low, high in pairwise(_EDGES)]  # fmt: skip
     axes.set_xticks(range(len(names)), names)
     axes.grid(axis="y", color="#e4e4e4", linewidth=0.7)

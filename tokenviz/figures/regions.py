@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tokenviz.figures.colours import LINE_COLOURS
-from tokenviz.figures.labels import families, label_axes, legend_above, short_name
+from tokenviz.figures.labels import label_axes, legend_above, name_places, short_name
 from tokenviz.figures.picture import Picture
 from tokenviz.figures.widths import inches, points
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _MARKERS = "osD^v"
+_MEAN = "mean surprisal (bits per region)"
 _STYLES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))
 
 
@@ -30,12 +31,15 @@ def region_means(means: "pd.DataFrame", *, width: float | str = 7.0, font_size: 
     columns = 1 if across < 5 else min(len(models), 2)
     rows = -(-len(models) // columns)
     figure = Picture(figsize=(across, 2.9 * rows), layout="constrained", facecolor="white")
-    panels = figure.subplots(rows, columns, squeeze=False, sharey=True).flat
+    panels = list(figure.subplots(rows, columns, squeeze=False, sharey=True).flat)
     for axes, model in zip(panels, models, strict=False):
         draw_region_means(axes, means[means["model"] == model], font_size=points(font_size))
         if len(models) > 1:
             axes.set_xlabel(short_name(str(model), 40), parse_math=False, fontsize=points(font_size))
-    for axes in list(panels)[len(models) :]:
+            axes.set_ylabel("")
+    if len(models) > 1:
+        figure.supylabel(_MEAN, fontsize=points(font_size))
+    for axes in panels[len(models) :]:
         axes.remove()
     return figure
 
@@ -55,11 +59,11 @@ def draw_region_means(axes: Axes, means: "pd.DataFrame", *, font_size: float = 9
         )  # fmt: skip
         axes.vlines(x, own["low"], own["high"], color=colour, linewidth=0.9)
     names = [short_name(region or "whole item", 16) for region in regions]
-    axes.set_xticks(range(len(regions)), names, parse_math=False, fontfamily=families("".join(names)))
+    name_places(axes, names, font_size)
     axes.set_xlim(-0.5, len(regions) - 0.5)
     axes.grid(axis="y", color="#e4e4e4", linewidth=0.7)
     axes.set_axisbelow(True)
-    label_axes(axes, "", "mean surprisal (bits per region)", font_size)
+    label_axes(axes, "", _MEAN, font_size)
     if len(conditions) > 1:
         legend_above(axes, lines, [short_name(name, 24) for name in conditions], font_size)
     return axes

@@ -1,15 +1,20 @@
 """Bars of speed: each contender's ratio to a baseline, one panel a case."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from tokenviz.figures.labels import line_width, title_axes
+from tokenviz.figures.layout import wrapped
 from tokenviz.figures.picture import Picture
 
 _OWN, _OTHER = "#1f3b57", "#c9ced4"  # told apart by lightness alone
+# So that the line at the baseline crosses no words.
+_ON_WHITE: dict[str, Any] = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
 _BAR = 0.27  # inches a row
 
 
@@ -49,8 +54,15 @@ def ratio_bars(panels: Sequence[RatioPanel], *, baseline: str, width: float = 7.
     for axes, panel in zip(grid[:, 0], panels, strict=True):
         draw_ratio_bars(axes, panel)
         axes.set_xlim(0, right)
-    grid[-1, 0].set_xlabel(f"tokens a second, as a multiple of {baseline}", fontsize=9)
+    figure.supxlabel("\n".join(wrapped(f"tokens per second, as a multiple of {baseline}", _fits(72 * width - 8))), fontsize=9)
+    figure.draw_without_rendering()  # how wide titles may be depends on the names next to the bars
+    for axes, panel in zip(grid[:, 0], panels, strict=True):
+        title_axes(axes, panel.title, 9)
     return figure
+
+
+def _fits(room: float) -> Callable[[str], bool]:
+    return lambda shown: line_width(shown, 9) <= room
 
 
 def draw_ratio_bars(axes: Axes, panel: RatioPanel) -> Axes:
@@ -58,16 +70,15 @@ def draw_ratio_bars(axes: Axes, panel: RatioPanel) -> Axes:
     for row, (ratio, remark) in enumerate(zip(panel.ratios, panel.remarks, strict=True)):
         if math.isnan(ratio):
             axes.annotate(remark, (0, row), xytext=(4, 0), textcoords="offset points", va="center", fontsize=7,
-                          color="#555555", parse_math=False)  # fmt: skip
+                          color="#555555", parse_math=False, bbox=_ON_WHITE)  # fmt: skip
             continue
         axes.barh(row, ratio, height=0.68, color=_OWN if row in panel.own else _OTHER, edgecolor="#44505c", linewidth=0.6)
-        # On white, so that the line does not cross a number beside it.
         axes.annotate(f"{ratio:.2f}", (ratio, row), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8,
-                      bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8})  # fmt: skip
+                      bbox=_ON_WHITE)  # fmt: skip
     axes.axvline(1.0, color="#333333", linewidth=1, linestyle=(0, (4, 3)))
     axes.set_yticks(range(len(panel.names)), panel.names, parse_math=False)
     axes.set_ylim(len(panel.names) - 0.4, -0.6)
-    axes.set_title(panel.title, fontsize=9, loc="left", parse_math=False)
+    title_axes(axes, panel.title, 9)
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(labelsize=8)
     return axes
