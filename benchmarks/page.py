@@ -35,7 +35,7 @@ _HOW = """## How it was measured
 
 | column | meaning |
 |---|---|
-| × plain loop | tokens a second as a multiple of the plain loop's in the same round; the median of the rounds |
+| × plain loop | tokens per second as a multiple of the plain loop's in the same round; the median of the rounds |
 | tokens/s | scored tokens over the seconds of the median round |
 | share of peak | useful operations a second over the machine's peak |
 | peak memory | the most the process had at once, loading the model included |
