@@ -114,6 +114,7 @@ def test_a_file_says_what_made_it_and_with_which_settings(tmp_path: Path, form) 
     assert described(path) == ABOUT | {
         "figure": "heatmap",
         "measure": "surprisal_bits",
+        "unit": "token",
         "limits": [0, 3],
         "limits_of": "fixed",
         "colours": "cividis",

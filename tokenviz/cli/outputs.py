@@ -35,11 +35,11 @@ def print_csv(frames: "Iterable[pd.DataFrame]") -> None:
     """
     from tokenviz.tables import write_csv
 
-    target = sys.stdout if takes_unicode(sys.stdout) else io.StringIO()
+    held = None if takes_unicode(sys.stdout) else io.StringIO()
     for number, frame in enumerate(frames):
-        write_csv(frame, target, header=number == 0)
-    if isinstance(target, io.StringIO):
-        _print_encoded(target.getvalue())
+        write_csv(frame, held or sys.stdout, header=number == 0)
+    if held is not None:
+        _print_encoded(held.getvalue())
 
 
 def named_frames(tables: "Iterable[_Table]", texts: "Sequence[Text]", heading: str) -> "Iterator[pd.DataFrame]":
