@@ -28,7 +28,7 @@ HOSTILE = [
     "\x1b[31m", "\0", "\u202e", "{{ 7 * 7 }}", "`$\\alpha$", "\n", "\r",
 ]  # fmt: skip
 TAGS = {"div", "b", "table", "thead", "tbody", "tr", "th", "td", "code"}
-HEATMAP_TAGS = {"style", "figure", "section", "h2", "div", "span", "br", "figcaption"}
+HEATMAP_TAGS = {"style", "figure", "section", "h2", "div", "span", "br", "wbr", "figcaption"}
 
 
 class Fragment(HTMLParser):
@@ -48,7 +48,7 @@ class Fragment(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.add(tag)
         self.attributes |= {name for name, _ in attrs}
-        if tag != "br":
+        if tag not in ("br", "wbr"):  # which have no end
             self.open.append(tag)
         if tag == "tr":
             self.rows.append([])
