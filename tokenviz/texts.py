@@ -225,10 +225,11 @@ def _find(source: str, samples: Path | None) -> Path:
             return by_name[source]
         names = sorted(by_name)
     hint = f"; the sample texts are {', '.join(names)}" if names else ""
-    itself = "" if path.suffix.lower() in known or os.sep in source else "; where it is the text itself, give it with -t"
+    near = did_you_mean(source, names)
+    itself = "" if near or path.suffix.lower() in known or os.sep in source else "; where it is the text itself, give it with -t"
     given = repr(source if len(source) <= _SHOWN else f"{source[:_SHOWN]}...")
     raise TextError(
-        f"no text at {given}: give a file, a folder, '-' for standard input{hint}{did_you_mean(source, names)}{itself}"
+        f"no text at {given}: give a file, a folder, '-' for standard input{hint}{near}{itself}"
     )
 
 
