@@ -226,11 +226,11 @@ def _find(source: str, samples: Path | None) -> Path:
         names = sorted(by_name)
     hint = f"; the sample texts are {', '.join(names)}" if names else ""
     near = did_you_mean(source, names)
-    itself = "" if near or path.suffix.lower() in known or os.sep in source else "; where it is the text itself, give it with -t"
-    given = repr(source if len(source) <= _SHOWN else f"{source[:_SHOWN]}...")
-    raise TextError(
-        f"no text at {given}: give a file, a folder, '-' for standard input{hint}{near}{itself}"
+    itself = (
+        "" if near or path.suffix.lower() in known or os.sep in source else "; where it is the text itself, give it with -t"
     )
+    given = repr(source if len(source) <= _SHOWN else f"{source[:_SHOWN]}...")
+    raise TextError(f"no text at {given}: give a file, a folder, '-' for standard input{hint}{near}{itself}")
 
 
 def _plain(name: str, data: bytes, where: str) -> Text:
