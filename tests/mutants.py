@@ -288,6 +288,16 @@ MUTANTS = (
         "test_alignment::test_the_same_ids_that_end_elsewhere_are_not_the_same_tokens",
     ),
     Mutant(
+        "the same ids are the same tokens, in whatever passage", "comparing/alignment.py",
+        "\n        and np.array_equal(a.passage, b.passage)", "",
+        "test_alignment::test_the_same_ids_that_end_elsewhere_are_not_the_same_tokens",
+    ),
+    Mutant(
+        "blocks are as long as the bits depend on each other, whatever the bytes", "comparing/summaries.py",
+        "return self.above - self.value * self.below", "return self.above",
+        "test_summaries::test_what_tokens_do_to_a_ratio_adds_up_to_nothing",
+    ),
+    Mutant(
         "a percentile is one value further, by rounding", "comparing/summaries.py",
         "self.share * up_to[-1] - 1e-9", "self.share * up_to[-1] + 1e-9",
         "test_summaries::test_percentiles_of_whole_positions_are_the_values_at_them",

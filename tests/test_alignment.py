@@ -40,6 +40,7 @@ def test_the_same_ids_that_end_elsewhere_are_not_the_same_tokens() -> None:
     assert not same_tokens(a, b)
     assert rows_of(align(a, b)) == [(0, 0, 3, "abc"), (0, 3, 4, "d")]
     assert same_tokens(a, replace(a, logprob=a.logprob - 1))
+    assert not same_tokens(a, replace(a, passage=a.passage + np.array([0, 1, 1])))
 
 
 def rows_of(units: Units) -> list[tuple[int, int, int, str]]:

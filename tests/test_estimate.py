@@ -44,5 +44,5 @@ def test_json_has_none_where_there_is_nothing_and_says_why() -> None:
     values = Estimate(math.nan, 2, definition="Pearson's r", reason="too few").to_json()
     assert json.loads(json.dumps(values, allow_nan=False)) == {
         "definition": "Pearson's r", "value": None, "unit": "coefficient", "n": 2, "low": None, "high": None, "level": 0.95,
-        "method": "", "reason": "too few",
+        "method": "", "reason": "too few", "drawn_from": "",
     }  # fmt: skip

@@ -171,6 +171,15 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say() -> None:
     assert all(0.90 < count / rounds < 0.985 for count in held.values()), held
 
 
+def test_what_tokens_do_to_a_ratio_adds_up_to_nothing() -> None:
+    above, below = RANDOM.normal(5, 1, 50), RANDOM.integers(1, 9, 50).astype(float)
+    influence = Ratio("a", "bits", PLAIN, above, below).influence
+    assert influence.sum() == pytest.approx(0, abs=1e-9)
+    # Leaving a token out moves the number by so much, but for the sum below.
+    left = above[1:].sum() / below[1:].sum() - above.sum() / below.sum()
+    assert left == pytest.approx(-influence[0] / below[1:].sum(), rel=1e-9)
+
+
 def test_a_ratio_without_a_denominator_is_not_determined() -> None:
     ratio = Ratio("nothing", "bits", PLAIN, np.ones(3), np.zeros(3))
     assert math.isnan(ratio.value)
