@@ -41,7 +41,8 @@ def assert_tiles(tokenizer: Any, passage: str) -> None:
     np.testing.assert_array_equal(encoded.starts[1:], encoded.ends[:-1])
     assert (encoded.starts <= encoded.ends).all()
     assert "".join(slices(passage, encoded)) == passage
-    assert encoded.ids.tolist() == tokenizer(passage, add_special_tokens=False)["input_ids"]
+    # Other rows are of characters that the vocabulary has no token for.
+    assert encoded.ids[encoded.ids >= 0].tolist() == tokenizer(passage, add_special_tokens=False)["input_ids"]
 
 
 @given(passage=TEXTS)
