@@ -12,7 +12,7 @@ Importing this package loads none of the heavy libraries; each public name loads
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 if TYPE_CHECKING:
     from tokenviz.comparing.comparison import Comparison, compare
