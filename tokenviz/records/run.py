@@ -8,6 +8,7 @@ with it has not changed the store. Runs of early versions have no list; they are
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, TypeVar
 from tokenviz.errors import DamagedError, StoreError, TokenvizError
 from tokenviz.progress import warn
 from tokenviz.tracking.checksums import CHECKSUMS, TABLE_TAG, checksum, read_checksums
-from tokenviz.tracking.files import CURE, fetch, files_of, has_file
+from tokenviz.tracking.files import CURE, fetch, files_of
 from tokenviz.tracking.finding import FoundRun, find_run
 from tokenviz.tracking.parcels import Parcel, packed_checksums
 from tokenviz.tracking.runs import Runs
@@ -180,7 +181,7 @@ class StoredRun(RecordedRun):
         """The run's list of files; None for one of an early version, which has none."""
         with tempfile.TemporaryDirectory(prefix="tokenviz-") as name:
             folder = Path(name)
-            if has_file(self.store, self.run_id, CHECKSUMS):
+            with suppress(DamagedError):  # it has none; what follows knows whether it should have one
                 folder = fetch(self.store, self.run_id, CHECKSUMS, folder).parent
             try:
                 listed = read_checksums(folder, self.tags)

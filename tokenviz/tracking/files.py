@@ -37,18 +37,6 @@ def _place_of(store: Store, run_id: str) -> Path | None:
         return store.place_of(store.client.get_run(run_id).info.artifact_uri)
 
 
-def has_file(store: Store, run_id: str, name: str) -> bool:
-    """Whether a run has a file of some name, in no folder.
-
-    Raises:
-        StoreError: The store fails.
-    """
-    if (place := _place_of(store, run_id)) is not None:
-        return (place / name).is_file()
-    with store_errors(store):
-        return any(entry.path == name for entry in store.client.list_artifacts(run_id))
-
-
 def fetch(store: Store, run_id: str, artifact: str, folder: Path) -> Path:
     """A run's file on this disk.
 
