@@ -59,10 +59,11 @@ def pieces(tokens: Sequence[str], first: int = 0) -> list[Piece]:
     parts = _shared(tokens, text)
     edges = list(accumulate(map(len, (part for _, part in parts)), initial=0))
     cuts = {_before_spaces(text, place, edges) for place in places} - {0}
+    in_order = sorted(cuts)
     found: list[Piece] = []
     before: tuple[int, ...] = ()
     for (rows, part), (begin, end) in zip(parts, pairwise(edges), strict=True):
-        inner = sorted({begin, end, *(cut for cut in cuts if begin < cut < end)}) if end - begin > 1 else [begin, end]
+        inner = [begin, *in_order[bisect_right(in_order, begin) : bisect_left(in_order, end)], end]
         numbers = tuple(first + row for row in rows)
         for start, stop in pairwise(inner) if part else [(begin, end)]:
             stays = set(before) & set(rows) or _closes(text[start:stop])
