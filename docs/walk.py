@@ -22,6 +22,9 @@ from browser import browser, save_small
 IMAGES = Path(__file__).resolve().parent / "images"
 PICTURES = ("runs", "run", "dataset", "heatmap", "chart")
 SIZE = (1400, 800)  # of the window, in pixels
+_TO_THE_END = (
+    "for (const e of document.querySelectorAll('*')) if (e.scrollHeight > e.clientHeight) e.scrollTop = e.scrollHeight"
+)
 _PATIENCE = 60  # seconds
 _REST = 1.5  # seconds, until what moves has come to rest
 
@@ -105,6 +108,8 @@ def walk(window: Any, way: Way) -> Iterator[str]:
         row = find(f'{_link(name)}/ancestor::*[@role="row"]').get_attribute("row-id")
         window.find_element("css selector", f'[row-id="{row}"] input[type=checkbox]').click()
     press('//button[normalize-space()="Compare"]')
+    find(_link("bits_per_byte"))
+    window.execute_script(_TO_THE_END)  # a table makes its last rows when they come into sight
     press(_link("token/logprob"))
     _wait(lambda: window.find_element("css selector", ".js-plotly-plot .scatterlayer .trace"), "the chart of two runs")
     yield "compared"

@@ -14,14 +14,15 @@ from tokenviz.harness.decorator import Experiment
 NAMES = [
     "BosMode", "Comparison", "Grid", "GridResult", "Text", "TokenScores", "TokenvizError", "compare", "divergences",
     "experiment", "information", "literal", "load_comparison", "load_model", "load_runs", "load_scores", "load_tokens",
-    "read_items", "read_text", "save_figure", "save_heatmap", "save_report", "score", "text_heatmap", "tidy_table",
-    "unity_scatter", "words",
+    "pair_table", "read_items", "read_pairs", "read_text", "save_figure", "save_heatmap", "save_report", "score",
+    "text_heatmap", "tidy_table", "unity_scatter", "words",
 ]  # fmt: skip
 DOCUMENTED = [name for name in NAMES if name != "BosMode"]  # a type of three strings, which `score` explains
 FUNCTIONS = [name for name in DOCUMENTED if inspect.isfunction(getattr(tv, name))]
 # Whose examples go on from another one's.
 GOES_ON_FROM = dict.fromkeys(["GridResult", "load_comparison", "load_runs", "load_scores", "load_tokens"], "Grid") | {
-    "tidy_table": "read_items"
+    "pair_table": "read_pairs",
+    "tidy_table": "read_items",
 }
 
 

@@ -134,7 +134,7 @@ def test_trace_prints_what_an_author_asks(pulled: tuple[list[str], Path], run: R
     assert lines["model"] == "a"
     assert lines["commit"] == COMMIT
     assert lines["run made by"] == COMMAND
-    assert lines["made again by"] == f"tokenviz redraw {run_a} --figure heatmap --format pdf"
+    assert lines["made again by"] == f"tokenviz redraw {run_a} --figure heatmap --format pdf --no-title"
     assert "dtype=float32" in lines["settings of a"]
     code, out, _ = run("trace", str(path), "--json")
     assert json.loads(out) == provenance_of(path)

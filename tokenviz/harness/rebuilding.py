@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 
+from tokenviz.comparing.summaries import resampling_of
 from tokenviz.errors import TokenvizError
 from tokenviz.harness.kinds.comparison import COMPARISON_METRICS
 from tokenviz.harness.kinds.score import score_metrics, score_params
@@ -104,7 +105,10 @@ def _comparison_metrics(files: Path) -> dict[str, float]:
     columns = {"": "value", "_low": "low", "_high": "high"}
     found = {f"{name}{end}": float(row[column]) for name, row in numbers.items() for end, column in columns.items()}
     units = float(len(pd.read_parquet(files / UNITS_TABLE)))
-    return {name: found[name] for name in COMPARISON_METRICS if name in found} | {
+    resampling = resampling_of(table, "token")
+    return {
+        **{name: found[name] for name in COMPARISON_METRICS if name in found},
+        **(resampling.numbers if resampling and resampling.count else {}),
         "n": float(numbers["pearson_r"]["n"]),
         "n_units": units,
     }

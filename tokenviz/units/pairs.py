@@ -75,8 +75,8 @@ def read_pairs(
 
     Example:
         >>> from pathlib import Path
-        >>> Path("pairs.csv").write_text("good,bad\nAlice was tired.,Alice were tired.\nShe sees him.,She see him.\n")
-        77
+        >>> Path("pairs.csv").write_text("good,bad\\nAlice was tired.,Alice were tired.\\nShe sees him.,She see him.\\n")
+        71
         >>> tv.read_pairs("pairs.csv")
         Pairs('pairs': 2 pairs in 1 groups)
     """
