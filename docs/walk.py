@@ -22,9 +22,7 @@ from browser import browser, save_small
 IMAGES = Path(__file__).resolve().parent / "images"
 PICTURES = ("runs", "run", "dataset", "heatmap", "chart")
 SIZE = (1400, 800)  # of the window, in pixels
-_TO_THE_END = (
-    "for (const e of document.querySelectorAll('*')) if (e.scrollHeight > e.clientHeight) e.scrollTop = e.scrollHeight"
-)
+_SCROLL = "for (const e of document.querySelectorAll('*')) if (e.scrollHeight > e.clientHeight) e.scrollTop = arguments[0]"
 _PATIENCE = 60  # seconds
 _REST = 1.5  # seconds, until what moves has come to rest
 
@@ -109,7 +107,11 @@ def walk(window: Any, way: Way) -> Iterator[str]:
         window.find_element("css selector", f'[row-id="{row}"] input[type=checkbox]').click()
     press('//button[normalize-space()="Compare"]')
     find(_link("bits_per_byte"))
-    window.execute_script(_TO_THE_END)  # a table makes its last rows when they come into sight
+    for place in range(0, 6000, 200):  # a table makes its rows when they come into sight
+        window.execute_script(_SCROLL, place)
+        time.sleep(0.2)
+        if window.find_elements("xpath", _link("token/logprob")):
+            break
     press(_link("token/logprob"))
     _wait(lambda: window.find_element("css selector", ".js-plotly-plot .scatterlayer .trace"), "the chart of two runs")
     yield "compared"
