@@ -169,14 +169,14 @@ def test_text_is_readable_on_every_colour_of_the_map(name: str) -> None:
     for value in np.linspace(0, 1, 1000):
         background = COLOUR_MAPS[name].at(float(value))
         ink = (0.0,) * 3 if text_colour(background) == "black" else (1.0,) * 3
-        assert contrast(background, ink) >= 3
+        assert contrast(background, ink) >= 4.5
 
 
 @given(st.tuples(PARTS, PARTS, PARTS))
 @example((0.46, 0.46, 0.46))  # as far from black as from white
 def test_text_is_readable_on_any_colour(background: tuple[float, float, float]) -> None:
     ink = {"black": (0.0,) * 3, "white": (1.0,) * 3}[text_colour(background)]
-    assert contrast(background, ink) >= 3
+    assert contrast(background, ink) >= 4.5
 
 
 def test_text_on_white_paper_is_black() -> None:
@@ -197,9 +197,6 @@ def test_hexadecimal_is_rounded() -> None:
     assert to_hex((1.0, 0.5, 0.0)) == "#ff8000"
 
 
-def test_letters_on_viridis_teal_are_white_as_a_grey_print_needs_them() -> None:
-    teal = (0x21 / 255, 0x91 / 255, 0x8C / 255)
-    assert text_colour(teal) == "white"
-    assert text_colour((0.0, 0.0, 0.2), (1.0, 0.9, 0.1)) in ("black", "white")
-    assert text_colour((0.2, 0.2, 0.2), teal) == "white"
+def test_on_several_grounds_a_letter_stands_out_most_on_the_one_where_it_does_least() -> None:
+    assert text_colour((0.2, 0.2, 0.2), (0.1, 0.3, 0.3)) == "white"
     assert text_colour((0.9, 0.9, 0.9), (0.7, 0.8, 0.6)) == "black"

@@ -123,7 +123,7 @@ def test_text_is_readable_on_its_box() -> None:
     inks = [cell.get_color() for cell in cells(figure)[1:]]
     assert set(inks) == {"black", "white"}
     for background, ink in zip(backgrounds, inks, strict=True):
-        assert contrast(tuple(background), (0.0,) * 3 if ink == "black" else (1.0,) * 3) >= 3
+        assert contrast(tuple(background), (0.0,) * 3 if ink == "black" else (1.0,) * 3) >= 4.5
 
 
 def test_an_unscored_token_has_a_look_of_its_own_and_no_place_on_the_scale() -> None:

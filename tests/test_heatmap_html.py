@@ -166,7 +166,7 @@ def test_text_is_readable_on_its_background() -> None:
         assert found is not None
         red, green, blue = (int(found[i], 16) / 255 for i in (1, 2, 3))
         ink = 0.0 if found[4] == "black" else 1.0
-        assert contrast((red, green, blue), (ink, ink, ink)) >= 3
+        assert contrast((red, green, blue), (ink, ink, ink)) >= 4.5
 
 
 def test_unscored_tokens_have_a_class_of_their_own_and_no_colour() -> None:

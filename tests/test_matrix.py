@@ -66,7 +66,7 @@ def test_darker_is_more_and_words_can_be_read_on_every_colour() -> None:
     for text in figure.axes[0].texts:
         x, y = text.get_position()
         ground = to_rgb(patches(figure)[round(y), round(x)].get_facecolor())
-        assert contrast(ground, to_rgb(text.get_color())) >= 3
+        assert contrast(ground, to_rgb(text.get_color())) >= 4.5
 
 
 def test_what_is_not_determined_is_a_dash_without_a_colour() -> None:

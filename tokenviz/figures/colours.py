@@ -20,7 +20,6 @@ Colour = tuple[float, float, float]
 LINE_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")  # Okabe and Ito
 UNSCORED_EDGE = "#8a8a8a"
 INKS: dict[str, Colour] = {"black": (0.0, 0.0, 0.0), "white": (1.0, 1.0, 1.0)}
-_WEIGHT = {"black": 3 / 7, "white": 1.0}  # equal where white has 3 to 1 and black 7 to 1
 LEAST_CONTRAST = 3.0  # with less, a letter is given an edge in the other ink
 SHADES = 256  # in each of matplotlib's maps
 
@@ -142,14 +141,13 @@ class ColourScale:
 def text_colour(*backgrounds: Colour | None) -> str:
     """Choose black or white: whichever stands out more; on several backgrounds, on the one on which it stands out least.
 
-    On one background the contrast is at least 3 to 1. White is taken up to there: the guidelines' ratio overrates black on
-    middle grounds, on which it cannot be read in a grey print (viridis' teal, where black has 5.6 to 1 and white 3.8).
+    On one background the contrast is at least 4.5 to 1.
 
     Args:
         backgrounds: The colours that a letter stands on; None is white.
     """
     grounds = [(1.0, 1.0, 1.0) if ground is None else ground for ground in backgrounds]
-    return max(INKS, key=lambda ink: min(contrast(ground, INKS[ink]) for ground in grounds) * _WEIGHT[ink])
+    return max(INKS, key=lambda ink: min(contrast(ground, INKS[ink]) for ground in grounds))
 
 
 def contrast(first: Colour, second: Colour) -> float:

@@ -57,7 +57,7 @@ function luminance(look) {
 // The ink for a letter on several colours: the one that stands out more where it stands out least; with an edge if that is little.
 function inkOn(looks) {
   const on = looks.map(luminance), black = (Math.min(...on) + .05) / .05, white = 1.05 / (Math.max(...on) + .05);
-  return `${black * 3 / 7 > white ? "black" : "white"}${(black * 3 / 7 > white ? black : white) < LEAST_CONTRAST ? " edged" : ""}`;
+  return `${black > white ? "black" : "white"}${Math.max(black, white) < LEAST_CONTRAST ? " edged" : ""}`;
 }
 
 // A panel shows a model's tokens, or the units of a pair (model null). It is a list box whose options are the tokens: one stop
