@@ -17,7 +17,7 @@ def template(
     Args:
         models: Model specs; may be repeated.
         texts: Sample names, files or folders; may be repeated.
-        bos: BOS before the text: what the tokenizer does by itself, always, or never.
+        bos: BOS before the text: what the tokenizer does by itself, always, never, or a token by name.
     """
     grid = Grid(models, texts, bos=bos)  # reads texts, fetches models
     scored = grid.score()  # one run a model and text; finished ones are not computed again

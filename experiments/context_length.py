@@ -37,7 +37,7 @@ def context_length(
         models: Model specs; may be repeated.
         texts: Sample names, files or folders; may be repeated.
         seen: Tokens that may be read before the predicted one, ascending; may be repeated. The BOS is not counted.
-        bos: BOS before what is read: what the tokenizer does by itself, always, or never.
+        bos: BOS before what is read: what the tokenizer does by itself, always, never, or a token by name.
     """
     grid = Grid(models, texts, bos=bos)
     runs = list(zip(grid.score(), grid.measure(context_effect(seen)), strict=True))

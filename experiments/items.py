@@ -42,7 +42,7 @@ def items(
         by: What the rows of the results are; by default regions or own words where there are such, else items.
         previous: For how many units before each the numbers are repeated.
         frequency: A language of the package wordfreq, such as en, for word frequencies.
-        bos: BOS before an item: what the tokenizer does by itself, always, or never.
+        bos: BOS before an item: what the tokenizer does by itself, always, never, or a token by name.
         skip_bad: Leave bad rows out and list them.
     """
     study = read_items(file, text=text, regions=regions, words=words, skip_bad=skip_bad)

@@ -34,7 +34,7 @@ def minimal_pairs(
         good: The column of the sentences that should win.
         bad: The column of the others.
         group: The column that names the group of a pair.
-        bos: BOS before a sentence: what the tokenizer does by itself, always, or never.
+        bos: BOS before a sentence: what the tokenizer does by itself, always, never, or a token by name.
         skip_bad: Leave bad rows out and list them.
     """
     pairs = read_pairs(file, good=good, bad=bad, group=group, skip_bad=skip_bad)

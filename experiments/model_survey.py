@@ -38,7 +38,7 @@ def model_survey(
     Args:
         models: Model specs, at least two; may be repeated.
         texts: Sample names, files or folders; may be repeated.
-        bos: BOS before the text: what the tokenizer does by itself, always, or never.
+        bos: BOS before the text: what the tokenizer does by itself, always, never, or a token by name.
         top_k: Alternatives to keep at every position, and of which the overlap is measured.
     """
     if len(models) < 2:

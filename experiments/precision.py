@@ -34,7 +34,7 @@ def precision(
         model: The reference, a model spec.
         variants: Options that are added to it; may be repeated.
         texts: Sample names, files or folders; may be repeated.
-        bos: BOS before the text: what the tokenizer does by itself, always, or never.
+        bos: BOS before the text: what the tokenizer does by itself, always, never, or a token by name.
         most: How many of the most moved tokens to list for each variant.
     """
     grid = Grid([model, *(f"{model},{variant}" for variant in variants)], texts, bos=bos)

@@ -35,7 +35,7 @@ def single_token_predictions(
     Args:
         models: Model specs; may be repeated. Every pair of them is compared.
         texts: Sample names, files or folders; may be repeated.
-        bos: BOS before the text: what the tokenizer does by itself, always, or never.
+        bos: BOS before the text: what the tokenizer does by itself, always, never, or a token by name.
         context: Most tokens of a window; by default what the model can read.
         stride: Tokens from window to window; by default half the context.
         top_k: Alternatives to keep at every position.

@@ -44,6 +44,12 @@ MUTANTS = (
         "test_tokens::test_bos_modes_of_a_tokenizer_that_adds_its_own",
     ),
     Mutant(
+        "a start token by name comes after the tokenizer's own", "models/tokens.py",
+        "return (_named_token(tokenizer, mode, model_name),)",
+        "return (*_own_prefix(tokenizer), _named_token(tokenizer, mode, model_name))",
+        "test_tokens::test_a_start_token_by_name_stands_alone",
+    ),
+    Mutant(
         "two BOS before a text that brings its own", "scoring/windows.py",
         "opens = len(prefix) if tuple(token_ids[: len(prefix)]) == prefix else 0", "opens = 0",
         "test_scoring::test_the_bos_string_at_the_start_of_a_text_serves_as_its_bos",

@@ -220,9 +220,14 @@ BAD_INPUT: list[tuple[list[str], int, str]] = [
     (
         ["--text", "x", "--bos", "always"],
         1,
-        "bos 'always': the tokenizer of 'glass-en' has no BOS token; use 'auto' or 'never'",
+        "bos 'always': the tokenizer of 'glass-en' has no BOS token; use 'auto' or 'never', or name a token of its vocabulary",
     ),
-    (["--text", "x", "--bos", "maybe"], 2, "'maybe' is not one of"),
+    (
+        ["--text", "x", "--bos", "maybe"],
+        1,
+        "bos 'maybe': the tokenizer of 'glass-en' has no such token; use 'auto', 'always', 'never' or the string of a token of "
+        "its vocabulary; its special tokens are '<unk>'",
+    ),
     (["--text", "x", "--json", "--csv"], 2, "choose one of --json, --csv and --parquet"),
     (
         ["--text", "x", "--csv", "--top-k", "3"],

@@ -140,7 +140,7 @@ def test_every_command_exists_with_its_options(page: Path) -> None:
         "tokenviz score --modle x",
         "tokenviz scores -m x",
         "tokenviz ui --port many",
-        "tokenviz run single_token_predictions --bos sometimes",
+        "tokenviz run single_token_predictions --top-k some",
         'make experiment ARGS="--modles gpt2"',
     ],
 )

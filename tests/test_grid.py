@@ -223,7 +223,7 @@ def test_a_table_read_back_is_the_table_that_was_logged(models: list[str]) -> No
     assert made.spec == read.spec
 
 
-@pytest.mark.parametrize("change", [{"bos": "never"}, {"context": 16}, {"stride": 3}, {"top_k": 1}], ids=str)
+@pytest.mark.parametrize("change", [{"bos": "never"}, {"bos": "c"}, {"context": 16}, {"stride": 3}, {"top_k": 1}], ids=str)
 def test_every_setting_moves_the_fingerprint(models: list[str], change: dict[str, object]) -> None:
     scores_again(models)
     assert scores_again(models, **change) == [False, False]

@@ -408,6 +408,21 @@ def test_the_bos_string_at_the_start_of_a_text_serves_as_its_bos(bigram_bos: Loa
     assert scores.token == ("d", "b", "d", "a")
 
 
+def test_a_start_token_by_name_opens_every_window_and_is_not_doubled(bigram: LoadedModel, bigram_bos: LoadedModel) -> None:
+    for model in (bigram, bigram_bos):  # one that puts nothing by itself, one that puts "d"
+        scores = score(model, corpus(["abc", "cab"], name="c"), bos="c")
+        assert (scores.spec.bos, scores.spec.bos_ids) == ("c", (2,))
+        first, second = [1 / 4, 2 / 15, 2 / 15], [math.nan, 1 / 4, 2 / 15]  # the literal "c" of the second is its start
+        np.testing.assert_allclose(scores.logprob, np.log([*first, *second]), rtol=0, atol=ONE_UNIT)
+    windows = score(bigram, "abcdabcd", bos="c", context=3, stride=1)
+    np.testing.assert_allclose(windows.logprob, score(bigram, "abcdabcd", bos="c").logprob, rtol=0, atol=ONE_UNIT)
+
+
+def test_the_named_start_token_comes_back_from_the_file(bigram: LoadedModel, tmp_path: Path) -> None:
+    score(bigram, "ab", bos="d").save(tmp_path / "t.parquet")
+    assert TokenScores.load(tmp_path / "t.parquet").spec.bos == "d"
+
+
 def test_the_bos_string_and_nothing_else_has_nothing_to_score(bigram_bos: LoadedModel) -> None:
     scores = score(bigram_bos, corpus(["d", "a", "dd"], name="c"))
     expected = [math.nan, math.log(1 / 40), math.nan, math.log(27 / 40)]
@@ -423,7 +438,9 @@ def test_the_bos_string_of_real_vocabularies_serves_as_bos(gpt2: LoadedModel) ->
 
 
 def test_always_without_a_bos_is_refused(glass: LoadedModel) -> None:
-    with refused("bos 'always': the tokenizer of 'glass-en' has no BOS token; use 'auto' or 'never'"):
+    with refused(
+        "bos 'always': the tokenizer of 'glass-en' has no BOS token; use 'auto' or 'never', or name a token of its vocabulary"
+    ):
         score(glass, ALICE, bos="always")
 
 

@@ -149,9 +149,48 @@ def test_bos_modes_of_a_tokenizer_that_adds_its_own(bigram_bos: LoadedModel, mod
 
 
 def test_always_without_a_bos_is_refused(glass: LoadedModel) -> None:
-    message = "bos 'always': the tokenizer of 'glass-en' has no BOS token; use 'auto' or 'never'"
+    message = (
+        "bos 'always': the tokenizer of 'glass-en' has no BOS token; use 'auto' or 'never', or name a token of its vocabulary"
+    )
     with pytest.raises(ScoringError, match=f"^{re.escape(message)}$"):
         bos_prefix(glass.tokenizer, "always", glass.label)
+
+
+@pytest.fixture(scope="module")
+def chat_tokenizer() -> PreTrainedTokenizerFast:
+    """Its `bos_token` opens a turn of a chat and stands before every text; trained texts were apart by another token."""
+    tokens = ["[UNK]", "<|im_start|>", "<|endoftext|>", "a", "Ġ"]
+    tokenizer = Tokenizer(models.WordLevel({token: number for number, token in enumerate(tokens)}, unk_token="[UNK]"))
+    tokenizer.post_processor = processors.TemplateProcessing(single="<|im_start|> $A", special_tokens=[("<|im_start|>", 1)])
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<|im_start|>", unk_token="[UNK]")
+    fast.add_special_tokens({"additional_special_tokens": ["<|endoftext|>"]})
+    return fast
+
+
+@pytest.mark.parametrize(
+    ("bos", "expected"),
+    [("auto", (1,)), ("always", (1,)), ("never", ()), ("<|endoftext|>", (2,)), ("<|im_start|>", (1,)), ("Ġ", (4,))],
+)
+def test_a_start_token_by_name_stands_alone(chat_tokenizer: PreTrainedTokenizerFast, bos: str, expected: Any) -> None:
+    assert bos_prefix(chat_tokenizer, bos, "chat") == expected
+
+
+@pytest.mark.parametrize(
+    ("bos", "end"),
+    [
+        ("<|endoftxt|>", "; did you mean '<|endoftext|>'?"),
+        ("b", "; its special tokens are '<|im_start|>', '[UNK]', '<|endoftext|>'"),
+        ("", "; its special tokens are '<|im_start|>', '[UNK]', '<|endoftext|>'"),
+        ("Auto", "; its special tokens are '<|im_start|>', '[UNK]', '<|endoftext|>'"),
+    ],
+)
+def test_a_start_token_that_is_not_there_is_refused(chat_tokenizer: PreTrainedTokenizerFast, bos: str, end: str) -> None:
+    message = (
+        f"bos {bos!r}: the tokenizer of 'chat' has no such token; use 'auto', 'always', 'never' or the string of a token of "
+        f"its vocabulary{end}"
+    )
+    with pytest.raises(ScoringError, match=f"^{re.escape(message)}$"):
+        bos_prefix(chat_tokenizer, bos, "chat")
 
 
 def test_what_a_tokenizer_puts_after_a_text_is_no_prefix(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-BosMode = Literal["auto", "always", "never"]
+BosMode = str  # "auto", "always", "never", or a token of the vocabulary by its string
 Spaces = Literal["front", "apart", "none"]
 FORMAT_VERSION = "4"
 READABLE_FORMATS = ("3", FORMAT_VERSION)
@@ -51,7 +51,7 @@ class ScoreSpec:
         dtype: The dtype of the weights; the softmax is float32, or wider where the weights are.
         quantize: The block format the linear layers were rounded through, or None.
         device: "cpu", "cuda" or "mps".
-        bos: The BOS mode that was asked for.
+        bos: The BOS mode that was asked for, or the start token by its string.
         bos_ids: The ids that opened every window in consequence; empty for none.
         context: The most tokens one window may hold, BOS included.
         stride: How far each window after the first moves on.

@@ -18,8 +18,12 @@ Files = Annotated[
 Literals = Annotated[list[str] | None, typer.Option("--text", "-t", help="A text as it stands; may be repeated.")]
 Column = Annotated[str, typer.Option(help="The column of a .jsonl, .csv or .parquet file that holds the texts.")]
 Bos = Annotated[
-    Literal["auto", "always", "never"],
-    typer.Option(help="BOS before the text: what the tokenizer does by itself, always, or never."),
+    str,
+    typer.Option(
+        metavar="auto|always|never|TOKEN",
+        help="BOS before the text: what the tokenizer does by itself, always, never, or a token of the vocabulary by name, "
+        "such as '<|endoftext|>'.",
+    ),
 ]
 Context = Annotated[int | None, typer.Option(help="Most tokens of a window; by default what the model can read.")]
 Limits = Annotated[

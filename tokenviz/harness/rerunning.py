@@ -150,7 +150,7 @@ class _Again:
         then = StoredRun.of(run, self._store).frame(measure.name)
         (model,) = self._memory.models(params["model"])
         context, stride, top_k = (json.loads(params[name]) for name in ("context", "stride", "top_k"))
-        settings = Settings(params["bos"], context, stride, top_k)  # type: ignore[arg-type]
+        settings = Settings(params["bos"], context, stride, top_k)
         now = measure.take(model, self._text(run), settings)
         changed = {"measure_version": str(measure.version), "identity": model.resolved.identity}
         return Rerun(

@@ -7,10 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from tokenviz.errors import ModelError, ScoringError
+from tokenviz.checks import listed
+from tokenviz.errors import ModelError, ScoringError, did_you_mean
 from tokenviz.models.spans import EncodedPassage, place
 from tokenviz.models.vocabulary import BYTE_OF, BYTE_PIECE
 from tokenviz.scores import BosMode
+
+_NAMED = 8  # special tokens in a message
 
 
 def encode(tokenizer: Any, passage: str) -> EncodedPassage:
@@ -49,20 +52,43 @@ def bos_prefix(tokenizer: Any, mode: BosMode, model_name: str) -> tuple[int, ...
 
     Args:
         tokenizer: The model's tokenizer.
-        mode: "auto": what the tokenizer itself puts before a text; "always": its BOS; "never": nothing.
+        mode: "auto": what the tokenizer itself puts before a text; "always": its BOS; "never": nothing. Anything else is a
+            token of its vocabulary, by its string: that token alone.
         model_name: For the message.
 
     Raises:
-        ScoringError: "always" was asked of a tokenizer without a BOS.
+        ScoringError: "always" was asked of a tokenizer without a BOS, or the vocabulary has no such token.
     """
     if mode == "never":
         return ()
+    if mode not in ("auto", "always"):
+        return (_named_token(tokenizer, mode, model_name),)
     own = _own_prefix(tokenizer)
     if mode == "auto":
         return own
     if tokenizer.bos_token_id is None:
-        raise ScoringError(f"bos 'always': the tokenizer of {model_name!r} has no BOS token; use 'auto' or 'never'")
+        raise ScoringError(
+            f"bos 'always': the tokenizer of {model_name!r} has no BOS token; use 'auto' or 'never', or name a token of its "
+            "vocabulary"
+        )
     return own if tokenizer.bos_token_id in own else (int(tokenizer.bos_token_id),)
+
+
+def _named_token(tokenizer: Any, token: str, model_name: str) -> int:
+    """Return the id of a token by its string.
+
+    `convert_tokens_to_ids` would give the id of the token for what is unknown where there is no such token.
+    """
+    vocabulary = tokenizer.get_vocab()
+    if token in vocabulary:
+        return int(vocabulary[token])
+    special = list(dict.fromkeys([*tokenizer.all_special_tokens, *map(str, tokenizer.added_tokens_decoder.values())]))
+    near = did_you_mean(token, special)
+    there = near or (f"; its special tokens are {listed(list(map(repr, special)), _NAMED)}" if special else "")
+    raise ScoringError(
+        f"bos {token!r}: the tokenizer of {model_name!r} has no such token; use 'auto', 'always', 'never' or the string of a "
+        f"token of its vocabulary{there}"
+    )
 
 
 def _own_prefix(tokenizer: Any) -> tuple[int, ...]:

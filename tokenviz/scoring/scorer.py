@@ -47,7 +47,8 @@ def score(
         model: From `load_model`, or a model spec, which is loaded for this call alone.
         text: A text, or a string to take as it stands; the name of a sample text or a file goes through `read_text`.
         bos: "auto" does what the model's own tokenizer does; "always" puts its BOS before every window;
-            "never" puts nothing.
+            "never" puts nothing. Another string is a token of the model's vocabulary, which is put alone: some models were
+            trained with another token between texts than the one that their tokenizer calls BOS.
         context: The most tokens a window holds, BOS and predicted token included; by default what the model
             can read.
         stride: How far each window after the first moves on, in tokens; by default half the context.
