@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 
 from tokenviz import BosMode, Grid, GridResult, TokenScores, compare, experiment
-from tokenviz.comparing.statistics import pearson_r
 from tokenviz.figures.contexts import context_curves
 from tokenviz.harness.kinds.measure import MeasureRun
 from tokenviz.harness.kinds.score import ScoreRun
 from tokenviz.harness.measures import context_effect
+from tokenviz.stats import pearson_r
 
 READING = """
 Each token is predicted after 1, 2, 4, ... of the tokens before it, and after all of them. Every number is over the same

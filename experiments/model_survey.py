@@ -7,11 +7,11 @@ import pandas as pd
 from tokenviz import BosMode, Grid, GridResult, experiment, information
 from tokenviz.comparing.comparison import pool
 from tokenviz.comparing.divergences import summarise_divergences
-from tokenviz.comparing.estimate import Estimate
 from tokenviz.errors import ExperimentError
 from tokenviz.figures.matrix import model_matrix
 from tokenviz.harness.kinds.comparison import ComparisonRun
 from tokenviz.harness.measures import DIVERGENCES
+from tokenviz.stats import Estimate
 
 READING = """
 All texts are taken together: every token (every segment, where the tokenizers differ) counts alike. The 95 % intervals say

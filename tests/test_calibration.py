@@ -1,23 +1,19 @@
 """Calibration of entropy against surprisal: bins by arithmetic, and a model that is right about itself."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
-from tables import NAN, make_scores
+from tables import NAN
 
-from tokenviz.comparing.calibration import calibrate
-from tokenviz.scores import TokenScores
+from tokenviz.stats.calibration import Calibration, calibrate
 
 
-def table(entropies: list[float], logprobs: list[float]) -> TokenScores:
-    scores = make_scores([[f" w{i}" for i in range(len(logprobs))]], logprobs)
-    return replace(scores, entropy=np.array(entropies))
+def calibrate_lists(entropies: list[float], logprobs: list[float], *, bins: int = 10) -> Calibration:
+    return calibrate(np.array(entropies), -np.array(logprobs), bins=bins)
 
 
 def test_bins_are_cut_by_entropy_and_hold_means() -> None:
     order = [7, 0, 3, 9, 1, 5, 2, 8, 4, 6]
-    found = calibrate(table([NAN, *[float(i) for i in order]], [NAN, *[-2.0 * i for i in order]]), bins=2)
+    found = calibrate_lists([NAN, *[float(i) for i in order]], [NAN, *[-2.0 * i for i in order]], bins=2)
     assert found.n.tolist() == [5, 5]
     np.testing.assert_array_equal(found.entropy, [2.0, 7.0])
     np.testing.assert_array_equal(found.surprisal, [4.0, 14.0])
@@ -29,13 +25,13 @@ def test_bins_are_cut_by_entropy_and_hold_means() -> None:
     ("n", "bins", "counts"), [(9, 10, [9]), (10, 10, [5, 5]), (23, 4, [6, 6, 6, 5]), (1, 10, [1]), (0, 10, [])]
 )
 def test_there_are_no_bins_of_hardly_any_tokens(n: int, bins: int, counts: list[int]) -> None:
-    found = calibrate(table([NAN] + [1.0] * n, [NAN] + [-1.0] * n), bins=bins)
+    found = calibrate_lists([NAN] + [1.0] * n, [NAN] + [-1.0] * n, bins=bins)
     assert found.n.tolist() == counts
     assert len(found.entropy) == len(found.surprisal) == len(found.standard_error) == len(counts)
 
 
 def test_one_token_has_no_standard_error() -> None:
-    assert np.isnan(calibrate(table([NAN, 1.0], [NAN, -1.0])).standard_error).tolist() == [True]
+    assert np.isnan(calibrate_lists([NAN, 1.0], [NAN, -1.0]).standard_error).tolist() == [True]
 
 
 def test_a_model_whose_tokens_follow_its_predictions_is_on_the_line() -> None:
@@ -45,9 +41,9 @@ def test_a_model_whose_tokens_follow_its_predictions_is_on_the_line() -> None:
     entropies = -(weights * np.log(weights)).sum(axis=1)
     chosen = (weights.cumsum(axis=1) > draws.uniform(size=(20_000, 1))).argmax(axis=1)
     logprobs = np.log(weights[np.arange(20_000), chosen])
-    found = calibrate(table(list(entropies), list(logprobs)), bins=8)
+    found = calibrate_lists(list(entropies), list(logprobs), bins=8)
     # Eight means, each within four standard errors of what it should be.
     assert (np.abs(found.surprisal - found.entropy) < 4 * found.standard_error).all()
     assert found.entropy.min() < 1 < 1.5 < found.entropy.max()
-    overconfident = calibrate(table(list(entropies / 2), list(logprobs)), bins=8)
+    overconfident = calibrate_lists(list(entropies / 2), list(logprobs), bins=8)
     assert (overconfident.surprisal > overconfident.entropy).all()

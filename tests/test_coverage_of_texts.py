@@ -10,19 +10,19 @@ import numpy as np
 import pytest
 from simulated import Texts
 
-from tokenviz.comparing import statistics
 from tokenviz.comparing.agreement import agreement
-from tokenviz.comparing.intervals import PLAIN
-from tokenviz.comparing.summaries import Ratio, summarise
+from tokenviz.stats import definitions
+from tokenviz.stats.intervals import PLAIN
+from tokenviz.stats.summaries import Ratio, summarise
 
 pytestmark = pytest.mark.slow
 
 STUDIES = 500
 NOISE = 0.02  # two standard errors
 STATISTICS = {
-    "pearson_r": statistics.pearson_r,
-    "concordance": statistics.concordance,
-    "mean_difference": statistics.mean_difference,
+    "pearson_r": definitions.pearson_r,
+    "concordance": definitions.concordance,
+    "mean_difference": definitions.mean_difference,
 }
 ALIKE, DIFFERENT, VERY_DIFFERENT = Texts(0.3, 0, 0, 0), Texts(), Texts(0.5, 0.3, 0.5, 0.5)
 

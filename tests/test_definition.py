@@ -9,13 +9,13 @@ import pytest
 from tables import NAN, make_scores
 
 from tokenviz.comparing.comparison import compare
-from tokenviz.comparing.estimate import printed
 from tokenviz.errors import ComparisonError, FigureError
 from tokenviz.figures.colours import COLOUR_MAPS
 from tokenviz.figures.definition import TextHeatmap, shared_limits, text_heatmap
 from tokenviz.figures.limits import Limits, Percentiles, chosen_limits, run_limits, written_limits
 from tokenviz.figures.measures import MEASURES
 from tokenviz.scores import TokenScores
+from tokenviz.stats.estimate import printed
 
 LOGPROBS = [NAN, math.log(0.5), math.log(0.25), math.log(2**-10)]
 RANKS = [NAN, 1.0, 10.0, 1001.0]

@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from tokenviz.comparing.estimate import Estimate, rounded, rounded_interval
+from tokenviz.stats.estimate import Estimate, rounded, rounded_interval
 
 
 @pytest.mark.parametrize(

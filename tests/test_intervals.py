@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tokenviz.comparing.estimate import Estimate
-from tokenviz.comparing.intervals import FISHER_Z, LOGARITHM, PLAIN, WILSON, Kind, fisher, interval
-from tokenviz.comparing.resampling import Resampling
+from tokenviz.stats.estimate import Estimate
+from tokenviz.stats.intervals import FISHER_Z, LOGARITHM, PLAIN, WILSON, Kind, interval
+from tokenviz.stats.resampling import Resampling
 
 
 @pytest.fixture
@@ -154,32 +154,3 @@ def test_resamples_that_do_not_determine_the_number_are_left_out_unless_they_are
     assert math.isnan(found.high)
     assert found.reason == "no interval: 5% of the resamples do not determine this number"
     assert found.value == 0
-
-
-def test_fishers_interval_at_sixty_four_and_r_of_094() -> None:
-    found = fisher(Estimate(0.94, 64))
-    assert (round(found.low, 2), round(found.high, 2)) == (0.90, 0.96)
-    assert found.method == "Fisher's z, as if the units were independent and normal"
-
-
-def test_fishers_interval_is_scipys(random: np.random.Generator) -> None:
-    x = random.normal(size=40)
-    y = x + random.normal(size=40)
-    theirs = stats.pearsonr(x, y)
-    found = fisher(Estimate(float(theirs.statistic), 40))
-    assert (found.low, found.high) == pytest.approx(tuple(theirs.confidence_interval(0.95)), abs=1e-12)
-
-
-@pytest.mark.parametrize("r", [-1.0, 1.0])
-def test_fishers_interval_of_a_full_correlation_holds_it(r: float) -> None:
-    found = fisher(Estimate(r, 10))
-    assert found.low <= r <= found.high
-    assert found.high - found.low < 1e-10
-
-
-def test_fishers_interval_needs_four_units_and_a_correlation() -> None:
-    found = fisher(Estimate(0.5, 3))
-    assert math.isnan(found.low)
-    assert found.reason == "no interval: 3 units are scored by both, and Fisher's needs at least 4"
-    nothing = Estimate(math.nan, 2, reason="too few")
-    assert fisher(nothing) is nothing

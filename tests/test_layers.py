@@ -26,6 +26,7 @@ FLOORS = [
         "streams",
         "terminal",
     },
+    {"stats"},  # arrays and numbers: below whatever knows a text
     {"characters", "texts", "scores", "tables"},
     {"models", "tracking"},
     {"scoring"},
@@ -42,7 +43,7 @@ HOMES = {
     "transformers": {"models", "scoring"},
     "mlflow": {"tracking"},
     "matplotlib": {"figures"},
-    "scipy": {"comparing"},
+    "scipy": {"stats"},
     "icu4py": {"characters", "units"},
     "jinja2": {"figures"},
     "fontTools": {"figures"},

@@ -10,10 +10,10 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from tokenviz.comparing.estimate import Estimate
 from tokenviz.errors import FigureError
 from tokenviz.figures.colours import contrast
 from tokenviz.figures.matrix import draw_model_matrix, model_matrix
+from tokenviz.stats.estimate import Estimate
 
 NAMES = ["smollm2-135m", "smollm2-135m,quantize=q4_0", "gemma3-270m"]
 

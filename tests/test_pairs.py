@@ -1,16 +1,14 @@
 """Minimal pairs: every decision by three named rules, ties and equal sentences said, intervals that hold."""
 
-import math
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from kills import DRAWN_BY, draw_quickly
-from scipy import stats
 
 import tokenviz as tv
-from tokenviz.comparing.accuracy import accuracies, clustered_interval, wilson_interval
+from tokenviz.comparing.accuracy import accuracies
 from tokenviz.errors import TextError
 from tokenviz.figures.accuracy import pair_accuracy
 from tokenviz.harness.context import ExperimentContext, running
@@ -94,39 +92,6 @@ def test_scores_of_another_text_are_refused(glass: LoadedModel, tmp_path: Path) 
     pairs = read_pairs(write(tmp_path, PAIRS))
     with pytest.raises(TextError, match=r"^the scores are of 'x', which is not the text of the pairs 'pairs'$"):
         pair_table(pairs, tv.score(glass, tv.literal("A", name="x")))
-
-
-@pytest.mark.parametrize(("correct", "n"), [(0, 5), (5, 5), (7, 10), (781, 1000)])
-def test_wilsons_interval_is_that_of_scipy(correct: int, n: int) -> None:
-    expected = stats.binomtest(correct, n).proportion_ci(0.95, method="wilson")
-    assert wilson_interval(correct, n) == pytest.approx((expected.low, expected.high), abs=1e-12)
-
-
-def test_without_pairs_there_is_no_interval() -> None:
-    assert all(map(math.isnan, wilson_interval(0, 0)))
-    assert all(map(math.isnan, clustered_interval(np.ones(4), np.zeros(4, np.int64))))
-
-
-def test_of_groups_of_one_pair_the_clustered_interval_is_student_s() -> None:
-    correct = np.array([1, 0, 1, 1, 0, 1, 1, 1.0])
-    expected = stats.ttest_1samp(correct, 0).confidence_interval(0.95)
-    low, high = clustered_interval(correct, np.arange(8))
-    assert (low, high) == pytest.approx((expected.low, min(1.0, expected.high)))
-
-
-def test_the_clustered_interval_covers_shares_that_differ_between_groups() -> None:
-    """Twenty groups of 30 pairs, the true share of each between 0.4 and 1: 95 % of 600 intervals hold the mean share."""
-    rng = np.random.default_rng(11)
-    held = wilson = 0
-    groups = np.repeat(np.arange(20), 30)
-    for _ in range(600):
-        correct = (rng.random(600) < rng.uniform(0.4, 1, 20)[groups]).astype(float)
-        low, high = clustered_interval(correct, groups)
-        held += low <= 0.7 <= high
-        low, high = wilson_interval(correct.sum(), 600)
-        wilson += low <= 0.7 <= high
-    assert 0.93 <= held / 600 <= 0.97
-    assert wilson / 600 < 0.85  # what an interval over pairs would make of it
 
 
 def test_accuracies_count_ties_as_half_and_leave_out_what_is_not_decided() -> None:

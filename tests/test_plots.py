@@ -15,12 +15,12 @@ from matplotlib.text import Annotation, Text
 from tables import NAN, long_pair, make_scores
 
 from tokenviz.comparing.comparison import Comparison, compare
-from tokenviz.comparing.estimate import Estimate
 from tokenviz.figures.along import along_text, draw_along_text
 from tokenviz.figures.calibration import draw_entropy_calibration, entropy_calibration
 from tokenviz.figures.plots import correlation_overview, draw_correlation_overview
 from tokenviz.figures.rows import common_rows
 from tokenviz.figures.scatter import draw_unity_scatter, unity_scatter
+from tokenviz.stats.estimate import Estimate
 
 A = [NAN, -1.0, -2.5, -0.5, -4.0, -3.0]
 B = [NAN, -2.0, -2.0, -1.0, -9.0, -3.5]

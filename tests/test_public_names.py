@@ -8,6 +8,7 @@ import pytest
 from docstring_parser import parse
 
 import tokenviz as tv
+from tokenviz import stats
 from tokenviz.harness.decorator import Experiment
 
 NAMES = [
@@ -15,6 +16,11 @@ NAMES = [
     "experiment", "information", "literal", "load_comparison", "load_model", "load_runs", "load_scores", "load_tokens",
     "pair_table", "read_items", "read_pairs", "read_text", "save_figure", "save_heatmap", "save_report", "score",
     "text_heatmap", "tidy_table", "unity_scatter", "words",
+]  # fmt: skip
+STATISTICS = [
+    "Calibration", "Estimate", "Resampling", "Summary", "calibrate", "clustered", "concordance", "fisher", "kendall_tau",
+    "mean_difference", "median_difference", "pearson_r", "printed", "rms_difference", "rounded", "rounded_interval",
+    "share_greater", "spearman_rho", "student", "wilson",
 ]  # fmt: skip
 DOCUMENTED = [name for name in NAMES if name != "BosMode"]  # a type of three strings, which `score` explains
 FUNCTIONS = [name for name in DOCUMENTED if inspect.isfunction(getattr(tv, name))]
@@ -29,6 +35,24 @@ def test_the_public_names_are_these() -> None:
     assert tv.__all__ == NAMES
     assert list(tv._HOMES) == NAMES
     assert dir(tv) == sorted([*NAMES, "__version__"])
+
+
+def test_the_public_statistics_are_these() -> None:
+    assert stats.__all__ == STATISTICS
+    assert list(stats._HOMES) == STATISTICS
+    assert dir(stats) == sorted(STATISTICS)
+
+
+@pytest.mark.parametrize("name", STATISTICS)
+def test_public_statistics_resolve_and_explain_themselves(name: str) -> None:
+    statistic = getattr(stats, name)
+    assert statistic.__module__ == f"tokenviz.stats.{stats._HOMES[name]}"
+    assert len(statistic.__doc__.split()) > 5
+
+
+def test_an_unknown_statistic_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match=r"^module 'tokenviz.stats' has no attribute 'nonsense'$"):
+        stats.nonsense  # noqa: B018  the look-up is the test
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -7,21 +7,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tokenviz.comparing import statistics
-from tokenviz.comparing.ranks import Inversions
-from tokenviz.comparing.replicates import replicates
-from tokenviz.comparing.resampling import plan, weights
+from tokenviz.stats import definitions
+from tokenviz.stats.replicates import Inversions, replicates
+from tokenviz.stats.resampling import plan, weights
 
 DEFINITIONS = {
-    "pearson_r": statistics.pearson_r,
-    "spearman_rho": statistics.spearman_rho,
-    "kendall_tau": statistics.kendall_tau,
-    "concordance": statistics.concordance,
-    "mean_difference": statistics.mean_difference,
-    "median_difference": statistics.median_difference,
-    "rms_difference": statistics.rms_difference,
-    "share_b_more_confident": statistics.share_greater,
-    "share_a_more_confident": lambda x, y: statistics.share_greater(y, x),
+    "pearson_r": definitions.pearson_r,
+    "spearman_rho": definitions.spearman_rho,
+    "kendall_tau": definitions.kendall_tau,
+    "concordance": definitions.concordance,
+    "mean_difference": definitions.mean_difference,
+    "median_difference": definitions.median_difference,
+    "rms_difference": definitions.rms_difference,
+    "share_b_more_confident": definitions.share_greater,
+    "share_a_more_confident": lambda x, y: definitions.share_greater(y, x),
 }
 
 
@@ -43,7 +42,7 @@ def check_against_loop(x: np.ndarray, y: np.ndarray, same: np.ndarray, drawn: np
         for name, definition in DEFINITIONS.items():
             # Sums in another order.
             assert found[name][resample] == pytest.approx(definition(x[units], y[units]).value, abs=1e-12, nan_ok=True), name
-        assert found["share_same_first"][resample] == pytest.approx(statistics.share_same(same[units]).value, nan_ok=True)
+        assert found["share_same_first"][resample] == pytest.approx(definitions.share_same(same[units]).value, nan_ok=True)
 
 
 @pytest.mark.parametrize("decimals", [15, 1, 0])

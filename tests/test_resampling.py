@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.signal import lfilter
 
-from tokenviz.comparing.resampling import (
+from tokenviz.errors import ComparisonError
+from tokenviz.stats.resampling import (
     Resampling,
     block_length,
     check_resampling,
@@ -17,7 +18,6 @@ from tokenviz.comparing.resampling import (
     sums_before,
     weights,
 )
-from tokenviz.errors import ComparisonError
 
 
 def autoregression(n: int, phi: float, seed: int = 7) -> np.ndarray:

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from tables import NAN
 
-from tokenviz.comparing.estimate import Estimate
-from tokenviz.comparing.statistics import (
+from tokenviz.stats.definitions import (
     concordance,
     influence_on_r,
     kendall_tau,
@@ -23,6 +22,7 @@ from tokenviz.comparing.statistics import (
     share_same,
     spearman_rho,
 )
+from tokenviz.stats.estimate import Estimate
 
 CORRELATIONS = (pearson_r, spearman_rho, kendall_tau, concordance)
 DIFFERENCES = (mean_difference, median_difference, rms_difference, share_greater)

@@ -10,12 +10,12 @@ from tables import NAN, make_scores
 import tokenviz as tv
 from tokenviz.comparing.divergences import PERCENTILES, summarise_divergences
 from tokenviz.comparing.information import information
-from tokenviz.comparing.intervals import LOGARITHM, PLAIN
-from tokenviz.comparing.summaries import Quantile, Ratio, summarise
 from tokenviz.errors import ComparisonError
 from tokenviz.models.loading import LoadedModel
 from tokenviz.scoring.distributions import PositionDivergences
 from tokenviz.scoring.divergence import Divergences
+from tokenviz.stats.intervals import LOGARITHM, PLAIN
+from tokenviz.stats.summaries import Quantile, Ratio, summarise
 
 RANDOM = np.random.default_rng(3)
 

@@ -6,8 +6,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from tokenviz.comparing.comparison import Comparison, PooledComparison
-    from tokenviz.comparing.estimate import Estimate
-    from tokenviz.comparing.summaries import Summary
+    from tokenviz.stats.estimate import Estimate
+    from tokenviz.stats.summaries import Summary
 
 _CONTEXT = 28  # characters before a unit that a terminal has room for
 _ONE_LINE = str.maketrans({"\n": "␊", "\t": "␉"})
@@ -24,8 +24,8 @@ def print_results(
         differences: How many of the largest differences to print.
     """
     from tokenviz.comparing.comparison import Comparison
-    from tokenviz.comparing.estimate import printed
     from tokenviz.controls import visible
+    from tokenviz.stats.estimate import printed
     from tokenviz.terminal import results_console
 
     console = results_console()
@@ -53,8 +53,8 @@ def print_results(
 
 
 def _print_estimates(estimates: "Mapping[str, Estimate]", title: str) -> None:
-    from tokenviz.comparing.estimate import interval_source, rounded, rounded_interval
     from tokenviz.fitting import Column, print_fitted
+    from tokenviz.stats.estimate import interval_source, rounded, rounded_interval
     from tokenviz.terminal import results_console
 
     labels = [

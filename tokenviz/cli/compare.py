@@ -72,10 +72,10 @@ def compare_command(
     texts = read_texts(files, text, column)
     from tokenviz.comparing.comparison import Comparison, PooledComparison, compare, pool
     from tokenviz.comparing.divergences import summarise_divergences
-    from tokenviz.comparing.resampling import check_resampling
     from tokenviz.models.loading import resolve
     from tokenviz.models.spec import ModelSpec
     from tokenviz.progress import shown
+    from tokenviz.stats.resampling import check_resampling
 
     check_resampling(resamples, seed)
     if as_csv:

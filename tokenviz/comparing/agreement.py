@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tokenviz import display
-from tokenviz.comparing import intervals, statistics
-from tokenviz.comparing.estimate import Estimate, Unit, estimates_table, rounded, rounded_interval
-from tokenviz.comparing.intervals import Kind
-from tokenviz.comparing.replicates import replicates
-from tokenviz.comparing.resampling import SEED, Groups, Labels, Resampling, check_resampling, decide, left_out, weights
-from tokenviz.comparing.statistics import Values
-from tokenviz.comparing.summaries import Summary, cited, cited_frame
+from tokenviz.stats import definitions, intervals
+from tokenviz.stats.definitions import Values
+from tokenviz.stats.estimate import Estimate, Unit, estimates_table, rounded, rounded_interval
+from tokenviz.stats.formulas import fisher
+from tokenviz.stats.intervals import Kind
+from tokenviz.stats.replicates import replicates
+from tokenviz.stats.resampling import SEED, Groups, Labels, Resampling, check_resampling, decide, left_out, weights
+from tokenviz.stats.summaries import Summary, cited, cited_frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Agreement:
-    """The numbers; their definitions are the functions of `tokenviz.comparing.statistics`.
+    """The numbers; their definitions are the functions of `tokenviz.stats.definitions`.
 
     a and b are the two models, and a unit is what they are compared over.
 
@@ -162,25 +163,25 @@ def agreement(
     both = ~(np.isnan(x) | np.isnan(y))
     x, y, same = x[both], y[both], same[both]
     values = {
-        "pearson_r": statistics.pearson_r(x, y),
-        "spearman_rho": statistics.spearman_rho(x, y),
-        "kendall_tau": statistics.kendall_tau(x, y),
-        "concordance": statistics.concordance(x, y),
-        "mean_difference": statistics.mean_difference(x, y),
-        "median_difference": statistics.median_difference(x, y),
-        "rms_difference": statistics.rms_difference(x, y),
-        "share_a_more_confident": statistics.share_greater(y, x),
-        "share_b_more_confident": statistics.share_greater(x, y),
-        "share_same_first": Estimate(math.nan, 0, reason=not_same) if not_same else statistics.share_same(same),
+        "pearson_r": definitions.pearson_r(x, y),
+        "spearman_rho": definitions.spearman_rho(x, y),
+        "kendall_tau": definitions.kendall_tau(x, y),
+        "concordance": definitions.concordance(x, y),
+        "mean_difference": definitions.mean_difference(x, y),
+        "median_difference": definitions.median_difference(x, y),
+        "rms_difference": definitions.rms_difference(x, y),
+        "share_a_more_confident": definitions.share_greater(y, x),
+        "share_b_more_confident": definitions.share_greater(x, y),
+        "share_same_first": Estimate(math.nan, 0, reason=not_same) if not_same else definitions.share_same(same),
     }
     for name, definition in _DEFINITIONS.items():
         values[name] = replace(values[name], definition=definition.name, unit=definition.unit)
-    values["pearson_r_fisher"] = intervals.fisher(values["pearson_r"])
+    values["pearson_r_fisher"] = fisher(values["pearson_r"])
 
     def series() -> list[Values]:
         # A block must hold what the parts of the statistics depend on: those of a correlation, and those of a mean.
-        constant = statistics.flat(x) or statistics.flat(y)
-        return [y - x] if constant else [y - x, statistics.influence_on_r(x, y)]
+        constant = definitions.flat(x) or definitions.flat(y)
+        return [y - x] if constant else [y - x, definitions.influence_on_r(x, y)]
 
     groups: dict[Groups, Labels] = {"passages": passages[both], "texts": texts[both]}
     drawn, reason = decide(len(x), series, groups, resamples, seed, counted="units are scored by both", unit=unit)

@@ -9,12 +9,12 @@ import numpy as np
 from tokenviz import display
 from tokenviz.comparing.agreement import Agreement, agreement
 from tokenviz.comparing.alignment import By, Units, align
-from tokenviz.comparing.resampling import SEED
-from tokenviz.comparing.statistics import Values
-from tokenviz.comparing.summaries import estimates_of, resampling_of
 from tokenviz.errors import ComparisonError
 from tokenviz.models.describing import full_name_of
 from tokenviz.scores import TokenScores, nan_to_none
+from tokenviz.stats.definitions import Values
+from tokenviz.stats.resampling import SEED
+from tokenviz.stats.summaries import estimates_of, resampling_of
 from tokenviz.units.words import Punctuation
 
 if TYPE_CHECKING:
@@ -219,7 +219,7 @@ def compare(
     """Compare two models on one text.
 
     The intervals come from resampled passages where the text has several, and from resampled blocks of consecutive units
-    where it has one. Two passages give no interval; see `tokenviz.comparing.resampling` and `tokenviz.comparing.intervals`.
+    where it has one. Two passages give no interval; see `tokenviz.stats.resampling` and `tokenviz.stats.intervals`.
 
     Args:
         a: Scores of the text by one model.

@@ -1,13 +1,13 @@
 """Means over the items of a study by condition, and differences of conditions within items, each with a 95 % interval."""
 
+import math
 from itertools import combinations
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
 
-_LEAST = 2  # items, for an interval
+from tokenviz.stats.formulas import student
 
 
 def condition_means(
@@ -37,17 +37,15 @@ def condition_means(
     for (model, region), own in sums.groupby(["model", "_region"], sort=False):
         by_condition = {name: part.set_index(item)[value] for name, part in own.groupby("_condition", sort=False)}
         for name, values in by_condition.items():
-            means.append({"model": model, "region": region, "condition": name, **_t_interval(values.dropna().to_numpy())})
+            means.append({"model": model, "region": region, "condition": name, **_over_items(values.dropna().to_numpy())})
         for a, b in combinations(by_condition, 2):
             within = (by_condition[b] - by_condition[a]).dropna().to_numpy()
             row = {"model": model, "region": region, "condition_a": a, "condition_b": b}
-            differences.append(row | _t_interval(within))
+            differences.append(row | _over_items(within))
     return pd.DataFrame(means), pd.DataFrame(differences)
 
 
-def _t_interval(values: NDArray[np.float64]) -> dict[str, float | int]:
-    n = len(values)
-    mean = float(values.mean()) if n else np.nan
-    sd = float(values.std(ddof=1)) if n >= _LEAST else np.nan
-    half = float(stats.t.ppf(0.975, n - 1)) * sd / np.sqrt(n) if n >= _LEAST else np.nan
-    return {"mean": mean, "sd": sd, "low": mean - half, "high": mean + half, "n": n}
+def _over_items(values: NDArray[np.float64]) -> dict[str, float | int]:
+    mean = student(values)
+    sd = float(values.std(ddof=1)) if mean.has_interval else math.nan
+    return {"mean": mean.value, "sd": sd, "low": mean.low, "high": mean.high, "n": mean.n}

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tokenviz.comparing import intervals
-from tokenviz.comparing.estimate import Unit
-from tokenviz.comparing.intervals import Kind
-from tokenviz.comparing.resampling import SEED
-from tokenviz.comparing.summaries import Quantile, Ratio, Summary, summarise
 from tokenviz.errors import ComparisonError
 from tokenviz.scoring.divergence import Divergences
+from tokenviz.stats import intervals
+from tokenviz.stats.estimate import Unit
+from tokenviz.stats.intervals import Kind
+from tokenviz.stats.resampling import SEED
+from tokenviz.stats.summaries import Quantile, Ratio, Summary, summarise
 
 PERCENTILES = (5, 50, 95, 99)
 

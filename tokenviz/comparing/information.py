@@ -8,11 +8,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tokenviz.comparing.intervals import PLAIN
-from tokenviz.comparing.resampling import SEED
-from tokenviz.comparing.summaries import Ratio, Summary, summarise
 from tokenviz.errors import ComparisonError
 from tokenviz.scores import TokenScores
+from tokenviz.stats.intervals import PLAIN
+from tokenviz.stats.resampling import SEED
+from tokenviz.stats.summaries import Ratio, Summary, summarise
 
 
 def information(scores: TokenScores | Sequence[TokenScores], *, resamples: int | None = None, seed: int = SEED) -> Summary:

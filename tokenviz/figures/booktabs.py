@@ -5,8 +5,8 @@ import math
 from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tokenviz.comparing.estimate import Estimate, rounded, rounded_interval
 from tokenviz.figures.latex import latex_prelude, latex_text
+from tokenviz.stats.estimate import Estimate, rounded, rounded_interval
 from tokenviz.tables import cell
 
 if TYPE_CHECKING:

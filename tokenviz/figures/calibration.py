@@ -6,14 +6,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tokenviz.comparing.calibration import calibrate
-from tokenviz.comparing.estimate import printed
 from tokenviz.figures.colours import LINE_COLOURS
 from tokenviz.figures.keys import add_key, described_models
 from tokenviz.figures.labels import label_axes, legend_above, short_name
 from tokenviz.figures.picture import Picture
 from tokenviz.figures.widths import inches, points
 from tokenviz.scores import TokenScores
+from tokenviz.stats.calibration import calibrate
+from tokenviz.stats.estimate import printed
 
 _MARKERS = "osD^vP"
 
@@ -40,7 +40,7 @@ def draw_entropy_calibration(axes: Axes, tables: Sequence[TokenScores], *, bins:
     """`entropy_calibration` on given axes."""
     lines, names, highest = [], [], 1.0
     for number, table in enumerate(tables):
-        found = calibrate(table, bins=bins)
+        found = calibrate(table.entropy, -table.logprob, bins=bins)
         colour = LINE_COLOURS[number % len(LINE_COLOURS)]
         bars = np.nan_to_num(found.standard_error)
         axes.errorbar(found.entropy, found.surprisal, yerr=bars, fmt="none", ecolor=colour, elinewidth=0.9, zorder=2)

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from tokenviz.comparing.comparison import Comparison
-from tokenviz.comparing.estimate import printed, rounded, rounded_interval
 from tokenviz.models.describing import description_of, full_name, full_name_of
 from tokenviz.scores import TokenScores
+from tokenviz.stats.estimate import printed, rounded, rounded_interval
 
 
 def scatter_caption(comparison: Comparison, *, rho: bool = False) -> str:

@@ -12,9 +12,9 @@ from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 from matplotlib.textpath import text_to_path
 
-from tokenviz.comparing.estimate import Estimate, rounded, rounded_interval
 from tokenviz.figures.fonts import drawable, fonts_for, shortened
 from tokenviz.figures.layout import wrapped
+from tokenviz.stats.estimate import Estimate, rounded, rounded_interval
 
 LONGEST_NAME = 28  # characters that leave room for the rest of an axis label
 

@@ -7,12 +7,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from tokenviz.comparing.estimate import Estimate, rounded, rounded_interval
 from tokenviz.errors import FigureError
 from tokenviz.figures.colours import ColourScale, colour_map, text_colour
 from tokenviz.figures.labels import families, line_width, short_name, title_axes
 from tokenviz.figures.picture import Picture
 from tokenviz.figures.widths import inches, points
+from tokenviz.stats.estimate import Estimate, rounded, rounded_interval
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tokenviz.comparing.alignment import Units
-from tokenviz.comparing.estimate import printed
 from tokenviz.errors import FigureError, did_you_mean
 from tokenviz.scores import TokenScores
+from tokenviz.stats.estimate import printed
 
 Values = NDArray[np.float64]
 

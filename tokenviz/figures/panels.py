@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tokenviz.comparing.alignment import Units
-from tokenviz.comparing.estimate import printed
 from tokenviz.errors import FigureError
 from tokenviz.figures.measures import MEASURES, PairMeasure, TokenMeasure, Values
 from tokenviz.figures.pieces import Piece, passages_of
@@ -17,6 +16,7 @@ from tokenviz.figures.rows import common_rows
 from tokenviz.models.describing import full_name_of
 from tokenviz.score_summary import ScoreSummary
 from tokenviz.scores import UNREAD, TokenScores
+from tokenviz.stats.estimate import printed
 
 _OF_SUMS = {"logprob": 1.0, "surprisal_bits": -1 / math.log(2)}  # measures that are sums over tokens, by what one nat is
 

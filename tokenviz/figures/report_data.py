@@ -12,8 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tokenviz.comparing.estimate import rounded
-from tokenviz.comparing.statistics import pearson_r, spearman_rho
 from tokenviz.figures.definition import TextHeatmap, pair_heatmap, text_heatmap
 from tokenviz.figures.limits import Chosen, limits_fit
 from tokenviz.figures.measures import MEASURES, Measure, PairMeasure
@@ -22,6 +20,8 @@ from tokenviz.figures.pieces import boxes, passages_of
 from tokenviz.figures.rows import Rows, common_rows
 from tokenviz.models.describing import description_of, full_name_of
 from tokenviz.scores import TokenScores, nan_to_none
+from tokenviz.stats.definitions import pearson_r, spearman_rho
+from tokenviz.stats.estimate import rounded
 
 MOST_ALTERNATIVES = 10  # of each token: what a reader takes in, and what keeps a long text's file small
 _LOGPROB, _ENTROPY, _ALTERNATIVE = 4, 3, 4  # decimals

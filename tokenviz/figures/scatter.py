@@ -11,12 +11,12 @@ from matplotlib.textpath import text_to_path
 from numpy.typing import NDArray
 
 from tokenviz.comparing.comparison import Comparison
-from tokenviz.comparing.estimate import printed
 from tokenviz.figures.colours import LINE_COLOURS
 from tokenviz.figures.keys import add_key, described_models
 from tokenviz.figures.labels import families, label_axes, number, short_name, title_axes
 from tokenviz.figures.picture import Picture
 from tokenviz.figures.widths import inches, points
+from tokenviz.stats.estimate import printed
 
 _FEW = 400  # points that are told apart as marks of full size
 _MANY = 2000  # points above which cells that count them show more than marks

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from tokenviz.comparing.estimate import interval_source, printed, rounded, rounded_interval
 from tokenviz.fitting import KEPT, Column, print_named
 from tokenviz.harness.completion import OF_ARGUMENTS
 from tokenviz.harness.decorator import Experiment, OwnResult
@@ -22,6 +21,7 @@ from tokenviz.harness.options import Command, strict
 from tokenviz.harness.results import GridResult
 from tokenviz.progress import shown
 from tokenviz.scores import nan_to_none
+from tokenviz.stats.estimate import interval_source, printed, rounded, rounded_interval
 from tokenviz.streams import takes_unicode
 from tokenviz.tables import cell
 from tokenviz.terminal import results_console

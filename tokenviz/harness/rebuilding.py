@@ -13,13 +13,13 @@ from typing import Any
 
 import pandas as pd
 
-from tokenviz.comparing.summaries import resampling_of
 from tokenviz.errors import TokenvizError
 from tokenviz.harness.kinds.comparison import COMPARISON_METRICS
 from tokenviz.harness.kinds.score import score_metrics, score_params
 from tokenviz.paper.tracing import provenance_of
 from tokenviz.records.run import STATISTICS_TABLE, TOKENS_TABLE, UNITS_TABLE
 from tokenviz.scores import TokenScores
+from tokenviz.stats.summaries import resampling_of
 from tokenviz.tracking.checksums import CHECKSUMS, LIST_TAG, TABLE_TAG, checksum, read_checksums
 from tokenviz.tracking.entities import CURVE_POINTS
 from tokenviz.tracking.own_records import OwnRecord

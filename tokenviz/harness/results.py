@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tokenviz import display
-from tokenviz.comparing.estimate import interval_source, rounded, rounded_interval
 from tokenviz.harness.kinds.comparison import ComparisonRun
 from tokenviz.harness.kinds.items import ItemsRun
 from tokenviz.harness.kinds.measure import MeasureRun
 from tokenviz.harness.kinds.pairs import PairsRun
 from tokenviz.harness.kinds.score import ScoreRun
+from tokenviz.stats.estimate import interval_source, rounded, rounded_interval
 
 if TYPE_CHECKING:
     import pandas as pd

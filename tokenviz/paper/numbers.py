@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from tokenviz.comparing.estimate import Estimate, rounded, rounded_interval
 from tokenviz.figures.latex import latex_prelude, latex_text
 from tokenviz.models.describing import full_name
 from tokenviz.paper.naming import apart, macro_mark, macro_part
 from tokenviz.paper.subjects import Subject, Tables
+from tokenviz.stats.estimate import Estimate, rounded, rounded_interval
 
 _ENDS = ("_low", "_high")
 _COUNTS = {

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tokenviz.comparing.comparison import Comparison
-from tokenviz.comparing.estimate import Estimate
 from tokenviz.errors import PaperError
 from tokenviz.figures.origin import Origin, of_pair, of_scores
 from tokenviz.progress import warn
 from tokenviz.records.run import RecordedRun, StoredRun
 from tokenviz.records.tables import read_comparison, read_scores, read_statistics
 from tokenviz.scores import TokenScores
+from tokenviz.stats.estimate import Estimate
 from tokenviz.tracking.finding import FoundRun, check_fields, find_run, find_runs
 from tokenviz.tracking.store import Store
 from tokenviz.tracking.where import parse_where

@@ -12,15 +12,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tokenviz.comparing import statistics
 from tokenviz.comparing.alignment import By, align, units_of
 from tokenviz.comparing.comparison import COMPARISON_VERSION, Comparison, recorded_comparison
-from tokenviz.comparing.estimate import Estimate
-from tokenviz.comparing.summaries import estimates_of
 from tokenviz.errors import DamagedError, StoreError
 from tokenviz.progress import warn
 from tokenviz.records.run import STATISTICS_TABLE, TOKENS_TABLE, UNITS_TABLE, RecordedRun
 from tokenviz.scores import SCORING_VERSION, TokenScores
+from tokenviz.stats import definitions
+from tokenviz.stats.estimate import Estimate
+from tokenviz.stats.summaries import estimates_of
 
 _CLOSE = 1e-9  # of two computations of one number: processors differ in the order of sums
 _MOST_NAMED = 3
@@ -101,7 +101,7 @@ def _check_comparison(run: RecordedRun, comparison: Comparison) -> None:
     both = ~np.isnan(units.logprob_a + units.logprob_b)
     x, y = units.logprob_a[both], units.logprob_b[both]
     found = {"n": float(both.sum()), "n_units": float(len(units))}
-    found |= {"mean_difference": statistics.mean_difference(x, y).value, "pearson_r": statistics.pearson_r(x, y).value}
+    found |= {"mean_difference": definitions.mean_difference(x, y).value, "pearson_r": definitions.pearson_r(x, y).value}
     differing, version = _differing(run.metrics, found), _version(run)
     if differing and version == COMPARISON_VERSION:
         raise DamagedError(_other_numbers(run, UNITS_TABLE, differing))

@@ -8,9 +8,6 @@ from pathlib import Path
 
 from tokenviz.comparing.alignment import Alignment
 from tokenviz.comparing.comparison import COMPARISON_VERSION, Comparison, compare
-from tokenviz.comparing.estimate import Estimate, rounded, rounded_interval
-from tokenviz.comparing.resampling import drawn_in
-from tokenviz.comparing.summaries import cited_frame
 from tokenviz.errors import ComparisonError
 from tokenviz.figures.limits import Chosen, limits_fit
 from tokenviz.figures.measures import MEASURES
@@ -31,6 +28,9 @@ from tokenviz.records.run import STATISTICS_TABLE, UNITS_TABLE, RecordedRun, tab
 from tokenviz.records.tables import read_comparison
 from tokenviz.scoring.distributions import PositionDivergences
 from tokenviz.scoring.divergence import Divergences
+from tokenviz.stats.estimate import Estimate, rounded, rounded_interval
+from tokenviz.stats.resampling import drawn_in
+from tokenviz.stats.summaries import cited_frame
 from tokenviz.tables import write_csv
 from tokenviz.texts import Text
 from tokenviz.tracking.runs import FinishedRun, fingerprint_of

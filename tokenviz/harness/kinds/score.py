@@ -9,7 +9,6 @@ from pathlib import Path
 import pandas as pd
 
 from tokenviz.comparing.information import information
-from tokenviz.comparing.summaries import Summary
 from tokenviz.figures.limits import Chosen
 from tokenviz.figures.named import Look, save_named
 from tokenviz.figures.origin import of_scores
@@ -23,6 +22,7 @@ from tokenviz.models.loading import ResolvedModel
 from tokenviz.records.run import TOKENS_TABLE, RecordedRun
 from tokenviz.records.tables import read_scores
 from tokenviz.scores import TokenScores
+from tokenviz.stats.summaries import Summary
 from tokenviz.tables import write_csv
 from tokenviz.texts import Text
 

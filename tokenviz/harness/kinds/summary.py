@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from tokenviz.comparing.estimate import Estimate, interval_source, printed, rounded, rounded_interval
 from tokenviz.figures.booktabs import frame_booktabs
 from tokenviz.figures.keys import add_key
 from tokenviz.figures.saving import save_figure
@@ -24,6 +23,7 @@ from tokenviz.harness.kinds.score import ScoreRun
 from tokenviz.harness.session import Session
 from tokenviz.models.describing import description_of
 from tokenviz.records.run import RecordedRun
+from tokenviz.stats.estimate import Estimate, interval_source, printed, rounded, rounded_interval
 from tokenviz.tables import write_csv
 from tokenviz.tracking.entities import unwrapped
 from tokenviz.tracking.runs import fingerprint_of

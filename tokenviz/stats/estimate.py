@@ -56,20 +56,23 @@ class Estimate:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; None for what is NaN."""
-        from tokenviz.scores import nan_to_none
-
         return {
             "definition": self.definition.replace("−", "-"),  # one minus in all that programs read
-            "value": nan_to_none(self.value),
+            "value": _or_none(self.value),
             "unit": self.unit,
             "n": self.n,
-            "low": nan_to_none(self.low),
-            "high": nan_to_none(self.high),
+            "low": _or_none(self.low),
+            "high": _or_none(self.high),
             "level": LEVEL,
             "method": self.method,
             "reason": self.reason,
             "drawn_from": self.drawn_from,
         }
+
+
+def _or_none(value: float) -> float | None:
+    """None for what JSON cannot write."""
+    return value if math.isfinite(value) else None
 
 
 def rounded(estimate: Estimate) -> str:

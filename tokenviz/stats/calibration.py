@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tokenviz.scores import TokenScores
+from tokenviz.stats.definitions import Values
 
 _FEWEST = 5  # tokens of a bin: fewer have no mean worth a mark
 
@@ -31,24 +31,25 @@ class Calibration:
     n: NDArray[np.int64]
 
 
-def calibrate(scores: TokenScores, *, bins: int = 10) -> Calibration:
-    """Bin a table's scored tokens by entropy.
+def calibrate(entropy: Values, surprisal: Values, *, bins: int = 10) -> Calibration:
+    """Bin tokens by the entropy of their predictions.
 
     Args:
-        scores: The table.
+        entropy: (n,) of each token's prediction, in nats.
+        surprisal: (n,) of the token that came; NaN for one without a prediction, which is left out.
         bins: The most bins; there are fewer where one would hold fewer than five tokens.
 
     References:
         Braverman et al. 2020, "Calibration, Entropy Rates, and Memory in Language Models", compare the two means over a whole
         text; here they are compared bin by bin, as reliability diagrams do for probabilities.
     """
-    rows = np.flatnonzero(scores.scored)
-    rows = rows[np.argsort(scores.entropy[rows], kind="stable")]
+    rows = np.flatnonzero(~np.isnan(surprisal))
+    rows = rows[np.argsort(entropy[rows], kind="stable")]
     groups = [group for group in np.array_split(rows, max(1, min(bins, len(rows) // _FEWEST))) if len(group)]
-    surprisals = [-scores.logprob[group] for group in groups]
+    surprisals = [surprisal[group] for group in groups]
     errors = [np.std(one, ddof=1) / np.sqrt(len(one)) if len(one) > 1 else np.nan for one in surprisals]
     return Calibration(
-        entropy=np.array([scores.entropy[group].mean() for group in groups]),
+        entropy=np.array([entropy[group].mean() for group in groups]),
         surprisal=np.array([one.mean() for one in surprisals]),
         standard_error=np.array(errors, dtype=float),
         n=np.array([len(group) for group in groups], dtype=np.int64),

@@ -2,7 +2,7 @@
 
 x and y are two models' log-probs of the same units, in nats. Pairs in which either value is missing (NaN) are left out,
 and only those. A number that the data do not determine is NaN with a reason, never 0. Intervals are added elsewhere
-(`tokenviz.comparing.intervals`).
+(`tokenviz.stats.intervals`).
 """
 
 import math
@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from tokenviz.comparing.estimate import Estimate
+from tokenviz.stats.estimate import Estimate
 
 Values = NDArray[np.float64]
 

@@ -14,9 +14,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from tokenviz.comparing.statistics import Values
 from tokenviz.errors import ComparisonError
 from tokenviz.progress import task
+from tokenviz.stats.definitions import Values
 
 SEED = 0
 FEWEST_UNITS = 10

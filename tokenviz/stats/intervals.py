@@ -1,4 +1,4 @@
-"""Intervals: how far a number would have moved over resamples, and Fisher's formula.
+"""Intervals from resamples: how far a number would have moved over them.
 
 An interval is g^-1(g(value) -/+ t se), with Student's t for k - 1 degrees of freedom, where k is the number of blocks, or
 the effective number of passages or texts, that are drawn from. The scale g is one on which the number's spread hardly
@@ -28,11 +28,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tokenviz.comparing.estimate import LEVEL, Estimate
-from tokenviz.comparing.resampling import Resampling
-from tokenviz.comparing.statistics import Values
-
-FISHER = "Fisher's z, as if the units were independent and normal"
+from tokenviz.stats.definitions import Values
+from tokenviz.stats.estimate import LEVEL, Estimate
+from tokenviz.stats.resampling import Resampling
 
 _MOST_UNDETERMINED = 0.05  # share of the resamples
 _ROUNDING = 1e-12
@@ -99,28 +97,6 @@ def _jackknife(kind: Kind, value: float, left_out: Values) -> float:
     moved = kind.scaled(left_out, value) - kind.scaled(np.array([value]), value)
     factor = 1.0 if kind.bound else (len(left_out) - 1) / max(len(left_out), 1)
     return math.sqrt(factor * float(moved @ moved))
-
-
-def fisher(r: Estimate) -> Estimate:
-    """Pearson's r with Fisher's interval: tanh(artanh r -/+ 1.96 / sqrt(n - 3)).
-
-    Right for independent pairs from a bivariate normal distribution. Tokens of a text are neither: neighbours depend on
-    each other, and log-probs have one long tail. Then it is too narrow, by a quarter to nearly a half in simulations; it
-    stands beside the other for readers who know it from elsewhere.
-
-    References:
-        Fisher 1921, Metron 1:3-32.
-    """
-    from scipy import stats
-
-    if not r.determined:
-        return r
-    if r.n <= 3:
-        return replace(r, reason=f"no interval: {r.n} units are scored by both, and Fisher's needs at least 4")
-    margin = float(stats.norm.ppf((1 + LEVEL) / 2)) / math.sqrt(r.n - 3)
-    centre = float(_artanh(np.array(r.value)))
-    low, high = min(math.tanh(centre - margin), r.value), max(math.tanh(centre + margin), r.value)
-    return replace(r, low=low, high=high, method=FISHER)
 
 
 def _student(pieces: float) -> float:

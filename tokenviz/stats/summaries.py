@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tokenviz import display
-from tokenviz.comparing import intervals
-from tokenviz.comparing.estimate import Estimate, Unit, estimates_table, rounded
-from tokenviz.comparing.intervals import Kind
-from tokenviz.comparing.resampling import (
+from tokenviz.stats import intervals
+from tokenviz.stats.definitions import Values
+from tokenviz.stats.estimate import Estimate, Unit, estimates_table, rounded
+from tokenviz.stats.intervals import Kind
+from tokenviz.stats.resampling import (
     Groups,
     Labels,
     Resampling,
@@ -25,7 +26,6 @@ from tokenviz.comparing.resampling import (
     sums_before,
     weights,
 )
-from tokenviz.comparing.statistics import Values
 
 if TYPE_CHECKING:
     import pandas as pd
