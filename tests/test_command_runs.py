@@ -2,6 +2,8 @@
 
 import io
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -183,3 +185,17 @@ def test_chosen_runs_are_removed(run: Run, kept: list[str]) -> None:
     assert (code, out, err) == (0, "", "no run is meant: nothing was removed\n")
     assert run("runs", "remove")[0] == 2
     assert run("runs", "remove", kept[1], "--where", "kind=score")[0] == 2
+
+
+@pytest.mark.parametrize("command", [["runs"], ["runs", "--json"], ["runs", "show"], ["doctor", "--quick"]], ids=" ".join)
+def test_what_only_reads_the_store_does_without_mlflow_and_pandas(kept: list[str], project: Path, command: list[str]) -> None:
+    words = [*command, *([kept[0]] if command[-1] == "show" else [])]
+    code = (
+        "import runpy, sys; sys.argv = ['tokenviz', *sys.argv[1:]]\n"
+        "try:\n    runpy.run_module('tokenviz', run_name='__main__')\n"
+        "except SystemExit as ended:\n    assert not ended.code, ended.code\n"
+        "assert not {'mlflow', 'pandas', 'torch', 'sqlalchemy'} & sys.modules.keys()"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *words], cwd=project, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert kept[0][:8] in done.stdout or "3 finished runs" in done.stdout

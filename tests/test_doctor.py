@@ -200,8 +200,16 @@ def test_missing_fonts_and_programs_are_notes_with_their_packages(monkeypatch: p
     assert check.advice.startswith("apt-get install texlive-latex-base ")
 
 
+def test_a_quick_look_leaves_out_what_takes_long(runs: Runs, run: Run) -> None:
+    keep(runs, "f")
+    names = [line.split()[1] for line in run("doctor", "--quick")[1].splitlines() if not line.startswith(" ")]
+    assert names[:3] == ["store", "open", "doubles"]
+    assert not {"files", "device", "fonts", "LaTeX"} & set(names)
+    assert run("doctor", "--quick", "--rebuild")[2].endswith("--migrate and --rebuild are given alone\n")
+
+
 def test_the_exit_code_and_json_say_whether_something_is_wrong(runs: Runs, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkup, "check_installation", list)
+    monkeypatch.setattr(checkup, "check_installation", lambda quick: [])
     code, out, _ = run("doctor")
     assert code == 0
     assert out.splitlines()[0].startswith(f"ok     store      {runs.store.folder}: 0 finished runs")

@@ -16,6 +16,7 @@ from slips import filled, make_slip
 
 import tokenviz as tv
 from tokenviz.errors import StoreError
+from tokenviz.tracking.condition import _revisions
 from tokenviz.tracking.runs import Runs
 from tokenviz.tracking.store import open_for_reading, open_store
 
@@ -62,6 +63,31 @@ def revisions() -> list[str]:
     config = Config()
     config.set_main_option("script_location", str(Path(mlflow.store.db_migrations.__file__).parent))
     return [script.revision for script in ScriptDirectory.from_config(config).walk_revisions()]
+
+
+def test_the_revisions_are_those_that_alembic_finds() -> None:
+    assert (revisions()[0], frozenset(revisions())) == _revisions()
+
+
+def test_a_store_without_a_table_that_reading_does_not_need_is_read_and_is_not_written(
+    kept: str, run: Run, project: Path
+) -> None:
+    database = project / "mlruns" / "mlflow.db"
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute("DROP TABLE webhook_events")
+    before = database.read_bytes()
+    assert kept[:8] in run("runs")[1]
+    message = f"the store's database '{database}' is damaged (its table 'webhook_events' is missing); nothing was changed."
+    code, out, err = run("runs", "remove", kept, "--yes")
+    assert (code, out) == (1, "")
+    assert err.startswith(f"error: {message}")
+    assert message in run("doctor")[1]
+    assert run("doctor", "--quick")[0] == 0
+    with pytest.raises(StoreError, match="is missing"):
+        open_store()
+    with pytest.raises(StoreError, match="is missing"):
+        open_for_reading().client  # noqa: B018
+    assert database.read_bytes() == before
 
 
 @pytest.mark.parametrize("age", ["older", "newer"])

@@ -54,7 +54,6 @@ def list_runs(
         return
     _choose(as_json, as_csv)
     from tokenviz.progress import shown
-    from tokenviz.records.frames import runs_frame
     from tokenviz.tracking.finding import find_runs
     from tokenviz.tracking.store import open_for_reading
 
@@ -66,6 +65,8 @@ def list_runs(
     if as_json:
         print_json({"runs": [_document(run) for run in listed]})
     elif as_csv:
+        from tokenviz.records.frames import runs_frame
+
         print_csv([runs_frame(listed)])
     else:
         from tokenviz.cli.run_tables import print_list

@@ -3,7 +3,7 @@
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, requires, version
 
 from packaging.requirements import Requirement
@@ -18,15 +18,19 @@ _ENGINES = {"pdflatex": "texlive-latex-base", "lualatex": "texlive-luatex", "xel
 _TEX_FILES = {"xcolor.sty": "texlive-latex-recommended", "lmodern.sty": "lmodern", "t5enc.def": "texlive-lang-other"}
 
 
-def check_all() -> list[Check]:
-    """Everything that `tokenviz doctor` looks at."""
-    parts: tuple[Callable[[], list[Check]], ...] = (inspect_store, check_installation)
-    return [check for part in parts for check in part()]
+def check_all(*, quick: bool = False) -> list[Check]:
+    """Look at everything that `tokenviz doctor` looks at.
+
+    Args:
+        quick: Leave out what takes long: the runs' files, the device, fonts and LaTeX.
+    """
+    return [*inspect_store(quick=quick), *check_installation(quick=quick)]
 
 
-def check_installation() -> list[Check]:
-    """Versions, models, device, fonts and LaTeX."""
-    return [_versions(), *_models(), _device(), _fonts(), _latex()]
+def check_installation(*, quick: bool = False) -> list[Check]:
+    """Look at versions, models, device, fonts and LaTeX; of the last three only where it need not be quick."""
+    slow = () if quick else (_device(), _fonts(), _latex())
+    return [_versions(), *_models(), *slow]
 
 
 def _versions() -> Check:

@@ -107,7 +107,7 @@ def require_readable(folder: Path) -> set[str]:
     _refuse_misread(folder)
     database = database_of(folder)
     with sqlite_errors(database):
-        examine(database, artifacts_of(folder)).require_ready()
+        examine(database, artifacts_of(folder), only_read=True).require_ready()
         with closing(connect_for_reading(database)) as connection:
             return _old_places(connection, folder)
 
@@ -135,7 +135,7 @@ def copy_for_reading(folder: Path) -> Path:
     try:
         copy_database(database, database_of(copy))
         with sqlite_errors(database):
-            examine(database, artifacts_of(folder), copy=database_of(copy)).require_ready()
+            examine(database, artifacts_of(folder), copy=database_of(copy), only_read=True).require_ready()
             mend_paths(database_of(copy), folder)
     except (sqlite3.Error, OSError) as error:
         shutil.rmtree(copy, ignore_errors=True)

@@ -19,12 +19,9 @@ _NO_RIGHTS = (401, 403)
 @contextmanager
 def store_errors(store: "Store") -> Iterator[None]:
     """Whatever MLflow, a database driver or an HTTP library raises, as an error of ours."""
-    from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
-
     try:
         yield
-    except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
+    except _failures() as error:  # evaluated only once something is raised: MLflow need not be imported before
         if isinstance(error, StoreError):
             raise
         # Without rights now, none of the other runs is taken either: that is a failure of the store, not a refusal of one run.
@@ -32,6 +29,13 @@ def store_errors(store: "Store") -> Iterator[None]:
         reason = reason_of(error)
         todo = advice(reason) if store.folder is not None else ""
         raise kind(f"the tracking store {store.name!r} failed: {reason}{'; ' * bool(todo)}{todo}") from error
+
+
+def _failures() -> tuple[type[Exception], ...]:
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    return (MlflowException, SQLAlchemyError, sqlite3.Error, OSError)
 
 
 def lacks_rights(error: BaseException | None) -> bool:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from tokenviz.errors import DamagedError, StoreError
 from tokenviz.tracking.faults import reason_of, store_errors
+from tokenviz.tracking.rows import read_location
 from tokenviz.tracking.store import Store
 
 _ATTEMPTS = 3  # at a file of a server
@@ -31,10 +32,12 @@ def files_of(store: Store, run_id: str, folder: str = "") -> dict[str, int]:
 
 def _place_of(store: Store, run_id: str) -> Path | None:
     """Where an embedded store keeps a run's files; None for a server, and for a place that is no folder."""
-    if store.folder is None:
-        return None
-    with store_errors(store):
-        return store.place_of(store.client.get_run(run_id).info.artifact_uri)
+    if store.database is not None:
+        location = read_location(store.database, run_id)
+        if location is None:
+            raise StoreError(f"the store {store.name!r} has no run {run_id!r}: 'tokenviz runs' lists what there is")
+        return store.place_of(location)
+    return None
 
 
 def fetch(store: Store, run_id: str, artifact: str, folder: Path) -> Path:

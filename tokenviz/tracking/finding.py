@@ -13,7 +13,7 @@ from tokenviz.progress import task
 from tokenviz.tracking.embedded import artifacts_of
 from tokenviz.tracking.faults import store_errors
 from tokenviz.tracking.own_records import keep_record
-from tokenviz.tracking.rows import Row, read_runs
+from tokenviz.tracking.rows import Row, read_begun, read_experiments, read_runs
 from tokenviz.tracking.runs import PREFIX
 from tokenviz.tracking.store import Store, open_for_reading
 from tokenviz.tracking.where import Condition, Where, mlflow_filter, number_of, parse_where, tags_of
@@ -171,15 +171,24 @@ def find_run(reference: str, store: Store) -> FoundRun:
     if not is_reference(reference):
         raise StoreError(f"{reference!r} names no run: give at least four digits of an id, as 'tokenviz runs' lists them")
     experiments = _experiments(store, None)
-    for field in ("attributes.run_id", f"tags.`{PREFIX}fingerprint`"):
-        with store_errors(store):
-            found = store.client.search_runs(list(experiments), f"{field} LIKE '{reference}%'", max_results=_SHOWN + 1)
+    for by_fingerprint in (False, True):
+        found = _that_begin_with(reference, list(experiments), store, by_fingerprint=by_fingerprint)
         if len(found) == 1:
-            return _found(_row(found[0]), experiments)
+            return _found(found[0], experiments)
         if found:
-            ids = ", ".join(run.info.run_id for run in found[:_SHOWN])
+            ids = ", ".join(run.run_id for run in found[:_SHOWN])
             raise StoreError(f"{reference!r} may be several runs: {ids}{', ...' * (len(found) > _SHOWN)}; give more digits")
     raise StoreError(f"no run {reference!r} in the store {store.name!r}: 'tokenviz runs' lists what there is")
+
+
+def _that_begin_with(reference: str, experiments: Sequence[str], store: Store, *, by_fingerprint: bool) -> list[Row]:
+    """Runs whose id, or fingerprint, begins so; one more than are shown at most."""
+    if store.database is not None:
+        return read_begun(store.database, experiments, reference, by_fingerprint=by_fingerprint, most=_SHOWN + 1)
+    field = f"tags.`{PREFIX}fingerprint`" if by_fingerprint else "attributes.run_id"
+    with store_errors(store):
+        found = store.client.search_runs(list(experiments), f"{field} LIKE '{reference}%'", max_results=_SHOWN + 1)
+    return [_row(run) for run in found]
 
 
 def remove(store: Store, runs: Sequence[FoundRun]) -> None:
@@ -200,8 +209,11 @@ def remove(store: Store, runs: Sequence[FoundRun]) -> None:
 
 def _experiments(store: Store, name: str | None) -> dict[str, str]:
     """Names by id."""
-    with store_errors(store):
-        there = {str(one.experiment_id): str(one.name) for one in store.client.search_experiments()}
+    if store.database is not None:
+        there = read_experiments(store.database)
+    else:
+        with store_errors(store):
+            there = {str(one.experiment_id): str(one.name) for one in store.client.search_experiments()}
     if name is None:
         return there
     chosen = {number: one for number, one in there.items() if one == name}

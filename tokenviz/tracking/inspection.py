@@ -21,12 +21,16 @@ _LITTLE = 1e9  # bytes; a grid of long texts needs as much
 _SHOWN = 3
 
 
-def inspect_store() -> list[Check]:
-    """Look at the store that is set, at its runs and their files, at the outbox and at the disk."""
+def inspect_store(*, quick: bool = False) -> list[Check]:
+    """Look at the store that is set, at its runs and their files, at the outbox and at the disk.
+
+    Args:
+        quick: Leave out the runs' files, and which of MLflow's tables the database has.
+    """
     folder = embedded_folder()
     checks = [_room(folder), *_outbox(folder / "outbox")]
     try:
-        if server_uri() is None and (condition := condition_of_store()).kind != "ready":
+        if server_uri() is None and (condition := condition_of_store(only_read=quick)).kind != "ready":
             if condition.kind == "absent":
                 return [Check("store", "note", f"none yet in {folder}", "the first experiment makes it"), *checks]
             return [Check("store", "wrong", condition.message, _CURES.get(condition.kind, "")), *checks]
@@ -34,7 +38,14 @@ def inspect_store() -> list[Check]:
         runs = find_runs(every=True, store=store)
     except StoreError as error:
         return [Check("store", "wrong", str(error)), *checks]
-    return [_about(store, runs), _open_runs(store, runs), _doubles(runs), *_files(store, runs), *_removed(store), *checks]
+    return [
+        _about(store, runs),
+        _open_runs(store, runs),
+        _doubles(runs),
+        *([] if quick else _files(store, runs)),
+        *_removed(store),
+        *checks,
+    ]
 
 
 def _about(store: Store, runs: Sequence[FoundRun]) -> Check:

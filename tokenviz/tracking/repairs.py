@@ -287,8 +287,8 @@ def _from_rest(rest: sqlite3.Connection | None, run_id: str) -> OwnRecord | None
     return None if zeros or not record.rows["tags"] or not record.rows["params"] else record
 
 
-def condition_of_store() -> Condition:
-    """What condition the embedded store is in."""
+def condition_of_store(*, only_read: bool = False) -> Condition:
+    """Return the condition of the embedded store; see `examine`."""
     folder = embedded_folder()
     with sqlite_errors(database_of(folder)):
-        return examine(database_of(folder), artifacts_of(folder))
+        return examine(database_of(folder), artifacts_of(folder), only_read=only_read)

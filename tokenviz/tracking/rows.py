@@ -1,6 +1,7 @@
 """Runs of an embedded store, read from its database.
 
 MLflow's client makes an object of every number, which takes many times as long: too long to wait for with ten thousand runs.
+And it takes a second to import, which is most of what finding a run takes.
 """
 
 import math
@@ -11,9 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tokenviz.errors import StoreError
 from tokenviz.tracking.condition import connect_for_reading
-from tokenviz.tracking.embedded import unusable
+from tokenviz.tracking.embedded import sqlite_errors
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,11 @@ class Row:
 
 _COLUMNS = "run_uuid, CAST(experiment_id AS TEXT), name, status, start_time, end_time, artifact_uri"
 _HAS_TAG = "EXISTS (SELECT 1 FROM tags WHERE tags.run_uuid = runs.run_uuid AND key = ? AND value = ?)"
+_FINGERPRINT_BEGINS = (
+    "EXISTS (SELECT 1 FROM tags WHERE tags.run_uuid = runs.run_uuid AND key = 'tokenviz.fingerprint' "
+    "AND substr(value, 1, ?) = ?)"
+)
+_NEWEST_FIRST = "ORDER BY start_time DESC, run_uuid"
 _IS_OURS = "EXISTS (SELECT 1 FROM tags WHERE tags.run_uuid = runs.run_uuid AND key = 'tokenviz.kind' AND value != '')"
 
 
@@ -65,19 +70,62 @@ def read_runs(
     Raises:
         StoreError: The database cannot be read.
     """
-    conditions = [f"lifecycle_stage = 'active' AND experiment_id IN ({', '.join('?' * len(experiments))})", _IS_OURS]
+    conditions = [_active(experiments), _IS_OURS]
     conditions += ["status = 'FINISHED'"] * finished + [_HAS_TAG] * len(tags)
     values: list[Any] = list(map(int, experiments))
     for name, value in tags:
         values += [f"tokenviz.{name}", value]
-    query = f"SELECT {_COLUMNS} FROM runs WHERE {' AND '.join(conditions)} ORDER BY start_time DESC, run_uuid"
-    try:
-        with closing(connect_for_reading(database)) as connection:
-            chosen = connection.execute(query, values).fetchall()
-            for begin in range(0, len(chosen), page):
-                yield from _whole(connection, chosen[begin : begin + page])
-    except sqlite3.Error as error:
-        raise StoreError(unusable(database, str(error))) from error
+    query = f"SELECT {_COLUMNS} FROM runs WHERE {' AND '.join(conditions)} {_NEWEST_FIRST}"
+    with sqlite_errors(database), closing(connect_for_reading(database)) as connection:
+        chosen = connection.execute(query, values).fetchall()
+        for begin in range(0, len(chosen), page):
+            yield from _whole(connection, chosen[begin : begin + page])
+
+
+def read_begun(database: Path, experiments: Sequence[str], reference: str, *, by_fingerprint: bool, most: int) -> list[Row]:
+    """The runs of some experiments whose id, or fingerprint, begins with some digits, newest first.
+
+    Args:
+        database: The store's.
+        experiments: Their ids.
+        reference: The digits.
+        by_fingerprint: Whether they begin the fingerprint, not the id.
+        most: How many runs at most.
+
+    Raises:
+        StoreError: The database cannot be read.
+    """
+    begins = _FINGERPRINT_BEGINS if by_fingerprint else "substr(run_uuid, 1, ?) = ?"
+    query = f"SELECT {_COLUMNS} FROM runs WHERE {_active(experiments)} AND {begins} {_NEWEST_FIRST} LIMIT ?"
+    with sqlite_errors(database), closing(connect_for_reading(database)) as connection:
+        values = [*map(int, experiments), len(reference), reference, most]
+        return list(_whole(connection, connection.execute(query, values).fetchall()))
+
+
+def read_experiments(database: Path) -> dict[str, str]:
+    """Return the names of the experiments that are not removed, by their ids.
+
+    Raises:
+        StoreError: The database cannot be read.
+    """
+    with sqlite_errors(database), closing(connect_for_reading(database)) as connection:
+        found = connection.execute("SELECT experiment_id, name FROM experiments WHERE lifecycle_stage = 'active'")
+        return {str(number): str(name) for number, name in found}
+
+
+def read_location(database: Path, run_id: str) -> str | None:
+    """Return where MLflow says that a run's files lie; None where there is no such run.
+
+    Raises:
+        StoreError: The database cannot be read.
+    """
+    with sqlite_errors(database), closing(connect_for_reading(database)) as connection:
+        found = connection.execute("SELECT artifact_uri FROM runs WHERE run_uuid = ?", [run_id]).fetchone()
+        return str(found[0]) if found else None
+
+
+def _active(experiments: Sequence[str]) -> str:
+    return f"lifecycle_stage = 'active' AND experiment_id IN ({', '.join('?' * len(experiments))})"
 
 
 def _whole(connection: sqlite3.Connection, heads: list[tuple[Any, ...]]) -> Iterator[Row]:

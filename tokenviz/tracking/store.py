@@ -10,13 +10,14 @@ import shutil
 import time
 import weakref
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from tokenviz.errors import StoreError
 from tokenviz.progress import warn
-from tokenviz.tracking.condition import run_folders
+from tokenviz.tracking.condition import examine, run_folders
 from tokenviz.tracking.embedded import (
     artifacts_of,
     copy_for_reading,
@@ -28,6 +29,7 @@ from tokenviz.tracking.embedded import (
     name_artifacts,
     require_readable,
     run_stages,
+    sqlite_errors,
     sqlite_uri,
 )
 from tokenviz.tracking.faults import lacks_rights, reason_of, refuses, timed_out, without_secrets
@@ -61,7 +63,6 @@ class Store:
         name: For messages and file names; it holds none.
         folder: The folder of an embedded store; None for a server.
         outbox_folder: Where results wait for the store.
-        client: An `MlflowClient` on it.
         silent: Why a server does not answer; empty while it does.
         copy: A temporary folder with a copy of the database, for an embedded store that may not be written; None for any other.
         old_places: Where an embedded store that was moved was before, as long as its database says so.
@@ -71,12 +72,28 @@ class Store:
     name: str
     folder: Path | None
     outbox_folder: Path
-    client: Any
     silent: str = ""
     copy: Path | None = None
     old_places: frozenset[str] = frozenset()
     _ask_after: float = field(default=0.0, repr=False)
     _failures: int = field(default=0, repr=False)
+
+    @cached_property
+    def client(self) -> Any:
+        """An `MlflowClient` on it, made when it is first asked for: what only reads an embedded store does without MLflow.
+
+        Raises:
+            StoreError: A setting of MLflow's in the environment cannot be used, or the embedded store is not whole.
+        """
+        _check_environment()
+        if self.folder is not None and self.database is not None:
+            # MLflow takes a database that lacks one of its tables for an empty one, and changes it.
+            with sqlite_errors(self.database):
+                examine(database_of(self.folder), artifacts_of(self.folder), copy=self.database).require_ready()
+            name_artifacts(artifacts_of(self.folder))
+        from mlflow import MlflowClient
+
+        return MlflowClient(tracking_uri=self.uri)
 
     @property
     def database(self) -> Path | None:
@@ -162,6 +179,7 @@ def open_store() -> Store:
         if failure is not None:
             store.fall_silent(*failure)
         return store
+    _check_environment()
     folder = embedded_folder()
     return _embedded(folder, make_ready(folder))
 
@@ -202,7 +220,6 @@ def prepare_environment() -> None:
         os.environ.setdefault(name, value)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # whole tracebacks, of what it raises anyway
-    _check_environment()
 
 
 def _check_environment() -> None:
@@ -220,12 +237,7 @@ def _check_environment() -> None:
 
 
 def _embedded(folder: Path, database: Path, *, copy: Path | None = None, old_places: frozenset[str] = frozenset()) -> Store:
-    from mlflow import MlflowClient
-
-    name_artifacts(artifacts_of(folder))
-    uri = sqlite_uri(database)
-    client = MlflowClient(tracking_uri=uri)
-    store = Store(uri, EMBEDDED, folder, folder / _OUTBOX, client, copy=copy, old_places=old_places)
+    store = Store(sqlite_uri(database), EMBEDDED, folder, folder / _OUTBOX, copy=copy, old_places=old_places)
     if lost := store.lost_runs():
         warn(
             f"the database of {str(folder)!r} does not know {len(lost):,} run{'s' * (len(lost) != 1)} whose files are there: "
@@ -253,14 +265,13 @@ def _is_address(uri: str) -> bool:
 
 def _open_server(uri: str) -> tuple[Store, tuple[Exception, float] | None]:
     """A server, and where it does not answer, what happened and after how many seconds."""
-    from mlflow import MlflowClient
-
     if not _is_address(uri):
         raise StoreError(
             f"MLFLOW_TRACKING_URI is {without_secrets(uri)!r}: give the http:// or https:// address of an MLflow server, or "
             "unset it to use the embedded store in mlruns/"
         )
-    store = Store(uri, without_secrets(uri), None, embedded_folder() / _OUTBOX, MlflowClient(tracking_uri=uri))
+    store = Store(uri, without_secrets(uri), None, embedded_folder() / _OUTBOX)
+    _check_environment()
     begun = time.monotonic()
     error = ask(uri)
     if error is None:
