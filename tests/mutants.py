@@ -576,6 +576,11 @@ MUTANTS = (
         "test_kinds::test_encoder_decoders_are_refused_by_name",
     ),
     Mutant(
+        "a quick form is taken unseen", "scoring/layers.py",
+        "self._quick = quick if agrees(quick) else None\n            if", "self._quick = quick\n            if",
+        "test_packing::test_a_quick_form_that_gives_other_numbers_is_not_used",
+    ),
+    Mutant(
         "long texts are not looked at", "scoring/kernel.py",
         "if self._seen_far or length <= 2 * _PROBE_LENGTH:", "if length:",
         "test_kernel::test_a_model_that_sees_what_follows_in_long_texts_only_is_refused",

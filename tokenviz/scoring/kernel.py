@@ -47,6 +47,7 @@ T = TypeVar("T")
 _STATISTICS_ELEMENTS = 1 << 19
 _STATISTICS_ELEMENTS_ON_GPU = 1 << 25  # 128 MB: with fewer it waits for kernels to start
 _PROBE_LENGTH = 12
+_PROBE_STEP = 6  # two steps for the first probe, one for the branch of the second, one for two whole sequences
 _BRANCH = 3  # tokens at the end of the second probe that differ from the first; fewer where the context is tiny
 # Of the long try. Reformer's attention by hashes shows itself from 65 tokens on, at its defaults.
 _FAR_PROBE_LENGTH = 192
@@ -347,7 +348,7 @@ class Kernel:
         """Whether packed sequences, one in steps, one that shares its beginning and two whole, are as each is alone."""
         first, second = probe.cpu().numpy()
         sequences = [first, second, first[:branch], second[-branch:]]
-        (pack,) = plan_packs(sequences, token_budget=64, step_tokens=5)
+        (pack,) = plan_packs(sequences, token_budget=64, step_tokens=_PROBE_STEP)
         before = self._network.config._attn_implementation
         try:
             tail = self._hidden(probe[1:, -branch:], None)

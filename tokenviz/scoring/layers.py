@@ -1,8 +1,8 @@
 """Running a decoder layer step by step, and the quick forms of its parts.
 
 A step is some thousand tokens at most, so that memory does not grow with the length of a text. `install` puts a
-`SteppedLayer` in the place of each decoder layer. On its first pass it runs the layer as the model has it, then with
-packed weights, then in its quick form, and keeps what gives the same numbers.
+`SteppedLayer` in the place of each decoder layer. On its first pass it runs the layer as the model has it, then in its quick form
+with packed weights, where these differ each by itself, and keeps what gives the same numbers.
 """
 
 from collections.abc import Callable
@@ -69,15 +69,22 @@ class SteppedLayer(nn.Module):
     def _settle(self, running: PackedPass, hidden: torch.Tensor, args: Any, kwargs: Any) -> torch.Tensor:
         given = hidden.clone()
         expected = self._run(self.layer, running, hidden, args, kwargs)
+
+        def agrees(forward: Forward | None) -> bool:
+            return forward is not None and self._agrees(forward, expected, running, given, args, kwargs)
+
+        quick = quick_form(self.layer, self._rules)
         if onednn_multiplies(hidden.dtype, hidden.device.type):
             before = pack_linears(self.layer)
-            if self._agrees(self.layer, expected, running, given, args, kwargs):
+            # Both at once, as nearly every layer bears them: each try reads all weights, which is most of opening a model.
+            self._quick = quick if agrees(quick) else None
+            if self._quick is not None or agrees(self.layer):
                 for linear in before.values():
                     forget_pages(linear.weight)  # type: ignore[arg-type]
             else:
                 unpack_linears(self.layer, before)
-        quick = quick_form(self.layer, self._rules)
-        if quick is not None and self._agrees(quick, expected, running, given, args, kwargs):
+                self._quick = quick if agrees(quick) else None
+        elif agrees(quick):
             self._quick = quick
         self._settled = True
         return expected
