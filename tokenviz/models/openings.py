@@ -62,12 +62,11 @@ def openings_of(tokenizer: Any, vocabulary: int) -> Openings:
     for piece, number in pieces.items():
         if number >= vocabulary or number == unknown or not piece:
             continue
-        if number in special:
-            kinds[number] = SPACE
-        elif (first := piece[0]) == mark:  # this line and the next sort nine tenths of a vocabulary, in a quarter of the time
+        first = piece[0]
+        if number in special or first == mark:
             kinds[number] = SPACE
         elif first.isascii() and first.isalnum():
-            kinds[number] = INSIDE
+            kinds[number] = INSIDE  # most of a vocabulary: the rest of its characters need not be looked at
         elif in_bytes and number not in added and all(sign in BYTE_OF for sign in piece[:5]):
             kinds[number] = _kind(_from_bytes([BYTE_OF[sign] for sign in piece[:5]]))
         elif piece.startswith("<0x") and BYTE_PIECE.fullmatch(piece):

@@ -1,8 +1,8 @@
 """Running a decoder layer step by step, and the quick forms of its parts.
 
 A step is some thousand tokens at most, so that memory does not grow with the length of a text. `install` puts a
-`SteppedLayer` in the place of each decoder layer. On its first pass it runs the layer as the model has it, then in its quick form
-with packed weights, where these differ each by itself, and keeps what gives the same numbers.
+`SteppedLayer` in the place of each decoder layer. On its first pass it runs the layer as the model has it, then
+in its quick form with packed weights (each by itself where that differs), and keeps what gives the same numbers.
 """
 
 from collections.abc import Callable
