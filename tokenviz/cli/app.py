@@ -13,7 +13,7 @@ from tokenviz.harness.options import strict
 _SECTIONS = {
     "Texts, without tracking": ("score", "compare", "items", "report", "models"),
     "Experiments, tracked as runs": ("list", "run", "ui", "runs", "rerun", "sync"),
-    "Into a paper": ("pull", "trace", "redraw"),
+    "Into a paper": ("pull", "trace", "redraw", "cite"),
     "When something is wrong": ("doctor",),
 }
 
@@ -46,6 +46,7 @@ app.add_typer(experiments.run_app, name="run")
 app.command(name="pull")(paper.pull_command)
 app.command(name="trace")(paper.trace_command)
 app.command(name="redraw")(paper.redraw_command)
+app.command(name="cite")(paper.cite_command)
 app.add_typer(runs.app, name="runs")
 app.command(name="ui")(ui.ui_command)
 app.command(name="sync")(sync.sync_command)

@@ -1,4 +1,4 @@
-"""`tokenviz pull`, `trace` and `redraw`: from runs into a paper, and from a paper's files back to the runs."""
+"""`tokenviz pull`, `trace`, `redraw` and `cite`: from runs into a paper, and from a paper's files back to the runs."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -133,6 +133,29 @@ def redraw_command(
         paths = redraw(run, figure=figure, formats=_parts(form), look=look, folder=to)
     for path in paths:
         typer.echo(path)
+
+
+def cite_command(
+    runs: Annotated[
+        list[str],
+        typer.Argument(help="Runs: the first digits of their ids; a summary stands for its grid.", show_default=False),
+    ],
+    to: Annotated[
+        Path | None,
+        typer.Option(help="The paper's folder, to write references.bib to; by default it is printed.", show_default=False),
+    ] = None,
+) -> None:
+    """Print BibTeX for what stands behind runs: software with its versions, models with their weights, texts."""
+    from tokenviz.paper.citing import bibliography, cite, write_citations
+    from tokenviz.progress import shown
+    from tokenviz.tracking.store import open_for_reading
+
+    with shown():
+        citations = cite(runs, open_for_reading())
+    if to is None:
+        typer.echo(bibliography(citations), nl=False)
+        return
+    typer.echo(write_citations(citations, to))
 
 
 def _refuse_beside_check(context: typer.Context) -> None:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -46,6 +46,7 @@ class CatalogueModel:
         licence: Named on first use and in listings.
         download_bytes: Size of the wheels.
         disk_bytes: Size of the converted folder.
+        cited: How its makers ask to be cited: the kind of a BibTeX entry, and its fields; None where they do not say.
     """
 
     name: str
@@ -57,6 +58,7 @@ class CatalogueModel:
     licence: str
     download_bytes: int
     disk_bytes: int
+    cited: tuple[str, Mapping[str, str]] | None = None
 
     @property
     def folder(self) -> Path:
@@ -95,6 +97,16 @@ CATALOGUE: dict[str, CatalogueModel] = {
             licence="Apache-2.0",
             download_bytes=92_871_040,
             disk_bytes=542_000_000,
+            cited=(
+                "misc",
+                {
+                    "author": "Ben Allal, Loubna and Lozhkov, Anton and Bakouch, Elie and others",
+                    "title": "{SmolLM2}: When Smol Goes Big --- Data-Centric Training of a Small Language Model",
+                    "year": "2025",
+                    "eprint": "2502.02737",
+                    "archiveprefix": "arXiv",
+                },
+            ),
         ),
         CatalogueModel(
             name="gemma3-270m",
@@ -113,6 +125,16 @@ CATALOGUE: dict[str, CatalogueModel] = {
             licence="Gemma Terms of Use (https://ai.google.dev/gemma/terms)",
             download_bytes=238_175_024,
             disk_bytes=1_106_000_000,
+            cited=(
+                "misc",
+                {
+                    "author": "{Gemma Team}",
+                    "title": "{Gemma} 3 Technical Report",
+                    "year": "2025",
+                    "eprint": "2503.19786",
+                    "archiveprefix": "arXiv",
+                },
+            ),
         ),
         CatalogueModel(
             name="glass-en",
