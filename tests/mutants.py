@@ -371,6 +371,16 @@ MUTANTS = (
         "test_colours::test_a_grey_copy_keeps_the_order",
     ),
     Mutant(
+        "letters on teal cannot be read in grey", "figures/colours.py",
+        "for seen in (ground, *_greys(ground)))", "for seen in (ground,))",
+        "test_colours::test_text_is_readable_in_grey_on_every_colour_of_the_map",
+    ),
+    Mutant(
+        "a grey copy by luminance is not looked at", "figures/colours.py",
+        "for grey in (*lumas, even)]", "for grey in lumas]",
+        "test_colours::test_text_is_readable_in_grey_on_every_colour_of_the_map",
+    ),
+    Mutant(
         "surprising tokens are dark by some measures", "figures/definition.py",
         'falling=chosen.dark == "low"', "falling=False",
         "test_definition::test_the_predictable_end_is_dark_by_every_measure",

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from matplotlib import colormaps
+from PIL import Image
 from tables import NAN
 
 from tokenviz.errors import FigureError
-from tokenviz.figures.colours import COLOUR_MAPS, ColourScale, colour_map, contrast, text_colour, to_hex
+from tokenviz.figures.colours import COLOUR_MAPS, ColourScale, colour_map, contrast, stands_out, text_colour, to_hex
 
 PARTS = st.floats(0, 1)
 
@@ -62,13 +64,13 @@ def test_no_colour_is_the_white_of_what_has_no_value(name: str) -> None:
 
 @pytest.mark.parametrize("name", DIVERGING)
 def test_a_diverging_map_is_darker_with_the_distance_from_zero_and_alike_on_both_sides(name: str) -> None:
-    found = lightnesses(name)
-    below, above = found[:129][::-1], found[128:]
+    distances = (np.arange(128) + 0.5) / 256  # between two shades, which are not the same on both sides
+    below, above = ([lightness(COLOUR_MAPS[name].at(0.5 + side * d)) for d in distances] for side in (-1, 1))
     for side in (below, above):
         assert (np.diff(side) <= 0.05).all()  # a table's neighbouring steps differ by less than rounding to 8 bits
         assert side[0] - side[-1] > 60
-    # A grey copy shows equal distances alike: 4 of 100 steps of lightness are hardly told apart.
-    assert np.abs(below - above).max() < 4
+    # A grey copy shows equal distances alike: ColorBrewer's RdBu has 4.4 of 100 steps of lightness, hardly told apart.
+    assert np.abs(np.subtract(below, above)).max() < 4.5
 
 
 # Linear red, green, blue as dichromats see them (Machado, Oliveira and Fernandes 2009, severity 1.0), from the paper's tables.
@@ -170,6 +172,57 @@ def test_text_is_readable_on_every_colour_of_the_map(name: str) -> None:
         background = COLOUR_MAPS[name].at(float(value))
         ink = (0.0,) * 3 if text_colour(background) == "black" else (1.0,) * 3
         assert contrast(background, ink) >= 4.5
+
+
+def printed_grey(hexadecimal: str) -> tuple[float, float, float]:
+    """A colour as Pillow turns it grey, by Rec. 601: a second source."""
+    return (Image.new("RGB", (1, 1), hexadecimal).convert("L").getpixel((0, 0)) / 255,) * 3
+
+
+def grey_of_luminance(hexadecimal: str) -> tuple[float, float, float]:
+    """The grey of 255 steps that is as light as a colour, by its relative luminance."""
+    rgb = np.array([int(hexadecimal[i : i + 2], 16) / 255 for i in (1, 3, 5)])
+    luminance = np.dot((0.2126, 0.7152, 0.0722), np.where(rgb > 0.04045, ((rgb + 0.055) / 1.055) ** 2.4, rgb / 12.92))
+    steps = np.arange(256) / 255
+    light = np.where(steps > 0.04045, ((steps + 0.055) / 1.055) ** 2.4, steps / 12.92)
+    return (float(steps[np.abs(light - luminance).argmin()]),) * 3
+
+
+@pytest.mark.parametrize("name", COLOUR_MAPS)
+def test_text_is_readable_in_grey_on_every_colour_of_the_map(name: str) -> None:
+    colours = [*COLOUR_MAPS[name].shades, *(COLOUR_MAPS[name].at(float(place)) for place in np.linspace(0, 1, 2001))]
+    for shown, ink in {(to_hex(colour), text_colour(colour)) for colour in colours}:
+        letters = {"black": (0.0,) * 3, "white": (1.0,) * 3}[ink]
+        assert contrast(printed_grey(shown), letters) >= 4.5, shown
+        assert contrast(grey_of_luminance(shown), letters) >= 4.5, shown
+
+
+@pytest.mark.parametrize("name", COLOUR_MAPS)
+def test_a_map_is_its_colours_but_for_the_few_that_carry_no_letters(name: str) -> None:
+    one = COLOUR_MAPS[name]
+    whole = [tuple(colour[:3]) for colour in colormaps[one.source](np.arange(round(256 * one.begin), 256))]
+    kept = one.shades
+    assert [shade for shade in whole if shade in kept] == kept
+    assert len(whole) - len(kept) == {"viridis": 29, "magma": 4, "rdbu": 16, "brbg": 16}.get(name, 0)
+
+
+def test_teal_of_viridis_is_passed_over() -> None:
+    teal = "#21918c"  # its middle: black has 5.5 to 1 in colour and 4.2 in grey, white 3.8 in colour and 5.0 in grey
+    assert contrast((0x21 / 255, 0x91 / 255, 0x8C / 255), (0.0,) * 3) > 5.4
+    assert contrast(printed_grey(teal), (0.0,) * 3) < 4.3
+    assert teal not in {to_hex(colour) for colour in COLOUR_MAPS["viridis"].shades}
+
+
+def test_letters_on_several_grounds_stand_out_in_grey_or_have_an_edge() -> None:
+    light, dark = COLOUR_MAPS["viridis"].at(0.1), COLOUR_MAPS["viridis"].at(0.9)
+    above, below = COLOUR_MAPS["viridis"].at(0.49), COLOUR_MAPS["viridis"].at(0.51)  # on both sides of what is passed over
+    assert stands_out(text_colour(light, light), light, light)
+    assert stands_out(text_colour(light, None), light, None)
+    assert not stands_out(text_colour(light, dark), light, dark)
+    assert text_colour(above) == "black"
+    assert text_colour(below) == "white"
+    assert not stands_out(text_colour(above, below), above, below)
+    assert not stands_out("black", (0x21 / 255, 0x91 / 255, 0x8C / 255))  # enough in colour, and not in grey
 
 
 @given(st.tuples(PARTS, PARTS, PARTS))

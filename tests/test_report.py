@@ -258,7 +258,7 @@ def test_no_more_than_ten_alternatives_are_carried() -> None:
 def test_shades_are_the_colours_of_the_map() -> None:
     for name in ("viridis", "rdbu"):
         shades = COLOUR_MAPS[name].shades
-        assert [COLOUR_MAPS[name].at(i / 255) for i in range(256)] == shades
+        assert [COLOUR_MAPS[name].at((i + 0.5) / len(shades)) for i in range(len(shades))] == shades
         assert len(set(shades)) > 200
 
 

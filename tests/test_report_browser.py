@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
 from programs import needs_program
 from tables import NAN, make_scores
 from test_heatmap_html import HARD, passages_of
 from test_report import long_tables, three, with_alternatives
 
-from tokenviz.figures.colours import COLOUR_MAPS, contrast
+from tokenviz.figures.colours import COLOUR_MAPS, contrast, stands_out, text_colour, to_hex
 from tokenviz.figures.definition import text_heatmap
 from tokenviz.figures.report import report_html
 from tokenviz.figures.rows import common_rows
@@ -443,6 +444,20 @@ def test_tokens_that_share_a_character_are_parts_of_one_box_and_each_can_be_poin
     assert marked == [2]
 
 
+def test_letters_on_several_colours_have_the_ink_that_every_other_format_gives_them(opened: Open) -> None:
+    window = opened(make_scores([["A", " b"]]))
+    numbers = range(0, len(COLOUR_MAPS["viridis"].shades), 8)
+    shades = [None, *(to_rgb(to_hex(COLOUR_MAPS["viridis"].shades[number])) for number in numbers)]
+    looks = ["unscored", *(f"viridis-{number}" for number in numbers)]
+    pairs = [(one, other) for one in range(len(looks)) for other in range(len(looks))]
+    shown = window.execute_script("return arguments[0].map(inkOn)", [[looks[one], looks[other]] for one, other in pairs])
+    for (one, other), classes in zip(pairs, shown, strict=True):
+        ink = text_colour(shades[one], shades[other])
+        edge = "" if stands_out(ink, shades[one], shades[other]) else " edged"
+        assert classes == f"{ink}{edge}", (looks[one], looks[other])
+    assert len(set(shown)) == 4
+
+
 def test_light_and_dark_follow_the_system_and_the_reader(opened: Open) -> None:
     window = opened(three())
 
@@ -465,7 +480,7 @@ def test_light_and_dark_follow_the_system_and_the_reader(opened: Open) -> None:
     window.find_element("id", "dark").click()
     assert theme()[0] == "dark"
     # Tokens keep their colours: dark is predictable, whatever the page.
-    expected = COLOUR_MAPS["viridis"].shades[255]
+    expected = COLOUR_MAPS["viridis"].shades[-1]
     darkest = f"rgb({', '.join(str(round(255 * part)) for part in expected)})"
     assert darkest in window.execute_script(
         "return [...document.querySelectorAll('.text span')].map(e => getComputedStyle(e).backgroundColor)"

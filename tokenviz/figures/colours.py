@@ -3,6 +3,9 @@
 A sequential map's lightness falls evenly from the light to the dark end, so a grey copy keeps the order. A diverging map is
 lightest in the middle and equally dark at equal distances on both sides: a grey copy keeps the distance, and a line under
 the values below zero keeps the sign.
+
+Between the colours that carry black letters and those that carry white ones, a map may have some that carry neither in a
+grey copy: viridis' teal gives black 5.5 to 1 in colour and 4.2 to 1 in grey. Maps pass over these.
 """
 
 import math
@@ -10,8 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
+import numpy as np
 from matplotlib import colormaps
-from matplotlib.colors import Colormap
 
 from tokenviz.errors import FigureError
 
@@ -20,13 +23,17 @@ Colour = tuple[float, float, float]
 LINE_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")  # Okabe and Ito
 UNSCORED_EDGE = "#8a8a8a"
 INKS: dict[str, Colour] = {"black": (0.0, 0.0, 0.0), "white": (1.0, 1.0, 1.0)}
-LEAST_CONTRAST = 3.0  # with less, a letter is given an edge in the other ink
-SHADES = 256  # in each of matplotlib's maps
+LEAST_CONTRAST = 4.5  # WCAG 2.2, level AA; with less, a letter on several grounds is given an edge in the other ink
+_SHADES = 256  # in each of matplotlib's maps
+_GREYS = ((0.299, 0.587, 0.114), (0.30, 0.59, 0.11))  # of red, green, blue: Rec. 601, and as PDF (ISO 32000, 10.4.2) rounds it
 
 
 @dataclass(frozen=True)
 class ColourMap:
-    """Colours from 0 to 1.
+    """Colours from 0 to 1: matplotlib's, without those on which no letter can be read in a grey copy.
+
+    What is passed over is stepped across at once, at the same distance on both sides of a diverging map: 29 of viridis' 256
+    shades, 4 of magma's, 16 of each of the diverging ones', none of the others'.
 
     Attributes:
         source: Matplotlib's name of it, in the direction from light to dark.
@@ -41,12 +48,16 @@ class ColourMap:
     @property
     def shades(self) -> list[Colour]:
         """All its colours, in order."""
-        return [self.at((number + 0.5) / SHADES) for number in range(SHADES)]
+        return list(_kept(self))
 
     def at(self, fraction: float) -> Colour:
         """The colour at a fraction from 0 to 1, as red, green, blue in 0..1."""
-        red, green, blue, _ = _matplotlib_map(self.source)(self.begin + (1 - self.begin) * fraction)
-        return red, green, blue
+        return _kept(self)[self.place(fraction)]
+
+    def place(self, fraction: float) -> int:
+        """Which of its `shades` is the colour at a fraction from 0 to 1."""
+        count = len(_kept(self))
+        return min(count - 1, int(fraction * count))
 
 
 COLOUR_MAPS = {
@@ -62,8 +73,15 @@ ColorBrewer's diverging ones (Brewer 2003) the two that it marks as safe and who
 
 
 @cache
-def _matplotlib_map(name: str) -> Colormap:
-    return colormaps[name]  # a new copy each time, with a table to fill
+def _kept(colours: ColourMap) -> list[Colour]:
+    """The colours of a map without those that carry no letters, as they are and in the 255 steps that files have."""
+    table = colormaps[colours.source](np.arange(round(colours.begin * _SHADES), _SHADES))[:, :3]
+    shades: list[Colour] = [(red, green, blue) for red, green, blue in table.tolist()]
+    stepped: list[Colour] = [(red, green, blue) for red, green, blue in (np.round(table * 255) / 255).tolist()]
+    carries = [stands_out(text_colour(shade), shade, step) for shade, step in zip(shades, stepped, strict=True)]
+    if colours.diverging:
+        carries = [one and other for one, other in zip(carries, carries[::-1], strict=True)]
+    return [shade for shade, kept in zip(shades, carries, strict=True) if kept]
 
 
 def colour_map(name: str, *, diverging: bool) -> ColourMap:
@@ -117,8 +135,8 @@ class ColourScale:
         return None if math.isnan(value) else self.colours.at(self._along(value))
 
     def shade(self, value: float) -> int | None:
-        """Which of the map's `SHADES`, counted from the light end or the first, is the colour of a value."""
-        return None if math.isnan(value) else min(SHADES - 1, int(self._along(value) * SHADES))
+        """Which of the map's `shades`, counted from the light end or the first, is the colour of a value."""
+        return None if math.isnan(value) else self.colours.place(self._along(value))
 
     def _along(self, value: float) -> float:
         fraction = self.fraction(value)
@@ -139,15 +157,38 @@ class ColourScale:
 
 
 def text_colour(*backgrounds: Colour | None) -> str:
-    """Choose black or white: whichever stands out more; on several backgrounds, on the one on which it stands out least.
+    """Choose black or white: whichever stands out more, in colour and in grey; on several grounds, where it does so least.
 
-    On one background the contrast is at least 4.5 to 1.
+    On one ground the contrast in colour is at least 4.5 to 1; on every colour of a map it is in grey as well.
 
     Args:
         backgrounds: The colours that a letter stands on; None is white.
     """
-    grounds = [(1.0, 1.0, 1.0) if ground is None else ground for ground in backgrounds]
-    return max(INKS, key=lambda ink: min(contrast(ground, INKS[ink]) for ground in grounds))
+
+    def standing(ink: str) -> tuple[float, float]:
+        in_colour = min(contrast(ground or INKS["white"], INKS[ink]) for ground in backgrounds)
+        return min(in_colour, LEAST_CONTRAST), min(_worst(ground, ink) for ground in backgrounds)
+
+    return max(INKS, key=standing)
+
+
+def stands_out(ink: str, *backgrounds: Colour | None) -> bool:
+    """Return whether letters in black or white have a contrast of 4.5 to 1 on all grounds, in colour and in grey."""
+    return all(_worst(ground, ink) >= LEAST_CONTRAST for ground in backgrounds)
+
+
+def _worst(ground: Colour | None, ink: str) -> float:
+    """The contrast of an ink with a ground in colour or in grey, where it is least."""
+    ground = ground or INKS["white"]
+    return min(contrast(seen, INKS[ink]) for seen in (ground, *_greys(ground)))
+
+
+def _greys(colour: Colour) -> list[Colour]:
+    """A colour in grey, in 255 steps as screens and printers have them: by what is common in print, and by its luminance."""
+    luminance = _luminance(colour)
+    even = 12.92 * luminance if luminance <= 0.0031308 else 1.055 * luminance ** (1 / 2.4) - 0.055
+    lumas = [sum(share * part for share, part in zip(shares, colour, strict=True)) for shares in _GREYS]
+    return [(round(255 * grey) / 255,) * 3 for grey in (*lumas, even)]
 
 
 def contrast(first: Colour, second: Colour) -> float:

@@ -12,7 +12,7 @@ from matplotlib.textpath import TextPath, text_to_path
 from matplotlib.transforms import Affine2D
 
 from tokenviz.errors import FigureError
-from tokenviz.figures.colours import INKS, LEAST_CONTRAST, UNSCORED_EDGE, Colour, contrast, text_colour
+from tokenviz.figures.colours import UNSCORED_EDGE, Colour, stands_out, text_colour
 from tokenviz.figures.definition import TextHeatmap
 from tokenviz.figures.fonts import drawable, fonts_for, missing_note, shortened
 from tokenviz.figures.layout import PAD, TextBlock, lay_out, paginate, same_stretch, wrapped
@@ -229,7 +229,7 @@ class _Sheet:
             left = cell.x + (cell.width - _measure(self.font)(cell.text)) / 2
             page.texts.append((left, y + box * _BASELINE, cell.text, self.font, ink, "baseline"))
             for number, ground in enumerate(grounds):
-                if contrast(ground or INKS["white"], INKS[ink]) < LEAST_CONTRAST:
+                if not stands_out(ink, ground):
                     part = Rectangle((cell.x + cell.width * number / len(grounds), y), cell.width / len(grounds), box)
                     page.edged.append((left, y + box * _BASELINE, cell.text, self.font, text_colour(ground), part))
 

@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from tokenviz.figures.bidi import strong_direction
-from tokenviz.figures.colours import INKS, LEAST_CONTRAST, Colour, ColourScale, contrast, text_colour, to_hex
+from tokenviz.figures.colours import Colour, ColourScale, stands_out, text_colour, to_hex
 from tokenviz.figures.definition import TextHeatmap
 from tokenviz.figures.panels import Panel
 from tokenviz.figures.pieces import Box, boxes
@@ -129,7 +129,7 @@ def _style(colours: Sequence[Colour | None], text: str) -> str:
     way = "left" if strong_direction(text) == "R" else "right"
     share = 100 / len(shown)
     stops = ",".join(f"{colour} {k * share:.4g}% {(k + 1) * share:.4g}%" for k, colour in enumerate(shown))
-    hard = any(contrast(colour or INKS["white"], INKS[ink]) < LEAST_CONTRAST for colour in colours)
+    hard = not stands_out(ink, *colours)
     edge = {"black": "#fff", "white": "#000"}[ink]
     return (
         f"background:linear-gradient(to {way},{stops});color:{ink}" + f";text-shadow:{','.join([f'0 0 2px {edge}'] * 3)}" * hard

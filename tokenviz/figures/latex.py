@@ -15,7 +15,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from tokenviz.figures.bidi import base_level, levels, strong_direction, turned
-from tokenviz.figures.colours import INKS, LEAST_CONTRAST, contrast, text_colour, to_hex
+from tokenviz.figures.colours import stands_out, text_colour, to_hex
 from tokenviz.figures.definition import TextHeatmap
 from tokenviz.figures.fonts import drawable
 from tokenviz.figures.layout import Paragraph, paragraphs
@@ -171,7 +171,7 @@ def _box(heatmap: TextHeatmap, panel: Panel, rows: tuple[int, ...], text: str) -
     ]  # fmt: skip
     if len(rows) == 1:
         return f"\\TV{looks[0]}{{{text}}}"
-    hard = any(contrast(colour or INKS["white"], INKS[ink]) < LEAST_CONTRAST for colour in colours)
+    hard = not stands_out(ink, *colours)
     edge = {"black": "1", "white": "0"}[ink] if hard else ""
     return f"\\TVs{{{len(rows)}}}{{{''.join(f'{chr(92)}TVp{look}' for look in looks)}}}{{{ink}}}{{{edge}}}{{{text}}}"
 

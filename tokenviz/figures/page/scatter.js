@@ -51,7 +51,7 @@ function showScatter() {
   showMatchesInScatter();
 }
 
-const axisName = (model) => `log-prob by ${short(models[model].name)} (nats a ${unit})`;
+const axisName = (model) => `log-prob by ${short(models[model].name)} (nats per ${unit})`;
 
 function nearest(event) {
   const box = find("scatter").getBoundingClientRect(), scale = find("scatter").viewBox.baseVal.width / box.width;

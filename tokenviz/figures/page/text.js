@@ -5,7 +5,7 @@ const state = { measure: measures[0], pair: 0, picked: null };
 const view = () => state.measure.views[state.measure.of_pair ? state.pair : 0];
 const hidden = new Set();  // models that are not shown
 
-const LEAST_CONTRAST = 3;
+const LEAST_CONTRAST = 4.5;
 const RIGHT_TO_LEFT = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]/;
 
 // The boxes that rows are drawn in: a token, or a character that several of them share.
@@ -39,25 +39,34 @@ function boxesOf({ text, shared, ends }) {
   return found;
 }
 
-// The relative luminance of a colour of the style sheet, as the Web Content Accessibility Guidelines define it.
+// The relative luminance of a colour of the style sheet, as the Web Content Accessibility Guidelines define it, and those of
+// its grey copies, by the rules of `colours.py`.
+const GREYS = [[.299, .587, .114], [.3, .59, .11]];
 const luminances = new Map();
-function luminance(look) {
-  if (look === "unscored") return 1;
+function luminancesOf(look) {
+  if (look === "unscored") return [1];
   if (!luminances.has(look)) {
     const sample = make("span", "", look);
     document.body.append(sample);
-    const parts = getComputedStyle(sample).backgroundColor.match(/\d+/g).map((part) => part / 255)
-      .map((part) => part <= .04045 ? part / 12.92 : ((part + .055) / 1.055) ** 2.4);
-    luminances.set(look, .2126 * parts[0] + .7152 * parts[1] + .0722 * parts[2]);
+    const parts = getComputedStyle(sample).backgroundColor.match(/\d+/g).map((part) => part / 255);
     sample.remove();
+    const linear = (part) => part <= .04045 ? part / 12.92 : ((part + .055) / 1.055) ** 2.4;
+    const sum = (shares, values) => shares.reduce((total, share, number) => total + share * values[number], 0);
+    const own = sum([.2126, .7152, .0722], parts.map(linear));
+    const even = own <= .0031308 ? 12.92 * own : 1.055 * own ** (1 / 2.4) - .055;
+    const greys = [...GREYS.map((shares) => sum(shares, parts)), even];
+    luminances.set(look, [own, ...greys.map((grey) => linear(Math.round(255 * grey) / 255))]);
   }
   return luminances.get(look);
 }
 
 // The ink for a letter on several colours: the one that stands out more where it stands out least; with an edge if that is little.
 function inkOn(looks) {
-  const on = looks.map(luminance), black = (Math.min(...on) + .05) / .05, white = 1.05 / (Math.max(...on) + .05);
-  return `${black > white ? "black" : "white"}${Math.max(black, white) < LEAST_CONTRAST ? " edged" : ""}`;
+  const all = looks.map(luminancesOf), inColour = all.map(([own]) => own), any = all.flat();
+  const contrasts = (values) => ({ black: (Math.min(...values) + .05) / .05, white: 1.05 / (Math.max(...values) + .05) });
+  const first = contrasts(inColour), worst = contrasts(any), enough = (ink) => Math.min(first[ink], LEAST_CONTRAST);
+  const ink = (enough("white") - enough("black") || worst.white - worst.black) > 0 ? "white" : "black";
+  return `${ink}${worst[ink] < LEAST_CONTRAST ? " edged" : ""}`;
 }
 
 // A panel shows a model's tokens, or the units of a pair (model null). It is a list box whose options are the tokens: one stop
