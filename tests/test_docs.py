@@ -38,6 +38,8 @@ STAND_INS = {
     "smollm2-135m": "glass-en,dtype=bfloat16",
     "smollm2": "glass-en",
     "gemma3-270m": "glass-en",
+    "family-small": "glass-en,dtype=bfloat16",
+    "family-large": "glass-en",
 }
 SMALL = "--models glass-en --models glass-en,dtype=bfloat16 --texts correlation"
 UsageError = typer.BadParameter.__bases__[0]

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import BIGRAM_WEIGHTS, make_bigram_folder
 
@@ -103,6 +104,22 @@ def test_precision_says_how_far_predictions_move(checkout: Path) -> None:
         "glass-en,dtype=float64"
     ] * 2
     assert figures(checkout) == {"precision"}
+
+
+def test_small_and_large_says_what_size_adds(checkout: Path) -> None:
+    models = ("--models", "glass-en,dtype=bfloat16", "--models", "glass-en")
+    found = tables(checkout, "small_and_large", *models, "--texts", "correlation", "--texts", "passage_en")["small and large"]
+    assert [(row["small"], row["large"], row["text"]) for row in found] == [
+        (models[1], models[3], text) for text in ("correlation", "passage_en")
+    ]
+    small, large = (tv.score(model, tv.read_text("correlation")) for model in models[1::2])
+    compared = tv.compare(small, large)
+    assert int(found[0]["n"]) == compared.n
+    assert float(found[0]["r"]) == pytest.approx(compared.pearson_r.value, abs=1e-6)
+    assert float(found[0]["r low"]) < float(found[0]["r"]) < float(found[0]["r high"])
+    difference = np.nanmean(large.logprob) - np.nanmean(small.logprob)
+    assert float(found[0]["mean difference (nats)"]) == pytest.approx(difference, abs=1e-6)
+    assert figures(checkout) == {"correlations", "scatter"}
 
 
 def test_the_survey_compares_models_with_one_vocabulary_and_with_two(checkout: Path) -> None:

@@ -94,7 +94,7 @@ def test_what_is_completed(project) -> None:
     assert completion.experiments("") == ["mine"]  # without running it
     assert completion.texts("") == ["correlation", "passage_en"]
     assert completion.texts("nothing") == []  # so that the shell goes on with file names
-    assert completion.models("") == ["smollm2-135m", "gemma3-270m", "glass-en"]
+    assert completion.models("") == ["smollm2-135m", "gemma3-270m", "glass-en", "family-small", "family-large"]
     assert completion.models("glass-en,device=c") == ["glass-en,device=cpu", "glass-en,device=cuda"]
     assert completion.colours("c") == ["cividis"]
     assert "difference" in completion.measures("d")

@@ -26,8 +26,8 @@ from tokenviz.models.spec import ModelSpec
 from tokenviz.scoring.scorer import score
 
 KNOWN = (
-    "give a catalogue name (smollm2-135m, gemma3-270m, glass-en), a folder with safetensors, a .gguf file, or a hub id such as "
-    "'gpt2' or 'owner/model'"
+    "give a catalogue name (smollm2-135m, gemma3-270m, glass-en, family-small, family-large), a folder with safetensors, "
+    "a .gguf file, or a hub id such as 'gpt2' or 'owner/model'"
 )
 
 

@@ -21,11 +21,12 @@ def first_steps() -> str:
 
     guide = project_root() / "docs" / "getting-started.md"
     further = "\ndocs/getting-started.md goes through these steps." if guide.is_file() else ""
-    sizes = ", ".join(f"{model.name} {model.download_bytes / 1e6:.0f} MB" for model in CATALOGUE.values())
+    sizes = ", ".join(f"{model.name} {model.download_bytes / 1e6:.0f} MB" for model in CATALOGUE.values() if not model.minutes)
+    made = " and ".join(model.name for model in CATALOGUE.values() if model.minutes)
     steps = "\n\n".join(f"  {number}. {what}:\n     tokenviz {command}" for number, (what, command) in enumerate(STEPS, 1))
     return (
         f"tokenviz: see what causal language models predict, token by token.\n\n{steps}\n\n"
-        f"Models are fetched once, when they are first named: {sizes}.\n"
+        f"Models are fetched once, when they are first named: {sizes}; {made} are trained here.\n"
         "A hub id (gpt2), a folder with safetensors or a .gguf file does as well.\n\n"
         "tokenviz --help lists all commands, tokenviz COMMAND --help its options, and tokenviz doctor says what is wrong."
         f"{further}"

@@ -18,6 +18,13 @@ def models(incomplete: str) -> list[str]:
     return [word for word in words if word.startswith(incomplete)]
 
 
+def family(incomplete: str) -> list[str]:
+    """The models that are made here."""
+    from tokenviz.models.family import SHAPES
+
+    return [name for name in SHAPES if name.startswith(incomplete)]
+
+
 def texts(incomplete: str) -> list[str]:
     """The names of the sample texts."""
     from tokenviz.texts import sample_names

