@@ -107,20 +107,21 @@ def report_html(source: Source, *, limits: str | Chosen | None = None, about: Ma
     models = [table.spec.model for table in tables]
     named = [full_name_of(table.spec) for table in tables]
     shown = {"figure": "report", "models": models, "text": tables[0].text_name, "text_sha256": tables[0].text_sha256}
-    style, script = _part("report.css") + _shades(), "".join(map(_part, _SCRIPTS))
+    style, script = page_part("report.css") + _shades(), "".join(map(page_part, _SCRIPTS))
     page: str = page_template("page/report.html.j2").render(
         title=f"{', '.join(named)} on “{tables[0].text_name}”",
         about=json.dumps({**(about or {}), **shown}, allow_nan=False),
-        policy=f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; base-uri 'none'; form-action 'none'",
+        policy=policy_of(style, script),
         style=Markup(style),
         script=Markup(script),
-        data=htmlsafe_json_dumps(data, dumps=_compact),
+        data=htmlsafe_json_dumps(data, dumps=compact_json),
     )
     return page
 
 
 @cache
-def _part(name: str) -> str:
+def page_part(name: str) -> str:
+    """Return one of the files that the pages of this room are made of."""
     return files("tokenviz.figures").joinpath("page", name).read_text(encoding="utf-8")
 
 
@@ -135,9 +136,15 @@ def _shades() -> str:
     return "\n".join(rules) + "\n"
 
 
+def policy_of(style: str, script: str) -> str:
+    """Return a page's policy: its own style and script, and nothing else, run or load."""
+    return f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; base-uri 'none'; form-action 'none'"
+
+
 def _hash(part: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(part.encode()).digest()).decode()}'"
 
 
-def _compact(data: Any, **_: Any) -> str:
+def compact_json(data: Any, **_: Any) -> str:
+    """Return plain values as JSON without spaces, for a page's data."""
     return json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))

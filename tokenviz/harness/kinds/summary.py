@@ -11,6 +11,7 @@ import pandas as pd
 
 from tokenviz.figures.booktabs import frame_booktabs
 from tokenviz.figures.keys import add_key
+from tokenviz.figures.overview import OVERVIEW, OtherRun, Overview, PairCell, ScoreCell, overview_html, picture_of
 from tokenviz.figures.saving import save_figure
 from tokenviz.harness.jobs import Content, Job, Outcome, Run
 from tokenviz.harness.kinds.comparison import COMPARISON_METRICS, ComparisonRun
@@ -104,13 +105,34 @@ class SummaryJob(Job[None, Run]):
         about = self.session.about(self.fingerprint, self.kind, {"runs": [run.fingerprint for run in self.runs]})
         content = record_summary(*self.parts, self.description, self.figures, self.tables, about, files)
         content.params.update(self.session.experiment.params)
+        (files / OVERVIEW).write_text(overview_html(self._overview(), "artifact"), encoding="utf-8")
         return content
+
+    def _overview(self) -> Overview:
+        """The grid as its page shows it; a run that waits for a server has no id yet, and its cell no link."""
+        return Overview(
+            self.session.experiment.name,
+            self.session.runs.try_experiment_id(),
+            self.session.grid,
+            self.session.experiment.description.partition("\n")[0],
+            [ScoreCell.of(run.model, run.text, run.run_id, run.metrics, picture_of(run.scores)) for run in self.scores],
+            [PairCell.of(run.a.model, run.b.model, run.a.text, run.run_id, run.by, run.metrics) for run in self.comparisons],
+            [
+                *(_other(run.name, run.text, run.model, run) for run in self.measures),
+                *(_other("items", run.text, run.model, run) for run in self.items),
+                *(_other("pairs", run.text, run.model, run) for run in self.pairs),
+            ],
+        )
 
     def read(self, _: RecordedRun) -> None:
         pass
 
     def run(self, outcome: Outcome[None]) -> Run:
         return Run(**self.about_run(outcome, self.session.runs))
+
+
+def _other(kind: str, text: str, model: str, run: Run) -> OtherRun:
+    return OtherRun.of(kind, f"{kind} · {text} · {model}", run.run_id, run.metrics, ())
 
 
 def record_summary(
