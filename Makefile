@@ -51,7 +51,7 @@ coverage: $(READY)  ## which lines of tokenviz/ the everyday tests reach
 	@$(BIN)/python -m coverage run --source tokenviz -m pytest -m 'not slow and not network' $(ARGS)
 	@$(BIN)/python -m coverage report --skip-covered --show-missing
 
-ui: $(READY)  ## browse the runs: MLflow's pages on 127.0.0.1, PORT=5000
+ui: $(READY)  ## browse the runs: grids and MLflow's pages on 127.0.0.1, PORT=5000
 	@$(BIN)/tokenviz ui --port $(PORT)
 
 docs: $(READY)  ## make the generated pages and the pictures of the docs anew; those of MLflow's pages need Chromium

@@ -20,7 +20,7 @@ from typing import Any
 from browser import browser, save_small
 
 IMAGES = Path(__file__).resolve().parent / "images"
-PICTURES = ("runs", "run", "dataset", "heatmap", "chart")
+PICTURES = ("grid", "runs", "run", "dataset", "heatmap", "chart")
 SIZE = (1400, 800)  # of the window, in pixels
 _SCROLL = "for (const e of document.querySelectorAll('*')) if (e.scrollHeight > e.clientHeight) e.scrollTop = arguments[0]"
 _PATIENCE = 60  # seconds
@@ -32,7 +32,7 @@ class Way:
     """Where the way leads.
 
     Attributes:
-        home: MLflow's first page, as `tokenviz ui` prints its address.
+        home: The first page, as `tokenviz ui` prints its address.
         runs: The address of the list of runs, as an experiment prints it.
         chart: That of the chart.
         text: The text whose runs are visited.
@@ -75,9 +75,7 @@ def walk(window: Any, way: Way) -> Iterator[str]:
     scores = [f"{way.text} · {model}" for model in way.models]
     comparison = f"{way.text} · {' and '.join(way.models)}"
     _size(window)
-    window.get(way.home)
-    press('//*[normalize-space()="Model training"]')
-    press('//button[@aria-label="Close"]')  # MLflow's assistant, which opens by itself once
+    yield from walk_grid(window, way.home, way.text, way.models)
     open_list()
     run = find(_link(comparison))
     yield "runs"
@@ -126,6 +124,52 @@ def walk(window: Any, way: Way) -> Iterator[str]:
     field.send_keys(f"tags.tokenviz.text = '{way.text}'\n")
     find(_link(scores[0]))
     yield "filtered"
+
+
+def walk_grid(window: Any, home: str, text: str, models: tuple[str, str]) -> Iterator[str]:
+    """Go from the first page to a heatmap, to the report of two models on a text, and to that of the lowest r.
+
+    Args:
+        window: Selenium's, of a Chromium.
+        home: The first page's address.
+        text: A text of the newest grid.
+        models: Two of its models.
+
+    Yields:
+        A name for each page, while it is open.
+    """
+
+    def click(css: str) -> None:
+        _wait(lambda: window.find_element("css selector", css).click(), css)
+
+    def choose(list_of: str, value: str) -> None:
+        click(f"#{list_of} option[value={value}]")
+
+    window.get(home)
+    _wait(lambda: window.find_element("css selector", "#scores td a"), "the grid")
+    yield "grid"
+    click(f'#scores td a[aria-label^="Heatmap of {text} by {models[0]}:"]')
+    _wait(lambda: window.find_element("css selector", ".passage"), "the heatmap")
+    yield "first heatmap"
+    window.back()
+    for field, words in (("texts", text), ("models", models[0])):
+        _wait(lambda: window.find_element("css selector", "#pairs td a"), "the grid")
+        window.find_element("css selector", f"#{field}").send_keys(words)
+    _wait(lambda: _gone(window, '//section[@id="pairs"]//tbody/tr[2]'), "the rows of one text")
+    click(f'#pairs td a[aria-label^="Report of {" and ".join(models)} on {text}:"]')
+    _wait(lambda: window.find_element("css selector", "#places tbody button"), "the report")
+    yield "report"
+    window.back()
+    _wait(lambda: window.find_element("css selector", "#pairs td a"), "the grid as it was left")
+    yield "filtered grid"
+    window.get(home)
+    _wait(lambda: window.find_element("css selector", "#pairs td a"), "the grid")
+    choose("order", "lowest")
+    _wait(lambda: window.find_element("css selector", "#pairs td.extreme a"), "the lowest")
+    yield "lowest"
+    click("#pairs td.extreme a")
+    _wait(lambda: window.find_element("css selector", "#places tbody button"), "the report of the lowest")
+    yield "lowest report"
 
 
 def heatmap_text(window: Any) -> list[str]:
@@ -195,7 +239,7 @@ def main() -> None:
         command += [word for name in ("correlation", "passage_vi") for word in ("--texts", name)]
         done = subprocess.run(command, cwd=project, check=True, stderr=subprocess.PIPE, text=True)
         with pages(project) as address, browser(*SIZE) as window:
-            runs, _, chart = (link.replace("http://127.0.0.1:5000", address) for link in re.findall(r"http\S+", done.stderr))
+            _, runs, _, chart = (link.replace("http://127.0.0.1:5000", address) for link in re.findall(r"http\S+", done.stderr))
             for name in walk(window, Way(f"{address}/", runs, chart, "correlation", models)):
                 if name in PICTURES:
                     time.sleep(_REST)

@@ -86,8 +86,14 @@ middle, "lose" the answer of a request that was carried out, "drop" a request, "
 class Proxy:
     """Stands between client and server, on an address of its own."""
 
-    def __init__(self, target: str) -> None:
-        self._target = target.removeprefix("http://")
+    def __init__(self, target: str, prefix: str = "") -> None:
+        """Stand before a server.
+
+        Args:
+            target: Its address.
+            prefix: What paths begin with here and not there; others are not found.
+        """
+        self._target, self._prefix = target.removeprefix("http://"), prefix
         self._port = free_port()
         self._server: ThreadingHTTPServer | None = None
         self._over = threading.Event()
@@ -98,7 +104,7 @@ class Proxy:
 
     @property
     def address(self) -> str:
-        return f"http://127.0.0.1:{self._port}"
+        return f"http://127.0.0.1:{self._port}{self._prefix}"
 
     @property
     def faults(self) -> list[str]:
@@ -145,7 +151,7 @@ class Proxy:
         body = request.rfile.read(int(request.headers.get("Content-Length") or 0))
         with self._lock:
             path = request.path.partition("?")[0]
-            fault = self.fault(request.command, path, len(self.requests))
+            fault = self.fault(request.command, path, len(self.requests)) if path.startswith(f"{self._prefix}/") else "404"
             self.requests.append((request.command, path, fault))
         if fault == "hang":
             self._over.wait(60)
@@ -158,7 +164,7 @@ class Proxy:
             status, headers, content = int(fault), [("Content-Type", "text/plain")], b"no"
         else:
             connection = http.client.HTTPConnection(self._target, timeout=60)
-            connection.request(request.command, request.path, body, dict(request.headers))
+            connection.request(request.command, request.path.removeprefix(self._prefix), body, dict(request.headers))
             answer = connection.getresponse()
             status, headers, content = answer.status, answer.getheaders(), answer.read()
             connection.close()

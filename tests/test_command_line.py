@@ -21,6 +21,7 @@ from rich.console import Console
 import tokenviz as tv
 from tokenviz.figures.definition import shared_limits
 from tokenviz.models.loading import LoadedModel
+from tokenviz.tracking.serving import served_at
 
 ALICE = "Alice was beginning to get very tired of sitting by her sister on the bank."
 
@@ -512,7 +513,11 @@ def test_ui_serves_the_store_on_the_loopback_address(project: Path, free_port: i
         try:
             assert server.stdout is not None
             assert server.stdout.readline() == f"http://127.0.0.1:{free_port}\n"
-            assert b"<title>MLflow</title>" in _get(f"http://127.0.0.1:{free_port}/")
+            first = _get(f"http://127.0.0.1:{free_port}/")
+            assert b"<title>MLflow</title>" in first
+            assert b'location.replace("grids/")' in first
+            assert _get(f"http://127.0.0.1:{free_port}/grids/").startswith(b"No grid yet: run an experiment")
+            assert served_at(project / "mlruns") == f"http://127.0.0.1:{free_port}"
             search = f"http://127.0.0.1:{free_port}/api/2.0/mlflow/experiments/search?max_results=5"
             assert json.loads(_get(search))["experiments"][0]["name"] == "Default"
         finally:
@@ -558,18 +563,61 @@ def test_ui_names_the_danger_of_any_other_address(
     warning = (
         f"warning: whoever reaches port {free_port} of {host} can read, change and delete every run without a password, and "
         "read files of this machine; others on the way can read along. Safe ways to show runs to others: "
-        f"'ssh -L {free_port}:127.0.0.1:{free_port} THIS-MACHINE' on theirs, or a server with users (docs/server.md)\n"
+        f"'ssh -L {free_port}:127.0.0.1:{free_port} THIS-MACHINE' on theirs, 'tokenviz runs export --html', or a server with "
+        "users (docs/server.md)\n"
     )
-    assert err == (warning if warned else "") + "Ctrl-C ends it.\n"
+    empty = "There is no grid yet: run an experiment, such as make experiment, and load the page again.\n"
+    assert err == (warning if warned else "") + empty + "Ctrl-C ends it.\n"
+    assert ("--allowed-hosts" in started[0]) is not warned  # else MLflow advises to serve everybody
 
 
-def test_ui_points_at_the_server_that_is_set(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://tracking.example")
-    code, _, err = run("ui")
-    assert code == 1
-    assert "MLFLOW_TRACKING_URI names the server 'http://tracking.example': open that address in a browser" in err
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@tracking.example")
+def test_ui_of_a_server_that_does_not_answer_is_one_line(run: Run, monkeypatch: pytest.MonkeyPatch, free_port: int) -> None:
+    address = f"http://127.0.0.1:{free_port}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    code, out, err = run("ui")
+    assert (code, out) == (1, "")
+    assert err.startswith(f"error: the tracking server {address!r} does not answer (")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:secret@127.0.0.1:{free_port}")
     assert "secret" not in run("ui")[2]
+
+
+def test_ui_of_a_server_is_for_this_machine_only(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://tracking.example")
+    code, out, err = run("ui", "--host", "0.0.0.0", "--port", "5998")
+    assert (code, out) == (1, "")
+    assert err == (
+        "error: the pages of a server are read with this user's credentials, and 0.0.0.0 would show them to everybody: leave "
+        "--host out, and let others run 'tokenviz ui' themselves\n"
+    )
+
+
+def test_ui_of_an_installation_that_is_older_than_its_code_is_one_line(
+    run: Run, monkeypatch: pytest.MonkeyPatch, free_port: int
+) -> None:
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda **chosen: ())
+    code, out, err = run("ui", "--port", str(free_port))
+    assert (code, out) == (1, "")
+    assert err == (
+        "error: MLflow does not find the pages of grids: this installation is older than its code; install it again (make "
+        "setup, or pip install -e .)\n"
+    )
+
+
+def test_ui_opens_a_browser_once_the_server_answers(run: Run, monkeypatch: pytest.MonkeyPatch, free_port: int) -> None:
+    program = (
+        "from http.server import *\n"
+        "class H(SimpleHTTPRequestHandler):\n"
+        "    def do_GET(self): self.send_response(200); self.end_headers(); self.server.shutdown_request(self.request)\n"
+        f"server = HTTPServer(('127.0.0.1', {free_port}), H); server.handle_request()"
+    )
+    opened: list[str] = []
+    monkeypatch.setattr("tokenviz.cli.ui.webbrowser.open", opened.append)
+    real = subprocess.Popen
+    monkeypatch.setattr(
+        "tokenviz.cli.ui.subprocess.Popen", lambda arguments, env: real([sys.executable, "-c", program], env=env)
+    )
+    assert run("ui", "--open", "--port", str(free_port))[0] == 0
+    assert opened == [f"http://127.0.0.1:{free_port}/"]
 
 
 def test_a_full_disk_is_one_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

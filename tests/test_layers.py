@@ -34,14 +34,15 @@ FLOORS = [
     {"comparing"},
     {"records"},
     {"figures"},
-    {"paper"},
+    {"paper", "pages"},
     {"harness"},
     {"cli"},
 ]
 HOMES = {
     "torch": {"models", "scoring"},
     "transformers": {"models", "scoring"},
-    "mlflow": {"tracking"},
+    "mlflow": {"tracking", "pages"},
+    "flask": {"pages"},
     "matplotlib": {"figures"},
     "scipy": {"stats"},
     "icu4py": {"characters", "units"},

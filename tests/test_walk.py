@@ -57,6 +57,6 @@ def test_a_newcomer_finds_the_heatmap_the_text_and_the_chart(chromium, project: 
 def test_the_page_shows_the_pictures_that_the_walk_takes() -> None:
     page = (DOCS / "ui.md").read_text(encoding="utf-8")
     pictures = sorted((DOCS / "images").glob("ui_*.png"))
-    assert len(pictures) == 5
+    assert len(pictures) == 6
     assert all(f"](images/{path.name})" in page for path in pictures)
     assert all(path.stat().st_size < 150_000 for path in pictures)

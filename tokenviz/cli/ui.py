@@ -1,15 +1,25 @@
-"""`tokenviz ui`: MLflow's pages on the embedded store, for this machine only."""
+"""`tokenviz ui`: the pages of grids, and MLflow's on the embedded store, for this machine only."""
 
 import ipaddress
 import os
 import socket
 import subprocess
 import sys
-from typing import Annotated
+import time
+import urllib.request
+import webbrowser
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tokenviz.controls import visible
 from tokenviz.errors import StoreError
+
+if TYPE_CHECKING:
+    from tokenviz.tracking.store import Store
+
+_RECENT = 5  # grids whose links are printed
+_PAUSE = 0.2  # seconds
 
 
 def ui_command(
@@ -17,40 +27,99 @@ def ui_command(
     host: Annotated[
         str, typer.Option(help="Address to serve on. Any other than the loopback address lets others change and delete runs.")
     ] = "127.0.0.1",
+    browse: Annotated[bool, typer.Option("--open", help="Open the newest grid in a browser.")] = False,
 ) -> None:
-    """Serve the MLflow pages of the embedded store, to this machine only, until Ctrl-C."""
+    """Serve a page for each grid, and MLflow's pages behind them, to this machine only, until Ctrl-C.
+
+    Of a server (MLFLOW_TRACKING_URI) the pages of grids are served, read with this user's credentials; its runs are in its own.
+    """
     from tokenviz.tracking.embedded import artifacts_of, database_of, embedded_folder, is_writable
-    from tokenviz.tracking.faults import without_secrets
+    from tokenviz.tracking.serving import announce, refuse_old_installation
     from tokenviz.tracking.store import open_for_reading, open_store, server_uri
 
-    server = server_uri()
-    if server:
-        raise StoreError(
-            f"MLFLOW_TRACKING_URI names the server {without_secrets(server)!r}: open that address in a browser, or unset it"
-        )
     _refuse_busy(host, port)
+    address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    if server_uri():
+        _serve_server(host, port, address, browse)
+        return
+    refuse_old_installation()
     if not _is_loopback(host):
         typer.echo(
             f"warning: whoever reaches port {port} of {host} can read, change and delete every run without a password, and "
             "read files of this machine; others on the way can read along. Safe ways to show runs to others: "
-            f"'ssh -L {port}:127.0.0.1:{port} THIS-MACHINE' on theirs, or a server with users (docs/server.md)",
+            f"'ssh -L {port}:127.0.0.1:{port} THIS-MACHINE' on theirs, 'tokenviz runs export --html', or a server with users "
+            "(docs/server.md)",
             err=True,
         )
     folder = embedded_folder()
     # Pages are there to change runs as well; and a moved store shows its files only once its paths are mended.
     store = open_for_reading() if database_of(folder).exists() and not is_writable(folder) else open_store()
-    typer.echo(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
-    typer.echo("Ctrl-C ends it.", err=True)
+    _guide(store, address)
+    announce(folder, f"http://127.0.0.1:{port}" if host == "0.0.0.0" else address)
     artifacts = str(artifacts_of(folder))
-    arguments = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store.uri]
+    arguments = [sys.executable, "-m", "mlflow", "server", "--app-name", "tokenviz", "--backend-store-uri", store.uri]
+    arguments += ["--registry-store-uri", store.uri, "--uvicorn-opts", "--log-level warning"]  # else it says more than we do
     arguments += ["--default-artifact-root", artifacts, "--artifacts-destination", artifacts]
     arguments += ["--host", host, "--port", str(port), "--workers", "1"]
-    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    if _is_loopback(host):  # else MLflow advises to serve everybody; what names it answers to is narrower than by default
+        names = dict.fromkeys((host, "localhost", "127.0.0.1", "[::1]"))
+        arguments += ["--allowed-hosts", ",".join(f"{name},{name}:*" for name in names)]
+    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "PYTHONWARNINGS": "ignore"}
     sys.stdout.flush()
     if store.copy is not None:
         typer.echo("The store may not be written here: what is changed in the pages is not kept.", err=True)
-        raise typer.Exit(subprocess.call(arguments, env=environment))  # the copy goes when this process ends
+        raise typer.Exit(_call(arguments, environment, f"{address}/" if browse else ""))  # the copy goes when this process ends
+    if browse:
+        raise typer.Exit(_call(arguments, environment, f"{address}/"))
     os.execve(sys.executable, arguments, environment)
+
+
+def _guide(store: "Store", address: str) -> None:
+    """Print where the pages are: the first of them, and the recent grids."""
+    from tokenviz.pages.grids import grids_of
+
+    typer.echo(address)
+    entries = grids_of(store, most=_RECENT)
+    for entry in entries:
+        typer.echo(f"{address}/grids/{entry.grid}/  {visible(entry.name)}")
+    if not entries:
+        typer.echo("There is no grid yet: run an experiment, such as make experiment, and load the page again.", err=True)
+    typer.echo("Ctrl-C ends it.", err=True)
+
+
+def _serve_server(host: str, port: int, address: str, browse: bool) -> None:
+    """Serve the grids of the server that is set."""
+    from werkzeug.serving import make_server
+
+    from tokenviz.pages.app import create_pages
+    from tokenviz.tracking.store import open_for_reading
+
+    if not _is_loopback(host):
+        raise StoreError(
+            f"the pages of a server are read with this user's credentials, and {host} would show them to everybody: leave "
+            "--host out, and let others run 'tokenviz ui' themselves"
+        )
+    store = open_for_reading()
+    _guide(store, address)
+    sys.stdout.flush()
+    with make_server(host, port, create_pages(store), threaded=True) as server:
+        if browse:
+            webbrowser.open(f"{address}/")  # it is listening already
+        server.serve_forever()
+
+
+def _call(arguments: list[str], environment: dict[str, str], opened: str) -> int:
+    """Run the server until it ends, and open an address once it answers."""
+    with subprocess.Popen(arguments, env=environment) as server:
+        while opened and server.poll() is None:
+            try:
+                urllib.request.build_opener(urllib.request.ProxyHandler({})).open(f"{opened}health", timeout=1).close()
+            except OSError:
+                time.sleep(_PAUSE)
+                continue
+            webbrowser.open(opened)
+            break
+        return server.wait()
 
 
 def _is_loopback(host: str) -> bool:

@@ -16,7 +16,7 @@ from tokenviz.harness.kinds.comparison import COMPARISON_METRICS
 from tokenviz.harness.kinds.items import ItemsRun
 from tokenviz.harness.kinds.pairs import PairsRun
 from tokenviz.harness.kinds.summary import models_of, several_tokenizers
-from tokenviz.harness.links import chart_link, figure_link, runs_link
+from tokenviz.harness.links import chart_link, figure_link, grid_link, runs_link
 from tokenviz.harness.options import Command, strict
 from tokenviz.harness.results import GridResult
 from tokenviz.progress import shown
@@ -25,6 +25,7 @@ from tokenviz.stats.estimate import interval_source, printed, rounded, rounded_i
 from tokenviz.streams import takes_unicode
 from tokenviz.tables import cell
 from tokenviz.terminal import results_console
+from tokenviz.tracking.serving import served_at
 from tokenviz.tracking.store import server_uri
 
 if TYPE_CHECKING:
@@ -101,7 +102,9 @@ def print_result(result: GridResult | OwnResult, *, as_json: bool) -> None:
     folder = result.scores[0].runs.store.folder if result.scores else None
     if folder is not None:
         guide.print(f"Runs, tables and figures are kept in {folder}.", markup=False)
-    guide.print("Look at it:" if server_uri() else "Look at it: run [bold]make ui[/bold] (or tokenviz ui), then open")
+    served = server_uri() or (folder is not None and served_at(folder))
+    guide.print("Look at it:" if served else "Look at it: run [bold]make ui[/bold] (or tokenviz ui), then open")
+    guide.print(f"  the grid, models on texts         {grid_link(result)}", markup=False)
     guide.print(f"  the runs                          {runs_link(result)}", markup=False)
     if result.scores:
         one = "two models on one text           " if result.comparisons else "one text                         "

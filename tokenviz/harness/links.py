@@ -1,5 +1,6 @@
 """Addresses that open MLflow's pages at the right place, and the views of an experiment's runs that they lead to."""
 
+from tokenviz.figures.overview import OVERVIEW
 from tokenviz.harness.results import GridResult
 from tokenviz.tracking.entities import PAGE_MODE
 from tokenviz.tracking.views import curve_view, table_view, view_address, view_tag
@@ -30,6 +31,13 @@ def views_of(grid: str, text: str, *, several_tokenizers: bool) -> dict[str, str
             view_tag(f"{grid}-curves", curve_view(curves, "token/logprob")),
         ]
     )
+
+
+def grid_link(result: GridResult) -> str:
+    """The grid's own page; on a server, which has none, the page among the summary's files."""
+    if result.is_embedded:
+        return f"{result.web_address}/grids/{result.grid}/"
+    return f"{_experiment(result)}/runs/{result.summary_run_id}/artifacts/{OVERVIEW}?{PAGE_MODE}"
 
 
 def runs_link(result: GridResult) -> str:

@@ -58,6 +58,11 @@ class GridResult:
     def __repr__(self) -> str:
         return f"GridResult({self.experiment!r}: {self._size()})"
 
+    @property
+    def is_embedded(self) -> bool:
+        """Whether its store is the project's own, not a server's."""
+        return any(run.runs.store.folder is not None for run in (*self.scores[:1], *self.measures[:1]))
+
     def _repr_html_(self) -> str:
         """For a notebook: what there is, and how alike the models are."""
         columns = ["a", "b", "text", "over", "n", "r", "95 % interval", "resampled", "concordance"]

@@ -33,6 +33,7 @@ from tokenviz.tracking.embedded import (
     sqlite_uri,
 )
 from tokenviz.tracking.faults import lacks_rights, reason_of, refuses, timed_out, without_secrets
+from tokenviz.tracking.serving import served_at
 
 DEFAULT_PORT = 5000
 
@@ -118,8 +119,10 @@ class Store:
 
     @property
     def web_address(self) -> str:
-        """Where its pages are, once `tokenviz ui` runs for an embedded store."""
-        return f"http://127.0.0.1:{DEFAULT_PORT}" if self.folder else self.name
+        """Where its pages are; for an embedded store once `tokenviz ui` runs, or where it runs already."""
+        if self.folder is None:
+            return self.name
+        return served_at(self.folder) or f"http://127.0.0.1:{DEFAULT_PORT}"
 
     def answers(self) -> bool:
         """Whether to talk to it: it answered last time, or it is time to ask again and it answers."""
@@ -199,10 +202,18 @@ def open_for_reading() -> Store:
     Raises:
         StoreError: There is none, it cannot be read, another version of MLflow made it, or a server does not answer.
     """
+    uri = server_uri()
+    return _answering(uri) if uri else open_embedded_for_reading()
+
+
+def open_embedded_for_reading() -> Store:
+    """Open the embedded store as `open_for_reading` does, whatever MLFLOW_TRACKING_URI says: MLflow's server sets it itself.
+
+    Raises:
+        StoreError: See `open_for_reading`.
+    """
     prepare_environment()
-    uri, folder = server_uri(), embedded_folder()
-    if uri:
-        return _answering(uri)
+    folder = embedded_folder()
     if not database_of(folder).exists() and not run_folders(artifacts_of(folder)):
         raise StoreError(f"there is no store in {str(folder)!r} yet: run an experiment, or go to the project that has one")
     if is_writable(folder) or not database_of(folder).exists():

@@ -1,0 +1,1 @@
+"""Pages on recorded grids: what `tokenviz ui` shows first, and what `tokenviz runs export --html` writes."""

@@ -1,0 +1,148 @@
+"""What `tokenviz ui` serves: a page for each grid, and MLflow's own pages behind them.
+
+`create_app` is an app of MLflow's (`mlflow server --app-name tokenviz`), as its basic-auth is; `tokenviz ui` starts it.
+Addresses are relative throughout, so that any port, proxy and path prefix will do:
+
+    /                          where nothing of MLflow's is asked for: the newest grid
+    /grids/                    the newest grid
+    /grids/GRID/               its overview
+    /grids/GRID/runs/RUN/FILE  a figure
+
+Pages and figures come from the store, where others may have written them: each is served as a document without an origin, which
+can neither read nor change anything of MLflow's.
+"""
+
+import json
+import os
+import re
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from tokenviz.errors import DamagedError, StoreError
+from tokenviz.figures.overview import overview_html
+from tokenviz.pages.grids import grid_named, grids_of, overview_of
+from tokenviz.tracking.files import fetch
+from tokenviz.tracking.serving import identity_of
+from tokenviz.tracking.store import Store, open_embedded_for_reading
+
+if TYPE_CHECKING:
+    from flask import Flask, Response
+
+RECENT = 12  # grids that a page names
+_NO_ORIGIN = "sandbox allow-scripts allow-popups allow-popups-to-escape-sandbox allow-downloads allow-modals"
+_RUN, _FILE = re.compile(r"[0-9a-f]{32}"), re.compile(r"[^/\\]+\.(html|png|svg|pdf)")
+_TYPES = {"html": "text/html; charset=utf-8", "png": "image/png", "svg": "image/svg+xml", "pdf": "application/pdf"}
+
+# What MLflow's pages keep in the browser, where nobody has chosen otherwise: models are trained here, the assistant and the
+# advice for first steps (which is to serve to everybody) stay closed, and nothing is reported.
+_CHOICES = {
+    "mlflow.workflowType_v1": "machine_learning",
+    "mlflow.assistant.fab.autoOpenedOnFirstLoad_v1": True,
+    "mlflow.home.getting-started.collapsed_v1": True,
+    "mlflow.telemetry.info.alert.dismissed_v1": True,
+    "mlflow.settings.telemetry.enabled_v1": False,
+}
+# An address of MLflow's pages is behind the #, which no server sees: so the page itself goes on.
+_FIRST = """<script>
+for (const [name, value] of Object.entries(%s)) try {
+  if (localStorage.getItem(name) === null) localStorage.setItem(name, JSON.stringify(value));
+} catch {}
+const home = () => { if (["", "#", "#/"].includes(location.hash)) location.replace("grids/"); };
+home();
+addEventListener("hashchange", home);
+</script>"""
+
+
+def create_app() -> Any:
+    """Return MLflow's app on the embedded store, with the pages of grids before it; `mlflow server` calls this."""
+    from mlflow.server import app
+    from mlflow.server.fastapi_app import create_fastapi_app
+    from mlflow.server.handlers import STATIC_PREFIX_ENV_VAR
+
+    index = Path(str(app.static_folder)) / "index.html"
+    app.view_functions["serve"] = lambda: _first_page(index)
+    add_pages(app, os.environ.get(STATIC_PREFIX_ENV_VAR, "").rstrip("/"), cache(open_embedded_for_reading), pages="../../")
+    return create_fastapi_app(app)
+
+
+def create_pages(store: Store) -> "Flask":
+    """Return an app of the pages of grids alone, of a server that has MLflow's own pages.
+
+    It answers only to names of this machine, as MLflow's does: a foreign page's script cannot reach it by another name.
+    """
+    from flask import Flask, redirect
+
+    app = Flask("tokenviz", static_folder=None)
+    app.config["TRUSTED_HOSTS"] = ["localhost", "127.0.0.1", "[::1]"]
+    app.add_url_rule("/", "tokenviz_first", lambda: redirect("grids/"))
+    add_pages(app, "", lambda: store, pages=f"{store.web_address.rstrip('/')}/")
+    return app
+
+
+def add_pages(app: "Flask", prefix: str, store: Callable[[], Store], *, pages: str) -> None:
+    """Add the pages of grids to a Flask app.
+
+    Args:
+        app: The app.
+        prefix: What its paths begin with.
+        store: Opens the store that they are in.
+        pages: Where MLflow's pages are, seen from a grid's page.
+    """
+    from flask import redirect
+
+    def answered(page: Callable[..., "Response"]) -> Callable[..., "Response"]:
+        def view(**names: str) -> "Response":
+            try:
+                return page(**names)
+            except DamagedError as error:
+                return _said(str(error), 404)
+            except StoreError as error:
+                return _said(str(error), 404 if "no grid" in str(error) else 503)
+
+        return view
+
+    def newest() -> "Response":
+        found = grids_of(store(), most=1)
+        if not found:
+            return _said("No grid yet: run an experiment, such as make experiment, and load this page again.", 200)
+        return redirect(f"{found[0].grid}/")  # type: ignore[return-value]  # a relative address, as every link of these pages
+
+    def overview(grid: str) -> "Response":
+        entry = grid_named(store(), grid)
+        others = [(f"../{one.grid}/", one.name) for one in grids_of(store(), most=RECENT) if one.grid != grid]
+        return _document(overview_html(overview_of(store(), entry), "folder", pages=pages, grids=others).encode(), "html")
+
+    def figure(grid: str, run: str, file: str) -> "Response":
+        found = _FILE.fullmatch(file)
+        if not found or not _RUN.fullmatch(run):
+            return _said(f"There is no figure {file!r}.", 404)
+        with TemporaryDirectory(prefix="tokenviz-") as folder:
+            return _document(fetch(store(), run, f"figures/{file}", Path(folder)).read_bytes(), found[1])
+
+    app.add_url_rule(f"{prefix}/grids/", "tokenviz_newest", answered(newest))
+    app.add_url_rule(f"{prefix}/grids/identity", "tokenviz_identity", lambda: identity_of(str(store().folder or store().name)))
+    app.add_url_rule(f"{prefix}/grids/<grid>/", "tokenviz_overview", answered(overview))
+    app.add_url_rule(f"{prefix}/grids/<grid>/runs/<run>/<file>", "tokenviz_figure", answered(figure))
+
+
+def _first_page(index: Path) -> "Response":
+    from flask import Response
+
+    page = index.read_text(encoding="utf-8")
+    return Response(page.replace("<head>", f"<head>{_FIRST % json.dumps(_CHOICES)}", 1), headers={"Cache-Control": "no-cache"})
+
+
+def _document(content: bytes, ending: str) -> "Response":
+    from flask import Response
+
+    headers = {"Content-Security-Policy": _NO_ORIGIN, "Cache-Control": "no-cache"} if ending in ("html", "svg") else {}
+    return Response(content, content_type=_TYPES[ending], headers=headers)
+
+
+def _said(words: str, status: int) -> "Response":
+    from flask import Response
+
+    return Response(f"{words}\n", status, content_type="text/plain; charset=utf-8")

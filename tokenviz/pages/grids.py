@@ -1,0 +1,151 @@
+"""Grids as a store has them: the newest ones, and each with its runs as the overview shows them."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from tokenviz.errors import DamagedError, StoreError
+from tokenviz.figures.overview import OVERVIEW, OtherRun, Overview, PairCell, ScoreCell, picture_of, pictures_in
+from tokenviz.records.run import TOKENS_TABLE, StoredRun
+from tokenviz.scores import TokenScores
+from tokenviz.tracking.faults import store_errors
+from tokenviz.tracking.files import fetch, files_of
+from tokenviz.tracking.finding import FoundRun, find_runs
+from tokenviz.tracking.runs import NOTE
+from tokenviz.tracking.store import Store
+
+_DRAWN_HERE = 200  # pictures of a grid whose summary has none; each takes 15 ms
+
+
+@dataclass(frozen=True)
+class GridEntry:
+    """A grid of a store.
+
+    Attributes:
+        grid: Its id.
+        experiment: The MLflow experiment's name.
+        experiment_id: Its id.
+        started: When its newest run, or its summary, was.
+        summary: The id of its summary run; empty for a grid that is not finished.
+    """
+
+    grid: str
+    experiment: str
+    experiment_id: str
+    started: datetime
+    summary: str
+
+    @property
+    def name(self) -> str:
+        """For a reader."""
+        return f"{self.experiment}, {self.started.astimezone():%Y-%m-%d %H:%M}" + " (not finished)" * (not self.summary)
+
+
+def grids_of(store: Store, *, most: int | None = None) -> list[GridEntry]:
+    """Find the grids of a store, the newest first.
+
+    Args:
+        store: Open.
+        most: How many at most; by default all.
+
+    Raises:
+        StoreError: The store fails.
+    """
+    found: dict[str, GridEntry] = {}
+    for run in find_runs(store=store):
+        # A run lists its grids oldest first; a summary is of one alone.
+        for grid in reversed(run.tags.get("grid", "").split()):
+            known = found.get(grid)
+            summary = run.run_id if run.tags.get("kind") == "summary" else ""
+            if known is None:
+                found[grid] = GridEntry(grid, run.experiment, run.experiment_id, run.started, summary)
+            elif summary and not known.summary:
+                found[grid] = GridEntry(grid, run.experiment, run.experiment_id, max(run.started, known.started), summary)
+    newest = sorted(found.values(), key=lambda one: one.started, reverse=True)
+    return newest[:most]
+
+
+def grid_named(store: Store, grid: str) -> GridEntry:
+    """Find one grid.
+
+    Raises:
+        StoreError: There is none of that id, or the store fails.
+    """
+    for entry in grids_of(store):
+        if entry.grid == grid:
+            return entry
+    raise StoreError(f"no grid {grid!r} in the store {store.name!r}: 'tokenviz ui' prints the recent ones")
+
+
+def runs_of(store: Store, entry: GridEntry) -> list[FoundRun]:
+    """Find the runs of a grid in the order in which they were made.
+
+    Raises:
+        StoreError: The store fails.
+    """
+    found = [run for run in find_runs(entry.experiment, store=store) if entry.grid in run.tags.get("grid", "").split()]
+    return found[::-1]
+
+
+def overview_of(store: Store, entry: GridEntry) -> Overview:
+    """Return a grid as its page shows it, from the numbers that its runs have.
+
+    Pictures are those of the summary's own page; where it has none, the first are drawn from the runs' tables.
+
+    Raises:
+        StoreError: The store fails.
+    """
+    scores: list[ScoreCell] = []
+    pairs: list[PairCell] = []
+    others: list[OtherRun] = []
+    drawn = 0
+    pictures = _kept_pictures(store, entry)
+    for run in runs_of(store, entry):
+        kind, numbers = run.tags.get("kind", ""), run.metrics
+        model, a, b, text = (run.tags.get(name, "") for name in ("model", "model_a", "model_b", "text"))
+        if kind == "score":
+            if run.run_id not in pictures and drawn < _DRAWN_HERE:
+                pictures[run.run_id] = _drawn(store, run)
+                drawn += 1
+            scores.append(ScoreCell.of(model, text, run.run_id, numbers, pictures.get(run.run_id, "")))
+        elif kind == "comparison":
+            pairs.append(PairCell.of(a, b, text, run.run_id, run.params.get("by", "token"), numbers))
+        elif kind != "summary":
+            others.append(OtherRun.of(kind, run.name, run.run_id, numbers, figures_of(store, run.run_id)))
+    remark = "" if entry.summary else "This grid is not finished: here is what there is so far. Repeating its command goes on."
+    return Overview(
+        entry.experiment, entry.experiment_id, entry.grid, _question(store, entry), scores, pairs, others, remark=remark
+    )
+
+
+def figures_of(store: Store, run_id: str) -> set[str]:
+    """Return the names of a run's figures.
+
+    Raises:
+        StoreError: The store fails.
+    """
+    return {path.rpartition("/")[2] for path in files_of(store, run_id, "figures")}
+
+
+def _question(store: Store, entry: GridEntry) -> str:
+    with store_errors(store):
+        tags = store.client.get_experiment(entry.experiment_id).tags
+    return str(tags.get(NOTE, "")).partition("\n")[0]
+
+
+def _kept_pictures(store: Store, entry: GridEntry) -> dict[str, str]:
+    if not entry.summary:
+        return {}
+    with TemporaryDirectory(prefix="tokenviz-") as folder:
+        try:
+            return pictures_in(fetch(store, entry.summary, OVERVIEW, Path(folder)).read_text(encoding="utf-8"))
+        except DamagedError:
+            return {}  # of an earlier version
+
+
+def _drawn(store: Store, run: FoundRun) -> str:
+    try:
+        return picture_of(StoredRun.of(run, store).read(TOKENS_TABLE, TokenScores.load))
+    except StoreError:
+        return ""  # the numbers of a run whose table is gone are still there
