@@ -76,7 +76,7 @@ def _files(folder: Path, names: dict[str, str]) -> dict[str, str]:
     for path in sorted(folder.rglob("*")):
         if path.is_file() and path.name != "checksums.sha256":
             data = path.read_bytes()
-            if path.suffix == ".csv":
+            if path.suffix in (".csv", ".html"):
                 for run, name in names.items():
                     data = data.replace(run.encode(), name.encode())
             found[path.relative_to(folder).as_posix()] = sha256(data).hexdigest()

@@ -227,8 +227,8 @@ def _deliver(store: Store, parcel: Parcel, ids: dict[str, str]) -> bool:
 def _copy(parcel: Parcel, files: Path, ids: Mapping[str, str]) -> Slip:
     shutil.copytree(parcel.files, files, dirs_exist_ok=True)
     new = {before.encode(): after.encode() for before, after in ids.items()}
-    for path in files.rglob("*.csv"):
+    for path in (*files.rglob("*.csv"), *files.glob("*.html")):
         content = path.read_bytes()
-        if b"run_id" in content.partition(b"\n")[0]:
+        if path.suffix == ".html" or b"run_id" in content.partition(b"\n")[0]:
             path.write_bytes(_RUN_ID_IN_BYTES.sub(lambda found: new.get(found[0], found[0]), content))
     return parcel.slip
