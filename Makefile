@@ -30,9 +30,11 @@ $(READY): pyproject.toml constraints.txt
 experiment: $(READY)  ## run an experiment: NAME=single_token_predictions ARGS="--models gpt2 --models gpt2-large"
 	@$(BIN)/tokenviz run $(NAME) $(ARGS)
 
+CHOSEN = $(if $(SLOW),,not slow)$(if $(SLOW)$(NETWORK),, and )$(if $(NETWORK),,not network)
+
 # Each process computes with one thread: two of them are quicker than one after the other with two.
-test: $(READY)  ## run the tests; SLOW=1 adds those with the large models, JOBS=2 processes, ARGS go to pytest
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(if $(SLOW),-m 'not network',-m 'not slow and not network') \
+test: $(READY)  ## run the tests; SLOW=1 adds those with the large models, NETWORK=1 those that need a model hub, JOBS=2 processes, ARGS go to pytest
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m '$(CHOSEN)' \
 	  --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(READY)  ## formatting, lint, types, generated pages
