@@ -592,8 +592,8 @@ MUTANTS = (
         "test_gguf::test_tensors_that_transformers_does_not_take_are_refused",
     ),
     Mutant(
-        "a tokenizer is rebuilt into another", "models/loading.py",
-        "        check_pieces(tokenizer, tokenizer_folder, spec.label)\n", "",
+        "a tokenizer is rebuilt into another", "models/tokenizers.py",
+        "    check_pieces(tokenizer, folder, label)\n", "",
         "test_pieces::test_a_tokenizer_that_was_rebuilt_into_another_is_refused",
     ),
     Mutant(
@@ -660,5 +660,26 @@ MUTANTS = (
         "an edited file of a paper is replaced", "paper/manifest.py",
         "return path.is_file() and digest_of(path) == self.sha256", "return path.is_file()",
         "test_checking::test_missing_and_edited_files_are_told_apart",
+    ),
+    # Scores from elsewhere
+    Mutant(
+        "0.0 for a first token is imported", "dumps/matching.py",
+        "        if tokens[0].logprob == 0:\n            raise", "        if False:\n            raise",
+        "test_imports::test_a_planted_mistake_is_refused_with_its_row",
+    ),
+    Mutant(
+        "a missing start token is not noticed", "dumps/matching.py",
+        "    if prefix:\n        raise TextError(_lacks_bos(known))\n", "",
+        "test_imports::test_a_start_token_is_taken_off_and_recorded",
+    ),
+    Mutant(
+        "alternatives may contradict a log-prob", "dumps/matching.py",
+        "return abs(listed - value.logprob) <= _EQUAL", "return True",
+        "test_imports::test_a_planted_mistake_is_refused_with_its_row",
+    ),
+    Mutant(
+        "an imported run has the fingerprint of a scored one's weights", "harness/kinds/imported.py",
+        '"identity": spec.identity, ', "",
+        "test_imports::test_imports_are_score_runs_that_everything_works_on",
     ),
 )  # fmt: skip

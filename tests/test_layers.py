@@ -29,7 +29,7 @@ FLOORS = [
     {"stats"},  # arrays and numbers: below whatever knows a text
     {"characters", "texts", "scores", "tables"},
     {"models", "tracking"},
-    {"scoring"},
+    {"scoring", "dumps"},
     {"units"},
     {"comparing"},
     {"records"},

@@ -13,9 +13,9 @@ from tokenviz.harness.decorator import Experiment
 
 NAMES = [
     "BosMode", "Comparison", "Grid", "GridResult", "Text", "TokenScores", "TokenvizError", "compare", "divergences",
-    "experiment", "information", "literal", "load_comparison", "load_model", "load_runs", "load_scores", "load_tokens",
-    "pair_table", "read_items", "read_pairs", "read_text", "save_figure", "save_heatmap", "save_report", "score",
-    "text_heatmap", "tidy_table", "unity_scatter", "words",
+    "experiment", "import_scores", "information", "literal", "load_comparison", "load_model", "load_runs",
+    "load_scores", "load_tokens", "pair_table", "read_items", "read_pairs", "read_text", "save_figure", "save_heatmap",
+    "save_report", "score", "text_heatmap", "tidy_table", "unity_scatter", "words",
 ]  # fmt: skip
 STATISTICS = [
     "Calibration", "Estimate", "Resampling", "Summary", "calibrate", "clustered", "concordance", "fisher", "kendall_tau",

@@ -17,6 +17,7 @@ __version__ = "0.2.0"
 if TYPE_CHECKING:
     from tokenviz.comparing.comparison import Comparison, compare
     from tokenviz.comparing.information import information
+    from tokenviz.dumps.importing import import_scores
     from tokenviz.errors import TokenvizError
     from tokenviz.figures.definition import text_heatmap
     from tokenviz.figures.files import save_heatmap
@@ -49,6 +50,7 @@ _HOMES = {
     "compare": "comparing.comparison",
     "divergences": "scoring.divergence",
     "experiment": "harness.decorator",
+    "import_scores": "dumps.importing",
     "information": "comparing.information",
     "literal": "texts",
     "load_comparison": "records.loading",
@@ -81,6 +83,7 @@ __all__ = [
     "compare",
     "divergences",
     "experiment",
+    "import_scores",
     "information",
     "literal",
     "load_comparison",

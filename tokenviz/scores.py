@@ -33,6 +33,9 @@ SCORING_VERSION = 4  # raise it when the same settings would give other numbers
 UNREAD = -1  # characters that no token stands for
 REST = -2  # characters of the token before that come after characters that no token stands for
 
+IMPORTED = "imported: "
+"""How the source and the identity begin of scores that another engine computed; see `tokenviz.dumps.importing`."""
+
 _ROWS_SHOWN = 20  # of a table, in a notebook
 _ALTERNATIVES_SHOWN = 3
 
@@ -43,7 +46,8 @@ class ScoreSpec:
 
     Attributes:
         model: The model spec, as `ModelSpec.label` writes it.
-        source: Where it came from: "catalogue", "folder", "gguf" or "hub".
+        source: Where it came from: "catalogue", "folder", "gguf" or "hub"; of scores from elsewhere "imported: " and the engine
+            with its version. What nobody said of such scores is "not known", or 0.
         identity: What pins the weights: `sha256:...` of the files, or `commit:...` on a hub.
         tokenizer: sha256 of the tokenizer's vocabulary; equal for the fast and slow variants of one tokenizer.
         spaces: Where the tokenizer leaves the space before a word: at the "front" of the word's first token; "apart", as a
@@ -80,12 +84,17 @@ class ScoreSpec:
     context: int
     stride: int
     top_k: int
-    batching: Literal["packed", "padded"]
-    head: Literal["streamed", "whole"]
+    batching: Literal["packed", "padded", "not known"]
+    head: Literal["streamed", "whole", "not known"]
     scoring_version: int
     versions: dict[str, str]
     weights_sha256: str = ""
     model_description: str = ""
+
+    @property
+    def imported(self) -> bool:
+        """Whether the scores are another engine's, so that they cannot be computed again."""
+        return self.source.startswith(IMPORTED)
 
 
 @dataclass(frozen=True, eq=False)
@@ -256,8 +265,16 @@ class TokenScores:
             bits=-float(self.logprob[counted].sum()) / math.log(2),
             mean_logprob=float(self.logprob[scored].mean()) if n_scored else math.nan,
             mean_entropy=float(self.entropy[scored].mean()) if n_scored else math.nan,
-            share_rank_1=float((self.rank[scored] == 1).mean()) if n_scored else math.nan,
+            share_rank_1=float((self.rank[scored] == 1).mean()) if n_scored and self._first_known else math.nan,
         )
+
+    @property
+    def _first_known(self) -> bool:
+        """Whether it is known of every scored token if it was the first choice: by its rank, or by what is likelier."""
+        known = ~np.isnan(self.rank)
+        if self.spec.top_k:
+            known |= ~np.isnan(self.top_logprobs[:, 0])
+        return bool(known[self.scored].all())
 
     def to_frame(self) -> "pd.DataFrame":
         """A pandas data frame, one row a token; `rank` is a nullable integer. Alternatives and openings are left out."""

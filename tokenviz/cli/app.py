@@ -6,12 +6,12 @@ import typer
 from typer.core import TyperGroup
 
 from tokenviz import __version__
-from tokenviz.cli import compare, doctor, experiments, items, models, paper, report, rerun, runs, score, sync, ui
+from tokenviz.cli import compare, doctor, experiments, import_scores, items, models, paper, report, rerun, runs, score, sync, ui
 from tokenviz.cli.first_steps import first_steps
 from tokenviz.harness.options import strict
 
 _SECTIONS = {
-    "Texts, without tracking": ("score", "compare", "items", "report", "models"),
+    "Texts, without tracking": ("score", "compare", "items", "import-scores", "report", "models"),
     "Experiments, tracked as runs": ("list", "run", "ui", "runs", "rerun", "sync"),
     "Into a paper": ("pull", "trace", "redraw", "cite"),
     "When something is wrong": ("doctor",),
@@ -39,6 +39,7 @@ app = typer.Typer(
 app.command(name="score")(score.score_command)
 app.command(name="compare")(compare.compare_command)
 app.command(name="items")(items.items_command)
+app.command(name="import-scores")(import_scores.import_command)
 app.command(name="report")(report.report_command)
 app.add_typer(models.app, name="models")
 app.command(name="list")(experiments.list_command)

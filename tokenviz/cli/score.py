@@ -92,11 +92,11 @@ def score_command(
         tables = [score(loaded, one, bos=bos, context=context, stride=stride, top_k=top_k or 0) for one in texts]
         words = [_words_of(table, punctuation) for table in tables] if by == "word" else None
     if as_json:
-        print_json(_document(tables, words, texts))
+        print_json(document(tables, words, texts))
     elif as_csv:
         print_csv(named_frames(words or tables, texts, "text"))
     else:
-        _print_text(tables, measure or "logprob", limits or "shared")
+        print_text(tables, measure or "logprob", limits or "shared")
 
 
 def _check_measure(measure: str, no_colours: bool) -> None:
@@ -133,7 +133,8 @@ def _words_of(table: "TokenScores", punctuation: Literal["attached", "apart"]) -
     return found
 
 
-def _document(tables: "list[TokenScores]", words: "list[WordScores] | None", texts: "list[Text]") -> dict[str, Any]:
+def document(tables: "list[TokenScores]", words: "list[WordScores] | None", texts: "list[Text]") -> dict[str, Any]:
+    """Return the output of `--json`: the settings, and an entry per text with its tokens or words."""
     entries = []
     for number, (table, text) in enumerate(zip(tables, texts, strict=True)):
         entry = table.to_json()
@@ -148,7 +149,8 @@ def _document(tables: "list[TokenScores]", words: "list[WordScores] | None", tex
     return {"model": asdict(tables[0].spec), "texts": entries}
 
 
-def _print_text(tables: "list[TokenScores]", measure: str, limits: str) -> None:
+def print_text(tables: "list[TokenScores]", measure: str, limits: str) -> None:
+    """Print coloured texts and a small table."""
     from tokenviz.figures.definition import shared_limits, text_heatmap
     from tokenviz.figures.terminal import heatmap_text, legend_text
     from tokenviz.terminal import results_console

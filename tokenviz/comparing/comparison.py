@@ -337,7 +337,8 @@ def _same_first(a: TokenScores, b: TokenScores, units: Units) -> tuple[Values, s
         return nowhere, f"first choices are of tokens, and these models are compared over {units.by}s"
     if not (a.spec.top_k and b.spec.top_k):
         return nowhere, "no first choices were kept: score with a top_k of at least 1"
-    return (a.top_ids[:, 0] == b.top_ids[:, 0]).astype(float), ""
+    first_a, first_b = a.top_ids[:, 0], b.top_ids[:, 0]
+    return np.where((first_a < 0) | (first_b < 0), np.nan, first_a == first_b), ""  # of imported scores some are not known
 
 
 def _before(units: Units, row: int) -> str:

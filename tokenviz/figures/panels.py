@@ -150,7 +150,12 @@ def _token_note(table: TokenScores, row: int, measure: TokenMeasure, value: floa
         return "not scored"
     own = "" if measure.name in MEASURES else f"{measure.label} {value:.4g}{f' {measure.unit}'.rstrip()}, "
     own = "unknown to the tokenizer, " * bool(table.unknown[row]) + own
-    return own + f"log-prob {table.logprob[row]:.4f} nats, rank {table.rank[row]:.0f}, entropy {table.entropy[row]:.3f} nats"
+    parts = [f"log-prob {table.logprob[row]:.4f} nats"]
+    if not np.isnan(table.rank[row]):  # another engine says no rank, or only those of a few
+        parts.append(f"rank {table.rank[row]:.0f}")
+    if not np.isnan(table.entropy[row]):
+        parts.append(f"entropy {table.entropy[row]:.3f} nats")
+    return own + ", ".join(parts)
 
 
 def pair_panel(units: Units, models: tuple[str, str], names: tuple[str, str], measure: PairMeasure) -> Panel:

@@ -9,10 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from tokenviz.comparing.alignment import Alignment, By
+from tokenviz.dumps.importing import Imported
 from tokenviz.errors import ExperimentError
 from tokenviz.harness.context import current_experiment
 from tokenviz.harness.jobs import fingerprint_of_pair
 from tokenviz.harness.kinds.comparison import ComparisonJob, ComparisonRun
+from tokenviz.harness.kinds.imported import ImportJob, fingerprint_of_import
 from tokenviz.harness.kinds.items import ItemsJob, ItemsRun
 from tokenviz.harness.kinds.measure import MeasureJob, MeasureRun
 from tokenviz.harness.kinds.pairs import PairsJob, PairsRun
@@ -23,7 +25,7 @@ from tokenviz.harness.measures import Measure, Settings
 from tokenviz.harness.results import GridResult
 from tokenviz.harness.scheduler import Scheduler
 from tokenviz.harness.session import ModelMemory, Session
-from tokenviz.models.loading import LoadedModel, ResolvedModel, load, resolve
+from tokenviz.models.loading import LoadedModel, load, resolve
 from tokenviz.models.spec import ModelSpec
 from tokenviz.progress import note
 from tokenviz.scores import BosMode
@@ -71,6 +73,7 @@ class Grid:
         context: int | None = None,
         stride: int | None = None,
         top_k: int = 10,
+        imported: Sequence[Imported] = (),
     ) -> None:
         """Read the texts, find or fetch the models, open the store; nothing is computed yet.
 
@@ -81,26 +84,35 @@ class Grid:
             context: See `score`.
             stride: See `score`.
             top_k: See `score`.
+            imported: Other engines' scores, from `import_scores`: they become score runs next to the models', and their texts
+                texts of the grid. With some of them there need be no model and no other text.
 
         Raises:
             TokenvizError: A text, a model or the store cannot be had; a name occurs twice.
         """
         models = [models] if isinstance(models, str) else models
         texts = [texts] if isinstance(texts, str | Text) else texts
-        if not models or not texts:
+        if not imported and not (models and texts):
             raise ExperimentError("a grid needs at least one model and one text")
         check_settings(context=context, stride=stride, top_k=top_k)
         settings = Settings(bos, context, stride, top_k)
         self._texts = [text if isinstance(text, Text) else read_text(text) for text in texts]
+        known = {(text.name, text.sha256) for text in self._texts}
+        self._texts += {key: one.text for one in imported if (key := (one.text.name, one.text.sha256)) not in known}.values()
         specs = [ModelSpec.parse(model) for model in models]
         _refuse_repeats("model", [spec.label for spec in specs])
         _refuse_repeats("text", [text.name for text in self._texts])
+        self._imported = list(imported)
+        self._labels = [*(spec.label for spec in specs), *dict.fromkeys(one.scores.spec.model for one in imported)]
+        _refuse_repeats("model", self._labels)
+        _refuse_repeats("import", [f"{one.scores.spec.model} on {one.text.name}" for one in imported])
         experiment = current_experiment()
         self.store = open_store()  # before a model is fetched: wrong credentials are said at once
         self._models = [resolve(spec) for spec in specs]
         self.runs = Runs(self.store, experiment.name, experiment.description)
         pairs = itertools.product(self._models, self._texts)
         cells = [fingerprint_of_pair("score", model, text, settings) for model, text in pairs]
+        cells += map(fingerprint_of_import, imported)
         self.grid = fingerprint_of({"experiment": experiment.name, "cells": cells})[:12]
         self.scores: list[ScoreRun] = []
         self.comparisons: list[ComparisonRun] = []
@@ -114,13 +126,17 @@ class Grid:
     def score(self) -> list[ScoreRun]:
         """Score every model/text pair that is not finished, each as one run with table, curve and heatmap.
 
+        Imported scores are kept as runs of the same kind, after those of the models.
+
         Raises:
             TokenvizError: Something cannot be scored or stored; what was finished before stays.
         """
         if self.scores:
             return self.scores
         jobs = [ScoreJob(self._session, *pair) for pair in itertools.product(self._models, self._texts)]
-        self.scores = self._scheduler.do(jobs, "scoring model/text pairs", "pairs")
+        scored = self._scheduler.do(jobs, "scoring model/text pairs", "pairs") if jobs else []
+        kept = [ImportJob(self._session, one) for one in self._imported]
+        self.scores = [*scored, *(self._scheduler.do(kept, "keeping imported scores", "tables") if kept else [])]
         return self.scores
 
     def measure(self, measure: Measure) -> list[MeasureRun]:
@@ -135,7 +151,7 @@ class Grid:
             TokenvizError: Something cannot be measured or stored; what was finished before stays.
         """
         pairs = list(itertools.product(self._models, self._texts))
-        scored = self.score() if measure.shown else [None] * len(pairs)
+        scored = self.score()[: len(pairs)] if measure.shown else [None] * len(pairs)
         jobs = [MeasureJob(self._session, measure, *pair, run) for pair, run in zip(pairs, scored, strict=True)]
         made = self._scheduler.do(jobs, f"measuring {measure.name}", "pairs")
         self.measures += made
@@ -209,11 +225,10 @@ class Grid:
         by_cell = {(run.model, run.text): run for run in self.scores}
         how: Alignment = {"by": by, "punctuation": punctuation}
         jobs = [
-            ComparisonJob(
-                self._session, by_cell[a.spec.label, text.name], by_cell[b.spec.label, text.name], text, how, measures
-            )
+            ComparisonJob(self._session, by_cell[a, text.name], by_cell[b, text.name], text, how, measures)
             for a, b in pairs
             for text in self._texts
+            if {(a, text.name), (b, text.name)} <= by_cell.keys()  # another engine's scores are of some texts
         ]
         self.comparisons += self._scheduler.do(jobs, "comparing models", "comparisons")
         return self.comparisons
@@ -285,16 +300,15 @@ class Grid:
         Kernel.of(model)
         return model
 
-    def _pairs(self, reference: str | None) -> list[tuple[ResolvedModel, ResolvedModel]]:
+    def _pairs(self, reference: str | None) -> list[tuple[str, str]]:
         if reference is None:
-            return list(itertools.combinations(self._models, 2))
-        by_label = {model.spec.label: model for model in self._models}
-        label = ModelSpec.parse(reference).label
-        if label not in by_label:
+            return list(itertools.combinations(self._labels, 2))
+        label = reference if reference in self._labels else ModelSpec.parse(reference).label
+        if label not in self._labels:
             raise ExperimentError(
-                f"the reference {reference!r} is none of the grid's models: take one of {', '.join(by_label)}"
+                f"the reference {reference!r} is none of the grid's models: take one of {', '.join(self._labels)}"
             )
-        return [(by_label[label], model) for model in self._models if model is not by_label[label]]
+        return [(label, other) for other in self._labels if other != label]
 
 
 def is_file_name(name: str) -> bool:

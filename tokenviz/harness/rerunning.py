@@ -27,7 +27,7 @@ from tokenviz.models.spec import ModelSpec
 from tokenviz.progress import task, warn
 from tokenviz.records.run import RecordedRun, StoredRun
 from tokenviz.records.tables import read_scores
-from tokenviz.scores import TokenScores
+from tokenviz.scores import IMPORTED, TokenScores
 from tokenviz.scoring.scorer import score
 from tokenviz.texts import Text, corpus, literal
 from tokenviz.tracking.finding import FoundRun, find_run, find_runs
@@ -91,6 +91,11 @@ def rerun(reference: str, store: Store) -> list[Rerun]:
             warn(f"{len(members) - len(runs)} of {len(members)} runs do not say enough to be computed again")
     elif _is_enough(found):
         runs = [found]
+    elif _is_imported(found.params):
+        raise StoreError(
+            f"run {found.run_id} holds log-probs that another engine computed ({found.params['source']}): nothing of it can be "
+            "computed again"
+        )
     else:
         command = found.tags.get("command", "its command")
         raise StoreError(
@@ -108,7 +113,11 @@ def rerun(reference: str, store: Store) -> list[Rerun]:
 
 def _is_enough(run: FoundRun) -> bool:
     """Whether a run says all that is needed to compute it again."""
-    return run.tags.get("kind") in _KINDS or known_measure(run.params) is not None
+    return (run.tags.get("kind") in _KINDS and not _is_imported(run.params)) or known_measure(run.params) is not None
+
+
+def _is_imported(params: Mapping[str, str]) -> bool:
+    return params.get("source", "").startswith(IMPORTED)
 
 
 class _Again:
@@ -182,6 +191,9 @@ class _Again:
             then = read_scores(recorded)
             spec = then.spec
             text = _text_of(then, run_id, int(recorded.params["n_passages"]))
+            if spec.imported:  # of a comparison: the other side is computed again, and held against this one as it is
+                self._tables[run_id] = then, then, text
+                return self._tables[run_id]
             (model,) = self._memory.models(spec.model)
             now = score(model, text, bos=spec.bos, context=spec.context, stride=spec.stride, top_k=spec.top_k)
             self._tables[run_id] = then, now, text

@@ -4,7 +4,6 @@
 Only safetensors and GGUF weights are read, and no code that comes with a model is ever run.
 """
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -21,9 +20,9 @@ from tokenviz.models.cache import build_once, cache_folder, files_sha256
 from tokenviz.models.catalogue import CATALOGUE, CONVERSION_VERSION, CatalogueModel, pull
 from tokenviz.models.describing import describe, describe_catalogue, describe_folder, one_line
 from tokenviz.models.family import CHECKPOINT
-from tokenviz.models.pieces import check_pieces
 from tokenviz.models.quiet import quiet_transformers
 from tokenviz.models.spec import ModelSpec, is_hub_id
+from tokenviz.models.tokenizers import read_tokenizer, readable
 from tokenviz.models.unused import refuse_unused
 from tokenviz.models.vector_math import settle_vector_math
 from tokenviz.progress import note
@@ -31,6 +30,7 @@ from tokenviz.progress import note
 Source = Literal["catalogue", "folder", "gguf", "hub"]
 
 _HUB_PATTERNS = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.model", "*.txt", "*.jinja"]
+_TOKENIZER_PATTERNS = ["*.json", "*.model", "*.txt"]
 _NO_LIMIT_CONTEXT = 2048  # for architectures that state no limit, such as ALiBi models
 
 
@@ -232,6 +232,18 @@ def _resolve_gguf(spec: ModelSpec, path: Path) -> ResolvedModel:
 
 
 def _resolve_hub(spec: ModelSpec) -> ResolvedModel:
+    folder = _fetch(spec, _HUB_PATTERNS)
+    if has_adapter(folder):
+        raise ModelError(
+            f"{spec.name!r} holds an adapter: fetch it into a folder and give that, for it to be merged into its model"
+        )
+    files = folders.model_files(folder, spec.name)
+    description = describe_folder(spec, folder, spec.name, files.weights)
+    return ResolvedModel(spec, "hub", folder, f"commit:{folder.name}", folders.weights_sha256(files), description=description)
+
+
+def _fetch(spec: ModelSpec, patterns: list[str]) -> Path:
+    """Fetch the files of a model on a hub that fit some patterns; return their folder, which has the commit's name."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
         GatedRepoError,
@@ -247,10 +259,8 @@ def _resolve_hub(spec: ModelSpec) -> ResolvedModel:
     note(f"looking up {spec.name} on the model hub")
     try:
         # Sub-folders hold exports for other programs, unless the index of the weights names them.
-        folder = Path(
-            snapshot_download(spec.name, revision=spec.revision, allow_patterns=_HUB_PATTERNS, ignore_patterns=["*/*"])
-        )
-        if shards := folders.shards_in_folders(folder, spec.name):
+        folder = Path(snapshot_download(spec.name, revision=spec.revision, allow_patterns=patterns, ignore_patterns=["*/*"]))
+        if patterns is _HUB_PATTERNS and (shards := folders.shards_in_folders(folder, spec.name)):
             snapshot_download(spec.name, revision=folder.name, allow_patterns=shards)
     except GatedRepoError as error:
         raise ModelError(f"{spec.name!r} asks for its licence to be accepted on the hub first, and for a login") from error
@@ -262,13 +272,7 @@ def _resolve_hub(spec: ModelSpec) -> ResolvedModel:
         raise ModelError(
             f"no model hub can be reached for {spec.name!r}, and it is not on disk: {_known(spec.name)}"
         ) from error
-    if has_adapter(folder):
-        raise ModelError(
-            f"{spec.name!r} holds an adapter: fetch it into a folder and give that, for it to be merged into its model"
-        )
-    files = folders.model_files(folder, spec.name)
-    description = describe_folder(spec, folder, spec.name, files.weights)
-    return ResolvedModel(spec, "hub", folder, f"commit:{folder.name}", folders.weights_sha256(files), description=description)
+    return folder
 
 
 def load(resolved: ResolvedModel) -> LoadedModel:
@@ -277,20 +281,17 @@ def load(resolved: ResolvedModel) -> LoadedModel:
     Raises:
         ModelError: The files are damaged, incomplete, or of an architecture that transformers does not know.
     """
-    from transformers import AutoConfig, AutoTokenizer
+    from transformers import AutoConfig
 
     quiet_transformers()
     settle_vector_math()
     spec, folder = resolved.spec, str(resolved.folder)
     device = pick_device(spec.device)
     kinds.check_values(resolved.folder, spec.label)
-    with _readable(spec.label):
+    with readable(spec.label):
         kinds.check_kind(AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False), spec.label)
         places = [place for place in (resolved.adapter, resolved.folder) if place and folders.has_tokenizer(place)]
-        tokenizer_folder = places[0] if places else resolved.folder
-        tokenizer = AutoTokenizer.from_pretrained(str(tokenizer_folder), local_files_only=True, trust_remote_code=False)
-        tokenizer("a")  # some settings that make no sense are noticed only now
-        check_pieces(tokenizer, tokenizer_folder, spec.label)
+        tokenizer = read_tokenizer(places[0] if places else resolved.folder, spec.label)
         network = _read_network(resolved)
     tokens.require_fast(tokenizer, spec.label)
     tokens.forget_sources(tokenizer)
@@ -309,19 +310,6 @@ def load(resolved: ResolvedModel) -> LoadedModel:
         tokenizer_sha256=tokens.fingerprint(tokenizer),
         versions={name: version(name) for name in ("torch", "transformers", "tokenizers")},
     )
-
-
-@contextmanager
-def _readable(label: str) -> Iterator[None]:
-    """Turn whatever libraries make of damaged files into one line."""
-    try:
-        yield
-    except ModelError:
-        raise
-    except BaseException as error:  # tokenizers raise bare exceptions, and panics of Rust, which are none
-        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
-            raise
-        raise ModelError(f"cannot load {label!r}: {_one_line(error)}") from error
 
 
 def _read_network(resolved: ResolvedModel) -> Any:
@@ -347,6 +335,26 @@ def _read_network(resolved: ResolvedModel) -> Any:
         )
     refuse_unused(network, set(report["unexpected_keys"]), folders.model_files(resolved.folder, label).weights, label)
     return merge_adapter(network, resolved.adapter, label).to(dtype) if resolved.adapter else network
+
+
+def load_tokenizer(spec: ModelSpec) -> Any:
+    """Find or fetch a model's tokenizer alone, and read it; a folder need hold nothing else.
+
+    Raises:
+        ModelError: It cannot be had, or does not say which characters its tokens stand for.
+    """
+    quiet_transformers()
+    path = Path(expanduser(spec.name))
+    if spec.name not in CATALOGUE and is_hub_id(spec.name) and not path.exists():
+        folder = _fetch(spec, _TOKENIZER_PATTERNS)
+    elif path.is_dir() and folders.has_tokenizer(path):
+        folder = path
+    else:
+        folder = resolve(spec).folder
+    with readable(spec.label):
+        tokenizer = read_tokenizer(folder, spec.label)
+    tokens.require_fast(tokenizer, spec.label)
+    return tokenizer
 
 
 @contextmanager
@@ -389,7 +397,3 @@ def pick_device(asked: str) -> str:
         have = ", ".join(device for device, there in available.items() if there)
         raise ModelError(f"device={asked}: torch finds none on this machine; it has {have}")
     return asked
-
-
-def _one_line(error: BaseException) -> str:
-    return re.sub(r"\s+", " ", str(error)).strip()[:300] or type(error).__name__

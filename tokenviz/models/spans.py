@@ -96,6 +96,21 @@ def place(tokenizer: Any, passage: str, ids: Sequence[int], offsets: Offsets) ->
     return None if units is None else _rows(passage, ids, unknown, units)
 
 
+def as_written(tokenizer: Any, passage: str, ids: Sequence[int]) -> EncodedPassage | None:
+    """Find what tokens stand for whose bytes, one after the other, are those of a passage, however it was cut.
+
+    Args:
+        tokenizer: A fast tokenizer; the ids need not be those that it makes of the passage.
+        passage: The text.
+        ids: At least one.
+
+    Returns:
+        The rows; None where the bytes are others.
+    """
+    vocabulary = Vocabulary.of(tokenizer)
+    return _as_written(vocabulary, passage, ids, [vocabulary.content(number) for number in ids])
+
+
 def _as_written(vocabulary: Vocabulary, passage: str, ids: Sequence[int], contents: list[bytes]) -> EncodedPassage | None:
     """Rows of tokens whose bytes, one after the other, are those of the passage, perhaps with a space before it."""
     source, joined = passage.encode(), b"".join(contents)

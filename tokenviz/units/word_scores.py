@@ -232,5 +232,7 @@ def _refusal(scores: TokenScores) -> str:
             return (
                 what + "its tokenizer makes a space a token by itself, and the correction is for spaces at the front of words"
             )
+        case "front" if scores.spec.imported:
+            return what + "its scores are another engine's, which does not say how probable a space was after each token"
         case "front":
             return what + "none is scored and stands between two ends that whitespace shows"

@@ -149,6 +149,8 @@ class ComparisonJob(Job[_Result, ComparisonRun]):
         comparison = compare(self.a.scores, self.b.scores, **self.how)
         one_vocabulary = self.a.scores.spec.tokenizer == self.b.scores.spec.tokenizer
         fitting = [measure for measure in self.measures if one_vocabulary or not measure.of_one_vocabulary]
+        if self.a.scores.spec.imported or self.b.scores.spec.imported:
+            fitting = []  # there is no model to measure
         both = self.session.memory.models(self.a.model, self.b.model) if fitting else []
         taken = {}
         for measure in fitting:

@@ -1,0 +1,95 @@
+"""`tokenviz import-scores`: another engine's log-probs in, a token table out, tracked on request."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tokenviz.cli.inputs import AsJson, Bos
+from tokenviz.harness import completion
+
+
+def import_command(
+    file: Annotated[
+        str,
+        typer.Argument(help="A .jsonl or .json file of an engine's answers, or a sample's name.", show_default=False),
+    ],
+    model: Annotated[
+        str,
+        typer.Option(
+            "--model",
+            "-m",
+            help="Model spec whose tokenizer the engine used; no weights are read.",
+            autocompletion=completion.models,
+        ),
+    ],
+    engine: Annotated[
+        str | None,
+        typer.Option(help="The engine's name and version, such as 'vLLM 0.11.0'; by default what the file says."),
+    ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(help="What the model is called in tables and figures; by default its spec and the engine's name."),
+    ] = None,
+    text: Annotated[
+        str | None,
+        typer.Option(
+            help="A sample's name or a file with the passages that the rows are of, in order; by default the rows say it.",
+            autocompletion=completion.texts,
+        ),
+    ] = None,
+    bos: Bos = "auto",
+    generated: Annotated[
+        bool, typer.Option("--generated", help="Take tokens that were generated after a prompt with log-probs as well.")
+    ] = False,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave bad rows out and list them.")] = False,
+    track: Annotated[
+        str | None,
+        typer.Option(metavar="EXPERIMENT", help="Keep the scores as a run of this experiment; else nothing is tracked."),
+    ] = None,
+    as_json: AsJson = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print one CSV row per token.")] = False,
+    parquet: Annotated[Path | None, typer.Option(help="Write the token table to this file.")] = None,
+) -> None:
+    """Import log-probs that vLLM, SGLang, llama.cpp, an OpenAI-compatible server or your own program computed.
+
+    Each row is checked against the model's tokenizer: ids that do not give back the text, rows shifted by one, a missing start
+    token and values that are no log-probs are refused. What the engine does not say is missing. docs/studies.md has the forms.
+    """
+    if as_json + as_csv + (parquet is not None) > 1:
+        raise typer.BadParameter("choose one of --json, --csv and --parquet")
+    from tokenviz.cli.outputs import named_frames, print_csv, print_json
+    from tokenviz.cli.score import document, print_text
+    from tokenviz.dumps.importing import import_scores
+    from tokenviz.progress import shown
+    from tokenviz.texts import read_text
+
+    with shown():
+        given = read_text(text) if text is not None else None
+        imported = import_scores(
+            file, model, engine=engine, name=name, text=given, bos=bos, generated=generated, skip_bad=skip_bad
+        )  # fmt: skip
+        if track is not None:
+            _track(track, file, imported)
+        if parquet is not None:
+            imported.scores.save(parquet)
+    if as_json:
+        print_json({**document([imported.scores], None, [imported.text]), "skipped": list(imported.skipped)})
+    elif as_csv:
+        print_csv(named_frames([imported.scores], [imported.text], "text"))
+    elif parquet is None:
+        print_text([imported.scores], "logprob", "shared")
+
+
+def _track(experiment: str, file: str, imported: "object") -> None:
+    from tokenviz.dumps.importing import Imported
+    from tokenviz.harness.context import ExperimentContext, running
+    from tokenviz.harness.grid import Grid
+    from tokenviz.progress import note
+
+    assert isinstance(imported, Imported)
+    what = f"Log-probs from elsewhere: {imported.scores.spec.source}"
+    with running(ExperimentContext(experiment, what, {"file": file, "skipped": len(imported.skipped)})):
+        grid = Grid([], [], imported=[imported])
+        (run,) = grid.score()
+    note(f"{'found again as' if run.reused else 'kept as'} run {run.run_id} of the experiment {experiment!r}")

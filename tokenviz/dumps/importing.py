@@ -1,0 +1,307 @@
+"""`import_scores`: a file of another engine's log-probs in, token tables out."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from tokenviz.dumps.forms import Dumped, DumpedToken, passages_of
+from tokenviz.dumps.matching import Matched, Tokens, match
+from tokenviz.dumps.reading import find_dump, rows_of_dump
+from tokenviz.errors import ScoringError, TextError
+from tokenviz.models import tokens
+from tokenviz.models.loading import load_tokenizer
+from tokenviz.models.openings import INSIDE
+from tokenviz.models.spec import ModelSpec
+from tokenviz.progress import task, warn
+from tokenviz.scores import IMPORTED, BosMode, ScoreSpec, TokenScores
+from tokenviz.texts import Text, corpus, literal
+
+IMPORT_VERSION = 1  # raise it when the same file would give another table
+
+_MOST_NAMED = 20
+
+
+@dataclass(frozen=True, eq=False)
+class Imported:
+    """What a dump holds.
+
+    Attributes:
+        scores: The token table. Entropies, ranks beyond the alternatives and what may follow a token are missing.
+        text: Its text.
+        skipped: Rows that were left out, each with its reason.
+    """
+
+    scores: TokenScores
+    text: Text = field(repr=False)
+    skipped: tuple[str, ...] = ()
+
+
+def import_scores(
+    path: str | Path,
+    model: str | ModelSpec,
+    *,
+    engine: str | None = None,
+    name: str | None = None,
+    text: Text | None = None,
+    bos: BosMode = "auto",
+    generated: bool = False,
+    skip_bad: bool = False,
+) -> Imported:
+    """Read log-probs that another engine computed, and check them against the model's tokenizer.
+
+    The file is JSON Lines, a row per line, or one JSON document: vLLM's `prompt_logprobs`, SGLang's `input_token_logprobs`,
+    llama.cpp's `completion_probabilities`, the completions and chat forms of the OpenAI API, or objects with `text`, `ids` (or
+    `tokens`) and `logprobs`. Only the model's tokenizer is read, not its weights.
+
+    Args:
+        path: A `.jsonl`, `.ndjson` or `.json` file, or the name of a sample in experiments/dumps.
+        model: The model spec whose tokenizer the engine used.
+        engine: Its name and version, such as "vLLM 0.11.0"; by default what the rows say.
+        name: What the model is called in tables and figures; by default its spec and the engine's name.
+        text: The text that the rows are of, in the order of its passages: a row that goes on after its passage is cut there. By
+            default the text is what the rows say, named after the file.
+        bos: What stood before each text: "auto" what the tokenizer puts there by itself, "always" its BOS, "never" nothing.
+        generated: Whether tokens that were generated after a prompt with log-probs belong to the text.
+        skip_bad: Leave bad rows out and list them. Where `text` is given their passages stay, without log-probs.
+
+    Returns:
+        The token table, its text, and the rows that were left out.
+
+    Raises:
+        TextError: The file cannot be read, or a row breaks its form, contradicts itself or the tokenizer, or has a value that
+            is no log-prob; the message names the row.
+        ModelError: The model's tokenizer cannot be had.
+        ScoringError: `bos` is not possible for this tokenizer.
+
+    Example:
+        >>> from pathlib import Path
+        >>> row = '{"engine": "mine 1.0", "text": "Alice was", "tokens": ["Alice", " was"], "logprobs": [null, -3.2]}'
+        >>> _ = Path("mine.jsonl").write_text(row)
+        >>> imported = tv.import_scores("mine.jsonl", "glass-en")
+        >>> imported.scores
+        TokenScores('mine' by 'glass-en in mine 1.0': 2 tokens, 1 scored, ...)
+        >>> imported.scores.spec.source
+        'imported: mine 1.0'
+    """
+    path = find_dump(path)
+    spec = ModelSpec.parse(model) if isinstance(model, str) else model
+    known = Tokens(load_tokenizer(spec), spec.label, bos)
+    engines: Counter[str] = Counter()
+    found: list[tuple[Dumped | None, Matched]] = []
+    skipped: list[str] = []
+    place = 0
+    with task(f"reading {path.name}", None, "passages") as advance:
+        for where, one in _dumped(path):
+            passage = None
+            if text is not None:
+                if place == len(text.passages):
+                    raise TextError(f"{where} comes after the last of the {place} passages of {text.name!r}")
+                passage = text.passages[place]
+            place += 1
+            try:
+                if isinstance(one, TextError):
+                    raise one
+                if engine is None and engines and one.engine not in engines:
+                    raise TextError(
+                        f"is of {one.engine}, and rows before it are of {next(iter(engines))}: one file, one engine"
+                    )
+                matched = match(one, known, passage, generated=generated)
+            except (TextError, ScoringError) as error:
+                message = str(error) if str(error).startswith(where) else f"{where} {error}"
+                if not skip_bad:
+                    raise TextError(f"{message}; --skip-bad leaves such rows out") from error
+                skipped.append(message)
+                if passage is not None:
+                    found.append((None, _unscored(known, passage)))
+                continue
+            engines[one.engine] += 1
+            found.append((one, matched))
+            advance(1)
+    if not engines:
+        raise TextError(f"{str(path)!r} has no row that can be imported{': ' + skipped[0] if skipped else ''}")
+    if text is not None and place < len(text.passages):
+        raise TextError(f"{str(path)!r} has {place} passages, and {text.name!r} has {len(text.passages)}")
+    rows = [matched for _, matched in found]
+    _note(path, rows, skipped)
+    made = text or _text_of(path, rows, [one.id if one else None for one, _ in found])
+    said = engine or next(iter(engines))
+    scores = _table(made, rows, _spec(known, said, name, rows), known)
+    return Imported(scores, made, tuple(skipped))
+
+
+def _dumped(path: Path) -> Iterator[tuple[str, Dumped | TextError]]:
+    """Read every passage of a file, or why a row has none."""
+    for where, row in rows_of_dump(path):
+        rows = row if isinstance(row, list) else [row]  # SGLang answers a batch with a list
+        for number, one in enumerate(rows, 1):
+            part = f", part {number}" if len(rows) > 1 else ""
+            if isinstance(one, TextError):
+                yield where, one
+                continue
+            try:
+                passages = list(passages_of(one))
+            except TextError as error:
+                yield f"{where}{part}", error
+                continue
+            for choice, passage in enumerate(passages, 1):
+                yield f"{where}{part}{f', choice {choice}' if len(passages) > 1 else ''}", passage
+
+
+def _unscored(known: Tokens, passage: str) -> Matched:
+    """Return a passage without log-probs, in the place of a row that was left out."""
+    return Matched(passage, tokens.encode(known.tokenizer, passage), (), own=True)
+
+
+def _note(path: Path, rows: Sequence[Matched], skipped: Sequence[str]) -> None:
+    if skipped:
+        warn(f"{len(skipped)} rows of {path.name} are left out: {'; '.join(skipped[:_MOST_NAMED])}")
+    generated = sum(one.generated for one in rows)
+    if generated:
+        warn(
+            f"{generated} tokens of {path.name} were generated after a prompt with log-probs and are left out: --generated "
+            "takes them as part of the text"
+        )
+    unfinished = sum(one.unfinished for one in rows)
+    if unfinished:
+        warn(
+            f"{unfinished} tokens at the ends of passages of {path.name} are left out: they are no whole character, or no text"
+        )
+    absent = sum(one.left_out for row in rows for one in row.tokens)
+    if absent:
+        warn(f"{absent} tokens of {path.name} that end inside a character have no log-prob: the engine leaves them out")
+    others = sum(not one.own for one in rows)
+    if others:
+        warn(
+            f"{others} of {len(rows)} passages of {path.name} are cut into other tokens than the tokenizer makes of the text: "
+            "they are compared over segments or words"
+        )
+
+
+def _text_of(path: Path, rows: Sequence[Matched], ids: Sequence[str | None]) -> Text:
+    names = [one for one in ids if one is not None]
+    if len(rows) == 1:
+        return literal(rows[0].passage, name=path.stem)
+    unique = len(names) == len(rows) == len(set(names))
+    return corpus([one.passage for one in rows], name=path.stem, passage_ids=names if unique else None)
+
+
+def _spec(known: Tokens, engine: str, name: str | None, rows: Sequence[Matched]) -> ScoreSpec:
+    # What the engine said, and nothing of how the model would be loaded here: equal dumps are equal runs.
+    said = [[[one.token_id, one.logprob, one.rank, *((a.token, a.token_id, a.logprob) for a in one.top)] for one in row.tokens]
+            for row in rows]  # fmt: skip
+    identity = sha256(json.dumps([IMPORT_VERSION, engine, known.prefix, said]).encode("utf-8", "surrogatepass")).hexdigest()
+    top_k = _top_k(rows, known)
+    lacks = f"no entropies, {f'ranks to {top_k}' if top_k else 'no ranks'}"
+    return ScoreSpec(
+        model=name or f"{known.name} in {engine}",
+        source=f"{IMPORTED}{engine}",
+        identity=f"{IMPORTED}sha256:{identity}",
+        tokenizer=tokens.fingerprint(known.tokenizer),
+        spaces=known.openings.spaces,
+        dtype="not known",
+        quantize=None,
+        device="not known",
+        bos=known.bos,
+        bos_ids=known.prefix,
+        context=0,
+        stride=0,
+        top_k=top_k,
+        batching="not known",
+        head="not known",
+        scoring_version=0,
+        versions={"tokenviz": version("tokenviz-harness"), "tokenizers": version("tokenizers")},
+        model_description=f"log-probs imported from {engine}, {lacks}",
+    )
+
+
+def _top_k(rows: Sequence[Matched], known: Tokens) -> int:
+    """How many of the likeliest tokens every scored place has.
+
+    Some engines add the token itself where it is not among them: then places differ by one, or it is the last of all
+    everywhere, or its rank is greater than their number.
+    """
+    every = [one for row in rows for one in row.tokens if one.top]
+    listed = [one for one in every if _is_whole(one, known)] or every
+    if not listed:
+        return 0
+    least = min(len(one.top) for one in listed)
+    added = all(len(one.top) == least and _is_last(one) for one in listed)
+    added |= any(one.rank is not None and one.rank > least and len(one.top) == least and _is_last(one) for one in listed)
+    return least - added
+
+
+def _is_whole(one: DumpedToken, known: Tokens) -> bool:
+    """Whether every alternative is known: of tokens with one string an object of strings holds only one."""
+    return all(known.named(other) is not None for other in one.top)
+
+
+def _is_last(one: DumpedToken) -> bool:
+    """Whether a token is among its alternatives, and none of them is less likely."""
+    assert one.logprob is not None
+    return min(other.logprob for other in one.top) >= one.logprob - 1e-9 and any(
+        other.token_id == one.token_id or (other.token_id is None and other.logprob == one.logprob) for other in one.top
+    )
+
+
+def _table(text: Text, rows: Sequence[Matched], spec: ScoreSpec, known: Tokens) -> TokenScores:
+    lengths = [len(row.encoded.ids) for row in rows]
+    n, k = sum(lengths), spec.top_k
+    logprob, rank = np.full(n, np.nan), np.full(n, np.nan)
+    top_ids, top_logprobs = np.full((n, k), -1, np.int64), np.full((n, k), np.nan)
+    true_ranks = any(one.rank and one.rank > len(one.top) + 1 for row in rows for one in row.tokens)
+    begin = 0
+    for row, length in zip(rows, lengths, strict=True):
+        for place, one in enumerate(row.tokens):
+            if one.logprob is None:
+                continue
+            logprob[begin + place] = one.logprob
+            top = sorted(one.top, key=lambda other: -other.logprob)[:k]
+            ahead = sum(other.logprob > one.logprob for other in one.top)
+            if ahead < k <= len(one.top) and _is_whole(one, known):
+                rank[begin + place] = ahead + 1
+            elif one.rank and true_ranks:  # an older vLLM wrote k + 1 for whatever was not among the k likeliest
+                rank[begin + place] = one.rank
+            for column, other in enumerate(top):
+                number = known.named(other)
+                if number is None:
+                    break  # the string of several tokens, or of none: it and what comes after it stay missing
+                top_ids[begin + place, column], top_logprobs[begin + place, column] = number, other.logprob
+        begin += length
+    joined = {
+        name: np.concatenate([getattr(row.encoded, name) for row in rows])
+        for name in ("ids", "starts", "ends", "n_bytes", "first_characters", "unknown")
+    }
+    kinds = known.openings.kinds
+    ids = joined["ids"]
+    names = {int(one): tokens.readable(known.tokenizer, int(one)) for one in np.unique(top_ids) if one >= 0}
+    return TokenScores(
+        text_name=text.name,
+        text_sha256=text.sha256,
+        spec=spec,
+        passage=np.repeat(np.arange(len(rows)), lengths),
+        position=np.concatenate([np.arange(length) for length in lengths]),
+        token_id=ids,
+        token=tuple(
+            row.passage[start:end] for row in rows for start, end in zip(row.encoded.starts, row.encoded.ends, strict=True)
+        ),
+        start=joined["starts"],
+        end=joined["ends"],
+        first_character=joined["first_characters"],
+        n_bytes=joined["n_bytes"],
+        unknown=joined["unknown"],
+        logprob=logprob,
+        rank=rank,
+        entropy=np.full(n, np.nan),
+        top_ids=top_ids,
+        top_logprobs=top_logprobs,
+        top_tokens=tuple(tuple(names.get(int(one), "") for one in row) for row in top_ids),
+        opens=np.where(ids < 0, np.int8(INSIDE), kinds[np.maximum(ids, 0)]),
+        space_logprob=np.full(n, np.nan),
+        punctuation_logprob=np.full(n, np.nan),
+    )

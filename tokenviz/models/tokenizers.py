@@ -1,0 +1,46 @@
+"""A tokenizer read from a folder, and whatever libraries make of damaged files as one line."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tokenviz.errors import ModelError
+from tokenviz.models.pieces import check_pieces
+
+
+def read_tokenizer(folder: Path, label: str) -> Any:
+    """Read the tokenizer of a folder; no code that comes with it is run.
+
+    Args:
+        folder: That holds it.
+        label: The model's, for messages.
+
+    Raises:
+        ModelError: It is rebuilt from a sentencepiece model and cuts otherwise.
+        Exception: What the libraries raise; see `readable`.
+    """
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
+    tokenizer("a")  # some settings that make no sense are noticed only now
+    check_pieces(tokenizer, folder, label)
+    return tokenizer
+
+
+@contextmanager
+def readable(label: str) -> Iterator[None]:
+    """Turn whatever libraries make of damaged files into one line."""
+    try:
+        yield
+    except ModelError:
+        raise
+    except BaseException as error:  # tokenizers raise bare exceptions, and panics of Rust, which are none
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        raise ModelError(f"cannot load {label!r}: {_one_line(error)}") from error
+
+
+def _one_line(error: BaseException) -> str:
+    return re.sub(r"\s+", " ", str(error)).strip()[:300] or type(error).__name__
