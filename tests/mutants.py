@@ -70,6 +70,22 @@ MUTANTS = (
         "batch[:, 1:].flatten()", "batch[:, :-1].flatten()",
         "test_family::test_training_lowers_the_loss_that_scoring_sees",
     ),
+    # Spans
+    Mutant(
+        "what no span names is lost", "spans.py",
+        "if span.start > reached:", "if span.start > reached + 1:",
+        "test_named_spans::test_what_no_span_names_is_a_row_without_a_name",
+    ),
+    Mutant(
+        "a token that begins inside a character of the span before does not cross", "units/sums.py",
+        "(scores.first_character < start[unit])", "(scores.start < start[unit])",
+        "test_named_spans::test_the_spans_sum_to_the_text_wherever_the_borders_are",
+    ),
+    Mutant(
+        "spans are no part of what a run holds", "harness/jobs.py",
+        "if text.spans else {}", "if False else {}",
+        "test_named_spans::test_a_tracked_comparison_by_span_comes_back_and_is_computed_again",
+    ),
     # Batches and padding
     Mutant(
         "padding counts as tokens of the sequences before it", "scoring/kernel.py",

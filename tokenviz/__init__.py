@@ -33,9 +33,11 @@ if TYPE_CHECKING:
     from tokenviz.scores import BosMode, TokenScores
     from tokenviz.scoring.divergence import divergences
     from tokenviz.scoring.scorer import score
+    from tokenviz.spans import Span
     from tokenviz.texts import Text, literal, read_text
     from tokenviz.units.items import read_items
     from tokenviz.units.pairs import pair_table, read_pairs
+    from tokenviz.units.spans import span_table
     from tokenviz.units.tidy import tidy_table
     from tokenviz.units.word_scores import words
 
@@ -44,6 +46,7 @@ _HOMES = {
     "Comparison": "comparing.comparison",
     "Grid": "harness.grid",
     "GridResult": "harness.results",
+    "Span": "spans",
     "Text": "texts",
     "TokenScores": "scores",
     "TokenvizError": "errors",
@@ -66,6 +69,7 @@ _HOMES = {
     "save_heatmap": "figures.files",
     "save_report": "figures.report",
     "score": "scoring.scorer",
+    "span_table": "units.spans",
     "text_heatmap": "figures.definition",
     "tidy_table": "units.tidy",
     "unity_scatter": "figures.scatter",
@@ -77,6 +81,7 @@ __all__ = [
     "Comparison",
     "Grid",
     "GridResult",
+    "Span",
     "Text",
     "TokenScores",
     "TokenvizError",
@@ -99,6 +104,7 @@ __all__ = [
     "save_heatmap",
     "save_report",
     "score",
+    "span_table",
     "text_heatmap",
     "tidy_table",
     "unity_scatter",

@@ -5,7 +5,7 @@ import io
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from os import fstat
 from pathlib import Path
@@ -30,13 +30,14 @@ _BATCH = 1 << 16  # rows of a Parquet file that are in memory as such
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
-def rows_of(path: Path, column: str) -> Iterator[tuple[str, Row]]:
+def rows_of(path: Path, column: str, also: Sequence[str] = ()) -> Iterator[tuple[str, Row]]:
     """Read the rows of a table.
 
     Args:
         path: A file with one of `TABLE_SUFFIXES`, or a `.tsv`.
         column: The column that is meant. It tells how a CSV file is separated where that is not by commas, and of a Parquet
-            file no other is read but `id`.
+            file no other is read but `id` and those of `also`.
+        also: Further columns of a Parquet file to read.
 
     Yields:
         Where a row is, for messages, and its values by column.
@@ -45,8 +46,10 @@ def rows_of(path: Path, column: str) -> Iterator[tuple[str, Row]]:
         TextError: The file is not of its form, or names a column twice.
         OSError: It cannot be read.
     """
-    readers = {".jsonl": _jsonl_rows, ".csv": _csv_rows, ".tsv": _csv_rows, ".parquet": _parquet_rows}
-    yield from readers[path.suffix.lower()](path, column)
+    if path.suffix.lower() == ".parquet":
+        yield from _parquet_rows(path, column, also)
+    else:
+        yield from (_jsonl_rows if path.suffix.lower() == ".jsonl" else _csv_rows)(path, column)
 
 
 def decoded(data: bytes, where: str) -> str:
@@ -188,7 +191,7 @@ def _separator(header: str, column: str) -> str:
     return ","
 
 
-def _parquet_rows(path: Path, column: str) -> Iterator[tuple[str, Row]]:
+def _parquet_rows(path: Path, column: str, also: Sequence[str]) -> Iterator[tuple[str, Row]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -205,13 +208,13 @@ def _parquet_rows(path: Path, column: str) -> Iterator[tuple[str, Row]]:
         if repeated := _repeated(schema.names):
             raise TextError(f"{str(path)!r} has two columns {repeated!r}: which one is meant?")
         count = file.metadata.num_rows
-        if column not in schema.names:
+        if {column, *also} - set(schema.names):
             yield from [(f"row 0 of {str(path)!r}", dict.fromkeys(schema.names))][:count]  # the caller says what there is
             return
         if count > _MANY_ROWS:
             note(f"reading {str(path)!r}: {count:,} rows")
         number = 0
-        wanted = [name for name in dict.fromkeys((column, "id")) if name in schema.names]
+        wanted = [name for name in dict.fromkeys((column, "id", *also)) if name in schema.names]
         with task(f"reading {path.name}", count, "rows") as advance:
             try:
                 for batch in file.iter_batches(_BATCH, columns=wanted):

@@ -6,6 +6,7 @@ BOS mode and windows gave it. Both are stored in one Parquet file and come back 
 
 import json
 import math
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, fields
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from tokenviz import display, durable
 from tokenviz.errors import DiskError, ScoringError
 from tokenviz.score_summary import ScoreSummary
+from tokenviz.spans import Span
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -132,6 +134,7 @@ class TokenScores:
             from the prediction of the next token, and of what follows a passage's last token. NaN where `spec.spaces` is
             not "front", and for a passage's only token without a BOS: it is not read by the model.
         punctuation_logprob: The same for tokens that open with 2; minus infinity where the vocabulary has none.
+        spans: The text's own, for each passage; empty where it has none. No column, but what sums are taken over.
 
     Example:
         >>> from pathlib import Path
@@ -168,9 +171,11 @@ class TokenScores:
     opens: NDArray[np.int8]
     space_logprob: NDArray[np.float64]
     punctuation_logprob: NDArray[np.float64]
+    spans: tuple[tuple[Span, ...], ...] = ()
 
     def __post_init__(self) -> None:
-        lengths = {name: len(value) for name, value in vars(self).items() if isinstance(value, np.ndarray | tuple)}
+        columns = {name: value for name, value in vars(self).items() if name != "spans"}
+        lengths = {name: len(value) for name, value in columns.items() if isinstance(value, np.ndarray | tuple)}
         if len(set(lengths.values())) > 1:
             raise ScoringError(f"the columns of one table differ in length: {lengths}")
         for value in vars(self).values():
@@ -248,6 +253,17 @@ class TokenScores:
         return np.diff(reached, prepend=0.0)
 
     @property
+    def span_names(self) -> list[str]:
+        """The name of the span that each token is in, by its last character; empty where it is in none."""
+        ends = [[span.end for span in own] for own in self.spans]
+        names = []
+        for passage, end in zip(self.passage.tolist(), self.end.tolist(), strict=True):
+            place = bisect_left(ends[passage], max(end, 1)) if self.spans else 0
+            own = self.spans[passage][place] if self.spans and place < len(ends[passage]) else None
+            names.append(own.name if own and max(end, 1) > own.start else "")
+        return names
+
+    @property
     def unread(self) -> tuple[str, ...]:
         """The slices that no token stands for, in reading order."""
         return tuple(self.token[row] for row in np.flatnonzero(self.token_id == UNREAD))
@@ -277,10 +293,15 @@ class TokenScores:
         return bool(known[self.scored].all())
 
     def to_frame(self) -> "pd.DataFrame":
-        """A pandas data frame, one row a token; `rank` is a nullable integer. Alternatives and openings are left out."""
+        """A pandas data frame, one row a token; `rank` is a nullable integer. Alternatives and openings are left out.
+
+        Where the text has spans, `span` is the name of the one that the token is in.
+        """
         import pandas as pd
 
         frame = pd.DataFrame({name: getattr(self, name) for name in ("passage", "position", "token_id")})
+        if self.spans:
+            frame["span"] = self.span_names
         frame["token"] = list(self.token)
         for name in ("start", "end", "first_character", "n_bytes", "unknown", "logprob"):
             frame[name] = getattr(self, name)
@@ -291,12 +312,10 @@ class TokenScores:
     def to_json(self) -> dict[str, Any]:
         """The text's object in the output of `tokenviz score --json`: plain values, None where unscored."""
         summary = {name: nan_to_none(value) for name, value in asdict(self.summary()).items()}
-        return {
-            "name": self.text_name,
-            "sha256": self.text_sha256,
-            "tokens": [self._row(i) for i in range(len(self))],
-            "summary": summary,
-        }
+        rows = [self._row(i) for i in range(len(self))]
+        if self.spans:
+            rows = [{**row, "span": name} for row, name in zip(rows, self.span_names, strict=True)]
+        return {"name": self.text_name, "sha256": self.text_sha256, "tokens": rows, "summary": summary}
 
     def _row(self, i: int) -> dict[str, Any]:
         rank = nan_to_none(float(self.rank[i]))
@@ -355,12 +374,14 @@ class TokenScores:
             columns["top_ids"] = pa.array(list(self.top_ids), type=pa.list_(pa.int64()))
             columns["top_logprobs"] = pa.array(list(self.top_logprobs), type=pa.list_(pa.float64()))
             columns["top_tokens"] = pa.array(self.top_tokens, type=pa.list_(pa.string()))
-        about = {
+        about: dict[str, Any] = {
             "format": FORMAT_VERSION,
             "text_name": self.text_name,
             "text_sha256": self.text_sha256,
             "spec": asdict(self.spec),
         }
+        if self.spans:  # which versions that do not know them pass over
+            about["spans"] = [[[span.name, span.start, span.end] for span in own] for own in self.spans]
         return pa.table(columns).replace_schema_metadata({"tokenviz": json.dumps(about)})
 
     @classmethod
@@ -422,6 +443,7 @@ class TokenScores:
             top_ids=np.array(table.column("top_ids").to_pylist() if k else [], np.int64).reshape(n, k),
             top_logprobs=np.array(table.column("top_logprobs").to_pylist() if k else [], float).reshape(n, k),
             top_tokens=top_tokens,
+            spans=tuple(tuple(Span(str(n), int(i), int(j)) for n, i, j in own) for own in about.get("spans", [])),
             **{name: array.to_numpy() for name, array in column.items()},
         )
 

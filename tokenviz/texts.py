@@ -8,7 +8,8 @@ import json
 import os
 import sys
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from os.path import expanduser  # Path's own fails where there is no such user
 from pathlib import Path
@@ -19,6 +20,7 @@ from tokenviz.errors import TextError, did_you_mean
 from tokenviz.progress import note, task, warn
 from tokenviz.project import samples_folder
 from tokenviz.rows import MUCH, TABLE_SUFFIXES, decoded, rows_of, say_much
+from tokenviz.spans import Span, checked_spans
 
 PLAIN_SUFFIXES = (".txt", ".md")
 
@@ -41,6 +43,7 @@ class Text:
         passage_ids: One identifier a passage where the source names them, else empty.
         sha256: For a plain text, of its UTF-8 bytes (what `sha256sum` prints for the file); for a corpus,
             of the JSON array of its passages.
+        spans: For each passage its named spans, in reading order; empty where the text has none. See `with_spans`.
 
     Example:
         >>> text = tv.literal("A rose is a rose.", name="rose")
@@ -54,6 +57,33 @@ class Text:
     passages: tuple[str, ...]
     passage_ids: tuple[str, ...]
     sha256: str
+    spans: tuple[tuple[Span, ...], ...] = ()
+
+    def with_spans(self, spans: Sequence[Iterable[object]]) -> "Text":
+        """Return the same text with named spans, which scores are summed, compared and drawn by.
+
+        A text is scored as a whole, with spans as without.
+
+        Args:
+            spans: For each passage its spans: `Span`, or name, start and end (half-open, in characters of the passage). They
+                do not overlap; what none of them names stays without a name.
+
+        Raises:
+            TextError: There are not as many lists as passages, or a span is empty, has no name, reaches beyond its passage or
+                overlaps another.
+
+        Example:
+            >>> text = tv.literal("Is it? Yes").with_spans([[("prompt", 0, 6), ("target", 6, 10)]])
+            >>> text.spans[0][1]
+            Span(name='target', start=6, end=10)
+        """
+        if len(spans) != len(self.passages):
+            raise TextError(f"spans of {len(spans)} passages were given, and {self.name!r} has {len(self.passages)}")
+        found = tuple(
+            checked_spans(own, len(passage), f"passage {number} of {self.name!r}")
+            for number, (own, passage) in enumerate(zip(spans, self.passages, strict=True))
+        )
+        return replace(self, spans=found if any(found) else ())
 
     def __repr__(self) -> str:
         return f"Text({self.name!r}: {self._size()}, {display.quoted(self.passages[0], _SHOWN)})"
@@ -156,7 +186,7 @@ def corpus(passages: list[str], *, name: str, passage_ids: list[str] | None = No
     return Text(name, tuple(passages), tuple(passage_ids or ()), _sha256(passages))
 
 
-def read_text(source: str | Path, *, column: str = "text", samples: Path | None = None) -> Text:
+def read_text(source: str | Path, *, column: str = "text", samples: Path | None = None, spans: str | None = None) -> Text:
     """Read one text from where it is.
 
     Args:
@@ -165,6 +195,8 @@ def read_text(source: str | Path, *, column: str = "text", samples: Path | None 
             standard input; or the name of a sample text.
         column: The table's column that holds the passages. A column `id`, where there is one, names them.
         samples: The folder of the sample texts, where a bare name is looked up; by default the project's own.
+        spans: The table's column that holds the spans of each passage: a list of objects with name, start and end, or of lists
+            of the three; in CSV the same as JSON. An empty cell is a passage without spans. By default texts have none.
 
     Returns:
         The text, named after the file or folder.
@@ -179,6 +211,10 @@ def read_text(source: str | Path, *, column: str = "text", samples: Path | None 
         >>> tv.read_text("rose.txt")
         Text('rose': 17 characters, 'A rose is a rose.')
     """
+    if spans is not None and not str(source).lower().endswith(TABLE_SUFFIXES):
+        raise TextError(
+            f"spans stand in a column of a table, and {str(source)!r} is none: give a {', '.join(TABLE_SUFFIXES)} file"
+        )
     if str(source) == "-":
         if sys.stdin is None:
             raise TextError("standard input is closed: pipe a text into the command, or name a file")
@@ -188,7 +224,7 @@ def read_text(source: str | Path, *, column: str = "text", samples: Path | None 
         if path.is_dir():
             return _folder(path)
         if path.suffix.lower() in TABLE_SUFFIXES:
-            return _table(path, column)
+            return _table(path, column, spans)
         say_much(repr(str(path)), path.stat().st_size)
         return _plain(path.stem, path.read_bytes(), str(path))
     except OSError as error:
@@ -287,33 +323,52 @@ def _refuse(error: OSError) -> None:
     raise TextError(f"cannot read {str(error.filename)!r}: {error.strerror or error}") from error
 
 
-def _table(path: Path, column: str) -> Text:
+def _table(path: Path, column: str, spans_column: str | None) -> Text:
     passages: list[str] = []
     ids: list[str] = []
-    for where, row in rows_of(path, column):
-        if column not in row:
-            raise TextError(f"{where} has no column {column!r}: {_columns(column, list(row))}")
+    spans: list[tuple[Span, ...]] = []
+    for where, row in rows_of(path, column, also=[spans_column] if spans_column else []):
+        for name, option in ((column, "--column names the one with the text"), (spans_column, "--spans names the one")):
+            if name is not None and name not in row:
+                raise TextError(f"{where} has no column {name!r}: {_columns(name, list(row), option)}")
         passage = row[column]
         if not isinstance(passage, str):
             kind = "nothing" if passage is None else type(passage).__name__
             raise TextError(f"{where} has {kind} in column {column!r}: a passage is a string")
         _utf8(passage, where)
         passages.append(passage)
+        if spans_column is not None:
+            spans.append(checked_spans(_spans_in(row[spans_column], where), len(passage), where))
         if row.get("id") is not None:
             ids.append(str(row["id"]))
     if not passages:
         raise TextError(f"{str(path)!r} is empty: it has no row")
     if ids and len(ids) != len(passages):
         raise TextError(f"{str(path)!r} names only {len(ids)} of its {len(passages)} passages in column 'id'")
-    return corpus(passages, name=path.stem, passage_ids=ids or None)
+    return replace(corpus(passages, name=path.stem, passage_ids=ids or None), spans=tuple(spans) if any(spans) else ())
 
 
-def _columns(column: str, names: list[str]) -> str:
+def _spans_in(cell: object, where: str) -> list[object]:
+    """Return the list in a cell; in a CSV file it is written as JSON."""
+    found = cell
+    if isinstance(cell, str) and cell.strip():
+        try:
+            found = json.loads(cell)
+        except ValueError as error:
+            raise TextError(f"{where} has {cell[:80]!r} for spans, which is not JSON: {error}") from error
+    if found is None or found == "" or (isinstance(found, float) and found != found):
+        return []
+    if not isinstance(found, list):
+        raise TextError(f"{where} has {str(cell)[:80]!r} for spans: give a list, such as [['verb', 4, 9]]")
+    return found
+
+
+def _columns(column: str, names: list[str], option: str) -> str:
     """What there is in the place of a column that is missing."""
     there = listed([repr(name[:40]) for name in names], 10)  # a file of another kind may have a page for a heading
     alike = [name for name in names if name.strip().casefold() == column.strip().casefold()]
     meant = f"; did you mean {alike[0]!r}?" if alike else did_you_mean(column, names)
-    return f"it has {there or 'none'}; --column names the one with the text{meant}"
+    return f"it has {there or 'none'}; {option}{meant}"
 
 
 def _utf8(passage: str, what: str) -> bytes:

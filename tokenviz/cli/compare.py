@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from tokenviz.cli.agreement_tables import print_results
-from tokenviz.cli.inputs import AsJson, Bos, Column, Context, Files, Literals, Stride, WordPunctuation, read_texts
+from tokenviz.cli.inputs import AsJson, Bos, Column, Context, Files, Literals, Spans, Stride, WordPunctuation, read_texts
 from tokenviz.cli.outputs import named_frames, print_csv, print_json
 from tokenviz.cli.pairs import Windows, read_by_both
 from tokenviz.harness import completion
@@ -25,14 +25,15 @@ def compare_command(
     files: Files = None,
     text: Literals = None,
     column: Column = "text",
+    spans: Spans = None,
     bos: Bos = "auto",
     context: Context = None,
     stride: Stride = None,
     by: Annotated[
-        Literal["token", "segment", "word"] | None,
+        Literal["token", "segment", "word", "span"] | None,
         typer.Option(
             help="What to compare over; by default tokens where the tokenizers are the same, else segments, the finest cut "
-            "that both make.",
+            "that both make; spans are the texts' own, see --spans.",
             show_default=False,
         ),
     ] = None,
@@ -69,7 +70,9 @@ def compare_command(
         raise typer.BadParameter("choose one of --json and --csv")
     if punctuation == "apart" and by != "word":
         raise typer.BadParameter("--punctuation apart needs --by word: tokens and segments are cut without regard to it")
-    texts = read_texts(files, text, column)
+    if by == "span" and spans is None:
+        raise typer.BadParameter("--by span needs --spans COLUMN: the column of a table that holds the texts' spans")
+    texts = read_texts(files, text, column, spans)
     from tokenviz.comparing.comparison import Comparison, PooledComparison, compare, pool
     from tokenviz.comparing.divergences import summarise_divergences
     from tokenviz.models.loading import resolve

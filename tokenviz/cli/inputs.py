@@ -17,6 +17,14 @@ Files = Annotated[
 ]
 Literals = Annotated[list[str] | None, typer.Option("--text", "-t", help="A text as it stands; may be repeated.")]
 Column = Annotated[str, typer.Option(help="The column of a .jsonl, .csv or .parquet file that holds the texts.")]
+Spans = Annotated[
+    str | None,
+    typer.Option(
+        "--spans",
+        help="The column of a table that holds each text's spans: lists of name, start and end, in characters.",
+        show_default=False,
+    ),
+]
 Bos = Annotated[
     str,
     typer.Option(
@@ -42,7 +50,7 @@ WordPunctuation = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
-def read_texts(files: list[str] | None, literals: list[str] | None, column: str) -> "list[Text]":
+def read_texts(files: list[str] | None, literals: list[str] | None, column: str, spans: str | None = None) -> "list[Text]":
     """The texts of the command line, files first."""
     from tokenviz.progress import shown
     from tokenviz.project import samples_folder
@@ -51,5 +59,5 @@ def read_texts(files: list[str] | None, literals: list[str] | None, column: str)
     if not files and not literals:
         raise typer.BadParameter("give at least one file, --text STRING, or - for standard input")
     with shown():
-        texts = [read_text(file, column=column, samples=samples_folder()) for file in files or []]
+        texts = [read_text(file, column=column, samples=samples_folder(), spans=spans) for file in files or []]
     return texts + [literal(one) for one in literals or []]

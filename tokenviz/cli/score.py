@@ -6,7 +6,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from tokenviz.cli.inputs import AsJson, Bos, Column, Context, Files, Limits, Literals, Stride, WordPunctuation, read_texts
+from tokenviz.cli.inputs import (
+    AsJson,
+    Bos,
+    Column,
+    Context,
+    Files,
+    Limits,
+    Literals,
+    Spans,
+    Stride,
+    WordPunctuation,
+    read_texts,
+)
 from tokenviz.cli.outputs import named_frames, print_csv, print_json
 from tokenviz.harness import completion
 
@@ -14,6 +26,7 @@ if TYPE_CHECKING:
     from tokenviz.score_summary import ScoreSummary
     from tokenviz.scores import TokenScores
     from tokenviz.texts import Text
+    from tokenviz.units.spans import SpanScores
     from tokenviz.units.word_scores import WordScores
 
 
@@ -25,6 +38,7 @@ def score_command(
     files: Files = None,
     text: Literals = None,
     column: Column = "text",
+    spans: Spans = None,
     bos: Bos = "auto",
     context: Context = None,
     stride: Stride = None,
@@ -34,10 +48,10 @@ def score_command(
     as_json: AsJson = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print one CSV row a token.")] = False,
     by: Annotated[
-        Literal["token", "word"],
+        Literal["token", "word", "span"],
         typer.Option(
             help="What the rows of --json and --csv are. Words carry the spaces before them; their log-probs are sums, and "
-            "next to them sums that are corrected for these spaces."
+            "next to them sums that are corrected for these spaces. Spans are the texts' own, see --spans."
         ),
     ] = "token",
     punctuation: WordPunctuation = "attached",
@@ -65,13 +79,15 @@ def score_command(
         raise typer.BadParameter("choose one of --json, --csv and --parquet")
     if top_k and not as_json and parquet is None:
         raise typer.BadParameter("--top-k needs --json or --parquet: neither the text nor the CSV has room for alternatives")
-    if by == "word" and not (as_json or as_csv):
-        raise typer.BadParameter("--by word needs --json or --csv")
+    if by != "token" and not (as_json or as_csv):
+        raise typer.BadParameter(f"--by {by} needs --json or --csv")
+    if by == "span" and spans is None:
+        raise typer.BadParameter("--by span needs --spans COLUMN: the column of a table that holds the texts' spans")
     if punctuation == "apart" and by != "word":
         raise typer.BadParameter("--punctuation apart needs --by word: tokens are what they are")
-    if by == "word" and top_k:
+    if by != "token" and top_k:
         raise typer.BadParameter("--top-k needs --by token: alternatives are of tokens")
-    texts = read_texts(files, text, column)
+    texts = read_texts(files, text, column, spans)
     if measure is not None:
         _check_measure(measure, as_json or as_csv or parquet is not None)
     if limits is not None:
@@ -82,6 +98,7 @@ def score_command(
     from tokenviz.progress import shown
     from tokenviz.scoring.scorer import score
     from tokenviz.scoring.streaming import score_to_file
+    from tokenviz.units.spans import SpanScores
 
     with shown():
         loaded = load_model(model)
@@ -90,11 +107,15 @@ def score_command(
             _print_overview([(texts[0].name, summary)])
             return
         tables = [score(loaded, one, bos=bos, context=context, stride=stride, top_k=top_k or 0) for one in texts]
-        words = [_words_of(table, punctuation) for table in tables] if by == "word" else None
+        sums: list[WordScores] | list[SpanScores] | None = None
+        if by == "word":
+            sums = [_words_of(table, punctuation) for table in tables]
+        elif by == "span":
+            sums = [SpanScores.of(table) for table in tables]
     if as_json:
-        print_json(document(tables, words, texts))
+        print_json(document(tables, sums, texts, f"{by}s"))
     elif as_csv:
-        print_csv(named_frames(words or tables, texts, "text"))
+        print_csv(named_frames(sums or tables, texts, "text"))
     else:
         print_text(tables, measure or "logprob", limits or "shared")
 
@@ -133,17 +154,21 @@ def _words_of(table: "TokenScores", punctuation: Literal["attached", "apart"]) -
     return found
 
 
-def document(tables: "list[TokenScores]", words: "list[WordScores] | None", texts: "list[Text]") -> dict[str, Any]:
-    """Return the output of `--json`: the settings, and an entry per text with its tokens or words."""
+def document(
+    tables: "list[TokenScores]",
+    sums: "list[WordScores] | list[SpanScores] | None",
+    texts: "list[Text]",
+    rows_are: str = "tokens",
+) -> dict[str, Any]:
+    """Return the output of `--json`: the settings, and an entry per text with its tokens, words or spans."""
     entries = []
     for number, (table, text) in enumerate(zip(tables, texts, strict=True)):
         entry = table.to_json()
-        if words is not None:
+        if sums is not None:
             del entry["tokens"]
-            entry["words"] = words[number].to_json()
+            entry[rows_are] = sums[number].to_json()
         if text.passage_ids:
-            for rows in (entry.get("tokens", []), entry.get("words", [])):
-                rows[:] = [{"id": text.passage_ids[row["passage"]], **row} for row in rows]
+            entry[rows_are] = [{"id": text.passage_ids[row["passage"]], **row} for row in entry[rows_are]]
             entry["passage_ids"] = list(text.passage_ids)
         entries.append(entry)
     return {"model": asdict(tables[0].spec), "texts": entries}

@@ -2,7 +2,8 @@
 
 With one tokenizer the units are the tokens. With two they are segments: the finest cut of the text at character
 positions where both have a token boundary. On request they are words, with any tokenizers. The log-prob of a unit is the
-sum of its tokens' log-probs, by the chain rule.
+sum of its tokens' log-probs, by the chain rule. Or they are the spans of the text, of which a token is in the one of its last
+character (units/sums.py).
 
 Where a token reaches over the end of a word, the words are joined (units/common.py), and the unit says how many it holds.
 """
@@ -16,12 +17,14 @@ from numpy.typing import NDArray
 from tokenviz.errors import ComparisonError
 from tokenviz.scores import TokenScores
 from tokenviz.units.common import Spans, common_spans
+from tokenviz.units.spans import span_sums
+from tokenviz.units.sums import UnitSums
 from tokenviz.units.words import Punctuation, words_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
-By = Literal["token", "segment", "word"]
+By = Literal["token", "segment", "word", "span"]
 
 
 class Alignment(TypedDict):
@@ -72,6 +75,21 @@ class WordUnits(Units):
     n_words: NDArray[np.int64]
 
 
+@dataclass(frozen=True, eq=False)
+class SpanUnits(Units):
+    """The spans of the text as units, and what lies between them.
+
+    Attributes:
+        span: The name of each; empty where it has none.
+        crossings_a: Tokens of the first model in the unit that begin before it.
+        crossings_b: Of the second.
+    """
+
+    span: NDArray[np.object_]
+    crossings_a: NDArray[np.int64]
+    crossings_b: NDArray[np.int64]
+
+
 def units_of(frame: "pd.DataFrame", by: By) -> Units:
     """Read the units of a table of `Comparison.to_frame`.
 
@@ -79,7 +97,7 @@ def units_of(frame: "pd.DataFrame", by: By) -> Units:
         frame: The table.
         by: What its units are.
     """
-    kind = WordUnits if "n_words" in frame.columns else Units
+    kind = WordUnits if "n_words" in frame.columns else SpanUnits if by == "span" else Units
     columns = {field.name: frame[field.name].to_numpy() for field in fields(kind) if field.name not in ("by", "text")}
     return kind(by=by, text=tuple(frame["text"]), **columns)
 
@@ -100,18 +118,19 @@ def align(a: TokenScores, b: TokenScores, *, by: By | None = None, punctuation: 
     Args:
         a: Scores of the text by one model.
         b: Scores of the same text by another.
-        by: The units: "token", which must be the same; "segment"; or "word". By default tokens where they are the same,
-            else segments.
+        by: The units: "token", which must be the same; "segment"; "word"; or "span", those of the text. By default tokens where
+            they are the same, else segments.
         punctuation: Of words, see `words_of`.
 
     Returns:
-        The units; with "word" they are `WordUnits`.
+        The units; with "word" they are `WordUnits`, with "span" `SpanUnits`.
 
     Raises:
-        ComparisonError: The tables are of different texts, or their tokens differ and tokens were asked for.
+        ComparisonError: The tables are of different texts, or their tokens differ and tokens were asked for; or spans were, and
+            the text has none, or the tables have different ones.
     """
     if by is not None and by not in get_args(By):
-        raise ComparisonError(f"by {by!r} is not possible: take 'token', 'segment' or 'word'")
+        raise ComparisonError(f"by {by!r} is not possible: take 'token', 'segment', 'word' or 'span'")
     if a.text_sha256 != b.text_sha256:
         raise ComparisonError(
             f"the scores are of two texts, {a.text_name!r} and {b.text_name!r}: score one text with both models"
@@ -119,6 +138,8 @@ def align(a: TokenScores, b: TokenScores, *, by: By | None = None, punctuation: 
     if by == "word":
         spans = common_spans([a, b], lambda passage: words_of(passage, punctuation=punctuation))
         return WordUnits(**vars(_units("word", spans, a, b)), n_words=spans.n_words)
+    if by == "span":
+        return _span_units(a, b)
     same = same_tokens(a, b)
     if by == "token" and not same:
         raise ComparisonError(
@@ -144,3 +165,40 @@ def _units(by: By, spans: Spans, a: TokenScores, b: TokenScores) -> Units:
         n_tokens_a=spans.n_tokens[0],
         n_tokens_b=spans.n_tokens[1],
     )
+
+
+def _span_units(a: TokenScores, b: TokenScores) -> SpanUnits:
+    if a.spans != b.spans:
+        raise ComparisonError(
+            f"the scores of {a.text_name!r} by {a.spec.model!r} and by {b.spec.model!r} have different spans: score one text "
+            "with both models"
+        )
+    if not a.spans:
+        raise ComparisonError(
+            f"{a.text_name!r} has no spans to compare over: give it some with with_spans, or name the column that holds them "
+            "(--spans)"
+        )
+    (sums_a, spans, texts), (sums_b, _, _) = span_sums(a), span_sums(b)
+    (logprob_a, counts_a), (logprob_b, counts_b) = _of_rows(a, sums_a), _of_rows(b, sums_b)
+    return SpanUnits(
+        by="span",
+        passage=sums_a.passage,
+        start=sums_a.start,
+        end=sums_a.end,
+        text=tuple(texts),
+        logprob_a=logprob_a,
+        logprob_b=logprob_b,
+        n_tokens_a=counts_a,
+        n_tokens_b=counts_b,
+        span=np.array([span.name for span in spans], object),
+        crossings_a=sums_a.crossings,
+        crossings_b=sums_b.crossings,
+    )
+
+
+def _of_rows(scores: TokenScores, sums: UnitSums) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """The log-prob of each unit, NaN where one of its rows is not scored or it has none, and its number of rows."""
+    counts = np.diff(sums.first_row, append=len(scores))
+    logprob = np.full(len(counts), np.nan)
+    logprob[counts > 0] = np.add.reduceat(scores.logprob, sums.first_row[counts > 0])
+    return logprob, counts

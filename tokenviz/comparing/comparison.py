@@ -224,8 +224,9 @@ def compare(
     Args:
         a: Scores of the text by one model.
         b: Scores of the same text by another.
-        by: The units: "token", which must be the same; "segment", the finest cut where both have a token boundary; or "word".
-            By default tokens where they are the same, else segments.
+        by: The units: "token", which must be the same; "segment", the finest cut where both have a token boundary; "word";
+            or "span", where the text has spans: a token that crosses a border is in the later one. By default
+            tokens where they are the same, else segments.
         punctuation: Of words: "attached" to the word it touches, or "apart".
         resamples: How many to draw; by default 2,000, of more than 10,000 units fewer. 0 for no intervals.
         seed: Of the random numbers; the same seed gives the same intervals.

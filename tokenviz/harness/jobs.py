@@ -245,6 +245,7 @@ def fingerprint_of_pair(kind: str, model: ResolvedModel, text: Text, settings: S
             "text": text.name,
             "text_sha256": text.sha256,
             **vars(settings),
+            **({"spans": [[(span.name, span.start, span.end) for span in own] for own in text.spans]} if text.spans else {}),
             **more,
         }
     )

@@ -25,7 +25,7 @@ from tokenviz.tracking.entities import CURVE_POINTS
 from tokenviz.tracking.own_records import OwnRecord
 from tokenviz.tracking.runs import NOTE, PREFIX
 
-_UNIT = re.compile(r"\bof each (token|segment|word)\b")  # in a scatter's caption: what two models are compared over
+_UNIT = re.compile(r"\bof each (token|segment|word|span)\b")  # in a scatter's caption: what two models are compared over
 _FIGURES = ("*.svg", "*.html", "*.png", "*.pdf", "*.tex")
 
 

@@ -8,7 +8,7 @@ import json
 import math
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -213,7 +213,7 @@ def _text_of(scores: TokenScores, run_id: str, n_passages: int) -> Text:
         pass  # a text without a character was never scored: the table is not what it was
     for text in made:
         if text.sha256 == scores.text_sha256:
-            return text
+            return replace(text, spans=scores.spans)
     raise StoreError(f"the table of run {run_id} does not hold the text that it names: 'tokenviz doctor' says what is damaged")
 
 

@@ -96,7 +96,8 @@ def _check_comparison(run: RecordedRun, comparison: Comparison) -> None:
         ("run_a", comparison.a, units.logprob_a, units.n_tokens_a),
         ("run_b", comparison.b, units.logprob_b, units.n_tokens_b),
     ):
-        if not _are_sums(logprob, counts, scores):
+        # A span may have no token: all its characters are in one that reaches into the next.
+        if not _are_sums(logprob, counts, scores, least=0 if units.by == "span" else 1):
             raise DamagedError(f"the table {UNITS_TABLE!r} of {run.described} does not fit its {param}: {run.cure}")
     both = ~np.isnan(units.logprob_a + units.logprob_b)
     x, y = units.logprob_a[both], units.logprob_b[both]
@@ -112,13 +113,14 @@ def _check_comparison(run: RecordedRun, comparison: Comparison) -> None:
         )
 
 
-def _are_sums(logprob: NDArray[np.float64], counts: NDArray[np.int64], scores: TokenScores) -> bool:
-    """Whether units are the sums of as many tokens each, end to end, as they say."""
-    if int(counts.sum()) != len(scores) or (counts < 1).any():
+def _are_sums(logprob: NDArray[np.float64], counts: NDArray[np.int64], scores: TokenScores, *, least: int) -> bool:
+    """Whether units are the sums of as many tokens each, end to end, as they say, and none has fewer than the least."""
+    if int(counts.sum()) != len(scores) or (counts < least).any():
         return False
     if not len(counts):
         return True
-    sums = np.add.reduceat(scores.logprob, np.cumsum(counts) - counts)
+    sums = np.full(len(counts), np.nan)
+    sums[counts > 0] = np.add.reduceat(scores.logprob, (np.cumsum(counts) - counts)[counts > 0])
     return bool(np.allclose(sums, logprob, rtol=_CLOSE, atol=_CLOSE, equal_nan=True))
 
 

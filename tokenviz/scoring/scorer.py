@@ -245,6 +245,7 @@ def _assemble(
         n_bytes=joined("n_bytes"),
         unknown=joined("unknown"),
         top_tokens=tuple(tuple(names.get(int(i), "") for i in row) for row in columns.top_ids),
+        spans=text.spans,
         opens=np.where(token_id < 0, np.int8(INSIDE), openings.kinds[token_id]),
         **vars(columns),
     )

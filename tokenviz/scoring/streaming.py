@@ -58,11 +58,11 @@ def score_to_file(
         with task(f"{model.label} reads all of {text.name}", sum(map(len, text.passages)), "characters") as advance:
             for begin, end in _parts(text):
                 passages = text.passages[begin:end]
-                some = replace(text, name=f"{text.name} from passage {begin}", passages=passages)
+                some = replace(text, name=f"{text.name} from passage {begin}", passages=passages, spans=())
                 part = score_silently(model, some, bos=bos, context=context, stride=stride, top_k=top_k)
                 summaries.append(part.summary())
                 unread.update("".join(part.unread))
-                last = replace(part, text_name=text.name, passage=part.passage + begin)
+                last = replace(part, text_name=text.name, passage=part.passage + begin, spans=text.spans)
                 yield last
                 advance(sum(map(len, passages)))
 

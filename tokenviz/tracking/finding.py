@@ -24,7 +24,7 @@ _CURVE = "/"  # in the names of curves, and of them alone
 _CLOSED = {  # fields of few values, and what they may be besides what runs have: measures are kinds, too
     "kind": {"score", "comparison", "summary"},
     "status": {"FINISHED", "RUNNING", "FAILED", "KILLED"},
-    "by": {"token", "segment", "word"},
+    "by": {"token", "segment", "word", "span"},
 }
 _SHOWN = 4  # runs of one reference
 _OF_OURS = ("kind", "model", "model_a", "model_b", "text")

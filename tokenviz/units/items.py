@@ -20,6 +20,7 @@ from tokenviz.errors import TextError, did_you_mean
 from tokenviz.progress import warn
 from tokenviz.project import samples_folder
 from tokenviz.rows import rows_of
+from tokenviz.spans import Span
 from tokenviz.texts import Text, corpus
 
 ITEM_SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
@@ -69,6 +70,20 @@ class Items:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    @property
+    def spanned(self) -> Text:
+        """The text with the units as its spans, called `region:NAME` or, of own words, `word:NUMBER`."""
+        kind = "word" if self.own_words else "region"
+        spans = []
+        for units in self.units:
+            starts = [0, *(unit.end for unit in units[:-1])]
+            spans.append(
+                [Span(f"{kind}:{unit.name}", start, unit.end) for unit, start in zip(units, starts, strict=True) if unit.name]
+                if units
+                else []
+            )
+        return self.text.with_spans(spans)
 
     def __repr__(self) -> str:
         regions = dict.fromkeys(unit.name for units in self.units for unit in units)

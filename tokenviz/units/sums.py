@@ -86,7 +86,8 @@ def sum_units(scores: TokenScores, passages: Sequence[str], ends: Sequence[Seque
     first_row = np.searchsorted(unit, np.arange(len(end)))
     scored = scores.scored
     n_scored = np.bincount(unit[scored], minlength=len(end))
-    crosses = is_token & (scores.start < start[unit]) & (scores.end > scores.start)
+    # A token may hold the last bytes of a character that the token before it has: it begins there.
+    crosses = is_token & (scores.first_character < start[unit]) & (scores.end > scores.start)
     logprob = np.bincount(unit[scored], weights=scores.logprob[scored], minlength=len(end)).astype(np.float64)
     logprob[n_scored == 0] = np.nan
     # What was not read in whole has no sum of a part of it.

@@ -55,7 +55,7 @@ class ComparisonRun(Run):
     Attributes:
         a: The first model's run.
         b: The second's.
-        by: What the models are compared over: "token", "segment" or "word".
+        by: What the models are compared over: "token", "segment", "word" or "span".
     """
 
     a: ScoreRun

@@ -1,0 +1,80 @@
+"""Spans: named, half-open stretches of characters of a passage, such as a prompt, a region or the turns of a chat.
+
+A passage is scored as a whole, whatever its spans are; log-probs are summed, counted, compared and drawn by span. What no span
+names is a stretch without a name, so that spans and stretches together are the passage and nothing is lost.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from tokenviz.errors import TextError
+
+
+@dataclass(frozen=True)
+class Span:
+    """A named stretch of a passage.
+
+    Attributes:
+        name: What it is called; several spans may have one name. Empty for what no span names.
+        start: Its first character.
+        end: One past its last character.
+    """
+
+    name: str
+    start: int
+    end: int
+
+
+def checked_spans(given: Iterable[object], length: int, where: str) -> tuple[Span, ...]:
+    """Return the spans of a passage in reading order.
+
+    Args:
+        given: `Span`, or tuples or lists of name, start and end, or dictionaries with these keys, in any order.
+        length: Of the passage, in characters.
+        where: Which passage, for messages.
+
+    Raises:
+        TextError: One has no name, is empty, reaches beyond the passage, or overlaps another.
+    """
+    spans = sorted((_span_of(one, where) for one in given), key=lambda span: (span.start, span.end))
+    reached, before = 0, ""
+    for span in spans:
+        if not span.name.strip():
+            raise TextError(f"{where} has a span {span.start} to {span.end} without a name")
+        if not 0 <= span.start < span.end <= length:
+            raise TextError(
+                f"{where} has the span {span.name!r} from {span.start} to {span.end}, and {length:,} characters: a span "
+                "begins at 0 or later, ends within the passage (one past its last character) and is not empty"
+            )
+        if span.start < reached:
+            raise TextError(
+                f"{where} has the span {span.name!r} from {span.start}, which overlaps {before!r}, which ends at {reached}: "
+                "every character is in one span at most"
+            )
+        reached, before = span.end, span.name
+    return tuple(spans)
+
+
+def _span_of(given: object, where: str) -> Span:
+    values: object = given
+    if isinstance(given, Span):
+        values = [given.name, given.start, given.end]
+    elif isinstance(given, dict):
+        values = [given.get(name) for name in ("name", "start", "end")]
+    match values:
+        case [str(name), int(start), int(end)] if not isinstance(start, bool) and not isinstance(end, bool):
+            return Span(name, start, end)
+    raise TextError(f"{where} has {str(given)[:80]!r} for a span: give name, start and end, such as ['verb', 4, 9]")
+
+
+def pieces_of_spans(spans: Sequence[Span], length: int) -> list[Span]:
+    """Return spans and the stretches between them, which have no name, in reading order; together they are the passage."""
+    found, reached = [], 0
+    for span in spans:
+        if span.start > reached:
+            found.append(Span("", reached, span.start))
+        found.append(span)
+        reached = span.end
+    if reached < length:
+        found.append(Span("", reached, length))
+    return found
