@@ -334,7 +334,7 @@ def read_table(path: str | Path, strings: Sequence[str]) -> tuple[Path, pd.DataF
     if suffix not in ITEM_SUFFIXES:
         raise TextError(f"cannot read {str(path)!r} as a table of items: a file ends in {', '.join(ITEM_SUFFIXES)}")
     try:
-        table = pd.read_parquet(path) if suffix == ".parquet" else pd.DataFrame([row for _, row in rows_of(path, strings[0])])
+        table = pd.read_parquet(path) if suffix == ".parquet" else _frame_of([row for _, row in rows_of(path, strings[0])])
     except OSError as error:
         if isinstance(error, TextError):
             raise
@@ -350,6 +350,13 @@ def read_table(path: str | Path, strings: Sequence[str]) -> tuple[Path, pd.DataF
             if name not in strings and not str(name).startswith(REGION):
                 table[name] = _numbers(table[name])
     return path, table
+
+
+def _frame_of(rows: list[dict[str, object]]) -> pd.DataFrame:
+    try:
+        return pd.DataFrame(rows)
+    except UnicodeEncodeError:  # a lone surrogate, which a column of strings cannot hold: whoever reads its cell says where
+        return pd.DataFrame(rows, dtype=object)
 
 
 def _numbers(column: pd.Series) -> pd.Series:

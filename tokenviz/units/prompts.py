@@ -1,0 +1,305 @@
+"""Prompts and continuations: the log-prob of a continuation, given the prompt before it.
+
+Prompt and continuation are one string, which is cut into tokens and scored as a whole. Its log-prob given the prompt is the sum
+over the continuation's tokens; a token that crosses the border belongs to the continuation, and is counted.
+"""
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from tokenviz.checks import listed
+from tokenviz.errors import TextError, did_you_mean
+from tokenviz.progress import warn
+from tokenviz.scores import TokenScores
+from tokenviz.texts import Text, corpus
+from tokenviz.units.items import Bad, read_table
+from tokenviz.units.sums import sum_units
+
+PROMPTS_VERSION = 1  # raise it when the same scores and prompts would give other numbers
+
+RULES = ("sum", "per_token", "per_byte")
+"""By what one of a prompt's continuations is the best: the sum of log-probs, the mean per token, the mean per byte."""
+
+NUMBERS = (
+    "n_tokens_prompt", "n_tokens", "n_scored", "crossings", "n_bytes", "logprob", "mean_logprob", "logprob_per_byte",
+    "surprisal_bits", "rank_first", "rank_worst", "all_first", *(f"best_by_{rule}" for rule in RULES),
+)  # fmt: skip
+PROMPT, CONTINUATION = "prompt", "continuation"  # the names of the spans, and of the columns
+_TAKEN = {"model", "passage", "prompt_number", *NUMBERS}
+
+
+@dataclass(frozen=True, eq=False)
+class Prompts:
+    """Prompts with their continuations, read.
+
+    Attributes:
+        text: One passage per continuation, after its prompt; its spans are `prompt` and `continuation`.
+        table: One row per continuation, with every column of the file.
+        borders: For each passage, where the prompt ends and the continuation begins, in characters.
+        sha256: Of the passages, the borders and every cell.
+        skipped: Rows that were left out, each with its reason.
+    """
+
+    text: Text
+    table: pd.DataFrame
+    borders: tuple[int, ...]
+    sha256: str
+    skipped: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.borders)
+
+    def __repr__(self) -> str:
+        count = len(set(self._prompts()))
+        return f"Prompts({self.text.name!r}: {len(self)} continuations of {count} prompt{'s' * (count != 1)})"
+
+    def _prompts(self) -> list[str]:
+        return [passage[:border] for passage, border in zip(self.text.passages, self.borders, strict=True)]
+
+
+def continuations(prompt: str, given: Sequence[str], *, name: str = "prompt") -> Prompts:
+    """Make a prompt with its continuations.
+
+    Args:
+        prompt: What stands before; as it stands, with its spaces.
+        given: Continuations, each with the space that it begins with.
+        name: Of the text.
+
+    Raises:
+        TextError: The prompt or a continuation is empty, or no Unicode text.
+
+    Example:
+        >>> made = tv.continuations("Alice was very", [" tired.", " late."])
+        >>> made
+        Prompts('prompt': 2 continuations of 1 prompt)
+        >>> table = tv.prompt_table(made, tv.score(tv.load_model("glass-en"), made.text))
+        >>> table[["continuation", "n_tokens", "logprob", "best_by_sum"]].round(1)
+          continuation  n_tokens  logprob  best_by_sum
+        0       tired.         3    -13.1        False
+        1        late.         3    -12.7         True
+    """
+    cells = [_checked(PROMPT, prompt, "the prompt"), *(_checked(CONTINUATION, one, "a continuation") for one in given)]
+    if not given:
+        raise TextError("a prompt was given without a continuation: give at least one")
+    for cell in cells:
+        if isinstance(cell, Bad):
+            raise TextError(cell.words)
+    table = pd.DataFrame({PROMPT: [prompt] * len(given), CONTINUATION: list(given)})
+    return _made(table, [(prompt, one) for one in given], name, ())
+
+
+def read_prompts(
+    path: str | Path, *, prompt: str = PROMPT, continuation: str = CONTINUATION, skip_bad: bool = False
+) -> Prompts:
+    """Read a table of prompts and continuations.
+
+    Args:
+        path: A CSV, TSV, JSONL or Parquet file; or the name of a sample in experiments/items. Rows of the same prompt are its
+            continuations; in JSONL and Parquet a cell may hold a list of them.
+        prompt: The column of the prompts.
+        continuation: The column of the continuations.
+        skip_bad: Leave bad rows out and list them, instead of refusing the table.
+
+    Returns:
+        The prompts, one row per continuation.
+
+    Raises:
+        TextError: The file cannot be read, a column is missing or has a name that the results need; a prompt or a continuation
+            is missing, empty or no Unicode text.
+
+    Example:
+        >>> from pathlib import Path
+        >>> rows = "prompt,continuation,kind\\nAlice was very, tired.,a\\nAlice was very, late.,b\\n"
+        >>> Path("prompts.csv").write_text(rows)
+        75
+        >>> tv.read_prompts("prompts.csv")
+        Prompts('prompts': 2 continuations of 1 prompt)
+    """
+    path, table = read_table(path, [prompt, continuation])
+    for name in (prompt, continuation):
+        if name not in table:
+            raise TextError(
+                f"{str(path)!r} has no column {name!r}: it has {listed([repr(str(one)) for one in table], 12)}"
+                f"{did_you_mean(name, map(str, table))}"
+            )
+    if prompt == continuation:
+        raise TextError(f"prompts and continuations cannot both stand in the column {prompt!r}")
+    taken = _TAKEN | {PROMPT, CONTINUATION} - {prompt, continuation}
+    clash = [str(name) for name in table if str(name) in taken]
+    if clash:
+        raise TextError(f"the column {clash[0]!r} of {str(path)!r} has a name that the results need: call it something else")
+    rows: list[int] = []
+    pairs: list[tuple[str, str]] = []
+    skipped: list[str] = []
+    for row in range(len(table)):
+        where = f"row {row + 1} of {str(path)!r}"
+        found = list(_pairs_of(table[prompt].iat[row], table[continuation].iat[row], (prompt, continuation), where))
+        bad = [one.words for one in found if isinstance(one, Bad)]
+        if bad and not skip_bad:
+            raise TextError(f"{bad[0]}; --skip-bad leaves such rows out")
+        if bad:
+            skipped.append(bad[0])
+            continue
+        rows += [row] * len(found)
+        pairs += [one for one in found if not isinstance(one, Bad)]
+    if not pairs:
+        raise TextError(f"{str(path)!r} has no continuation that can be scored")
+    if skipped:
+        warn(f"{len(skipped)} of {len(table)} rows of {path.name} are left out: {'; '.join(skipped[:20])}")
+    own = table.iloc[rows].reset_index(drop=True).infer_objects()
+    own[continuation] = [one for _, one in pairs]
+    return _made(own, pairs, path.stem, tuple(skipped))
+
+
+def _pairs_of(prompt: Any, given: Any, columns: tuple[str, str], where: str) -> Iterator[tuple[str, str] | Bad]:
+    before = _checked(columns[0], prompt, where)
+    if isinstance(before, Bad):
+        yield before
+        return
+    several = list(given) if isinstance(given, list | tuple | np.ndarray) else [given]
+    if not several:
+        yield Bad(f"{where} has an empty list in column {columns[1]!r}: give at least one continuation")
+    for one in several:
+        after = _checked(columns[1], one, where)
+        yield after if isinstance(after, Bad) else (before, after)
+
+
+def _checked(column: str, value: Any, where: str) -> str | Bad:
+    """Return a string with a character; whitespace is one."""
+    if not isinstance(value, str):
+        missing = value is None or value is pd.NA or value != value
+        return Bad(f"{where} has {'nothing' if missing else f'a {type(value).__name__}'} in column {column!r}")
+    if not value:
+        return Bad(f"{where} has nothing in column {column!r}: give at least one character")
+    lone = next((place for place, sign in enumerate(value) if "\ud800" <= sign <= "\udfff"), None)
+    if lone is None:
+        return value
+    ends = "ends inside a character" if lone == len(value) - 1 else "begins inside a character" if not lone else "is no Unicode"
+    return Bad(f"{where}: the {column} {ends} (a lone surrogate at character {lone}): cut texts between characters")
+
+
+def _made(table: pd.DataFrame, pairs: Sequence[tuple[str, str]], name: str, skipped: tuple[str, ...]) -> Prompts:
+    passages, borders = [before + after for before, after in pairs], tuple(len(before) for before, _ in pairs)
+    text = corpus(passages, name=name).with_spans(
+        [[(PROMPT, 0, border), (CONTINUATION, border, len(passage))] for passage, border in zip(passages, borders, strict=True)]
+    )
+    content = json.dumps([passages, borders, table.astype(str).to_csv(index=False)], ensure_ascii=False)
+    return Prompts(text, table, borders, sha256(content.encode("utf-8", "surrogatepass")).hexdigest(), skipped)
+
+
+def prompt_table(prompts: Prompts, scores: TokenScores) -> pd.DataFrame:
+    """Return the log-prob of every continuation, given its prompt.
+
+    Columns, after all columns of the prompts' own table:
+
+    - `model`; `passage` and `prompt_number` (from 0; continuations of one prompt have one number); `prompt` and `continuation`,
+      where the own columns have other names.
+    - `n_tokens_prompt`; of the continuation `n_tokens`, `n_scored`, `crossings` (1 where its first token begins in the prompt)
+      and `n_bytes` (UTF-8, of its own characters).
+    - `logprob`, the sum in nats; `mean_logprob` per token; `logprob_per_byte`; `surprisal_bits`. NaN where a token has no
+      prediction: without a BOS that is so where the prompt is within the first token.
+    - `rank_first` and `rank_worst`, of its first token and the greatest; `all_first`, whether every token is the model's first
+      choice.
+    - `best_by_sum`, `best_by_per_token`, `best_by_per_byte`: whether no other continuation of the prompt has more; missing
+      where it has no other.
+
+    Args:
+        prompts: The prompts.
+        scores: One model on their text.
+
+    Returns:
+        One row per continuation.
+
+    Raises:
+        TextError: The scores are not of these prompts.
+
+    References:
+        lm-evaluation-harness (`_encode_pair`) cuts the same string into tokens and gives the continuation those after as many
+        as the prompt alone has; minicons (`conditional_score`) the same, with the mean as the default. docs/studies.md says
+        where that differs.
+    """
+    if scores.text_sha256 != prompts.text.sha256:
+        raise TextError(f"the scores are of {scores.text_name!r}, which is not the text of the prompts {prompts.text.name!r}")
+    return conditional(prompts.table, prompts.text.passages, prompts.borders, scores)
+
+
+def note_unscored(table: pd.DataFrame, name: str) -> None:
+    """Tell the reader how many continuations have no number, and why."""
+    count = int(table["logprob"].isna().sum())
+    if count:
+        warn(
+            f"{count} of {len(table)} continuations of {name} have no number: without a BOS the first token of a text has no "
+            "prediction, and theirs begins in it; --bos always gives it one"
+        )
+
+
+def conditional(own: pd.DataFrame, passages: Sequence[str], borders: Sequence[int], scores: TokenScores) -> pd.DataFrame:
+    """Return the table of `prompt_table` from its parts.
+
+    Args:
+        own: The prompts' own table.
+        passages: Of their text.
+        borders: Where each prompt ends.
+        scores: One model on the text.
+    """
+    ends = [[border, len(passage)] for border, passage in zip(borders, passages, strict=True)]
+    sums = sum_units(scores, passages, ends)
+    after = slice(1, None, 2)
+    complete = sums.complete[after]
+    logprob = np.where(complete, sums.logprob[after], np.nan)
+    befores = [passage[:border] for passage, border in zip(passages, borders, strict=True)]
+    afters = [passage[border:] for passage, border in zip(passages, borders, strict=True)]
+    numbers = {before: number for number, before in enumerate(dict.fromkeys(befores))}
+    prompt_number = np.array([numbers[before] for before in befores], np.int64)
+    first_rows = np.append(sums.first_row[after], len(scores))
+    stops = np.append(sums.first_row[2::2], len(scores))
+    worst = np.array([_worst(scores.rank[a:b]) for a, b in zip(first_rows, stops, strict=False)])
+    n_tokens = sums.n_tokens[after]
+    n_bytes = np.array([len(one.encode()) for one in afters], np.int64)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        by_rule = {"sum": logprob, "per_token": logprob / n_tokens, "per_byte": logprob / n_bytes}
+    columns: dict[str, Any] = {"model": scores.spec.model, "passage": np.arange(len(borders)), "prompt_number": prompt_number}
+    columns |= {name: values for name, values in ((PROMPT, befores), (CONTINUATION, afters)) if name not in own}
+    columns |= {
+        "n_tokens_prompt": sums.n_tokens[::2],
+        "n_tokens": n_tokens,
+        "n_scored": sums.n_scored[after],
+        "crossings": sums.crossings[after],
+        "n_bytes": n_bytes,
+        "logprob": logprob,
+        "mean_logprob": by_rule["per_token"],
+        "logprob_per_byte": by_rule["per_byte"],
+        "surprisal_bits": -logprob / math.log(2) + 0.0,  # 0 bits, not -0
+        "rank_first": _whole(np.where(complete, sums.rank[after], np.nan)),
+        "rank_worst": _whole(np.where(complete, worst, np.nan)),
+        "all_first": pd.Series(worst == 1).where(complete).astype("boolean").array,
+    }
+    columns |= {f"best_by_{rule}": _best(values, prompt_number) for rule, values in by_rule.items()}
+    return own.assign(**columns)
+
+
+def _worst(ranks: NDArray[np.float64]) -> float:
+    known = ranks[~np.isnan(ranks)]
+    return float(known.max()) if len(known) else math.nan
+
+
+def _whole(values: NDArray[np.float64]) -> Any:
+    return pd.array(values, dtype="Float64").astype("Int64")
+
+
+def _best(values: NDArray[np.float64], prompt_number: NDArray[np.int64]) -> Any:
+    """Whether each value is the greatest of its prompt; missing where it has no number, or is the prompt's only one."""
+    frame = pd.DataFrame({"value": values, "prompt": prompt_number})
+    groups = frame.groupby("prompt")["value"]
+    best, others = groups.transform("max"), groups.transform("count")
+    known = frame["value"].notna() & (others > 1)
+    return (frame["value"] == best).where(known).astype("boolean").array
