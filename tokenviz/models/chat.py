@@ -1,0 +1,216 @@
+"""Chats: lists of messages as one string by the model's own template, with the roles as spans.
+
+The template is applied once, in the sandbox of transformers (Jinja), and what it gives is scored exactly as it stands: a BOS
+that it writes is not doubled. Which part of it the assistant wrote is found by rendering more and fewer messages, not by its
+own marks ({% generation %}): most templates have none, and then a mask made of them says nothing, or everything, silently.
+"""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from tokenviz.checks import listed
+from tokenviz.errors import ModelError, TextError, did_you_mean
+from tokenviz.models.loading import LoadedModel
+from tokenviz.progress import warn
+from tokenviz.rows import rows_of
+from tokenviz.spans import Span
+from tokenviz.texts import Text, corpus
+
+ROLES = ("system", "developer", "user", "assistant", "tool")
+
+Message = Mapping[str, Any]
+_COLUMN = "messages"
+_MARK = "\ue000\ue001"  # characters for private use: no message has them by chance
+
+
+def chat_text(
+    model: LoadedModel, source: str | Path | Sequence[Message] | Sequence[Sequence[Message]], *, name: str | None = None,
+    skip_bad: bool = False,
+) -> Text:  # fmt: skip
+    """Render chats with a model's template: one passage per chat, whose spans are called by the roles.
+
+    Args:
+        model: From `load_model`; its tokenizer's template is used.
+        source: A JSONL or Parquet file with a column `messages`: lists of objects with `role` and `content`; a column `id`,
+            where there is one, names the chats. Or one chat, or several, as such lists.
+        name: Of the text; by default the file's, or "chat".
+        skip_bad: Leave bad rows out and list them, instead of refusing the file.
+
+    Returns:
+        The text. The span of an assistant's message is what the model itself would write: from the end of what invites it to
+        the end of its turn, with the token that ends the turn and without the whitespace after that. Other spans are the
+        messages' contents. What the template writes around them is in no span. `chat_template_sha256` is the template's.
+
+    Raises:
+        ModelError: The model has no chat template.
+        TextError: The file cannot be read; a row has no messages, or one without a role or content; the template refuses a
+            chat, or leaves one of its messages out.
+
+    Example:
+        >>> model = tv.load_model("smollm2-135m")
+        >>> text = tv.chat_text(model, [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello!"}])
+        >>> [(span.name, text.passages[0][span.start : span.end]) for span in text.spans[0]]
+        [('user', 'Hi'), ('assistant', 'Hello!<|im_end|>')]
+    """
+    template = chat_template(model)
+    chats, name = _chats(source, name)
+    passages: list[str] = []
+    spans: list[list[Span]] = []
+    ids: list[str] = []
+    skipped: list[str] = []
+    for where, messages, own_id in chats:
+        try:
+            passage, found = render(model, _checked(messages, where), where)
+            passage.encode("utf-8")
+        except UnicodeEncodeError as error:
+            skipped.append(f"{where} has a lone surrogate at character {error.start} of its text: it is no Unicode text")
+        except TextError as error:
+            skipped.append(str(error))
+        else:
+            passages.append(passage)
+            spans.append(found)
+            ids += [own_id] if own_id is not None else []
+            continue
+        if not skip_bad:
+            raise TextError(f"{skipped[0]}{'; --skip-bad leaves such rows out' if isinstance(source, str | Path) else ''}")
+    if not passages:
+        raise TextError(f"{str(source)[:80]!r} has no chat that can be scored")
+    if skipped:
+        warn(f"{len(skipped)} of {len(skipped) + len(passages)} chats of {name} are left out: {'; '.join(skipped[:20])}")
+    text = corpus(passages, name=name, passage_ids=ids if len(ids) == len(passages) else None).with_spans(spans)
+    return replace(text, chat_template_sha256=sha256(template.encode()).hexdigest())
+
+
+def chat_template(model: LoadedModel) -> str:
+    """Return a model's chat template.
+
+    Raises:
+        ModelError: It has none.
+    """
+    if model.tokenizer.chat_template is None:
+        raise ModelError(
+            f"{model.label!r} has no chat template: take a model that was trained on chats, or give the text as it stands, "
+            "without --chat"
+        )
+    return str(model.tokenizer.get_chat_template())
+
+
+def render(model: LoadedModel, messages: Sequence[Message], where: str) -> tuple[str, list[Span]]:
+    """Render one chat, and find what its messages became.
+
+    Raises:
+        TextError: The template refuses the chat, or leaves a message out.
+    """
+    whole = _rendered(model, messages, where)
+    ends: list[int | None] = [0, *(_prefix(model, messages[:count], whole) for count in range(1, len(messages))), len(whole)]
+    spans: list[Span] = []
+    for number, message in enumerate(messages):
+        role, end = str(message["role"]), ends[number + 1]
+        found = _content(model, messages, number, whole, where)
+        if role == "assistant":
+            invited = _prefix(model, messages[:number], whole, add_generation_prompt=True)
+            begin, stop = found or (invited, None)
+            begin = begin if invited is None or (begin is not None and begin < invited) else invited
+            if end is not None:
+                turn = len(whole[:end].rstrip())
+                stop = turn if stop is None else max(stop, turn)
+            found = (begin, stop) if begin is not None and stop is not None and begin < stop else None
+        if found is None:
+            what = "is empty" if not message["content"] else "is not in what the template makes of the chat"
+            raise TextError(f"{where}: message {number + 1}, of the role {role!r}, {what}")
+        if spans and found[0] < spans[-1].end:
+            raise TextError(
+                f"{where}: the template mixes message {number} and message {number + 1}, so that they have no spans"
+            )
+        spans.append(Span(role, *found))
+    return whole, spans
+
+
+def _content(model: LoadedModel, messages: Sequence[Message], number: int, whole: str, where: str) -> tuple[int, int] | None:
+    """Where the content of a message is: what changes when the message says something else."""
+    content = messages[number]["content"]
+    if not isinstance(content, str) or not content:
+        return None
+    others = [*messages[:number], {**messages[number], "content": _MARK}, *messages[number + 1 :]]
+    try:
+        changed = _rendered(model, others, where)
+    except TextError:  # a template that looks into the content
+        return None
+    place = changed.find(_MARK)
+    if place < 0 or whole[:place] != changed[:place]:
+        return None
+    rest = changed[place + len(_MARK) :]
+    end = len(whole) - len(rest)
+    return (place, end) if end > place and whole.endswith(rest) else None
+
+
+def _prefix(model: LoadedModel, messages: Sequence[Message], whole: str, **options: bool) -> int | None:
+    """How long the beginning of a chat is that the template makes of its first messages; None where it is no beginning.
+
+    Some templates refuse chats that end with the user, or write earlier turns otherwise than the last.
+    """
+    try:
+        begun = _rendered(model, messages, "", **options)
+    except TextError:
+        return None
+    return len(begun) if whole.startswith(begun) else None
+
+
+def _rendered(model: LoadedModel, messages: Sequence[Message], where: str, **options: bool) -> str:
+    from jinja2 import TemplateError
+
+    try:
+        return str(model.tokenizer.apply_chat_template([dict(one) for one in messages], tokenize=False, **options))
+    # Templates run: what they raise by themselves is a TemplateError, and a type that they do not expect is one of the others.
+    except (TemplateError, TypeError, ValueError, KeyError, IndexError, AttributeError, ArithmeticError) as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise TextError(f"{where}: the chat template of {model.label!r} refuses it: {reason}") from error
+
+
+_Chats = Iterator[tuple[str, Any, str | None]]
+
+
+def _chats(source: Any, name: str | None) -> tuple[_Chats, str]:
+    """Where each chat is, its messages and its id; and the name of all."""
+    if not isinstance(source, str | os.PathLike):
+        several = [source] if source and isinstance(source[0], Mapping) else list(source)
+        return ((f"chat {number + 1}", one, None) for number, one in enumerate(several)), name or "chat"
+    path = Path(source)
+    if path.suffix.lower() not in (".jsonl", ".parquet"):
+        raise TextError(f"cannot read {str(path)!r} as chats: a file ends in .jsonl or .parquet and has a column {_COLUMN!r}")
+    return _of_file(path), name or path.stem
+
+
+def _of_file(path: Path) -> _Chats:
+    try:
+        for where, row in rows_of(path, _COLUMN):
+            if _COLUMN not in row:
+                there = listed([repr(one[:40]) for one in row], 10) or "none"
+                raise TextError(f"{where} has no column {_COLUMN!r}: it has {there}{did_you_mean(_COLUMN, row)}")
+            yield where, row[_COLUMN], None if row.get("id") is None else str(row["id"])
+    except OSError as error:
+        if isinstance(error, TextError):
+            raise
+        raise TextError(f"cannot read {str(path)!r}: {error.strerror or error}") from error
+
+
+def _checked(messages: Any, where: str) -> list[Message]:
+    if not isinstance(messages, list | tuple) or not messages:
+        kind = "nothing" if messages is None or messages in ([], ()) else f"a {type(messages).__name__}"
+        raise TextError(f"{where} has {kind} for messages: give a list of objects with role and content")
+    for number, message in enumerate(messages, 1):
+        if not isinstance(message, Mapping) or not {"role", "content"} <= message.keys():
+            raise TextError(f"{where}: message {number} is not an object with role and content")
+        if message["role"] not in ROLES:
+            raise TextError(
+                f"{where}: message {number} has the role {message['role']!r}: take {', '.join(ROLES)}"
+                f"{did_you_mean(str(message['role']), ROLES)}"
+            )
+        if not isinstance(message["content"], str) or not message["content"]:
+            kind = "no content" if not message["content"] else f"a {type(message['content']).__name__} for content"
+            raise TextError(f"{where}: message {number} has {kind}: give a string")
+    return list(messages)
