@@ -416,7 +416,7 @@ def test_different_tokens_cannot_be_compared_one_by_one() -> None:
 
 def test_an_unknown_unit_is_refused() -> None:
     a = make_scores([["The"]])
-    message = "by 'letter' is not possible: take 'token', 'segment' or 'word'"
+    message = "by 'letter' is not possible: take 'token', 'segment', 'word' or 'span'"
     with pytest.raises(ComparisonError, match=f"^{re.escape(message)}$"):
         align(a, a, by="letter")  # type: ignore[arg-type]
 

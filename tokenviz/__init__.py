@@ -27,16 +27,19 @@ if TYPE_CHECKING:
     from tokenviz.harness.decorator import experiment
     from tokenviz.harness.grid import Grid
     from tokenviz.harness.results import GridResult
+    from tokenviz.models.chat import chat_text
     from tokenviz.models.loading import load_model
     from tokenviz.records.frames import load_runs, load_tokens
     from tokenviz.records.loading import load_comparison, load_scores
     from tokenviz.scores import BosMode, TokenScores
     from tokenviz.scoring.divergence import divergences
     from tokenviz.scoring.scorer import score
+    from tokenviz.scoring.watching import watch
     from tokenviz.spans import Span
     from tokenviz.texts import Text, literal, read_text
     from tokenviz.units.items import read_items
     from tokenviz.units.pairs import pair_table, read_pairs
+    from tokenviz.units.prompts import continuations, prompt_table, read_prompts
     from tokenviz.units.spans import span_table
     from tokenviz.units.tidy import tidy_table
     from tokenviz.units.word_scores import words
@@ -50,7 +53,9 @@ _HOMES = {
     "Text": "texts",
     "TokenScores": "scores",
     "TokenvizError": "errors",
+    "chat_text": "models.chat",
     "compare": "comparing.comparison",
+    "continuations": "units.prompts",
     "divergences": "scoring.divergence",
     "experiment": "harness.decorator",
     "import_scores": "dumps.importing",
@@ -62,8 +67,10 @@ _HOMES = {
     "load_scores": "records.loading",
     "load_tokens": "records.frames",
     "pair_table": "units.pairs",
+    "prompt_table": "units.prompts",
     "read_items": "units.items",
     "read_pairs": "units.pairs",
+    "read_prompts": "units.prompts",
     "read_text": "texts",
     "save_figure": "figures.saving",
     "save_heatmap": "figures.files",
@@ -73,6 +80,7 @@ _HOMES = {
     "text_heatmap": "figures.definition",
     "tidy_table": "units.tidy",
     "unity_scatter": "figures.scatter",
+    "watch": "scoring.watching",
     "words": "units.word_scores",
 }
 
@@ -85,7 +93,9 @@ __all__ = [
     "Text",
     "TokenScores",
     "TokenvizError",
+    "chat_text",
     "compare",
+    "continuations",
     "divergences",
     "experiment",
     "import_scores",
@@ -97,8 +107,10 @@ __all__ = [
     "load_scores",
     "load_tokens",
     "pair_table",
+    "prompt_table",
     "read_items",
     "read_pairs",
+    "read_prompts",
     "read_text",
     "save_figure",
     "save_heatmap",
@@ -108,6 +120,7 @@ __all__ = [
     "text_heatmap",
     "tidy_table",
     "unity_scatter",
+    "watch",
     "words",
 ]
 

@@ -18,6 +18,11 @@ class Span:
         name: What it is called; several spans may have one name. Empty for what no span names.
         start: Its first character.
         end: One past its last character.
+
+    Example:
+        >>> text = tv.literal("Is it? Yes").with_spans([[tv.Span("target", 6, 10)]])
+        >>> tv.score(tv.load_model("glass-en"), text).spans
+        ((Span(name='target', start=6, end=10),),)
     """
 
     name: str

@@ -44,6 +44,7 @@ class Text:
         sha256: For a plain text, of its UTF-8 bytes (what `sha256sum` prints for the file); for a corpus,
             of the JSON array of its passages.
         spans: For each passage its named spans, in reading order; empty where the text has none. See `with_spans`.
+        chat_template_sha256: Of a text of chats, the hash of the template that made it.
 
     Example:
         >>> text = tv.literal("A rose is a rose.", name="rose")
@@ -58,6 +59,7 @@ class Text:
     passage_ids: tuple[str, ...]
     sha256: str
     spans: tuple[tuple[Span, ...], ...] = ()
+    chat_template_sha256: str = ""
 
     def with_spans(self, spans: Sequence[Iterable[object]]) -> "Text":
         """Return the same text with named spans, which scores are summed, compared and drawn by.

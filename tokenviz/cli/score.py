@@ -20,6 +20,16 @@ from tokenviz.cli.inputs import (
     read_texts,
 )
 from tokenviz.cli.outputs import named_frames, print_csv, print_json
+from tokenviz.cli.prompts import (
+    ContinuationColumn,
+    Continuations,
+    Prompt,
+    PromptColumn,
+    SkipBad,
+    prompts_given,
+    score_continuations,
+)
+from tokenviz.cli.watching import Watch, WatchAt, print_watched
 from tokenviz.harness import completion
 
 if TYPE_CHECKING:
@@ -48,10 +58,11 @@ def score_command(
     as_json: AsJson = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print one CSV row a token.")] = False,
     by: Annotated[
-        Literal["token", "word", "span"],
+        Literal["token", "word", "span", "continuation"],
         typer.Option(
             help="What the rows of --json and --csv are. Words carry the spaces before them; their log-probs are sums, and "
-            "next to them sums that are corrected for these spaces. Spans are the texts' own, see --spans."
+            "next to them sums that are corrected for these spaces. Spans are the texts' own, see --spans. Continuations are "
+            "given their prompts: of --prompt, or of tables with a column of each."
         ),
     ] = "token",
     punctuation: WordPunctuation = "attached",
@@ -64,6 +75,21 @@ def score_command(
         ),
     ] = None,
     limits: Limits = None,
+    prompt: Prompt = None,
+    continuation: Continuations = None,
+    prompt_column: PromptColumn = "prompt",
+    continuation_column: ContinuationColumn = "continuation",
+    watch: Watch = None,
+    watch_at: WatchAt = "every",
+    chat: Annotated[
+        bool,
+        typer.Option(
+            "--chat",
+            help="The files are chats: .jsonl or .parquet tables with a column messages. They are written by the model's own "
+            "template, and their roles are spans.",
+        ),
+    ] = False,
+    skip_bad: SkipBad = False,
     parquet: Annotated[
         Path | None,
         typer.Option(
@@ -79,21 +105,37 @@ def score_command(
         raise typer.BadParameter("choose one of --json, --csv and --parquet")
     if top_k and not as_json and parquet is None:
         raise typer.BadParameter("--top-k needs --json or --parquet: neither the text nor the CSV has room for alternatives")
+    if by == "continuation" or prompt is not None or continuation:
+        _check_prompts(by, text or [], others=bool(top_k or measure or limits or spans or parquet))
+        columns = (prompt_column, continuation_column)
+        prompts = prompts_given(files, prompt, continuation, columns, skip_bad=skip_bad)
+        how = {"as_json": as_json, "as_csv": as_csv}
+        score_continuations(model, prompts, bos=bos, context=context, stride=stride, **how)
+        return
+    if skip_bad and not chat:
+        raise typer.BadParameter("--skip-bad needs --by continuation or --chat: rows of other tables are refused")
+    if watch:
+        _check_watch(by, others=bool(top_k or measure or limits or parquet))
+    elif watch_at != "every":
+        raise typer.BadParameter("--watch-at needs --watch: it says where a candidate is looked at")
+    if chat and (text or spans or not files):
+        raise typer.BadParameter("--chat takes .jsonl or .parquet files with messages, without --text and --spans")
     if by != "token" and not (as_json or as_csv):
         raise typer.BadParameter(f"--by {by} needs --json or --csv")
-    if by == "span" and spans is None:
-        raise typer.BadParameter("--by span needs --spans COLUMN: the column of a table that holds the texts' spans")
+    if by == "span" and spans is None and not chat:
+        raise typer.BadParameter("--by span needs --spans COLUMN, the column of a table that holds the texts' spans, or --chat")
     if punctuation == "apart" and by != "word":
         raise typer.BadParameter("--punctuation apart needs --by word: tokens are what they are")
     if by != "token" and top_k:
         raise typer.BadParameter("--top-k needs --by token: alternatives are of tokens")
-    texts = read_texts(files, text, column, spans)
+    texts = [] if chat else read_texts(files, text, column, spans)
     if measure is not None:
         _check_measure(measure, as_json or as_csv or parquet is not None)
     if limits is not None:
         _check_limits(limits, measure or "logprob", as_json or as_csv or parquet is not None)
-    if parquet is not None and len(texts) > 1:
-        raise typer.BadParameter(f"--parquet takes one text, and {len(texts)} were given: one file holds one table")
+    if parquet is not None and (count := len(files or []) + len(text or [])) > 1:
+        raise typer.BadParameter(f"--parquet takes one text, and {count} were given: one file holds one table")
+    from tokenviz.models.chat import chat_text
     from tokenviz.models.loading import load_model
     from tokenviz.progress import shown
     from tokenviz.scoring.scorer import score
@@ -102,6 +144,12 @@ def score_command(
 
     with shown():
         loaded = load_model(model)
+        if chat:
+            texts = [chat_text(loaded, file, skip_bad=skip_bad) for file in files or []]
+        if watch:
+            how = {"as_json": as_json, "as_csv": as_csv}
+            print_watched(loaded, texts, watch, watch_at, bos=bos, context=context, stride=stride, **how)
+            return
         if parquet is not None:
             summary = score_to_file(loaded, texts[0], parquet, bos=bos, context=context, stride=stride, top_k=top_k or 0)
             _print_overview([(texts[0].name, summary)])
@@ -118,6 +166,22 @@ def score_command(
         print_csv(named_frames(sums or tables, texts, "text"))
     else:
         print_text(tables, measure or "logprob", limits or "shared")
+
+
+def _check_prompts(by: str, literals: list[str], *, others: bool) -> None:
+    if by not in ("token", "continuation"):
+        raise typer.BadParameter(f"--prompt and --continuation are scored by continuation, not by {by}")
+    if literals:
+        raise typer.BadParameter("--text is a text of its own: give --prompt and --continuation, or a table of both")
+    if others:
+        raise typer.BadParameter("continuations have no --top-k, --measure, --limits, --spans and --parquet")
+
+
+def _check_watch(by: str, *, others: bool) -> None:
+    if by != "token":
+        raise typer.BadParameter(f"--watch is of positions in the text, not by {by}")
+    if others:
+        raise typer.BadParameter("--watch prints a table of its own, without --top-k, --measure, --limits and --parquet")
 
 
 def _check_measure(measure: str, no_colours: bool) -> None:
@@ -167,6 +231,8 @@ def document(
         if sums is not None:
             del entry["tokens"]
             entry[rows_are] = sums[number].to_json()
+        if text.chat_template_sha256:
+            entry["chat_template_sha256"] = text.chat_template_sha256
         if text.passage_ids:
             entry[rows_are] = [{"id": text.passage_ids[row["passage"]], **row} for row in entry[rows_are]]
             entry["passage_ids"] = list(text.passage_ids)

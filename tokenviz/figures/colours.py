@@ -205,3 +205,8 @@ def _luminance(colour: Colour) -> float:
 def to_hex(colour: Colour) -> str:
     """`#rrggbb`."""
     return "#" + "".join(f"{round(255 * part):02x}" for part in colour)
+
+
+def span_colours(names: Sequence[str]) -> dict[str, str]:
+    """Return a colour for the line above each span, by name; the label says which it is where colours are not seen."""
+    return {name: LINE_COLOURS[place % len(LINE_COLOURS)] for place, name in enumerate(names)}

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 Source = TokenScores | Sequence[TokenScores] | Comparison
 _PIECES_SHOWN = 2000  # of a panel, in a notebook
 _PIECES_DRAWN = 1000  # of all panels, in a notebook's picture
+_SPANS_NAMED = 6  # in a caption
 SHARED = "several colours in one box: tokens that share a character"
 UNSCORED = "not scored: no prediction, and no part in the scale"
 
@@ -110,6 +111,11 @@ class TextHeatmap:
         return self.measure.buckets if isinstance(self.measure, TokenMeasure) else ()
 
     @property
+    def span_names(self) -> tuple[str, ...]:
+        """The names of the text's spans, in the order in which they come; none where it has none."""
+        return tuple(dict.fromkeys(name for panel in self.panels for name in panel.spans if name))
+
+    @property
     def is_code(self) -> bool:
         """Whether the text is to be set in a face of fixed width: three lines or more, and one in five, are indented."""
         lines = [line for line in "".join(self.panels[0].text).split("\n") if line.strip()]
@@ -158,7 +164,7 @@ class TextHeatmap:
                 for words in (panel.name.removeprefix(label)[2:-1],)  # within the brackets
             ]
             what = f"{shown} of each {self.unit} of “{self.text_name}” by {_listed(counts)}. {self._ends()}"
-        return " ".join(part for part in (what, self._limits(), self._unscored()) if part)
+        return " ".join(part for part in (what, self._limits(), self._unscored(), self._spans()) if part)
 
     def _ends(self) -> str:
         assert isinstance(self.measure, TokenMeasure)
@@ -186,6 +192,12 @@ class TextHeatmap:
 
     def _unscored(self) -> str:
         return "A dashed outline marks what has no prediction." if self.legend.unscored else ""
+
+    def _spans(self) -> str:
+        names = [f"“{name}”" for name in self.span_names[:_SPANS_NAMED]]
+        more = len(self.span_names) - len(names)
+        names += [f"{more} others"] * bool(more)
+        return f"Lines above the text mark its spans: {_listed(names)}." if names else ""
 
     def _beyond(self) -> tuple[int, int]:
         """How many values lie below and above the limits."""

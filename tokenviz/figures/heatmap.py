@@ -12,7 +12,7 @@ from matplotlib.textpath import TextPath, text_to_path
 from matplotlib.transforms import Affine2D
 
 from tokenviz.errors import FigureError
-from tokenviz.figures.colours import UNSCORED_EDGE, Colour, stands_out, text_colour
+from tokenviz.figures.colours import UNSCORED_EDGE, Colour, span_colours, stands_out, text_colour
 from tokenviz.figures.definition import TextHeatmap
 from tokenviz.figures.fonts import drawable, fonts_for, missing_note, shortened
 from tokenviz.figures.layout import PAD, TextBlock, lay_out, paginate, same_stretch, wrapped
@@ -26,6 +26,7 @@ _MARGIN = 4.0
 _DPI = 200  # with far fewer, where letters are hinted, a word becomes wider than its box
 _LINES_A_PAGE = 40
 _LINE_PITCH = 1.75  # in font sizes
+_SPAN_ROOM = 0.85  # above a line, in font sizes, where the text has spans: for their lines and names
 _BOX_HEIGHT = 1.5
 _GAP = 0.6  # points of white between two tokens
 _BASELINE = 0.72  # in box heights from the top
@@ -94,6 +95,7 @@ class _Page:
     gaps: list[Rectangle] = field(default_factory=list)
     strips: list[tuple[Rectangle, Colour]] = field(default_factory=list)
     lines: list[tuple[Rectangle, str]] = field(default_factory=list)
+    rules: list[tuple[Rectangle, str]] = field(default_factory=list)
     edged: list[tuple[float, float, str, FontProperties, str, Rectangle]] = field(default_factory=list)
 
     def put(self, axes: Axes, margin: float, height: float | None = None) -> None:
@@ -105,6 +107,8 @@ class _Page:
         axes.add_collection(_boxes(self.strips))
         axes.add_collection(_boxes([(gap, "white") for gap in self.gaps]))
         axes.add_collection(_boxes(self.lines))
+        if self.rules:  # the files of a text without spans stay what they were, byte for byte
+            axes.add_collection(_boxes(self.rules))
         for x, y, text, font, colour, place in self.texts:
             # parse_math: a text may hold dollar signs of its own
             axes.text(x, y, text, fontproperties=font, color=colour, va=place, parse_math=False, usetex=False)
@@ -153,7 +157,9 @@ class _Sheet:
     def __init__(self, heatmap: TextHeatmap, width: float, font_size: float, title: bool = True) -> None:
         self.heatmap, self.width, self.size, self.title = heatmap, width, font_size, title
         self.legend_words = heatmap.legend
-        names = [heatmap.text_name, *heatmap.models, *(panel.name for panel in heatmap.panels)]
+        self.span_colours = span_colours(heatmap.span_names)
+        self.pitch = _LINE_PITCH + _SPAN_ROOM * bool(self.span_colours)  # from line to line, in font sizes
+        names = [heatmap.text_name, *heatmap.models, *self.span_colours, *(panel.name for panel in heatmap.panels)]
         characters = {sign for panel in heatmap.panels for piece in panel.text for sign in piece}.union(*names)
         families, self.missing = fonts_for(characters, fixed_width=heatmap.is_code)
         self.footnotes = []
@@ -164,6 +170,7 @@ class _Sheet:
         self.font = FontProperties(family=families, size=font_size)
         families = families[heatmap.is_code :]  # headings are no code
         self.small = FontProperties(family=families, size=font_size * 0.85)
+        self.label = FontProperties(family=families, size=font_size * 0.6)
         self.large = FontProperties(family=families, size=font_size * 1.2)
 
     def pages(self, lines: int) -> list[range]:
@@ -186,8 +193,10 @@ class _Sheet:
             self._paragraph(page, f"{panel.name}: {panel.remark}", self.small)
             page.height += self.size * 0.3
             block = self._block(panel, same_stretch(panel, self.heatmap.panels[0], rows))
+            page.height += self.size * _SPAN_ROOM * bool(self.span_colours)
             self._cells(page, panel, block)
-            page.height += block.lines * self.size * _LINE_PITCH + self.size * 0.8
+            self._marks(page, panel, block)
+            page.height += block.lines * self.size * self.pitch + self.size * 0.8
         self._legend(page)
         return page
 
@@ -201,7 +210,7 @@ class _Sheet:
     def _cells(self, page: _Page, panel: Panel, block: TextBlock) -> None:
         box = self.size * _BOX_HEIGHT
         for row, line, left, right in _stretches(block):
-            y = page.height + line * self.size * _LINE_PITCH
+            y = page.height + line * self.size * self.pitch
             value = float(panel.values[row])
             colour = self.heatmap.scale.colour(value)
             rectangle = Rectangle((left, y), right - left, box)
@@ -218,11 +227,11 @@ class _Sheet:
             for k in range(1, n)
         }
         for _, line, left, right in _stretches(block):
-            y = page.height + line * self.size * _LINE_PITCH
+            y = page.height + line * self.size * self.pitch
             # A white line between tokens, and none through a character, which it would make hard to read.
             page.gaps += [Rectangle((x - _GAP / 2, y), _GAP, box) for x in (left, right) if (line, round(x, 3)) not in shared]
         for cell in block.cells:
-            y = page.height + cell.line * self.size * _LINE_PITCH
+            y = page.height + cell.line * self.size * self.pitch
             grounds = [self.heatmap.scale.colour(float(panel.values[row])) for row in cell.rows]
             ink = text_colour(*grounds)
             # Aligned by the baseline, so that the letters of a line stand on one line.
@@ -232,6 +241,26 @@ class _Sheet:
                 if not stands_out(ink, ground):
                     part = Rectangle((cell.x + cell.width * number / len(grounds), y), cell.width / len(grounds), box)
                     page.edged.append((left, y + box * _BASELINE, cell.text, self.font, text_colour(ground), part))
+
+    def _marks(self, page: _Page, panel: Panel, block: TextBlock) -> None:
+        """A line above the boxes of each span, with its name where it begins."""
+        if not panel.spans:
+            return
+        reached: dict[float, float] = {}  # where the last name of a line ends
+        named: set[int] = set()
+        for row, line, left, right in _stretches(block):
+            name = panel.spans[row]
+            if not name:
+                continue
+            y = page.height + line * self.size * self.pitch
+            page.rules.append((Rectangle((left, y - 1.6), right - left, 1.0), self.span_colours[name]))
+            if panel.opens_span(row) and row not in named and left >= reached.get(line, 0.0):
+                measure = _measure(self.label)
+                room = self.width - left
+                shown = shortened(self._visible(name), lambda words: measure(words) <= room)
+                page.texts.append((left, y - 2.4, shown, self.label, "black", "baseline"))
+                reached[line] = left + measure(shown) + 0.3 * self.size
+            named.add(row)
 
     def _underline(self, x: float, y: float, width: float) -> Rectangle:
         inset = min(0.8, width / 4)

@@ -1,7 +1,7 @@
 """The text heatmap as one self-contained HTML file: no network, no script, the text selectable and exact."""
 
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import groupby
@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from tokenviz.figures.bidi import strong_direction
-from tokenviz.figures.colours import Colour, ColourScale, stands_out, text_colour, to_hex
+from tokenviz.figures.colours import Colour, ColourScale, span_colours, stands_out, text_colour, to_hex
 from tokenviz.figures.definition import TextHeatmap
 from tokenviz.figures.panels import Panel
 from tokenviz.figures.pieces import Box, boxes
@@ -62,11 +62,12 @@ def _figure(heatmap: TextHeatmap, panels: list[Panel]) -> dict[str, Any]:
     left_out = [len(whole) - len(panel) for whole, panel in zip(heatmap.panels, panels, strict=True)]
     return {
         "panels": [
-            _Spans(panel, scale, f"{count:,} more {heatmap.unit}s" if count else "")
+            _Spans(panel, scale, f"{count:,} more {heatmap.unit}s" if count else "", span_colours(heatmap.span_names))
             for panel, count in zip(panels, left_out, strict=True)
         ],
         "words": words,
         "code": heatmap.is_code,
+        "marked": bool(heatmap.span_names),
         "caption": heatmap.caption,
         "underlined": scale.colours.diverging,
         "swatches": [(name, _hex(scale, float(number))) for number, name in enumerate(heatmap.buckets)],
@@ -84,6 +85,7 @@ class _Spans:
     panel: Panel
     scale: ColourScale
     left_out: str
+    span_colours: Mapping[str, str]
 
     def passages(self) -> Iterator[Markup]:
         """Yield each passage as spans; what is between their tags is the passage.
@@ -116,8 +118,15 @@ class _Spans:
         elif all(map(self.scale.underlined, values)):
             classes.append("below")
         named = Markup(' class="{}"').format(" ".join(classes)) if classes else ""
-        style = Markup(' style="{}"').format(_style(colours, text)) if any(colours) else ""
-        return before + Markup('<span{}{} title="{}">{}</span>').format(named, style, note, token)
+        declarations = [_style(colours, text)] if any(colours) else []
+        span = self.panel.spans[rows[0]] if self.panel.spans else ""
+        if span:
+            declarations.append(f"border-top-color:{self.span_colours[span]}")
+            note += f"; in the span {span}"
+        # The name of a span is drawn by the style sheet: who copies the text gets the text alone.
+        opens = Markup(' data-span="{}"').format(span) if self.panel.opens_span(rows[0]) else ""
+        style = Markup(' style="{}"').format(";".join(declarations)) if declarations else ""
+        return before + Markup('<span{}{}{} title="{}">{}</span>').format(named, style, opens, note, token)
 
 
 def _style(colours: Sequence[Colour | None], text: str) -> str:

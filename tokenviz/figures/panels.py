@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from tokenviz.comparing.alignment import Units
+from tokenviz.comparing.alignment import SpanUnits, Units
 from tokenviz.errors import FigureError
 from tokenviz.figures.measures import MEASURES, PairMeasure, TokenMeasure, Values
 from tokenviz.figures.pieces import Piece, passages_of
@@ -35,6 +35,7 @@ class Panel:
         text: The pieces; those of a passage, joined, are the passage.
         values: NaN where unscored.
         notes: What a reader who points at a piece is told.
+        spans: The name of the span that each piece is in, empty where it is in none; empty where the text has no spans.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Panel:
     text: tuple[str, ...]
     values: Values
     notes: tuple[str, ...]
+    spans: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.text)
@@ -61,9 +63,14 @@ class Panel:
         plain = all(self.text) and all(map(str.isascii, self.text))
         return not plain and any(len(piece.rows) > 1 for piece in self.pieces)
 
+    def opens_span(self, row: int) -> bool:
+        """Whether a piece is the first of a span; of two of one name that touch, the second is a part of the first."""
+        name = self.spans[row] if self.spans else ""
+        return bool(name) and (not row or self.passage[row - 1] != self.passage[row] or self.spans[row - 1] != name)
+
     def beginning(self, most: int) -> "Panel":
         """Its first pieces, under the heading of the whole."""
-        columns = {name: getattr(self, name)[:most] for name in ("passage", "start", "text", "values", "notes")}
+        columns = {name: getattr(self, name)[:most] for name in ("passage", "start", "text", "values", "notes", "spans")}
         return replace(self, n_scored=int((~np.isnan(columns["values"])).sum()), **columns)
 
 
@@ -95,6 +102,7 @@ def token_panel(table: TokenScores, measure: TokenMeasure, *, several_tokenizers
         text=table.token,
         values=values,
         notes=tuple(_token_note(table, row, measure, float(values[row])) for row in range(len(table))),
+        spans=tuple(table.span_names) if table.spans else (),
     )
 
 
@@ -177,4 +185,5 @@ def pair_panel(units: Units, models: tuple[str, str], names: tuple[str, str], me
         text=units.text,
         values=values,
         notes=tuple(notes),
+        spans=tuple(units.span) if isinstance(units, SpanUnits) else (),
     )

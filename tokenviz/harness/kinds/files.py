@@ -22,7 +22,12 @@ def tables_folder(folder: Path) -> Path:
 
 def text_params(text: Text) -> dict[str, object]:
     """Return what a run's parameters say of its text."""
-    return {"text": text.name, "text_sha256": text.sha256, "n_passages": len(text.passages)}
+    params: dict[str, object] = {"text": text.name, "text_sha256": text.sha256, "n_passages": len(text.passages)}
+    if text.spans:
+        params["span_names"] = list(dict.fromkeys(span.name for own in text.spans for span in own))
+    if text.chat_template_sha256:
+        params["chat_template_sha256"] = text.chat_template_sha256
+    return params
 
 
 def dataset_of(text: Text) -> dict[str, str]:
