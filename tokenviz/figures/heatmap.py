@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 
 from matplotlib.axes import Axes
 from matplotlib.collections import PatchCollection
@@ -248,6 +248,11 @@ class _Sheet:
             return
         reached: dict[float, float] = {}  # where the last name of a line ends
         named: set[int] = set()
+        measure = _measure(self.label)
+
+        def fits(room: float, words: str) -> bool:
+            return measure(words) <= room
+
         for row, line, left, right in _stretches(block):
             name = panel.spans[row]
             if not name:
@@ -255,9 +260,7 @@ class _Sheet:
             y = page.height + line * self.size * self.pitch
             page.rules.append((Rectangle((left, y - 1.6), right - left, 1.0), self.span_colours[name]))
             if panel.opens_span(row) and row not in named and left >= reached.get(line, 0.0):
-                measure = _measure(self.label)
-                room = self.width - left
-                shown = shortened(self._visible(name), lambda words: measure(words) <= room)
+                shown = shortened(self._visible(name), partial(fits, self.width - left))
                 page.texts.append((left, y - 2.4, shown, self.label, "black", "baseline"))
                 reached[line] = left + measure(shown) + 0.3 * self.size
             named.add(row)
