@@ -16,6 +16,8 @@ from chat_templates import ASSISTANT, BOS, EOS, SYSTEM, TEMPLATES
 import tokenviz as tv
 from tokenviz.errors import ModelError, TextError
 from tokenviz.models.loading import LoadedModel
+from tokenviz.models.tokens import bos_prefix, encode
+from tokenviz.scoring.windows import pieces_of
 
 TURNS = [
     {"role": "user", "content": "Hi, how are you?"},
@@ -84,11 +86,15 @@ def test_a_template_with_generation_marks_gives_the_same_spans(gpt2: LoadedModel
     ours, theirs = tv.chat_text(model, TURNS), tv.chat_text(with_template(gpt2, plain), TURNS)
     assert ours.passages == theirs.passages
     assert ours.spans == theirs.spans
-    # The mask of transformers, from the marks, covers the tokens whose last character is in our spans.
+    # The mask of transformers, from the marks, covers the tokens that are in our spans.
     encoded = model.tokenizer.apply_chat_template(TURNS, tokenize=True, return_dict=True, return_assistant_tokens_mask=True)
-    scores = tv.score(gpt2, theirs)
-    names = np.array(scores.span_names)
-    assert encoded["assistant_masks"] == (names == "assistant").astype(int).tolist()
+    cut = encode(model.tokenizer, theirs.passages[0])
+    own = [span for span in theirs.spans[0] if span.name == "assistant"]
+    # GPT-2 has a token "><", which reaches over the end of a turn: of the mask it is in both, of ours in the later.
+    touched = [
+        any(span.start < end and start < span.end for span in own) for start, end in zip(cut.starts, cut.ends, strict=True)
+    ]
+    assert [bool(one) for one in encoded["assistant_masks"]] == touched
 
 
 def test_a_template_without_marks_gives_spans_where_transformers_masks_nothing(gpt2: LoadedModel) -> None:
@@ -111,9 +117,6 @@ def test_thoughts_that_a_template_leaves_out_are_in_no_span(gpt2: LoadedModel) -
 def test_there_is_one_bos(gpt2: LoadedModel, monkeypatch: pytest.MonkeyPatch, family: str, bos: str, *, own_bos: bool) -> None:
     model = with_template(gpt2, TEMPLATES[family], own_bos=own_bos)
     number = model.tokenizer.convert_tokens_to_ids(BOS)
-    from tokenviz.models.tokens import bos_prefix, encode
-    from tokenviz.scoring.windows import pieces_of
-
     text = tv.chat_text(model, TURNS)
     prefix = bos_prefix(model.tokenizer, bos, "m")
     [piece] = pieces_of([encode(model.tokenizer, text.passages[0])], prefix, context=256, stride=128)

@@ -28,6 +28,7 @@ FUNCTIONS = [name for name in DOCUMENTED if inspect.isfunction(getattr(tv, name)
 # Whose examples go on from another one's.
 GOES_ON_FROM = dict.fromkeys(["GridResult", "load_comparison", "load_runs", "load_scores", "load_tokens"], "Grid") | {
     "pair_table": "read_pairs",
+    "prompt_table": "read_prompts",
     "tidy_table": "read_items",
 }
 

@@ -127,7 +127,7 @@ def test_logits_that_are_nan_stop_it(bigram: LoadedModel, tmp_path: Path) -> Non
     weights = BIGRAM_WEIGHTS.copy()
     weights[1, 2] = math.nan
     model = load_model(str(make_bigram_folder(tmp_path, weights)))
-    with pytest.raises(ScoringError, match=r"on 'x', passage 0, token 2: the model's logits are NaN or infinite; nothing was"):
+    with pytest.raises(ScoringError, match=r"on 'x', passage 0, token 1: the model's logits are NaN or infinite; nothing was"):
         tv.watch(model, tv.literal("ab", name="x"), ["c"])
 
 

@@ -106,55 +106,69 @@ def render(model: LoadedModel, messages: Sequence[Message], where: str) -> tuple
         TextError: The template refuses the chat, or leaves a message out.
     """
     whole = _rendered(model, messages, where)
-    ends: list[int | None] = [0, *(_prefix(model, messages[:count], whole) for count in range(1, len(messages))), len(whole)]
     spans: list[Span] = []
     for number, message in enumerate(messages):
-        role, end = str(message["role"]), ends[number + 1]
-        found = _content(model, messages, number, whole, where)
-        if role == "assistant":
-            invited = _prefix(model, messages[:number], whole, add_generation_prompt=True)
-            begin, stop = found or (invited, None)
-            begin = begin if invited is None or (begin is not None and begin < invited) else invited
-            if end is not None:
-                turn = len(whole[:end].rstrip())
-                stop = turn if stop is None else max(stop, turn)
-            found = (begin, stop) if begin is not None and stop is not None and begin < stop else None
+        role, found = str(message["role"]), _content(model, messages, number, whole)
         if found is None:
-            what = "is empty" if not message["content"] else "is not in what the template makes of the chat"
-            raise TextError(f"{where}: message {number + 1}, of the role {role!r}, {what}")
-        if spans and found[0] < spans[-1].end:
+            raise TextError(
+                f"{where}: message {number + 1}, of the role {role!r}, is not in what the template makes of the chat"
+            )
+        start, end = found
+        if role == "assistant":
+            invited = _prefix(model, messages[:number], whole)
+            start = start if invited is None else min(start, invited)
+            end += _common(_tail(model, messages[:number]), whole[end:], model)
+        if spans and start < spans[-1].end:
             raise TextError(
                 f"{where}: the template mixes message {number} and message {number + 1}, so that they have no spans"
             )
-        spans.append(Span(role, *found))
+        spans.append(Span(role, start, end))
     return whole, spans
 
 
-def _content(model: LoadedModel, messages: Sequence[Message], number: int, whole: str, where: str) -> tuple[int, int] | None:
+def _content(model: LoadedModel, messages: Sequence[Message], number: int, whole: str) -> tuple[int, int] | None:
     """Where the content of a message is: what changes when the message says something else."""
-    content = messages[number]["content"]
-    if not isinstance(content, str) or not content:
-        return None
     others = [*messages[:number], {**messages[number], "content": _MARK}, *messages[number + 1 :]]
     try:
-        changed = _rendered(model, others, where)
+        before, mark, after = _rendered(model, others, "").partition(_MARK)
     except TextError:  # a template that looks into the content
         return None
-    place = changed.find(_MARK)
-    if place < 0 or whole[:place] != changed[:place]:
-        return None
-    rest = changed[place + len(_MARK) :]
-    end = len(whole) - len(rest)
-    return (place, end) if end > place and whole.endswith(rest) else None
+    end = len(whole) - len(after)
+    return (len(before), end) if mark and whole.startswith(before) and whole.endswith(after) and end > len(before) else None
 
 
-def _prefix(model: LoadedModel, messages: Sequence[Message], whole: str, **options: bool) -> int | None:
-    """How long the beginning of a chat is that the template makes of its first messages; None where it is no beginning.
+def _tail(model: LoadedModel, before: Sequence[Message]) -> str:
+    """What ends a turn of the assistant: what a template writes after it whether or not the user goes on."""
+    turn, next_turn = {"role": "assistant", "content": _MARK}, {"role": "user", "content": "x"}
+    try:
+        last = _rendered(model, [*before, turn], "").partition(_MARK)[2]
+        inner = _rendered(model, [*before, turn, next_turn], "").partition(_MARK)[2]
+    except TextError:
+        return ""
+    return last[: _common(last, inner, model)].rstrip()
 
-    Some templates refuse chats that end with the user, or write earlier turns otherwise than the last.
+
+def _common(one: str, other: str, model: LoadedModel) -> int:
+    """How many characters two strings begin with in common, without a part of a special token of the first."""
+    count = next(
+        (place for place, pair in enumerate(zip(one, other, strict=False)) if len(set(pair)) > 1), min(len(one), len(other))
+    )
+    for token in model.tokenizer.all_special_tokens:
+        place = one.find(token)
+        while 0 <= place < count:
+            if place + len(token) > count:
+                count = place
+            place = one.find(token, place + 1)
+    return count
+
+
+def _prefix(model: LoadedModel, messages: Sequence[Message], whole: str) -> int | None:
+    """How long the beginning of a chat is that invites the assistant to its turn; None where it is no beginning of the whole.
+
+    Some templates open the assistant's thoughts where it is asked, and leave them out of what it has said.
     """
     try:
-        begun = _rendered(model, messages, "", **options)
+        begun = _rendered(model, messages, "", add_generation_prompt=True)
     except TextError:
         return None
     return len(begun) if whole.startswith(begun) else None

@@ -157,8 +157,8 @@ def watch(
         >>> watched = tv.watch(tv.load_model("glass-en"), "Alice was very", [" tired", " much"], at="end")
         >>> watched.to_frame()[["candidate", "n_candidate_tokens", "first_token", "first_logprob", "whole_logprob"]].round(1)
           candidate  n_candidate_tokens first_token  first_logprob  whole_logprob
-        0     tired                   3           t           -4.8          -11.4
-        1      much                   1        much           -3.0           -3.0
+        0     tired                   3           t           -4.8           -8.8
+        1      much                   1        much           -2.4           -2.4
     """
     check_watched(candidates, at)
     text = as_it_stands(text)

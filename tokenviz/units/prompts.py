@@ -74,6 +74,9 @@ def continuations(prompt: str, given: Sequence[str], *, name: str = "prompt") ->
         given: Continuations, each with the space that it begins with.
         name: Of the text.
 
+    Returns:
+        The prompt's continuations, to be scored as `text` and read with `prompt_table`.
+
     Raises:
         TextError: The prompt or a continuation is empty, or no Unicode text.
 
@@ -85,7 +88,7 @@ def continuations(prompt: str, given: Sequence[str], *, name: str = "prompt") ->
         >>> table[["continuation", "n_tokens", "logprob", "best_by_sum"]].round(1)
           continuation  n_tokens  logprob  best_by_sum
         0       tired.         3    -13.1        False
-        1        late.         3    -12.7         True
+        1        late.         3    -10.9         True
     """
     cells = [_checked(PROMPT, prompt, "the prompt"), *(_checked(CONTINUATION, one, "a continuation") for one in given)]
     if not given:
@@ -120,7 +123,7 @@ def read_prompts(
         >>> from pathlib import Path
         >>> rows = "prompt,continuation,kind\\nAlice was very, tired.,a\\nAlice was very, late.,b\\n"
         >>> Path("prompts.csv").write_text(rows)
-        75
+        74
         >>> tv.read_prompts("prompts.csv")
         Prompts('prompts': 2 continuations of 1 prompt)
     """
@@ -221,6 +224,14 @@ def prompt_table(prompts: Prompts, scores: TokenScores) -> pd.DataFrame:
 
     Raises:
         TextError: The scores are not of these prompts.
+
+    Example:
+        >>> prompts = tv.read_prompts("prompts.csv")  # of the example of `read_prompts`
+        >>> table = tv.prompt_table(prompts, tv.score(tv.load_model("glass-en"), prompts.text))
+        >>> table[["kind", "logprob", "mean_logprob", "rank_first"]].round(1)
+          kind  logprob  mean_logprob  rank_first
+        0    a    -13.1          -4.4          25
+        1    b    -10.9          -3.6          12
 
     References:
         lm-evaluation-harness (`_encode_pair`) cuts the same string into tokens and gives the continuation those after as many

@@ -44,7 +44,7 @@ def span_table(scores: TokenScores) -> "pd.DataFrame":
         >>> table[["span", "text", "n_tokens", "n_scored", "logprob"]].round(1)
               span              text  n_tokens  n_scored  logprob
         0  subject             Alice         1         0      NaN
-        1     rest   was very tired.         5         5    -20.4
+        1     rest   was very tired.         5         5    -20.2
     """
     import pandas as pd
 
