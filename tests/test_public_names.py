@@ -12,11 +12,11 @@ from tokenviz import stats
 from tokenviz.harness.decorator import Experiment
 
 NAMES = [
-    "BosMode", "Comparison", "Grid", "GridResult", "Span", "Text", "TokenScores", "TokenvizError", "chat_text", "compare",
-    "continuations", "divergences", "experiment", "import_scores", "information", "literal", "load_comparison", "load_model",
-    "load_runs", "load_scores", "load_tokens", "pair_table", "prompt_table", "read_items", "read_pairs", "read_prompts", "read_text",
-    "save_figure", "save_heatmap", "save_report", "score", "span_table", "text_heatmap", "tidy_table", "unity_scatter",
-    "watch", "words",
+    "BosMode", "Comparison", "Grid", "GridResult", "Span", "Text", "TokenScores", "TokenvizError", "chat_text",
+    "compare", "continuations", "divergences", "experiment", "import_scores", "information", "literal",
+    "load_comparison", "load_model", "load_runs", "load_scores", "load_tokens", "pair_table", "prompt_table",
+    "read_items", "read_pairs", "read_prompts", "read_text", "save_figure", "save_heatmap", "save_report", "score",
+    "span_table", "text_heatmap", "tidy_table", "unity_scatter", "watch", "words",
 ]  # fmt: skip
 STATISTICS = [
     "Calibration", "Estimate", "Resampling", "Summary", "calibrate", "clustered", "concordance", "fisher", "kendall_tau",

@@ -292,15 +292,14 @@ def conditional(own: pd.DataFrame, passages: Sequence[str], borders: Sequence[in
         "surprisal_bits": -logprob / math.log(2) + 0.0,  # 0 bits, not -0
         "rank_first": _whole(np.where(complete, sums.rank[after], np.nan)),
         "rank_worst": _whole(np.where(complete, worst, np.nan)),
-        "all_first": pd.Series(worst == 1).where(complete).astype("boolean").array,
+        "all_first": pd.Series(worst == 1).where(complete & ~np.isnan(worst)).astype("boolean").array,
     }
     columns |= {f"best_by_{rule}": _best(values, prompt_number) for rule, values in by_rule.items()}
     return own.assign(**columns)
 
 
 def _worst(ranks: NDArray[np.float64]) -> float:
-    known = ranks[~np.isnan(ranks)]
-    return float(known.max()) if len(known) else math.nan
+    return float(ranks.max()) if len(ranks) else math.nan  # NaN where one is not known, as of scores from elsewhere
 
 
 def _whole(values: NDArray[np.float64]) -> Any:
