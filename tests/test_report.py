@@ -379,7 +379,6 @@ def test_the_command_writes_what_the_library_writes(run: Run, glass: Any, projec
             ["--text", "x", "--to", "missing/r.html"], 1,
             "error: cannot write the report 'missing/r.html': there is no folder 'missing'",
         ),
-        (["--text", "x", "--text", "y"], 2, "a report is of one text, and 2 were given: make a report of each"),
         ([], 2, "give at least one file, --text STRING, or - for standard input"),
     ],
 )  # fmt: skip

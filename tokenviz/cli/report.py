@@ -1,12 +1,21 @@
-"""`tokenviz report`: models and a text in, an interactive page out, nothing tracked."""
+"""`tokenviz report`: models and texts in, an interactive page out, nothing tracked."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal, Unpack
 
 import typer
 
 from tokenviz.cli.inputs import Bos, Column, Context, Files, Limits, Literals, Stride, read_texts
 from tokenviz.harness import completion
+
+if TYPE_CHECKING:
+    from tokenviz.cli.pairs import Windows
+    from tokenviz.figures.report_texts import Entry
+    from tokenviz.models.loading import ResolvedModel
+    from tokenviz.scores import TokenScores
+    from tokenviz.texts import Text
+    from tokenviz.units.pairs import Pairs
 
 
 def report_command(
@@ -27,26 +36,109 @@ def report_command(
     stride: Stride = None,
     top_k: Annotated[int, typer.Option("--top-k", min=0, max=10, help="Likeliest tokens to show at every place.")] = 10,
     limits: Limits = None,
+    by: Annotated[
+        Literal["text", "passage", "item", "pair"] | None,
+        typer.Option(
+            help="What the list at the side holds: the texts, the passages of a text, the items of a table, or its minimal "
+            "pairs. By default the passages of a folder, or the texts where several are given.",
+            show_default=False,
+        ),
+    ] = None,
     to: Annotated[Path, typer.Option(help="The file to write.")] = Path("report.html"),
 ) -> None:
-    """Explore models' readings of a text in one HTML file, without tracking.
+    """Explore models' readings of a text, or of many, in one HTML file, without tracking.
 
     Each token coloured by a measure, with what every model predicted there; two models' scatter and the places where they
-    differ most. The file needs no network and no other file.
+    differ most. Of several texts a list, sorted by what differs most. The file needs no network and no other file.
     """
-    texts = read_texts(files, text, column)
-    if len(texts) > 1:
-        raise typer.BadParameter(f"a report is of one text, and {len(texts)} were given: make a report of each")
-    from tokenviz.figures.report import checked_path, report_limits, save_report
-    from tokenviz.models.loading import load, resolve
+    from tokenviz.figures.report import checked_path, report_limits
+    from tokenviz.models.loading import resolve
     from tokenviz.models.spec import ModelSpec
     from tokenviz.progress import shown
-    from tokenviz.scoring.scorer import score
 
+    subject = _subject(files, text, column, by)
     checked_path(to)
     if limits is not None:
         report_limits(limits)  # before the work, not after it
     with shown():
         resolved = [resolve(ModelSpec.parse(spec)) for spec in model]  # all are there before the first is scored
-        tables = [score(load(one), texts[0], bos=bos, context=context, stride=stride, top_k=top_k) for one in resolved]
-        typer.echo(save_report(tables, to, limits=limits))
+        typer.echo(subject.save(resolved, to, limits, top_k, bos=bos, context=context, stride=stride))
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """What a report is of.
+
+    Attributes:
+        texts: What is scored.
+        by: What the list holds; empty for the page of one text.
+        pairs: Minimal pairs, where it holds those.
+    """
+
+    texts: "list[Text]"
+    by: str
+    pairs: "Pairs | None" = None
+
+    def save(self, models: "list[ResolvedModel]", to: Path, limits: str | None, top_k: int, **how: "Unpack[Windows]") -> Path:
+        """Score the texts and write the page."""
+        from tokenviz.figures.report import MOST_BYTES, save_report, save_texts_report, too_large
+        from tokenviz.figures.report_texts import least_bytes
+        from tokenviz.models.loading import load
+        from tokenviz.scoring.scorer import score
+
+        if self.by and least_bytes(self.texts, models=len(models), alternatives=top_k) > MOST_BYTES:
+            raise too_large(sum(len(one.passages) for one in self.texts) if self.by != "text" else len(self.texts), len(models))
+        tables = []
+        for one in models:
+            loaded = load(one)
+            tables += [score(loaded, own, top_k=top_k, **how) for own in self.texts]
+        if not self.by:
+            return save_report(tables, to, limits=limits)
+        if self.by in ("item", "pair") and limits is None:
+            limits = "shared"  # sentences of one study are compared
+        names = ", ".join(dict.fromkeys(table.spec.model for table in tables))
+        title = f"{names} on {self._words()}"
+        return save_texts_report(self._entries(tables), to, title=title, limits=limits)
+
+    def _words(self) -> str:
+        name = f"“{self.texts[0].name}”"
+        found = {"item": f"the items of {name}", "pair": f"the minimal pairs of {name}"}.get(self.by, f"the passages of {name}")
+        return found if len(self.texts) == 1 else f"{len(self.texts)} texts"
+
+    def _entries(self, tables: "list[TokenScores]") -> "list[Entry]":
+        from tokenviz.figures.report_texts import pair_entries, passage_entries, text_entries
+        from tokenviz.units.pairs import pair_table
+
+        if self.pairs is not None:
+            return pair_entries(tables, [pair_table(self.pairs, table) for table in tables], self.pairs.groups)
+        if self.by == "text":
+            return text_entries(tables)
+        entries = []
+        for own in self.texts:
+            of_it = [table for table in tables if table.text_sha256 == own.sha256]
+            names = own.passage_ids or [f"passage {number + 1}" for number in range(len(own.passages))]
+            before = f"{own.name}: " if len(self.texts) > 1 else ""
+            entries += passage_entries(of_it, [f"{before}{name}" for name in names])
+        return entries
+
+
+def _subject(files: list[str] | None, literals: list[str] | None, column: str, by: str | None) -> _Subject:
+    if by in ("item", "pair"):
+        from tokenviz.units.items import read_items
+        from tokenviz.units.pairs import read_pairs
+
+        if literals or len(files or []) != 1:
+            raise typer.BadParameter(f"--by {by} takes one table, and nothing else")
+        [file] = files or []
+        if by == "item":
+            return _Subject([read_items(file).text], by)
+        pairs = read_pairs(file)
+        return _Subject([pairs.text], by, pairs)
+    texts = read_texts(files, literals, column)
+    if len({one.sha256 for one in texts}) < len(texts):
+        hashes = [one.sha256 for one in texts]
+        twice = next(one for number, one in enumerate(texts) if one.sha256 in hashes[:number])
+        raise typer.BadParameter(f"the text {twice.name!r} is given twice: a report shows it once")
+    if by is None and len(texts) == 1:
+        by = "passage" if files and Path(files[0]).is_dir() else ""
+    return _Subject(texts, "text" if by is None else by)

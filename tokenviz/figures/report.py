@@ -7,7 +7,7 @@ that the page's script puts into text nodes only, and the page's own policy lets
 import base64
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -24,7 +24,12 @@ from tokenviz.figures.html import page_template
 from tokenviz.figures.limits import Chosen, checked_limits, chosen_limits
 from tokenviz.figures.measures import MEASURES, measure_named
 from tokenviz.figures.report_data import report_data
+from tokenviz.figures.report_texts import Entry, entries_data, list_data
 from tokenviz.models.describing import full_name_of
+
+MOST_BYTES = 64_000_000
+"""Of a report of several texts: 200 texts of 135 tokens by 3 models take 25 MB with 10 alternatives per token (Chromium opens
+them in a second), 12 MB with 3."""
 
 _SCRIPTS = (
     "data.js",
@@ -33,6 +38,7 @@ _SCRIPTS = (
     "scatter.js",
     "places.js",
     "search.js",
+    "texts.js",
     "reader.js",
 )  # later ones use earlier ones
 
@@ -75,6 +81,68 @@ def save_report(
         raise DiskError(f"cannot write the report {str(path)!r}: {error.strerror or error}") from error
 
 
+def save_texts_report(
+    entries: Sequence[Entry],
+    path: Path | str,
+    *,
+    title: str,
+    limits: str | Chosen | None = None,
+    about: Mapping[str, object] | None = None,
+) -> Path:
+    """Write an interactive page of several texts, passages, items or minimal pairs, with a list of them at its side.
+
+    The list is sorted by what differs most between two models, by bits per byte, by name, or by the margin of minimal pairs.
+    A text is shown as `save_report` shows one; of a minimal pair both sentences, side by side, with their sums.
+
+    Args:
+        entries: From `text_entries`, `passage_entries` or `pair_entries`.
+        path: Of the file, `*.html`.
+        title: Over the page, and its name.
+        limits: Of the colours, as for `save_report`; "shared" for those of all texts together.
+        about: What made it, for its metadata.
+
+    Returns:
+        The path.
+
+    Raises:
+        ComparisonError: The texts are not all by the same models.
+        FigureError: There is no text, or the page would hold more than 64 MB; the file's name does not end in .html.
+        DiskError: The file cannot be written.
+    """
+    path = checked_path(path)
+    page = texts_report_html(entries, title=title, limits=limits, about=about)
+    try:
+        durable.write(path, page)
+        return path
+    except OSError as error:
+        raise DiskError(f"cannot write the report {str(path)!r}: {error.strerror or error}") from error
+
+
+def texts_report_html(
+    entries: Sequence[Entry], *, title: str, limits: str | Chosen | None = None, about: Mapping[str, object] | None = None
+) -> str:
+    """Return the page of `save_texts_report` as a string."""
+    if not entries:
+        raise FigureError("there is nothing to show: give the scores of at least one text")
+    chosen = "shared" if limits == "shared" else report_limits(limits)
+    size, texts = 0, []
+    for data in entries_data(entries, chosen):
+        texts.append(htmlsafe_json_dumps(data, dumps=compact_json))
+        size += len(texts[-1].encode("utf-8", "surrogatepass"))
+        if size > MOST_BYTES:
+            raise too_large(len(entries), len(entries[0].tables))
+    shown = {"figure": "report", "models": [table.spec.model for table in entries[0].tables], "n_texts": len(entries)}
+    return _page(title, list_data(entries), {**(about or {}), **shown}, texts)
+
+
+def too_large(texts: int, models: int) -> FigureError:
+    """Return the error of a report that no browser would open quickly."""
+    return FigureError(
+        f"a report of {texts} texts by {models} model{'s' * (models != 1)} would hold more than {MOST_BYTES // 1_000_000} MB: "
+        "give fewer texts or models, or keep fewer alternatives (--top-k 3)"
+    )
+
+
 def checked_path(path: Path | str) -> Path:
     """The path of a report, if there can be one.
 
@@ -91,7 +159,7 @@ def checked_path(path: Path | str) -> Path:
 
 
 def report_limits(limits: str | Chosen | None) -> Chosen:
-    """Return the limits of a report, which shows one text: those of all its texts are those of the text.
+    """Return the limits of a report of one text: those of all its texts are those of the text.
 
     Raises:
         FigureError: No report can have them.
@@ -107,14 +175,19 @@ def report_html(source: Source, *, limits: str | Chosen | None = None, about: Ma
     models = [table.spec.model for table in tables]
     named = [full_name_of(table.spec) for table in tables]
     shown = {"figure": "report", "models": models, "text": tables[0].text_name, "text_sha256": tables[0].text_sha256}
+    return _page(f"{', '.join(named)} on “{tables[0].text_name}”", data, {**(about or {}), **shown})
+
+
+def _page(title: str, data: Mapping[str, Any], about: Mapping[str, object], texts: Sequence[str] = ()) -> str:
     style, script = page_part("report.css") + _shades(), "".join(map(page_part, _SCRIPTS))
     page: str = page_template("page/report.html.j2").render(
-        title=f"{', '.join(named)} on “{tables[0].text_name}”",
-        about=json.dumps({**(about or {}), **shown}, allow_nan=False),
+        title=title,
+        about=json.dumps(about, allow_nan=False),
         policy=policy_of(style, script),
         style=Markup(style),
         script=Markup(script),
         data=htmlsafe_json_dumps(data, dumps=compact_json),
+        texts=texts,
     )
     return page
 

@@ -4,7 +4,7 @@ Every number, colour, limit and word of a measure is that of the text heatmap (`
 map's shades, so that thousands of tokens stay small and change quickly.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import combinations
 from typing import Any
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tokenviz.figures.definition import TextHeatmap, pair_heatmap, text_heatmap
-from tokenviz.figures.limits import Chosen, limits_fit
+from tokenviz.figures.limits import Chosen, Limits, limits_fit
 from tokenviz.figures.measures import MEASURES, Measure, PairMeasure
 from tokenviz.figures.panels import Panel
 from tokenviz.figures.pieces import boxes, passages_of
@@ -28,12 +28,15 @@ _LOGPROB, _ENTROPY, _ALTERNATIVE = 4, 3, 4  # decimals
 _STEPS = 17  # of a legend's bar
 
 
-def report_data(tables: Sequence[TokenScores], limits: Chosen = "text") -> dict[str, Any]:
-    """All that the page knows.
+def report_data(
+    tables: Sequence[TokenScores], limits: Chosen = "text", *, shared: Mapping[str, Limits] | None = None
+) -> dict[str, Any]:
+    """All that the page knows of a text.
 
     Args:
         tables: Of one text, at least one.
         limits: Of the colours; numbers are of log-probs.
+        shared: Limits that were found for several texts, by measure; they are taken instead.
 
     Returns:
         Values that JSON can write; None where unscored. Rows of `tokens` are each model's own tokens; rows of `units` are
@@ -61,7 +64,7 @@ def report_data(tables: Sequence[TokenScores], limits: Chosen = "text") -> dict[
             **_drawn(rows.spans.text, rows.passage),
         },
         "pairs": [{"models": pair, "words": _agreement(rows, pair)} for pair in pairs],
-        "measures": list(_measures(tables, rows, pairs, limits)),
+        "measures": list(_measures(tables, rows, pairs, limits, shared or {})),
     }  # fmt: skip
 
 
@@ -133,10 +136,14 @@ def _agreement(rows: Rows, pair: tuple[int, int]) -> str:
 
 
 def _measures(
-    tables: Sequence[TokenScores], rows: Rows, pairs: Sequence[tuple[int, int]], limits: Chosen
+    tables: Sequence[TokenScores],
+    rows: Rows,
+    pairs: Sequence[tuple[int, int]],
+    limits: Chosen,
+    shared: Mapping[str, Limits],
 ) -> Iterator[dict[str, Any]]:
     for measure in MEASURES.values():
-        own = limits if limits_fit(limits, measure) else None
+        own = shared.get(measure.name, limits if limits_fit(limits, measure) else None)
         if isinstance(measure, PairMeasure):
             heatmaps = [
                 pair_heatmap(

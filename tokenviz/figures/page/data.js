@@ -1,11 +1,13 @@
 "use strict";
 // What the page knows, where everything stands in the text, and how it is printed.
 
-const data = JSON.parse(document.getElementById("data").textContent);
-const { models, tokens, units, pairs, measures, unit } = data;
 const CONTEXT = 28;  // UTF-16 units
 const DIRECTIONS = /[\u200e\u200f\u061c\u202a-\u202e\u2066-\u2069]+/;
 const find = (id) => document.getElementById(id);
+const parsed = (id) => JSON.parse(find(id).textContent);
+const whole = parsed("data");  // one text; or the list of several, each of which has an element of its own
+const several = "texts" in whole;
+let data, models, tokens, units, pairs, measures, unit, passages;  // of the text that is shown
 
 const make = (tag, content = "", className = "") => {
   const element = document.createElement(tag);
@@ -48,12 +50,6 @@ const seen = (text) => text === "" ? "(no character of its own)" : text
 
 // ---- where everything stands; `start` counts the UTF-16 units of a passage, as JavaScript's strings do ----
 
-const passages = [];
-tokens[0].text.forEach((text, row) => {
-  const passage = tokens[0].passage[row];
-  passages[passage] = (passages[passage] ?? "") + text;
-});
-
 function starts({ text, passage }) {
   const found = new Int32Array(text.length);
   for (let row = 1; row < text.length; row++) {
@@ -62,12 +58,22 @@ function starts({ text, passage }) {
   return found;
 }
 
-units.start = starts(units);
-tokens.forEach((table, model) => {
-  table.start = starts(table);
-  table.unit = new Int32Array(table.text.length);
-  units.first[model].forEach((first, place) => table.unit.fill(place, first, first + units.n_tokens[model][place]));
-});
+function read(text) {
+  data = text;
+  ({ models, tokens, units, pairs, measures, unit } = data);
+  passages = [];
+  tokens[0].text.forEach((own, row) => {
+    const passage = tokens[0].passage[row];
+    passages[passage] = (passages[passage] ?? "") + own;
+  });
+  units.start = starts(units);
+  tokens.forEach((table, model) => {
+    table.start = starts(table);
+    table.unit = new Int32Array(table.text.length);
+    units.first[model].forEach((first, place) => table.unit.fill(place, first, first + units.n_tokens[model][place]));
+  });
+}
+read(several ? parsed("text-0") : whole);
 
 // A model's token at a place, of several in a unit the one that holds `start`.
 function tokenAt(model, place, start) {

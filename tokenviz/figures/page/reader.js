@@ -44,6 +44,7 @@ listen("pair", "change", (event) => {
   showScatter();
   showSorts();
   showPlaces();
+  if (several) sortList();
 });
 listen("layout", "click", (event) => {
   if (event.target.value) setLayout(event.target.value);
@@ -56,6 +57,24 @@ listen("shown", "change", (event) => {
   showPanels();
   show(state.picked);
 });
+if (several) {
+  listen("list-sort", "change", () => {
+    sortList();
+    find("list").scrollTop = 0;
+  });
+  listen("list", "click", (event) => {
+    const option = event.target.closest("li");
+    if (option) goToText(order.indexOf(option.text) - order.indexOf(shownText));
+  });
+  listen("list", "keydown", (event) => {
+    const step = { ArrowDown: 1, ArrowUp: -1, PageDown: 10, PageUp: -10, Home: -order.length, End: order.length }[event.key];
+    if (step === undefined || event.altKey || event.metaKey || event.ctrlKey) return;
+    event.preventDefault();
+    goToText(step);
+  });
+  listen("text-before", "click", () => goToText(-1));
+  listen("text-after", "click", () => goToText(1));
+}
 let typing = 0;
 listen("query", "input", () => {
   clearTimeout(typing);
@@ -88,9 +107,26 @@ listen("dark", "click", () => {
   setDark(document.documentElement.dataset.theme !== "dark");
 });
 
+// What changes with the text; which measure, pair, models and layout are shown stays.
+function showText() {
+  state.measure = measures.find(({ name }) => name === state.measure.name) ?? measures[0];
+  find("measure").replaceChildren(...measures.map(({ label }) => new Option(label)));
+  find("measure").selectedIndex = measures.indexOf(state.measure);
+  state.picked = null;
+  listed = A_FEW;
+  makePanels();
+  foldedPassages = null;
+  showPanels();
+  showScatter();
+  showSorts();
+  if (query) search();
+  else showPlaces();
+  find("settings").tHead.replaceChildren(make("tr", [make("td"), ...models.map(({ name }) => heading(name, "col"))]));
+  find("settings").tBodies[0].replaceChildren(...Object.keys(models[0].settings).map((name) =>
+    make("tr", [heading(name, "row"), ...models.map(({ settings }) => make("td", settings[name]))])));
+}
+
 follow();
-find("measure").append(...measures.map(({ label }) => new Option(label)));
-find("panels").append(...panels.map((panel) => panel.box));
 if (pairs.length) {
   find("pair").append(...pairs.map(({ models: [a, b] }) => new Option(`${short(models[b].name)} minus ${short(models[a].name)}`)));
   for (const element of document.querySelectorAll("[data-pair]")) element.hidden = false;
@@ -104,15 +140,10 @@ if (models.length > 2) {
     return make("label", [box, " ", short(name)]);
   }));
 }
-setLayout(models.length > 3 ? "rows" : "columns");
-showPanels();
-showScatter();
-showSorts();
-showPlaces();
+setLayout(models.length > 3 || data.sides ? "rows" : "columns");
+if (several) showList();
+showText();
 show(placeOf(0));
 // Room for the numbers is kept: what stands below would else move away under the pointer that asks for them.
 find("details").style.setProperty("--room", `${find("details").offsetHeight}px`);
 show(null);
-find("settings").tHead.append(make("tr", [make("td"), ...models.map(({ name }) => heading(name, "col"))]));
-find("settings").tBodies[0].append(...Object.keys(models[0].settings).map((name) =>
-  make("tr", [heading(name, "row"), ...models.map(({ settings }) => make("td", settings[name]))])));

@@ -95,7 +95,7 @@ class Panel {
         passage = this.rows.passage[box.rows[0]];
         element = make("div", [], "passage");
         attributes(element, { role: "group", dir: "auto", lang: "" });  // of a language that is not known
-        this.list.append(element);
+        this.list.append(data.sides ? this.side(passage, element) : element);
       }
       if (box.mayEnd) element.append(document.createElement("wbr"));
       element.append(box.rows.length > 1 ? this.sharedBox(box) : this.option(box.rows[0], box.parts, box.text));
@@ -104,6 +104,15 @@ class Panel {
     this.list.addEventListener("focus", () => {
       if (this.list.matches(":focus-visible")) pick(this, this.active ?? 0, { aloud: true });
     });
+  }
+
+  // A sentence of a minimal pair, under what it is and its sum.
+  side(passage, element) {
+    const { name, sums, words } = data.sides[passage], own = this.model;
+    const label = make("p", [make("b", name), own === null ? "" : `: ${printed(sums[own], 2)} nats ${words[own]}`], "side-label");
+    label.id = `side-${own ?? "pair"}-${passage}`;
+    element.setAttribute("aria-labelledby", label.id);
+    return make("div", [label, element], "side");
   }
 
   option(row, content, text) {
@@ -205,8 +214,13 @@ class Panel {
   }
 }
 
-const panels = models.map((_, model) => new Panel(model));
-let pairPanel = null;
+let panels = [], pairPanel = null;
+function makePanels() {
+  panels = models.map((_, model) => new Panel(model));
+  pairPanel = null;
+  find("panels").classList.toggle("sides", Boolean(data.sides));
+  find("panels").replaceChildren(...panels.map((panel) => panel.box));
+}
 const everyPanel = () => pairPanel ? [...panels, pairPanel] : panels;
 const visible = () => state.measure.of_pair ? [pairPanel] : panels.filter((panel) => !hidden.has(panel.model));
 

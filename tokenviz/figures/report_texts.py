@@ -1,0 +1,233 @@
+"""What the report of several texts shows: each text, passage, item or minimal pair by itself, and the list of them."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tokenviz.errors import ComparisonError, FigureError
+from tokenviz.figures.definition import shared_limits
+from tokenviz.figures.limits import Chosen, Limits, limits_of
+from tokenviz.figures.measures import MEASURES, PairMeasure
+from tokenviz.figures.report_data import report_data
+from tokenviz.figures.rows import Rows, common_rows
+from tokenviz.scores import TokenScores, nan_to_none
+from tokenviz.texts import Text
+
+_BEGINNING = 120  # characters of a text that the list may show
+_LONG = 8  # characters per token: more than tokenizers of natural language reach on average
+_SIDES = ("good", "bad")
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """One line of the list, and what it opens.
+
+    Attributes:
+        name: What the list calls it.
+        tables: Each model's scores of it, in the same order in all entries.
+        decided: Of a minimal pair each model's row of `pair_table`; the passages are then the good and the bad sentence.
+    """
+
+    name: str
+    tables: tuple[TokenScores, ...]
+    decided: tuple[Mapping[str, Any], ...] = ()
+
+
+def text_entries(tables: Sequence[TokenScores]) -> list[Entry]:
+    """Return one entry per text.
+
+    Args:
+        tables: Of one or more texts by the same models; texts and models stand in the order in which they come first.
+
+    Raises:
+        FigureError: There is no table, a model read a text twice, or not every model read every text.
+    """
+    by_text: dict[str, list[TokenScores]] = {}
+    for table in tables:
+        by_text.setdefault(table.text_sha256, []).append(table)
+    models = list(dict.fromkeys(table.spec.model for table in tables))
+    for own in by_text.values():
+        found = [table.spec.model for table in own]
+        twice = next((model for model in found if found.count(model) > 1), None)
+        if twice is not None:
+            raise FigureError(f"{own[-1].text_name!r} was read twice by {twice!r}: a report shows a text once")
+        if sorted(found) != sorted(models):
+            raise FigureError(
+                f"a report of several texts shows the same models on each: {own[0].text_name!r} was read by "
+                f"{', '.join(found)}, and all by {', '.join(models)}"
+            )
+    return [
+        Entry(own[0].text_name, tuple(sorted(own, key=lambda table: models.index(table.spec.model))))
+        for own in by_text.values()
+    ]
+
+
+def passage_entries(tables: Sequence[TokenScores], names: Sequence[str] = ()) -> list[Entry]:
+    """Return one entry per passage of a text.
+
+    Args:
+        tables: Several models on one text, at least one.
+        names: Of the passages; by default numbers from 1.
+    """
+    cut = [_passages(table, 1) for table in tables]
+    found = []
+    for passage in sorted(set.intersection(*map(set, cut))):
+        name = names[passage] if names else f"passage {passage + 1}"
+        found.append(Entry(name, tuple(replace(own[passage], text_name=name) for own in cut)))
+    return found
+
+
+def pair_entries(tables: Sequence[TokenScores], decisions: Sequence[pd.DataFrame], groups: Sequence[str]) -> list[Entry]:
+    """Return one entry per minimal pair.
+
+    Args:
+        tables: Several models on the text of the pairs.
+        decisions: Each model's `pair_table`.
+        groups: The group of each pair.
+    """
+    cut = [_passages(table, 2) for table in tables]
+    rows = [[{str(name): row[name] for name in row} for row in table.to_dict(orient="records")] for table in decisions]
+    several, found = len(set(groups)) > 1, []
+    for pair in sorted(set.intersection(*map(set, cut))):
+        name = f"pair {pair + 1}" + (f", {groups[pair]}" if several and groups[pair] else "")
+        named = tuple(replace(own[pair], text_name=name) for own in cut)
+        found.append(Entry(name, named, tuple(own[pair] for own in rows)))
+    return found
+
+
+def _passages(table: TokenScores, together: int) -> dict[int, TokenScores]:
+    """A table of each passage, or of so many passages together, by its number."""
+    numbers = table.passage // together
+    first = np.flatnonzero(np.append(True, numbers[1:] != numbers[:-1])) if len(table) else np.array([], np.int64)
+    ends = np.append(first[1:], len(table))
+    return {int(numbers[begin]): _rows(table, slice(begin, end), together) for begin, end in zip(first, ends, strict=True)}
+
+
+def _rows(table: TokenScores, rows: slice, together: int) -> TokenScores:
+    own = {
+        field.name: getattr(table, field.name)[rows]
+        for field in fields(table)
+        if field.name not in ("text_name", "text_sha256", "spec")
+    }
+    own["passage"] = own["passage"] % together
+    return replace(table, **own, text_sha256=sha256("".join(own["token"]).encode("utf-8", "surrogatepass")).hexdigest())
+
+
+def least_bytes(texts: Sequence[Text], *, models: int, alternatives: int) -> int:
+    """Return how many bytes a report of some texts takes at least, so that one that is too large is refused before the work."""
+    tokens = sum(len(passage) for text in texts for passage in text.passages) // _LONG
+    return tokens * models * (40 + 10 * alternatives)
+
+
+def list_data(entries: Sequence[Entry]) -> dict[str, Any]:
+    """What the list of a report shows of each text.
+
+    Returns:
+        Values that JSON can write. Of each text its name, its beginning, how many units both models of a pair scored at most
+        (`n`), the mean |difference| of each pair of models in nats, each model's bits per byte; of minimal pairs the margin
+        of the sums, good minus bad in nats, and the decision in words.
+    """
+    rows = common_rows(entries[0].tables)
+    found: dict[str, Any] = {"unit": rows.by, "texts": [_listed(entry) for entry in entries]}
+    return found | ({"sides": _SIDES} if entries[0].decided else {})
+
+
+def _listed(entry: Entry) -> dict[str, Any]:
+    rows = common_rows(entry.tables)
+    scored = ~np.isnan(np.array(rows.logprobs))  # (models, units)
+    shown: dict[str, Any] = {
+        "name": entry.name,
+        "start": _beginning(entry),
+        "n": int(scored.all(axis=0).sum()),
+        "difference": [_mean_difference(rows, a, b) for a in range(len(scored)) for b in range(a + 1, len(scored))],
+        "bits": [_rounded(table.summary().bits_per_byte) for table in entry.tables],
+    }
+    if entry.decided:
+        shown["margin"] = [_rounded(row["logprob_good"] - row["logprob_bad"]) for row in entry.decided]
+        shown["won"] = [_decision(row) for row in entry.decided]
+    return shown
+
+
+def _beginning(entry: Entry) -> str:
+    """A line of the text; of a minimal pair of the good sentence."""
+    table, found = entry.tables[0], ""
+    for token, passage in zip(table.token, table.passage, strict=True):
+        if len(found) > _BEGINNING or (entry.decided and passage):
+            break
+        found += token
+    return " ".join(found[:_BEGINNING].split())
+
+
+def _decision(row: Mapping[str, Any]) -> str:
+    """Which sentence of a pair wins by its sum."""
+    correct = row["correct_sum"]
+    if np.isnan(correct):
+        return "not decided"
+    return {1.0: "good wins", 0.0: "bad wins"}.get(correct, "the same sentence" if row["identical"] else "tie")
+
+
+def _mean_difference(rows: Rows, a: int, b: int) -> float | None:
+    differences = np.abs(rows.logprobs[b] - rows.logprobs[a])
+    known = differences[~np.isnan(differences)]
+    return _rounded(float(known.mean())) if len(known) else None
+
+
+def _rounded(value: float) -> float | None:
+    return nan_to_none(round(value, 4))  # type: ignore[no-any-return]
+
+
+def entries_data(entries: Sequence[Entry], limits: Chosen) -> Iterator[dict[str, Any]]:
+    """Yield what the page knows of each text, as `report_data` of one.
+
+    Args:
+        entries: At least one; all by the same models.
+        limits: Of the colours; "shared" are those of all texts together, of each measure.
+
+    Raises:
+        ComparisonError: The texts are not all by the same models.
+    """
+    models = [[table.spec.model for table in entry.tables] for entry in entries]
+    if any(own != models[0] for own in models):
+        raise ComparisonError("a report of several texts shows the same models on each, in one order")
+    shared = _shared(entries) if limits == "shared" else {}
+    for entry in entries:
+        yield report_data(entry.tables, "text" if limits == "shared" else limits, shared=shared) | _sides(entry)
+
+
+def _sides(entry: Entry) -> dict[str, Any]:
+    """The labels over the two sentences of a pair: their sums, and which wins."""
+    if not entry.decided:
+        return {}
+    sides = []
+    for side, name in enumerate(_SIDES):
+        sums = [_rounded(row[f"logprob_{name}"]) for row in entry.decided]
+        words = [f"in {row[f'n_scored_{name}']} tokens{_wins(row, side)}" for row in entry.decided]
+        sides.append({"name": name, "sums": sums, "words": words})
+    return {"sides": sides}
+
+
+def _wins(row: Mapping[str, Any], side: int) -> str:
+    names = {"sum": "sum", "per_token": "mean per token", "per_byte": "mean per byte"}
+    won = [words for rule, words in names.items() if row[f"correct_{rule}"] == 1 - side]
+    return f", wins by {' and '.join([', '.join(won[:-1]), won[-1]] if len(won) > 1 else won)}" if won else ""
+
+
+def _shared(entries: Sequence[Entry]) -> dict[str, Limits]:
+    found: dict[str, Limits] = {}
+    for measure in MEASURES.values():
+        if isinstance(measure, PairMeasure):
+            pairs = [
+                measure.take(rows.pair(a, b))
+                for rows in (common_rows(entry.tables) for entry in entries)
+                for a in range(len(rows.logprobs))
+                for b in range(a + 1, len(rows.logprobs))
+            ]
+            if pairs:
+                found[measure.name] = limits_of(pairs, measure, "set")
+        else:
+            found[measure.name] = shared_limits([list(entry.tables) for entry in entries], measure=measure)
+    return found
