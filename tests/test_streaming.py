@@ -28,7 +28,7 @@ PASSAGES = [
 
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tokenviz.scoring.streaming._PART_CHARACTERS", 40)
+    monkeypatch.setattr("tokenviz.scoring.parts.PART_CHARACTERS", 40)
 
 
 @pytest.mark.parametrize("settings", [{}, {"top_k": 3}, {"bos": "always", "context": 8, "stride": 2}])

@@ -113,7 +113,7 @@ def test_a_region_that_was_not_read_in_whole_has_no_sum(course: LoadedModel) -> 
 
 
 def test_a_corpus_on_disk_says_it_once(course: LoadedModel, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tokenviz.scoring.streaming._PART_CHARACTERS", 10)
+    monkeypatch.setattr("tokenviz.scoring.parts.PART_CHARACTERS", 10)
     (tmp_path / "some.jsonl").write_text("".join(json.dumps({"text": f"the run {n}2"}) + "\n" for n in range(3)))
     code, out, err = run(
         "score", "-m", str(course.resolved.folder), "some.jsonl", "--parquet", "t.parquet",

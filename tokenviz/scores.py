@@ -7,16 +7,15 @@ BOS mode and windows gave it. Both are stored in one Parquet file and come back 
 import json
 import math
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tokenviz import display, durable
+from tokenviz import display, durable, slim_tables
 from tokenviz.errors import DiskError, ScoringError
 from tokenviz.score_summary import ScoreSummary
 from tokenviz.spans import Span
@@ -292,6 +291,39 @@ class TokenScores:
             known |= ~np.isnan(self.top_logprobs[:, 0])
         return bool(known[self.scored].all())
 
+    @classmethod
+    def joined(cls, parts: "Sequence[TokenScores]") -> "TokenScores":
+        """Join the tables of consecutive passages of one text, by one spec, end to end.
+
+        Args:
+            parts: At least one.
+
+        Raises:
+            ScoringError: They are of several texts or specs.
+        """
+        first = parts[0]
+        if len(parts) == 1:
+            return first
+        if any((part.text_sha256, part.spec) != (first.text_sha256, first.spec) for part in parts):
+            raise ScoringError(f"the parts of {first.text_name!r} are of several texts or settings: score them again")
+        columns: dict[str, Any] = {}
+        for name, value in vars(first).items():
+            if isinstance(value, np.ndarray):
+                columns[name] = np.concatenate([getattr(part, name) for part in parts])
+            elif isinstance(value, tuple) and name != "spans":
+                columns[name] = tuple(one for part in parts for one in getattr(part, name))
+        return replace(first, **columns)
+
+    def taken(self, rows: NDArray[np.int64]) -> "TokenScores":
+        """Return the table with these rows, in this order."""
+        columns: dict[str, Any] = {}
+        for name, value in vars(self).items():
+            if isinstance(value, np.ndarray):
+                columns[name] = value[rows]
+            elif isinstance(value, tuple) and name != "spans":
+                columns[name] = tuple(value[row] for row in rows)
+        return replace(self, **columns)
+
     def to_frame(self) -> "pd.DataFrame":
         """A pandas data frame, one row a token; `rank` is a nullable integer. Alternatives and openings are left out.
 
@@ -448,7 +480,13 @@ class TokenScores:
         )
 
 
-def save_parts(parts: Iterable[TokenScores], path: Path, *, passage_ids: Sequence[str] = ()) -> None:
+def save_parts(
+    parts: Iterable[TokenScores],
+    path: Path,
+    *,
+    passage_ids: Sequence[str] = (),
+    footer: Callable[[], Mapping[str, str]] | None = None,
+) -> None:
     """Write the consecutive parts of one text's table as one file, each as it comes: only one needs to be in memory.
 
     The file appears when it is complete.
@@ -457,23 +495,23 @@ def save_parts(parts: Iterable[TokenScores], path: Path, *, passage_ids: Sequenc
         parts: At least one; all of one text and spec.
         path: As for `TokenScores.save`.
         passage_ids: As in `Text`; they become the file's column `id`, which `TokenScores.load` passes over.
+        footer: Called after the last part, gives what else the file's footer says, by key.
 
     Raises:
         DiskError: The file cannot be written.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     unfinished = path.with_name(path.name + ".part")
     try:
-        with ExitStack() as stack:
-            writer = None
+        with slim_tables.Writer(unfinished) as writer:
             for part in parts:
                 table = part._to_table()
                 if passage_ids:
                     table = table.add_column(1, "id", pa.array([passage_ids[i] for i in part.passage], pa.string()))
-                writer = writer or stack.enter_context(pq.ParquetWriter(unfinished, table.schema, compression="zstd"))
-                writer.write_table(table)
+                writer.write(table)
+            if footer:
+                writer.add_footer(footer())
         durable.put(unfinished, path)
     except OSError as error:
         raise DiskError(f"cannot write {str(path)!r}: {error}") from error

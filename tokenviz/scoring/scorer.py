@@ -1,6 +1,8 @@
 """`score`: one model, one text, one row a token."""
 
 from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
 
@@ -17,6 +19,7 @@ from tokenviz.scores import SCORING_VERSION, BosMode, ScoreSpec, TokenScores
 from tokenviz.scoring.cutting import cut
 from tokenviz.scoring.failures import reading
 from tokenviz.scoring.kernel import Kernel
+from tokenviz.scoring.parts import parts_of
 from tokenviz.scoring.statistics import PositionStatistics, check_finite
 from tokenviz.scoring.windows import Piece, check_settings, check_windowing, pieces_of
 from tokenviz.texts import Text, as_it_stands
@@ -41,7 +44,8 @@ def score(
 
     The same call on the same machine gives the same bits (float32, CPU). Passages that are scored together differ from the
     same passages scored apart by less than 2e-5 nats in float32, most where they begin with the same eight or more tokens:
-    a shared beginning is computed once, and sums are taken in another order.
+    a shared beginning is computed once, and sums are taken in another order. Scored together are the passages of one part
+    of a text, see `parts_of`: about 131,072 characters.
 
     Args:
         model: From `load_model`, or a model spec, which is loaded for this call alone.
@@ -102,6 +106,47 @@ def score_silently(
 ) -> TokenScores:
     """Score a text as `score` does, without notes."""
     text, model = as_it_stands(text), as_loaded(model)
+    return TokenScores.joined(list(scored_parts(model, text, bos=bos, context=context, stride=stride, top_k=top_k)))
+
+
+def scored_parts(
+    model: LoadedModel,
+    text: Text,
+    *,
+    bos: BosMode,
+    context: int | None,
+    stride: int | None,
+    top_k: int,
+    part_characters: int | None = None,
+) -> Iterator[TokenScores]:
+    """Score a text part by part, see `parts_of`; each table has the text's name and its passages' numbers.
+
+    Args:
+        model: From `load_model`.
+        text: The text.
+        bos: See `score`.
+        context: See `score`.
+        stride: See `score`.
+        top_k: See `score`.
+        part_characters: See `parts_of`.
+
+    Raises:
+        ScoringError: See `score`.
+    """
+    settings = {"bos": bos, "context": context, "stride": stride, "top_k": top_k}
+    parts = list(parts_of(text.passages, part_characters))
+    for begin, end in parts:
+        if len(parts) == 1:
+            yield _score_part(model, text, **settings)  # type: ignore[arg-type]
+            continue
+        some = replace(text, name=f"{text.name} from passage {begin}", passages=text.passages[begin:end], spans=())
+        part = _score_part(model, some, **settings)  # type: ignore[arg-type]
+        yield replace(part, text_name=text.name, passage=part.passage + begin, spans=text.spans)
+
+
+def _score_part(
+    model: LoadedModel, text: Text, *, bos: BosMode, context: int | None, stride: int | None, top_k: int
+) -> TokenScores:
     prefix, context, stride = check_possible(model, bos=bos, context=context, stride=stride, top_k=top_k)
     passages = cut(model, text)
     check_ids(model, prefix, passages)

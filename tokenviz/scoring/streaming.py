@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 from tokenviz.errors import DiskError
@@ -10,11 +9,8 @@ from tokenviz.models.loading import LoadedModel
 from tokenviz.progress import task
 from tokenviz.score_summary import ScoreSummary
 from tokenviz.scores import BosMode, TokenScores, save_parts
-from tokenviz.scoring.scorer import note_caveats, score_silently
+from tokenviz.scoring.scorer import note_caveats, scored_parts
 from tokenviz.texts import Text
-
-# Characters of the passages that are scored together: enough tokens for full packs, and some tens of megabytes of rows.
-_PART_CHARACTERS = 1 << 17
 
 
 def score_to_file(
@@ -56,29 +52,14 @@ def score_to_file(
     def parts() -> Iterator[TokenScores]:
         nonlocal last
         with task(f"{model.label} reads all of {text.name}", sum(map(len, text.passages)), "characters") as advance:
-            for begin, end in _parts(text):
-                passages = text.passages[begin:end]
-                some = replace(text, name=f"{text.name} from passage {begin}", passages=passages, spans=())
-                part = score_silently(model, some, bos=bos, context=context, stride=stride, top_k=top_k)
-                summaries.append(part.summary())
-                unread.update("".join(part.unread))
-                last = replace(part, text_name=text.name, passage=part.passage + begin, spans=text.spans)
+            for last in scored_parts(model, text, bos=bos, context=context, stride=stride, top_k=top_k):
+                summaries.append(last.summary())
+                unread.update("".join(last.unread))
                 yield last
-                advance(sum(map(len, passages)))
+                advance(sum(map(len, last.token)))
 
     save_parts(parts(), path, passage_ids=text.passage_ids)
     summary = ScoreSummary.joined(summaries)
     if last is not None:
         note_caveats(summary, unread, last)
     return summary
-
-
-def _parts(text: Text) -> Iterator[tuple[int, int]]:
-    """First and one past the last passage of each part."""
-    begin = size = 0
-    for number, passage in enumerate(text.passages):
-        if size and size + len(passage) > _PART_CHARACTERS:
-            yield begin, number
-            begin, size = number, 0
-        size += len(passage)
-    yield begin, len(text.passages)
