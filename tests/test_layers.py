@@ -27,9 +27,11 @@ FLOORS = [
         "terminal",
     },
     {"stats"},  # arrays and numbers: below whatever knows a text
+    {"slim_tables"},
     {"characters", "texts", "scores", "tables"},
     {"models", "tracking"},
     {"scoring", "dumps"},
+    {"ledger"},
     {"units"},
     {"comparing"},
     {"records"},
@@ -49,7 +51,10 @@ HOMES = {
     "jinja2": {"figures"},
     "fontTools": {"figures"},
     "typer": {"harness", "cli"},
-    "pyarrow": {"rows", "scores", "tables", "records"},
+    "pyarrow": {"ledger", "rows", "scores", "slim_tables", "tables", "records"},
+    "fsspec": {"ledger"},
+    "ray": {"ledger"},
+    "submitit": {"ledger"},
 }
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.name not in ("__init__.py", "__main__.py"))
 

@@ -8,6 +8,7 @@
     ├── FigureError            a figure that cannot be drawn as asked (also ValueError)
     ├── PaperError             runs that cannot be carried into a paper as asked, or files that are not ours (also ValueError)
     ├── ExperimentError        an experiment that cannot be found or run as asked (also ValueError)
+    ├── LedgerError            a ledger of shards that cannot be used as asked (also OSError)
     ├── StoreError             a tracking store that cannot be opened or written (also OSError)
     │   ├── RefusedError       a run that a store does not take, though it answers
     │   └── DamagedError       a run whose files are gone, or are not what was recorded
@@ -67,6 +68,10 @@ class PaperError(TokenvizError, ValueError):
 
 class ExperimentError(TokenvizError, ValueError):
     """An experiment that cannot be found or run as asked."""
+
+
+class LedgerError(TokenvizError, OSError):
+    """A ledger of shards that cannot be used as asked."""
 
 
 class StoreError(TokenvizError, OSError):

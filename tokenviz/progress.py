@@ -78,11 +78,18 @@ class _Rate(ProgressColumn):
         return Text(f"{task.speed:,.0f} tokens/s" if task.speed and task.fields["unit"] == "tokens" else "")
 
 
+class _Details(ProgressColumn):
+    """What else the work says of itself."""
+
+    def render(self, task):  # type: ignore[no-untyped-def]  # rich's own signature names its Task
+        return Text(task.fields["details"]())
+
+
 @contextmanager
 def shown() -> Iterator[None]:
     """Show the progress of everything inside, and its notices, on stderr."""
     console = Console(file=sys.stderr)  # this stderr, also while somebody else's output is being redirected
-    columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), _Amount(), _Rate(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), _Amount(), _Rate(), _Details(), TimeRemainingColumn())
     handler, level, propagate = _Printed(console), _logger.level, _logger.propagate
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         token = _display.set(progress)
@@ -149,7 +156,9 @@ def _line(task: Task) -> str:
     elapsed, yet = task.elapsed or 0.0, ""
     if task.total and task.completed:  # from the beginning on: rich's own estimate forgets what is half a minute old
         yet = f", about {_duration(elapsed * (task.total / task.completed - 1))} to go"
-    return f"{visible(task.fields['what'])}: {amount}{', ' * bool(amount)}{_duration(elapsed)} so far{yet}"
+    details = task.fields["details"]()
+    more = f" ({details})" if details else ""
+    return f"{visible(task.fields['what'])}: {amount}{more}{', ' * bool(amount or more)}{_duration(elapsed)} so far{yet}"
 
 
 def _duration(seconds: float) -> str:
@@ -157,13 +166,16 @@ def _duration(seconds: float) -> str:
 
 
 @contextmanager
-def task(description: str, total: float | None, unit: str) -> Iterator[Callable[[float], None]]:
+def task(
+    description: str, total: float | None, unit: str, *, details: Callable[[], str] = str
+) -> Iterator[Callable[[float], None]]:
     """Report the progress of one piece of work.
 
     Args:
         description: What is being done, for a reader.
         total: How much there is to do, in `unit`; None where that is not known beforehand.
         unit: "bytes", "tokens" or any other countable noun.
+        details: Gives what else there is to say, whenever the progress is shown; by default nothing.
 
     Yields:
         A function to call with each amount done.
@@ -172,7 +184,9 @@ def task(description: str, total: float | None, unit: str) -> Iterator[Callable[
     if progress is None:
         yield lambda amount: None
         return
-    identifier = progress.add_task(visible(description).replace("[", r"\["), total=total, unit=unit, what=description)
+    identifier = progress.add_task(
+        visible(description).replace("[", r"\["), total=total, unit=unit, what=description, details=details
+    )
 
     def advance(amount: float) -> None:
         if interrupted.is_set():

@@ -6,13 +6,28 @@ import typer
 from typer.core import TyperGroup
 
 from tokenviz import __version__
-from tokenviz.cli import compare, doctor, experiments, import_scores, items, models, paper, report, rerun, runs, score, sync, ui
+from tokenviz.cli import (
+    compare,
+    doctor,
+    experiments,
+    import_scores,
+    items,
+    models,
+    paper,
+    report,
+    rerun,
+    runs,
+    score,
+    sync,
+    ui,
+    work,
+)
 from tokenviz.cli.first_steps import first_steps
 from tokenviz.harness.options import strict
 
 _SECTIONS = {
     "Texts, without tracking": ("score", "compare", "items", "import-scores", "report", "models"),
-    "Experiments, tracked as runs": ("list", "run", "ui", "runs", "rerun", "sync"),
+    "Experiments, tracked as runs": ("list", "run", "work", "ui", "runs", "rerun", "sync"),
     "Into a paper": ("pull", "trace", "redraw", "cite"),
     "When something is wrong": ("doctor",),
 }
@@ -44,6 +59,7 @@ app.command(name="report")(report.report_command)
 app.add_typer(models.app, name="models")
 app.command(name="list")(experiments.list_command)
 app.add_typer(experiments.run_app, name="run")
+app.command(name="work")(work.work_command)
 app.command(name="pull")(paper.pull_command)
 app.command(name="trace")(paper.trace_command)
 app.command(name="redraw")(paper.redraw_command)

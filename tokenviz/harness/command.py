@@ -11,10 +11,12 @@ from rich.console import Console
 
 from tokenviz.fitting import KEPT, Column, print_named
 from tokenviz.harness.completion import OF_ARGUMENTS
+from tokenviz.harness.context import LedgerRequest
 from tokenviz.harness.decorator import Experiment, OwnResult
 from tokenviz.harness.kinds.comparison import COMPARISON_METRICS
 from tokenviz.harness.kinds.items import ItemsRun
 from tokenviz.harness.kinds.pairs import PairsRun
+from tokenviz.harness.kinds.score import without
 from tokenviz.harness.kinds.summary import models_of, several_tokenizers
 from tokenviz.harness.links import chart_link, figure_link, grid_link, runs_link
 from tokenviz.harness.options import Command, strict
@@ -41,6 +43,41 @@ _LIMITS = Annotated[
     ),
 ]
 _JSON = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
+_LEDGER_OPTIONS = {
+    "engine": Annotated[
+        str | None,
+        typer.Option(
+            help="What starts the workers that score the texts in shards: local (this machine), slurm or ray. See "
+            "docs/scaling.md.",
+            show_default=False,
+        ),
+    ],
+    "ledger": Annotated[
+        str | None,
+        typer.Option(help="Where the shards' results are kept: a folder, or an address such as s3://bucket/folder."),
+    ],
+    "workers": Annotated[
+        int | None,
+        typer.Option(min=1, help="The most workers; by default one per GPU, or per eight cores.", show_default=False),
+    ],
+    "shard_bytes": Annotated[int | None, typer.Option(min=1, hidden=True)],
+}
+INCOMPLETE = 3
+"""The exit code where passages could not be scored, and everything else is there."""
+
+
+def _request(
+    engine: str | None, ledger: str | None, workers: int | None, shard_bytes: int | None, *, force: bool
+) -> LedgerRequest | None:
+    """What the options ask for."""
+    if ledger is None:
+        for name, value in (("--engine", engine), ("--workers", workers), ("--shard-bytes", shard_bytes)):
+            if value is not None:
+                raise typer.BadParameter(f"{name} needs --ledger PATH: workers leave their results there")
+        return None
+    if force:
+        raise typer.BadParameter("--force does not go with --ledger, which holds what is done: give a new ledger instead")
+    return LedgerRequest(ledger, engine or "local", workers, shard_bytes)
 
 
 def experiment_command(experiment: Experiment[..., Any]) -> Command:
@@ -48,10 +85,13 @@ def experiment_command(experiment: Experiment[..., Any]) -> Command:
 
     def command(**arguments: Any) -> None:
         force, as_json, limits = arguments.pop("force"), arguments.pop("json"), arguments.pop("limits")
-        drawn = experiment.with_limits(limits)
+        request = _request(*(arguments.pop(name) for name in _LEDGER_OPTIONS), force=force)
+        drawn = experiment.with_limits(limits).by_ledger(request)
         with shown():
             result = (drawn.forced if force else drawn)(**arguments)
         print_result(result, as_json=as_json)
+        if isinstance(result, GridResult) and result.missing:
+            raise typer.Exit(INCOMPLETE)
 
     options = [
         parameter.replace(
@@ -67,6 +107,7 @@ def experiment_command(experiment: Experiment[..., Any]) -> Command:
     options.append(inspect.Parameter("force", keyword, annotation=_FORCE, default=False))
     options.append(inspect.Parameter("json", keyword, annotation=_JSON, default=False))
     options.append(inspect.Parameter("limits", keyword, annotation=_LIMITS, default=None))
+    options += [inspect.Parameter(name, keyword, annotation=option, default=None) for name, option in _LEDGER_OPTIONS.items()]
     command.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]  # what inspect.signature reads
     command.__annotations__ = {option.name: option.annotation for option in options}
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -91,6 +132,8 @@ def print_result(result: GridResult | OwnResult, *, as_json: bool) -> None:
     if not result.tables:
         (_print_comparisons if result.comparisons else _print_scores)(console, result, described)
     guide = Console(stderr=True, soft_wrap=True, highlight=False)
+    if result.missing:
+        guide.print(f"The results are {without(result.missing)}: tables/missing.csv of each run says which.", markup=False)
     if result.waiting:
         total = 1 + sum(map(len, (result.scores, result.comparisons, result.measures, result.items, result.pairs)))
         guide.print(
@@ -143,6 +186,7 @@ def result_json(result: GridResult) -> dict[str, Any]:
         "items": [_study_json(run) for run in result.items],
         "pairs": [_study_json(run) for run in result.pairs],
         "waiting": result.waiting,
+        "missing": result.missing,
         "tables": {name: _rows(frame) for name, frame in result.tables.items()},
     }
 

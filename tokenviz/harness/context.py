@@ -10,6 +10,23 @@ from tokenviz.figures.limits import Chosen
 
 
 @dataclass(frozen=True)
+class LedgerRequest:
+    """Shards instead of whole texts, scored by workers.
+
+    Attributes:
+        address: The ledger: a folder, or an address that fsspec knows.
+        engine: What starts the workers: "local", "slurm" or "ray".
+        workers: How many at most; None for what the engine finds.
+        shard_bytes: Of a new ledger: about how much UTF-8 a shard holds; None for 4 MiB.
+    """
+
+    address: str
+    engine: str = "local"
+    workers: int | None = None
+    shard_bytes: int | None = None
+
+
+@dataclass(frozen=True)
 class ExperimentContext:
     """A running experiment.
 
@@ -20,6 +37,7 @@ class ExperimentContext:
         force: Whether finished cells are computed anew.
         file: That defines it; None outside any experiment.
         limits: Of the heatmaps' colours, as `text_heatmap` takes them; no number depends on them.
+        ledger: Where and by what shards are scored; None to score in this process. No number depends on it.
     """
 
     name: str
@@ -28,6 +46,7 @@ class ExperimentContext:
     force: bool = False
     file: Path | None = None
     limits: Chosen = "text"
+    ledger: LedgerRequest | None = None
 
 
 _current: ContextVar[ExperimentContext | None] = ContextVar("running experiment", default=None)

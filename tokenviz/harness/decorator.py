@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar
 from docstring_parser import parse as parse_docstring
 
 from tokenviz.figures.limits import Chosen, run_limits
-from tokenviz.harness.context import ExperimentContext, running
+from tokenviz.harness.context import ExperimentContext, LedgerRequest, running
 from tokenviz.harness.results import GridResult
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ class Experiment(Generic[P, R]):
         self.description = documented.description or ""
         self.argument_help = {param.arg_name: param.description or "" for param in documented.params}
         self._limits: Chosen = "text"
+        self._ledger: LedgerRequest | None = None
         update_wrapper(self, function)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -80,6 +81,12 @@ class Experiment(Generic[P, R]):
         other._limits = run_limits(limits)
         return other
 
+    def by_ledger(self, request: LedgerRequest | None) -> "Experiment[P, R]":
+        """Return the same experiment with its texts scored in shards, by the workers of a ledger; None for this process."""
+        other = copy(self)
+        other._ledger = request
+        return other
+
     @property
     def signature(self) -> inspect.Signature:
         """Of the function, its annotations evaluated."""
@@ -88,7 +95,9 @@ class Experiment(Generic[P, R]):
     def _run(self, force: bool, *args: P.args, **kwargs: P.kwargs) -> R:
         bound = self.signature.bind(*args, **kwargs)
         bound.apply_defaults()
-        context = ExperimentContext(self.name, self.description, dict(bound.arguments), force, self.file, self._limits)
+        context = ExperimentContext(
+            self.name, self.description, dict(bound.arguments), force, self.file, self._limits, self._ledger
+        )
         with running(context):
             return self._function(*args, **kwargs)
 

@@ -20,6 +20,7 @@ from tokenviz.harness.kinds.measure import MeasureJob, MeasureRun
 from tokenviz.harness.kinds.pairs import PairsJob, PairsRun
 from tokenviz.harness.kinds.score import ScoreJob, ScoreRun
 from tokenviz.harness.kinds.summary import SummaryJob, several_tokenizers
+from tokenviz.harness.ledgers import LedgerRun
 from tokenviz.harness.links import views_of
 from tokenviz.harness.measures import Measure, Settings
 from tokenviz.harness.results import GridResult
@@ -120,7 +121,8 @@ class Grid:
         self.items: list[ItemsRun] = []
         self.pairs: list[PairsRun] = []
         memory = ModelMemory(self._load)
-        self._session = Session(experiment, self.grid, settings, memory, self.runs, provenance(experiment.file))
+        ledger = LedgerRun(experiment.ledger) if experiment.ledger else None
+        self._session = Session(experiment, self.grid, settings, memory, self.runs, provenance(experiment.file), ledger)
         self._scheduler = Scheduler(self._session)
 
     def score(self) -> list[ScoreRun]:
@@ -134,6 +136,9 @@ class Grid:
         if self.scores:
             return self.scores
         jobs = [ScoreJob(self._session, *pair) for pair in itertools.product(self._models, self._texts)]
+        if self._session.ledger is not None:
+            wanted = [(job.fingerprint, job.model, job.text) for job in self._scheduler.unfinished(jobs)]
+            self._session.ledger.fill(wanted, self._session.settings)
         scored = self._scheduler.do(jobs, "scoring model/text pairs", "pairs") if jobs else []
         kept = [ImportJob(self._session, one) for one in self._imported]
         self.scores = [*scored, *(self._scheduler.do(kept, "keeping imported scores", "tables") if kept else [])]
@@ -288,6 +293,7 @@ class Grid:
             summary_run_id=summary.run_id,
             waiting=sum(run.waiting is not None for run in runs) + (summary.waiting is not None),
             tables=tables,
+            missing=sum(run.missing for run in self.scores),
         )
 
     def _load(self, label: str) -> LoadedModel:

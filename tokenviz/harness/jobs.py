@@ -38,6 +38,7 @@ class Content:
     note: str
     curves: Mapping[str, list[tuple[int, float]]] = field(default_factory=dict)
     dataset: dict[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,11 @@ class Outcome(Generic[T]):
     def params(self) -> Mapping[str, object]:
         """The run's settings."""
         return self.found.params if self.found else self._delivery.parcel.slip.params
+
+    @property
+    def tags(self) -> Mapping[str, str]:
+        """The run's own tags."""
+        return self.found.tags if self.found else self._delivery.parcel.slip.tags
 
     @property
     def waiting(self) -> Parcel | None:

@@ -33,6 +33,7 @@ class GridResult:
         summary_run_id: The run that holds the whole; empty while it waits in the outbox.
         waiting: How many results wait in the outbox for a server.
         tables: The experiment's own, by name.
+        missing: Passages that could not be scored, over all score runs; only a ledger leaves such out.
 
     Example:
         >>> result = precisions()  # the experiment in the example of `Grid`
@@ -54,6 +55,7 @@ class GridResult:
     summary_run_id: str
     waiting: int
     tables: "Mapping[str, pd.DataFrame]" = field(default_factory=dict)
+    missing: int = 0
 
     def __repr__(self) -> str:
         return f"GridResult({self.experiment!r}: {self._size()})"

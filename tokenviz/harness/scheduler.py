@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tokenviz.harness.deliveries import Deliveries
 from tokenviz.harness.jobs import Job, Outcome, Run
@@ -22,6 +22,7 @@ from tokenviz.tracking.runs import FinishedRun
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Run)
+J = TypeVar("J", bound=Job[Any, Any])
 
 
 class Scheduler:
@@ -61,6 +62,12 @@ class Scheduler:
                 if left and not wait:
                     note(f"another process is at work on {len(left)} of the {unit}: waiting for it")
         return [job.run(outcomes[i]) for i, job in enumerate(jobs)]
+
+    def unfinished(self, jobs: Sequence[J]) -> list[J]:
+        """Return the jobs whose results are neither in the store nor in the outbox."""
+        self._runs.store.answers()
+        outbox, name = self._runs.outbox, self._runs.name
+        return [job for job in jobs if self._finished(job) is None and outbox.parcel(name, job.fingerprint) is None]
 
     def _do(self, job: Job[T, R], deliveries: Deliveries, *, wait: bool) -> Outcome[T] | None:
         """Have one job finished; None where another process is at it."""
@@ -120,7 +127,7 @@ class Scheduler:
                 name=job.name,
                 fingerprint=job.fingerprint,
                 grid=self._session.grid,
-                tags={"kind": job.kind, **job.tags, **self._session.provenance.tags},
+                tags={"kind": job.kind, **job.tags, **content.tags, **self._session.provenance.tags},
                 context=self._session.provenance.context,
                 params=redacted({**content.params, **self._session.provenance.params}),
                 metrics=content.metrics,

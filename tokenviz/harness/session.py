@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from tokenviz.figures.origin import Origin
 from tokenviz.harness.context import ExperimentContext
+from tokenviz.harness.ledgers import LedgerRun
 from tokenviz.harness.measures import Settings
 from tokenviz.models.loading import LoadedModel
 from tokenviz.tracking.provenance import Provenance
@@ -47,6 +48,7 @@ class Session:
         memory: Its models.
         runs: The MLflow experiment's runs.
         provenance: Who computes, by what command, from which commit.
+        ledger: That holds the scores of its models; None where they are computed in this process.
     """
 
     experiment: ExperimentContext
@@ -55,6 +57,7 @@ class Session:
     memory: ModelMemory
     runs: Runs
     provenance: Provenance
+    ledger: LedgerRun | None = None
 
     def about(self, fingerprint: str, kind: str, more: Mapping[str, object]) -> dict[str, object]:
         """Return what the file of a figure says of the run that it belongs to.

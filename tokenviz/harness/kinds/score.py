@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -25,6 +25,30 @@ from tokenviz.scores import TokenScores
 from tokenviz.stats.summaries import Summary
 from tokenviz.tables import write_csv
 from tokenviz.texts import Text
+from tokenviz.tracking.runs import FinishedRun
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """What a score run is made of.
+
+    Attributes:
+        scores: The table.
+        seconds: That it took; NaN where nobody knows any more.
+        missing: Passages without scores by number, and why: a ledger's workers leave out what cannot be scored.
+        n_failed: How many of them may be scored by another try.
+    """
+
+    scores: TokenScores
+    seconds: float
+    missing: Mapping[int, str] = field(default_factory=dict)
+    n_failed: int = 0
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """What the run's tags say of missing passages."""
+        counts = {WITHOUT: len(self.missing), FAILED: self.n_failed}
+        return {name: str(count) for name, count in counts.items() if count}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -34,10 +58,12 @@ class ScoreRun(Run):
     Attributes:
         model: The model spec's label.
         text: The text's name.
+        missing: Passages of it that could not be scored.
     """
 
     model: str
     text: str
+    missing: int = 0
 
     def _subject(self) -> str:
         return f"{self.text!r} by {self.model!r}"
@@ -49,7 +75,7 @@ class ScoreRun(Run):
 
 
 @dataclass(frozen=True, eq=False)
-class ScoreJob(Job[tuple[TokenScores, float], ScoreRun]):
+class ScoreJob(Job[Scored, ScoreRun]):
     """Score one text by one model; the result is the table and the seconds that it took.
 
     Attributes:
@@ -76,32 +102,64 @@ class ScoreJob(Job[tuple[TokenScores, float], ScoreRun]):
     def tags(self) -> Mapping[str, str]:
         return {"model": self.model.spec.label, "text": self.text.name}
 
-    def compute(self) -> tuple[TokenScores, float]:
+    def compute(self) -> Scored:
         from tokenviz.scoring.scorer import score
 
+        if self.session.ledger is not None:
+            found = self.session.ledger.result((self.fingerprint, self.model, self.text), self.session.settings)
+            return Scored(found.scores, found.seconds, found.missing, found.n_failed)
         (loaded,) = self.session.memory.models(self.model.spec.label)
         begin = time.perf_counter()
         scores = score(loaded, self.text, **vars(self.session.settings))
-        return scores, time.perf_counter() - begin
+        return Scored(scores, time.perf_counter() - begin)
 
-    def write(self, result: tuple[TokenScores, float], files: Path) -> Content:
-        return record_scores(result[0], self.text, result[1], files)
+    def write(self, result: Scored, files: Path) -> Content:
+        content = record_scores(result.scores, self.text, result.seconds, files)
+        if not result.missing:
+            return content
+        ids = self.text.passage_ids
+        rows = [
+            {"passage": number, **({"id": ids[number]} if ids else {}), "reason": reason}
+            for number, reason in result.missing.items()
+        ]
+        write_csv(pd.DataFrame(rows), files / "tables" / "missing.csv")
+        words = f"**{without(len(rows))}: `tables/missing.csv` says which, and why.**"
+        return replace(content, tags=result.tags, note=f"{words}\n\n{content.note}")
 
-    def read(self, run: RecordedRun) -> tuple[TokenScores, float]:
-        return read_scores(run), float("nan")
+    def holds(self, run: FinishedRun) -> bool:
+        if self.session.ledger is None:  # this process scores all passages or none
+            return WITHOUT not in run.tags
+        return FAILED not in run.tags
 
-    def draw(self, result: tuple[TokenScores, float]) -> Drawing:
-        scores = result[0]
+    def read(self, run: RecordedRun) -> Scored:
+        return Scored(read_scores(run), float("nan"))
+
+    def draw(self, result: Scored) -> Drawing:
+        scores = result.scores
         return Drawing(
             draw_scores,
             (scores, self.session.about(self.fingerprint, self.kind, of_scores(scores)), self.session.experiment.limits),
         )
 
-    def run(self, outcome: Outcome[tuple[TokenScores, float]]) -> ScoreRun:
-        run = ScoreRun(**self.about_run(outcome, self.session.runs), model=self.model.spec.label, text=self.text.name)
+    def run(self, outcome: Outcome[Scored]) -> ScoreRun:
+        run = ScoreRun(
+            **self.about_run(outcome, self.session.runs),
+            model=self.model.spec.label,
+            text=self.text.name,
+            missing=int(outcome.tags.get(WITHOUT, 0)),
+        )
         if outcome.result is not None:
-            run.__dict__["scores"] = outcome.result[0]  # fills the cached property: no need to read it back
+            run.__dict__["scores"] = outcome.result.scores  # fills the cached property: no need to read it back
         return run
+
+
+WITHOUT, FAILED = "without_passages", "failed_passages"
+"""The tags that count the passages of a run without scores, and those of them that another try may score."""
+
+
+def without(count: int) -> str:
+    """Say how many passages are missing."""
+    return f"without {count:,} passage{'s' * (count != 1)}, which could not be scored"
 
 
 def record_scores(scores: TokenScores, text: Text, seconds: float, folder: Path) -> Content:

@@ -20,7 +20,7 @@ from tokenviz.harness.kinds.items import ItemsRun
 from tokenviz.harness.kinds.markdown import escaped, frame_table, links_line, markdown_table, model_in_bold
 from tokenviz.harness.kinds.measure import MeasureRun
 from tokenviz.harness.kinds.pairs import PairsRun
-from tokenviz.harness.kinds.score import ScoreRun
+from tokenviz.harness.kinds.score import WITHOUT, ScoreRun, without
 from tokenviz.harness.session import Session
 from tokenviz.models.describing import description_of
 from tokenviz.records.run import RecordedRun
@@ -171,10 +171,12 @@ def record_summary(
     for name, draw in figures.items():
         saved = save_figure(add_key(draw(), described), drawn / name, title=name, description=json.dumps(about))
         links[escaped(name)] = saved[0].name
+    missing = sum(run.missing for run in scores)
     note = "\n\n".join(
         part
         for part in (
             f"{links_line(links)}{headline(scores, comparisons)}",
+            f"**{without(missing)}: the pages of the score runs say which, and why.**" if missing else "",
             unwrapped(description.strip()),
             "\n".join(f"- {model_in_bold(label, words)}" for label, words in described.items() if words),
             *(f"**{escaped(name)}**\n\n{frame_table(table)}" for name, table in own_tables.items()),
@@ -194,7 +196,7 @@ def record_summary(
         )
         if runs
     }
-    return Content({}, metrics, note)
+    return Content({}, metrics, note, tags={WITHOUT: str(missing)} if missing else {})
 
 
 def models_of(scores: Sequence[ScoreRun]) -> dict[str, str]:

@@ -1,0 +1,75 @@
+"""A grid's score runs by way of a ledger: what is not finished is planned, scored by workers, and read back."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from tokenviz.harness.context import LedgerRequest
+from tokenviz.harness.measures import Settings
+from tokenviz.ledger.book import Cell, Ledger, plan_ledger
+from tokenviz.ledger.driver import drive
+from tokenviz.ledger.engines import engine_of
+from tokenviz.ledger.results import CellResult, cell_result
+from tokenviz.models.loading import ResolvedModel
+from tokenviz.texts import Text
+
+Wanted = tuple[str, ResolvedModel, Text]
+"""A score run's fingerprint, its model and its text."""
+
+
+class LedgerRun:
+    """One grid's use of a ledger."""
+
+    def __init__(self, request: LedgerRequest) -> None:
+        """Find the engine; nothing is read or written yet.
+
+        Raises:
+            LedgerError: There is no such engine, or what it needs is not there.
+        """
+        self._request = request
+        self._engine = engine_of(request.engine, workers=request.workers)
+        self._ledger: Ledger | None = None
+        self._cells: dict[str, Cell] = {}
+
+    def fill(self, wanted: Sequence[Wanted], settings: Settings) -> None:
+        """Have some score runs' shards scored.
+
+        Args:
+            wanted: What is not finished.
+            settings: How the grid scores.
+
+        Raises:
+            LedgerError: The ledger cannot be used, or its workers get nothing done.
+        """
+        cells = {
+            fingerprint: Cell(
+                fingerprint=fingerprint,
+                model=model.spec.label,
+                identity=model.identity,
+                text=text.name,
+                text_sha256=text.sha256,
+                settings=asdict(settings),
+            )
+            for fingerprint, model, text in wanted
+        }
+        if not cells:
+            return
+        texts = list({text.sha256: text for _, _, text in wanted}.values())
+        self._ledger, _ = plan_ledger(self._request.address, list(cells.values()), texts, shard_bytes=self._request.shard_bytes)
+        self._cells |= cells
+        drive(self._ledger, list(cells.values()), self._engine)
+
+    def result(self, wanted: Wanted, settings: Settings) -> CellResult:
+        """Read a score run's table.
+
+        Args:
+            wanted: The run.
+            settings: How the grid scores.
+
+        Raises:
+            LedgerError: See `fill`; or a shard is torn.
+        """
+        fingerprint, _, text = wanted
+        if fingerprint not in self._cells:  # what an earlier command had left of it is gone since
+            self.fill([wanted], settings)
+        assert self._ledger is not None
+        return cell_result(self._ledger, self._cells[fingerprint], text)

@@ -1,0 +1,177 @@
+"""The driver: has workers fill a ledger, and follows by listing its files.
+
+Repeating the command is the resume. A driver that died costs nothing: its workers go on, and the next one finds what is done.
+"""
+
+import time
+import uuid
+from collections import Counter
+from collections.abc import Sequence
+
+from tokenviz.errors import LedgerError
+from tokenviz.ledger.book import MOST_FAILURES, Cell, Ledger, result_name
+from tokenviz.ledger.claims import Beacon
+from tokenviz.ledger.engines import Ended, Engine
+from tokenviz.ledger.shard_scores import Footer, read_footer
+from tokenviz.progress import note, task, warn
+
+_POLL, _POLL_REMOTE = 0.5, 10.0  # seconds between two looks at a folder of this machine, and of another
+# Workers that end one after the other without a shard done in between: of themselves, and by a signal.
+_REFUSALS, _KILLS = 3, 10
+_FAILED = 3  # a worker's exit code where shards failed
+
+
+def drive(ledger: Ledger, cells: Sequence[Cell], engine: Engine) -> None:
+    """Have every shard of some cells done, or set aside.
+
+    Args:
+        ledger: From `plan_ledger`.
+        cells: Of it.
+        engine: That starts the workers.
+
+    Raises:
+        LedgerError: Workers end without getting anything done, or the ledger cannot be used.
+    """
+    again = ledger.forget_failures(cells)
+    if again:
+        note(f"{again} shards were set aside by an earlier command and are tried again")
+    watch = _Watch(ledger, cells)
+    poll = _POLL if ledger.storage.is_local else _POLL_REMOTE
+    deaths: list[Ended] = []
+    held: Counter[tuple[str, str]] = Counter()
+    try:
+        with Beacon(ledger.storage) as beacon, task(watch.title, watch.total, "characters", details=watch.details) as advance:
+            while True:
+                news = watch.look()
+                advance(news)
+                watch.workers = max(engine.alive(), len(beacon.alive()))
+                if news:
+                    deaths.clear()
+                    held.clear()
+                ended = [one for one in engine.ended() if one.code not in (0, _FAILED)]
+                deaths += ended
+                _set_killers_aside(ledger, cells, ended, held)
+                models = watch.open_models()
+                if not models:
+                    break
+                refused = sum(one.code > 0 for one in deaths) >= _REFUSALS or len(deaths) >= _KILLS
+                if refused and not engine.alive():
+                    raise LedgerError(
+                        f"{len(deaths)} workers ended one after the other without finishing a shard: "
+                        f"{deaths[-1].said or 'killed'}; what is done stays, and the same command goes on from there"
+                    )
+                if not refused and (deaths or not engine.alive()):
+                    engine.start(ledger, models)
+                time.sleep(poll)
+    finally:
+        engine.stop()
+    for cell in cells:
+        for shard, reason in ledger.set_aside(cell).items():
+            warn(f"shard {shard[:12]} of {cell.text} by {cell.model} is set aside: {reason}")
+
+
+class _Watch:
+    """What of a ledger's cells is done, as far as has been seen."""
+
+    def __init__(self, ledger: Ledger, cells: Sequence[Cell]) -> None:
+        self._ledger, self._cells = ledger, cells
+        self._seen: dict[tuple[str, str], Footer] = {}
+        self._sizes = {cell.fingerprint: _sizes(ledger, cell) for cell in cells}
+        self._foreign: set[str] = set()
+        self._failed = 0
+        self._begun, self._tokens_before = time.monotonic(), 0
+        self.workers = 0
+        self.total = sum(sum(sizes.values()) for sizes in self._sizes.values())
+        models, texts = {cell.model for cell in cells}, {cell.text for cell in cells}
+        self.title = f"{len(models)} models on {len(texts)} texts, in {sum(map(len, self._sizes.values()))} shards"
+        self._first = True
+
+    def look(self) -> int:
+        """List the results; return the characters of those that are new. What is torn is moved aside."""
+        characters = 0
+        for cell in self._cells:
+            sizes = self._sizes[cell.fingerprint]
+            for shard in sorted(self._ledger.done(cell)):
+                if (cell.fingerprint, shard) in self._seen:
+                    continue
+                if shard not in sizes:
+                    self._say_foreign(cell, shard)
+                    continue
+                try:
+                    self._seen[cell.fingerprint, shard] = read_footer(self._ledger, cell, shard)
+                except LedgerError as error:
+                    move_aside(self._ledger, cell, shard, str(error))
+                    continue
+                characters += sizes[shard]
+        if self._first:
+            self._first, self._tokens_before = False, self._tokens
+        return characters
+
+    def open_models(self) -> list[str]:
+        """The models that have shards which are neither done nor set aside."""
+        models: dict[str, None] = {}
+        self._failed = 0
+        for cell in self._cells:
+            aside = self._ledger.set_aside(cell)
+            self._failed += len(aside)
+            if any(
+                (cell.fingerprint, shard) not in self._seen for shard in self._sizes[cell.fingerprint] if shard not in aside
+            ):
+                models[cell.model] = None
+        return list(models)
+
+    def details(self) -> str:
+        """For the reader."""
+        rate = (self._tokens - self._tokens_before) / max(1e-9, time.monotonic() - self._begun)
+        return f"{self._tokens:,} tokens, {rate:,.0f} tokens/s, {self.workers} workers, {self._failed} shards failed"
+
+    @property
+    def _tokens(self) -> int:
+        return sum(int(footer.summary["n_tokens"]) for footer in list(self._seen.values()))
+
+    def _say_foreign(self, cell: Cell, shard: str) -> None:
+        name = result_name(cell, shard)
+        if name not in self._foreign:
+            self._foreign.add(name)
+            warn(f"{name!r} of the ledger is no result of a shard of {cell.text}: it is left where it is, and not read")
+
+
+def _sizes(ledger: Ledger, cell: Cell) -> dict[str, int]:
+    """Characters by shard."""
+    sizes: dict[str, int] = {}
+    for shard in ledger.shards(cell.text_sha256):
+        sizes[shard.sha256] = sizes.get(shard.sha256, 0) + shard.characters
+    return sizes
+
+
+def move_aside(ledger: Ledger, cell: Cell, shard: str, why: str) -> None:
+    """Take a file that is no result out of the results, so that the shard is open again; it is kept."""
+    name = result_name(cell, shard)
+    content = ledger.storage.read(name)
+    if content is not None:
+        ledger.storage.add(f"torn/{cell.fingerprint}/{shard}.{uuid.uuid4().hex[:8]}", content)
+    ledger.storage.remove(name)
+    warn(f"{why}: it is moved to 'torn', and the shard is scored again")
+
+
+def _set_killers_aside(ledger: Ledger, cells: Sequence[Cell], ended: list[Ended], held: Counter[tuple[str, str]]) -> None:
+    """Set a shard aside at which worker after worker was killed, with nothing done in between: it may want too much memory.
+
+    Args:
+        ledger: Where their claims are.
+        cells: Whose shards.
+        ended: Workers that have just ended.
+        held: How many were killed at which shard; added to.
+    """
+    killed = {str(one.pid): -one.code for one in ended if one.code < 0 and one.pid}
+    for cell in cells if killed else ():
+        for shard, workers in ledger.marks("claims", cell).items():
+            for worker in workers:
+                pid = worker.rsplit("-", 2)[-2]
+                if pid not in killed:
+                    continue
+                held[cell.fingerprint, shard] += 1
+                if held[cell.fingerprint, shard] >= MOST_FAILURES:
+                    for number in range(MOST_FAILURES):
+                        reason = f"{MOST_FAILURES} workers were killed at it (the last by signal {killed[pid]}; out of memory?)"
+                        ledger.fail(cell, shard, f"{worker}-{number}", reason)

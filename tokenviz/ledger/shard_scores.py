@@ -1,0 +1,279 @@
+"""The token table of one shard: made from a model, written with sums in its footer, read back and checked."""
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tokenviz.errors import LedgerError, ScoringError
+from tokenviz.ledger.book import Cell, Ledger, result_name
+from tokenviz.ledger.shards import Shard
+from tokenviz.progress import warn
+from tokenviz.score_summary import ScoreSummary
+from tokenviz.scores import UNREAD, TokenScores, save_parts
+from tokenviz.texts import Text
+
+if TYPE_CHECKING:
+    from tokenviz.models.loading import LoadedModel
+
+_KEY = "tokenviz.shard"
+
+
+@dataclass(frozen=True)
+class Footer:
+    """What the file of a shard's result says of itself.
+
+    Attributes:
+        cell: The score run's fingerprint.
+        shard: The shard's sha256.
+        n_rows: Rows of the table.
+        summary: Its numbers.
+        sums: Of the scored tokens: log-probs, their squares, entropies, and how many were the first choice.
+        digest: Of the table's columns.
+        unscored: Passages that cannot be scored, from 0, and why.
+        versions: Of the packages that computed.
+        device: That computed.
+        worker: Who computed.
+        seconds: That it took.
+    """
+
+    cell: str
+    shard: str
+    n_rows: int
+    summary: Mapping[str, Any]
+    sums: Mapping[str, float]
+    digest: str
+    unscored: tuple[tuple[int, str], ...]
+    versions: Mapping[str, str]
+    device: str
+    worker: str
+    seconds: float
+
+
+def write_shard(model: "LoadedModel", ledger: Ledger, cell: Cell, shard: Shard, target: Path, *, worker: str) -> Footer:
+    """Score a shard into a file on this disk.
+
+    Args:
+        model: The cell's.
+        ledger: Where the passages are.
+        cell: Whose shard.
+        shard: Which.
+        target: The file.
+        worker: Who computes.
+
+    Raises:
+        TokenvizError: The shard cannot be scored, or the file not be written.
+    """
+    begun = time.perf_counter()
+    text = Text(cell.text, ledger.passages(cell.text_sha256, shard), (), cell.text_sha256)
+    gathered = _Gathered()
+    made: list[Footer] = []
+
+    def footer() -> dict[str, str]:
+        made.append(
+            Footer(
+                cell=cell.fingerprint,
+                shard=shard.sha256,
+                worker=worker,
+                seconds=time.perf_counter() - begun,
+                **gathered.found(),
+            )
+        )
+        return {_KEY: json.dumps(asdict(made[0]), ensure_ascii=False)}
+
+    settings = {**cell.settings, "part_characters": ledger.part_characters}
+    save_parts(gathered.each(_parts(model, text, settings)), target, footer=footer)
+    return made[0]
+
+
+def read_footer(ledger: Ledger, cell: Cell, shard: str) -> Footer:
+    """Read what a result says of itself; of the file only its end is read.
+
+    Raises:
+        LedgerError: It is torn, or the result of something else.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    name = result_name(cell, shard)
+    try:
+        with ledger.storage.opened(name) as file:
+            found = (pq.read_metadata(file).metadata or {})[_KEY.encode()]
+        about = json.loads(found)
+        about["unscored"] = tuple((int(number), str(reason)) for number, reason in about["unscored"])
+        footer = Footer(**about)
+    except (pa.ArrowException, KeyError, TypeError, ValueError, OSError) as error:
+        if isinstance(error, LedgerError):
+            raise
+        raise LedgerError(f"{name!r} of the ledger {ledger.address!r} is torn or no result") from error
+    if (footer.cell, footer.shard) != (cell.fingerprint, shard):
+        raise LedgerError(f"{name!r} of the ledger {ledger.address!r} is the result of another shard")
+    return footer
+
+
+def read_shard(ledger: Ledger, cell: Cell, shard: str, scratch: Path) -> TokenScores:
+    """Read a result.
+
+    Args:
+        ledger: Where it is.
+        cell: Whose.
+        shard: The shard's sha256.
+        scratch: A folder for a copy of what is not on this disk.
+
+    Raises:
+        LedgerError: It is torn, or not what its footer says.
+    """
+    footer = read_footer(ledger, cell, shard)
+    name, copy = result_name(cell, shard), scratch / "result.parquet"
+    try:
+        scores = TokenScores.load(ledger.storage.fetch(name, copy))
+    except ScoringError as error:
+        raise LedgerError(f"{name!r} of the ledger {ledger.address!r} is torn: {error}") from error
+    finally:
+        copy.unlink(missing_ok=True)
+    digests = _Digests()
+    digests.add(scores)
+    if digests.hex() != footer.digest or len(scores) != footer.n_rows or scores.text_sha256 != cell.text_sha256:
+        raise LedgerError(f"{name!r} of the ledger {ledger.address!r} is not what its footer says")
+    return scores
+
+
+def unread_rows(like: TokenScores, passages: Mapping[int, str]) -> TokenScores:
+    """Rows of passages that were not scored, each in one slice, so that the table still holds the whole text.
+
+    Args:
+        like: A table of the same text and spec.
+        passages: By number.
+    """
+    numbers, slices = np.array(list(passages), np.int64), tuple(passages.values())
+    n, k = len(slices), like.spec.top_k
+    lengths = np.array([len(one) for one in slices], np.int64)
+    zeros, nan = np.zeros(n, np.int64), np.full(n, np.nan)
+    return replace(
+        like, passage=numbers, position=zeros, token_id=np.full(n, UNREAD, np.int64), token=slices, start=zeros.copy(),
+        end=lengths, first_character=zeros.copy(), n_bytes=np.array([len(one.encode()) for one in slices], np.int64),
+        unknown=np.zeros(n, np.bool_), logprob=nan, rank=nan.copy(), entropy=nan.copy(),
+        top_ids=np.full((n, k), -1, np.int64), top_logprobs=np.full((n, k), np.nan), top_tokens=(("",) * k,) * n,
+        opens=np.zeros(n, np.int8), space_logprob=nan.copy(), punctuation_logprob=nan.copy(),
+    )  # fmt: skip
+
+
+def _parts(model: "LoadedModel", text: Text, settings: Mapping[str, Any]) -> Iterator[tuple[TokenScores, dict[int, str]]]:
+    """Yield the tables of a shard's parts, each with its passages that cannot be scored, and why."""
+    from tokenviz.scoring.parts import parts_of
+    from tokenviz.scoring.scorer import scored_parts
+
+    how = {name: value for name, value in settings.items() if name != "part_characters"}
+    for begin, end in parts_of(text.passages, settings["part_characters"]):
+        some = replace(text, passages=text.passages[begin:end])
+        most = sum(map(len, some.passages)) + 1  # of one part
+
+        def scored(passages: tuple[str, ...], some: Text = some, most: int = most) -> TokenScores:
+            (table,) = scored_parts(model, replace(some, passages=passages), part_characters=most, **how)
+            return table
+
+        bad: dict[int, str] = {}
+        try:
+            table = scored(some.passages)
+        except ScoringError as error:
+            bad = _poisoned(some.passages, scored)
+            if not bad or (len(bad) == sum(map(bool, text.passages)) > 1):
+                raise  # it is not the passages
+            warn(f"{cell_words(model.label, text.name)}: {len(bad)} passages cannot be scored: {error}")
+            rest = scored(tuple("" if number in bad else passage for number, passage in enumerate(some.passages)))
+            rows = unread_rows(rest, {number: some.passages[number] for number in bad})
+            both = TokenScores.joined([rest, rows]) if len(rest) else rows
+            table = both.taken(np.argsort(both.passage, kind="stable"))
+        yield replace(table, passage=table.passage + begin), {begin + number: reason for number, reason in bad.items()}
+
+
+def cell_words(model: str, text: str) -> str:
+    """A cell, for a reader."""
+    return f"{model} on {text}"
+
+
+def _poisoned(passages: tuple[str, ...], scored: Any) -> dict[int, str]:
+    """The passages that cannot be scored by themselves, found by halves, and why."""
+    bad: dict[int, str] = {}
+    left = [(0, len(passages))]
+    while left:
+        begin, end = left.pop()
+        try:
+            scored(passages[begin:end])
+        except ScoringError as error:
+            if end - begin == 1:
+                bad[begin] = str(error)
+            else:
+                middle = (begin + end) // 2
+                left += [(begin, middle), (middle, end)]
+    return dict(sorted(bad.items()))
+
+
+class _Gathered:
+    """What the footer says, gathered from the parts as they are written."""
+
+    def __init__(self) -> None:
+        self._summaries: list[ScoreSummary] = []
+        self._sums = dict.fromkeys(("logprob", "logprob_squared", "entropy", "first_choices"), 0.0)
+        self._digests = _Digests()
+        self._unscored: list[tuple[int, str]] = []
+        self._rows = 0
+        self._last: TokenScores | None = None
+
+    def each(self, parts: Iterator[tuple[TokenScores, dict[int, str]]]) -> Iterator[TokenScores]:
+        for table, bad in parts:
+            scored = table.scored
+            logprob, rank = table.logprob[scored], table.rank[scored]
+            for name, values in {
+                "logprob": logprob, "logprob_squared": logprob**2, "entropy": table.entropy[scored], "first_choices": rank == 1,
+            }.items():  # fmt: skip
+                self._sums[name] = math.fsum([self._sums[name], *values.astype(float).tolist()])
+            self._summaries.append(table.summary())
+            self._digests.add(table)
+            self._unscored += list(bad.items())
+            self._rows += len(table)
+            self._last = table
+            yield table
+
+    def found(self) -> dict[str, Any]:
+        assert self._last is not None
+        return {
+            "n_rows": self._rows,
+            "summary": {
+                name: None if isinstance(value, float) and not math.isfinite(value) else value
+                for name, value in asdict(ScoreSummary.joined(self._summaries)).items()
+            },
+            "sums": dict(self._sums),
+            "digest": self._digests.hex(),
+            "unscored": tuple(self._unscored),
+            "versions": self._last.spec.versions,
+            "device": self._last.spec.device,
+        }
+
+
+class _Digests:
+    """sha256 of a table's columns, which do not depend on the parts that they come in."""
+
+    def __init__(self) -> None:
+        self._columns: dict[str, Any] = {}
+
+    def add(self, table: TokenScores) -> None:
+        for name, value in vars(table).items():
+            if isinstance(value, np.ndarray):
+                plain = np.where(np.isnan(value), np.nan, value) if value.dtype.kind == "f" else value
+                content = np.ascontiguousarray(plain).tobytes()
+            elif isinstance(value, tuple) and name != "spans":
+                content = "".join(f"{one!r}\n" for one in value).encode()
+            else:
+                continue
+            self._columns.setdefault(name, hashlib.sha256()).update(content)
+
+    def hex(self) -> str:
+        whole = "".join(f"{name} {self._columns[name].hexdigest()}\n" for name in sorted(self._columns))
+        return hashlib.sha256(whole.encode()).hexdigest()
