@@ -275,6 +275,26 @@ MUTANTS = (
     ),
     # Comparison
     Mutant(
+        "two correlations come from different units", "stats/dependent.py",
+        "known = ~(np.isnan(a) | np.isnan(b) | np.isnan(c))", "known = ~(np.isnan(a) | np.isnan(b))",
+        "test_referee::test_both_correlations_come_from_the_same_units_and_resamples",
+    ),
+    Mutant(
+        "random flips may give a p of 0", "stats/flips.py",
+        "(1 + as_far) / (1 + flips)", "as_far / flips",
+        "test_referee::test_large_samples_are_flipped_at_random_with_a_seed_and_never_have_p_of_0",
+    ),
+    Mutant(
+        "a line that turns past the vertical has jumped to the other side", "stats/intervals.py",
+        "(turned + math.pi / 2) % math.pi - math.pi / 2", "turned",
+        "test_referee::test_an_interval_of_a_slope_knows_that_lines_have_no_direction",
+    ),
+    Mutant(
+        "every interval of a family has 95 %", "stats/intervals.py",
+        "return 1 - (1 - level) / max(count, 1)", "return level",
+        "test_referee::test_levels_for_several_intervals_at_once",
+    ),
+    Mutant(
         "a missing log-prob takes part in a correlation as 0", "stats/definitions.py",
         "return x[both], y[both]", "return np.nan_to_num(x), np.nan_to_num(y)",
         "test_statistics::test_pairs_with_a_missing_value_are_left_out_and_only_those",

@@ -16,7 +16,8 @@ NAN = float("nan")
 NUMBERS = [
     "pearson_r", "pearson_r_fisher", "spearman_rho", "kendall_tau", "concordance", "mean_difference", "mean_difference_bits",
     "median_difference", "median_difference_bits", "rms_difference", "rms_difference_bits", "share_a_more_confident",
-    "share_b_more_confident", "share_same_first",
+    "share_b_more_confident", "share_same_first", "concordance_accuracy", "location_shift", "scale_shift", "deming_slope",
+    "deming_intercept", "deming_intercept_bits", "d_z", "d_av",
 ]  # fmt: skip
 
 

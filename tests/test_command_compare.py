@@ -14,6 +14,7 @@ from conftest import BIGRAM_WEIGHTS, Run, make_bigram_folder
 from tables import NUMBERS
 
 import tokenviz as tv
+from tokenviz.comparing.correlations import closer
 from tokenviz.comparing.divergences import summarise_divergences
 from tokenviz.models.loading import LoadedModel, load_model
 
@@ -205,8 +206,10 @@ def test_nothing_but_json_reaches_stdout_of_a_real_process(project: Path) -> Non
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["-m", "glass-en", "-t", "x"], 2, "--model takes two models, a and b, and 1 was given"),
-        (["-m", "x", "-m", "y", "-m", "z", "-t", "x"], 2, "--model takes two models, a and b, and 3 were given"),
+        (["-m", "glass-en", "-t", "x"], 2, "--model takes two models, a and b, or three, and 1 was given"),
+        (["-m", "x", "-m", "y", "-m", "z", "-m", "w", "-t", "x"], 2, "a and b, or three, and 4 were given"),
+        (["-m", "x", "-m", "y", "-m", "z", "-t", "x", "--csv"], 2, "--csv takes two models: its rows are"),
+        (["-m", "x", "-m", "y", "-t", "x", "--simultaneous"], 2, "--simultaneous takes three models: of two"),
         (["-t", "x"], 2, "Missing option '--model'"),
         ([*PAIR[1:]], 2, "give at least one file, --text STRING, or - for standard input"),
         ([*PAIR[1:], "-t", "x", "--json", "--csv"], 2, "choose one of --json and --csv"),
@@ -243,3 +246,27 @@ def test_a_missing_second_model_is_found_out_before_the_first_is_scored(run: Run
     code, _, err = run("compare", "-m", "glass-en", "-m", "./nowhere", "-t", ALICE)
     assert code == 1
     assert "no model at './nowhere'" in err
+
+
+def test_three_models_are_compared_in_pairs_and_the_closer_one_is_asked_for(run: Run) -> None:
+    models = ("glass-en", "glass-en,dtype=bfloat16", "glass-en,dtype=float16")
+    text = "Alice was beginning to get very tired of sitting by her sister on the bank, and of having nothing to do."
+    given = [*(part for name in models for part in ("-m", name)), "-t", text]
+    found = json.loads(run("compare", *given, "--json")[1])
+    scores = [tv.score(tv.load_model(name), tv.literal(text), top_k=1) for name in models]
+    assert found["pairs"].keys() == {"ab", "ac", "bc"}
+    for names, (i, j) in {"ab": (0, 1), "ac": (0, 2), "bc": (1, 2)}.items():
+        expected = tv.compare(scores[i], scores[j]).statistics_json()
+        assert found["pairs"][names]["statistics"] == json.loads(json.dumps(expected))
+    first = found["closer"][0]
+    assert first["question"] == "a with b, less a with c"
+    summary = closer(*scores).summary
+    assert first["statistics"] == json.loads(json.dumps(summary.to_json()))
+    r = [found["pairs"][names]["statistics"]["pearson_r"]["value"] for names in ("ab", "ac")]
+    assert first["statistics"]["pearson_r_difference"]["value"] == pytest.approx(r[0] - r[1], abs=1e-12)
+    shown = run("compare", *given)[1]
+    assert "which of two is closer to the third" in shown
+    assert "These are 21 intervals, each of 95 % by itself" in " ".join(shown.split())
+    adjusted = run("compare", *given, "--simultaneous")[1]
+    assert "98.33 %" in adjusted
+    assert "These are" not in adjusted

@@ -24,7 +24,8 @@ def test_every_number_has_an_interval_that_holds_it_with_unit_and_method() -> No
     comparison = compare(*long_pair())
     assert comparison.resampling is not None
     assert (comparison.resampling.of, comparison.resampling.block_length) == ("blocks", 6)
-    units = {"nats": "difference", "bits": "difference_bits", "share": "share", "coefficient": ""}
+    units = {"nats": "", "bits": "_bits", "share": "", "coefficient": "", "ratio": "s"}
+    units["standard deviations"] = ""
     for name, estimate in comparison.estimates().items():
         assert estimate.low < estimate.value < estimate.high, name
         assert units[estimate.unit] in name
@@ -165,7 +166,11 @@ def test_a_model_that_is_always_as_sure_has_no_correlation_but_a_difference_with
     comparison = compare(a, flat)
     reason = "one model gives every position the same value; the correlation is not defined"
     assert comparison.undetermined() == {
-        reason: ["Pearson's r", "Spearman's ρ", "Kendall's τ-b", "Lin's concordance"]
+        reason: ["Pearson's r", "Spearman's ρ", "Kendall's τ-b", "Lin's concordance"],
+        "one model gives every position the same value; this number is not defined": [
+            "accuracy C_b of the concordance", "location shift", "scale shift s_b / s_a", "Deming slope", "Deming intercept",
+            "standardised difference d_z", "standardised difference d_av",
+        ],
     }  # fmt: skip
     assert comparison.mean_difference.low < comparison.mean_difference.value < comparison.mean_difference.high
     assert comparison.pearson_r_fisher.reason == reason

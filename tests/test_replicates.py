@@ -21,6 +21,13 @@ DEFINITIONS = {
     "rms_difference": definitions.rms_difference,
     "share_b_more_confident": definitions.share_greater,
     "share_a_more_confident": lambda x, y: definitions.share_greater(y, x),
+    "concordance_accuracy": definitions.concordance_accuracy,
+    "location_shift": definitions.location_shift,
+    "scale_shift": definitions.scale_shift,
+    "deming_slope": definitions.deming_slope,
+    "deming_intercept": definitions.deming_intercept,
+    "d_z": definitions.d_z,
+    "d_av": definitions.d_av,
 }
 
 

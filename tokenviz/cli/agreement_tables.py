@@ -42,6 +42,10 @@ def print_results(
             bits = (f"{letter} {printed(table.summary().bits_per_byte, 3)}" for letter, table in (("a", one.a), ("b", one.b)))
             console.print(f"bits per byte: {', '.join(bits)}", markup=False)
         console.print(one.intervals_from + fisher, markup=False)
+        if one.sign_flips:
+            over = "passages" if isinstance(one, Comparison) else "texts"
+            described = one.sign_flips.described
+            console.print(f"mean difference over {one.sign_flips.n} {over}, each counted once: {described}", markup=False)
         for reason, names in one.undetermined().items():
             console.print(f"{', '.join(names)}: {reason}", markup=False)
         if found:

@@ -1,7 +1,7 @@
 """`tokenviz compare`: two models and texts in, how alike their predictions are out, nothing tracked."""
 
 from dataclasses import asdict
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -9,7 +9,11 @@ from tokenviz.cli.agreement_tables import print_results
 from tokenviz.cli.inputs import AsJson, Bos, Column, Context, Files, Literals, Spans, Stride, WordPunctuation, read_texts
 from tokenviz.cli.outputs import named_frames, print_csv, print_json
 from tokenviz.cli.pairs import Windows, read_by_both
+from tokenviz.cli.three import compare_three
 from tokenviz.harness import completion
+
+if TYPE_CHECKING:
+    from tokenviz.comparing.alignment import Alignment
 
 
 def compare_command(
@@ -18,7 +22,7 @@ def compare_command(
         typer.Option(
             "--model",
             "-m",
-            help="Model spec: NAME[@REVISION][,OPTION=VALUE]...; give it twice, a and b.",
+            help="Model spec: NAME[@REVISION][,OPTION=VALUE]...; give it twice, a and b; or three times.",
             autocompletion=completion.models,
         ),
     ],
@@ -54,18 +58,29 @@ def compare_command(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the random numbers that draw the resamples.")] = 0,
     differences: Annotated[int, typer.Option(min=0, help="How many of the largest differences to print.")] = 10,
+    simultaneous: Annotated[
+        bool,
+        typer.Option(
+            "--simultaneous",
+            help="With three models: intervals of which those of one number hold at once in 95 of 100 studies (Bonferroni).",
+        ),
+    ] = False,
     as_json: AsJson = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print the aligned log-probs, one CSV row a unit.")] = False,
 ) -> None:
     """Compare two models' predictions of texts, without tracking.
 
     Every statistic has its 95 % interval. Several texts are compared one by one and all together. Log-probs are natural
-    logarithms (nats).
+    logarithms (nats). Of three models every two are compared, over all texts together, and which of two is closer to the third.
     """
-    if len(model) != 2:
+    if len(model) not in (2, 3):
         raise typer.BadParameter(
-            f"--model takes two models, a and b, and {len(model)} {'was' if len(model) == 1 else 'were'} given"
+            f"--model takes two models, a and b, or three, and {len(model)} {'was' if len(model) == 1 else 'were'} given"
         )
+    if as_csv and len(model) != 2:
+        raise typer.BadParameter("--csv takes two models: its rows are the aligned log-probs of a and b")
+    if simultaneous and len(model) != 3:
+        raise typer.BadParameter("--simultaneous takes three models: of two, every number is asked for once")
     if as_json and as_csv:
         raise typer.BadParameter("choose one of --json and --csv")
     if punctuation == "apart" and by != "word":
@@ -81,11 +96,15 @@ def compare_command(
     from tokenviz.stats.resampling import check_resampling
 
     check_resampling(resamples, seed)
+    windows: Windows = {"bos": bos, "context": context, "stride": stride}
+    if len(model) == 3:
+        how: Alignment = {"by": by, "punctuation": punctuation}
+        compare_three(model, texts, windows, how, resamples=resamples, seed=seed, simultaneous=simultaneous, as_json=as_json)
+        return
     if as_csv:
         resamples, divergences = 0, "none"
     with shown():
         a, b = (resolve(ModelSpec.parse(spec)) for spec in model)  # both are there before the first is scored
-        windows: Windows = {"bos": bos, "context": context, "stride": stride}
         read = read_by_both(a, b, texts, windows, divergences)
         compared = [
             compare(*pair, by=by, punctuation=punctuation, resamples=resamples, seed=seed)

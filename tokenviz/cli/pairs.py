@@ -62,7 +62,7 @@ def read_by_both(
     with tempfile.TemporaryDirectory(prefix="tokenviz-") as folder:
         a = load(first)
         kept: list[LoadedModel | KeptPredictions] = [a] * len(texts)
-        scores_a = _scores(a, texts, windows)
+        scores_a = scores_of(a, texts, windows)
         if how == "disk":
             from tokenviz.scoring.predictions import keep_predictions
 
@@ -72,14 +72,14 @@ def read_by_both(
         if how == "none":
             kept = []
         b = load(second)
-        scores_b = _scores(b, texts, windows)
+        scores_b = scores_of(b, texts, windows)
         if how == "none":
             return Reading(scores_a, scores_b, [], "they were not asked for")
         return _with_divergences(scores_a, scores_b, kept, b, texts, windows)
 
 
-def _scores(model: "LoadedModel", texts: "Sequence[Text]", windows: Windows) -> "list[TokenScores]":
-    """One alternative is the first choice."""
+def scores_of(model: "LoadedModel", texts: "Sequence[Text]", windows: Windows) -> "list[TokenScores]":
+    """Score texts with a model; the one alternative that is kept is the first choice."""
     from tokenviz.scoring.scorer import score
 
     return [score(model, text, **windows, top_k=1) for text in texts]

@@ -1,6 +1,7 @@
 """`Agreement`: how far two rows of log-probs agree, as a handful of numbers with intervals."""
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ import numpy as np
 from tokenviz import display
 from tokenviz.stats import definitions, intervals
 from tokenviz.stats.definitions import Values
-from tokenviz.stats.estimate import Estimate, Unit, estimates_table, rounded, rounded_interval
+from tokenviz.stats.estimate import LEVEL, Estimate, Unit, estimates_table, percent, rounded, rounded_interval
 from tokenviz.stats.formulas import fisher
 from tokenviz.stats.intervals import Kind
 from tokenviz.stats.replicates import replicates
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Agreement:
-    """The numbers; their definitions are the functions of `tokenviz.stats.definitions`.
+    """Numbers; their definitions are the functions of `tokenviz.stats.definitions`.
 
     a and b are the two models, and a unit is what they are compared over.
 
@@ -39,6 +40,13 @@ class Agreement:
         share_a_more_confident: Share of the units to which a gives the greater probability, between 0 and 1.
         share_b_more_confident: Share to which b does.
         share_same_first: Share of the positions where both models' first choice is the same token; over tokens only.
+        concordance_accuracy: C_b, the part of the concordance that is not `pearson_r`: how near means and spreads are.
+        location_shift: Mean of b less mean of a, over the geometric mean of their standard deviations.
+        scale_shift: Standard deviation of b over that of a.
+        deming_slope: Slope of Deming's line, b over a.
+        deming_intercept: Where that line meets a log-prob a of 0, in nats.
+        d_z: Mean difference over the standard deviation of the differences.
+        d_av: Mean difference over the mean of the two standard deviations.
         resampling: How the intervals were found; None where there are none.
     """
 
@@ -53,6 +61,13 @@ class Agreement:
     share_a_more_confident: Estimate
     share_b_more_confident: Estimate
     share_same_first: Estimate
+    concordance_accuracy: Estimate
+    location_shift: Estimate
+    scale_shift: Estimate
+    deming_slope: Estimate
+    deming_intercept: Estimate
+    d_z: Estimate
+    d_av: Estimate
     resampling: Resampling | None
 
     @property
@@ -84,7 +99,7 @@ class Agreement:
         """In a line for a reader, where the intervals come from, or why there are none."""
         if self.resampling is None:
             return self.mean_difference.reason
-        return f"95 % intervals from {self.resampling.described}"
+        return f"{percent(self.mean_difference.level)} intervals from {self.resampling.described}"
 
     def _described(self, unit: str, units: int) -> str:
         """In a line for a terminal: how much was compared, and the first numbers."""
@@ -128,7 +143,16 @@ _DEFINITIONS = {
     "share_a_more_confident": _Definition("share a more confident", "share", intervals.WILSON),
     "share_b_more_confident": _Definition("share b more confident", "share", intervals.WILSON),
     "share_same_first": _Definition("share of equal first choices", "share", intervals.WILSON),
+    "concordance_accuracy": _Definition("accuracy C_b of the concordance", "share", intervals.LOGIT),
+    "location_shift": _Definition("location shift", "standard deviations", intervals.PLAIN),
+    "scale_shift": _Definition("scale shift s_b / s_a", "ratio", intervals.LOGARITHM),
+    "deming_slope": _Definition("Deming slope", "ratio", intervals.ANGLE),
+    "deming_intercept": _Definition("Deming intercept", "nats", intervals.PLAIN),
+    "d_z": _Definition("standardised difference d_z", "standard deviations", intervals.PLAIN),
+    "d_av": _Definition("standardised difference d_av", "standard deviations", intervals.PLAIN),
 }
+FURTHER = tuple(_DEFINITIONS)[10:]  # what tables and JSON have; a run's page shows the others
+_OF_RANKS = ("spearman_rho", "kendall_tau", "median_difference")
 
 
 def agreement(
@@ -142,6 +166,8 @@ def agreement(
     unit: str = "unit",
     resamples: int | None,
     seed: int,
+    level: float = LEVEL,
+    wanted: Collection[str] = (),
 ) -> dict[str, Any]:
     """What an `Agreement` holds, from aligned rows of n units in reading order.
 
@@ -155,6 +181,8 @@ def agreement(
         unit: What a unit is, such as "token", for a reader.
         resamples: How many to draw; None for `default_resamples`, 0 for no intervals.
         seed: From which seed.
+        level: Of the intervals.
+        wanted: Which numbers are needed, by name, for what is read from a run that lacks some; all where none are named.
 
     Raises:
         ComparisonError: `resamples` or `seed` is not possible.
@@ -173,6 +201,13 @@ def agreement(
         "share_a_more_confident": definitions.share_greater(y, x),
         "share_b_more_confident": definitions.share_greater(x, y),
         "share_same_first": Estimate(math.nan, 0, reason=not_same) if not_same else definitions.share_same(same),
+        "concordance_accuracy": definitions.concordance_accuracy(x, y),
+        "location_shift": definitions.location_shift(x, y),
+        "scale_shift": definitions.scale_shift(x, y),
+        "deming_slope": definitions.deming_slope(x, y),
+        "deming_intercept": definitions.deming_intercept(x, y),
+        "d_z": definitions.d_z(x, y),
+        "d_av": definitions.d_av(x, y),
     }
     for name, definition in _DEFINITIONS.items():
         values[name] = replace(values[name], definition=definition.name, unit=definition.unit)
@@ -185,16 +220,20 @@ def agreement(
 
     groups: dict[Groups, Labels] = {"passages": passages[both], "texts": texts[both]}
     drawn, reason = decide(len(x), series, groups, resamples, seed, counted="units are scored by both", unit=unit)
-    found = replicates(x, y, same, chain(weights(drawn, len(x)), left_out(drawn, len(x)))) if drawn else {}
+    ranks = not wanted or any(name in wanted for name in _OF_RANKS)
+    every = chain(weights(drawn, len(x)), left_out(drawn, len(x))) if drawn else ()
+    found = replicates(x, y, same, every, ranks=ranks) if drawn else {}
     for name, definition in _DEFINITIONS.items():
         value = values[name]
         if not value.determined:
             continue
         if drawn is None:
             values[name] = replace(value, reason=f"no interval: {reason}")
-        else:
+        elif name in found:
             resampled, without = np.split(found[name], [drawn.resamples])
-            values[name] = intervals.interval(value, resampled, kind=definition.kind, drawn=drawn, left_out=without)
+            values[name] = intervals.interval(
+                value, resampled, kind=definition.kind, drawn=drawn, left_out=without, level=level
+            )
     return {**values, "resampling": drawn}
 
 

@@ -1,10 +1,12 @@
 """`compare`: two token tables of one text, as aligned units and a handful of numbers."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tokenviz import display
 from tokenviz.comparing.agreement import Agreement, agreement
@@ -13,6 +15,8 @@ from tokenviz.errors import ComparisonError
 from tokenviz.models.describing import full_name_of
 from tokenviz.scores import TokenScores, nan_to_none
 from tokenviz.stats.definitions import Values
+from tokenviz.stats.estimate import LEVEL
+from tokenviz.stats.flips import SignFlips, sign_flip_test
 from tokenviz.stats.resampling import SEED
 from tokenviz.stats.summaries import estimates_of, resampling_of
 from tokenviz.units.words import Punctuation
@@ -96,6 +100,13 @@ class Comparison(Agreement):
         """What a unit is."""
         return self.units.by
 
+    @property
+    def sign_flips(self) -> SignFlips | None:
+        """The sign-flip test of the passages' mean differences (b minus a); None for a text of fewer than two passages."""
+        units = self.units
+        means = [_mean_difference(units, units.passage == passage) for passage in np.unique(units.passage)]
+        return sign_flip_test(np.array(means)) if len(means) > 1 else None
+
     def to_frame(self) -> "pd.DataFrame":
         """A pandas data frame, one row a unit."""
         import pandas as pd
@@ -153,6 +164,7 @@ class Comparison(Agreement):
             "n": self.n,
             "n_units": len(self.units),
             "statistics": self.statistics_json(),
+            "sign_flips": self.sign_flips.to_json() if self.sign_flips else None,
             "largest_differences": [
                 {str(name): nan_to_none(value) for name, value in row.items()}
                 for row in rows.where(rows.notna(), None).to_dict("records")
@@ -196,6 +208,12 @@ class PooledComparison(Agreement):
         """What a unit is."""
         return self.comparisons[0].unit
 
+    @property
+    def sign_flips(self) -> SignFlips | None:
+        """The sign-flip test of the texts' mean differences (b minus a); None for one text."""
+        means = [_mean_difference(one.units, np.ones(len(one.units), bool)) for one in self.comparisons]
+        return sign_flip_test(np.array(means)) if len(means) > 1 else None
+
     def to_json(self) -> dict[str, Any]:
         """Plain values, None where undetermined."""
         return {
@@ -204,6 +222,7 @@ class PooledComparison(Agreement):
             "n": self.n,
             "n_units": sum(len(comparison.units) for comparison in self.comparisons),
             "statistics": self.statistics_json(),
+            "sign_flips": self.sign_flips.to_json() if self.sign_flips else None,
         }
 
 
@@ -215,6 +234,7 @@ def compare(
     punctuation: Punctuation = "attached",
     resamples: int | None = None,
     seed: int = SEED,
+    level: float = LEVEL,
 ) -> Comparison:
     """Compare two models on one text.
 
@@ -230,9 +250,10 @@ def compare(
         punctuation: Of words: "attached" to the word it touches, or "apart".
         resamples: How many to draw; by default 2,000, of more than 10,000 units fewer. 0 for no intervals.
         seed: Of the random numbers; the same seed gives the same intervals.
+        level: Of the intervals; `tokenviz.stats.adjusted_level(count)` where so many are to hold at once.
 
     Returns:
-        Correlations, concordance, differences (nats) and shares, each an `Estimate` with n and a 95 % interval, and the
+        Correlations, concordance, differences (nats) and shares, each an `Estimate` with n and an interval, and the
         aligned units.
 
     Raises:
@@ -248,7 +269,7 @@ def compare(
         3
     """
     units = align(a, b, by=by, punctuation=punctuation)
-    return Comparison(a=a, b=b, units=units, **_numbers(a, b, units, resamples, seed))
+    return Comparison(a=a, b=b, units=units, **_numbers(a, b, units, resamples, seed, level=level))
 
 
 def recorded_comparison(a: TokenScores, b: TokenScores, units: Units, statistics: "pd.DataFrame") -> Comparison:
@@ -265,12 +286,22 @@ def recorded_comparison(a: TokenScores, b: TokenScores, units: Units, statistics
     """
     known = estimates_of(statistics)
     names = [field.name for field in fields(Agreement) if field.name != "resampling"]
-    numbers = {} if known.keys() >= set(names) else _numbers(a, b, units, None, SEED)
+    missing = [name for name in names if name not in known]
+    numbers = _numbers(a, b, units, None, SEED, wanted=missing) if missing else {}
     numbers |= {name: known[name] for name in names if name in known}
     return Comparison(a=a, b=b, units=units, **{**numbers, "resampling": resampling_of(statistics, units.by)})
 
 
-def _numbers(a: TokenScores, b: TokenScores, units: Units, resamples: int | None, seed: int) -> dict[str, Any]:
+def _numbers(
+    a: TokenScores,
+    b: TokenScores,
+    units: Units,
+    resamples: int | None,
+    seed: int,
+    *,
+    level: float = LEVEL,
+    wanted: Sequence[str] = (),
+) -> dict[str, Any]:
     same, not_same = _same_first(a, b, units)
     return agreement(
         units.logprob_a,
@@ -282,10 +313,14 @@ def _numbers(a: TokenScores, b: TokenScores, units: Units, resamples: int | None
         unit=units.by,
         resamples=resamples,
         seed=seed,
+        level=level,
+        wanted=wanted,
     )
 
 
-def pool(comparisons: Sequence[Comparison], *, resamples: int | None = None, seed: int = SEED) -> PooledComparison:
+def pool(
+    comparisons: Sequence[Comparison], *, resamples: int | None = None, seed: int = SEED, level: float = LEVEL
+) -> PooledComparison:
     """Several texts' comparisons of the same two models, taken together.
 
     The intervals come from resampled texts. Two texts give no interval, nor do more of which one is much longer than all
@@ -295,6 +330,7 @@ def pool(comparisons: Sequence[Comparison], *, resamples: int | None = None, see
         comparisons: At least one.
         resamples: See `compare`.
         seed: See `compare`.
+        level: See `compare`.
 
     Raises:
         ComparisonError: They are of different models or over different units.
@@ -327,6 +363,7 @@ def pool(comparisons: Sequence[Comparison], *, resamples: int | None = None, see
         unit=first.units.by,
         resamples=resamples,
         seed=seed,
+        level=level,
     )
     return PooledComparison(comparisons=tuple(comparisons), **numbers)
 
@@ -340,6 +377,13 @@ def _same_first(a: TokenScores, b: TokenScores, units: Units) -> tuple[Values, s
         return nowhere, "no first choices were kept: score with a top_k of at least 1"
     first_a, first_b = a.top_ids[:, 0], b.top_ids[:, 0]
     return np.where((first_a < 0) | (first_b < 0), np.nan, first_a == first_b), ""  # of imported scores some are not known
+
+
+def _mean_difference(units: Units, rows: NDArray[np.bool_]) -> float:
+    """The mean of b - a over some of the units; NaN where none of them is scored by both."""
+    found = (units.logprob_b - units.logprob_a)[rows]
+    found = found[~np.isnan(found)]
+    return float(found.mean()) if len(found) else math.nan
 
 
 def _before(units: Units, row: int) -> str:

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from tokenviz.stats.flips import sign_flip_test
 from tokenviz.stats.formulas import student
 
 
@@ -26,7 +27,8 @@ def condition_means(
 
     Returns:
         The means: one row per model, region and condition, with `mean`, `sd`, `low`, `high` and `n` items. The differences of
-        conditions: one row per model, region and pair of conditions, of `condition_b` minus `condition_a` in the same items.
+        conditions: one row per model, region and pair of conditions, of `condition_b` minus `condition_a` in the same items,
+        with `d_z` (mean over standard deviation) and `p_sign_flip` (see `tokenviz.stats.sign_flip_test`).
     """
     table = table.assign(_condition=table[condition].astype(str) if condition else "")
     table = table.assign(_region=table.get("region", ""))
@@ -41,7 +43,7 @@ def condition_means(
         for a, b in combinations(by_condition, 2):
             within = (by_condition[b] - by_condition[a]).dropna().to_numpy()
             row = {"model": model, "region": region, "condition_a": a, "condition_b": b}
-            differences.append(row | _over_items(within))
+            differences.append(row | _over_items(within) | _against_zero(within))
     return pd.DataFrame(means), pd.DataFrame(differences)
 
 
@@ -49,3 +51,8 @@ def _over_items(values: NDArray[np.float64]) -> dict[str, float | int]:
     mean = student(values)
     sd = float(values.std(ddof=1)) if mean.has_interval else math.nan
     return {"mean": mean.value, "sd": sd, "low": mean.low, "high": mean.high, "n": mean.n}
+
+
+def _against_zero(values: NDArray[np.float64]) -> dict[str, float]:
+    sd = float(values.std(ddof=1)) if len(values) > 1 else 0.0
+    return {"d_z": float(values.mean()) / sd if sd else math.nan, "p_sign_flip": sign_flip_test(values).p}

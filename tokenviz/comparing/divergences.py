@@ -10,7 +10,7 @@ import numpy as np
 from tokenviz.errors import ComparisonError
 from tokenviz.scoring.divergence import Divergences
 from tokenviz.stats import intervals
-from tokenviz.stats.estimate import Unit
+from tokenviz.stats.estimate import LEVEL, Unit
 from tokenviz.stats.intervals import Kind
 from tokenviz.stats.resampling import SEED
 from tokenviz.stats.summaries import Quantile, Ratio, Summary, summarise
@@ -27,7 +27,7 @@ _DIVERGENCES: dict[str, tuple[str, Unit, Kind]] = {
 
 
 def summarise_divergences(
-    found: Divergences | Sequence[Divergences], *, resamples: int | None = None, seed: int = SEED
+    found: Divergences | Sequence[Divergences], *, resamples: int | None = None, seed: int = SEED, level: float = LEVEL
 ) -> Summary:
     """Two models' divergences on a text, or on several taken together, as means and percentiles over the tokens.
 
@@ -38,6 +38,7 @@ def summarise_divergences(
         found: Of one text or of several.
         resamples: See `tokenviz.compare`.
         seed: Of the random numbers.
+        level: Of the intervals; see `tokenviz.compare`.
 
     Raises:
         ComparisonError: They are of different models, or `resamples` or `seed` is not possible.
@@ -64,4 +65,6 @@ def summarise_divergences(
             for percent in PERCENTILES:
                 numbers[f"{name}_p{percent}"] = Quantile(f"{definition}, percentile {percent}", unit, values, percent / 100)
     scored = ~np.isnan(columns["kl_ab"])
-    return summarise(numbers, scored=scored, passages=[one.passage for one in texts], resamples=resamples, seed=seed)
+    return summarise(
+        numbers, scored=scored, passages=[one.passage for one in texts], resamples=resamples, seed=seed, level=level
+    )

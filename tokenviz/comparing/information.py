@@ -10,12 +10,15 @@ import numpy as np
 
 from tokenviz.errors import ComparisonError
 from tokenviz.scores import TokenScores
+from tokenviz.stats.estimate import LEVEL
 from tokenviz.stats.intervals import PLAIN
 from tokenviz.stats.resampling import SEED
 from tokenviz.stats.summaries import Ratio, Summary, summarise
 
 
-def information(scores: TokenScores | Sequence[TokenScores], *, resamples: int | None = None, seed: int = SEED) -> Summary:
+def information(
+    scores: TokenScores | Sequence[TokenScores], *, resamples: int | None = None, seed: int = SEED, level: float = LEVEL
+) -> Summary:
     """How well a model predicts texts, in numbers that can be compared across tokenizers, and one that cannot.
 
     `bits_per_byte` and `bits_per_character` are the surprisal of the scored tokens in bits over the bytes of UTF-8 and the
@@ -28,6 +31,7 @@ def information(scores: TokenScores | Sequence[TokenScores], *, resamples: int |
         scores: Of one text by one model, or of several texts taken together.
         resamples: See `tokenviz.compare`.
         seed: Of the random numbers.
+        level: Of the intervals; see `tokenviz.compare`.
 
     Returns:
         The three numbers by name in `estimates`, each with n and a 95 % interval.
@@ -57,4 +61,4 @@ def information(scores: TokenScores | Sequence[TokenScores], *, resamples: int |
         "mean_logprob": Ratio("mean log-prob of a token", "nats", PLAIN, logprob, np.ones(len(logprob))),
     }
     passages = [one.passage for one in tables]
-    return summarise(numbers, scored=~np.isnan(logprob), passages=passages, resamples=resamples, seed=seed)
+    return summarise(numbers, scored=~np.isnan(logprob), passages=passages, resamples=resamples, seed=seed, level=level)

@@ -10,7 +10,7 @@ from tokenviz.figures.latex import latex_prelude, latex_text
 from tokenviz.models.describing import full_name
 from tokenviz.paper.naming import apart, macro_mark, macro_part
 from tokenviz.paper.subjects import Subject, Tables
-from tokenviz.stats.estimate import Estimate, rounded, rounded_interval
+from tokenviz.stats.estimate import PLAIN_UNITS, Estimate, rounded, rounded_interval
 
 _ENDS = ("_low", "_high")
 _COUNTS = {
@@ -167,7 +167,7 @@ def _defined(name: str, intervals: str) -> str:
 
 
 def _with_interval(name: str, estimate: Estimate) -> Number:
-    of = "" if estimate.unit in ("coefficient", "share") else f", {estimate.unit}"
+    of = "" if estimate.unit in PLAIN_UNITS else f", {estimate.unit}"
     definition = f"{estimate.definition}{of}"
     if not estimate.determined:
         return Number(name, definition, rounded(estimate), reason=estimate.reason)

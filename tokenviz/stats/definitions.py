@@ -7,6 +7,7 @@ and only those. A number that the data do not determine is NaN with a reason, ne
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,8 @@ from tokenviz.stats.estimate import Estimate
 Values = NDArray[np.float64]
 
 _FEWEST = 3  # pairs of a correlation
+_ROUND = 1e-12
+_NO_LINE = "the pairs have no line: they spread alike in every direction, or straight up"
 
 
 def paired(x: Values, y: Values) -> tuple[Values, Values]:
@@ -102,6 +105,126 @@ def concordance(x: Values, y: Values) -> Estimate:
     shift = float((y - x).mean())
     covariance = float(((x - x.mean()) * (y - y.mean())).mean())
     return Estimate(2 * covariance / (float(x.var()) + float(y.var()) + shift**2), len(x))
+
+
+def concordance_accuracy(x: Values, y: Values) -> Estimate:
+    """Return the second factor of Lin's concordance, C_b: how close the line that the pairs lie along is to y = x.
+
+    ccc = r C_b with C_b = 2 / (v + 1/v + u^2), u the `location_shift` and v the `scale_shift`. Pearson's r is the precision:
+    how close the pairs lie to their own line. Between 0 and 1; 1 where means and variances are equal, whatever r is.
+
+    The same: C.b of R's epiR::epi.ccc.
+
+    References:
+        Lin 1989, Biometrics 45:255-268.
+    """
+    return _of_moments(x, y, lambda one: 2 * one.s_x * one.s_y / (one.s_x**2 + one.s_y**2 + one.shift**2))
+
+
+def location_shift(x: Values, y: Values) -> Estimate:
+    """Return the first of the two ways in which C_b falls below 1: (mean y - mean x) / sqrt(s_x s_y).
+
+    Above 0 where the second row lies higher. The same: l.shift of R's epiR::epi.ccc.
+    """
+    return _of_moments(x, y, lambda one: one.shift / math.sqrt(one.s_x * one.s_y))
+
+
+def scale_shift(x: Values, y: Values) -> Estimate:
+    """Return the second of them: s_y / s_x, above 1 where the second row spreads further.
+
+    The same: s.shift of R's epiR::epi.ccc.
+    """
+    return _of_moments(x, y, lambda one: one.s_y / one.s_x)
+
+
+def deming_slope(x: Values, y: Values) -> Estimate:
+    """Return the slope of Deming's line with equal error variances, which has the least squared distance from the pairs.
+
+    slope = tan(theta), theta = atan2(2 s_xy, s_x^2 - s_y^2) / 2: the first principal component of the pairs. Unlike that of
+    least squares it takes neither row for exact, and exchanging the rows turns it into 1 / slope. Not determined where the
+    pairs spread alike in every direction.
+
+    The same: scipy.odr with equal weights, R's mcr::mcreg(method.reg="Deming", error.ratio=1).
+
+    References:
+        Adcock 1878, The Analyst 5:53-54; Deming 1943, Statistical Adjustment of Data.
+    """
+    return _of_moments(x, y, lambda one: one.slope, _NO_LINE)
+
+
+def deming_intercept(x: Values, y: Values) -> Estimate:
+    """Return where Deming's line meets x = 0, in nats: mean y - slope mean x."""
+    return _of_moments(x, y, lambda one: one.mean_y - one.slope * one.mean_x, _NO_LINE)
+
+
+def d_z(x: Values, y: Values) -> Estimate:
+    """Return the mean of y - x over the standard deviation of y - x (n - 1).
+
+    How sure the sign of a difference is: t = d_z sqrt(n) of independent pairs. It grows with the correlation of the rows, and
+    so is not comparable with the d of two groups.
+
+    References:
+        Lakens 2013, Frontiers in Psychology 4:863.
+    """
+    return _of_moments(
+        x, y, lambda one: one.shift / one.s_difference, "all differences are equal; there is nothing to divide by"
+    )
+
+
+def d_av(x: Values, y: Values) -> Estimate:
+    """Return the mean of y - x over the mean of the two rows' standard deviations (n - 1).
+
+    How great a difference is compared with how much the rows vary, whatever their correlation.
+
+    References:
+        Cumming 2012, Understanding the New Statistics; Lakens 2013, Frontiers in Psychology 4:863.
+    """
+
+    def over_average(one: "_Moments") -> float:
+        return one.shift / ((one.s_x + one.s_y) / 2) / math.sqrt(one.n / (one.n - 1))
+
+    return _of_moments(x, y, over_average)
+
+
+@dataclass(frozen=True)
+class _Moments:
+    """Means, and deviations that divide by n, of pairs."""
+
+    n: int
+    mean_x: float
+    mean_y: float
+    s_x: float
+    s_y: float
+    s_xy: float
+    s_difference: float  # divides by n - 1; NaN where all differences are equal
+
+    @property
+    def shift(self) -> float:
+        return self.mean_y - self.mean_x
+
+    @property
+    def slope(self) -> float:
+        across, along = 2 * self.s_xy, self.s_x**2 - self.s_y**2
+        if max(abs(across), along) <= _ROUND * (self.s_x**2 + self.s_y**2):
+            return math.nan
+        return math.tan(math.atan2(across, along) / 2)
+
+
+def _of_moments(x: Values, y: Values, statistic: Callable[[_Moments], float], no_value: str = "") -> Estimate:
+    x, y = paired(x, y)
+    reason = _undetermined(x, y).replace("a correlation needs", "this number needs").replace("the correlation", "this number")
+    if reason:
+        return Estimate(math.nan, len(x), reason=reason)
+    covariance = float(((x - x.mean()) * (y - y.mean())).mean())
+    spread = math.nan if flat_differences(x, y) else float((y - x).std(ddof=1))
+    means = float(x.mean()), float(y.mean())
+    value = statistic(_Moments(len(x), *means, float(x.std()), float(y.std()), covariance, spread))
+    return Estimate(value, len(x), reason=no_value if math.isnan(value) else "")
+
+
+def flat_differences(x: Values, y: Values) -> bool:
+    """Whether y - x is the same everywhere, beyond the rounding of x and y."""
+    return bool(np.ptp(y - x) <= _ROUND * max(np.abs(x).max(), np.abs(y).max()))
 
 
 def mean_difference(x: Values, y: Values) -> Estimate:

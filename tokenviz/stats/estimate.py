@@ -7,9 +7,10 @@ from typing import Any, Literal
 
 from tokenviz import display
 
-LEVEL = 0.95  # of every interval
+LEVEL = 0.95  # of every interval that is not adjusted
 
-Unit = Literal["coefficient", "nats", "bits", "share"]
+Unit = Literal["coefficient", "nats", "bits", "share", "ratio", "standard deviations"]
+PLAIN_UNITS = ("coefficient", "share", "ratio")  # what a reader knows from the number's name
 
 
 @dataclass(frozen=True)
@@ -20,13 +21,15 @@ class Estimate:
         value: NaN where the data do not determine it.
         n: The pairs it rests on.
         definition: What it is, by name.
-        unit: "coefficient" (-1 to 1), "nats", "bits", or "share" (0 to 1).
-        low: Where the 95 % interval begins; NaN where there is none. The interval always holds the value.
+        unit: "coefficient" (-1 to 1; a difference of two, -2 to 2), "nats", "bits", "share" (0 to 1), "ratio", or "standard
+            deviations".
+        low: Where the interval begins; NaN where there is none. The interval always holds the value.
         high: Where it ends.
         method: How the interval was found, by name; empty where there is none.
         drawn_from: What was resampled to find it, and how many there were, such as "5 texts" or "41 blocks of 9 tokens"; empty
             where there is no interval, or one from a formula alone.
         reason: Why the value, or else the interval, is NaN; empty where neither is.
+        level: Of the interval: 0.95, or more where several are to hold at once (see `adjusted_level`).
     """
 
     value: float
@@ -38,6 +41,7 @@ class Estimate:
     method: str = ""
     reason: str = ""
     drawn_from: str = ""
+    level: float = LEVEL
 
     @property
     def determined(self) -> bool:
@@ -63,7 +67,7 @@ class Estimate:
             "n": self.n,
             "low": _or_none(self.low),
             "high": _or_none(self.high),
-            "level": LEVEL,
+            "level": self.level,
             "method": self.method,
             "reason": self.reason,
             "drawn_from": self.drawn_from,
@@ -73,6 +77,17 @@ class Estimate:
 def _or_none(value: float) -> float | None:
     """None for what JSON cannot write."""
     return value if math.isfinite(value) else None
+
+
+def percent(level: float) -> str:
+    """A level as a reader knows it, "95 %" or "99.58 %": never rounded up to 100 %."""
+    decimals = 0 if round(level * 100, 9).is_integer() else max(2, 1 - math.floor(math.log10(100 * (1 - level)) + 1e-9))
+    return f"{100 * level:.{decimals}f} %"
+
+
+def level_of(estimates: Iterable[Estimate]) -> float:
+    """Return the level of the intervals that were found by resampling: one and the same for what was made together."""
+    return next((one.level for one in estimates if one.drawn_from), LEVEL)
 
 
 def rounded(estimate: Estimate) -> str:
@@ -94,11 +109,13 @@ def interval_source(estimate: Estimate) -> str:
 
 def estimates_table(estimates: Iterable[Estimate]) -> str:
     """Estimates as a table of a notebook."""
+    estimates = list(estimates)
+    interval = f"{percent(level_of(estimates))} interval"
     rows = [
         [one.definition, rounded(one), rounded_interval(one, " to "), interval_source(one), one.unit, f"{one.n:,}"]
         for one in estimates
     ]
-    return display.table(["", "value", "95 % interval", "resampled", "unit", "n"], rows, left=["", "resampled", "unit"])
+    return display.table(["", "value", interval, "resampled", "unit", "n"], rows, left=["", "resampled", "unit"])
 
 
 def _decimals(estimate: Estimate) -> int:

@@ -29,13 +29,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tokenviz.stats.definitions import Values
-from tokenviz.stats.estimate import LEVEL, Estimate
+from tokenviz.stats.estimate import LEVEL, Estimate, percent
 from tokenviz.stats.resampling import Resampling
 
 _MOST_UNDETERMINED = 0.05  # share of the resamples
 _ROUNDING = 1e-12
 _LEAST_FACTOR = 1e-3
 _MOST_EXPONENT = 25.0  # so that an end is a number that can be printed
+_STEEPEST = math.pi / 2 - 1e-4  # a slope of 10,000, for the same reason
 
 Ends = tuple[float, float]
 
@@ -58,7 +59,13 @@ class Kind:
 
 
 def interval(
-    estimate: Estimate, replicates: Values, *, kind: Kind, drawn: Resampling, left_out: Values | None = None
+    estimate: Estimate,
+    replicates: Values,
+    *,
+    kind: Kind,
+    drawn: Resampling,
+    left_out: Values | None = None,
+    level: float = LEVEL,
 ) -> Estimate:
     """An estimate with its interval.
 
@@ -68,6 +75,7 @@ def interval(
         kind: Which formula.
         drawn: What was resampled.
         left_out: The statistic without each of the passages or texts; None or empty where that is not needed.
+        level: How often it is to hold the truth; see `adjusted_level`.
     """
     undetermined = np.isnan(replicates)
     found, lost = replicates[~undetermined], undetermined.mean()
@@ -81,13 +89,42 @@ def interval(
         error = _spread(kind.scaled(found, value), pieces)
         if left_out is not None and len(left_out):
             error = max(error, _jackknife(kind, value, left_out))
-    low, high = kind.ends(value, error, _student(pieces), pieces)
+    low, high = kind.ends(value, error, _student(pieces, level), pieces)
     return replace(
         estimate,
         low=min(low, value),
         high=max(high, value),
         method=f"{kind.name}, resampled {drawn.pieces_named}",
         drawn_from=drawn.pieces_named,
+        level=level,
+    )
+
+
+def adjusted_level(count: int, level: float = LEVEL) -> float:
+    """Return the level at which each of several intervals has to be made for all of them to hold at once at a given level.
+
+    1 - (1 - level) / count, Bonferroni's bound: it holds however the numbers depend on each other, so also where models and
+    texts are shared. Where they depend strongly, as correlations with one model do, the intervals are wider than needed.
+
+    Args:
+        count: How many intervals, at least 1.
+        level: At which all together are to hold.
+
+    References:
+        Dunn 1961, Journal of the American Statistical Association 56:52-64.
+    """
+    return 1 - (1 - level) / max(count, 1)
+
+
+def many_intervals(count: int) -> str:
+    """Say what so many intervals next to each other mean; empty for one or none."""
+    if count < 2:
+        return ""
+    once, missed = percent(LEVEL), count * (1 - LEVEL)
+    return (
+        f"These are {count:,} intervals, each of {once} by itself: on average {missed:.1f} of them miss their number, and "
+        f"the one that stands out most is the likeliest to. For all {count:,} to hold at once in {once} of studies, each "
+        f"needs a level of {percent(adjusted_level(count))} (Bonferroni)."
     )
 
 
@@ -99,11 +136,11 @@ def _jackknife(kind: Kind, value: float, left_out: Values) -> float:
     return math.sqrt(factor * float(moved @ moved))
 
 
-def _student(pieces: float) -> float:
+def _student(pieces: float, level: float) -> float:
     """Student's t of the level."""
     from scipy import stats
 
-    return float(stats.t.ppf((1 + LEVEL) / 2, pieces - 1))
+    return float(stats.t.ppf((1 + level) / 2, pieces - 1))
 
 
 def _spread(replicates: Values, pieces: float) -> float:
@@ -134,6 +171,32 @@ def _bounded_ends(r: float, error: float, t: float, _: float) -> Ends:
 def _fisher_ends(r: float, error: float, t: float, _: float) -> Ends:
     centre = float(_artanh(np.array(r)))
     return (math.tanh(centre - t * error), math.tanh(centre + t * error)) if error else (r, r)
+
+
+def _difference_ends(difference: float, error: float, t: float, _: float) -> Ends:
+    return max(-2.0, difference - t * error), min(2.0, difference + t * error)
+
+
+def _on_logit(shares: Values, _: float) -> Values:
+    kept = np.clip(shares, _ROUNDING, 1 - _ROUNDING)
+    return np.asarray(np.log(kept / (1 - kept)))
+
+
+def _logit_ends(share: float, error: float, t: float, _: float) -> Ends:
+    centre = float(_on_logit(np.array(share), share))
+    low, high = (1 / (1 + math.exp(-(centre + way * min(t * error, _MOST_EXPONENT)))) for way in (-1, 1))
+    return low, high
+
+
+def _on_angle(slopes: Values, slope: float) -> Values:
+    # Angles of lines, not of arrows: one that has turned past the vertical is near the other end of the range.
+    turned = np.arctan(slopes) - math.atan(slope)
+    return math.atan(slope) + (turned + math.pi / 2) % math.pi - math.pi / 2
+
+
+def _angle_ends(slope: float, error: float, t: float, _: float) -> Ends:
+    low, high = (math.tan(min(max(math.atan(slope) + way * t * error, -_STEEPEST), _STEEPEST)) for way in (-1, 1))
+    return low, high
 
 
 def _plain_ends(value: float, error: float, t: float, _: float) -> Ends:
@@ -173,6 +236,9 @@ def _artanh(values: Values) -> Values:
 
 FISHER_Z = Kind("t interval on Fisher's z", _on_fisher_z, _fisher_ends, bound=True)
 BOUNDED = Kind("t interval between -1 and 1", _beyond_rounding, _bounded_ends, bound=True)
+DIFFERENCE = Kind("t interval between -2 and 2", _as_it_is, _difference_ends, bound=True)
+ANGLE = Kind("t interval on the angle of the line", _on_angle, _angle_ends, bound=True)
+LOGIT = Kind("t interval on the logit", _on_logit, _logit_ends, bound=True)
 PLAIN = Kind("t interval", _as_it_is, _plain_ends)
 LOGARITHM = Kind("t interval on the logarithm", _on_logarithm, _logarithm_ends, bound=True)
 WILSON = Kind("Wilson's interval for the effective n", _as_it_is, _wilson_ends)

@@ -8,7 +8,7 @@ A resample holds a unit several times, and its copies are ties. So ranks are mea
 again, since the order of the values does not change.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +22,28 @@ _ROUNDING = 1e-13
 Indices = NDArray[np.intp]
 
 
-def replicates(x: Values, y: Values, same: Values, resamples: Iterable[Weights]) -> dict[str, Values]:
+def correlation_replicates(rows: Sequence[Values], resamples: Iterable[Weights]) -> dict[str, Values]:
+    """Return the correlations of the first of several rows with each of the others, in each resample.
+
+    Args:
+        rows: The rows, each (n,), nothing missing.
+        resamples: Weights (n, m) at a time.
+
+    Returns:
+        `pearson_r` and `spearman_rho`, each (one per other row, resamples).
+    """
+    first, *others = rows
+    moments = [_Moments(first, other, np.full(len(first), np.nan)) for other in others]
+    orders = [Order(row) for row in rows]
+    found: dict[str, list[Values]] = {"pearson_r": [], "spearman_rho": []}
+    for drawn in resamples:
+        ranked, *rest = [order.of(drawn) for order in orders]
+        found["pearson_r"].append(np.stack([one.of(drawn)["pearson_r"] for one in moments]))
+        found["spearman_rho"].append(np.stack([spearman(drawn, ranked, one) for one in rest]))
+    return {name: np.concatenate(parts, axis=1) for name, parts in found.items()}
+
+
+def replicates(x: Values, y: Values, same: Values, resamples: Iterable[Weights], *, ranks: bool = True) -> dict[str, Values]:
     """The statistics of each resample.
 
     Args:
@@ -30,27 +51,35 @@ def replicates(x: Values, y: Values, same: Values, resamples: Iterable[Weights])
         y: (n,), nothing missing.
         same: (n,), 1 where the first choices are the same, 0 where not, NaN where that is not known.
         resamples: Weights (n, m) at a time.
+        ranks: Whether those of ranks and the median are wanted, which take most of the time.
 
     Returns:
         By the names that `Agreement` gives the statistics, one number a resample; NaN where a resample does not
         determine one.
     """
     moments = _Moments(x, y, same)
-    order_x, order_y, middle = Order(x), Order(y), Middle(y - x)
-    pairs = np.unique(np.stack([x, y]), axis=1, return_inverse=True)[1]
-    order_both, inversions = Order(pairs.astype(float)), Inversions(x, y)
-    parts = []
-    for drawn in resamples:
-        ranked_x, ranked_y = order_x.of(drawn), order_y.of(drawn)
-        # Where no two units are equal in x, none are in both, and the only ties are copies.
-        both = ranked_x if order_x.distinct else order_both.of(drawn)
-        ranks = {
-            "spearman_rho": spearman(drawn, ranked_x, ranked_y),
-            "kendall_tau": kendall(drawn, ranked_x, ranked_y, both, inversions),
-            "median_difference": middle.of(drawn),
-        }
-        parts.append(moments.of(drawn) | ranks)
+    ranked = _Ranks(x, y) if ranks else None
+    parts = [moments.of(drawn) | (ranked.of(drawn) if ranked else {}) for drawn in resamples]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+class _Ranks:
+    """What follows from the order of the units."""
+
+    def __init__(self, x: Values, y: Values) -> None:
+        self._x, self._y, self._middle = Order(x), Order(y), Middle(y - x)
+        pairs = np.unique(np.stack([x, y]), axis=1, return_inverse=True)[1]
+        self._both, self._inversions = Order(pairs.astype(float)), Inversions(x, y)
+
+    def of(self, drawn: Weights) -> dict[str, Values]:
+        x, y = self._x.of(drawn), self._y.of(drawn)
+        # Where no two units are equal in x, none are in both, and the only ties are copies.
+        both = x if self._x.distinct else self._both.of(drawn)
+        return {
+            "spearman_rho": spearman(drawn, x, y),
+            "kendall_tau": kendall(drawn, x, y, both, self._inversions),
+            "median_difference": self._middle.of(drawn),
+        }
 
 
 class _Moments:
@@ -61,19 +90,35 @@ class _Moments:
         u, v, difference = x - x.mean(), y - y.mean(), y - x
         known = ~np.isnan(same)
         columns = [np.ones(len(x)), u, v, u * u, v * v, u * v, difference, difference**2]
-        columns += [difference > 0, difference < 0, known, np.where(known, same, 0.0)]
+        columns += [difference > 0, difference < 0, known, np.where(known, same, 0.0), (v - u) ** 2]
         self._columns = np.stack(columns, axis=1).astype(np.float64)  # (n, columns)
         # A resample's variance is a difference of sums: below, it is their rounding, and the row is constant.
-        self._flat = [_ROUNDING * float((values**2).max()) for values in (u, v)]
+        self._flat = [_ROUNDING * float((values**2).max()) for values in (u, v, v - u)]
+        # Differences that are equal but for the rounding of x and y do not differ.
+        self._flat[2] = max(self._flat[2], (1e-12 * float(np.abs([x, y]).max())) ** 2)
+        self._means = float(x.mean()), float(y.mean())
 
     def of(self, drawn: Weights) -> dict[str, Values]:
         sums = drawn.T.astype(np.float64) @ self._columns
-        n, u, v, uu, vv, uv, shift, square, greater, less, known, same = sums.T
+        n, u, v, uu, vv, uv, shift, square, greater, less, known, same, apart = sums.T
         mean_u, mean_v = u / n, v / n
         variance_x, variance_y = uu / n - mean_u**2, vv / n - mean_v**2
         covariance, shift = uv / n - mean_u * mean_v, shift / n
         spread = (variance_x > self._flat[0]) & (variance_y > self._flat[1])
+        deviation_x, deviation_y = np.sqrt(np.maximum(variance_x, 0)), np.sqrt(np.maximum(variance_y, 0))
+        variance_difference = apart / n - (mean_v - mean_u) ** 2
+        across, along = 2 * covariance, variance_x - variance_y
         with np.errstate(invalid="ignore", divide="ignore"):
+            free = np.sqrt(n / (n - 1))
+            differs = variance_difference > self._flat[2]
+            accuracy = 2 * deviation_x * deviation_y / (variance_x + variance_y + shift**2)
+            least = 1e-12 * (variance_x + variance_y)
+            a_line = spread & ((np.abs(across) > least) | (along > least))
+            slope = np.where(a_line, np.tan(np.arctan2(across, along) / 2), np.nan)
+            location = np.where(spread, shift / np.sqrt(deviation_x * deviation_y), np.nan)
+            scale = np.where(spread, deviation_y / deviation_x, np.nan)
+            d_z = np.where(spread & differs, shift / (np.sqrt(variance_difference) * free), np.nan)
+            d_av = np.where(spread, 2 * shift / ((deviation_x + deviation_y) * free), np.nan)
             r = np.where(spread, covariance / np.sqrt(variance_x * variance_y), np.nan)
             concordance = np.where(spread, 2 * covariance / (variance_x + variance_y + shift**2), np.nan)
             share_same = same / known
@@ -85,6 +130,13 @@ class _Moments:
             "share_a_more_confident": less / n,
             "share_b_more_confident": greater / n,
             "share_same_first": share_same,
+            "concordance_accuracy": np.where(spread, accuracy, np.nan),
+            "location_shift": location,
+            "scale_shift": scale,
+            "deming_slope": slope,
+            "deming_intercept": self._means[1] + mean_v - slope * (self._means[0] + mean_u),
+            "d_z": d_z,
+            "d_av": d_av,
         }
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tokenviz import display
 from tokenviz.stats import intervals
 from tokenviz.stats.definitions import Values
-from tokenviz.stats.estimate import Estimate, Unit, estimates_table, rounded
+from tokenviz.stats.estimate import LEVEL, Estimate, Unit, estimates_table, level_of, percent, rounded
 from tokenviz.stats.intervals import Kind
 from tokenviz.stats.resampling import (
     Groups,
@@ -55,7 +55,7 @@ class Summary:
         """In a line for a reader, where the intervals come from, or why there are none."""
         if self.resampling is None:
             return next((one.reason for one in self.estimates.values() if one.determined), "")
-        return f"95 % intervals from {self.resampling.described}"
+        return f"{percent(level_of(self.estimates.values()))} intervals from {self.resampling.described}"
 
     def to_json(self) -> dict[str, dict[str, Any]]:
         """The numbers by name as plain values, each with all that is needed to cite it."""
@@ -196,6 +196,7 @@ def summarise(
     passages: Sequence[Labels],
     resamples: int | None,
     seed: int,
+    level: float = LEVEL,
 ) -> Summary:
     """Numbers over the scored tokens of some texts, with intervals from one set of resamples.
 
@@ -205,6 +206,7 @@ def summarise(
         passages: For each text, which passage each of its tokens belongs to.
         resamples: How many to draw; None for `default_resamples`, 0 for no intervals.
         seed: From which seed.
+        level: Of the intervals.
 
     Raises:
         ComparisonError: `resamples` or `seed` is not possible.
@@ -230,6 +232,6 @@ def summarise(
             estimate = replace(estimate, reason=f"no interval: {reason}")
         else:
             found, without = np.split(np.concatenate([part[name] for part in parts]), [drawn.resamples])
-            estimate = intervals.interval(estimate, found, kind=number.kind, drawn=drawn, left_out=without)
+            estimate = intervals.interval(estimate, found, kind=number.kind, drawn=drawn, left_out=without, level=level)
         estimates[name] = estimate
     return Summary(estimates, drawn)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+from tokenviz.comparing.agreement import FURTHER
 from tokenviz.comparing.alignment import Alignment
 from tokenviz.comparing.comparison import COMPARISON_VERSION, Comparison, compare
 from tokenviz.errors import ComparisonError
@@ -28,7 +29,7 @@ from tokenviz.records.run import STATISTICS_TABLE, UNITS_TABLE, RecordedRun, tab
 from tokenviz.records.tables import read_comparison
 from tokenviz.scoring.distributions import PositionDivergences
 from tokenviz.scoring.divergence import Divergences
-from tokenviz.stats.estimate import Estimate, rounded, rounded_interval
+from tokenviz.stats.estimate import PLAIN_UNITS, Estimate, rounded, rounded_interval
 from tokenviz.stats.resampling import drawn_in
 from tokenviz.stats.summaries import cited_frame
 from tokenviz.tables import write_csv
@@ -39,6 +40,8 @@ from tokenviz.tracking.runs import FinishedRun, fingerprint_of
 _WITH_INTERVAL = ("pearson_r", "concordance", "mean_difference")
 _ALONE = ("spearman_rho", "kendall_tau", "rms_difference", "share_b_more_confident", "share_same_first")
 COMPARISON_METRICS = (*(f"{name}{end}" for name in _WITH_INTERVAL for end in ("", "_low", "_high")), *_ALONE)
+
+_IN_TABLES = tuple(f"{name}{end}" for name in FURTHER for end in ("", "_bits"))
 
 _FIGURES = {
     "heatmap": (*PICTURES, "html"),
@@ -220,7 +223,7 @@ def record_comparison(comparison: Comparison, measures: Mapping[str, Measured], 
         params["undetermined"] = reasons
     unit = comparison.units.by
     params["intervals"] = comparison.intervals_from
-    further = [estimate for name, estimate in estimates.items() if name not in ("pearson_r", "pearson_r_fisher")]
+    further = [estimate for name, estimate in estimates.items() if name not in ("pearson_r", "pearson_r_fisher", *_IN_TABLES)]
     found = "\n".join(f"- {_finding(estimate, unit)}" for estimate in further)
     models = [model_in_bold(table.spec.model, description_of(table.spec)) for table in (a, b)]
     links = {"Text heatmap": "heatmap.html", "report": "report.html", "difference": "difference.html", "scatter": "scatter.png"}
@@ -241,7 +244,7 @@ def record_comparison(comparison: Comparison, measures: Mapping[str, Measured], 
 
 def _finding(estimate: Estimate, unit: str) -> str:
     """A number of a comparison in words."""
-    of = "" if estimate.unit in ("coefficient", "share") else f" ({estimate.unit})"
+    of = "" if estimate.unit in PLAIN_UNITS else f" ({estimate.unit})"
     if not estimate.determined:
         return f"{estimate.definition}{of}: {estimate.reason}"
     interval = f", 95 % interval {rounded_interval(estimate, ' to ')}" if estimate.has_interval else ""

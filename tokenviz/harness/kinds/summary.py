@@ -25,6 +25,7 @@ from tokenviz.harness.session import Session
 from tokenviz.models.describing import description_of
 from tokenviz.records.run import RecordedRun
 from tokenviz.stats.estimate import Estimate, interval_source, printed, rounded, rounded_interval
+from tokenviz.stats.intervals import many_intervals
 from tokenviz.tables import write_csv
 from tokenviz.tracking.entities import unwrapped
 from tokenviz.tracking.runs import fingerprint_of
@@ -242,7 +243,9 @@ def comparison_table(comparisons: Sequence[ComparisonRun]) -> str:
         + [interval_source(run.estimate("pearson_r"))]
         for run in comparisons
     ]
-    return f"In brackets: 95 % intervals; the last column says what was resampled.\n\n{markdown_table(headings, rows)}"
+    count = sum(run.estimate(name).has_interval for run in comparisons for name, _ in _COMPARISON_COLUMNS)
+    reading = f"In brackets: 95 % intervals; the last column says what was resampled. {many_intervals(count)}".rstrip()
+    return f"{reading}\n\n{markdown_table(headings, rows)}"
 
 
 _CAVEATS = ("unknown tokens", "characters not read")  # columns that are shown where there are any

@@ -1,0 +1,109 @@
+"""The paired sign-flip test: would differences as great be seen if each might as well have had the other sign?"""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tokenviz.errors import ComparisonError
+from tokenviz.stats.definitions import Values
+from tokenviz.stats.resampling import SEED
+
+FLIPS = 99_999  # random ones: p of 0.05 is then known to 0.0014 (two standard errors)
+
+_MOST_EXACT = 16  # differences: 65,536 ways to set their signs
+_ROUNDING = 1e-12
+_AT_ONCE = 1 << 20  # signs in memory
+
+
+@dataclass(frozen=True)
+class SignFlips:
+    """The result of `sign_flip_test`.
+
+    Attributes:
+        p: Two-sided; NaN without differences. It is never 0: of n differences at least 2 in 2^n, and of random flips at least 1
+            in `flips` + 1.
+        mean: The mean difference.
+        n: Differences, one for each text or item.
+        flips: How many ways to set the signs were looked at.
+        exact: Whether these were all there are.
+        seed: Of the random ones.
+    """
+
+    p: float
+    mean: float
+    n: int
+    flips: int
+    exact: bool
+    seed: int
+
+    @property
+    def described(self) -> str:
+        """In a line for a reader."""
+        if not self.n:
+            return "no sign-flip test: there are no differences"
+        how = f"all {self.flips:,} ways to set the signs" if self.exact else f"{self.flips:,} random flips, seed {self.seed}"
+        least = f"; the least that {self.n} can give is {2 / 2**self.n:.2g}" if self.exact else ""
+        return f"sign-flip test p = {self.p:.2g} (two-sided, {how}{least})"
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; None for what is NaN."""
+        return {name: None if value != value else value for name, value in asdict(self).items()}
+
+
+def sign_flip_test(differences: Values, *, flips: int = FLIPS, seed: int = SEED) -> SignFlips:
+    """Test whether paired differences are as often and as far above 0 as below, whatever else they are.
+
+    Each difference keeps its size and may have either sign. p is the share of the ways to set the signs whose mean is at least
+    as far from 0 as the one that was seen: over all 2^n ways up to n = 16, else over random ones, the observed one counted
+    among them: p = (1 + those as far) / (1 + flips). The differences must be independent: take one for each text or item, not
+    for each token. Missing ones (NaN) are left out; those of 0 stay.
+
+    The same: scipy.stats.permutation_test(permutation_type="samples").
+
+    Args:
+        differences: (n,), one for each text or item.
+        flips: How many random ones, where there are more than 16 differences.
+        seed: Of the random numbers (NumPy's PCG64).
+
+    Raises:
+        ComparisonError: `flips` or `seed` is not possible.
+
+    References:
+        Fisher 1935, The Design of Experiments, 21; Phipson and Smyth 2010, Statistical Applications in Genetics and Molecular
+        Biology 9:39 (why 1 is added).
+    """
+    if flips < 1:
+        raise ComparisonError(f"{flips} flips are not possible: take at least 1")
+    if seed < 0:
+        raise ComparisonError(f"seed {seed} is not possible: take a whole number from 0")
+    values = np.asarray(differences, float)
+    values = values[~np.isnan(values)]
+    n = len(values)
+    if not n:
+        return SignFlips(float("nan"), float("nan"), 0, 0, exact=True, seed=seed)
+    least = abs(float(values.sum())) - _ROUNDING * float(
+        np.abs(values).sum()
+    )  # sums in another order are equal but for rounding
+    exact = n <= _MOST_EXACT
+    if exact:
+        ways = np.arange(2**n)
+        as_far = sum(
+            _count(values, (some[:, None] >> np.arange(n)) & 1, least)
+            for some in np.array_split(ways, max(1, n * 2**n // _AT_ONCE))
+        )
+        return SignFlips(as_far / 2**n, float(values.mean()), n, 2**n, exact=True, seed=seed)
+    random = np.random.Generator(np.random.PCG64(seed))
+    at_once = max(1, _AT_ONCE // n)
+    as_far = sum(
+        _count(values, random.integers(0, 2, size=(min(at_once, flips - begin), n), dtype=np.int8), least)
+        for begin in range(0, flips, at_once)
+    )
+    return SignFlips((1 + as_far) / (1 + flips), float(values.mean()), n, flips, exact=False, seed=seed)
+
+
+def _count(values: Values, signs: NDArray[np.integer[Any]], least: float) -> int:
+    """How many ways, each a row of 0 and 1, have a sum at least so far from 0."""
+    sums = (1 - 2 * signs) @ values
+    return int((np.abs(sums) >= least).sum())
