@@ -60,7 +60,7 @@ def model_survey(
     level = adjusted_level(len(pairs)) if simultaneous else LEVEL
     alike = {pair: pool([run.comparison for run in runs], level=level) for pair, runs in pairs.items()}
     r, concordance = ({pair: getattr(one, name) for pair, one in alike.items()} for name in ("pearson_r", "concordance"))
-    kl = mean_kl(pairs, simultaneous)
+    kl = mean_kl(pairs, level)
     of_models = adjusted_level(len(by_model)) if simultaneous else LEVEL
     known = {name: information(tables, level=of_models) for name, tables in by_model.items()}
     closer = closest(by_model, simultaneous=simultaneous)
@@ -98,13 +98,12 @@ def model_survey(
     return grid.summarise(READING + several * (count > 1), figures=figures, tables=tables)
 
 
-def mean_kl(pairs: Mapping[tuple[str, str], list[ComparisonRun]], simultaneous: bool) -> dict[tuple[str, str], Estimate]:
+def mean_kl(pairs: Mapping[tuple[str, str], list[ComparisonRun]], level: float) -> dict[tuple[str, str], Estimate]:
     """The mean KL divergence of b from a by (a, b), both ways, where they have one vocabulary."""
     found = {}
     for (a, b), runs in pairs.items():
         measured = [run.divergences for run in runs if run.divergences]
         if measured:
-            level = adjusted_level(2 * len(pairs)) if simultaneous else LEVEL  # both ways
             estimates = summarise_divergences(measured, level=level).estimates
             found |= {(a, b): estimates["mean_kl_ab"], (b, a): estimates["mean_kl_ba"]}
     return found

@@ -23,6 +23,7 @@ FLOORS = [
         "project",
         "rows",
         "score_summary",
+        "spans",
         "streams",
         "terminal",
     },

@@ -12,7 +12,7 @@ from tokenviz.figures.colours import ColourScale, colour_map, text_colour
 from tokenviz.figures.labels import families, line_width, short_name, title_axes
 from tokenviz.figures.picture import Picture
 from tokenviz.figures.widths import inches, points
-from tokenviz.stats.estimate import Estimate, rounded, rounded_interval
+from tokenviz.stats.estimate import Estimate, level_of, percent, rounded, rounded_interval
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -129,7 +129,11 @@ def _draw_cells(
 def _with_source(title: str, cells: "Mapping[tuple[str, str], Estimate]") -> str:
     """The title, with what was resampled where that is the same for all intervals."""
     sources = {one.drawn_from for one in cells.values() if one.has_interval}
-    return f"{title}; 95 % intervals, resampled {''.join(sources)}" if len(sources) == 1 and any(sources) else title
+    return (
+        f"{title}; {percent(level_of(cells.values()))} intervals, resampled {''.join(sources)}"
+        if len(sources) == 1 and any(sources)
+        else title
+    )
 
 
 def _names(cells: "Mapping[tuple[str, str], Estimate]") -> list[str]:

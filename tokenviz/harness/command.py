@@ -23,7 +23,7 @@ from tokenviz.harness.options import Command, strict
 from tokenviz.harness.results import GridResult
 from tokenviz.progress import shown
 from tokenviz.scores import nan_to_none
-from tokenviz.stats.estimate import interval_source, printed, rounded, rounded_interval
+from tokenviz.stats.estimate import LEVEL, interval_source, percent, printed, rounded, rounded_interval
 from tokenviz.streams import takes_unicode
 from tokenviz.tables import cell
 from tokenviz.terminal import results_console
@@ -203,6 +203,9 @@ def _rows(frame: "pd.DataFrame") -> list[dict[str, Any]]:
 def _print_own_table(console: Console, name: str, frame: "pd.DataFrame", described: Mapping[str, str]) -> None:
     """Print a table of an experiment; an interval is one column behind its number."""
     headings = list(map(str, frame.columns))
+    # A table of adjusted intervals says their level where it says what was resampled.
+    said = str(frame["intervals"].iloc[0]) if "intervals" in headings and len(frame) else ""
+    level = said.partition(" intervals")[0] if " % intervals" in said else percent(LEVEL)
 
     def build(names: Mapping[str, str]) -> list[Column]:
         columns: list[Column] = []
@@ -212,7 +215,7 @@ def _print_own_table(console: Console, name: str, frame: "pd.DataFrame", describ
                 if heading.endswith(" low"):
                     ends = zip(frame[heading], frame[f"{base} high"], strict=True)
                     intervals = [f"{cell(low)} to {cell(high)}" if low == low else cell(low) for low, high in ends]
-                    columns.append(Column(f"{base}, 95 % interval", intervals, len(columns), right=True))
+                    columns.append(Column(f"{base}, {level} interval", intervals, len(columns), right=True))
                 continue
             cells = [names.get(value, value) if isinstance(value, str) else cell(value) for value in frame[heading]]
             right = frame[heading].dtype.kind in "if"
