@@ -19,13 +19,14 @@ from architectures import make_folder
 from conftest import BIGRAM_WEIGHTS, make_bigram_folder
 from kills import DRAWN_BY, draw_quickly
 from matplotlib.figure import Figure
+from tables import NAN, make_scores
 
 import tokenviz as tv
 from tokenviz.errors import ExperimentError, ScoringError, TextError
 from tokenviz.harness.context import ExperimentContext, running
 from tokenviz.harness.grid import Grid
 from tokenviz.harness.kinds.comparison import COMPARISON_METRICS
-from tokenviz.harness.kinds.score import ScoreRun
+from tokenviz.harness.kinds.score import ScoreRun, logprob_curve
 from tokenviz.harness.links import figure_link
 from tokenviz.harness.measures import DIVERGENCES
 from tokenviz.harness.results import GridResult
@@ -33,6 +34,7 @@ from tokenviz.models.loading import LoadedModel
 from tokenviz.progress import collecting
 from tokenviz.records.run import TOKENS_TABLE
 from tokenviz.scores import TokenScores
+from tokenviz.tracking.finding import find_run
 from tokenviz.tracking.store import open_store
 
 TEXTS = ["abcdabcd", "ddccbbaa"]
@@ -109,10 +111,23 @@ def test_a_score_run_holds_tables_figures_numbers_and_settings(models: list[str]
     assert run.data.metrics["mean_logprob"] == table.logprob[1:].mean()
     assert len(run.data.metrics) < 20
     assert run.data.params["model"] == "first"
-    assert run.data.params["bos_ids"] == "[]"
-    assert run.data.params["text_sha256"] == table.text_sha256
+    # What identifies rather than what was chosen is in tags; whoever reads the run finds both together.
+    assert run.data.tags["tokenviz.identity.bos_ids"] == "[]"
+    assert run.data.tags["tokenviz.identity.text_sha256"] == table.text_sha256
+    assert run.data.params.keys() & {"bos_ids", "identity", "text_sha256", "tokenizer", "hardware_cores"} == set()
+    found = find_run(scored.run_id, open_store())
+    assert (found.params["bos_ids"], found.params["text_sha256"]) == ("[]", table.text_sha256)
+    assert found.params.items() >= run.data.params.items()
+    assert not any(name.startswith("identity") for name in found.tags)
     curve = client.get_metric_history(scored.run_id, "token/logprob")
     assert [(point.step, point.value) for point in curve] == list(enumerate(table.logprob.tolist()))[1:]
+
+
+def test_curves_of_two_tokenizers_lie_on_one_another() -> None:
+    whole = make_scores([["ab", "cd", " ef"], ["gh"]], [NAN, -1.0, -2.0, -3.0])
+    parts = make_scores([["a", "b", "c", "d", " e", "f"], ["g", "h"]], [NAN, -1.0, -2.0, -3.0, -4.0, -5.0, -6.0, -7.0])
+    assert logprob_curve(whole) == [(2, -1.0), (4, -2.0), (7, -3.0)]
+    assert logprob_curve(parts) == [(1, -1.0), (2, -2.0), (3, -3.0), (4, -4.0), (6, -5.0), (7, -6.0), (8, -7.0)]
 
 
 def test_the_numbers_of_a_comparison_run_are_those_of_its_table(models: list[str], tmp_path: Path) -> None:

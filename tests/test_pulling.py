@@ -23,6 +23,7 @@ from tokenviz.paper.pulling import pull
 from tokenviz.paper.redrawing import redraw
 from tokenviz.paper.tracing import provenance_lines, provenance_of
 from tokenviz.progress import collecting
+from tokenviz.tracking.finding import find_run
 from tokenviz.tracking.store import open_store
 
 ORDER = Order(experiment="trial", figures=("heatmap", "scatter"))
@@ -67,7 +68,7 @@ def test_a_folder_holds_figures_tables_numbers_and_a_manifest_of_them(runs: list
     run = manifest["runs"][runs[0]]
     assert (run["kind"], run["models"], run["text"], run["commit"], run["command"]) == ("score", ["a"], "text", COMMIT, COMMAND)
     assert run["fingerprint"] == open_store().client.get_run(runs[0]).data.tags["tokenviz.fingerprint"]
-    assert run["params"] == dict(sorted(open_store().client.get_run(runs[0]).data.params.items()))
+    assert run["params"] == dict(sorted(find_run(runs[0], open_store()).params.items()))
     assert manifest["files"]["figures/text_a_heatmap.pdf"]["runs"] == [runs[0]]
 
 

@@ -15,13 +15,13 @@ import pandas as pd
 
 from tokenviz.errors import TokenvizError
 from tokenviz.harness.kinds.comparison import COMPARISON_METRICS
-from tokenviz.harness.kinds.score import score_metrics, score_params
+from tokenviz.harness.kinds.score import logprob_curve, score_metrics, score_params
 from tokenviz.paper.tracing import provenance_of
 from tokenviz.records.run import STATISTICS_TABLE, TOKENS_TABLE, UNITS_TABLE
 from tokenviz.scores import TokenScores
 from tokenviz.stats.summaries import resampling_of
 from tokenviz.tracking.checksums import CHECKSUMS, LIST_TAG, TABLE_TAG, checksum, read_checksums
-from tokenviz.tracking.entities import CURVE_POINTS
+from tokenviz.tracking.entities import CURVE_POINTS, split_identities, with_identities
 from tokenviz.tracking.own_records import OwnRecord
 from tokenviz.tracking.runs import NOTE, PREFIX
 
@@ -56,7 +56,7 @@ def record_from_files(folder: Path, known: Sequence[OwnRecord]) -> OwnRecord | N
             models, text = [scores.spec.model], scores.text_name
             metrics, params = score_metrics(scores), score_params(scores)
             params |= {"text": text, "text_sha256": scores.text_sha256}
-            curve = [(row, float(value)) for row, value in enumerate(scores.logprob) if scores.scored[row]][:CURVE_POINTS]
+            curve = logprob_curve(scores)[:CURVE_POINTS]
         elif (files / UNITS_TABLE).is_file():
             table = UNITS_TABLE
             metrics = _comparison_metrics(files)
@@ -119,7 +119,9 @@ def _tag(record: OwnRecord, name: str) -> str:
 
 
 def _param(record: OwnRecord, name: str) -> str:
-    return next((str(row["value"]) for row in record.rows["params"] if row["key"] == name), "")
+    tags = {str(row["key"]).removeprefix(PREFIX): str(row["value"]) for row in record.rows["tags"]}
+    params, _ = with_identities({str(row["key"]): str(row["value"]) for row in record.rows["params"]}, tags)
+    return params.get(name, "")
 
 
 def _text_of(digest: str, known: Sequence[OwnRecord]) -> str:
@@ -151,7 +153,10 @@ def _record(
     if models and kind not in ("score", "comparison"):
         name = f"{kind} · {name}"
     note = "Restored from its files after the database was lost: the machine, the grid and the exact times are not known."
-    values = {f"{PREFIX}{key}": value for key, value in tags.items()} | {"mlflow.runName": name, NOTE: note}
+    written, identities = split_identities(
+        {key: value if isinstance(value, str) else json.dumps(value) for key, value in params.items()}
+    )
+    values = {f"{PREFIX}{key}": value for key, value in {**tags, **identities}.items()} | {"mlflow.runName": name, NOTE: note}
     if about.get("commit"):
         values["mlflow.source.git.commit"] = about["commit"]
     points = [(key, value, 0) for key, value in metrics.items() if math.isfinite(value)]
@@ -169,7 +174,6 @@ def _record(
         "status": "FINISHED", "start_time": began, "end_time": ended, "source_version": "", "lifecycle_stage": "active",
         "experiment_id": experiment["experiment_id"],
     }  # fmt: skip
-    written = {key: value if isinstance(value, str) else json.dumps(value) for key, value in params.items()}
     empty: list[Mapping[str, Any]] = []
     return OwnRecord(
         run_id,

@@ -14,6 +14,11 @@ CURVE_POINTS = 1000  # about 330 bytes of database each; also the most that one 
 _LONGEST_PARAM = 6000  # MLflow's limits, in characters
 _LONGEST_TAG = 8000
 _LONGEST_DIGEST = 36
+_IDENTITY_TAG = "identity."
+_IDENTITIES = {
+    "identity", "source", "tokenizer", "spaces", "weights_sha256", "text_sha256", "bos_ids", "batching", "head",
+    "scoring_version", "comparison_version", "measure_version",
+}  # fmt: skip
 _LONGEST_LINK = 150  # characters that a link to a file grows by
 
 PAGE_MODE = "workflowType=machine_learning"  # without it MLflow's pages open in their mode for chat applications
@@ -32,16 +37,44 @@ def metric_points(slip: Slip) -> list[Any]:
     return points
 
 
-def param_entries(params: Mapping[str, object], files: Path) -> list[Any]:
-    """Settings: None and lists as JSON, one that is too long in a file and its hash in its place."""
-    from mlflow.entities import Param
+def settings_of(params: Mapping[str, object], files: Path) -> tuple[dict[str, str], dict[str, str]]:
+    """Write settings as MLflow keeps them: None and lists as JSON, one that is too long in a file and its hash in its place.
 
+    Returns:
+        Parameters, which MLflow's pages compare, and tags with what identifies model, text, machine and versions: a reader of
+        two runs side by side looks for what was chosen, not for hashes. `with_identities` puts them together again.
+    """
     written = {name: value if isinstance(value, str) else json.dumps(value) for name, value in params.items()}
     long = {name: value for name, value in written.items() if len(value) > _LONGEST_PARAM}
     if long:
         (files / "params.json").write_text(json.dumps(dict(params), ensure_ascii=False), encoding="utf-8")
     written |= {name: f"see params.json (sha256 {sha256(value.encode()).hexdigest()})" for name, value in long.items()}
-    return [Param(name, value) for name, value in written.items()]
+    return split_identities(written)
+
+
+def split_identities(params: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Part settings into parameters and tags; see `settings_of`."""
+    shown = {name: value for name, value in params.items() if not _is_identity(name)}
+    return shown, {f"{_IDENTITY_TAG}{name}": value for name, value in params.items() if name not in shown}
+
+
+def with_identities(params: Mapping[str, str], tags: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Put settings together again, of a run of any version: before 0.2 all of them were parameters.
+
+    Args:
+        params: A run's parameters.
+        tags: Its own tags, without the `tokenviz.` prefix.
+
+    Returns:
+        All settings, and the tags that are none.
+    """
+    own = {name: value for name, value in tags.items() if not name.startswith(_IDENTITY_TAG)}
+    found = {name.removeprefix(_IDENTITY_TAG): value for name, value in tags.items() if name not in own}
+    return {**params, **found}, own
+
+
+def _is_identity(name: str) -> bool:
+    return name in _IDENTITIES or name.startswith(("version_", "hardware_"))
 
 
 def short_note(note: str, files: Path) -> str:

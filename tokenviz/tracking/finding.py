@@ -11,6 +11,7 @@ from typing import Any
 from tokenviz.errors import StoreError, did_you_mean
 from tokenviz.progress import task
 from tokenviz.tracking.embedded import artifacts_of
+from tokenviz.tracking.entities import with_identities
 from tokenviz.tracking.faults import store_errors
 from tokenviz.tracking.own_records import keep_record
 from tokenviz.tracking.rows import Row, read_begun, read_experiments, read_runs
@@ -254,6 +255,8 @@ def _row(run: Any) -> Row:
 
 
 def _found(row: Row, experiments: dict[str, str]) -> FoundRun:
+    own = {name.removeprefix(PREFIX): value for name, value in row.tags.items() if name.startswith(PREFIX)}
+    params, tags = with_identities(row.params, own)
     return FoundRun(
         experiment=experiments[row.experiment_id],
         experiment_id=row.experiment_id,
@@ -263,8 +266,8 @@ def _found(row: Row, experiments: dict[str, str]) -> FoundRun:
         status=row.status,
         started=datetime.fromtimestamp(row.started / 1000, UTC),
         seconds=(row.ended - row.started) / 1000 if row.ended else math.nan,
-        tags={name.removeprefix(PREFIX): value for name, value in row.tags.items() if name.startswith(PREFIX)},
-        params=row.params,
+        tags=tags,
+        params=params,
         metrics={name: value for name, value in row.metrics.items() if _CURVE not in name},
         curves=tuple(name for name in row.metrics if _CURVE in name),
         artifact_uri=row.artifact_uri,

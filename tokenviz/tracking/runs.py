@@ -21,7 +21,16 @@ from tokenviz.errors import RefusedError, StoreError
 from tokenviz.progress import task, warn
 from tokenviz.tracking.checksums import CHECKSUMS, LIST_TAG, TABLE_TAG, checksum, damaged, is_whole, write_checksums
 from tokenviz.tracking.embedded import artifacts_of
-from tokenviz.tracking.entities import CURVE_POINTS, dataset_input, linked, metric_points, param_entries, short_note, unwrapped
+from tokenviz.tracking.entities import (
+    CURVE_POINTS,
+    dataset_input,
+    linked,
+    metric_points,
+    settings_of,
+    short_note,
+    unwrapped,
+    with_identities,
+)
 from tokenviz.tracking.faults import lacks_rights, retry_once, store_errors
 from tokenviz.tracking.outbox import Outbox
 from tokenviz.tracking.own_records import keep_record, read_record, restore, runs_without_record
@@ -244,11 +253,11 @@ class Runs:
             self.store.fall_silent(error.__cause__ or error, time.monotonic() - begun)
 
     def _write(self, parcel: Parcel, older: FinishedRun | None) -> str:
-        from mlflow.entities import RunTag
+        from mlflow.entities import Param, RunTag
 
         slip = parcel.slip
         description = short_note(slip.note, parcel.files)
-        pairs = param_entries(self._known_params(slip), parcel.files)
+        params, identities = settings_of(self._known_params(slip), parcel.files)
         write_checksums(parcel.files)
         grids = older.tags.get("grid", "").split() if older else []
         own = {"fingerprint": slip.fingerprint, "grid": _joined(grids, slip.grid.split()), "parcel": slip.id}
@@ -260,7 +269,7 @@ class Runs:
             self.experiment_id,
             start_time=slip.started,
             run_name=slip.name,
-            tags={**slip.context, **{f"{PREFIX}{key}": value for key, value in {**slip.tags, **own}.items()}},
+            tags={**slip.context, **{f"{PREFIX}{key}": value for key, value in {**identities, **slip.tags, **own}.items()}},
         )
         run_id = str(run.info.run_id)
         points = metric_points(slip)
@@ -268,7 +277,7 @@ class Runs:
             self.client.log_batch(
                 run_id,
                 metrics=points[begin : begin + CURVE_POINTS],
-                params=pairs if begin == 0 else [],
+                params=[Param(*pair) for pair in params.items()] if begin == 0 else [],
                 tags=[RunTag(NOTE, linked(description, self.experiment_id, run_id))] if begin == 0 else [],
             )
         if slip.dataset:
@@ -397,7 +406,8 @@ class Runs:
     def _finished(self, run: Any) -> FinishedRun:
         tags = {name.removeprefix(PREFIX): value for name, value in run.data.tags.items() if name.startswith(PREFIX)}
         info, data = run.info, run.data
-        return FinishedRun(info.run_id, info.start_time, dict(data.metrics), tags, dict(data.params), self._files(run))
+        params, own = with_identities(data.params, tags)
+        return FinishedRun(info.run_id, info.start_time, dict(data.metrics), own, params, self._files(run))
 
     def join_grid(self, run: FinishedRun, grid: str) -> None:
         """Let a finished run belong to one more grid; its tag lists them, separated by spaces."""

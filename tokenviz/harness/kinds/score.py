@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from tokenviz.comparing.information import information
@@ -183,10 +184,21 @@ def record_scores(scores: TokenScores, text: Text, seconds: float, folder: Path)
         "Only bits per byte can be compared between models of different tokenizers.\n\n"
         f"{''.join(f'**{caveat}.**' + chr(10) * 2 for caveat in map(escaped, caveats))}"
         "In the heatmap predictable tokens are darkest, a dashed outline marks a token without a prediction. "
-        f"`{TOKENS_TABLE}` holds every value; the curve `token/logprob` shows the first thousand tokens."
+        f"`{TOKENS_TABLE}` holds every value; the curve `token/logprob` shows the first thousand tokens, "
+        "each at the character where it begins."
     )
-    curve = [(row, float(value)) for row, value in enumerate(scores.logprob) if scores.scored[row]]
-    return Content(params, metrics, note, {"token/logprob": curve}, dataset_of(text))
+    return Content(params, metrics, note, {"token/logprob": logprob_curve(scores)}, dataset_of(text))
+
+
+def logprob_curve(scores: TokenScores) -> list[tuple[int, float]]:
+    """Return the log-probs of the scored tokens, each at the character of the whole text where it begins.
+
+    So the curves of two tokenizers lie on one another. Passages follow each other; characters are counted from 0.
+    """
+    lengths = np.zeros(int(scores.passage.max(initial=0)) + 1, dtype=np.int64)
+    np.maximum.at(lengths, scores.passage, scores.end)
+    begins = (np.cumsum(lengths) - lengths)[scores.passage] + scores.first_character
+    return [(int(begins[row]), float(value)) for row, value in enumerate(scores.logprob) if scores.scored[row]]
 
 
 def score_metrics(scores: TokenScores, known: Summary | None = None) -> dict[str, float]:
