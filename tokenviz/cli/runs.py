@@ -168,16 +168,41 @@ def remove_runs(
     if not yes:
         for run in found[:_MOST]:
             typer.echo(f"{run.run_id}  {visible(run.name)}", err=True)
-        typer.echo(f"Remove {_counted(len(found), 'run')}? [y/N] ", nl=False, err=True)
-        answer = sys.stdin.readline() if sys.stdin else ""
-        if answer.strip().casefold() not in ("y", "yes"):
-            typer.echo("nothing was removed", err=True)
-            raise typer.Exit(1)
+    _ask(f"Remove {_counted(len(found), 'run')}?", yes)
     with shown():
         remove(store, found)
     typer.echo(f"{_counted(len(found), 'run')} removed")
-    restore = f"MLFLOW_TRACKING_URI={store.uri if store.folder else store.name} mlflow runs restore --run-id ID"
-    typer.echo(f"To have one again: {restore}", err=True)
+    _say_how_to_restore(store)
+
+
+@app.command("tidy")
+def tidy_runs(
+    experiment: Experiment = None, yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False
+) -> None:
+    """Remove runs that a newer one has replaced or that never became whole, and views of grids that are gone.
+
+    They are listed first. Runs are marked as removed, as in MLflow's pages, and can be restored; `mlflow gc` frees their space.
+    """
+    from tokenviz.progress import shown
+    from tokenviz.tracking.store import open_answering, open_for_reading
+    from tokenviz.tracking.tidying import find_untidy, tidy
+
+    with shown():
+        store = open_for_reading()
+        untidy = find_untidy(store, experiment)
+    if not untidy.runs and not untidy.views:
+        typer.echo("nothing to tidy", err=True)
+        return
+    for run, reason in untidy.runs:
+        typer.echo(f"{run.run_id}  {visible(run.name)}: {reason}", err=True)
+    for _, tag, name in untidy.views:
+        typer.echo(f"view {tag.rpartition('.')[2]} of {visible(name)}: its grid has no run", err=True)
+    counted = f"{_counted(len(untidy.runs), 'run')} and {_counted(len(untidy.views), 'view')}"
+    _ask(f"Remove {counted}?", yes)
+    with shown():
+        tidy(store if store.copy is not None else open_answering(), untidy)
+    typer.echo(f"{counted} removed")
+    _say_how_to_restore(store)
 
 
 @app.command("export")
@@ -185,8 +210,24 @@ def export_runs(
     folder: Annotated[Path, typer.Argument(help="Where to; it is made, and what it holds already stays.", show_default=False)],
     experiment: Experiment = None,
     where: Where = None,
+    html: Annotated[
+        bool, typer.Option("--html", help="Write a grid as pages that need no server: the newest, or that of --grid.")
+    ] = False,
+    grid: Annotated[str | None, typer.Option(help="With --html: the grid's id, as 'tokenviz ui' prints it.")] = None,
 ) -> None:
-    """Write finished runs with their files into a folder, from which `tokenviz runs import` puts them into another store."""
+    """Write finished runs with their files into a folder, from which `tokenviz runs import` puts them into another store.
+
+    With --html write a grid instead: its page, reports, heatmaps and tables, as a site that any web server or disk can hold.
+    """
+    if html:
+        if where is not None:
+            raise typer.BadParameter(
+                "--where chooses runs, and --html writes a whole grid: choose it with --grid or --experiment"
+            )
+        _export_site(folder, experiment, grid)
+        return
+    if grid is not None:
+        raise typer.BadParameter("--grid is for --html; choose runs with --where and --experiment")
     from tokenviz.progress import shown
     from tokenviz.tracking.copies import export_runs as export
     from tokenviz.tracking.finding import find_runs
@@ -214,6 +255,34 @@ def import_runs(
         imported = bring(store, folder)
     typer.echo(f"{_counted(imported.delivered, 'run')} imported into {store.name}; {imported.known} were there already")
     _end_with(imported.refused)
+
+
+def _export_site(folder: Path, experiment: str | None, grid: str | None) -> None:
+    from tokenviz.pages.site import write_site
+    from tokenviz.progress import shown
+    from tokenviz.tracking.store import open_for_reading
+
+    with shown():
+        store = open_for_reading()
+        written = write_site(store, folder, experiment=experiment, grid=grid)
+    typer.echo(f"{written.entry.name}: {_counted(written.figures, 'figure')} in {folder}; open {folder / 'index.html'}")
+    _end_with(written.problems)
+
+
+def _ask(question: str, yes: bool) -> None:
+    """End the command unless the answer is yes."""
+    if yes:
+        return
+    typer.echo(f"{question} [y/N] ", nl=False, err=True)
+    answer = sys.stdin.readline() if sys.stdin else ""
+    if answer.strip().casefold() not in ("y", "yes"):
+        typer.echo("nothing was removed", err=True)
+        raise typer.Exit(1)
+
+
+def _say_how_to_restore(store: "Store") -> None:
+    restore = f"MLFLOW_TRACKING_URI={store.uri if store.folder else store.name} mlflow runs restore --run-id ID"
+    typer.echo(f"To have one again: {restore}", err=True)
 
 
 def _end_with(problems: "list[str] | tuple[str, ...]") -> None:

@@ -27,6 +27,9 @@ Links = Literal["folder", "artifact"]
 `tokenviz runs export --html` writes them; "artifact" where the page is a file of the summary run. On a disk the artifacts of
 other runs are beside it then. MLflow's pages show it in a frame that may open nothing: it says where each figure is."""
 
+Addresses = Sequence[tuple[str, str]]
+"""Where links lead, and what they are called."""
+
 OVERVIEW = "overview.html"  # the page's name among a summary run's files
 COLUMNS, LINES = 24, 4  # of a picture, which is as large as a reader can compare with its neighbours
 _STEP = 0.2  # nats
@@ -190,14 +193,15 @@ def _parts(scores: TokenScores) -> NDArray[np.float64]:
     return means
 
 
-def overview_html(overview: Overview, links: Links, *, pages: str = "", grids: Sequence[tuple[str, str]] = ()) -> str:
+def overview_html(overview: Overview, links: Links, *, pages: str = "", grids: Addresses = (), files: Addresses = ()) -> str:
     """Return the page of a grid.
 
     Args:
         overview: The grid.
         links: Where a run's figures are.
         pages: The address of MLflow's pages, absolute or relative to this one; empty where there are none.
-        grids: Addresses and names of other grids, where there are such.
+        grids: Other grids, where there are such.
+        files: Figures and tables of the whole grid, where the page can lead to them.
     """
     style, script = page_part("overview.css"), page_part("overview.js")
     page: str = page_template("page/overview.html.j2").render(
@@ -205,6 +209,7 @@ def overview_html(overview: Overview, links: Links, *, pages: str = "", grids: S
         question=overview.question,
         remark=overview.remark,
         grids=grids,
+        files=files,
         policy=policy_of(style, script),
         style=Markup(style),
         script=Markup(script),

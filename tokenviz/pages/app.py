@@ -20,10 +20,11 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from tokenviz.errors import DamagedError, StoreError
 from tokenviz.figures.overview import overview_html
-from tokenviz.pages.grids import grid_named, grids_of, overview_of
+from tokenviz.pages.grids import figures_of, grid_named, grids_of, overview_of
 from tokenviz.tracking.files import fetch
 from tokenviz.tracking.serving import identity_of
 from tokenviz.tracking.store import Store, open_embedded_for_reading
@@ -113,7 +114,10 @@ def add_pages(app: "Flask", prefix: str, store: Callable[[], Store], *, pages: s
     def overview(grid: str) -> "Response":
         entry = grid_named(store(), grid)
         others = [(f"../{one.grid}/", one.name) for one in grids_of(store(), most=RECENT) if one.grid != grid]
-        return _document(overview_html(overview_of(store(), entry), "folder", pages=pages, grids=others).encode(), "html")
+        whole = sorted(name for name in figures_of(store(), entry.summary) if _FILE.fullmatch(name)) if entry.summary else []
+        files = [(f"runs/{entry.summary}/{quote(name)}", name) for name in whole]
+        page = overview_html(overview_of(store(), entry), "folder", pages=pages, grids=others, files=files)
+        return _document(page.encode(), "html")
 
     def figure(grid: str, run: str, file: str) -> "Response":
         found = _FILE.fullmatch(file)

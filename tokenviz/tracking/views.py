@@ -5,12 +5,14 @@ MLflow keeps a view as a tag of the experiment. A link names it; one that has a 
 """
 
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
 from tokenviz.tracking.entities import PAGE_MODE
 
 _TAG = "mlflow.sharedViewState."
+_OF_GRID = re.compile(re.escape(_TAG) + r"([0-9a-f]{12})-(?:runs|curves)")
 _NAME_WIDTH, _LEAST_WIDTH = 320, 60  # pixels; a name is a text and two models
 _SIGN_WIDTH, _MARGINS = 7, 24
 _NAME = "attributes.`Run Name`"
@@ -60,6 +62,12 @@ def view_tag(key: str, view: View, name: str = "") -> tuple[str, str]:
     state = json.dumps(view)
     named = {"name": name, "createdAt": 0, "updatedAt": 0, "state": state}
     return f"{_TAG}{key}", json.dumps(named) if name else state
+
+
+def grid_of_view(tag: str) -> str:
+    """Return the id of the grid whose view an experiment's tag keeps; empty for any other tag."""
+    found = _OF_GRID.fullmatch(tag)
+    return found[1] if found else ""
 
 
 def view_address(experiment_page: str, key: str, *, chart: bool = False) -> str:
