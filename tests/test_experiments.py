@@ -3,17 +3,21 @@
 import csv
 import io
 import json
+import math
 import re
 import shutil
 import subprocess
 import sys
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import pytest
+from chat_templates import TEMPLATES
 from conftest import BIGRAM_WEIGHTS, make_bigram_folder
 
 import tokenviz as tv
+from tokenviz.records.run import TOKENS_TABLE
 from tokenviz.scoring.contexts import context_logprobs
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -216,3 +220,38 @@ def test_make_help_lists_every_target() -> None:
         "help",
     ):
         assert f"make {target} " in listed
+
+
+def test_candidates_are_watched_at_every_position_and_computed_again(checkout: Path) -> None:
+    given = ["--models", "glass-en", "--texts", "correlation", "--watch", " the", "--watch", " tired"]
+    result = json.loads(run(checkout, "tokenviz", "run", "candidates", *given, "--json"))
+    single, several = result["tables"]["candidates"]
+    text = tv.read_text(checkout / "experiments" / "texts" / "correlation.txt")
+    watched = tv.watch(tv.load_model("glass-en"), text, [" the", " tired"])
+    for number, row in enumerate((single, several)):
+        assert row["n"] == len(watched.position)
+        assert row["first"] == pytest.approx(watched.first_logprob[:, number].mean())
+        assert row["first choice"] == pytest.approx((watched.first_rank[:, number] == 1).mean())
+    assert single["whole"] == pytest.approx(single["first"])
+    assert several["whole"] is None  # of several tokens it is known at the end alone
+    assert "agrees" in run(checkout, "tokenviz", "rerun", result["measures"][0]["run_id"])
+    at_end = json.loads(run(checkout, "tokenviz", "run", "candidates", *given, "--at", "end", "--json"))["tables"]["candidates"]
+    assert at_end[1]["whole"] == pytest.approx(watched.whole_logprob[-1, 1])
+
+
+def test_chats_are_summed_by_role_and_their_template_is_recorded(checkout: Path, gpt2_folder: Path) -> None:
+    shutil.copytree(gpt2_folder, checkout / "chatty")
+    path = checkout / "chatty" / "tokenizer_config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**config, "chat_template": TEMPLATES["llama3"]}), encoding="utf-8")
+    result = json.loads(run(checkout, "tokenviz", "run", "chats", "--models", "chatty", "--json"))
+    roles = {row["role"]: row for row in result["tables"]["roles"]}
+    assert list(roles) == ["(template)", "user", "assistant", "system"]
+    assert (roles["assistant"]["n_spans"], roles["user"]["n_spans"], roles["system"]["n_spans"]) == (7, 7, 1)
+    scored = result["scores"][0]["run_id"]
+    (table,) = checkout.glob(f"mlruns/artifacts/*/{scored}/artifacts/{TOKENS_TABLE}")
+    scores = tv.TokenScores.load(table)
+    assert sum(row["bits"] for row in roles.values()) == pytest.approx(-np.nansum(scores.logprob) / math.log(2))
+    shown = json.loads(run(checkout, "tokenviz", "runs", "show", scored, "--json"))
+    assert shown["params"]["chat_template_sha256"] == sha256(TEMPLATES["llama3"].encode()).hexdigest()
+    assert "agrees" in run(checkout, "tokenviz", "rerun", scored)

@@ -37,7 +37,7 @@ def samples_folder(kind: str = "texts") -> Path:
     """Return the folder of the samples: the project's own where it has some, else that of the wheel.
 
     Args:
-        kind: "texts", "items" for the tables of items, or "dumps" for other engines' log-probs.
+        kind: "texts", "items" for the tables of items, "chats", or "dumps" for other engines' log-probs.
     """
     folders = (project_root() / "experiments" / kind, shipped_folder() / kind)
     return next((folder for folder in folders if folder.is_dir()), folders[0])

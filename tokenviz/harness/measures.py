@@ -8,6 +8,7 @@ the metrics beside the correlations. `position_measure` makes a measure of a fun
 import hashlib
 import inspect
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -103,6 +104,44 @@ def context_effect(seen: Sequence[int]) -> Measure:
         return Measured(found.to_frame(), metrics, {"mean_logprob_by_context": list(zip(seen, means, strict=True))})
 
     return Measure("context_effect", 1, take, {"seen": list(seen)})
+
+
+def candidates(watched: Sequence[str], *, at: Literal["every", "end"] = "every") -> Measure:
+    """What a model gives to named candidates: the log-probs and ranks of `tokenviz.watch`.
+
+    The numbers are of each candidate by its number, from 1, over the positions: `mean_first_logprob_1` and
+    `mean_whole_logprob_1` in nats (missing where it is not known at every position), and `share_rank_1_of_1`, how often its
+    first token is the model's first choice.
+
+    Args:
+        watched: The candidates, each with the space that it begins with.
+        at: "every" position or the "end" of each passage.
+
+    Raises:
+        ScoringError: One is empty or given twice, or `at` is not known.
+    """
+    from tokenviz.scoring.watching import check_watched
+
+    check_watched(watched, at)
+
+    def take(model: LoadedModel, text: Text, settings: Settings) -> Measured:
+        from tokenviz.scoring.watching import watch
+
+        windows = {"context": settings.context, "stride": settings.stride}
+        found = watch(model, text, watched, at=at, bos=settings.bos, **windows)
+        metrics = {"n": float(len(found.position))}
+        curves = {}
+        for number in range(len(watched)):
+            first, whole = found.first_logprob[:, number], found.whole_logprob[:, number]
+            metrics |= {
+                f"mean_first_logprob_{number + 1}": _mean(first),
+                f"mean_whole_logprob_{number + 1}": float(whole.mean()) if len(whole) else math.nan,  # NaN where one is missing
+                f"share_rank_1_of_{number + 1}": _mean((found.first_rank[:, number] == 1).astype(float)),
+            }
+            curves[f"position/candidate_{number + 1}"] = [(row, float(value)) for row, value in enumerate(first)]
+        return Measured(found.to_frame(), metrics, curves)
+
+    return Measure("candidates", 1, take, {"watched": list(watched), "at": at})
 
 
 def position_measure(
@@ -228,4 +267,6 @@ def known_measure(params: Mapping[str, str]) -> Measure | None:
     """
     if params.get("measure") == "context_effect" and "seen" in params:
         return context_effect(json.loads(params["seen"]))
+    if params.get("measure") == "candidates" and {"watched", "at"} <= params.keys():
+        return candidates(json.loads(params["watched"]), at=params["at"])  # type: ignore[arg-type]  # it was checked then
     return None

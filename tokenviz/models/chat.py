@@ -16,6 +16,7 @@ from tokenviz.checks import listed
 from tokenviz.errors import ModelError, TextError, did_you_mean
 from tokenviz.models.loading import LoadedModel
 from tokenviz.progress import warn
+from tokenviz.project import samples_folder
 from tokenviz.rows import rows_of
 from tokenviz.spans import Span
 from tokenviz.texts import Text, corpus
@@ -36,7 +37,8 @@ def chat_text(
     Args:
         model: From `load_model`; its tokenizer's template is used.
         source: A JSONL or Parquet file with a column `messages`: lists of objects with `role` and `content`; a column `id`,
-            where there is one, names the chats. Or one chat, or several, as such lists.
+            where there is one, names the chats. Or the name of a sample in experiments/chats; or one chat, or several, as
+            such lists.
         name: Of the text; by default the file's, or "chat".
         skip_bad: Leave bad rows out and list them, instead of refusing the file.
 
@@ -194,6 +196,9 @@ def _chats(source: Any, name: str | None) -> tuple[_Chats, str]:
         several = [source] if source and isinstance(source[0], Mapping) else list(source)
         return ((f"chat {number + 1}", one, None) for number, one in enumerate(several)), name or "chat"
     path = Path(source)
+    sample = samples_folder("chats") / f"{path.name}.jsonl"
+    if not path.suffix and not path.exists() and sample.is_file():
+        path = sample
     if path.suffix.lower() not in (".jsonl", ".parquet"):
         raise TextError(f"cannot read {str(path)!r} as chats: a file ends in .jsonl or .parquet and has a column {_COLUMN!r}")
     return _of_file(path), name or path.stem
