@@ -22,10 +22,10 @@ from tiny_gguf import write_gguf
 
 import tokenviz as tv
 from tokenviz.cli.app import app, main
+from tokenviz.figures.tracing import provenance_lines, provenance_of
 from tokenviz.models.loading import resolve
 from tokenviz.paper.checking import check
 from tokenviz.paper.manifest import Entry, Manifest, Order
-from tokenviz.paper.tracing import provenance_lines, provenance_of
 from tokenviz.scores import TokenScores
 from tokenviz.tracking.checksums import damaged, write_checksums
 from tokenviz.tracking.copies import import_runs

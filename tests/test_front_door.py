@@ -8,8 +8,8 @@ from tables import make_scores
 
 import tokenviz as tv
 from tokenviz.errors import FigureError, ModelError, TextError
+from tokenviz.figures.tracing import provenance_of
 from tokenviz.models.loading import LoadedModel
-from tokenviz.paper.tracing import provenance_of
 from tokenviz.scoring.contexts import context_logprobs
 from tokenviz.scoring.positions import position_values
 from tokenviz.scoring.predictions import keep_predictions

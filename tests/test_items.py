@@ -299,7 +299,7 @@ def test_the_figure_shows_the_means_with_their_intervals() -> None:
 def study(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in DRAWN_BY:
         monkeypatch.setattr(name, draw_quickly)
-    monkeypatch.setattr("tokenviz.harness.kinds.items.draw_items", lambda found, about, folder: None)
+    monkeypatch.setattr("tokenviz.harness.kinds.scored.draw_scored", lambda *given: None)
     monkeypatch.setattr("tokenviz.harness.deliveries._FEW", 99)
     return write(project, REGIONS)
 

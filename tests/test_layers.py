@@ -37,8 +37,9 @@ FLOORS = [
     {"comparing"},
     {"records"},
     {"figures"},
-    {"paper", "pages"},
+    {"pages"},
     {"harness"},
+    {"paper"},
     {"cli"},
 ]
 HOMES = {

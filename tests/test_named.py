@@ -10,7 +10,7 @@ import tokenviz as tv
 from tokenviz.errors import DiskError, FigureError
 from tokenviz.figures.named import FIGURES, OF_ONE_MODEL, Look, formats_of, save_named
 from tokenviz.figures.saving import together
-from tokenviz.paper.tracing import provenance_of
+from tokenviz.figures.tracing import provenance_of
 
 
 @pytest.mark.parametrize("figure", FIGURES)

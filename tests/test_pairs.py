@@ -119,7 +119,7 @@ def test_the_figure_shows_each_model_and_group() -> None:
 def test_pairs_are_a_run_that_is_found_again(project: Path, monkeypatch: pytest.MonkeyPatch, glass: LoadedModel) -> None:
     for name in DRAWN_BY:
         monkeypatch.setattr(name, draw_quickly)
-    monkeypatch.setattr("tokenviz.harness.kinds.pairs.draw_pairs", lambda found, about, folder: None)
+    monkeypatch.setattr("tokenviz.harness.kinds.scored.draw_scored", lambda *given: None)
     monkeypatch.setattr("tokenviz.harness.deliveries._FEW", 99)
     path = write(project, PAIRS)
 

@@ -10,6 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from conftest import Run
 from kept_runs import COMMAND, COMMIT, keep_comparison, keep_pair, keep_scores
@@ -17,11 +18,11 @@ from tables import NAN, long_pair, make_scores
 
 import tokenviz as tv
 from tokenviz.errors import DamagedError, DiskError, FigureError, PaperError, StoreError, TokenvizError
+from tokenviz.figures.tracing import provenance_lines, provenance_of
 from tokenviz.harness.context import ExperimentContext, running
 from tokenviz.paper.manifest import Order, read_manifest
 from tokenviz.paper.pulling import pull
 from tokenviz.paper.redrawing import redraw
-from tokenviz.paper.tracing import provenance_lines, provenance_of
 from tokenviz.progress import collecting
 from tokenviz.tracking.finding import find_run
 from tokenviz.tracking.store import open_store
@@ -229,7 +230,7 @@ def test_a_setting_of_both_score_runs_chooses_their_comparison(project: Path) ->
 
 
 def test_widths_and_measures_are_those_asked_for(runs: list[str], project: Path) -> None:
-    from tokenviz.paper.tracing import provenance_of
+    from tokenviz.figures.tracing import provenance_of
 
     order = Order(experiment="trial", figures=("heatmap", "scatter"), measure="surprisal_bits", width="acl", font_size=7)
     pull(order, project / "paper")
@@ -243,11 +244,19 @@ def test_widths_and_measures_are_those_asked_for(runs: list[str], project: Path)
 def test_numbers_of_an_own_measure_have_macros(project: Path) -> None:
     from slips import filled, make_slip
 
+    from tokenviz.tracking.parcels import Slip
     from tokenviz.tracking.runs import Runs
 
     tags = {"kind": "context_effect", "model": "a", "text": "x"}
-    slip = make_slip("f", experiment="trial", tags=tags, metrics={"n": 12.0, "mean_logprob_4": -1.25})
-    Runs(open_store(), "trial", "").keep("f", filled(slip))
+    metrics = {"n": 12.0, "mean_logprob_4": -1.25}
+    slip = make_slip("f", experiment="trial", tags=tags, metrics=metrics, table="tables/context_effect.parquet")
+
+    def fill(files: Path) -> Slip:
+        filled(slip)(files)
+        pd.DataFrame({"x": [1.0]}).to_parquet(files / "tables" / "context_effect.parquet")
+        return slip
+
+    Runs(open_store(), "trial", "").keep("f", fill)
     pull(Order(experiment="trial"), project / "paper")
     assert macros(project / "paper") == {
         "tvAModel": "a",
@@ -328,7 +337,7 @@ REFUSALS: Mapping[str, tuple[dict[str, object], type[TokenvizError], str]] = {
     "another experiment": ({"experiment": "zzz"}, StoreError, "no experiment 'zzz' in the store: it has trial"),
     "no run": (
         {"where": "model=nobody"}, PaperError,
-        "experiment 'trial' has no finished run of a text that 'model=nobody' means: run it, or change --where",
+        "experiment 'trial' has no finished run that 'model=nobody' means: run it, or change --where",
     ),
     "no such figure": (
         {"where": "kind=score", "figures": ("scatter",)}, PaperError,

@@ -13,6 +13,7 @@ from conftest import BIGRAM_WEIGHTS, Run, make_bigram_folder
 from kills import DRAWN_BY, draw_quickly
 
 import tokenviz as tv
+import tokenviz.scoring.scorer
 from tokenviz.harness import rerunning
 from tokenviz.harness.context import ExperimentContext, running
 from tokenviz.harness.measures import DIVERGENCES, Measure, Measured, context_effect
@@ -86,13 +87,13 @@ def test_another_model_of_the_same_name_is_noticed(made: Callable[..., GridResul
 
 def test_a_tolerance_says_what_counts(made: Callable[..., GridResult], monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
     result = made()
-    score = rerunning.score
+    score = tokenviz.scoring.scorer.score
 
     def shifted(*arguments: object, **settings: object) -> tv.TokenScores:
         scores = score(*arguments, **settings)  # type: ignore[arg-type]
         return replace(scores, logprob=scores.logprob - np.where(scores.position == 2, 1e-3, 0))
 
-    monkeypatch.setattr(rerunning, "score", shifted)
+    monkeypatch.setattr("tokenviz.scoring.scorer.score", shifted)
     assert run("rerun", result.scores[0].run_id)[0] == 1
     assert run("rerun", result.scores[0].run_id, "--tolerance", "0.002")[0] == 0
 

@@ -12,9 +12,9 @@ from tables import long_pair, make_scores
 
 import tokenviz as tv
 from tokenviz.errors import DiskError, PaperError
+from tokenviz.figures.tracing import provenance_of
 from tokenviz.paper.manifest import Order
 from tokenviz.paper.pulling import pull
-from tokenviz.paper.tracing import provenance_of
 
 FORMATS = ("png", "svg", "pdf", "html", "tex", "tex-document")
 

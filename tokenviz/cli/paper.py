@@ -38,8 +38,8 @@ def pull_command(
     figure: Annotated[
         str | None,
         typer.Option(
-            help="Which figures: some of heatmap, segments, difference, scatter, along_text, calibration, with commas; "
-            "by default those of the runs' own pages."
+            help="Which figures, with commas: heatmap, segments, difference, scatter, along_text, calibration, regions, "
+            "accuracy, or one of the experiment's own; by default those of the runs' own pages."
         ),
     ] = None,
     measure: _Measure = None,
@@ -91,7 +91,7 @@ def trace_command(
     as_json: AsJson = False,
 ) -> None:
     """Print where a file comes from: run, model, text, settings, commit, and the command that makes it again."""
-    from tokenviz.paper.tracing import provenance_lines, provenance_of
+    from tokenviz.figures.tracing import provenance_lines, provenance_of
 
     about = provenance_of(file)
     if as_json:
@@ -106,10 +106,14 @@ def trace_command(
 
 
 def redraw_command(
-    run: Annotated[str, typer.Argument(help="A score or comparison run: its id, or how that begins.", show_default=False)],
+    run: Annotated[str, typer.Argument(help="A run: its id, or how that begins.", show_default=False)],
     figure: Annotated[
-        str, typer.Option(help="One of heatmap, segments, difference, scatter, along_text, calibration.")
-    ] = "heatmap",
+        str | None,
+        typer.Option(
+            help="One of heatmap, segments, difference, scatter, along_text, calibration, regions, accuracy, or one of the "
+            "experiment's own; by default the first one of the run's page."
+        ),
+    ] = None,
     measure: _Measure = None,
     limits: Limits = None,
     colours: _Colours = None,

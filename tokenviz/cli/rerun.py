@@ -9,7 +9,7 @@ from tokenviz.cli.outputs import print_json
 from tokenviz.controls import visible
 
 if TYPE_CHECKING:
-    from tokenviz.harness.rerunning import Rerun
+    from tokenviz.harness.again import Rerun
 
 
 def rerun_command(

@@ -24,12 +24,18 @@ from tokenviz.scores import TokenScores
 
 _HEATMAPS = {"heatmap": "logprob", "segments": "logprob", "difference": "difference"}  # and what each shows by default
 _HEATMAP_WIDTH = 7.0  # inches
-_PLOT_FORMATS: tuple[FigureFormat, ...] = get_args(FigureFormat)
+PLOT_FORMATS: tuple[FigureFormat, ...] = get_args(FigureFormat)
 
 
 @dataclass(frozen=True)
-class _Plot:
-    """A plot: how it is drawn of a source and captioned, with its title or without, and its width in inches."""
+class Plot:
+    """A figure that is no heatmap.
+
+    Attributes:
+        draw: Draws it, given its source, its width in inches, the font size in points, and whether it has its title.
+        caption: Its caption, given its source and whether it has its title.
+        width: Inches, where none is asked for.
+    """
 
     draw: Callable[[Any, float, float, bool], Figure]
     caption: Callable[[Any, bool], str]
@@ -37,17 +43,17 @@ class _Plot:
 
 
 _PLOTS = {
-    "scatter": _Plot(
+    "scatter": Plot(
         lambda source, width, size, title: unity_scatter(source, width=width, font_size=size, title=title),
         lambda source, title: scatter_caption(source, rho=not title),
         4.6,
     ),
-    "along_text": _Plot(
+    "along_text": Plot(
         lambda source, width, size, _: along_text(tables_of(source), width=width, font_size=size),
         lambda source, _: along_caption(tables_of(source)),
         7.0,
     ),
-    "calibration": _Plot(
+    "calibration": Plot(
         lambda source, width, size, _: entropy_calibration(tables_of(source), width=width, font_size=size),
         lambda source, _: calibration_caption(tables_of(source)),
         4.6,
@@ -93,7 +99,7 @@ def formats_of(figure: str) -> tuple[str, ...]:
     """
     if figure not in FIGURES:
         raise FigureError(f"no figure {figure!r}: there are {', '.join(FIGURES)}")
-    return FORMATS if figure in _HEATMAPS else _PLOT_FORMATS
+    return FORMATS if figure in _HEATMAPS else PLOT_FORMATS
 
 
 def save_named(
@@ -133,28 +139,65 @@ def save_named(
         )
     if figure in _HEATMAPS:
         return _save_heatmap(figure, source, stem, formats, look, about)
+    tables = tables_of(source)
+    names = [table.spec.model for table in tables]
+    plot = _PLOTS[figure]
+    return save_plot(
+        figure, plot, source, stem, models=names, text=tables[0].text_name, formats=formats, look=look, about=about,
+        titled=figure in TITLED,
+    )  # fmt: skip
+
+
+def save_plot(
+    figure: str,
+    plot: Plot,
+    source: object,
+    stem: Path,
+    *,
+    models: Sequence[str],
+    text: str,
+    formats: Sequence[Any],
+    look: Look = OWN_LOOK,
+    about: Mapping[str, object] | None = None,
+    titled: bool = False,
+) -> list[Path]:
+    """Draw a figure that is no heatmap and write it; either all its files appear or none.
+
+    Args:
+        figure: Its name.
+        plot: How it is drawn.
+        source: What of.
+        stem: Path without suffix.
+        models: The models that it shows.
+        text: The text's name.
+        formats: Some of `PLOT_FORMATS`.
+        look: How.
+        about: What made it, for the files' metadata, which say besides what it shows and how.
+        titled: Whether the figure has a title that can be left out.
+
+    Returns:
+        The files, in the order of `formats`.
+
+    Raises:
+        FigureError: It has no such format, or cannot have such a look.
+        DiskError: A file cannot be written.
+    """
+    for form in formats:
+        if form not in PLOT_FORMATS:
+            raise FigureError(f"the figure {figure!r} has no format {form!r}: it has {', '.join(PLOT_FORMATS)}")
     for name in ("measure", "limits", "colours"):
         if getattr(look, name) is not None:
             raise FigureError(f"the figure {figure!r} takes no {name}: only {', '.join(_HEATMAPS)} do")
-    plot = _PLOTS[figure]
     width = inches(look.width if look.width is not None else plot.width)
     font_size = points(look.font_size)
-    tables = tables_of(source)
-    names = [table.spec.model for table in tables]
-    shown: dict[str, object] = {
-        "figure": figure,
-        "models": names,
-        "text": tables[0].text_name,
-        "caption": plot.caption(source, look.title),
-    }
-    shown |= {} if look.title or figure not in TITLED else {"title": False}
+    shown: dict[str, object] = {"figure": figure, "models": list(models), "text": text}
+    shown |= {"caption": plot.caption(source, look.title)} | ({} if look.title or not titled else {"title": False})
     description = json.dumps({**(about or {}), **shown, "width_inches": width, "font_size": font_size})
-    title = file_title(names, tables[0].text_name)
 
     def write(place: Path) -> list[Path]:
         with fixed_settings():
             drawn = plot.draw(source, width, font_size, look.title)
-        return save_figure(drawn, place, title=title, description=description, formats=formats)
+        return save_figure(drawn, place, title=file_title(models, text), description=description, formats=formats)
 
     return together(stem, write)
 

@@ -179,7 +179,7 @@ class Grid:
         """
         rows: Rows = by or ("region" if any(items.units) else "item")
         check_request(items, by=rows, previous=previous)
-        jobs = [ItemsJob(self._session, items, run, rows, previous, frequency) for run in self._scores_of(items.text)]
+        jobs = [ItemsJob(self._session, run, items, rows, previous, frequency) for run in self._scores_of(items.text)]
         made = self._scheduler.do(jobs, "tabulating items", "models")
         self.items += made
         return made
@@ -194,7 +194,7 @@ class Grid:
             ExperimentError: The grid does not score the pairs' text.
             TokenvizError: The runs cannot be stored; what was finished before stays.
         """
-        jobs = [PairsJob(self._session, pairs, run) for run in self._scores_of(pairs.text)]
+        jobs = [PairsJob(self._session, run, pairs) for run in self._scores_of(pairs.text)]
         made = self._scheduler.do(jobs, "deciding pairs", "models")
         self.pairs += made
         return made

@@ -181,7 +181,9 @@ def position_measure(
     Raises:
         ExperimentError: The name is taken or no Python name, or the function's source cannot be read.
     """
-    taken = {*MEASURES, *_OWN_COLUMNS, "score", "comparison", "summary"}
+    from tokenviz.harness.kinds import kinds
+
+    taken = {*MEASURES, *_OWN_COLUMNS, *kinds()}
     if not name.isidentifier() or name in taken:
         raise ExperimentError(
             f"a measure cannot be called {name!r}: take letters, digits and _, and none of {', '.join(sorted(taken))}"
@@ -211,15 +213,35 @@ def position_measure(
         curve = [(row, float(value)) for row, value in enumerate(found.values) if value == value]
         return Measured(found.to_frame(name), metrics, {f"token/{name}": curve})
 
-    def shown(table: "pd.DataFrame") -> TokenMeasure:
-        return TokenMeasure(
-            name=name, label=heading, unit=unit, dark=dark, ends=ends, take=partial(_given, table[name].to_numpy())
-        )
-
     heading = label or name.replace("_", " ")
     settings: dict[str, object] = {"function": hashlib.sha256(written.encode()).hexdigest(), "source": source}
     settings |= {"unit": unit, "label": heading, "dark": dark, "ends": list(ends)}
+    shown = partial(_shown, name, heading, unit, dark, ends)
     return Measure(name, version, take, settings, shown=shown, source=source)
+
+
+def _shown(
+    name: str, label: str, unit: str, dark: Literal["high", "low"], ends: tuple[str, str], table: "pd.DataFrame"
+) -> TokenMeasure:
+    take = partial(_given, table[name].to_numpy())
+    return TokenMeasure(name=name, label=label, unit=unit, dark=dark, ends=ends, take=take)
+
+
+def shown_by(params: Mapping[str, str]) -> "Callable[[pd.DataFrame], TokenMeasure] | None":
+    """Return what draws the table of a measure run on its tokens: what `position_measure` was told of its looks.
+
+    Args:
+        params: The run's, as MLflow keeps them.
+
+    Returns:
+        None where the run does not say it.
+    """
+    try:
+        low, high = json.loads(params["ends"])
+        dark: Literal["high", "low"] = "high" if params["dark"] == "high" else "low"
+        return partial(_shown, params["measure"], params["label"], params.get("unit", ""), dark, (str(low), str(high)))
+    except (KeyError, ValueError, TypeError):
+        return None
 
 
 _OWN_COLUMNS = ("passage", "position", "token")

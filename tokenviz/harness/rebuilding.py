@@ -14,9 +14,9 @@ from typing import Any
 import pandas as pd
 
 from tokenviz.errors import TokenvizError
+from tokenviz.figures.tracing import provenance_of
 from tokenviz.harness.kinds.comparison import COMPARISON_METRICS
 from tokenviz.harness.kinds.score import logprob_curve, score_metrics, score_params
-from tokenviz.paper.tracing import provenance_of
 from tokenviz.records.run import STATISTICS_TABLE, TOKENS_TABLE, UNITS_TABLE
 from tokenviz.scores import TokenScores
 from tokenviz.stats.summaries import resampling_of

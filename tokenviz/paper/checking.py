@@ -89,7 +89,7 @@ def _against_runs(manifest: Manifest) -> Iterator[Problem]:
     damaged = {}
     for subject in plan.subjects:
         try:
-            plan.tables.check(subject)
+            plan.tables.source(subject)
         except DamagedError as error:
             damaged[subject] = str(error)
     for drawing in plan.drawings:

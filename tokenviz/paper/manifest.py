@@ -56,8 +56,6 @@ class Order:
     title: bool = False
 
     def __post_init__(self) -> None:
-        for figure in self.figures:
-            formats_of(figure)
         for form in self.formats:
             if form not in FORMATS:
                 raise PaperError(f"no format {form!r} for a paper: there are {', '.join(FORMATS)}")

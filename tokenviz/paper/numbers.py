@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from tokenviz.figures.latex import latex_prelude, latex_text
+from tokenviz.harness.kind import Quantity
 from tokenviz.models.describing import full_name
 from tokenviz.paper.naming import apart, macro_mark, macro_part
 from tokenviz.paper.subjects import Subject, Tables
@@ -51,6 +52,8 @@ class Number:
         high: Where that ends.
         n: What it rests on; empty for a count.
         reason: Why it is not determined, where it is not.
+        family: The `FamilyTable` that it is a row of; empty for none.
+        labels: The words of that row.
     """
 
     name: str
@@ -60,6 +63,8 @@ class Number:
     high: str = ""
     n: str = ""
     reason: str = ""
+    family: str = ""
+    labels: tuple[str, ...] = ()
 
     @property
     def parts(self) -> dict[str, str]:
@@ -71,21 +76,23 @@ class Number:
 
 
 def numbers_of(subject: Subject, tables: Tables) -> list[Number]:
-    """The numbers of a run, in its order.
+    """The numbers of a run, in its order; none of a summary, whose numbers are its tables.
 
     Raises:
-        StoreError: It is a comparison that has lost its statistics, or they are not what was recorded.
+        StoreError: It has lost the table of its numbers, or that is not what was recorded.
     """
+    if not subject.of_text:
+        return []
     metrics = {name: value for name, value in sorted(subject.run.metrics.items()) if name not in _OF_THE_MACHINE}
-    counts = [Number(name, _COUNTS.get(name, name), f"{value:.0f}") for name, value in metrics.items() if _is_count(name)]
+    definitions = {**_COUNTS, **_DEFINITIONS, **subject.has.definitions}
+    counts = [Number(name, definitions.get(name, name), f"{value:.0f}") for name, value in metrics.items() if _is_count(name)]
     rest = {name: value for name, value in metrics.items() if not _is_count(name) and "/" not in name}
-    n = int(metrics.get("n", metrics.get("n_scored", 0)))
-    if subject.kind != "comparison":
-        return counts + _plain(rest, n, subject.run.params.get("intervals", ""))
-    estimates = tables.statistics(subject.run)
-    found = [_with_interval(name, estimate) for name, estimate in estimates.items()]
-    known = {f"{name}{end}" for name in estimates for end in ("", *_ENDS)}
-    return counts + found + _plain({name: value for name, value in rest.items() if name not in known}, n)
+    n = int(metrics.get("n", metrics.get("n_scored", metrics.get("n_units", 0))))
+    quantities = tables.quantities(subject)
+    known = {f"{one.name}{end}" for one in quantities for end in ("", *_ENDS)}
+    rest = {name: value for name, value in rest.items() if name not in known}
+    intervals = subject.run.params.get("intervals", "") if not quantities else ""
+    return counts + [_with_interval(one) for one in quantities] + _plain(rest, n, definitions, intervals)
 
 
 def macros_of(numbers: Mapping[Subject, Sequence[Number]], prefix: str) -> dict[tuple[Subject, str], str]:
@@ -98,7 +105,7 @@ def macros_of(numbers: Mapping[Subject, Sequence[Number]], prefix: str) -> dict[
 
 def macro_stem(subject: Subject, prefix: str) -> str:
     """How the macros of a run begin."""
-    kind = "" if subject.kind in ("score", "comparison") else macro_part(subject.kind)
+    kind = "" if subject.has.plain else macro_part(subject.kind)
     return f"{prefix}{macro_part(subject.text)}{'Vs'.join(map(macro_part, subject.models))}{kind}"
 
 
@@ -126,6 +133,8 @@ def numbers_tex(
     for label, macro in apart(stems, {label: macro_mark(label) for label in stems}).items():
         lines.append(f"\\newcommand{{\\{macro}}}{{{latex_text(descriptions.get(label, label))}}} % what {_quoted(label)} is")
     for subject, found in numbers.items():
+        if not found:
+            continue
         models = [_quoted(full_name(label, descriptions.get(label, ""))) for label in subject.models]
         lines += ["", f"% {' and '.join(models)} on {_quoted(subject.text)}"]
         for number in found:
@@ -149,31 +158,32 @@ def _is_count(name: str) -> bool:
     return name in ("n", "block_length") or name.startswith("n_")
 
 
-def _plain(metrics: Mapping[str, float], n: int, intervals: str = "") -> list[Number]:
+def _plain(metrics: Mapping[str, float], n: int, definitions: Mapping[str, str], intervals: str) -> list[Number]:
     return [
-        Number(name, _defined(name, intervals), rounded(Estimate(value, n)), n=str(n) if n else "")
+        Number(name, _defined(name, definitions, intervals), rounded(Estimate(value, n)), n=str(n) if n else "")
         for name, value in metrics.items()
     ]
 
 
-def _defined(name: str, intervals: str) -> str:
+def _defined(name: str, definitions: Mapping[str, str], intervals: str) -> str:
     """What a metric is; of an interval's end also where the interval comes from."""
     for ending, what in zip(_ENDS, ("begins", "ends"), strict=True):
         if name.endswith(ending):
             number = name.removesuffix(ending)
             source = f"; {intervals}" if intervals else ""
-            return f"where the 95 % interval of {_DEFINITIONS.get(number, number)} {what}{source}"
-    return _DEFINITIONS.get(name, name)
+            return f"where the 95 % interval of {definitions.get(number, number)} {what}{source}"
+    return definitions.get(name, name)
 
 
-def _with_interval(name: str, estimate: Estimate) -> Number:
+def _with_interval(quantity: Quantity) -> Number:
+    estimate = quantity.estimate
     of = "" if estimate.unit in PLAIN_UNITS else f", {estimate.unit}"
-    definition = f"{estimate.definition}{of}"
+    definition, row = f"{estimate.definition}{of}", (quantity.family, quantity.labels)
     if not estimate.determined:
-        return Number(name, definition, rounded(estimate), reason=estimate.reason)
+        return Number(quantity.name, definition, rounded(estimate), "", "", "", estimate.reason, *row)
     low, high = rounded_interval(estimate, "|").split("|") if not math.isnan(estimate.low) else ("", "")
     method = f"; {estimate.method}" if estimate.method else ""
-    return Number(name, f"{definition}{method}", rounded(estimate), low, high, str(estimate.n))
+    return Number(quantity.name, f"{definition}{method}", rounded(estimate), low, high, str(estimate.n), "", *row)
 
 
 def _quoted(text: str) -> str:

@@ -10,23 +10,21 @@ from typing import Any
 
 from tokenviz import __version__
 from tokenviz.comparing.comparison import Comparison
-from tokenviz.errors import PaperError
+from tokenviz.errors import FigureError, PaperError
 from tokenviz.figures.definition import shared_limits
 from tokenviz.figures.latex import latex_prelude, latex_text
 from tokenviz.figures.limits import Limits
 from tokenviz.figures.measures import PairMeasure, measure_named
-from tokenviz.figures.named import OF_ONE_MODEL, Look, formats_of
+from tokenviz.figures.named import FIGURES, Look
 from tokenviz.models.describing import model_sentence
 from tokenviz.paper.manifest import Entry, Order
 from tokenviz.paper.models import descriptions_of
 from tokenviz.paper.naming import apart, file_mark, file_part, macro_mark, macro_part
 from tokenviz.paper.numbers import Number, macro_stem, numbers_of, numbers_tex
 from tokenviz.paper.subjects import Subject, Tables, subjects_of
-from tokenviz.paper.tables import CAPTIONS, tables_tex
+from tokenviz.paper.tables import tables_of, tables_tex
 from tokenviz.tracking.runs import fingerprint_of
 from tokenviz.tracking.store import Store
-
-_OWN_FIGURES = {"score": ("heatmap",), "comparison": ("heatmap", "difference", "scatter", "along_text")}
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,11 +59,16 @@ class Plan:
         Raises:
             StoreError: See `subjects_of`.
             PaperError: See `subjects_of`; or no run that is meant has such figures.
+            FigureError: There is no such figure.
         """
         self.order = order
         self.subjects = subjects_of(order.experiment, where=order.where, store=store)
         self._store = store
         self.tables = Tables(store)
+        known = dict.fromkeys([*FIGURES, *(figure for subject in self.subjects for figure in self.tables.figures(subject))])
+        for figure in order.figures:
+            if figure not in known:
+                raise FigureError(f"no figure {figure!r}: there are {', '.join(known)}")
         self.drawings = list(self._drawings())
         if order.figures and not self.drawings:
             raise PaperError(
@@ -115,6 +118,9 @@ class Plan:
         about = self._about()
         tables = tables_tex(self.numbers, about)
         found = {f"tables/{name}.tex": content for name, content in tables.items()}
+        for subject in self.subjects:
+            own = subject.has.tex(subject.run, self.tables.reader)
+            found |= {f"tables/{subject.kind}_{file_part(name)}.tex": content for name, content in own.items()}
         found["numbers.tex"] = numbers_tex(self.numbers, self.order.prefix, about, self.descriptions)
         found["captions.tex"] = self._captions(captions, list(tables), about)
         return found
@@ -125,28 +131,29 @@ class Plan:
         parts = {name: file_part(name) for name in {subject.text for subject in self.subjects} | models}
         parts = apart(parts, {name: f"-{file_mark(name)}" for name in parts})
         for subject in self.subjects:
-            own = _OWN_FIGURES.get(subject.kind, ())
-            possible = [one for one in order.figures if own and (subject.kind == "comparison" or one in OF_ONE_MODEL)]
-            for figure in possible if order.figures else own:
-                stem = "_".join([*(parts[name] for name in (subject.text, *subject.models)), figure])
+            kind, possible = subject.has, self.tables.figures(subject)
+            shown = kind.shown(subject.run, self.tables.reader)
+            for figure in [one for one in order.figures if one in possible] if order.figures else shown:
+                named = [parts[name] for name in (subject.text, *subject.models)]
+                stem = "_".join([*named, kind.figure_part(subject.run, figure)])
                 for form in order.formats:
-                    if form in formats_of(figure):
+                    if form in possible[figure]:
                         yield Drawing(subject, figure, form, f"figures/{stem}", self._key(subject, figure, form))
 
     def _key(self, subject: Subject, figure: str, form: str) -> str:
-        look = asdict(self.look(figure))
+        look = asdict(self.look(subject, figure))
         if look["title"]:
             del look["title"]  # as when every figure had one: what was pulled then is still known
         return fingerprint_of({**asdict(subject.origin), **look, "figure": figure, "format": form, "tokenviz": __version__})
 
-    def look(self, figure: str) -> Look:
-        """Return how a figure is to look, with the limits of all heatmaps where they share them."""
-        return self.order.look(figure, self._shared if self.order.limits == "shared" else None)
+    def look(self, subject: Subject, figure: str) -> Look:
+        """Return how a figure of a run is to look, with the limits of all heatmaps where they share them."""
+        return subject.has.look(figure, self.order.look(figure, self._shared if self.order.limits == "shared" else None))
 
     @cached_property
     def _shared(self) -> Limits:
         """The limits of all heatmaps."""
-        own = [subject for subject in self.subjects if _OWN_FIGURES.get(subject.kind)]
+        own = [subject for subject in self.subjects if subject.has.of_tokens]
         sources = [self.tables.source(subject) for subject in own]
         measure = measure_named(self.order.measure or "logprob")
         if isinstance(measure, PairMeasure):
@@ -170,8 +177,10 @@ class Plan:
     def _captions(self, captions: Mapping[Drawing, str], tables: list[str], about: Mapping[str, object]) -> str:
         labels = list(dict.fromkeys(name for subject in self.subjects for name in subject.models))
         models = latex_text(model_sentence(labels, self.descriptions))
+        known = tables_of(self.subjects)
         found = {
-            f"{self.order.prefix}{macro_part(name)}Caption": " ".join(filter(None, (CAPTIONS[name], models))) for name in tables
+            f"{self.order.prefix}{macro_part(name)}Caption": " ".join(filter(None, (known[name].caption, models)))
+            for name in tables
         }
         named: dict[tuple[Subject, str], str] = {}
         for drawing, caption in captions.items():

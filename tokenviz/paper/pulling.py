@@ -13,11 +13,11 @@ from pathlib import Path
 
 from tokenviz import durable
 from tokenviz.errors import DiskError, PaperError, TokenvizError
+from tokenviz.figures.tracing import provenance_of
 from tokenviz.paper.manifest import MANIFEST, Entry, Manifest, Order, digest_of, read_manifest
 from tokenviz.paper.naming import file_part
 from tokenviz.paper.plan import Drawing, Plan
 from tokenviz.paper.redrawing import draw
-from tokenviz.paper.tracing import provenance_of
 from tokenviz.progress import task
 from tokenviz.tracking.store import open_for_reading
 
@@ -90,12 +90,12 @@ def _made(plan: Plan, before: Mapping[str, Entry], folder: Path, place: Path, ov
             ]
             if not there or not all(there):
                 found = _drawn(plan, drawing, place)
-            plan.tables.check(drawing.subject)  # also of a figure that is there: nobody is to rest on damaged tables
+            plan.tables.source(drawing.subject)  # also of a figure that is there: nobody is to rest on damaged tables
             files |= found
             captions[drawing] = next(iter(found.values())).made["caption"]
             advance(1)
     for subject in plan.undrawn:
-        plan.tables.check(subject)
+        plan.tables.source(subject)
     runs = tuple(sorted(plan.runs))
     for path, content in plan.texts(captions).items():
         target = place / path
@@ -108,15 +108,20 @@ def _made(plan: Plan, before: Mapping[str, Entry], folder: Path, place: Path, ov
 def _drawn(plan: Plan, drawing: Drawing, place: Path) -> dict[str, Entry]:
     stem = place / drawing.stem
     stem.parent.mkdir(parents=True, exist_ok=True)
-    paths = draw(drawing.subject, plan.tables, drawing.figure, [drawing.form], plan.look(drawing.figure), stem)
+    paths = draw(drawing.subject, plan.tables, drawing.figure, [drawing.form], plan.look(drawing.subject, drawing.figure), stem)
     made = {
         "figure": drawing.figure,
         "format": drawing.form,
         "stem": drawing.stem,
-        "caption": str(provenance_of(paths[0])["caption"]),
+        "caption": str(provenance_of(paths[0]).get("caption") or _own_caption(drawing)),
         "key": drawing.key,
     }
     return {path.relative_to(place).as_posix(): Entry(digest_of(path), (drawing.subject.run.run_id,), made) for path in paths}
+
+
+def _own_caption(drawing: Drawing) -> str:
+    """Of a figure whose experiment says no caption."""
+    return f"{drawing.figure.replace('_', ' ')}, of the experiment {drawing.subject.run.experiment}".capitalize()
 
 
 def _put(files: Mapping[str, Entry], before: Mapping[str, Entry], folder: Path, place: Path, overwrite: bool) -> Pulled:

@@ -4,22 +4,23 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from tokenviz.errors import DiskError
+from tokenviz.errors import DiskError, PaperError
 from tokenviz.figures.limits import written_limits
-from tokenviz.figures.named import OWN_LOOK, Look, save_named
+from tokenviz.figures.named import OWN_LOOK, Look
 from tokenviz.paper.naming import file_part
-from tokenviz.paper.subjects import Subject, Tables, subject_of
+from tokenviz.paper.subjects import Subject, Tables
+from tokenviz.tracking.finding import find_run
 from tokenviz.tracking.store import open_for_reading
 
 
 def redraw(
-    run_id: str, *, figure: str = "heatmap", formats: Sequence[str] = ("pdf",), look: Look = OWN_LOOK, folder: Path = Path()
+    run_id: str, *, figure: str | None = None, formats: Sequence[str] = ("pdf",), look: Look = OWN_LOOK, folder: Path = Path()
 ) -> list[Path]:
     """Draw a figure of a run again.
 
     Args:
-        run_id: Of a score or comparison run, or how it begins.
-        figure: One of `tokenviz.figures.named.FIGURES`.
+        run_id: Of a run, or how it begins.
+        figure: Which of the run's figures; by default the first one of its page.
         formats: Which files to write.
         look: How.
         folder: Where to; it is made where there is none.
@@ -29,26 +30,43 @@ def redraw(
 
     Raises:
         StoreError: There is no such run.
-        PaperError: It has no tables.
+        PaperError: It has no figure, or not this one.
         FigureError: The figure, a format or the look is not possible.
         DiskError: A file cannot be written.
     """
     store = open_for_reading()
-    subject, tables = subject_of(run_id, store=store), Tables(store)
+    subject, tables = Subject.of(find_run(run_id, store)), Tables(store)
+    figure = figure or _first(subject, tables)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DiskError(f"cannot write the folder {str(folder)!r}: {error.strerror or error}") from error
     parts = [subject.text, *subject.models]
-    stem = folder / "_".join([*map(file_part, parts), figure])
+    stem = folder / "_".join([*map(file_part, parts), subject.has.figure_part(subject.run, figure)])
     return draw(subject, tables, figure, formats, look, stem)
+
+
+def _first(subject: Subject, tables: Tables) -> str:
+    shown = subject.has.shown(subject.run, tables.reader)
+    if not shown:
+        raise PaperError(f"{_named(subject)} has no figure: its numbers and tables are had by tokenviz pull and runs show")
+    return shown[0]
 
 
 def draw(subject: Subject, tables: Tables, figure: str, formats: Sequence[str], look: Look, stem: Path) -> list[Path]:
     """Draw one figure of a run; its files say which run it is of and the command that draws it."""
+    possible = tables.figures(subject)
+    # What scores and comparisons cannot show, the figures themselves say best.
+    if figure not in possible and not subject.has.of_tokens:
+        there = f"it has {', '.join(possible)}" if possible else "it has none"
+        raise PaperError(f"{_named(subject)} has no figure {figure!r}: {there}")
     source = tables.source(subject)
     about = subject.about(source) | {"again": command(subject.run.run_id, figure, formats, look)}
-    return save_named(figure, source, stem, formats=formats, look=look, about=about)
+    return subject.has.draw(figure, source, stem, formats=formats, look=look, about=about)
+
+
+def _named(subject: Subject) -> str:
+    return f"run {subject.run.run_id} ({subject.run.name!r}) of kind {subject.kind!r}"
 
 
 def command(run_id: str, figure: str, formats: Sequence[str], look: Look) -> str:

@@ -1,17 +1,16 @@
 """What is carried into a paper: runs of an experiment, one for each kind, models and text, and the tables of each."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from tokenviz.comparing.comparison import Comparison
 from tokenviz.errors import PaperError
-from tokenviz.figures.origin import Origin, of_pair, of_scores
+from tokenviz.figures.origin import Origin
+from tokenviz.harness.kind import Kind, Quantity
+from tokenviz.harness.kinds import kind_named
 from tokenviz.progress import warn
-from tokenviz.records.run import RecordedRun, StoredRun
-from tokenviz.records.tables import read_comparison, read_scores, read_statistics
-from tokenviz.scores import TokenScores
-from tokenviz.stats.estimate import Estimate
-from tokenviz.tracking.finding import FoundRun, check_fields, find_run, find_runs
+from tokenviz.records.reader import Reader
+from tokenviz.tracking.finding import FoundRun, check_fields, find_runs
 from tokenviz.tracking.store import Store
 from tokenviz.tracking.where import parse_where
 
@@ -20,13 +19,13 @@ _MOST_NAMED = 3
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """A run that is about one text.
+    """A run that has something for a paper.
 
     Attributes:
         run: As it was found.
-        kind: "score", "comparison", or a measure's name.
-        models: One, or two.
-        text: The text's name.
+        kind: Its tag, such as "score", or a measure's name.
+        models: One, or two; none of a summary.
+        text: The text's name; of a summary the experiment's.
     """
 
     run: FoundRun
@@ -35,11 +34,21 @@ class Subject:
     text: str
 
     @classmethod
-    def of(cls, run: FoundRun) -> "Subject | None":
-        """Of a run; None for one that is about a whole experiment."""
+    def of(cls, run: FoundRun) -> "Subject":
+        """Return what a run has for a paper."""
         tags = run.tags
         models = (tags["model"],) if tags.get("model") else tuple(filter(None, (tags.get("model_a"), tags.get("model_b"))))
-        return cls(run, tags["kind"], models, tags["text"]) if models and "text" in tags else None
+        return cls(run, tags["kind"], models, tags.get("text", run.experiment))
+
+    @property
+    def of_text(self) -> bool:
+        """Whether it is about one text, not about a whole experiment."""
+        return "text" in self.run.tags
+
+    @property
+    def has(self) -> Kind[Any]:
+        """What its kind says of it."""
+        return kind_named(self.kind)
 
     @property
     def key(self) -> tuple[str, tuple[str, ...], str]:
@@ -53,9 +62,9 @@ class Subject:
         fingerprint, command = run.tags.get("fingerprint", ""), run.tags.get("command", "")
         return Origin(fingerprint, run.experiment, self.kind, run.commit, command, run.run_id)
 
-    def about(self, source: TokenScores | Comparison) -> dict[str, object]:
+    def about(self, source: object) -> dict[str, object]:
         """For the metadata of a figure that is drawn of its tables."""
-        return self.origin.about(of_scores(source) if isinstance(source, TokenScores) else of_pair(source))
+        return self.origin.about(self.has.about(source))
 
 
 def subjects_of(experiment: str, *, where: str | None, store: Store) -> list[Subject]:
@@ -82,35 +91,18 @@ def subjects_of(experiment: str, *, where: str | None, store: Store) -> list[Sub
     runs.sort(key=lambda run: (run.started, run.run_id), reverse=True)
     chosen: dict[tuple[str, tuple[str, ...], str], Subject] = {}
     left: list[tuple[Subject, Subject]] = []
-    for subject in filter(None, map(Subject.of, runs)):
+    for subject in map(Subject.of, runs):
         newest = chosen.setdefault(subject.key, subject)
         if newest is not subject:
             left.append((newest, subject))
     if not chosen:
         meant = f" that {where!r} means" if where is not None else ""
-        raise PaperError(f"experiment {experiment!r} has no finished run of a text{meant}: run it, or change --where")
-    if left:
-        warn(_left_out(left))
+        raise PaperError(f"experiment {experiment!r} has no finished run{meant}: run it, or change --where")
+    if texts := [both for both in left if both[1].of_text]:
+        warn(_left_out(texts))
+    if summaries := len(left) - len(texts):
+        warn(f"{summaries} older {'summaries are' if summaries > 1 else 'summary is'} left out: --where chooses")
     return [chosen[key] for key in sorted(chosen)]
-
-
-def subject_of(run_id: str, *, store: Store) -> Subject:
-    """One run.
-
-    Args:
-        run_id: MLflow's id, or how it begins.
-        store: Where it is.
-
-    Raises:
-        StoreError: There is no such run, or several.
-        PaperError: It is not about a text.
-    """
-    run = find_run(run_id, store)
-    subject = Subject.of(run)
-    if subject is None:
-        kind = run.tags["kind"]
-        raise PaperError(f"{_named(run)} is of kind {kind!r} and has no tables: give a score or a comparison")
-    return subject
 
 
 def _common_params(run: FoundRun, params: dict[str, dict[str, str]]) -> dict[str, str]:
@@ -136,56 +128,32 @@ class Tables:
 
     def __init__(self, store: Store) -> None:
         """Of a store."""
-        self._store = store
+        self.reader = Reader(store)
         self._text = ""
-        self._scores: dict[str, TokenScores] = {}
-        self._comparisons: dict[str, Comparison] = {}
+        self._sources: dict[str, object] = {}
 
-    def source(self, subject: Subject) -> TokenScores | Comparison:
-        """What figures of a run are drawn from.
+    def source(self, subject: Subject) -> Any:
+        """Read what figures and numbers of a run are made from.
 
         Raises:
-            PaperError: The run has no such tables.
-            StoreError: It has lost one, or one is not what was recorded.
+            StoreError: The run has lost a table, or one is not what was recorded.
         """
-        run = subject.run
         if subject.text != self._text:
-            self._text, self._scores, self._comparisons = subject.text, {}, {}
-        if subject.kind == "score":
-            return self._tokens(run.run_id, self._recorded(run))
-        if subject.kind != "comparison":
-            raise PaperError(f"{_named(run)} is of kind {subject.kind!r} and has no figure: give a score or a comparison")
-        if run.run_id not in self._comparisons:
-            recorded = self._recorded(run)
-            a, b = (self._tokens(run.params.get(name, ""), recorded.other(name)) for name in ("run_a", "run_b"))
-            self._comparisons[run.run_id] = read_comparison(recorded, a, b)
-        return self._comparisons[run.run_id]
+            self._text, self._sources = subject.text, {}
+            self.reader.let_go()
+        run = subject.run
+        if run.run_id not in self._sources:
+            self._sources[run.run_id] = subject.has.read(run, self.reader)
+        return self._sources[run.run_id]
 
-    def check(self, subject: Subject) -> None:
-        """See that the tables that figures and numbers rest on are what was recorded; of a measure's run that is none.
+    def figures(self, subject: Subject) -> Mapping[str, tuple[str, ...]]:
+        """Return the figures of a run that can be drawn, each with its formats."""
+        return subject.has.figures(subject.run, self.reader)
 
-        Raises:
-            StoreError: The run has lost one, or one is not what was recorded.
-        """
-        if subject.kind in ("score", "comparison"):
-            self.source(subject)
-
-    def statistics(self, run: FoundRun) -> dict[str, Estimate]:
-        """A comparison's numbers by name, with intervals and definitions.
+    def quantities(self, subject: Subject) -> Sequence[Quantity]:
+        """Read the numbers of a run that have an interval or a definition of their own.
 
         Raises:
             StoreError: The run has lost them, or they are not what was recorded.
         """
-        return read_statistics(self._recorded(run))
-
-    def _recorded(self, run: FoundRun) -> StoredRun:
-        return StoredRun.of(run, self._store)
-
-    def _tokens(self, run_id: str, run: RecordedRun) -> TokenScores:
-        if run_id not in self._scores:
-            self._scores[run_id] = read_scores(run)
-        return self._scores[run_id]
-
-
-def _named(run: FoundRun) -> str:
-    return f"run {run.run_id} ({run.name!r})"
+        return subject.has.quantities(subject.run, self.reader)

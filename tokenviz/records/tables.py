@@ -39,9 +39,7 @@ def read_scores(run: RecordedRun) -> TokenScores:
     scores = run.read(TOKENS_TABLE, TokenScores.load)
     summary = scores.summary()
     names = ("n_tokens", "n_scored", "mean_logprob", "mean_entropy")  # whose definitions do not change
-    differing = _differing(run.metrics, {name: float(getattr(summary, name)) for name in names})
-    if differing:
-        raise DamagedError(_other_numbers(run, TOKENS_TABLE, differing))
+    check_numbers(run, TOKENS_TABLE, {name: float(getattr(summary, name)) for name in names})
     if scores.spec.scoring_version != SCORING_VERSION:
         warn(
             f"scores of scoring version {scores.spec.scoring_version} are read as they were recorded; this tokenviz has "
@@ -128,8 +126,22 @@ def _check_statistics(run: RecordedRun, estimates: Mapping[str, Estimate]) -> No
     found = {name: estimate.value for name, estimate in estimates.items()}
     found |= {f"{name}_low": estimate.low for name, estimate in estimates.items()}
     found |= {f"{name}_high": estimate.high for name, estimate in estimates.items()}
+    check_numbers(run, STATISTICS_TABLE, found)
+
+
+def check_numbers(run: RecordedRun, table: str, found: Mapping[str, float]) -> None:
+    """Refuse a table that gives other numbers than its run has.
+
+    Args:
+        run: The run.
+        table: The path of the table among its files.
+        found: What the table gives, by name; numbers that the run does not have are passed over.
+
+    Raises:
+        DamagedError: One differs.
+    """
     if differing := _differing(run.metrics, found):
-        raise DamagedError(_other_numbers(run, STATISTICS_TABLE, differing))
+        raise DamagedError(_other_numbers(run, table, differing))
 
 
 def _differing(recorded: Mapping[str, float], found: Mapping[str, float]) -> list[str]:

@@ -22,7 +22,9 @@ RULES = ("sum", "per_token", "per_byte")
 """What decides: the greater sum of log-probs, the greater mean per token, the greater mean per byte."""
 
 # Columns of BLiMP's own files, next to ours.
-_GOOD, _BAD, _GROUP = (("good", "sentence_good"), ("bad", "sentence_bad"), ("group", "UID"))
+_GOOD, _BAD = (("good", "sentence_good"), ("bad", "sentence_bad"))
+GROUP_COLUMNS = ("group", "UID")
+"""Columns that name the group of a pair where nothing else is said."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +35,7 @@ class Pairs:
         text: Two passages per pair, the good one first.
         table: The rows of the pairs, with every column of the file.
         groups: The group of each pair; all empty where the table has none.
+        group: The column that names it; empty where there is none.
         sha256: Of the passages and every cell.
         skipped: Rows that were left out, each with its reason.
     """
@@ -40,6 +43,7 @@ class Pairs:
     text: Text
     table: pd.DataFrame
     groups: tuple[str, ...]
+    group: str
     sha256: str
     skipped: tuple[str, ...] = ()
 
@@ -80,9 +84,11 @@ def read_pairs(
         >>> tv.read_pairs("pairs.csv")
         Pairs('pairs': 2 pairs in 1 groups)
     """
-    path, table = read_table(path, [name for names in (_GOOD, _BAD, _GROUP, (good, bad, group)) for name in names if name])
+    path, table = read_table(
+        path, [name for names in (_GOOD, _BAD, GROUP_COLUMNS, (good, bad, group)) for name in names if name]
+    )
     columns = [_column(path, table, asked, known) for asked, known in ((good, _GOOD), (bad, _BAD))]
-    named = group or next((name for name in _GROUP if name in table), "")
+    named = group or next((name for name in GROUP_COLUMNS if name in table), "")
     if named and named not in table:
         raise TextError(f"{str(path)!r} has no column {named!r}: it has {', '.join(map(str, table))}")
     kept, passages, skipped = [], [], []
@@ -106,6 +112,7 @@ def read_pairs(
         text=corpus(passages, name=path.stem),
         table=own,
         groups=tuple(own[named].astype(str)) if named else ("",) * len(kept),
+        group=named,
         sha256=digest,
         skipped=tuple(skipped),
     )
@@ -152,7 +159,21 @@ def pair_table(pairs: Pairs, scores: TokenScores) -> pd.DataFrame:
     """
     if scores.text_sha256 != pairs.text.sha256:
         raise TextError(f"the scores are of {scores.text_name!r}, which is not the text of the pairs {pairs.text.name!r}")
-    scored, count = scores.counted, len(pairs.text.passages)
+    return decide(pairs.table, pairs.text.passages, scores)
+
+
+def decide(own: pd.DataFrame, passages: Sequence[str], scores: TokenScores) -> pd.DataFrame:
+    """Decide pairs by the scores of their sentences; see `pair_table`.
+
+    Args:
+        own: The pairs' own columns.
+        passages: Their sentences, the good one of each pair first.
+        scores: One model on these.
+
+    Returns:
+        One row per pair.
+    """
+    scored, count = scores.counted, len(passages)
 
     def per_passage(values: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.bincount(scores.passage[scored], weights=values[scored], minlength=count).astype(np.float64)
@@ -162,7 +183,7 @@ def pair_table(pairs: Pairs, scores: TokenScores) -> pd.DataFrame:
     n_bytes = per_passage(scores.n_bytes.astype(float))
     with np.errstate(invalid="ignore", divide="ignore"):
         by_rule = {"sum": sums, "per_token": sums / n_scored, "per_byte": sums / n_bytes}
-    table = pairs.table.copy()
+    table = own.copy()
     table["model"] = scores.spec.model
     for side, name in enumerate(("good", "bad")):
         table[f"logprob_{name}"] = sums[side::2]
@@ -173,7 +194,6 @@ def pair_table(pairs: Pairs, scores: TokenScores) -> pd.DataFrame:
     for rule, values in by_rule.items():
         difference = values[::2] - values[1::2]
         table[f"correct_{rule}"] = np.where(np.isnan(difference), np.nan, (np.sign(difference) + 1) / 2)
-    passages = pairs.text.passages
     table["identical"] = [good == bad for good, bad in zip(passages[::2], passages[1::2], strict=True)]
     first = np.searchsorted(scores.passage, np.arange(count))
     unscored = ~scores.scored[first]

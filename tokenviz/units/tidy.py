@@ -76,20 +76,49 @@ def tidy_table(
         raise TextError(f"the scores are of {scores.text_name!r}, which is not the text of the items {items.text.name!r}")
     by = by or ("region" if any(items.units) else "item")
     check_request(items, by=by, previous=previous)
-    passages = items.text.passages
-    sums = sum_units(scores, passages, _ends(items, by, scores))
+    sums = sum_units(scores, items.text.passages, _ends(items, by, scores))
+    numbers = _counted(sums, items.text.passages, by, previous, frequency)
+    numbers.insert(0, "model", scores.spec.model)
+    return pd.concat([_own_columns(items, sums, by), numbers], axis=1)
+
+
+def numbers_again(
+    table: pd.DataFrame, scores: TokenScores, passages: Sequence[str], *, by: By, previous: int, frequency: str | None
+) -> pd.DataFrame:
+    """Compute the numbers of a tidy table's units by other scores of the same text.
+
+    Args:
+        table: From `tidy_table`.
+        scores: One model on its text.
+        passages: The text's.
+        by: What its rows are.
+        previous: See `tidy_table`.
+        frequency: See `tidy_table`.
+
+    Returns:
+        The table with the numbers of now; all other columns are as they were.
+
+    Raises:
+        TextError: wordfreq is not installed or does not know the language.
+    """
+    ends: list[list[int]] = [[] for _ in passages]
+    for passage, end in zip(table["passage"], table["end"], strict=True):
+        ends[passage].append(int(end))
+    numbers = _counted(sum_units(scores, passages, ends), passages, by, previous, frequency)
+    return table.assign(**{str(name): numbers[name] for name in numbers})
+
+
+def _counted(sums: UnitSums, passages: Sequence[str], by: By, previous: int, frequency: str | None) -> pd.DataFrame:
+    """The numbers of every unit, with those of the units before it."""
     numbers = _numbers(sums, [passages[p][a:b] for p, a, b in zip(sums.passage, sums.start, sums.end, strict=True)], by)
     if frequency is not None:
         numbers["zipf_frequency"] = _frequencies(numbers["unit"], frequency)
-    own = _own_columns(items, sums, by)
-    numbers.insert(0, "model", scores.spec.model)
-    table = pd.concat([own, numbers.drop(columns="unit_row", errors="ignore")], axis=1)
     if by != "item":
-        repeated = [name for name in (*NUMBERS, "zipf_frequency") if name in table]
+        repeated = [name for name in (*NUMBERS, "zipf_frequency") if name in numbers]
         for back in range(1, previous + 1):
-            shifted = table.groupby("passage")[repeated].shift(back)
-            table = table.join(shifted.add_suffix(f"_prev{back}"))
-    return table
+            shifted = numbers.groupby("passage")[repeated].shift(back)
+            numbers = numbers.join(shifted.add_suffix(f"_prev{back}"))
+    return numbers
 
 
 def check_request(items: Items, *, by: str, previous: int) -> None:

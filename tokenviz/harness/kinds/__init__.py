@@ -1,4 +1,33 @@
 """The kinds of runs, one in each file: what moves its numbers, how it is computed, written, read and drawn, and its run.
 
 A new kind is a new file here, and the line in the grid (or in an experiment's own loop) that hands its jobs to the scheduler.
+The file's `KIND` says how its recorded runs are read, drawn and computed again; see `tokenviz.harness.kind`.
 """
+
+import pkgutil
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+from tokenviz.harness.kind import Kind
+from tokenviz.tracking.finding import FoundRun
+
+_OTHERS = "measure"  # the kind of whatever has another tag: a measure's runs have its name
+
+
+@cache
+def kinds() -> dict[str, Kind[Any]]:
+    """Return every kind of run by its tag: the `KIND` of each file here."""
+    modules = [import_module(f"{__name__}.{found.name}") for found in pkgutil.iter_modules(__path__)]
+    found = [module.KIND for module in modules if hasattr(module, "KIND")]
+    return {kind.name: kind for kind in found}
+
+
+def kind_named(tag: str) -> Kind[Any]:
+    """Return the kind of runs with a tag."""
+    return kinds().get(tag, kinds()[_OTHERS])
+
+
+def kind_of(run: FoundRun) -> Kind[Any]:
+    """Return the kind of a recorded run."""
+    return kind_named(run.tags.get("kind", ""))

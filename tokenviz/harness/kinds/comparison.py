@@ -1,10 +1,12 @@
 """Comparison runs: two models on one text, as an aligned table, statistics, heatmaps on one scale, a scatter and a report."""
 
 import math
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from tokenviz.comparing.agreement import FURTHER
 from tokenviz.comparing.alignment import Alignment
@@ -12,29 +14,34 @@ from tokenviz.comparing.comparison import COMPARISON_VERSION, Comparison, compar
 from tokenviz.errors import ComparisonError
 from tokenviz.figures.limits import Chosen, limits_fit
 from tokenviz.figures.measures import MEASURES
-from tokenviz.figures.named import Look, save_named
+from tokenviz.figures.named import FIGURES, Look, formats_of, save_named
 from tokenviz.figures.origin import of_pair
 from tokenviz.figures.report import save_report
+from tokenviz.harness.again import Again, Rerun, held_against
 from tokenviz.harness.deliveries import Drawing
 from tokenviz.harness.jobs import Content, Job, Outcome, Run
+from tokenviz.harness.kind import Kind, Quantity, RunTable
 from tokenviz.harness.kinds.files import PICTURES, dataset_of, tables_folder
 from tokenviz.harness.kinds.markdown import escaped, links_line, model_in_bold
 from tokenviz.harness.kinds.measure import read_measured, write_measured
 from tokenviz.harness.kinds.score import ScoreRun
-from tokenviz.harness.measures import Measure, Measured
+from tokenviz.harness.measures import DIVERGENCES, Measure, Measured, Settings
 from tokenviz.harness.session import Session
 from tokenviz.models.describing import description_of
 from tokenviz.progress import warn
+from tokenviz.records.reader import Reader
 from tokenviz.records.run import STATISTICS_TABLE, UNITS_TABLE, RecordedRun, table_file
-from tokenviz.records.tables import read_comparison
-from tokenviz.scoring.distributions import PositionDivergences
-from tokenviz.scoring.divergence import Divergences
+from tokenviz.records.tables import read_comparison, read_statistics
 from tokenviz.stats.estimate import PLAIN_UNITS, Estimate, rounded, rounded_interval
 from tokenviz.stats.resampling import drawn_in
 from tokenviz.stats.summaries import cited_frame
 from tokenviz.tables import write_csv
 from tokenviz.texts import Text
+from tokenviz.tracking.finding import FoundRun
 from tokenviz.tracking.runs import FinishedRun, fingerprint_of
+
+if TYPE_CHECKING:
+    from tokenviz.scoring.divergence import Divergences
 
 # A comparison's numbers that are metrics of its run; tables/statistics.csv has them all. MLflow's pages bear about twenty.
 _WITH_INTERVAL = ("pearson_r", "concordance", "mean_difference")
@@ -74,10 +81,13 @@ class ComparisonRun(Run):
         return read_comparison(self.recorded, self.a.scores, self.b.scores)
 
     @cached_property
-    def divergences(self) -> Divergences | None:
+    def divergences(self) -> "Divergences | None":
         """What `DIVERGENCES` found, read from the run; None where it was not measured, or could not be."""
         if "mean_kl_ab" not in self.metrics:
             return None
+        from tokenviz.scoring.distributions import PositionDivergences  # with torch, which nothing else of a run needs
+        from tokenviz.scoring.divergence import Divergences
+
         table = self.read("divergences")
         passage, position = (table.pop(name).to_numpy() for name in ("passage", "position"))
         return Divergences(
@@ -273,3 +283,60 @@ def draw_comparison(comparison: Comparison, about: Mapping[str, object], limits:
     if several_tokenizers(comparison):
         save_named("segments", comparison, folder / "segments", formats=("html",), look=Look(limits=limits), about=about)
     save_report(comparison, folder / "report.html", limits=limits, about=about)
+
+
+class ComparisonKind(Kind[Comparison]):
+    """Recorded comparison runs."""
+
+    name = "comparison"
+    plain = True
+    of_tokens = True
+    tables = (
+        RunTable(
+            "comparisons",
+            "Log-probs of each text by two models, a and b, over $n$ tokens, or segments where the tokenizers differ: "
+            r"Pearson's $r$ with its 95\,\% interval, Spearman's $\rho$, Lin's concordance $\rho_c$.",
+            (("n", "$n$"), ("pearson_r", "$r$"), ("spearman_rho", r"$\rho$"), ("concordance", r"$\rho_c$")),
+            interval="pearson_r",
+            words=(("by", "over"),),
+        ),
+    )
+
+    def read(self, run: FoundRun, reader: Reader) -> Comparison:
+        recorded = reader.recorded(run)
+        a, b = (reader.scores(run.params.get(name, ""), recorded.other(name)) for name in ("run_a", "run_b"))
+        return read_comparison(recorded, a, b)
+
+    def figures(self, run: FoundRun, reader: Reader) -> Mapping[str, tuple[str, ...]]:
+        return {figure: formats_of(figure) for figure in FIGURES}
+
+    def shown(self, run: FoundRun, reader: Reader) -> tuple[str, ...]:
+        return tuple(_FIGURES)
+
+    def draw(
+        self, figure: str, source: Comparison, stem: Path, *, formats: Sequence[Any], look: Look, about: Mapping[str, object]
+    ) -> list[Path]:
+        return save_named(figure, source, stem, formats=formats, look=look, about=about)
+
+    def about(self, source: Comparison) -> Mapping[str, object]:
+        return of_pair(source)
+
+    def quantities(self, run: FoundRun, reader: Reader) -> Sequence[Quantity]:
+        return [Quantity(name, estimate) for name, estimate in read_statistics(reader.recorded(run)).items()]
+
+    def rerun(self, run: FoundRun, again: Again) -> Rerun:
+        recorded = again.reader.recorded(run)
+        pairs = [again.both(run.params[name], recorded.other(name)) for name in ("run_a", "run_b")]
+        (_, a, text), (_, b, _) = pairs
+        how: Alignment = {"by": run.params["by"], "punctuation": run.params.get("punctuation", "attached")}  # type: ignore[typeddict-item]
+        measured = {}
+        if "mean_kl_ab" in run.metrics:
+            narrow = min(a.spec, b.spec, key=lambda spec: spec.context)  # of windows that both can read
+            settings = Settings(a.spec.bos, narrow.context, narrow.stride, a.spec.top_k)
+            measured[DIVERGENCES.name] = DIVERGENCES.take(*again.memory.models(a.spec.model, b.spec.model), text, settings)
+        with tempfile.TemporaryDirectory() as folder:
+            content = record_comparison(compare(a, b, **how), measured, Path(folder))
+        return held_against(run, content.metrics, [(then, now) for then, now, _ in pairs])
+
+
+KIND = ComparisonKind()

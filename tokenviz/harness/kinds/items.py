@@ -1,73 +1,167 @@
 """Item runs: one model on the items of a study, as a tidy table with all columns of the researcher's own, and means."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any, ClassVar, Literal
 
 import pandas as pd
 
 from tokenviz.comparing.conditions import condition_means
+from tokenviz.figures.named import Plot
 from tokenviz.figures.regions import region_means
-from tokenviz.figures.saving import save_figure
-from tokenviz.harness.deliveries import Drawing
-from tokenviz.harness.jobs import Content, Job, Outcome, Run
-from tokenviz.harness.kinds.files import PICTURES, dataset_of, tables_folder, text_params
+from tokenviz.harness.jobs import Content, Outcome
+from tokenviz.harness.kind import FamilyTable, Quantity
+from tokenviz.harness.kinds.files import dataset_of, text_params
 from tokenviz.harness.kinds.markdown import escaped, frame_table, links_line
-from tokenviz.harness.kinds.score import ScoreRun
-from tokenviz.harness.session import Session
-from tokenviz.records.run import RecordedRun, table_file
-from tokenviz.tables import write_csv
-from tokenviz.tracking.runs import FinishedRun, fingerprint_of
+from tokenviz.harness.kinds.scored import ScoredJob, ScoredKind, ScoredRun, ScoredTable
+from tokenviz.records.reader import Reader
+from tokenviz.scores import TokenScores
+from tokenviz.stats.estimate import Estimate
+from tokenviz.texts import Text
+from tokenviz.tracking.finding import FoundRun
+from tokenviz.tracking.runs import fingerprint_of
 from tokenviz.units.items import Items
-from tokenviz.units.tidy import ITEMS_VERSION, By, tidy_table
+from tokenviz.units.tidy import ITEMS_VERSION, By, numbers_again, tidy_table
 
-ITEMS_TABLE = table_file("items")
-
-
-@dataclass(frozen=True, eq=False)
-class ItemsRun(Run):
-    """One model on a table of items, as a run.
-
-    Attributes:
-        model: The model spec's label.
-        text: The name of the items.
-    """
-
-    model: str
-    text: str
-
-    @cached_property
-    def table(self) -> pd.DataFrame:
-        """The tidy table, read from the run; see `tidy_table`."""
-        return self.read("items")
+_AVERAGED: tuple[By, ...] = ("region", "item")  # rows that conditions have in common
+_METHOD = "Student’s t over items"
 
 
 @dataclass(frozen=True, eq=False)
-class ItemsJob(Job[pd.DataFrame, ItemsRun]):
+class ItemsRun(ScoredRun):
+    """One model on a table of items, as a run; its table is that of `tidy_table`."""
+
+    kind = "items"
+
+
+class ItemsKind(ScoredKind):
+    """Recorded item runs."""
+
+    name = "items"
+    tables = (
+        FamilyTable(
+            "items_means",
+            r"Mean surprisal (bits) of each region by condition over $n$ items, with 95\,\% intervals "
+            "(Student's $t$ over items).",
+            ("region", "condition"),
+            "bits",
+        ),
+        FamilyTable(
+            "items_differences",
+            r"Difference in surprisal (bits) between conditions within the same $n$ items, b minus a, with 95\,\% intervals "
+            "(Student's $t$ over items).",
+            ("region", "a", "b"),
+            r"b $-$ a",
+        ),
+    )
+    definitions: ClassVar = {
+        "mean_surprisal_bits": "mean surprisal of all units of the items, bits",
+        "n_items": "items",
+        "n_units": "units of the items",
+        "n_missing": "units with a token without a prediction",
+        "n_crossings": "tokens that cross the border of two units",
+    }
+    steps = ("rank",)
+    plots: ClassVar = {
+        "regions": Plot(
+            lambda made, width, size, _: region_means(_means(made)[0], width=width, font_size=size),
+            lambda made, _: _caption(made),
+            7.0,
+        )
+    }
+
+    def drawn(self, params: Mapping[str, object]) -> bool:
+        return params["by"] in _AVERAGED
+
+    def metrics(self, made: ScoredTable) -> dict[str, float]:
+        table = made.table
+        return {
+            "mean_surprisal_bits": float(table["surprisal_bits"].mean()),
+            "n_items": float(table["passage"].nunique()),
+            "n_units": float(len(table)),
+            "n_missing": float(table["logprob"].isna().sum()),
+            "n_crossings": float(table["crossings"].sum()),
+        }
+
+    def frames(self, made: ScoredTable) -> dict[str, pd.DataFrame]:
+        if not self.drawn(made.params):
+            return {}
+        means, differences = _means(made)
+        return {"means": means, **({"differences": differences} if len(differences) else {})}
+
+    def quantities(self, run: FoundRun, reader: Reader) -> Sequence[Quantity]:
+        frames = self.frames(self.read(run, reader))
+        found = []
+        for row in frames["means"].to_dict("records") if "means" in frames else ():
+            labels = (str(row["region"]), str(row["condition"]))
+            name = " ".join(filter(None, ("mean_surprisal_bits of", *labels)))
+            what = f"mean surprisal{_of(labels[0])}{_under(labels[1])}"
+            found.append(Quantity(name, _estimate(row, what), "items_means", labels))
+        for row in frames["differences"].to_dict("records") if "differences" in frames else ():
+            region, a, b = (str(row[key]) for key in ("region", "condition_a", "condition_b"))
+            name = " ".join(filter(None, ("difference_bits of", region, b, "minus", a)))
+            what = f"surprisal{_of(region)}{_under(b)} minus that{_under(a)}, within items"
+            found.append(Quantity(name, _estimate(row, what), "items_differences", (region, a, b)))
+        return found
+
+    def compute_again(self, made: ScoredTable, text: Text, scores: TokenScores) -> pd.DataFrame:
+        params = made.params
+        return numbers_again(
+            made.table, scores, text.passages, by=params["by"], previous=int(params["previous"]),  # type: ignore[arg-type]
+            frequency=params.get("frequency"),
+        )  # fmt: skip
+
+
+def _means(made: ScoredTable) -> tuple[pd.DataFrame, pd.DataFrame]:
+    return condition_means(made.table, item=made.params["item_column"], condition=made.params["condition_column"])
+
+
+def _of(region: str) -> str:
+    return f" of the region “{region}”" if region else ""
+
+
+def _under(condition: str) -> str:
+    return f" in the condition “{condition}”" if condition else ""
+
+
+def _estimate(row: Mapping[Any, Any], definition: str) -> Estimate:
+    reason = "" if row["n"] else "no item has a number"
+    bits: Literal["bits"] = "bits"
+    return Estimate(row["mean"], int(row["n"]), definition, bits, row["low"], row["high"], _METHOD, reason)
+
+
+def _caption(made: ScoredTable) -> str:
+    means, _ = _means(made)
+    counts = sorted({int(n) for n in means["n"]})
+    n = f"n = {counts[0]}" if len(counts) == 1 else f"n = {counts[0]} to {counts[-1]}"
+    what = "region and condition" if made.params["by"] == "region" else "condition"
+    return (
+        f"Mean surprisal (bits) by {what} of the items of “{made.text}” by {made.model}, {n} items. Bars are 95 % intervals "
+        f"({_METHOD})."
+    )
+
+
+KIND = ItemsKind()
+
+
+@dataclass(frozen=True, eq=False)
+class ItemsJob(ScoredJob[ItemsRun]):
     """Join one model's scores with the items they are of.
 
     Attributes:
-        session: The grid's.
         items: The items.
-        scored: The score run of the model on the items' text.
         by: What the rows are; see `tidy_table`.
         previous: For how many units before each the numbers are repeated.
         frequency: A language of the package wordfreq; None for no frequencies.
     """
 
-    session: Session
     items: Items
-    scored: ScoreRun
     by: By
     previous: int
     frequency: str | None
-    kind = "items"
-    table = ITEMS_TABLE
-
-    @property
-    def name(self) -> str:
-        return f"items · {self.scored.text} · {self.scored.model}"
+    of = KIND
 
     @cached_property
     def fingerprint(self) -> str:
@@ -75,91 +169,41 @@ class ItemsJob(Job[pd.DataFrame, ItemsRun]):
         parts |= {"items": self.items.sha256, "by": self.by, "previous": self.previous, "frequency": self.frequency}
         return fingerprint_of(parts)
 
-    @property
-    def tags(self) -> Mapping[str, str]:
-        return {"model": self.scored.model, "text": self.scored.text}
+    @cached_property
+    def params(self) -> Mapping[str, object]:
+        items = self.items
+        params: dict[str, object] = {"model": self.scored.model, **text_params(items.text), "by": self.by}
+        params |= {"previous": self.previous, "items_sha256": items.sha256, "items_version": ITEMS_VERSION}
+        params |= {"item_column": items.item, "condition_column": items.condition, "n_skipped": len(items.skipped)}
+        return params | ({"frequency": self.frequency} if self.frequency is not None else {})
 
-    @property
-    def refers(self) -> Mapping[str, str]:
-        return {"run_scores": self.scored.fingerprint}
+    def compute(self) -> ScoredTable:
+        made = tidy_table(self.items, self.scored.scores, by=self.by, previous=self.previous, frequency=self.frequency)
+        return self.made(made)
 
-    @property
-    def has_figures(self) -> bool:
-        return self.by in ("region", "item")
+    def write(self, result: ScoredTable, files: Path) -> Content:
+        frames = self.write_tables(result, files)
+        metrics = self.of.metrics(result)
+        words = {
+            "means": "Mean surprisal in bits over items; low and high: 95 % interval (Student's t).",
+            "differences": "Differences within items, b minus a.",
+        }
+        skipped = self.items.skipped
+        left_out = f"\n\n{len(skipped)} rows were left out: {escaped('; '.join(skipped[:20]))}" if skipped else ""
+        note = "\n\n".join(
+            [
+                f"{links_line({'Figure': 'regions.png'} if self.has_figures else {})}**{escaped(self.scored.model)}** on the "
+                f"items of **{escaped(self.scored.text)}**: {len(self.items)} items, {len(result.table)} rows by {self.by}; "
+                f"{metrics['n_crossings']:.0f} tokens cross a border and belong to the later unit; "
+                f"{metrics['n_missing']:.0f} rows have a token without a prediction.{left_out}",
+                *(f"{words[name]}\n\n{frame_table(frame)}" for name, frame in frames.items()),
+                f"`{self.table}` and `tables/items.csv` hold every row, with all columns of the items' own table.",
+            ]
+        )
+        return Content(dict(self.params), metrics, note, dataset=dataset_of(self.items.text))
 
-    def holds(self, run: FinishedRun) -> bool:
-        """A score run that was computed again takes its table of items along: it names it."""
-        return run.params.get("run_scores") == self.scored.run_id
-
-    def compute(self) -> pd.DataFrame:
-        return tidy_table(self.items, self.scored.scores, by=self.by, previous=self.previous, frequency=self.frequency)
-
-    def write(self, result: pd.DataFrame, files: Path) -> Content:
-        return record_items(result, self, files)
-
-    def read(self, run: RecordedRun) -> pd.DataFrame:
-        return run.frame("items")
-
-    def draw(self, result: pd.DataFrame) -> Drawing:
-        means, _ = condition_means(result, item=self.items.item, condition=self.items.condition)
-        more = {"items_sha256": self.items.sha256, "scores": self.scored.fingerprint}
-        return Drawing(draw_items, (means, self.session.about(self.fingerprint, self.kind, more)))
-
-    def run(self, outcome: Outcome[pd.DataFrame]) -> ItemsRun:
-        run = ItemsRun(**self.about_run(outcome, self.session.runs), model=self.scored.model, text=self.scored.text)
+    def run(self, outcome: Outcome[ScoredTable]) -> ItemsRun:
+        run = ItemsRun(**self.about_scored(outcome))
         if outcome.result is not None:
-            run.__dict__["table"] = outcome.result  # fills the cached property
+            run.__dict__["table"] = outcome.result.table  # fills the cached property
         return run
-
-
-def record_items(table: pd.DataFrame, job: ItemsJob, folder: Path) -> Content:
-    """Write a tidy table and its means into a folder; return the rest of its run."""
-    tables, items = tables_folder(folder), job.items
-    table.to_parquet(folder / ITEMS_TABLE, index=False)
-    write_csv(table, tables / "items.csv")
-    metrics = {
-        "mean_surprisal_bits": float(table["surprisal_bits"].mean()),
-        "n_items": float(len(items)),
-        "n_units": float(len(table)),
-        "n_missing": float(table["logprob"].isna().sum()),
-        "n_crossings": float(table["crossings"].sum()),
-    }
-    shown = []
-    if job.has_figures:
-        means, differences = condition_means(table, item=items.item, condition=items.condition)
-        write_csv(means, tables / "means.csv")
-        shown.append(f"Mean surprisal in bits over items; low and high: 95 % interval (Student's t).\n\n{frame_table(means)}")
-        if len(differences):
-            write_csv(differences, tables / "differences.csv")
-            shown.append(f"Differences within items, b minus a.\n\n{frame_table(differences)}")
-    params: dict[str, object] = {"model": job.scored.model, **text_params(items.text), "by": job.by}
-    params |= {"previous": job.previous, "items_sha256": items.sha256, "items_version": ITEMS_VERSION}
-    params |= {"item_column": items.item, "condition_column": items.condition, "n_skipped": len(items.skipped)}
-    if job.frequency is not None:
-        params["frequency"] = job.frequency
-    links = {"Figure": "regions.png"} if job.has_figures else {}
-    left_out = f"\n\n{len(items.skipped)} rows were left out: {escaped('; '.join(items.skipped[:20]))}" if items.skipped else ""
-    note = "\n\n".join(
-        [
-            f"{links_line(links)}**{escaped(job.scored.model)}** on the items of **{escaped(job.scored.text)}**: {len(items)} "
-            f"items, {len(table)} rows by {job.by}; {metrics['n_crossings']:.0f} tokens cross a border and belong to the later "
-            f"unit; {metrics['n_missing']:.0f} rows have a token without a prediction.{left_out}",
-            *shown,
-            f"`{ITEMS_TABLE}` and `tables/items.csv` hold every row, with all columns of the items' own table.",
-        ]
-    )
-    return Content(params, metrics, note, dataset=dataset_of(items.text))
-
-
-def draw_items(means: pd.DataFrame, about: Mapping[str, object], folder: Path) -> None:
-    """Draw mean surprisal by region and condition.
-
-    Args:
-        means: From `condition_means`.
-        about: What made it, for the files' metadata.
-        folder: To draw in.
-    """
-    import json
-
-    title = "Mean surprisal by region and condition"
-    save_figure(region_means(means), folder / "regions", title=title, description=json.dumps(about), formats=PICTURES)

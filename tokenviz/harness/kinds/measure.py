@@ -1,28 +1,37 @@
 """Measure runs: what an experiment measures of one model on one text, as a table, its numbers and perhaps a heatmap."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
+from tokenviz.errors import FigureError
 from tokenviz.figures.files import save_heatmap
 from tokenviz.figures.limits import Chosen, limits_fit
 from tokenviz.figures.measures import TokenMeasure
+from tokenviz.figures.named import Look, formats_of
 from tokenviz.figures.origin import of_scores
+from tokenviz.harness.again import Again, NotEnoughError, Rerun, is_newer, largest_of_frames, text_of
 from tokenviz.harness.deliveries import Drawing
 from tokenviz.harness.jobs import Content, Job, Outcome, Run, fingerprint_of_pair
+from tokenviz.harness.kind import Kind
 from tokenviz.harness.kinds.files import PICTURES, dataset_of, tables_folder, text_params
 from tokenviz.harness.kinds.markdown import escaped, model_in_bold
 from tokenviz.harness.kinds.score import ScoreRun
-from tokenviz.harness.measures import Measure, Measured
+from tokenviz.harness.measures import Measure, Measured, Settings, known_measure, shown_by
 from tokenviz.harness.session import Session
 from tokenviz.models.loading import ResolvedModel
+from tokenviz.records.reader import Reader
 from tokenviz.records.run import RecordedRun, table_file
 from tokenviz.scores import TokenScores
 from tokenviz.tables import cell, write_csv
 from tokenviz.texts import Text
+from tokenviz.tracking.finding import FoundRun
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -168,3 +177,89 @@ def draw_measure(scores: TokenScores, measure: TokenMeasure, about: Mapping[str,
     """
     own = limits if limits_fit(limits, measure) else None
     save_heatmap(scores, folder / "heatmap", formats=(*PICTURES, "html"), measure=measure, limits=own, about=about)
+
+
+@dataclass(frozen=True, eq=False)
+class RecordedMeasure:
+    """What a measure found, as it was recorded.
+
+    Attributes:
+        table: Its table.
+        scores: Reads the score run of the same model and text, on whose tokens it is drawn.
+        shown: What a heatmap of its tokens shows; None for no heatmap.
+    """
+
+    table: pd.DataFrame
+    scores: Callable[[], TokenScores]
+    shown: TokenMeasure | None
+
+
+class MeasureKind(Kind[RecordedMeasure]):
+    """Recorded measure runs, whatever the measure is called."""
+
+    name = "measure"
+
+    def read(self, run: FoundRun, reader: Reader) -> RecordedMeasure:
+        table = reader.recorded(run).frame(run.tags["kind"])
+        shown = shown_by(run.params)
+        return RecordedMeasure(table, lambda: reader.scores_beside(run, same_model=True)[1], shown(table) if shown else None)
+
+    def figures(self, run: FoundRun, reader: Reader) -> Mapping[str, tuple[str, ...]]:
+        return {"heatmap": formats_of("heatmap")} if shown_by(run.params) else {}
+
+    def look(self, figure: str, look: Look) -> Look:
+        return replace(look, measure=None, limits=None)  # those asked for are of log-probs
+
+    def figure_part(self, run: FoundRun, figure: str) -> str:
+        return f"{run.tags['kind']}_{figure}"  # next to the heatmap of the scores
+
+    def draw(
+        self,
+        figure: str,
+        source: RecordedMeasure,
+        stem: Path,
+        *,
+        formats: Sequence[Any],
+        look: Look,
+        about: Mapping[str, object],
+    ) -> list[Path]:
+        assert source.shown is not None
+        if look.measure not in (None, source.shown.name):
+            raise FigureError(
+                f"the heatmap of a run of the measure {source.shown.name!r} shows that, not {look.measure!r}: take the score "
+                "run of the same text for it"
+            )
+        width = 7.0 if look.width is None else look.width
+        return save_heatmap(
+            source.scores(), stem, formats=formats, measure=source.shown, limits=look.limits, colours=look.colours,
+            font_size=look.font_size, title=look.title, about=about, width=width,
+        )  # fmt: skip
+
+    def about(self, source: RecordedMeasure) -> Mapping[str, object]:
+        return of_scores(source.scores()) if source.shown else {}
+
+    def rerun(self, run: FoundRun, again: Again) -> Rerun:
+        measure = known_measure(run.params)
+        if measure is None:
+            raise NotEnoughError.of(run)
+        params = run.params
+        then = again.reader.recorded(run).frame(measure.name)
+        other, scores = again.reader.scores_beside(run, same_model=False)
+        text = text_of(scores, other.run_id, int(other.params["n_passages"]))
+        (model,) = again.memory.models(params["model"])
+        context, stride, top_k = (json.loads(params[name]) for name in ("context", "stride", "top_k"))
+        settings = Settings(params["bos"], context, stride, top_k)
+        now = measure.take(model, text, settings)
+        changed = {"measure_version": str(measure.version), "identity": model.resolved.identity}
+        return Rerun(
+            run=run,
+            largest=largest_of_frames(then, now.table),
+            metrics={
+                name: (run.metrics.get(name, math.nan), value) for name, value in now.metrics.items() if not is_newer(name, run)
+            },
+            left_out=(),
+            changed={name: (params[name], value) for name, value in changed.items() if params[name] != value},
+        )
+
+
+KIND = MeasureKind()

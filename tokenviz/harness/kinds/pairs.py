@@ -1,49 +1,43 @@
 """Pair runs: one model on minimal pairs, as a table of decisions and its accuracy by group."""
 
-import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import ClassVar
 
 import pandas as pd
 
 from tokenviz.comparing.accuracy import accuracies
 from tokenviz.figures.accuracy import pair_accuracy
-from tokenviz.figures.saving import save_figure
-from tokenviz.harness.deliveries import Drawing
-from tokenviz.harness.jobs import Content, Job, Outcome, Run
-from tokenviz.harness.kinds.files import PICTURES, dataset_of, tables_folder, text_params
+from tokenviz.figures.named import Plot
+from tokenviz.harness.jobs import Content, Outcome
+from tokenviz.harness.kind import FamilyTable, Quantity
+from tokenviz.harness.kinds.files import dataset_of, text_params
 from tokenviz.harness.kinds.markdown import escaped, frame_table, links_line
-from tokenviz.harness.kinds.score import ScoreRun
-from tokenviz.harness.session import Session
+from tokenviz.harness.kinds.scored import ScoredJob, ScoredKind, ScoredRun, ScoredTable
 from tokenviz.progress import warn
-from tokenviz.records.run import RecordedRun, table_file
-from tokenviz.tables import write_csv
-from tokenviz.tracking.runs import FinishedRun, fingerprint_of
-from tokenviz.units.pairs import PAIRS_VERSION, RULES, Pairs, pair_table
+from tokenviz.records.reader import Reader
+from tokenviz.scores import TokenScores
+from tokenviz.stats.estimate import Estimate
+from tokenviz.texts import Text
+from tokenviz.tracking.finding import FoundRun
+from tokenviz.tracking.runs import fingerprint_of
+from tokenviz.units.pairs import GROUP_COLUMNS, PAIRS_VERSION, RULES, Pairs, decide, pair_table
 
-PAIRS_TABLE = table_file("pairs")
+_RULES = {"sum": "sum of log-probs", "per_token": "mean log-prob per token", "per_byte": "mean log-prob per byte"}
 
 
 @dataclass(frozen=True, eq=False)
-class PairsRun(Run):
-    """One model on minimal pairs, as a run.
+class PairsRun(ScoredRun):
+    """One model on minimal pairs, as a run; its table is that of `pair_table`.
 
     Attributes:
-        model: The model spec's label.
-        text: The name of the pairs.
         groups: The group of each pair.
     """
 
-    model: str
-    text: str
     groups: tuple[str, ...]
-
-    @cached_property
-    def table(self) -> pd.DataFrame:
-        """The decisions, read from the run; see `pair_table`."""
-        return self.read("pairs")
+    kind = "pairs"
 
     @property
     def accuracies(self) -> pd.DataFrame:
@@ -53,44 +47,122 @@ class PairsRun(Run):
         return found
 
 
+class PairsKind(ScoredKind):
+    """Recorded pair runs."""
+
+    name = "pairs"
+    tables = (
+        FamilyTable(
+            "accuracies",
+            "Share of minimal pairs in which the good sentence wins, by three rules: the greater sum of log-probs, mean per "
+            r"token, mean per byte; a tie counts half. $n$ pairs; 95\,\% intervals: Wilson's by group, over all from the "
+            "differences between groups.",
+            ("rule", "group"),
+            "accuracy",
+        ),
+    )
+    definitions: ClassVar = {
+        "n_pairs": "minimal pairs",
+        "n_groups": "groups of minimal pairs",
+        "n_ties": "pairs whose sentences have the same sum of log-probs",
+        "n_identical": "pairs of the same sentence twice",
+        "n_first_differs": "pairs that differ in their first token, which has no prediction",
+    }
+    plots: ClassVar = {
+        "accuracy": Plot(
+            lambda made, width, size, _: pair_accuracy(_by_sum(made), width=width, font_size=size),
+            lambda made, _: _caption(made),
+            7.0,
+        )
+    }
+
+    def metrics(self, made: ScoredTable) -> dict[str, float]:
+        metrics: dict[str, float] = {}
+        found = self.frames(made)["accuracies"]
+        for row in found[found["group"] == "all"].to_dict(orient="records"):
+            name = f"accuracy_by_{row['rule']}"
+            metrics |= {name: float(row["accuracy"]), f"{name}_low": float(row["low"]), f"{name}_high": float(row["high"])}
+        return metrics | {
+            "n_pairs": float(len(made.table)),
+            "n_groups": float(len(set(_groups(made)))),
+            "n_ties": float((made.table["correct_sum"] == 0.5).sum()),
+            "n_identical": float(made.table["identical"].sum()),
+            "n_first_differs": float(made.table["first_differs"].sum()),
+        }
+
+    def frames(self, made: ScoredTable) -> dict[str, pd.DataFrame]:
+        return {"accuracies": accuracies(made.table, _groups(made), RULES)}
+
+    def quantities(self, run: FoundRun, reader: Reader) -> Sequence[Quantity]:
+        found = []
+        for row in self.frames(self.read(run, reader))["accuracies"].to_dict("records"):
+            rule, group = str(row["rule"]), str(row["group"])
+            name = f"accuracy_by_{rule}" + (f" of {group}" if group != "all" else "")
+            what = f"share of{' all' if group == 'all' else ''} pairs{_of(group)} in which the good sentence has the greater "
+            ends = (float(row["low"]), float(row["high"]))
+            reason = "" if row["n"] else "no pair is decided"
+            estimate = Estimate(
+                float(row["accuracy"]), int(row["n"]), what + _RULES[rule], "share", *ends, str(row["interval"]), reason
+            )
+            found.append(Quantity(name, estimate, "accuracies", (rule.replace("_", " "), group)))
+        return found
+
+    def compute_again(self, made: ScoredTable, text: Text, scores: TokenScores) -> pd.DataFrame:
+        own = list(made.table).index("model")
+        return decide(made.table.iloc[:, :own], text.passages, scores)
+
+
+def _groups(made: ScoredTable) -> tuple[str, ...]:
+    column = made.params.get("group_column")
+    if column is None:  # of runs that do not say it
+        column = next((name for name in GROUP_COLUMNS if name in made.table), "")
+    return tuple(made.table[column].astype(str)) if column else ("",) * len(made.table)
+
+
+def _by_sum(made: ScoredTable) -> pd.DataFrame:
+    return accuracies(made.table, _groups(made), RULES[:1]).assign(model=made.model)
+
+
+def _of(group: str) -> str:
+    return f" of the group “{group}”" if group != "all" else ""
+
+
+def _caption(made: ScoredTable) -> str:
+    groups = len(set(_groups(made)))
+    by = f", by {groups} groups and over all" if groups > 1 else ""
+    return (
+        f"Share of the {len(made.table)} minimal pairs of “{made.text}” in which {made.model} gives the good sentence the "
+        f"greater sum of log-probs{by}; a tie counts half. Bars are 95 % intervals: Wilson’s by group, over all from the "
+        "differences between groups. The dashed line is chance."
+    )
+
+
+KIND = PairsKind()
+
+
 @dataclass(frozen=True, eq=False)
-class PairsJob(Job[pd.DataFrame, PairsRun]):
+class PairsJob(ScoredJob[PairsRun]):
     """Decide minimal pairs by one model's scores.
 
     Attributes:
-        session: The grid's.
         pairs: The pairs.
-        scored: The score run of the model on the pairs' text.
     """
 
-    session: Session
     pairs: Pairs
-    scored: ScoreRun
-    kind = "pairs"
-    table = PAIRS_TABLE
-
-    @property
-    def name(self) -> str:
-        return f"pairs · {self.scored.text} · {self.scored.model}"
+    of = KIND
 
     @cached_property
     def fingerprint(self) -> str:
         parts: dict[str, object] = {"kind": self.kind, "version": PAIRS_VERSION, "score": self.scored.fingerprint}
         return fingerprint_of(parts | {"pairs": self.pairs.sha256})
 
-    @property
-    def tags(self) -> Mapping[str, str]:
-        return {"model": self.scored.model, "text": self.scored.text}
+    @cached_property
+    def params(self) -> Mapping[str, object]:
+        pairs = self.pairs
+        params: dict[str, object] = {"model": self.scored.model, **text_params(pairs.text), "group_column": pairs.group}
+        return params | {"pairs_sha256": pairs.sha256, "pairs_version": PAIRS_VERSION, "n_skipped": len(pairs.skipped)}
 
-    @property
-    def refers(self) -> Mapping[str, str]:
-        return {"run_scores": self.scored.fingerprint}
-
-    def holds(self, run: FinishedRun) -> bool:
-        """A score run that was computed again takes its decisions along: they name it."""
-        return run.params.get("run_scores") == self.scored.run_id
-
-    def compute(self) -> pd.DataFrame:
+    def compute(self) -> ScoredTable:
         table = pair_table(self.pairs, self.scored.scores)
         differs = int(table["first_differs"].sum())
         if differs:
@@ -98,64 +170,21 @@ class PairsJob(Job[pd.DataFrame, PairsRun]):
                 f"{differs} of {len(table)} pairs of {self.scored.text} differ in their first token, which has no prediction "
                 f"by {self.scored.model} without a BOS and counts for neither sentence: --bos always gives it one"
             )
-        return table
+        return self.made(table)
 
-    def write(self, result: pd.DataFrame, files: Path) -> Content:
-        return record_pairs(result, self, files)
+    def write(self, result: ScoredTable, files: Path) -> Content:
+        found, metrics = self.write_tables(result, files)["accuracies"], self.of.metrics(result)
+        note = (
+            f"{links_line({'Figure': 'accuracy.png'})}**{escaped(self.scored.model)}** on the minimal pairs of "
+            f"**{escaped(self.scored.text)}**: the share of pairs in which the good sentence wins, by its sum of log-probs, by "
+            f"the mean per token and by the mean per byte. A tie counts half ({metrics['n_ties']:.0f}, of which "
+            f"{metrics['n_identical']:.0f} pairs of the same sentence twice). 95 % intervals: Wilson's by group, over all from "
+            f"the differences between groups.\n\n{frame_table(found)}\n\n`tables/pairs.csv` has every decision."
+        )
+        return Content(dict(self.params), metrics, note, dataset=dataset_of(self.pairs.text))
 
-    def read(self, run: RecordedRun) -> pd.DataFrame:
-        return run.frame("pairs")
-
-    def draw(self, result: pd.DataFrame) -> Drawing:
-        found = accuracies(result, self.pairs.groups, RULES[:1]).assign(model=self.scored.model)
-        more = {"pairs_sha256": self.pairs.sha256, "scores": self.scored.fingerprint}
-        return Drawing(draw_pairs, (found, self.session.about(self.fingerprint, self.kind, more)))
-
-    def run(self, outcome: Outcome[pd.DataFrame]) -> PairsRun:
-        about = self.about_run(outcome, self.session.runs)
-        run = PairsRun(**about, model=self.scored.model, text=self.scored.text, groups=self.pairs.groups)
+    def run(self, outcome: Outcome[ScoredTable]) -> PairsRun:
+        run = PairsRun(**self.about_scored(outcome), groups=self.pairs.groups)
         if outcome.result is not None:
-            run.__dict__["table"] = outcome.result  # fills the cached property
+            run.__dict__["table"] = outcome.result.table  # fills the cached property
         return run
-
-
-def record_pairs(table: pd.DataFrame, job: PairsJob, folder: Path) -> Content:
-    """Write the decisions and the accuracies into a folder; return the rest of its run."""
-    tables, pairs = tables_folder(folder), job.pairs
-    table.to_parquet(folder / PAIRS_TABLE, index=False)
-    write_csv(table, tables / "pairs.csv")
-    found = accuracies(table, pairs.groups, RULES)
-    write_csv(found, tables / "accuracies.csv")
-    metrics: dict[str, float] = {}
-    for row in found[found["group"] == "all"].to_dict(orient="records"):
-        name = f"accuracy_by_{row['rule']}"
-        metrics |= {name: float(row["accuracy"]), f"{name}_low": float(row["low"]), f"{name}_high": float(row["high"])}
-    metrics |= {
-        "n_pairs": float(len(table)),
-        "n_groups": float(len(set(pairs.groups))),
-        "n_ties": float((table["correct_sum"] == 0.5).sum()),
-        "n_identical": float(table["identical"].sum()),
-        "n_first_differs": float(table["first_differs"].sum()),
-    }
-    params: dict[str, object] = {"model": job.scored.model, **text_params(pairs.text)}
-    params |= {"pairs_sha256": pairs.sha256, "pairs_version": PAIRS_VERSION, "n_skipped": len(pairs.skipped)}
-    note = (
-        f"{links_line({'Figure': 'accuracy.png'})}**{escaped(job.scored.model)}** on the minimal pairs of "
-        f"**{escaped(job.scored.text)}**: the share of pairs in which the good sentence wins, by its sum of log-probs, by the "
-        f"mean per token and by the mean per byte. A tie counts half ({metrics['n_ties']:.0f}, of which "
-        f"{metrics['n_identical']:.0f} pairs of the same sentence twice). 95 % intervals: Wilson's by group, over all from the "
-        f"differences between groups.\n\n{frame_table(found)}\n\n`tables/pairs.csv` has every decision."
-    )
-    return Content(params, metrics, note, dataset=dataset_of(pairs.text))
-
-
-def draw_pairs(found: pd.DataFrame, about: Mapping[str, object], folder: Path) -> None:
-    """Draw the accuracy by group.
-
-    Args:
-        found: From `accuracies`, with the model's name.
-        about: What made it, for the files' metadata.
-        folder: To draw in.
-    """
-    title = "Accuracy over minimal pairs"
-    save_figure(pair_accuracy(found), folder / "accuracy", title=title, description=json.dumps(about), formats=PICTURES)

@@ -1,31 +1,37 @@
 """Score runs: one model on one text, as a token table, its numbers, a curve and a text heatmap."""
 
+import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from tokenviz.comparing.information import information
 from tokenviz.figures.limits import Chosen
-from tokenviz.figures.named import Look, save_named
+from tokenviz.figures.named import OF_ONE_MODEL, Look, formats_of, save_named
 from tokenviz.figures.origin import of_scores
+from tokenviz.harness.again import Again, NotEnoughError, Rerun, held_against
 from tokenviz.harness.deliveries import Drawing
 from tokenviz.harness.jobs import Content, Job, Outcome, Run, fingerprint_of_pair
+from tokenviz.harness.kind import Kind, RunTable
 from tokenviz.harness.kinds.files import PICTURES, dataset_of, tables_folder, text_params
 from tokenviz.harness.kinds.markdown import escaped, links_line, model_in_bold
 from tokenviz.harness.session import Session
 from tokenviz.models.describing import description_of
 from tokenviz.models.loading import ResolvedModel
+from tokenviz.records.reader import Reader
 from tokenviz.records.run import TOKENS_TABLE, RecordedRun
 from tokenviz.records.tables import read_scores
-from tokenviz.scores import TokenScores
+from tokenviz.scores import IMPORTED, TokenScores
 from tokenviz.stats.summaries import Summary
 from tokenviz.tables import write_csv
 from tokenviz.texts import Text
+from tokenviz.tracking.finding import FoundRun
 from tokenviz.tracking.runs import FinishedRun
 
 
@@ -238,3 +244,55 @@ def draw_scores(scores: TokenScores, about: Mapping[str, object], limits: Chosen
         folder: To draw in.
     """
     save_named("heatmap", scores, folder / "heatmap", formats=(*PICTURES, "html"), look=Look(limits=limits), about=about)
+
+
+class ScoreKind(Kind[TokenScores]):
+    """Recorded score runs."""
+
+    name = "score"
+    plain = True
+    of_tokens = True
+    tables = (
+        RunTable(
+            "scores",
+            "Predictions of each text by each model: $n$ scored tokens, mean log-prob (nats per token), perplexity per "
+            "token, bits per byte, mean entropy of the predictions (nats).",
+            (
+                ("n_scored", "$n$"),
+                ("mean_logprob", "log-prob"),
+                ("perplexity_per_token", "perplexity"),
+                ("bits_per_byte", "bits/byte"),
+                ("mean_entropy", "entropy"),
+            ),
+        ),
+    )
+
+    def read(self, run: FoundRun, reader: Reader) -> TokenScores:
+        return reader.scores(run.run_id, reader.recorded(run))
+
+    def figures(self, run: FoundRun, reader: Reader) -> Mapping[str, tuple[str, ...]]:
+        return {figure: formats_of(figure) for figure in OF_ONE_MODEL}
+
+    def shown(self, run: FoundRun, reader: Reader) -> tuple[str, ...]:
+        return ("heatmap",)
+
+    def draw(
+        self, figure: str, source: TokenScores, stem: Path, *, formats: Sequence[Any], look: Look, about: Mapping[str, object]
+    ) -> list[Path]:
+        return save_named(figure, source, stem, formats=formats, look=look, about=about)
+
+    def about(self, source: TokenScores) -> Mapping[str, object]:
+        return of_scores(source)
+
+    def rerun(self, run: FoundRun, again: Again) -> Rerun:
+        if (source := run.params.get("source", "")).startswith(IMPORTED):
+            raise NotEnoughError(
+                f"run {run.run_id} holds log-probs that another engine computed ({source}): nothing of it can be computed again"
+            )
+        then, now, text = again.both(run.run_id, again.reader.recorded(run))
+        with tempfile.TemporaryDirectory() as folder:
+            content = record_scores(now, text, 1.0, Path(folder))
+        return held_against(run, content.metrics, [(then, now)])
+
+
+KIND = ScoreKind()

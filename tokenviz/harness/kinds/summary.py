@@ -1,19 +1,24 @@
 """Summary runs: a whole grid as one page, with its tables, the experiment's own and its figures."""
 
 import json
+import shutil
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from tokenviz.errors import DiskError, FigureError
 from tokenviz.figures.booktabs import frame_booktabs
 from tokenviz.figures.keys import add_key
+from tokenviz.figures.named import OWN_LOOK, PLOT_FORMATS, Look
 from tokenviz.figures.overview import OVERVIEW, OtherRun, Overview, PairCell, ScoreCell, overview_html, picture_of
 from tokenviz.figures.saving import save_figure
 from tokenviz.harness.jobs import Content, Job, Outcome, Run
+from tokenviz.harness.kind import Kind
 from tokenviz.harness.kinds.comparison import COMPARISON_METRICS, ComparisonRun
 from tokenviz.harness.kinds.files import tables_folder
 from tokenviz.harness.kinds.items import ItemsRun
@@ -23,11 +28,14 @@ from tokenviz.harness.kinds.pairs import PairsRun
 from tokenviz.harness.kinds.score import WITHOUT, ScoreRun, without
 from tokenviz.harness.session import Session
 from tokenviz.models.describing import description_of
+from tokenviz.records.reader import Reader
 from tokenviz.records.run import RecordedRun
 from tokenviz.stats.estimate import Estimate, interval_source, printed, rounded, rounded_interval
 from tokenviz.stats.intervals import many_intervals
 from tokenviz.tables import write_csv
 from tokenviz.tracking.entities import unwrapped
+from tokenviz.tracking.files import files_of
+from tokenviz.tracking.finding import FoundRun
 from tokenviz.tracking.runs import fingerprint_of
 
 if TYPE_CHECKING:
@@ -271,3 +279,54 @@ def score_table(scores: Sequence[ScoreRun]) -> str:
 
 def _with_interval(estimate: Estimate) -> str:
     return f"{rounded(estimate)} ({rounded_interval(estimate, ' to ')})" if estimate.has_interval else rounded(estimate)
+
+
+class SummaryKind(Kind[RecordedRun]):
+    """Recorded summaries. An experiment's own functions drew their figures once: they are had as they are."""
+
+    name = "summary"
+
+    def read(self, run: FoundRun, reader: Reader) -> RecordedRun:
+        return reader.recorded(run)
+
+    def figures(self, run: FoundRun, reader: Reader) -> Mapping[str, tuple[str, ...]]:
+        found: dict[str, tuple[str, ...]] = {}
+        for path in sorted(files_of(reader.store, run.run_id, "figures")):
+            name, _, form = path.removeprefix("figures/").rpartition(".")
+            if form in PLOT_FORMATS:
+                found[name] = (*found.get(name, ()), form)
+        return found
+
+    def figure_part(self, run: FoundRun, figure: str) -> str:
+        return "-".join(figure.split())  # LaTeX takes no spaces
+
+    def look(self, figure: str, look: Look) -> Look:
+        return OWN_LOOK
+
+    def draw(
+        self, figure: str, source: RecordedRun, stem: Path, *, formats: Sequence[Any], look: Look, about: Mapping[str, object]
+    ) -> list[Path]:
+        if look != OWN_LOOK:
+            raise FigureError(
+                f"the figure {figure!r} is the experiment's own and is had as it was drawn: leave out its look, or change the "
+                "function that draws it and run the experiment again with --force"
+            )
+        written = []
+        for form in formats:
+            if not source.has(f"figures/{figure}.{form}"):
+                raise FigureError(f"{source.described} has no figure {figure!r} as {form}")
+            with tempfile.TemporaryDirectory() as folder:
+                path = source.fetch(f"figures/{figure}.{form}", Path(folder))
+                try:
+                    written.append(Path(shutil.copyfile(path, stem.with_name(f"{stem.name}.{form}"))))
+                except OSError as error:
+                    raise DiskError(f"cannot write the figure {str(stem)!r}: {error.strerror or error}") from error
+        return written
+
+    def tex(self, run: FoundRun, reader: Reader) -> Mapping[str, str]:
+        names = [path for path in files_of(reader.store, run.run_id, "tables") if path.endswith(".tex")]
+        recorded = reader.recorded(run)
+        return {Path(name).stem: recorded.read(name, lambda path: path.read_text(encoding="utf-8")) for name in sorted(names)}
+
+
+KIND = SummaryKind()

@@ -1,0 +1,66 @@
+"""Reading the tables of many runs of one store: what several runs share is read once."""
+
+from tokenviz.errors import StoreError
+from tokenviz.records.run import RecordedRun, StoredRun
+from tokenviz.records.tables import read_scores
+from tokenviz.scores import TokenScores
+from tokenviz.tracking.finding import FoundRun, find_runs
+from tokenviz.tracking.store import Store
+
+
+class Reader:
+    """Reads runs of a store. Token tables stay in memory until they are let go: one text after another needs the least."""
+
+    def __init__(self, store: Store) -> None:
+        """Read nothing yet.
+
+        Args:
+            store: Where the runs are.
+        """
+        self.store = store
+        self._scores: dict[str, TokenScores] = {}
+
+    def recorded(self, run: FoundRun) -> StoredRun:
+        """Return a run as it was recorded."""
+        return StoredRun.of(run, self.store)
+
+    def scores(self, run_id: str, run: RecordedRun) -> TokenScores:
+        """Read the token table of a score run.
+
+        Args:
+            run_id: MLflow's id.
+            run: The run.
+
+        Raises:
+            StoreError: See `read_scores`.
+        """
+        if run_id not in self._scores:
+            self._scores[run_id] = read_scores(run)
+        return self._scores[run_id]
+
+    def scores_beside(self, run: FoundRun, *, same_model: bool) -> tuple[FoundRun, TokenScores]:
+        """Find a score run of the text of a run that has no table of its tokens.
+
+        Args:
+            run: The run; its parameters say which text and which model.
+            same_model: Whether the scores must be those of its own model.
+
+        Returns:
+            The newest such run of its experiment, and its table.
+
+        Raises:
+            StoreError: There is none, or its table is gone or damaged.
+        """
+        wanted = ("text_sha256", *(("model", "identity") if same_model else ()))
+        for other in find_runs(run.experiment, where="kind=score", store=self.store):
+            if all(other.params.get(name) == run.params.get(name) for name in wanted):
+                return other, self.scores(other.run_id, self.recorded(other))
+        by = f" by the model {run.params.get('model')!r}" if same_model else ""
+        raise StoreError(
+            f"no score run of the experiment {run.experiment!r} holds the text {run.params.get('text')!r} of run "
+            f"{run.run_id}{by}: repeat '{run.tags.get('command', 'its command')} --force' and compare the runs"
+        )
+
+    def let_go(self) -> None:
+        """Let the tables that are in memory go."""
+        self._scores = {}
