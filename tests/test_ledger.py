@@ -88,6 +88,9 @@ class InProcess:
     def __init__(self) -> None:
         self._threads, self._ended = [], []
 
+    def room(self) -> int:
+        return 0
+
     def start(self, ledger: Ledger, models: Sequence[str]) -> int:
         if self.alive():
             return 0
@@ -553,6 +556,14 @@ def test_bad_input_is_one_line_before_anything_is_started(run: Run, trial: Path,
     assert said == "no engine 'slrum': take one of local, slurm, ray; did you mean 'slurm'?"
     said = refused(run, "run", "shard_trial", "--ledger", "nosuch://place")
     assert said.startswith("the ledger's address 'nosuch://place' cannot be used: Protocol not known: nosuch")
+    with monkeypatch.context() as patch:
+        patch.setattr("tokenviz.ledger.engines.local.memory_bytes", lambda: 1000)
+        patch.setattr("tokenviz.ledger.engines.local._gpus", lambda: 0)
+        said = refused(run, "run", "shard_trial", "--ledger", "shards")
+    assert said == (
+        "the model 'glass-en' has 0.0 GB of weights, and no worker of the engine 'local' has more than 0.0 GB of memory: take "
+        "larger machines, or a smaller model"
+    )
     (trial / "full").mkdir()
     (trial / "full" / "thesis.txt").write_text("mine")
     assert refused(run, "run", "shard_trial", "--ledger", "full") == (

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 
+from tokenviz.errors import LedgerError
 from tokenviz.harness.context import LedgerRequest
 from tokenviz.harness.measures import Settings
 from tokenviz.ledger.book import Cell, Ledger, plan_ledger
@@ -53,10 +54,23 @@ class LedgerRun:
         }
         if not cells:
             return
+        self._refuse_large([model for _, model, _ in wanted])
         texts = list({text.sha256: text for _, _, text in wanted}.values())
         self._ledger, _ = plan_ledger(self._request.address, list(cells.values()), texts, shard_bytes=self._request.shard_bytes)
         self._cells |= cells
         drive(self._ledger, list(cells.values()), self._engine)
+
+    def _refuse_large(self, models: Sequence[ResolvedModel]) -> None:
+        """Refuse a model whose weights alone are more than any worker has memory."""
+        room = self._engine.room()
+        for model in models:
+            weights = sum(file.stat().st_size for file in model.folder.glob("*.safetensors"))
+            if 0 < room < weights:
+                raise LedgerError(
+                    f"the model {model.spec.label!r} has {weights / 1e9:,.1f} GB of weights, and no worker of the engine "
+                    f"{self._request.engine!r} has more than {room / 1e9:,.1f} GB of memory: take larger machines, or a "
+                    "smaller model"
+                )
 
     def result(self, wanted: Wanted, settings: Settings) -> CellResult:
         """Read a score run's table.

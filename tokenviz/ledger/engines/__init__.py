@@ -32,6 +32,10 @@ class Ended:
 class Engine(Protocol):
     """Starts workers and says which of them have ended."""
 
+    def room(self) -> int:
+        """Bytes of memory that the largest worker may have; 0 where that is not known."""
+        ...
+
     def start(self, ledger: "Ledger", models: Sequence[str]) -> int:
         """Start workers where there is room, so that each of the models has one if possible; return how many were started."""
         ...
@@ -47,6 +51,13 @@ class Engine(Protocol):
     def stop(self) -> None:
         """End all workers."""
         ...
+
+
+def missing_extra(engine: str, package: str) -> LedgerError:
+    """The error that names the extra of an engine."""
+    return LedgerError(
+        f"the engine {engine!r} needs the package {package}, which is not installed: pip install 'tokenviz-harness[{engine}]'"
+    )
 
 
 def engine_of(name: str, *, workers: int | None) -> Engine:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tokenviz.hardware import cores
+from tokenviz.hardware import cores, memory_bytes
 from tokenviz.ledger.engines import Ended
 
 if TYPE_CHECKING:
@@ -36,6 +36,9 @@ class Local:
         self._gpus = _gpus()
         self._wanted = workers or self._gpus or max(1, cores() // _CORES)
         self._running: list[_Running] = []
+
+    def room(self) -> int:
+        return 0 if self._gpus else memory_bytes()
 
     def start(self, ledger: "Ledger", models: Sequence[str]) -> int:
         free = [place for place in range(self._wanted) if all(one.place != place for one in self._running)]

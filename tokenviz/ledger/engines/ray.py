@@ -1,0 +1,132 @@
+"""Workers as actors of a Ray cluster: one per GPU, or one per eight cores.
+
+Each actor has one call under way, which is a whole worker; it takes shards by itself. An actor that dies leaves its shard open,
+and another is started: Ray's own retries of tasks were seen to be spent on a dead socket.
+"""
+
+import os
+import socket
+from collections.abc import Sequence
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from tokenviz.errors import LedgerError
+from tokenviz.ledger.engines import Ended, missing_extra
+
+if TYPE_CHECKING:
+    from tokenviz.ledger.book import Ledger
+
+_CORES = 8
+_GRACE = 10.0  # seconds for a cluster to answer
+_PASSED_ON = ("PYTHONPATH", "OMP_NUM_THREADS", "HF_HOME", "HF_HUB_OFFLINE", "TOKENVIZ_CACHE")
+
+
+class Worker:
+    """What an actor is made of."""
+
+    def work(self, address: str, model: str, folder: str) -> tuple[int, str]:
+        """Work; return the exit code and the last line."""
+        from tokenviz.errors import TokenvizError
+        from tokenviz.ledger.book import open_ledger
+        from tokenviz.ledger.worker import work
+
+        os.chdir(folder)  # a model that is a folder is found from there
+        try:
+            return (3 if work(open_ledger(address), model=model).failed else 0), ""
+        except TokenvizError as error:
+            return 1, f"error: {error}"
+
+
+class Ray:
+    """Actors of a cluster, by RAY_ADDRESS or the one of this machine."""
+
+    def __init__(self, workers: int | None) -> None:
+        """Join the cluster."""
+        import ray
+
+        address = os.environ.get("RAY_ADDRESS", "auto")
+        passed = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+        try:
+            _reach(address)
+            if not ray.is_initialized():
+                ray.init(
+                    address=address, log_to_driver=False, logging_level="ERROR", runtime_env={"env_vars": passed},
+                    ignore_reinit_error=True,
+                )  # fmt: skip
+        except (OSError, RuntimeError, ValueError) as error:
+            raise LedgerError(
+                f"no Ray cluster at {address!r}: start one with 'ray start --head', or set RAY_ADDRESS "
+                f"({' '.join(str(error).split())[:160]})"
+            ) from error
+        resources = ray.cluster_resources()
+        self._gpus, cores = int(resources.get("GPU", 0)), int(resources.get("CPU", 1))
+        self._cores = min(_CORES, cores)
+        self._wanted = workers or self._gpus or max(1, cores // _CORES)
+        if workers and not self._gpus:
+            self._cores = max(1, min(_CORES, cores // workers))
+        self._running: dict[Any, tuple[Any, str]] = {}
+
+    def room(self) -> int:
+        import ray
+
+        nodes = [int(node["Resources"].get("memory", 0)) for node in ray.nodes() if node["Alive"]]
+        return 0 if self._gpus else max(nodes, default=0)
+
+    def start(self, ledger: "Ledger", models: Sequence[str]) -> int:
+        import ray
+
+        free = self._wanted - len(self._running)
+        actor = ray.remote(num_gpus=1 if self._gpus else 0, num_cpus=self._cores, max_restarts=0, max_task_retries=0)(Worker)
+        for number in range(free):
+            one = actor.remote()
+            model = models[number % len(models)]
+            self._running[one.work.remote(ledger.address, model, os.getcwd())] = (one, model)
+        return free
+
+    def ended(self) -> list[Ended]:
+        import ray
+
+        if not self._running:
+            return []
+        ready, _ = ray.wait(list(self._running), num_returns=len(self._running), timeout=0)
+        found = []
+        for call in ready:
+            actor, _ = self._running.pop(call)
+            try:
+                code, said = ray.get(call)
+            except ray.exceptions.RayActorError as error:
+                code, said = -9, " ".join(str(error).split())[:200]
+            except ray.exceptions.RayError as error:
+                code, said = 1, " ".join(str(error).split())[-300:]
+            found.append(Ended(0, code, said))
+            ray.kill(actor)
+        return found
+
+    def alive(self) -> int:
+        return len(self._running)
+
+    def stop(self) -> None:
+        import ray
+
+        for actor, _ in self._running.values():
+            ray.kill(actor)
+        self._running = {}
+        ray.shutdown()
+
+
+def _reach(address: str) -> None:
+    """Raise an OSError where nothing listens at an address: Ray itself tries for a minute and more."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=_GRACE).close()
+
+
+def make(*, workers: int | None) -> Ray:
+    """Return the engine.
+
+    Raises:
+        LedgerError: Ray is not installed, or no cluster is there.
+    """
+    if find_spec("ray") is None:
+        raise missing_extra("ray", "ray")
+    return Ray(workers)
