@@ -57,7 +57,7 @@ def look(folder: Path, experiment: str = "trial") -> Kept:
                 "curves": [point[1:] for point in points if point[0] == run and point[1] not in TIMES],
                 "params": {name: names.get(value, value) for name, value in params[run].items()},
                 "grids": tags[run]["tokenviz.grid"],
-                "note": re.sub(r"#/experiments/\w+/runs/\w+/", "", tags[run]["mlflow.note.content"]),
+                "note": re.sub(r"#/experiments/\w+/runs/\w+/|&run_uuid=\w+", "", tags[run]["mlflow.note.content"]),
                 "files": _files(folder / "artifacts" / str(number[0]) / run / "artifacts", names),
             }
     return Kept(finished, Counter(runs.values()), content, outbox)

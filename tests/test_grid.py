@@ -322,7 +322,10 @@ def test_the_summary_says_what_was_found(models: list[str]) -> None:
     result = run_grid(models)
     client = open_store().client
     note = client.get_run(result.summary_run_id).data.tags["mlflow.note.content"]
-    assert note.startswith("**2 models on 2 texts: Pearson's r from ")
+    overview = f"(#/experiments/{result.experiment_id}/runs/{result.summary_run_id}/artifacts/overview.html?"
+    assert note.startswith(
+        f"**[Overview]{overview}workflowType=machine_learning)**  \n**2 models on 2 texts: Pearson's r from "
+    )
     assert "Found." in note
     tables = {file.path for file in client.list_artifacts(result.summary_run_id, "tables")}
     assert tables == {"tables/scores.csv", "tables/comparisons.csv"}
@@ -333,7 +336,7 @@ def test_the_summary_shows_the_interval_beside_r(models: list[str], tmp_path: Pa
     client = open_store().client
     r = result.comparisons[0].estimate("pearson_r")
     note = client.get_run(result.summary_run_id).data.tags["mlflow.note.content"]
-    assert f"| {r.value:.3f} ({r.low:.3f} to {r.high:.3f}) |" in note
+    assert f"| [{r.value:.3f} ({r.low:.3f} to {r.high:.3f})](#/experiments/" in note
     assert "In brackets: 95 % intervals; the last column says what was resampled." in note
     assert re.search(r"\| \d+ blocks of \d+ tokens \|", note)
     table = pd.read_csv(client.download_artifacts(result.summary_run_id, "tables/comparisons.csv", str(tmp_path)))

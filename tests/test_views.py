@@ -16,7 +16,7 @@ from tokenviz.harness.grid import Grid
 from tokenviz.harness.kinds.files import dataset_of
 from tokenviz.harness.links import chart_link, figure_link, runs_link, views_of
 from tokenviz.harness.results import GridResult
-from tokenviz.tracking.entities import unwrapped
+from tokenviz.tracking.entities import linked, unlinked, unwrapped
 from tokenviz.tracking.store import open_store
 
 TEXTS = ["abcdabcd", "abcd" * 15 + "dcba" * 15]
@@ -119,10 +119,33 @@ def test_a_summary_links_its_figures_and_keeps_paragraphs_whole(models: list[str
     result = run_grid(models[:1], "One\nparagraph.\n\n- an\n- enumeration")
     client = open_store().client
     note = client.get_run(result.summary_run_id).data.tags["mlflow.note.content"]
-    page = f"#/experiments/{result.experiment_id}/runs/{result.summary_run_id}/artifacts/figures"
-    links = f"**[over\\_view]({page}/over_view.png?workflowType=machine_learning)**"
+    page = f"#/experiments/{result.experiment_id}/runs/{result.summary_run_id}/artifacts"
+    links = f"**[Overview]({page}/overview.html?workflowType=machine_learning)**, "
+    links += f"**[over\\_view]({page}/figures/over_view.png?workflowType=machine_learning)**"
     assert note.startswith(f"{links}  \n**1 model on 2 texts.**\n\nOne paragraph.\n\n- an\n- enumeration\n\n")
     assert client.get_experiment(result.experiment_id).tags["mlflow.note.content"] == "What is asked."
+
+
+def test_descriptions_lead_to_figures_and_show_them_whatever_the_port(models: list[str]) -> None:
+    result = run_grid(models)
+    client = open_store().client
+
+    def note_of(run_id: str) -> str:
+        return str(client.get_run(run_id).data.tags["mlflow.note.content"])
+
+    for run, figure in ((result.scores[0], "heatmap"), (result.comparisons[0], "scatter")):
+        note = note_of(run.run_id)
+        assert note.endswith(f"](get-artifact?path=figures/{figure}.png&run_uuid={run.run_id})")
+        assert unlinked(note, run.run_id).endswith(f"](artifacts/figures/{figure}.png)")
+    note = note_of(result.summary_run_id)
+    page = f"(#/experiments/{result.experiment_id}/runs"
+    for runs, figure in ((result.scores, "heatmap"), (result.comparisons, "report")):
+        for run in runs:
+            assert f"{page}/{run.run_id}/artifacts/figures/{figure}.html?workflowType=machine_learning) |" in note
+    plain = unlinked(note, result.summary_run_id)
+    assert f"](runs/{result.scores[0].run_id}/artifacts/figures/heatmap.html)" in plain
+    assert linked(plain, result.experiment_id, result.summary_run_id) == note
+    assert "http" not in note
 
 
 def test_names_are_printed_as_signs_and_obeyed_by_nothing(

@@ -8,7 +8,7 @@ in, and the old one is in the tag `tokenviz.origin`.
 import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +119,7 @@ class _Export:
             params={param: value for param, value in found.params.items() if param not in refers},
             metrics=metrics,
             curves=curves,
-            note=unlinked(note),
+            note=unlinked(note, found.run_id),
             dataset=_dataset(run),
             figures=False,  # they are files like others by now
             table=tables.get(found.tags.get(TABLE_TAG, ""), ""),
@@ -231,4 +231,5 @@ def _copy(parcel: Parcel, files: Path, ids: Mapping[str, str]) -> Slip:
         content = path.read_bytes()
         if path.suffix == ".html" or b"run_id" in content.partition(b"\n")[0]:
             path.write_bytes(_RUN_ID_IN_BYTES.sub(lambda found: new.get(found[0], found[0]), content))
-    return parcel.slip
+    note = _RUN_ID_IN_BYTES.sub(lambda found: new.get(found[0], found[0]), parcel.slip.note.encode())
+    return replace(parcel.slip, note=note.decode())

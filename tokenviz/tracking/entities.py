@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote
 
 from tokenviz.tracking.parcels import Slip
 
@@ -22,9 +23,11 @@ _IDENTITIES = {
 _LONGEST_LINK = 150  # characters that a link to a file grows by
 
 PAGE_MODE = "workflowType=machine_learning"  # without it MLflow's pages open in their mode for chat applications
-_TO_FILE = re.compile(r"\]\(artifacts/([^)]*)\)")
+_TO_FILE = re.compile(r"\]\((?:runs/(\w+)/)?artifacts/([^)]*)\)")
+_PICTURE = re.compile(r"(!\[[^\]]*\])\(artifacts/([^)]*)\)")
 _IN_A_PARAGRAPH = re.compile(r"^((?![#>|]).*\S)\n(?=[^\W\d]|\*\*|\()", re.MULTILINE)
-_TO_PAGE = re.compile(rf"\]\(#/experiments/\w+/runs/\w+/artifacts/([^)]*)\?{re.escape(PAGE_MODE)}\)")
+_TO_PAGE = re.compile(rf"\]\(#/experiments/\w+/runs/(\w+)/artifacts/([^)]*)\?{re.escape(PAGE_MODE)}\)")
+_TO_PICTURE = re.compile(r"\]\(get-artifact\?path=([^)&]*)&run_uuid=\w+\)")
 
 
 def metric_points(slip: Slip) -> list[Any]:
@@ -88,9 +91,14 @@ def short_note(note: str, files: Path) -> str:
 
 
 def linked(note: str, experiment_id: str, run_id: str) -> str:
-    """A description whose links to the run's own files, `[words](artifacts/...)`, lead there in MLflow's pages."""
-    page = f"](#/experiments/{experiment_id}/runs/{run_id}/artifacts/"
-    return _TO_FILE.sub(lambda found: f"{page}{found[1]}?{PAGE_MODE})", note)
+    """A description whose links to files lead there in MLflow's pages, and whose pictures they show.
+
+    Links are `[words](artifacts/FILE)` to the run's own and `[words](runs/RUN/artifacts/FILE)` to another's of the experiment,
+    pictures `![words](artifacts/FILE)`. The addresses are relative, so that any port and path prefix will do.
+    """
+    note = _PICTURE.sub(lambda found: f"{found[1]}(get-artifact?path={quote(found[2])}&run_uuid={run_id})", note)
+    page = f"](#/experiments/{experiment_id}/runs"
+    return _TO_FILE.sub(lambda found: f"{page}/{found[1] or run_id}/artifacts/{found[2]}?{PAGE_MODE})", note)
 
 
 def unwrapped(markdown: str) -> str:
@@ -100,9 +108,10 @@ def unwrapped(markdown: str) -> str:
     return "```".join(parts)
 
 
-def unlinked(note: str) -> str:
-    """What `linked` was given."""
-    return _TO_PAGE.sub(r"](artifacts/\1)", note)
+def unlinked(note: str, run_id: str) -> str:
+    """What `linked` was given for a run."""
+    note = _TO_PICTURE.sub(lambda found: f"](artifacts/{unquote(found[1])})", note)
+    return _TO_PAGE.sub(lambda found: f"]({'' if found[1] == run_id else f'runs/{found[1]}/'}artifacts/{found[2]})", note)
 
 
 def dataset_input(fields: Mapping[str, str]) -> Any:

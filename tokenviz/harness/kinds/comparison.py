@@ -22,7 +22,7 @@ from tokenviz.harness.deliveries import Drawing
 from tokenviz.harness.jobs import Content, Job, Outcome, Run
 from tokenviz.harness.kind import Kind, Quantity, RunTable
 from tokenviz.harness.kinds.files import PICTURES, dataset_of, tables_folder
-from tokenviz.harness.kinds.markdown import escaped, links_line, model_in_bold
+from tokenviz.harness.kinds.markdown import escaped, links_line, model_in_bold, pictures
 from tokenviz.harness.kinds.measure import read_measured, write_measured
 from tokenviz.harness.kinds.score import ScoreRun
 from tokenviz.harness.measures import DIVERGENCES, Measure, Measured, Settings
@@ -248,6 +248,7 @@ def record_comparison(comparison: Comparison, measures: Mapping[str, Measured], 
         "minus a, the scatter their log-probs against each other.\n\n"
         f"{found}\n\n{params['intervals']}; `tables/statistics.csv` has every number with its "
         "definition, unit, interval and method."
+        f"{pictures({'Scatter of the log-probs': 'scatter.png'})}"
     )
     return Content(params, metrics, note)
 

@@ -25,10 +25,26 @@ def frame_table(frame: pd.DataFrame) -> str:
     return markdown_table([escaped(str(name)) for name in frame.columns], rows)
 
 
-def links_line(figures: Mapping[str, str]) -> str:
-    """Write a description's first line, links to figures by their names: further down MLflow's pages take no click at first."""
-    links = ", ".join(f"**[{name}](artifacts/figures/{file})**" for name, file in figures.items())
+def links_line(figures: Mapping[str, str], files: Mapping[str, str] | None = None) -> str:
+    """Write a description's first line: further down MLflow's pages take no click at first.
+
+    Args:
+        figures: Files among the run's figures by what their links are called.
+        files: Other files of the run; they come first.
+    """
+    paths = {**(files or {}), **{name: f"figures/{file}" for name, file in figures.items()}}
+    links = ", ".join(f"**[{name}](artifacts/{path})**" for name, path in paths.items())
     return f"{links}  \n" if links else ""
+
+
+def run_link(words: str, run_id: str, figure: str) -> str:
+    """Link words to a figure of another run of the experiment; without a run, as one that waits for a server, only words."""
+    return f"[{words}](runs/{run_id}/artifacts/figures/{figure})" if run_id else words
+
+
+def pictures(figures: Mapping[str, str]) -> str:
+    """Write figures by their names as pictures, for the end of a description: MLflow's pages show them under *Show more*."""
+    return "".join(f"\n\n![{name}](artifacts/figures/{file})" for name, file in figures.items())
 
 
 def model_in_bold(label: str, description: str) -> str:

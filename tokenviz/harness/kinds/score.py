@@ -20,7 +20,7 @@ from tokenviz.harness.deliveries import Drawing
 from tokenviz.harness.jobs import Content, Job, Outcome, Run, fingerprint_of_pair
 from tokenviz.harness.kind import Kind, RunTable
 from tokenviz.harness.kinds.files import PICTURES, dataset_of, tables_folder, text_params
-from tokenviz.harness.kinds.markdown import escaped, links_line, model_in_bold
+from tokenviz.harness.kinds.markdown import escaped, links_line, model_in_bold, pictures
 from tokenviz.harness.session import Session
 from tokenviz.models.describing import description_of
 from tokenviz.models.loading import ResolvedModel
@@ -192,6 +192,7 @@ def record_scores(scores: TokenScores, text: Text, seconds: float, folder: Path)
         "In the heatmap predictable tokens are darkest, a dashed outline marks a token without a prediction. "
         f"`{TOKENS_TABLE}` holds every value; the curve `token/logprob` shows the first thousand tokens, "
         "each at the character where it begins."
+        f"{pictures({'Text heatmap': 'heatmap.png'})}"
     )
     return Content(params, metrics, note, {"token/logprob": logprob_curve(scores)}, dataset_of(text))
 

@@ -22,7 +22,7 @@ from tokenviz.harness.kind import Kind
 from tokenviz.harness.kinds.comparison import COMPARISON_METRICS, ComparisonRun
 from tokenviz.harness.kinds.files import tables_folder
 from tokenviz.harness.kinds.items import ItemsRun
-from tokenviz.harness.kinds.markdown import escaped, frame_table, links_line, markdown_table, model_in_bold
+from tokenviz.harness.kinds.markdown import escaped, frame_table, links_line, markdown_table, model_in_bold, pictures, run_link
 from tokenviz.harness.kinds.measure import MeasureRun
 from tokenviz.harness.kinds.pairs import PairsRun
 from tokenviz.harness.kinds.score import WITHOUT, ScoreRun, without
@@ -184,7 +184,7 @@ def record_summary(
     note = "\n\n".join(
         part
         for part in (
-            f"{links_line(links)}{headline(scores, comparisons)}",
+            f"{links_line(links, {'Overview': OVERVIEW})}{headline(scores, comparisons)}",
             f"**{without(missing)}: the pages of the score runs say which, and why.**" if missing else "",
             unwrapped(description.strip()),
             "\n".join(f"- {model_in_bold(label, words)}" for label, words in described.items() if words),
@@ -194,6 +194,7 @@ def record_summary(
         )
         if part
     )
+    note += pictures(dict(list(links.items())[:_MOST_PICTURES]))
     metrics = {
         f"n_{kind}_runs": float(len(runs))
         for kind, runs in (
@@ -247,15 +248,18 @@ def comparison_table(comparisons: Sequence[ComparisonRun]) -> str:
             f"{run.metrics['n']:.0f}",
             f"{run.by}s",
         ]
-        + [_with_interval(run.estimate(name)) for name, _ in _COMPARISON_COLUMNS]
+        + [run_link(_with_interval(run.estimate("pearson_r")), run.run_id if number < _MOST_LINKS else "", "report.html")]
+        + [_with_interval(run.estimate(name)) for name, _ in _COMPARISON_COLUMNS[1:]]
         + [interval_source(run.estimate("pearson_r"))]
-        for run in comparisons
+        for number, run in enumerate(comparisons)
     ]
     count = sum(run.estimate(name).has_interval for run in comparisons for name, _ in _COMPARISON_COLUMNS)
     reading = f"In brackets: 95 % intervals; the last column says what was resampled. {many_intervals(count)}".rstrip()
     return f"{reading}\n\n{markdown_table(headings, rows)}"
 
 
+_MOST_PICTURES = 2
+_MOST_LINKS = 12  # of scores and of comparisons each: a description has 8,000 characters, a link about 130
 _CAVEATS = ("unknown tokens", "characters not read")  # columns that are shown where there are any
 
 
@@ -267,11 +271,12 @@ def score_table(scores: Sequence[ScoreRun]) -> str:
     headings += [f"mean log-prob (nats per token{own})", f"perplexity per token{own}"]
     warning = "Of models with different tokenizers only bits per byte can be compared.\n\n" if several else ""
     rows = []
-    for run in scores:
+    for number, run in enumerate(scores):
         summary = run.scores.summary()
+        bits = run_link(printed(summary.bits_per_byte, 3), run.run_id if number < _MOST_LINKS else "", "heatmap.html")
         counts = map(str, (summary.n_tokens, summary.n_scored, summary.n_unknown, summary.n_unread))
         means = [printed(summary.mean_logprob, 3), printed(summary.perplexity_per_token)]
-        rows.append([escaped(run.model), escaped(run.text), printed(summary.bits_per_byte, 3), *counts, *means])
+        rows.append([escaped(run.model), escaped(run.text), bits, *counts, *means])
     kept = [place for place, name in enumerate(headings) if name not in _CAVEATS or any(row[place] != "0" for row in rows)]
     table = markdown_table([headings[place] for place in kept], [[row[place] for place in kept] for row in rows])
     return warning + table
