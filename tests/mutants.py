@@ -70,6 +70,22 @@ MUTANTS = (
         "batch[:, 1:].flatten()", "batch[:, :-1].flatten()",
         "test_family::test_training_lowers_the_loss_that_scoring_sees",
     ),
+    # Prompts, candidates, chats
+    Mutant(
+        "a continuation without a prediction for its first token has the sum of the others", "units/prompts.py",
+        "logprob = np.where(complete, sums.logprob[after], np.nan)", "logprob = sums.logprob[after]",
+        "test_prompts::test_a_continuation_within_the_first_token_has_no_number",
+    ),
+    Mutant(
+        "the rank of a candidate counts itself twice", "scoring/watching.py",
+        "(logits > values[:, place, None])", "(logits >= values[:, place, None])",
+        "test_watching::test_candidates_of_a_bigram_model_are_arithmetic",
+    ),
+    Mutant(
+        "the token that ends an assistant's turn is in no span", "models/chat.py",
+        "end += _common(_tail(model, messages[:number]), whole[end:], model)", "end += 0",
+        "test_chat::test_the_roles_of_every_family_are_found",
+    ),
     # Spans
     Mutant(
         "what no span names is lost", "spans.py",

@@ -255,3 +255,18 @@ def test_chats_are_summed_by_role_and_their_template_is_recorded(checkout: Path,
     shown = json.loads(run(checkout, "tokenviz", "runs", "show", scored, "--json"))
     assert shown["params"]["chat_template_sha256"] == sha256(TEMPLATES["llama3"].encode()).hexdigest()
     assert "agrees" in run(checkout, "tokenviz", "rerun", scored)
+
+
+def test_prompts_are_scored_by_every_model(checkout: Path) -> None:
+    models = ["glass-en", "glass-en,dtype=bfloat16"]
+    given = [word for model in models for word in ("--models", model)]
+    result = json.loads(run(checkout, "tokenviz", "run", "prompts", *given, "--bos", "<bos>", "--json"))
+    assert [(one["model"], one["n_continuations"], one["n_prompts"]) for one in result["prompts"]] == [
+        (model, 18, 6) for model in models
+    ]
+    rows = result["tables"]["continuations"]
+    assert [row["model"] for row in rows] == [model for model in models for _ in range(18)]
+    prompts = tv.read_prompts(checkout / "experiments" / "items" / "capitals.jsonl")
+    table = tv.prompt_table(prompts, tv.score(tv.load_model("glass-en"), prompts.text, bos="<bos>"))
+    assert [row["log-prob"] for row in rows[:18]] == pytest.approx(table["logprob"].tolist(), abs=1e-4)
+    assert figures(checkout) == {"continuations"}

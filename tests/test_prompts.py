@@ -11,10 +11,14 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kills import DRAWN_BY, draw_quickly
 from reference import exact
 
 import tokenviz as tv
-from tokenviz.errors import TextError
+from tokenviz.errors import ExperimentError, TextError
+from tokenviz.figures.continuations import continuation_marks
+from tokenviz.figures.tracing import provenance_of
+from tokenviz.harness.context import ExperimentContext, running
 from tokenviz.models.loading import LoadedModel
 from tokenviz.scoring.kernel import Kernel
 from tokenviz.units.prompts import RULES
@@ -363,3 +367,96 @@ def test_options_that_do_not_fit_are_refused(run: Any, arguments: list[str], mes
 
 def test_rules_have_a_column_each() -> None:
     assert [f"best_by_{rule}" for rule in RULES] == [name for name in tv.prompt_table.__doc__.split("`") if "best_by" in name]
+
+
+@pytest.fixture
+def study(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project with a table of prompts; heatmaps are not the matter here."""
+    for name in DRAWN_BY:
+        monkeypatch.setattr(name, draw_quickly)
+    monkeypatch.setattr("tokenviz.harness.deliveries._FEW", 99)
+    rows = [
+        {"prompt": "Alice was very", "continuation": [" tired.", " late."], "loại": "a"},
+        {"prompt": "The Queen of ", "continuation": "Hearts", "loại": "b"},
+    ]
+    return write_rows(project, *rows)
+
+
+def grid_of(path: Path, *, name: str = "trial") -> tuple[tv.Grid, Any]:
+    prompts = tv.read_prompts(path)
+    with running(ExperimentContext(name)):
+        grid = tv.Grid(["glass-en"], [prompts.text], top_k=0)
+        grid.score()
+        made = grid.continue_prompts(prompts)
+        grid.summarise("Found.", figures={"all": lambda: continuation_marks(made[0].table)})
+    return grid, made
+
+
+def test_prompts_are_a_run_that_is_found_drawn_traced_pulled_and_computed_again(
+    study: Path, run: Any, glass: LoadedModel, project: Path
+) -> None:
+    _, [made] = grid_of(study)
+    prompts = tv.read_prompts(study)
+    expected = tv.prompt_table(prompts, tv.score(glass, prompts.text))
+    pd.testing.assert_frame_equal(made.recorded.frame("prompts"), expected)
+    assert made.metrics["n_continuations"] == 3
+    assert (made.metrics["n_prompts"], made.metrics["n_crossings"], made.metrics["n_missing"]) == (2, 1, 0)
+    assert made.metrics["mean_logprob_per_continuation"] == pytest.approx(expected["logprob"].mean())
+    assert made.metrics["mean_logprob_per_token"] == pytest.approx(expected["logprob"].sum() / expected["n_tokens"].sum())
+    bits = expected["surprisal_bits"].sum() / expected["n_bytes"].sum()
+    assert made.metrics["bits_per_byte_of_continuations"] == pytest.approx(bits)
+    assert made.metrics["share_all_first"] == 0
+
+    _, [again] = grid_of(study)
+    assert (again.run_id, again.reused) == (made.run_id, True)
+    code, out, _ = run("rerun", made.run_id)
+    assert (code, "agrees" in out) == (0, True)
+    code, out, _ = run("redraw", made.run_id, "--to", "one", "--format", "svg", "--width", "acl")
+    assert code == 0
+    about = provenance_of(project / out.splitlines()[0])
+    assert (about["kind"], about["figure"], about["run_id"]) == ("prompts", "continuations", made.run_id)
+    assert "n = 3 of 3 continuations of 2 prompts" in about["caption"]
+    assert run("pull", "trial", "--to", "paper")[0] == 0
+    assert (project / "paper" / "figures" / "t_glass-en_continuations.pdf").is_file()
+    assert "tvTGlassEnPromptsNCrossings}{1} % continuations whose first token begins in the prompt" in (
+        project / "paper" / "numbers.tex"
+    ).read_text(encoding="utf-8")
+    code, out, _ = run("trace", "paper/figures/t_glass-en_continuations.pdf")
+    assert (code, made.run_id in out) == (0, True)
+
+
+def test_another_border_or_column_makes_another_run_of_the_same_scores(study: Path, project: Path) -> None:
+    _, [first] = grid_of(study)
+    rows = [json.loads(line) for line in study.read_text(encoding="utf-8").splitlines()]
+    rows[1] |= {"loại": "c"}
+    other, [second] = grid_of(write_rows(project, *rows))
+    assert second.fingerprint != first.fingerprint
+    assert other.scores[0].reused
+    rows[1] |= {"prompt": "The Queen of", "continuation": " Hearts"}
+    _, [third] = grid_of(write_rows(project, *rows))
+    assert third.fingerprint not in (first.fingerprint, second.fingerprint)
+    assert third.metrics["n_crossings"] == 0
+
+
+def test_prompts_of_another_text_are_refused(study: Path) -> None:
+    with running(ExperimentContext("trial")):
+        grid = tv.Grid(["glass-en"], [tv.literal("x")])
+        with pytest.raises(
+            ExperimentError, match=r"^'prompt' is none of the grid's texts: give it the text of the items, pairs"
+        ):
+            grid.continue_prompts(tv.continuations("a", ["b"]))
+
+
+def test_the_figure_shows_each_continuation_below_its_prompt(glass: LoadedModel) -> None:
+    made = tv.continuations("Alice was very", [" tired.", " $late_", " 中文"])
+    table = tv.prompt_table(made, tv.score(glass, made.text))
+    [axes] = continuation_marks(pd.concat([table, table.assign(model="other")])).axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["Alice was very", "' tired.'", "' $late_'", "' 中文'"]
+    first, second = axes.get_lines()[:2]
+    np.testing.assert_array_equal(first.get_xdata(), table["logprob"])
+    assert list(second.get_ydata()) == [1.125, 2.125, 3.125]
+    assert axes.get_xlabel() == "log P(continuation | prompt) (nats)"
+    many = tv.continuations("Alice", [f" {number}" for number in range(50)])
+    [axes] = continuation_marks(tv.prompt_table(many, tv.score(glass, many.text))).axes
+    assert len(axes.get_yticklabels()) == 41
+    assert axes.get_xlabel().endswith("; the first 40 of 50 continuations")

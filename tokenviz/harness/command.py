@@ -16,6 +16,7 @@ from tokenviz.harness.decorator import Experiment, OwnResult
 from tokenviz.harness.kinds.comparison import COMPARISON_METRICS
 from tokenviz.harness.kinds.items import ItemsRun
 from tokenviz.harness.kinds.pairs import PairsRun
+from tokenviz.harness.kinds.prompts import PromptsRun
 from tokenviz.harness.kinds.score import without
 from tokenviz.harness.kinds.summary import models_of, several_tokenizers
 from tokenviz.harness.links import chart_link, figure_link, grid_link, runs_link
@@ -135,7 +136,8 @@ def print_result(result: GridResult | OwnResult, *, as_json: bool) -> None:
     if result.missing:
         guide.print(f"The results are {without(result.missing)}: tables/missing.csv of each run says which.", markup=False)
     if result.waiting:
-        total = 1 + sum(map(len, (result.scores, result.comparisons, result.measures, result.items, result.pairs)))
+        kinds = (result.scores, result.comparisons, result.measures, result.items, result.pairs, result.prompts)
+        total = 1 + sum(map(len, kinds))
         guide.print(
             f"{result.waiting} of {total} results wait in the outbox until the tracking server takes them: repeat the command, "
             "or 'tokenviz sync'",
@@ -185,13 +187,14 @@ def result_json(result: GridResult) -> dict[str, Any]:
         ],
         "items": [_study_json(run) for run in result.items],
         "pairs": [_study_json(run) for run in result.pairs],
+        "prompts": [_study_json(run) for run in result.prompts],
         "waiting": result.waiting,
         "missing": result.missing,
         "tables": {name: _rows(frame) for name, frame in result.tables.items()},
     }
 
 
-def _study_json(run: ItemsRun | PairsRun) -> dict[str, Any]:
+def _study_json(run: ItemsRun | PairsRun | PromptsRun) -> dict[str, Any]:
     numbers = {name: nan_to_none(value) for name, value in run.metrics.items()}
     return {"model": run.model, "text": run.text, **numbers, "run_id": run.run_id, "reused": run.reused}
 

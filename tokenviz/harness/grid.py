@@ -18,6 +18,7 @@ from tokenviz.harness.kinds.imported import ImportJob, fingerprint_of_import
 from tokenviz.harness.kinds.items import ItemsJob, ItemsRun
 from tokenviz.harness.kinds.measure import MeasureJob, MeasureRun
 from tokenviz.harness.kinds.pairs import PairsJob, PairsRun
+from tokenviz.harness.kinds.prompts import PromptsJob, PromptsRun
 from tokenviz.harness.kinds.score import ScoreJob, ScoreRun
 from tokenviz.harness.kinds.summary import SummaryJob, several_tokenizers
 from tokenviz.harness.ledgers import LedgerRun
@@ -37,6 +38,7 @@ from tokenviz.tracking.runs import Runs, fingerprint_of
 from tokenviz.tracking.store import open_store
 from tokenviz.units.items import Items
 from tokenviz.units.pairs import Pairs
+from tokenviz.units.prompts import Prompts
 from tokenviz.units.tidy import By as Rows
 from tokenviz.units.tidy import check_request
 from tokenviz.units.words import Punctuation
@@ -120,6 +122,7 @@ class Grid:
         self.measures: list[MeasureRun] = []
         self.items: list[ItemsRun] = []
         self.pairs: list[PairsRun] = []
+        self.prompts: list[PromptsRun] = []
         memory = ModelMemory(self._load)
         ledger = LedgerRun(experiment.ledger) if experiment.ledger else None
         self._session = Session(experiment, self.grid, settings, memory, self.runs, provenance(experiment.file), ledger)
@@ -199,10 +202,25 @@ class Grid:
         self.pairs += made
         return made
 
+    def continue_prompts(self, prompts: Prompts) -> list[PromptsRun]:
+        """Score continuations given their prompts by every model, each model's as one run with its table and figure.
+
+        Args:
+            prompts: From `read_prompts` or `continuations`; their text is one of the grid's.
+
+        Raises:
+            ExperimentError: The grid does not score the prompts' text.
+            TokenvizError: The runs cannot be stored; what was finished before stays.
+        """
+        jobs = [PromptsJob(self._session, run, prompts) for run in self._scores_of(prompts.text)]
+        made = self._scheduler.do(jobs, "scoring continuations", "models")
+        self.prompts += made
+        return made
+
     def _scores_of(self, text: Text) -> list[ScoreRun]:
         """Return every model's score run of a study's text."""
         if all(own.sha256 != text.sha256 for own in self._texts):
-            raise ExperimentError(f"{text.name!r} is none of the grid's texts: give it the text of the items or pairs")
+            raise ExperimentError(f"{text.name!r} is none of the grid's texts: give it the text of the items, pairs or prompts")
         return [run for run in self.score() if run.text == text.name]
 
     def compare(
@@ -263,7 +281,7 @@ class Grid:
                 raise ExperimentError(
                     f"no file can be named {name!r}: give tables and figures names of words, without / \\ # ? %"
                 )
-        runs = [*self.scores, *self.measures, *self.items, *self.pairs, *self.comparisons]
+        runs = [*self.scores, *self.measures, *self.items, *self.pairs, *self.prompts, *self.comparisons]
         job = SummaryJob(
             self._session,
             self.scores,
@@ -271,6 +289,7 @@ class Grid:
             self.measures,
             self.items,
             self.pairs,
+            self.prompts,
             description,
             figures or {},
             tables,
@@ -290,6 +309,7 @@ class Grid:
             measures=tuple(self.measures),
             items=tuple(self.items),
             pairs=tuple(self.pairs),
+            prompts=tuple(self.prompts),
             summary_run_id=summary.run_id,
             waiting=sum(run.waiting is not None for run in runs) + (summary.waiting is not None),
             tables=tables,

@@ -9,6 +9,7 @@ from tokenviz.harness.kinds.comparison import ComparisonRun
 from tokenviz.harness.kinds.items import ItemsRun
 from tokenviz.harness.kinds.measure import MeasureRun
 from tokenviz.harness.kinds.pairs import PairsRun
+from tokenviz.harness.kinds.prompts import PromptsRun
 from tokenviz.harness.kinds.score import ScoreRun
 from tokenviz.stats.estimate import interval_source, rounded, rounded_interval
 
@@ -30,6 +31,7 @@ class GridResult:
         measures: One run a measure, model and text.
         items: One run per model and table of items.
         pairs: One run per model and table of minimal pairs.
+        prompts: One run per model and table of prompts.
         summary_run_id: The run that holds the whole; empty while it waits in the outbox.
         waiting: How many results wait in the outbox for a server.
         tables: The experiment's own, by name.
@@ -56,6 +58,7 @@ class GridResult:
     waiting: int
     tables: "Mapping[str, pd.DataFrame]" = field(default_factory=dict)
     missing: int = 0
+    prompts: tuple[PromptsRun, ...] = ()
 
     def __repr__(self) -> str:
         return f"GridResult({self.experiment!r}: {self._size()})"
@@ -86,6 +89,7 @@ class GridResult:
             "measures": len(self.measures),
             "tables of items": len(self.items),
             "tables of pairs": len(self.pairs),
+            "tables of prompts": len(self.prompts),
             "comparisons": len(self.comparisons),
         }
         parts = [f"{count:,} {name}" for name, count in counts.items() if count]

@@ -25,6 +25,7 @@ from tokenviz.harness.kinds.items import ItemsRun
 from tokenviz.harness.kinds.markdown import escaped, frame_table, links_line, markdown_table, model_in_bold, pictures, run_link
 from tokenviz.harness.kinds.measure import MeasureRun
 from tokenviz.harness.kinds.pairs import PairsRun
+from tokenviz.harness.kinds.prompts import PromptsRun
 from tokenviz.harness.kinds.score import WITHOUT, ScoreRun, without
 from tokenviz.harness.session import Session
 from tokenviz.models.describing import description_of
@@ -62,6 +63,7 @@ class SummaryJob(Job[None, Run]):
         measures: Its measure runs.
         items: Its item runs.
         pairs: Its pair runs.
+        prompts: Its prompt runs.
         description: What the experiment asks and how to read it, in Markdown.
         figures: The experiment's own, by name: functions that draw.
         tables: The experiment's own, by name.
@@ -73,6 +75,7 @@ class SummaryJob(Job[None, Run]):
     measures: Sequence[MeasureRun]
     items: Sequence[ItemsRun]
     pairs: Sequence[PairsRun]
+    prompts: Sequence[PromptsRun]
     description: str
     figures: Mapping[str, Callable[[], "Figure"]]
     tables: Mapping[str, pd.DataFrame]
@@ -84,16 +87,17 @@ class SummaryJob(Job[None, Run]):
         return f"summary · {self.session.experiment.name}"
 
     @property
-    def parts(
-        self,
-    ) -> tuple[Sequence[ScoreRun], Sequence[ComparisonRun], Sequence[MeasureRun], Sequence[ItemsRun], Sequence[PairsRun]]:
+    def by_kind(self) -> dict[str, Sequence[Run]]:
         """The runs by kind."""
-        return self.scores, self.comparisons, self.measures, self.items, self.pairs
+        return {
+            "score": self.scores, "comparison": self.comparisons, "measure": self.measures, "items": self.items,
+            "pairs": self.pairs, "prompts": self.prompts,
+        }  # fmt: skip
 
     @property
     def runs(self) -> list[Run]:
         """The runs that are summarised."""
-        return [*self.scores, *self.measures, *self.items, *self.pairs, *self.comparisons]
+        return [*self.scores, *self.measures, *self.items, *self.pairs, *self.prompts, *self.comparisons]
 
     @cached_property
     def fingerprint(self) -> str:
@@ -112,7 +116,9 @@ class SummaryJob(Job[None, Run]):
 
     def write(self, _: None, files: Path) -> Content:
         about = self.session.about(self.fingerprint, self.kind, {"runs": [run.fingerprint for run in self.runs]})
-        content = record_summary(*self.parts, self.description, self.figures, self.tables, about, files)
+        content = record_summary(
+            self.scores, self.comparisons, self.by_kind, self.description, self.figures, self.tables, about, files
+        )
         content.params.update(self.session.experiment.params)
         (files / OVERVIEW).write_text(overview_html(self._overview(), "artifact"), encoding="utf-8")
         return content
@@ -130,6 +136,7 @@ class SummaryJob(Job[None, Run]):
                 *(_other(run.name, run.text, run.model, run) for run in self.measures),
                 *(_other("items", run.text, run.model, run) for run in self.items),
                 *(_other("pairs", run.text, run.model, run) for run in self.pairs),
+                *(_other("prompts", run.text, run.model, run) for run in self.prompts),
             ],
         )
 
@@ -147,9 +154,7 @@ def _other(kind: str, text: str, model: str, run: Run) -> OtherRun:
 def record_summary(
     scores: Sequence[ScoreRun],
     comparisons: Sequence[ComparisonRun],
-    measures: Sequence[MeasureRun],
-    items: Sequence[ItemsRun],
-    pairs: Sequence[PairsRun],
+    by_kind: Mapping[str, Sequence[Run]],
     description: str,
     figures: Mapping[str, Callable[[], "Figure"]],
     own_tables: Mapping[str, pd.DataFrame],
@@ -195,17 +200,7 @@ def record_summary(
         if part
     )
     note += pictures(dict(list(links.items())[:_MOST_PICTURES]))
-    metrics = {
-        f"n_{kind}_runs": float(len(runs))
-        for kind, runs in (
-            ("score", scores),
-            ("comparison", comparisons),
-            ("measure", measures),
-            ("items", items),
-            ("pairs", pairs),
-        )
-        if runs
-    }
+    metrics = {f"n_{kind}_runs": float(len(runs)) for kind, runs in by_kind.items() if runs}
     return Content({}, metrics, note, tags={WITHOUT: str(missing)} if missing else {})
 
 
