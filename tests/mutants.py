@@ -733,4 +733,21 @@ MUTANTS = (
         '"identity": spec.identity, ', "",
         "test_imports::test_imports_are_score_runs_that_everything_works_on",
     ),
+    # Checkpoints
+    Mutant(
+        "a step is any number in a name", "models/checkpoints.py",
+        "(?![^\\W_])", "",
+        "test_training::test_a_name_without_a_step_is_refused",
+    ),
+    Mutant(
+        "KL is of the earlier from the later", "harness/kinds/training.py",
+        "memory.models(labels[later], labels[earlier])",
+        "memory.models(labels[earlier], labels[later])",
+        "test_training::test_a_course_is_a_run_whose_steps_are_those_of_training",
+    ),
+    Mutant(
+        "equal weights in other folders are not noticed", "models/loading.py",
+        "return folders.weights_sha256(folders.model_files(resolved.folder, resolved.spec.label))", "return resolved.identity",
+        "test_training::test_a_course_is_a_run_whose_steps_are_those_of_training",
+    ),
 )  # fmt: skip

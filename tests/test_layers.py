@@ -50,7 +50,7 @@ HOMES = {
     "matplotlib": {"figures"},
     "scipy": {"stats"},
     "icu4py": {"characters", "units"},
-    "jinja2": {"figures"},
+    "jinja2": {"figures", "models"},
     "fontTools": {"figures"},
     "typer": {"harness", "cli"},
     "pyarrow": {"ledger", "rows", "scores", "slim_tables", "tables", "records"},

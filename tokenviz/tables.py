@@ -54,4 +54,6 @@ def cell(value: object) -> str:
     """One value of a table as a reader sees it: numbers to four digits, a dash where one is missing."""
     if isinstance(value, float):
         return "–" if math.isnan(value) else f"{value:.4g}".replace("-", "−")
+    if value is None or str(value) == "<NA>":  # pandas' missing whole number
+        return "–"
     return f"{value:,}" if isinstance(value, int) else str(value)

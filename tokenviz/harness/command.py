@@ -19,6 +19,7 @@ from tokenviz.harness.kinds.pairs import PairsRun
 from tokenviz.harness.kinds.prompts import PromptsRun
 from tokenviz.harness.kinds.score import without
 from tokenviz.harness.kinds.summary import models_of, several_tokenizers
+from tokenviz.harness.kinds.training import TrainingRun
 from tokenviz.harness.links import chart_link, figure_link, grid_link, runs_link
 from tokenviz.harness.options import Command, strict
 from tokenviz.harness.results import GridResult
@@ -136,7 +137,9 @@ def print_result(result: GridResult | OwnResult, *, as_json: bool) -> None:
     if result.missing:
         guide.print(f"The results are {without(result.missing)}: tables/missing.csv of each run says which.", markup=False)
     if result.waiting:
-        kinds = (result.scores, result.comparisons, result.measures, result.items, result.pairs, result.prompts)
+        kinds = (
+            result.scores, result.comparisons, result.measures, result.items, result.pairs, result.prompts, result.training,
+        )  # fmt: skip
         total = 1 + sum(map(len, kinds))
         guide.print(
             f"{result.waiting} of {total} results wait in the outbox until the tracking server takes them: repeat the command, "
@@ -188,13 +191,14 @@ def result_json(result: GridResult) -> dict[str, Any]:
         "items": [_study_json(run) for run in result.items],
         "pairs": [_study_json(run) for run in result.pairs],
         "prompts": [_study_json(run) for run in result.prompts],
+        "training": [_study_json(run) for run in result.training],
         "waiting": result.waiting,
         "missing": result.missing,
         "tables": {name: _rows(frame) for name, frame in result.tables.items()},
     }
 
 
-def _study_json(run: ItemsRun | PairsRun | PromptsRun) -> dict[str, Any]:
+def _study_json(run: ItemsRun | PairsRun | PromptsRun | TrainingRun) -> dict[str, Any]:
     numbers = {name: nan_to_none(value) for name, value in run.metrics.items()}
     return {"model": run.model, "text": run.text, **numbers, "run_id": run.run_id, "reused": run.reused}
 

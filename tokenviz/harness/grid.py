@@ -21,12 +21,14 @@ from tokenviz.harness.kinds.pairs import PairsJob, PairsRun
 from tokenviz.harness.kinds.prompts import PromptsJob, PromptsRun
 from tokenviz.harness.kinds.score import ScoreJob, ScoreRun
 from tokenviz.harness.kinds.summary import SummaryJob, several_tokenizers
+from tokenviz.harness.kinds.training import TrainingJob, TrainingRun
 from tokenviz.harness.ledgers import LedgerRun
 from tokenviz.harness.links import views_of
 from tokenviz.harness.measures import Measure, Settings
 from tokenviz.harness.results import GridResult
 from tokenviz.harness.scheduler import Scheduler
 from tokenviz.harness.session import ModelMemory, Session
+from tokenviz.models.checkpoints import Checkpoint
 from tokenviz.models.loading import LoadedModel, load, resolve
 from tokenviz.models.spec import ModelSpec
 from tokenviz.progress import note
@@ -123,6 +125,7 @@ class Grid:
         self.items: list[ItemsRun] = []
         self.pairs: list[PairsRun] = []
         self.prompts: list[PromptsRun] = []
+        self.training: list[TrainingRun] = []
         memory = ModelMemory(self._load)
         ledger = LedgerRun(experiment.ledger) if experiment.ledger else None
         self._session = Session(experiment, self.grid, settings, memory, self.runs, provenance(experiment.file), ledger)
@@ -217,6 +220,33 @@ class Grid:
         self.prompts += made
         return made
 
+    def follow(self, model: str, checkpoints: Sequence[Checkpoint]) -> list[TrainingRun]:
+        """Follow one model over its checkpoints, each text as one run with numbers by training step, curves and a heatmap.
+
+        Args:
+            model: What the checkpoints are of, for names.
+            checkpoints: From `checkpoints_of`; their models are the grid's.
+
+        Raises:
+            ExperimentError: A checkpoint is none of the grid's models.
+            TokenvizError: They cannot be compared, or the runs not stored; what was finished before stays.
+        """
+        by_label = {one.spec.label: one for one in self._models}
+        missing = [one.model for one in checkpoints if one.model not in by_label]
+        if missing:
+            raise ExperimentError(f"the checkpoint {missing[0]!r} is none of the grid's models: make the grid of all of them")
+        resolved = [by_label[one.model] for one in checkpoints]
+        scored = {(run.model, run.text): run for run in self.score()}
+        jobs = [
+            TrainingJob(
+                self._session, model, checkpoints, resolved, [scored[one.model, text.name] for one in checkpoints], text
+            )
+            for text in self._texts
+        ]
+        made = self._scheduler.do(jobs, "following training", "texts")
+        self.training += made
+        return made
+
     def _scores_of(self, text: Text) -> list[ScoreRun]:
         """Return every model's score run of a study's text."""
         if all(own.sha256 != text.sha256 for own in self._texts):
@@ -281,7 +311,7 @@ class Grid:
                 raise ExperimentError(
                     f"no file can be named {name!r}: give tables and figures names of words, without / \\ # ? %"
                 )
-        runs = [*self.scores, *self.measures, *self.items, *self.pairs, *self.prompts, *self.comparisons]
+        runs = [*self.scores, *self.measures, *self.items, *self.pairs, *self.prompts, *self.training, *self.comparisons]
         job = SummaryJob(
             self._session,
             self.scores,
@@ -290,6 +320,7 @@ class Grid:
             self.items,
             self.pairs,
             self.prompts,
+            self.training,
             description,
             figures or {},
             tables,
@@ -310,6 +341,7 @@ class Grid:
             items=tuple(self.items),
             pairs=tuple(self.pairs),
             prompts=tuple(self.prompts),
+            training=tuple(self.training),
             summary_run_id=summary.run_id,
             waiting=sum(run.waiting is not None for run in runs) + (summary.waiting is not None),
             tables=tables,

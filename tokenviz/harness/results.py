@@ -11,6 +11,7 @@ from tokenviz.harness.kinds.measure import MeasureRun
 from tokenviz.harness.kinds.pairs import PairsRun
 from tokenviz.harness.kinds.prompts import PromptsRun
 from tokenviz.harness.kinds.score import ScoreRun
+from tokenviz.harness.kinds.training import TrainingRun
 from tokenviz.stats.estimate import interval_source, rounded, rounded_interval
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class GridResult:
         items: One run per model and table of items.
         pairs: One run per model and table of minimal pairs.
         prompts: One run per model and table of prompts.
+        training: One run per course of training and text.
         summary_run_id: The run that holds the whole; empty while it waits in the outbox.
         waiting: How many results wait in the outbox for a server.
         tables: The experiment's own, by name.
@@ -54,6 +56,7 @@ class GridResult:
     measures: tuple[MeasureRun, ...]
     items: tuple[ItemsRun, ...]
     pairs: tuple[PairsRun, ...]
+    training: tuple[TrainingRun, ...]
     summary_run_id: str
     waiting: int
     tables: "Mapping[str, pd.DataFrame]" = field(default_factory=dict)
@@ -90,6 +93,7 @@ class GridResult:
             "tables of items": len(self.items),
             "tables of pairs": len(self.pairs),
             "tables of prompts": len(self.prompts),
+            "courses of training": len(self.training),
             "comparisons": len(self.comparisons),
         }
         parts = [f"{count:,} {name}" for name, count in counts.items() if count]

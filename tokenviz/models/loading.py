@@ -337,6 +337,13 @@ def _read_network(resolved: ResolvedModel) -> Any:
     return merge_adapter(network, resolved.adapter, label).to(dtype) if resolved.adapter else network
 
 
+def weights_of(resolved: ResolvedModel) -> str:
+    """Return the sha256 of a model's weights alone: two checkpoints may hold the same under different names."""
+    if resolved.weights_sha256 or resolved.adapter:
+        return resolved.weights_sha256 or resolved.identity
+    return folders.weights_sha256(folders.model_files(resolved.folder, resolved.spec.label))
+
+
 def load_tokenizer(spec: ModelSpec) -> Any:
     """Find or fetch a model's tokenizer alone, and read it; a folder need hold nothing else.
 

@@ -27,6 +27,7 @@ from tokenviz.harness.kinds.measure import MeasureRun
 from tokenviz.harness.kinds.pairs import PairsRun
 from tokenviz.harness.kinds.prompts import PromptsRun
 from tokenviz.harness.kinds.score import WITHOUT, ScoreRun, without
+from tokenviz.harness.kinds.training import TrainingRun, described_course
 from tokenviz.harness.session import Session
 from tokenviz.models.describing import description_of
 from tokenviz.records.reader import Reader
@@ -64,6 +65,7 @@ class SummaryJob(Job[None, Run]):
         items: Its item runs.
         pairs: Its pair runs.
         prompts: Its prompt runs.
+        training: Its training runs.
         description: What the experiment asks and how to read it, in Markdown.
         figures: The experiment's own, by name: functions that draw.
         tables: The experiment's own, by name.
@@ -76,6 +78,7 @@ class SummaryJob(Job[None, Run]):
     items: Sequence[ItemsRun]
     pairs: Sequence[PairsRun]
     prompts: Sequence[PromptsRun]
+    training: Sequence[TrainingRun]
     description: str
     figures: Mapping[str, Callable[[], "Figure"]]
     tables: Mapping[str, pd.DataFrame]
@@ -91,13 +94,13 @@ class SummaryJob(Job[None, Run]):
         """The runs by kind."""
         return {
             "score": self.scores, "comparison": self.comparisons, "measure": self.measures, "items": self.items,
-            "pairs": self.pairs, "prompts": self.prompts,
+            "pairs": self.pairs, "prompts": self.prompts, "training": self.training,
         }  # fmt: skip
 
     @property
     def runs(self) -> list[Run]:
         """The runs that are summarised."""
-        return [*self.scores, *self.measures, *self.items, *self.pairs, *self.prompts, *self.comparisons]
+        return [*self.scores, *self.measures, *self.items, *self.pairs, *self.prompts, *self.training, *self.comparisons]
 
     @cached_property
     def fingerprint(self) -> str:
@@ -137,6 +140,7 @@ class SummaryJob(Job[None, Run]):
                 *(_other("items", run.text, run.model, run) for run in self.items),
                 *(_other("pairs", run.text, run.model, run) for run in self.pairs),
                 *(_other("prompts", run.text, run.model, run) for run in self.prompts),
+                *(_other("training", run.text, run.model, run) for run in self.training),
             ],
         )
 
@@ -181,9 +185,10 @@ def record_summary(
         ]
         write_csv(pd.DataFrame(rows), tables / "comparisons.csv")
     described = models_of(scores)
+    courses = {run.model: described_course(run.table) for run in by_kind["training"] if isinstance(run, TrainingRun)}
     links = {}
     for name, draw in figures.items():
-        saved = save_figure(add_key(draw(), described), drawn / name, title=name, description=json.dumps(about))
+        saved = save_figure(add_key(draw(), courses or described), drawn / name, title=name, description=json.dumps(about))
         links[escaped(name)] = saved[0].name
     missing = sum(run.missing for run in scores)
     note = "\n\n".join(

@@ -1,0 +1,376 @@
+"""Training runs: one model's checkpoints on one text. The training step is MLflow's step, so that its page draws the curves."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import pandas as pd
+
+from tokenviz.comparing.training import CURVES, TRAINING_VERSION, step_logprobs, training_table
+from tokenviz.figures.keys import add_key
+from tokenviz.figures.named import PLOT_FORMATS, Look, Plot, save_plot
+from tokenviz.figures.training import step_heatmap, training_curves
+from tokenviz.harness.again import Again, Rerun, largest_of_frames, text_of
+from tokenviz.harness.deliveries import Drawing
+from tokenviz.harness.jobs import Content, Job, Outcome, Run
+from tokenviz.harness.kind import Kind, RunTable
+from tokenviz.harness.kinds.files import PICTURES, dataset_of, tables_folder, text_params
+from tokenviz.harness.kinds.markdown import escaped, frame_table, links_line
+from tokenviz.harness.kinds.score import ScoreRun
+from tokenviz.harness.measures import Settings
+from tokenviz.harness.session import ModelMemory, Session
+from tokenviz.models.checkpoints import Checkpoint
+from tokenviz.models.loading import ResolvedModel, weights_of
+from tokenviz.progress import warn
+from tokenviz.records.reader import Reader
+from tokenviz.records.run import RecordedRun, table_file
+from tokenviz.records.tables import check_numbers
+from tokenviz.scores import TokenScores
+from tokenviz.tables import write_csv
+from tokenviz.texts import Text
+from tokenviz.tracking.finding import FoundRun
+from tokenviz.tracking.runs import fingerprint_of
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+TRAINING_TABLE = table_file("training")
+_LOGPROBS = "step_logprobs"
+
+
+@dataclass(frozen=True, eq=False)
+class Course:
+    """A course of training on one text.
+
+    Attributes:
+        table: From `training_table`, one row per step.
+        logprobs: From `step_logprobs`, one row per token.
+    """
+
+    table: pd.DataFrame
+    logprobs: pd.DataFrame
+
+
+def course_divergences(
+    labels: Sequence[str], weights: Sequence[str], text: Text, settings: Settings, memory: ModelMemory
+) -> dict[str, list[float]]:
+    """Measure each checkpoint's predictions next to those of the last, then of the one before: two are in memory at once.
+
+    Args:
+        labels: Of the checkpoints, in the order of their steps.
+        weights: sha256 of each one's weights: equal ones have a divergence of 0.
+        text: What they read.
+        settings: How.
+        memory: Gives a model of a label.
+
+    Returns:
+        `kl_to_last` and `kl_to_previous`, means over tokens in nats; see `training_table`.
+    """
+
+    def mean_kl(later: int, earlier: int) -> float:
+        from tokenviz.scoring.divergence import divergences
+
+        a, b = memory.models(labels[later], labels[earlier])
+        values = divergences(a, b, text, **vars(settings)).values.kl_ab
+        return float(np.mean(values[~np.isnan(values)]))
+
+    n = len(labels)
+    to_last = [0.0 if weights[i] == weights[-1] else mean_kl(n - 1, i) for i in range(n)]
+    to_previous = [0.0 if weights[i] == weights[i - 1] else mean_kl(i, i - 1) for i in range(1, n)]
+    return {"kl_to_last": to_last, "kl_to_previous": [math.nan, *to_previous]}
+
+
+def course_of(
+    steps: Sequence[int], tables: Sequence[TokenScores], weights: Sequence[str], kl: Mapping[str, Sequence[float]]
+) -> Course:
+    """Put a course of training together.
+
+    Args:
+        steps: Training steps, ascending.
+        tables: The scores of one text by each checkpoint.
+        weights: sha256 of each one's weights.
+        kl: From `course_divergences`.
+    """
+    table = training_table(
+        steps, tables, weights, kl_to_last=kl["kl_to_last"], kl_to_previous=kl["kl_to_previous"]
+    )  # fmt: skip
+    return Course(table, step_logprobs(steps, tables))
+
+
+def course_metrics(course: Course) -> dict[str, float]:
+    """Return the numbers of a training run that follow from its table: those of the last checkpoint, and counts."""
+    table, last = course.table, course.table.iloc[-1]
+    metrics = {f"last_{name}": float(last[name]) for name in ("mean_logprob", "bits_per_byte")}
+    same = int(table["same_weights_as"].notna().sum())
+    metrics |= {"n_checkpoints": float(len(table)), "n_distinct_weights": float(len(table) - same)}
+    return metrics | {
+        "n_scored": float(last["n_scored"]),
+        "first_step": float(table["step"].min()),
+        "last_step": float(last["step"]),
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingRun(Run):
+    """One model's checkpoints on one text, as a run.
+
+    Attributes:
+        model: What the checkpoints are of.
+        text: The text's name.
+    """
+
+    model: str
+    text: str
+
+    def _subject(self) -> str:
+        return f"the training of {self.model!r} on {self.text!r}"
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """The numbers by step, read from the run; see `training_table`."""
+        return self.read("training")
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingJob(Job[Course, TrainingRun]):
+    """Follow one model over its checkpoints on one text.
+
+    Attributes:
+        session: The grid's.
+        model: What the checkpoints are of.
+        checkpoints: In the order of their steps.
+        resolved: The model of each.
+        scored: The score run of each.
+        text: The text.
+    """
+
+    session: Session
+    model: str
+    checkpoints: Sequence[Checkpoint]
+    resolved: Sequence[ResolvedModel]
+    scored: Sequence[ScoreRun]
+    text: Text
+    kind = "training"
+    table = TRAINING_TABLE
+
+    @property
+    def name(self) -> str:
+        return f"training · {self.text.name} · {self.model}"
+
+    @cached_property
+    def fingerprint(self) -> str:
+        parts: dict[str, object] = {"kind": self.kind, "version": TRAINING_VERSION, "steps": self._steps}
+        return fingerprint_of(parts | {"model": self.model, "scores": [run.fingerprint for run in self.scored]})
+
+    @property
+    def tags(self) -> Mapping[str, str]:
+        return {"model": self.model, "text": self.text.name}
+
+    @property
+    def _steps(self) -> list[int]:
+        return [one.step for one in self.checkpoints]
+
+    def compute(self) -> Course:
+        weights = [weights_of(one) for one in self.resolved]
+        labels = [one.model for one in self.checkpoints]
+        kl = course_divergences(labels, weights, self.text, self.session.settings, self.session.memory)
+        return course_of(self._steps, [run.scores for run in self.scored], weights, kl)
+
+    def write(self, result: Course, files: Path) -> Content:
+        return record_training(result, self, files)
+
+    def read(self, run: RecordedRun) -> Course:
+        return Course(run.frame("training"), run.frame(_LOGPROBS))
+
+    def draw(self, result: Course) -> Drawing:
+        about = self.session.about(self.fingerprint, self.kind, {"text_sha256": self.text.sha256})
+        source = RecordedCourse(result, self.model, self.text.name, self.text.sha256)
+        return Drawing(draw_training, (source, about))
+
+    def run(self, outcome: Outcome[Course]) -> TrainingRun:
+        run = TrainingRun(**self.about_run(outcome, self.session.runs), model=self.model, text=self.text.name)
+        if outcome.result is not None:
+            run.__dict__["table"] = outcome.result.table  # fills the cached property
+        return run
+
+
+def record_training(course: Course, job: TrainingJob, folder: Path) -> Content:
+    """Write the tables of a course of training into a folder; return the rest of its run."""
+    tables, table = tables_folder(folder), course.table
+    table.to_parquet(folder / TRAINING_TABLE, index=False)
+    course.logprobs.to_parquet(folder / table_file(_LOGPROBS), index=False)
+    write_csv(table, tables / "training.csv")
+    same = table.dropna(subset=["same_weights_as"])
+    named = [f"{row.step:,} as {row.same_weights_as:,}" for row in same.itertuples()]
+    if named:
+        warn(f"checkpoints of {job.model} have the same weights: step {', step '.join(named)}")
+    curves = {
+        name: [(int(step), float(value)) for step, value in zip(table["step"], table[name], strict=True) if value == value]
+        for name in CURVES
+    }
+    metrics = course_metrics(course)
+    params: dict[str, object] = {"model": job.model, **text_params(job.text), "steps": job._steps}
+    params |= {"checkpoints": [one.model for one in job.checkpoints], "training_version": TRAINING_VERSION}
+    params |= vars(job.session.settings)
+    equal = f"The same weights: step {', step '.join(named)}.\n\n" if named else ""
+    note = (
+        f"{links_line({'Curves': 'curves.png', 'Tokens by step': 'steps.png'})}**{escaped(job.model)}** over {len(table)} "
+        f"checkpoints on **{escaped(job.text.name)}**. The step of each curve is the training step.\n\n{equal}"
+        f"{frame_table(table.drop(columns=['model']))}\n\n`{table_file(_LOGPROBS)}` has every token's log-prob at every step."
+    )
+    return Content(params, metrics, note, curves, dataset_of(job.text))
+
+
+def described_course(table: pd.DataFrame) -> str:
+    """Say in a few words how many checkpoints a course has, for the key of a figure."""
+    steps = table["step"]
+    return f"{steps.nunique()} checkpoints, training steps {steps.min():,} to {steps.max():,}"
+
+
+@dataclass(frozen=True, eq=False)
+class RecordedCourse:
+    """A course of training with what its run says of it.
+
+    Attributes:
+        course: Its tables.
+        model: What the checkpoints are of.
+        text: The text's name.
+        text_sha256: The text's hash.
+    """
+
+    course: Course
+    model: str
+    text: str
+    text_sha256: str
+
+    @property
+    def key(self) -> dict[str, str]:
+        """The model and how many checkpoints it has, for the key of a figure."""
+        return {self.model: described_course(self.course.table)}
+
+
+def _draw_curves(source: RecordedCourse, width: float, size: float, _: bool) -> "Figure":
+    table = source.course.table.assign(text=source.text)
+    return add_key(training_curves(table, width=width, font_size=size), source.key, font_size=size)
+
+
+def _draw_steps(source: RecordedCourse, width: float, size: float, _: bool) -> "Figure":
+    return add_key(step_heatmap(source.course.logprobs, width=width, font_size=size), source.key, font_size=size)
+
+
+def _curves_caption(source: RecordedCourse, _: bool) -> str:
+    table = source.course.table
+    return (
+        f"“{source.text}” by {source.model} in the course of its training, at {len(table)} checkpoints "
+        f"({int(table['n_scored'].iloc[-1])} scored tokens): mean log-prob, bits per byte, Pearson’s r of the log-probs with "
+        "those of the last checkpoint, and the mean KL divergence of its predictions from those of the last."
+    )
+
+
+def _steps_caption(source: RecordedCourse, _: bool) -> str:
+    return (
+        f"The beginning of “{source.text}” by {source.model}, a column per token and a row per training step. The darker, the "
+        "more predictable: log-prob in nats, on one scale. An outline marks a token without a prediction."
+    )
+
+
+_PLOTS = {"curves": Plot(_draw_curves, _curves_caption, 7.0), "steps": Plot(_draw_steps, _steps_caption, 7.0)}
+
+
+class TrainingKind(Kind[RecordedCourse]):
+    """Recorded training runs."""
+
+    name = "training"
+    tables = (
+        RunTable(
+            "training",
+            "Courses of training: checkpoints, the last training step, $n$ scored tokens, and log-prob (nats per token) and "
+            "bits per byte at the last.",
+            (
+                ("n_checkpoints", "checkpoints"),
+                ("last_step", "last step"),
+                ("n_scored", "$n$"),
+                ("last_mean_logprob", "log-prob"),
+                ("last_bits_per_byte", "bits/byte"),
+            ),
+        ),
+    )
+    definitions: ClassVar[Mapping[str, str]] = {
+        "last_mean_logprob": "mean log-prob at the last checkpoint (nats per token)",
+        "last_bits_per_byte": "bits per byte at the last checkpoint",
+        "n_checkpoints": "checkpoints",
+        "n_distinct_weights": "checkpoints with weights of their own",
+    }
+
+    def read(self, run: FoundRun, reader: Reader) -> RecordedCourse:
+        recorded = reader.recorded(run)
+        course = Course(recorded.frame("training"), recorded.frame(_LOGPROBS))
+        check_numbers(recorded, TRAINING_TABLE, course_metrics(course))
+        return RecordedCourse(course, run.params["model"], run.params["text"], run.params["text_sha256"])
+
+    def figures(self, run: FoundRun, reader: Reader) -> Mapping[str, tuple[str, ...]]:
+        return dict.fromkeys(_PLOTS, PLOT_FORMATS)
+
+    def draw(
+        self,
+        figure: str,
+        source: RecordedCourse,
+        stem: Path,
+        *,
+        formats: Sequence[Any],
+        look: Look,
+        about: Mapping[str, object],
+    ) -> list[Path]:
+        return save_plot(
+            figure, _PLOTS[figure], source, stem, models=[source.model], text=source.text, formats=formats, look=look,
+            about=about,
+        )  # fmt: skip
+
+    def about(self, source: RecordedCourse) -> Mapping[str, object]:
+        return {"text_sha256": source.text_sha256}
+
+    def rerun(self, run: FoundRun, again: Again) -> Rerun:
+        from tokenviz.scoring.scorer import score
+
+        before, params = self.read(run, again.reader).course, run.params
+        labels, steps = json.loads(params["checkpoints"]), json.loads(params["steps"])
+        context, stride, top_k = (json.loads(params[name]) for name in ("context", "stride", "top_k"))
+        settings = Settings(params["bos"], context, stride, top_k)
+        other, scores = again.reader.scores_beside(run, same_model=False)
+        text = text_of(scores, other.run_id, int(other.params["n_passages"]))
+        tables, weights = [], []
+        for label in labels:
+            (model,) = again.memory.models(label)
+            weights.append(weights_of(model.resolved))
+            tables.append(score(model, text, **vars(settings)))
+        after = course_of(steps, tables, weights, course_divergences(labels, weights, text, settings, again.memory))
+        largest = max(
+            largest_of_frames(before.table, after.table), largest_of_frames(before.logprobs, after.logprobs)
+        )  # fmt: skip
+        return Rerun(
+            run=run,
+            largest=largest,
+            metrics={name: (run.metrics.get(name, math.nan), value) for name, value in course_metrics(after).items()},
+            left_out=(),
+            changed={},
+        )
+
+
+KIND = TrainingKind()
+
+
+def draw_training(source: RecordedCourse, about: Mapping[str, object], folder: Path) -> None:
+    """Draw the curves and the text by step.
+
+    Args:
+        source: The course.
+        about: What made it, for the files' metadata.
+        folder: To draw in.
+    """
+    for figure in _PLOTS:
+        KIND.draw(figure, source, folder / figure, formats=PICTURES, look=Look(), about=about)
