@@ -471,7 +471,7 @@ MUTANTS = (
     ),
     Mutant(
         "a text is part of the report's page", "figures/report.py",
-        "htmlsafe_json_dumps(data, dumps=_compact)", "Markup(_compact(data))",
+        "data=htmlsafe_json_dumps(data, dumps=compact_json)", "data=Markup(compact_json(data))",
         "test_report::test_a_text_is_carried_exactly_and_brings_no_tag",
     ),
     Mutant(
@@ -749,5 +749,31 @@ MUTANTS = (
         "equal weights in other folders are not noticed", "models/loading.py",
         "return folders.weights_sha256(folders.model_files(resolved.folder, resolved.spec.label))", "return resolved.identity",
         "test_training::test_a_course_is_a_run_whose_steps_are_those_of_training",
+    ),
+    # Browsing
+    Mutant(
+        "a picture counts tokens, not their characters", "figures/overview.py",
+        "np.cumsum(widths * known)", "np.cumsum(known)",
+        "test_overview::test_a_picture_has_the_means_of_equal_parts_of_the_text",
+    ),
+    Mutant(
+        "pages of a store may read what MLflow knows", "pages/app.py",
+        "sandbox allow-scripts", "sandbox allow-same-origin allow-scripts",
+        "test_pages::test_figures_are_served_as_documents_without_an_origin",
+    ),
+    Mutant(
+        "the scores of a comparison are tidied away", "tracking/tidying.py",
+        "run.run_id in needed or run.status", "run.status",
+        "test_tidying::test_a_run_that_a_current_one_names_stays",
+    ),
+    Mutant(
+        "curves have the token's row as their step", "harness/kinds/score.py",
+        "return [(int(begins[row]), float(value))", "return [(row, float(value))",
+        "test_grid::test_curves_of_two_tokenizers_lie_on_one_another",
+    ),
+    Mutant(
+        "identities of old runs are lost", "tracking/entities.py",
+        "return {**params, **found}, own", "return {**split_identities(params)[0], **found}, own",
+        "test_identities::test_an_old_run_has_all_settings_as_parameters",
     ),
 )  # fmt: skip
