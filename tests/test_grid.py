@@ -323,8 +323,10 @@ def test_the_summary_says_what_was_found(models: list[str]) -> None:
     client = open_store().client
     note = client.get_run(result.summary_run_id).data.tags["mlflow.note.content"]
     overview = f"(#/experiments/{result.experiment_id}/runs/{result.summary_run_id}/artifacts/overview.html?"
+    report = overview.replace("overview.html", "figures/report.html")
+    shown = "workflowType=machine_learning)**"
     assert note.startswith(
-        f"**[Overview]{overview}workflowType=machine_learning)**  \n**2 models on 2 texts: Pearson's r from "
+        f"**[Overview]{overview}{shown}, **[report]{report}{shown}  \n**2 models on 2 texts: Pearson's r from "
     )
     assert "Found." in note
     tables = {file.path for file in client.list_artifacts(result.summary_run_id, "tables")}

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Run
+from conftest import BIGRAM_WEIGHTS, Run, make_bigram_folder
 from tables import NAN, make_scores
+from test_grid import run_grid
 from test_report import Page, passages_of, three, with_alternatives
 
 import tokenviz as tv
@@ -17,9 +18,13 @@ from tokenviz.errors import FigureError
 from tokenviz.figures import report
 from tokenviz.figures.report import save_texts_report, texts_report_html
 from tokenviz.figures.report_data import report_data
-from tokenviz.figures.report_texts import list_data, pair_entries, passage_entries, text_entries
+from tokenviz.figures.report_texts import list_data, most_telling, pair_entries, passage_entries, text_entries
+from tokenviz.harness.context import ExperimentContext, running
+from tokenviz.harness.kinds import reports
 from tokenviz.models.loading import LoadedModel
+from tokenviz.progress import collecting
 from tokenviz.scores import TokenScores
+from tokenviz.tracking.store import open_store
 from tokenviz.units.pairs import Pairs, pair_table, read_pairs
 
 PAIRS = (
@@ -221,3 +226,80 @@ def test_the_command_refuses_what_is_no_set(run: Run, project: Path, arguments: 
     code, _, said = run("report", "-m", "glass-en", *arguments)
     assert code == 2
     assert message in said
+
+
+def report_of(run_id: str) -> str:
+    """The report among a run's figures; empty where there is none."""
+    store = open_store()
+    if "figures/report.html" not in {found.path for found in store.client.list_artifacts(run_id, "figures")}:
+        return ""
+    return Path(store.client.download_artifacts(run_id, "figures/report.html")).read_text(encoding="utf-8")
+
+
+def test_the_summary_of_several_texts_has_a_report_of_them(project: Path) -> None:
+    for name, weights in (("first", BIGRAM_WEIGHTS), ("second", BIGRAM_WEIGHTS[::-1].copy())):
+        make_bigram_folder(project / name, weights)
+    result = run_grid(["first", "second"], texts=["abcd", "dcba"], top_k=4)
+    source = report_of(result.summary_run_id)
+    assert [entry["name"] for entry in listed(source)] == [tv.literal(text).name for text in ("abcd", "dcba")]
+    assert [text["tokens"][0]["k"] for text in texts_of(source)] == [3, 3]  # of the four that the runs keep
+    compared = {run.a.text: run for run in result.comparisons}
+    for entry in listed(source):
+        units = compared[entry["name"]].comparison.units
+        expected = np.nanmean(np.abs(units.logprob_b - units.logprob_a))
+        assert entry["difference"] == [pytest.approx(expected, abs=5e-5)]
+    note = open_store().client.get_run(result.summary_run_id).data.tags["mlflow.note.content"]
+    assert re.search(r"\*\*\[report\]\([^)]*artifacts/figures/report\.html", note)
+    alone = run_grid(["first", "second"], texts=["abcd"])
+    assert report_of(alone.summary_run_id) == ""
+
+
+def test_the_summary_of_minimal_pairs_has_a_report_of_them_by_all_models(project: Path) -> None:
+    (project / "pairs.csv").write_text("good,bad,group\nabcd,abdd,x\nabc,acb,y\n", encoding="utf-8")
+    for name, weights in (("first", BIGRAM_WEIGHTS), ("second", BIGRAM_WEIGHTS[::-1].copy())):
+        make_bigram_folder(project / name, weights)
+    pairs = read_pairs(project / "pairs.csv")
+    with running(ExperimentContext("trial")):
+        grid = tv.Grid(["first", "second"], [pairs.text], top_k=2)
+        grid.score()
+        runs = grid.decide(pairs)
+        result = grid.summarise("Found.")
+    entries = listed(report_of(result.summary_run_id))
+    assert [entry["name"] for entry in entries] == ["pair 1, x", "pair 2, y"]
+    for number, entry in enumerate(entries):
+        rows = [run.table.iloc[number] for run in runs]
+        assert entry["margin"] == pytest.approx([row["logprob_good"] - row["logprob_bad"] for row in rows], abs=1e-4)
+    for model, run in enumerate(runs):  # each run has that of its model
+        own = listed(report_of(run.run_id))
+        assert [one["margin"] for one in own] == [[entry["margin"][model]] for entry in entries]
+
+
+def test_of_too_many_pairs_those_of_the_least_margin_are_kept(glass: LoadedModel, tmp_path: Path) -> None:
+    pairs, scores = pairs_of(glass, tmp_path)
+    table = pair_table(pairs, scores)
+    entries = pair_entries([scores], [table], pairs.groups)
+    margins = table["logprob_good"] - table["logprob_bad"]
+    assert most_telling(entries, 3) == entries
+    [kept] = most_telling(entries, 1)
+    assert kept.name.startswith(f"pair {margins.argmin() + 1},")
+    [kept] = most_telling(text_entries(two_texts()), 1)
+    assert kept.name == "tiếng Việt"
+
+
+def test_a_run_says_which_of_its_pairs_the_report_has_or_why_there_is_none(
+    glass: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pairs, scores = pairs_of(glass, tmp_path)
+    given = ([scores], [pair_table(pairs, scores)], pairs.groups, tmp_path, {})
+    monkeypatch.setattr(reports, "_MOST_ENTRIES", 2)
+    assert reports.report_pairs(*given) == "report.html"
+    source = (tmp_path / "report.html").read_text(encoding="utf-8")
+    title = "glass-en on the minimal pairs of “pairs”: 2 of 3 pairs, those of the least margin by a model"
+    assert (Page(source).raw["title"], len(listed(source))) == (title, 2)
+    monkeypatch.setattr(reports, "_MOST_BYTES", 1000)
+    with collecting() as said:
+        assert reports.report_pairs(*given) == ""
+    assert said == [
+        "the run has no report: a report of 2 texts by 1 model would hold more than 0 MB: give fewer texts or models, or keep "
+        "fewer alternatives (--top-k 3)"
+    ]

@@ -23,7 +23,7 @@ from tokenviz.figures.definition import Source, tables_of
 from tokenviz.figures.html import page_template
 from tokenviz.figures.limits import Chosen, checked_limits, chosen_limits
 from tokenviz.figures.measures import MEASURES, measure_named
-from tokenviz.figures.report_data import report_data
+from tokenviz.figures.report_data import MOST_ALTERNATIVES, report_data
 from tokenviz.figures.report_texts import Entry, entries_data, list_data
 from tokenviz.models.describing import full_name_of
 
@@ -88,6 +88,8 @@ def save_texts_report(
     title: str,
     limits: str | Chosen | None = None,
     about: Mapping[str, object] | None = None,
+    alternatives: int = MOST_ALTERNATIVES,
+    most_bytes: int | None = None,
 ) -> Path:
     """Write an interactive page of several texts, passages, items or minimal pairs, with a list of them at its side.
 
@@ -100,17 +102,20 @@ def save_texts_report(
         title: Over the page, and its name.
         limits: Of the colours, as for `save_report`; "shared" for those of all texts together.
         about: What made it, for its metadata.
+        alternatives: Of each token, at most; fewer make the page smaller.
+        most_bytes: Of the page; by default 64 MB.
 
     Returns:
         The path.
 
     Raises:
         ComparisonError: The texts are not all by the same models.
-        FigureError: There is no text, or the page would hold more than 64 MB; the file's name does not end in .html.
+        ReportSizeError: The page would hold more.
+        FigureError: There is no text, or the file's name does not end in .html.
         DiskError: The file cannot be written.
     """
     path = checked_path(path)
-    page = texts_report_html(entries, title=title, limits=limits, about=about)
+    page = texts_report_html(entries, title=title, limits=limits, about=about, alternatives=alternatives, most_bytes=most_bytes)
     try:
         durable.write(path, page)
         return path
@@ -119,26 +124,36 @@ def save_texts_report(
 
 
 def texts_report_html(
-    entries: Sequence[Entry], *, title: str, limits: str | Chosen | None = None, about: Mapping[str, object] | None = None
+    entries: Sequence[Entry],
+    *,
+    title: str,
+    limits: str | Chosen | None = None,
+    about: Mapping[str, object] | None = None,
+    alternatives: int = MOST_ALTERNATIVES,
+    most_bytes: int | None = None,
 ) -> str:
     """Return the page of `save_texts_report` as a string."""
     if not entries:
         raise FigureError("there is nothing to show: give the scores of at least one text")
     chosen = "shared" if limits == "shared" else report_limits(limits)
-    size, texts = 0, []
-    for data in entries_data(entries, chosen):
+    size, most, texts = 0, MOST_BYTES if most_bytes is None else most_bytes, []
+    for data in entries_data(entries, chosen, alternatives=alternatives):
         texts.append(htmlsafe_json_dumps(data, dumps=compact_json))
         size += len(texts[-1].encode("utf-8", "surrogatepass"))
-        if size > MOST_BYTES:
-            raise too_large(len(entries), len(entries[0].tables))
+        if size > most:
+            raise too_large(len(entries), len(entries[0].tables), most)
     shown = {"figure": "report", "models": [table.spec.model for table in entries[0].tables], "n_texts": len(entries)}
     return _page(title, list_data(entries), {**(about or {}), **shown}, texts)
 
 
-def too_large(texts: int, models: int) -> FigureError:
-    """Return the error of a report that no browser would open quickly."""
-    return FigureError(
-        f"a report of {texts} texts by {models} model{'s' * (models != 1)} would hold more than {MOST_BYTES // 1_000_000} MB: "
+class ReportSizeError(FigureError):
+    """A report that would be larger than what a page opens quickly."""
+
+
+def too_large(texts: int, models: int, most: int = MOST_BYTES) -> ReportSizeError:
+    """Return the error of a report that would be too large."""
+    return ReportSizeError(
+        f"a report of {texts} texts by {models} model{'s' * (models != 1)} would hold more than {most // 1_000_000} MB: "
         "give fewer texts or models, or keep fewer alternatives (--top-k 3)"
     )
 

@@ -29,7 +29,11 @@ _STEPS = 17  # of a legend's bar
 
 
 def report_data(
-    tables: Sequence[TokenScores], limits: Chosen = "text", *, shared: Mapping[str, Limits] | None = None
+    tables: Sequence[TokenScores],
+    limits: Chosen = "text",
+    *,
+    shared: Mapping[str, Limits] | None = None,
+    alternatives: int = MOST_ALTERNATIVES,
 ) -> dict[str, Any]:
     """All that the page knows of a text.
 
@@ -37,6 +41,7 @@ def report_data(
         tables: Of one text, at least one.
         limits: Of the colours; numbers are of log-probs.
         shared: Limits that were found for several texts, by measure; they are taken instead.
+        alternatives: Of each token, at most.
 
     Returns:
         Values that JSON can write; None where unscored. Rows of `tokens` are each model's own tokens; rows of `units` are
@@ -48,13 +53,13 @@ def report_data(
     """
     rows = common_rows(tables)
     pairs = list(combinations(range(len(tables)), 2))
-    alternatives: dict[str, int] = {}
+    strings: dict[str, int] = {}
     return {
         "text": tables[0].text_name,
         "unit": rows.by,
         "models": [{"name": table.spec.model, "settings": _settings(table)} for table in tables],
-        "tokens": [_tokens(table, alternatives) for table in tables],
-        "alternatives": list(alternatives),
+        "tokens": [_tokens(table, strings, alternatives) for table in tables],
+        "alternatives": list(strings),
         "units": {
             "passage": rows.passage.tolist(),
             "text": list(rows.spans.text),
@@ -79,13 +84,11 @@ def _settings(table: TokenScores) -> dict[str, str]:
     return {name.replace("_", " "): "none" if value is None else str(value) for name, value in shown.items() if value != ""}
 
 
-def _tokens(table: TokenScores, alternatives: dict[str, int]) -> dict[str, Any]:
-    """A model's tokens; the strings of its alternatives are numbered in `alternatives`."""
-    k = min(table.spec.top_k, MOST_ALTERNATIVES)
-    strings = [
-        alternatives.setdefault(string, len(alternatives))
-        for row in table.top_tokens
-        for string in row[:k] + ("",) * (k - len(row))
+def _tokens(table: TokenScores, strings: dict[str, int], most: int) -> dict[str, Any]:
+    """A model's tokens; the strings of its alternatives are numbered in `strings`."""
+    k = min(table.spec.top_k, most)
+    numbered = [
+        strings.setdefault(string, len(strings)) for row in table.top_tokens for string in row[:k] + ("",) * (k - len(row))
     ]
     same = (table.top_ids[:, :k] == table.token_id[:, None]) & (table.token_id[:, None] >= 0)  # (n, k)
     return {
@@ -96,7 +99,7 @@ def _tokens(table: TokenScores, alternatives: dict[str, int]) -> dict[str, Any]:
         "rank": [None if np.isnan(rank) else int(rank) for rank in table.rank],
         "entropy": _numbers(table.entropy, _ENTROPY),
         "k": k,
-        "top": strings,
+        "top": numbered,
         "top_logprob": _numbers(table.top_logprobs[:, :k].ravel(), _ALTERNATIVE),
         "read": np.where(same.any(axis=1), same.argmax(axis=1), -1).tolist() if k else [-1] * len(table),
     }

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from hashlib import sha256
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from tokenviz.errors import ComparisonError, FigureError
 from tokenviz.figures.definition import shared_limits
 from tokenviz.figures.limits import Chosen, Limits, limits_of
 from tokenviz.figures.measures import MEASURES, PairMeasure
-from tokenviz.figures.report_data import report_data
+from tokenviz.figures.report_data import MOST_ALTERNATIVES, report_data
 from tokenviz.figures.rows import Rows, common_rows
 from tokenviz.scores import TokenScores, nan_to_none
 from tokenviz.texts import Text
@@ -46,9 +47,9 @@ def text_entries(tables: Sequence[TokenScores]) -> list[Entry]:
     Raises:
         FigureError: There is no table, a model read a text twice, or not every model read every text.
     """
-    by_text: dict[str, list[TokenScores]] = {}
+    by_text: dict[tuple[str, str], list[TokenScores]] = {}
     for table in tables:
-        by_text.setdefault(table.text_sha256, []).append(table)
+        by_text.setdefault((table.text_name, table.text_sha256), []).append(table)
     models = list(dict.fromkeys(table.spec.model for table in tables))
     for own in by_text.values():
         found = [table.spec.model for table in own]
@@ -117,6 +118,24 @@ def _rows(table: TokenScores, rows: slice, together: int) -> TokenScores:
     return replace(table, **own, text_sha256=sha256("".join(own["token"]).encode("utf-8", "surrogatepass")).hexdigest())
 
 
+def most_telling(entries: Sequence[Entry], most: int) -> Sequence[Entry]:
+    """Return so many entries at most, in their order: pairs of the least margin by a model, or what models differ most in."""
+    if len(entries) <= most:
+        return entries
+
+    def telling(number: int) -> float:
+        entry = entries[number]
+        if entry.decided:
+            margins = [row["logprob_good"] - row["logprob_bad"] for row in entry.decided]
+            return min((margin for margin in margins if not np.isnan(margin)), default=np.inf)
+        rows = common_rows(entry.tables)
+        differences = [_mean_difference(rows, a, b) for a, b in combinations(range(len(entry.tables)), 2)]
+        return -max((one for one in differences if one is not None), default=0.0)
+
+    chosen = sorted(sorted(range(len(entries)), key=telling)[:most])
+    return [entries[number] for number in chosen]
+
+
 def least_bytes(texts: Sequence[Text], *, models: int, alternatives: int) -> int:
     """Return how many bytes a report of some texts takes at least, so that one that is too large is refused before the work."""
     tokens = sum(len(passage) for text in texts for passage in text.passages) // _LONG
@@ -143,7 +162,7 @@ def _listed(entry: Entry) -> dict[str, Any]:
         "name": entry.name,
         "start": _beginning(entry),
         "n": int(scored.all(axis=0).sum()),
-        "difference": [_mean_difference(rows, a, b) for a in range(len(scored)) for b in range(a + 1, len(scored))],
+        "difference": [_mean_difference(rows, a, b) for a, b in combinations(range(len(scored)), 2)],
         "bits": [_rounded(table.summary().bits_per_byte) for table in entry.tables],
     }
     if entry.decided:
@@ -180,12 +199,15 @@ def _rounded(value: float) -> float | None:
     return nan_to_none(round(value, 4))  # type: ignore[no-any-return]
 
 
-def entries_data(entries: Sequence[Entry], limits: Chosen) -> Iterator[dict[str, Any]]:
+def entries_data(
+    entries: Sequence[Entry], limits: Chosen, *, alternatives: int = MOST_ALTERNATIVES
+) -> Iterator[dict[str, Any]]:
     """Yield what the page knows of each text, as `report_data` of one.
 
     Args:
         entries: At least one; all by the same models.
         limits: Of the colours; "shared" are those of all texts together, of each measure.
+        alternatives: Of each token, at most.
 
     Raises:
         ComparisonError: The texts are not all by the same models.
@@ -195,7 +217,8 @@ def entries_data(entries: Sequence[Entry], limits: Chosen) -> Iterator[dict[str,
         raise ComparisonError("a report of several texts shows the same models on each, in one order")
     shared = _shared(entries) if limits == "shared" else {}
     for entry in entries:
-        yield report_data(entry.tables, "text" if limits == "shared" else limits, shared=shared) | _sides(entry)
+        own: Chosen = "text" if limits == "shared" else limits
+        yield report_data(entry.tables, own, shared=shared, alternatives=alternatives) | _sides(entry)
 
 
 def _sides(entry: Entry) -> dict[str, Any]:
@@ -223,8 +246,7 @@ def _shared(entries: Sequence[Entry]) -> dict[str, Limits]:
             pairs = [
                 measure.take(rows.pair(a, b))
                 for rows in (common_rows(entry.tables) for entry in entries)
-                for a in range(len(rows.logprobs))
-                for b in range(a + 1, len(rows.logprobs))
+                for a, b in combinations(range(len(rows.logprobs)), 2)
             ]
             if pairs:
                 found[measure.name] = limits_of(pairs, measure, "set")

@@ -11,11 +11,13 @@ import pandas as pd
 from tokenviz.comparing.accuracy import accuracies
 from tokenviz.figures.accuracy import pair_accuracy
 from tokenviz.figures.named import Plot
+from tokenviz.harness.deliveries import Drawing
 from tokenviz.harness.jobs import Content, Outcome
 from tokenviz.harness.kind import FamilyTable, Quantity
 from tokenviz.harness.kinds.files import dataset_of, text_params
 from tokenviz.harness.kinds.markdown import escaped, frame_table, links_line
-from tokenviz.harness.kinds.scored import ScoredJob, ScoredKind, ScoredRun, ScoredTable
+from tokenviz.harness.kinds.reports import report_pairs
+from tokenviz.harness.kinds.scored import ScoredJob, ScoredKind, ScoredRun, ScoredTable, draw_scored
 from tokenviz.progress import warn
 from tokenviz.records.reader import Reader
 from tokenviz.scores import TokenScores
@@ -25,6 +27,7 @@ from tokenviz.tracking.finding import FoundRun
 from tokenviz.tracking.runs import fingerprint_of
 from tokenviz.units.pairs import GROUP_COLUMNS, PAIRS_VERSION, RULES, Pairs, decide, pair_table
 
+_LINKS = {"Figure": "accuracy.png", "report": "report.html"}
 _RULES = {"sum": "sum of log-probs", "per_token": "mean log-prob per token", "per_byte": "mean log-prob per byte"}
 
 
@@ -175,7 +178,7 @@ class PairsJob(ScoredJob[PairsRun]):
     def write(self, result: ScoredTable, files: Path) -> Content:
         found, metrics = self.write_tables(result, files)["accuracies"], self.of.metrics(result)
         note = (
-            f"{links_line({'Figure': 'accuracy.png'})}**{escaped(self.scored.model)}** on the minimal pairs of "
+            f"{links_line(_LINKS)}**{escaped(self.scored.model)}** on the minimal pairs of "
             f"**{escaped(self.scored.text)}**: the share of pairs in which the good sentence wins, by its sum of log-probs, by "
             f"the mean per token and by the mean per byte. A tie counts half ({metrics['n_ties']:.0f}, of which "
             f"{metrics['n_identical']:.0f} pairs of the same sentence twice). 95 % intervals: Wilson's by group, over all from "
@@ -183,8 +186,34 @@ class PairsJob(ScoredJob[PairsRun]):
         )
         return Content(dict(self.params), metrics, note, dataset=dataset_of(self.pairs.text))
 
+    def draw(self, result: ScoredTable) -> Drawing:
+        plots = super().draw(result)
+        return Drawing(draw_pairs, (*plots.arguments, self.scored.scores, self.pairs.groups))
+
     def run(self, outcome: Outcome[ScoredTable]) -> PairsRun:
         run = PairsRun(**self.about_scored(outcome), groups=self.pairs.groups)
         if outcome.result is not None:
             run.__dict__["table"] = outcome.result.table  # fills the cached property
         return run
+
+
+def draw_pairs(
+    kind: ScoredKind,
+    made: ScoredTable,
+    about: Mapping[str, object],
+    scores: TokenScores,
+    groups: Sequence[str],
+    folder: Path,
+) -> None:
+    """Draw the accuracies, and write a report of the pairs.
+
+    Args:
+        kind: What the table is.
+        made: The decisions.
+        about: What made it, for the files' metadata.
+        scores: Of the pairs' text.
+        groups: The group of each pair.
+        folder: To draw in.
+    """
+    draw_scored(kind, made, about, folder)
+    report_pairs([scores], [made.table], groups, folder, about)

@@ -26,6 +26,7 @@ from tokenviz.harness.kinds.markdown import escaped, frame_table, links_line, ma
 from tokenviz.harness.kinds.measure import MeasureRun
 from tokenviz.harness.kinds.pairs import PairsRun
 from tokenviz.harness.kinds.prompts import PromptsRun
+from tokenviz.harness.kinds.reports import report_items, report_pairs, report_texts
 from tokenviz.harness.kinds.score import WITHOUT, ScoreRun, without
 from tokenviz.harness.kinds.training import TrainingRun, described_course
 from tokenviz.harness.session import Session
@@ -191,10 +192,12 @@ def record_summary(
         saved = save_figure(add_key(draw(), courses or described), drawn / name, title=name, description=json.dumps(about))
         links[escaped(name)] = saved[0].name
     missing = sum(run.missing for run in scores)
+    report = _report(scores, by_kind, about, drawn)
+    pages = {"report": report} if report else {}
     note = "\n\n".join(
         part
         for part in (
-            f"{links_line(links, {'Overview': OVERVIEW})}{headline(scores, comparisons)}",
+            f"{links_line(links | pages, {'Overview': OVERVIEW})}{headline(scores, comparisons)}",
             f"**{without(missing)}: the pages of the score runs say which, and why.**" if missing else "",
             unwrapped(description.strip()),
             "\n".join(f"- {model_in_bold(label, words)}" for label, words in described.items() if words),
@@ -207,6 +210,23 @@ def record_summary(
     note += pictures(dict(list(links.items())[:_MOST_PICTURES]))
     metrics = {f"n_{kind}_runs": float(len(runs)) for kind, runs in by_kind.items() if runs}
     return Content({}, metrics, note, tags={WITHOUT: str(missing)} if missing else {})
+
+
+def _report(scores: Sequence[ScoreRun], by_kind: Mapping[str, Sequence[Run]], about: Mapping[str, object], folder: Path) -> str:
+    """Write the report of the grid's minimal pairs, its items, or its texts where there are several; return its name."""
+    items = [run for run in by_kind.get("items", ()) if isinstance(run, ItemsRun)]
+    pairs = [run for run in by_kind.get("pairs", ()) if isinstance(run, PairsRun)]
+    by_cell = {(run.model, run.text): run for run in scores}
+    of_pairs = [run for run in pairs if run.text == pairs[0].text]
+    of_items = [by_cell[run.model, run.text].scores for run in items if run.text == items[0].text]
+    if of_pairs:
+        tables = [by_cell[run.model, run.text].scores for run in of_pairs]
+        return report_pairs(tables, [run.table for run in of_pairs], of_pairs[0].groups, folder, about)
+    if of_items:
+        return report_items(of_items, folder, about)
+    if len({run.text for run in scores}) > 1:
+        return report_texts([run.scores for run in scores], folder, "text", about)
+    return ""
 
 
 def models_of(scores: Sequence[ScoreRun]) -> dict[str, str]:
