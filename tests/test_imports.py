@@ -20,6 +20,7 @@ from tokenviz.errors import StoreError, TextError
 from tokenviz.harness.context import ExperimentContext, running
 from tokenviz.harness.rerunning import rerun
 from tokenviz.models.loading import LoadedModel, load_tokenizer
+from tokenviz.progress import collecting
 from tokenviz.tracking.store import open_store
 
 TEXTS = ("The cat sat on the mat.", "Thủ đô của Việt Nam là Hà Nội.", "北京是中国的首都。👋")
@@ -449,7 +450,9 @@ def test_imports_are_score_runs_that_everything_works_on(
     assert runs["source"].item() == "imported: vLLM 0.11.0"
     assert "mean_entropy" not in runs or np.isnan(runs["mean_entropy"].item())
     assert "scoring_seconds" not in runs or np.isnan(runs["scoring_seconds"].item())
-    read = tv.load_scores(runs.iloc[0])
+    with collecting() as notices:
+        read = tv.load_scores(runs.iloc[0])
+    assert notices == []  # no word of the scoring version, which an import has none of
     np.testing.assert_array_equal(read.logprob, rollout.scores.logprob)
     with pytest.raises(StoreError, match=r"holds log-probs that another engine computed \(imported: vLLM 0\.11\.0\): nothing"):
         rerun(rollout.run_id, open_store())

@@ -40,7 +40,7 @@ def read_scores(run: RecordedRun) -> TokenScores:
     summary = scores.summary()
     names = ("n_tokens", "n_scored", "mean_logprob", "mean_entropy")  # whose definitions do not change
     check_numbers(run, TOKENS_TABLE, {name: float(getattr(summary, name)) for name in names})
-    if scores.spec.scoring_version != SCORING_VERSION:
+    if scores.spec.scoring_version != SCORING_VERSION and not scores.spec.imported:
         warn(
             f"scores of scoring version {scores.spec.scoring_version} are read as they were recorded; this tokenviz has "
             f"version {SCORING_VERSION}: run the experiment again for its numbers"
