@@ -356,7 +356,7 @@ def test_the_command_prints_what_the_library_gives(run: Any, glass: LoadedModel,
         (["-t", "x", "--prompt", "a", "--continuation", "b"], "--text is a text of its own: give --prompt and --continuation"),
         (["--prompt", "a", "--continuation", "b", "--by", "word", "--csv"], "are scored by continuation, not by word"),
         (["--prompt", "a", "--continuation", "b", "--top-k", "3", "--json"], "continuations have no --top-k, --measure"),
-        (["-t", "x", "--skip-bad"], "--skip-bad needs --by continuation"),
+        (["-t", "x", "--skip-bad"], "--skip-bad needs --by passage or continuation"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(run: Any, arguments: list[str], message: str) -> None:

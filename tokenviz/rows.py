@@ -30,7 +30,13 @@ _BATCH = 1 << 16  # rows of a Parquet file that are in memory as such
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
-def rows_of(path: Path, column: str, also: Sequence[str] = ()) -> Iterator[tuple[str, Row]]:
+MORE_CELLS = "more cells than the header has columns"
+"""What is wrong with a row of CSV: often a comma in a text that is not quoted."""
+
+
+def rows_of(
+    path: Path, column: str, also: Sequence[str] = (), *, too_long: list[int] | None = None
+) -> Iterator[tuple[str, Row]]:
     """Read the rows of a table.
 
     Args:
@@ -38,6 +44,8 @@ def rows_of(path: Path, column: str, also: Sequence[str] = ()) -> Iterator[tuple
         column: The column that is meant. It tells how a CSV file is separated where that is not by commas, and of a Parquet
             file no other is read but `id` and those of `also`.
         also: Further columns of a Parquet file to read.
+        too_long: Takes the numbers, from 0, of the rows of a CSV file that have more cells than the header has columns; they
+            come without a value. By default such a row is refused.
 
     Yields:
         Where a row is, for messages, and its values by column.
@@ -49,7 +57,7 @@ def rows_of(path: Path, column: str, also: Sequence[str] = ()) -> Iterator[tuple
     if path.suffix.lower() == ".parquet":
         yield from _parquet_rows(path, column, also)
     else:
-        yield from (_jsonl_rows if path.suffix.lower() == ".jsonl" else _csv_rows)(path, column)
+        yield from _jsonl_rows(path, column) if path.suffix.lower() == ".jsonl" else _csv_rows(path, column, too_long)
 
 
 def decoded(data: bytes, where: str) -> str:
@@ -146,7 +154,7 @@ def _repeated(names: Iterator[str] | list[str]) -> str:
     return next((name for name, count in Counter(names).items() if count > 1), "")
 
 
-def _csv_rows(path: Path, column: str) -> Iterator[tuple[str, Row]]:
+def _csv_rows(path: Path, column: str, too_long: list[int] | None) -> Iterator[tuple[str, Row]]:
     csv.field_size_limit(sys.maxsize)
     lines = _lines(path, "")
     first = next(lines, None)
@@ -162,9 +170,13 @@ def _csv_rows(path: Path, column: str) -> Iterator[tuple[str, Row]]:
             raise TextError(f"{str(path)!r} has two columns {repeated!r}: which one is meant?")
         for number, row in enumerate(reader, start=1):
             where = f"row {number} of {str(path)!r}"
-            if None in row:
-                raise TextError(f"{where} has more cells than the header has columns")
-            yield where, dict(row)
+            if None not in row:
+                yield where, dict(row)
+            elif too_long is None:
+                raise TextError(f"{where} has {MORE_CELLS}")
+            else:
+                too_long.append(number - 1)
+                yield where, dict.fromkeys(reader.fieldnames or ())
     except csv.Error as error:
         raise TextError(f"{str(path)!r} is not CSV after row {number}: {error}") from error
 

@@ -20,6 +20,7 @@ from tokenviz.cli.inputs import (
     read_texts,
 )
 from tokenviz.cli.outputs import named_frames, print_csv, print_json
+from tokenviz.cli.passages import score_passages
 from tokenviz.cli.prompts import (
     ContinuationColumn,
     Continuations,
@@ -58,11 +59,12 @@ def score_command(
     as_json: AsJson = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print one CSV row a token.")] = False,
     by: Annotated[
-        Literal["token", "word", "span", "continuation"],
+        Literal["token", "word", "span", "passage", "continuation"],
         typer.Option(
             help="What the rows of --json and --csv are. Words carry the spaces before them; their log-probs are sums, and "
-            "next to them sums that are corrected for these spaces. Spans are the texts' own, see --spans. Continuations are "
-            "given their prompts: of --prompt, or of tables with a column of each."
+            "next to them sums that are corrected for these spaces. Spans are the texts' own, see --spans. Passages are the "
+            "rows of one table, printed with all its columns. Continuations are given their prompts: of --prompt, or of tables "
+            "with a column of each."
         ),
     ] = "token",
     punctuation: WordPunctuation = "attached",
@@ -112,8 +114,19 @@ def score_command(
         how = {"as_json": as_json, "as_csv": as_csv}
         score_continuations(model, prompts, bos=bos, context=context, stride=stride, **how)
         return
+    if by == "passage":
+        if text or len(files or []) != 1:
+            raise typer.BadParameter("--by passage takes one .csv, .tsv, .jsonl or .parquet table, whose rows are the passages")
+        if top_k or measure or limits or spans or watch or chat:
+            raise typer.BadParameter("--by passage has no --top-k, --measure, --limits, --spans, --watch and --chat")
+        (table,) = files or []
+        score_passages(
+            model, str(table), column, bos=bos, context=context, stride=stride, skip_bad=skip_bad, as_json=as_json,
+            parquet=parquet,
+        )  # fmt: skip
+        return
     if skip_bad and not chat:
-        raise typer.BadParameter("--skip-bad needs --by continuation or --chat: rows of other tables are refused")
+        raise typer.BadParameter("--skip-bad needs --by passage or continuation, or --chat: rows of other tables are refused")
     if watch:
         _check_watch(by, others=bool(top_k or measure or limits or parquet))
     elif watch_at != "every":

@@ -19,7 +19,7 @@ from tokenviz.checks import listed
 from tokenviz.errors import TextError, did_you_mean
 from tokenviz.progress import warn
 from tokenviz.project import samples_folder
-from tokenviz.rows import rows_of
+from tokenviz.rows import MORE_CELLS, rows_of
 from tokenviz.spans import Span
 from tokenviz.texts import Text, corpus
 
@@ -139,7 +139,7 @@ def read_items(
     if words is not None and text is not None:
         raise TextError("a text and words were both named: with one word per row, the words are the text")
     strings = [name for name in (item, text, words, *regions) if name is not None]
-    path, table = read_table(path, [*strings, condition or "condition", "text", "word"])
+    path, table = read_table(path, [*strings, condition or "condition", "text", "word"], skip_bad=skip_bad)
     if text is None and not regions and words is None:
         text, regions, words = _form_of(path, table)
         strings = [name for name in (item, text, words, *regions) if name is not None]
@@ -180,6 +180,52 @@ def read_items(
         own_words=words is not None,
         item=item,
         condition=condition,
+        sha256=digest,
+        skipped=tuple(skipped),
+    )
+
+
+def read_passages(path: str | Path, *, column: str = "text", skip_bad: bool = False) -> Items:
+    """Read a table of texts that are no items: each row is one, and has no name but its place.
+
+    Args:
+        path: See `read_items`.
+        column: The column that holds the texts.
+        skip_bad: Leave bad rows out and list them, instead of refusing the table.
+
+    Returns:
+        The texts with their table; `tidy_table(..., by="item", previous=0)` gives one row per text.
+
+    Raises:
+        TextError: The file cannot be read, it has no such column, or a text is empty or no string.
+    """
+    path, table = read_table(path, [column], skip_bad=skip_bad)
+    if column not in table:
+        named = listed([repr(str(one)) for one in table], 12)
+        raise TextError(f"{str(path)!r} has no column {column!r}: it has {named}{did_you_mean(column, map(str, table))}")
+    kept, skipped = [], []
+    for row in range(len(table)):
+        cell = cell_of(table, row, column, path)
+        if isinstance(cell, str):
+            kept.append((row, cell))
+        elif skip_bad:
+            skipped.append(cell.words)
+        else:
+            raise TextError(f"{cell.words}; --skip-bad leaves such rows out")
+    if not kept:
+        raise TextError(f"{str(path)!r} has no text that can be scored")
+    if skipped:
+        warn(f"{len(skipped)} of {len(table)} texts of {path.name} are left out: {'; '.join(skipped[:20])}")
+    passages = [cell for _, cell in kept]
+    digest = sha256(json.dumps([passages, table.astype(str).to_csv(index=False)], ensure_ascii=False).encode()).hexdigest()
+    return Items(
+        text=corpus(passages, name=path.stem),
+        table=table,
+        rows=tuple((row,) for row, _ in kept),
+        units=((),) * len(kept),
+        own_words=False,
+        item="",
+        condition="",
         sha256=digest,
         skipped=tuple(skipped),
     )
@@ -318,13 +364,14 @@ class Bad:
     words: str
 
 
-def read_table(path: str | Path, strings: Sequence[str]) -> tuple[Path, pd.DataFrame]:
+def read_table(path: str | Path, strings: Sequence[str], *, skip_bad: bool = False) -> tuple[Path, pd.DataFrame]:
     """Read a table of items or pairs.
 
     Args:
         path: See `read_items`.
         strings: Columns whose cells stay as they are written: "NA" is a word that a text may have. In other columns of a CSV or
             TSV file numbers become numbers, and an empty cell is a missing value.
+        skip_bad: Keep rows of a CSV or TSV file that have too many cells, as rows without a value that `cell_of` calls bad.
 
     Raises:
         TextError: The file is missing, empty or not of its form.
@@ -334,7 +381,11 @@ def read_table(path: str | Path, strings: Sequence[str]) -> tuple[Path, pd.DataF
     if suffix not in ITEM_SUFFIXES:
         raise TextError(f"cannot read {str(path)!r} as a table of items: a file ends in {', '.join(ITEM_SUFFIXES)}")
     try:
-        table = pd.read_parquet(path) if suffix == ".parquet" else _frame_of([row for _, row in rows_of(path, strings[0])])
+        too_long: list[int] | None = [] if skip_bad else None
+        if suffix == ".parquet":
+            table = pd.read_parquet(path)
+        else:
+            table = _frame_of([row for _, row in rows_of(path, strings[0], too_long=too_long)])
     except OSError as error:
         if isinstance(error, TextError):
             raise
@@ -349,6 +400,7 @@ def read_table(path: str | Path, strings: Sequence[str]) -> tuple[Path, pd.DataF
         for name in table:
             if name not in strings and not str(name).startswith(REGION):
                 table[name] = _numbers(table[name])
+    table.attrs[MORE_CELLS] = too_long or []
     return path, table
 
 
@@ -370,9 +422,13 @@ def _numbers(column: pd.Series) -> pd.Series:
 
 def cell_of(table: pd.DataFrame, row: int, column: str, path: Path, *, of_id: bool = False) -> "str | Bad":
     """Return a cell that must be a string with a character that is no whitespace; an id may be a whole number as well."""
+    if row in table.attrs.get(MORE_CELLS, ()):
+        return Bad(f"row {row + 1} of {str(path)!r} has {MORE_CELLS}")
     value: Any = table[column].iat[row]
     if of_id and isinstance(value, int | np.integer):  # in JSON and Parquet
         value = str(value)
+    elif of_id and isinstance(value, float) and value.is_integer():  # whole numbers, of which one is missing
+        value = str(int(value))
     if isinstance(value, str) and value.strip():
         return value
     if isinstance(value, str):

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from tokenviz.checks import listed
 from tokenviz.errors import TextError
 from tokenviz.progress import warn
 from tokenviz.scores import TokenScores
@@ -84,9 +85,8 @@ def read_pairs(
         >>> tv.read_pairs("pairs.csv")
         Pairs('pairs': 2 pairs in 1 groups)
     """
-    path, table = read_table(
-        path, [name for names in (_GOOD, _BAD, GROUP_COLUMNS, (good, bad, group)) for name in names if name]
-    )
+    strings = (*_GOOD, *_BAD, *GROUP_COLUMNS, good, bad, group)
+    path, table = read_table(path, [name for name in strings if name], skip_bad=skip_bad)
     columns = [_column(path, table, asked, known) for asked, known in ((good, _GOOD), (bad, _BAD))]
     named = group or next((name for name in GROUP_COLUMNS if name in table), "")
     if named and named not in table:
@@ -106,6 +106,10 @@ def read_pairs(
         raise TextError(f"{str(path)!r} has no pair that can be scored")
     if skipped:
         warn(f"{len(skipped)} of {len(table)} pairs of {path.name} are left out: {'; '.join(skipped[:20])}")
+    same = [str(row + 1) for place, row in enumerate(kept) if passages[2 * place] == passages[2 * place + 1]]
+    if same:
+        rows = f"row{'s' * (len(same) > 1)} {listed(same, 12)}"
+        warn(f"{len(same)} of {len(kept)} pairs of {path.name} are the same sentence twice, a tie whatever the model: {rows}")
     own = table.iloc[kept].reset_index(drop=True)
     digest = sha256(json.dumps([passages, own.astype(str).to_csv(index=False)], ensure_ascii=False).encode()).hexdigest()
     return Pairs(
