@@ -750,6 +750,49 @@ MUTANTS = (
         "return folders.weights_sha256(folders.model_files(resolved.folder, resolved.spec.label))", "return resolved.identity",
         "test_training::test_a_course_is_a_run_whose_steps_are_those_of_training",
     ),
+    # The ledger
+    Mutant(
+        "a part of a text depends on what comes before its shard", "scoring/parts.py",
+        "if passage and size and size + len(passage) > most:",
+        "if passage and size and (size + len(passage) > most or number % 2):",
+        "test_ledger::test_shards_hold_every_passage_once_and_are_made_of_whole_parts",
+    ),
+    Mutant(
+        "a shard is cut inside a part", "ledger/shards.py",
+        "for first, last in parts_of(passages, part_characters):",
+        "for first, last in parts_of(passages, part_characters // 2 or 1):",
+        "test_ledger::test_shards_hold_every_passage_once_and_are_made_of_whole_parts",
+    ),
+    Mutant(
+        "a later writer replaces a result", "ledger/storage.py",
+        "os.link(unfinished, path)", "os.replace(unfinished, path)",
+        "test_ledger::test_a_file_is_put_in_its_place_once",
+    ),
+    Mutant(
+        "a claim from the future counts for an hour", "ledger/claims.py",
+        "abs(self.now - written) > IGNORED", "self.now - written > IGNORED",
+        "test_ledger::test_a_claim_counts_for_five_minutes_by_the_clock_of_the_files",
+    ),
+    Mutant(
+        "the result of another shard is taken", "ledger/shard_scores.py",
+        "if (footer.cell, footer.shard) != (cell.fingerprint, shard):", "if False:",
+        "test_ledger::test_a_torn_or_foreign_file_is_moved_aside_and_its_shard_scored_again",
+    ),
+    Mutant(
+        "a changed result is taken", "ledger/shard_scores.py",
+        "digests.hex() != footer.digest or ", "",
+        "test_ledger::test_a_torn_or_foreign_file_is_moved_aside_and_its_shard_scored_again",
+    ),
+    Mutant(
+        "a plain run takes one that lacks passages for its own", "harness/kinds/score.py",
+        "return WITHOUT not in run.tags", "return True",
+        "test_ledger::test_what_is_missing_is_said_in_tag_summary_and_exit_code",
+    ),
+    Mutant(
+        "a double is cut to float32", "slim_tables.py",
+        'if kind == "float" and not _same_bits(cast.cast(column.type), column):', "if False:",
+        "test_slim_tables::test_a_number_that_float32_does_not_hold_keeps_its_type",
+    ),
     # Browsing
     Mutant(
         "a picture counts tokens, not their characters", "figures/overview.py",

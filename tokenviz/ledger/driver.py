@@ -44,7 +44,7 @@ def drive(ledger: Ledger, cells: Sequence[Cell], engine: Engine) -> None:
             while True:
                 news = watch.look()
                 advance(news)
-                watch.workers = max(engine.alive(), len(beacon.alive()))
+                watch.workers = max(engine.alive(), sum("model" in about for about in beacon.alive().values()))
                 if news:
                     deaths.clear()
                     held.clear()

@@ -233,7 +233,7 @@ class _Gathered:
             for name, values in {
                 "logprob": logprob, "logprob_squared": logprob**2, "entropy": table.entropy[scored], "first_choices": rank == 1,
             }.items():  # fmt: skip
-                self._sums[name] = math.fsum([self._sums[name], *values.astype(float).tolist()])
+                self._sums[name] = math.fsum([self._sums[name], float(values.sum())])
             self._summaries.append(table.summary())
             self._digests.add(table)
             self._unscored += list(bad.items())
@@ -269,7 +269,8 @@ class _Digests:
                 plain = np.where(np.isnan(value), np.nan, value) if value.dtype.kind == "f" else value
                 content = np.ascontiguousarray(plain).tobytes()
             elif isinstance(value, tuple) and name != "spans":
-                content = "".join(f"{one!r}\n" for one in value).encode()
+                plain_strings = bool(value) and isinstance(value[0], str)
+                content = ("\0".join(value) + "\0" if plain_strings else "".join(f"{one!r}\n" for one in value)).encode()
             else:
                 continue
             self._columns.setdefault(name, hashlib.sha256()).update(content)
