@@ -68,8 +68,9 @@ Every kind of figure once, with the lines that made it. This page is made by `ma
 
 Each figure has a variant on given axes, for a notebook or somebody's own figure: `draw_heatmap(axes, heatmap)`,
 `draw_unity_scatter(axes, comparison)`, `draw_along_text(axes, tables)`, `draw_entropy_calibration(axes, tables)`,
-`draw_model_matrix(axes, cells, title=title)`, each in the module of its figure (`tokenviz.figures.heatmap`, `.scatter`,
-`.along`, `.calibration`, `.matrix`).
+`draw_model_matrix(axes, cells, title=title)`, `draw_gap_bars(axes, table, unit=unit, models=models)`, each in the
+module of its figure (`tokenviz.figures.heatmap`, `.scatter`,
+`.along`, `.calibration`, `.matrix`, `.gaps`).
 Widths are inches, a length such as `"8.4cm"`, or the name of a venue's column (`acl`, `acl-text`, `neurips`, `icml`, `ieee`,
 ...). The docstrings of `tv.text_heatmap` and `tv.save_heatmap` list measures, colour maps, limits and formats.
 """
@@ -79,6 +80,7 @@ SETTING = """import itertools
 import tokenviz as tv
 from tokenviz.figures.along import along_text
 from tokenviz.figures.calibration import entropy_calibration
+from tokenviz.figures.gaps import gap_bars
 from tokenviz.figures.matrix import model_matrix
 
 # SmolLM2-135M-Instruct, weights from Q4_1; Gemma 3 270M base, weights from Q4_K_M; a tiny model
@@ -161,6 +163,12 @@ width="acl", font_size=7)""",
         "along_text",
         "Log-probs along a text, of any number of models.",
         """along_text([a, b]).savefig("along_text.png", dpi=150)""",
+    ),
+    Picture(
+        "gaps",
+        "Where the difference of two models lies, by kind of string; the bars add up to the lowest one.",
+        """mixed = tv.read_text("experiments/texts/mixed_scripts.txt")
+gap_bars(tv.compare(tv.score(small, mixed), tv.score(large, mixed))).savefig("gaps.png", dpi=150)""",
     ),
     Picture(
         "calibration",

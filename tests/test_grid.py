@@ -188,7 +188,9 @@ def test_intervals_are_read_back_from_the_run(models: list[str]) -> None:
 def test_a_comparison_run_holds_its_figures(models: list[str], real_figures: None) -> None:
     compared = run_grid(models).comparisons[0]
     names = {file.path for file in open_store().client.list_artifacts(compared.run_id, "figures")}
-    pictures = {f"figures/{name}.{form}" for name in ("heatmap", "scatter", "along_text") for form in ("png", "svg", "pdf")}
+    pictures = {
+        f"figures/{name}.{form}" for name in ("heatmap", "scatter", "along_text", "gaps") for form in ("png", "svg", "pdf")
+    }
     assert names == pictures | {f"figures/{name}.html" for name in ("heatmap", "difference", "report")}
 
 

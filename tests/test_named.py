@@ -47,7 +47,7 @@ def test_a_caption_of_a_scatter_has_r_with_its_interval_or_none(tmp_path: Path) 
 
 
 def test_an_unknown_figure_is_refused() -> None:
-    message = "no figure 'plot': there are heatmap, segments, difference, scatter, along_text, calibration"
+    message = "no figure 'plot': there are heatmap, segments, difference, scatter, along_text, gaps, calibration"
     with pytest.raises(FigureError, match=f"^{re.escape(message)}$"):
         formats_of("plot")
 

@@ -321,7 +321,7 @@ def test_runs_of_before_say_what_their_models_are_by_their_weights(project: Path
 REFUSALS: Mapping[str, tuple[dict[str, object], type[TokenvizError], str]] = {
     "figure": (
         {"figures": ("heat",)}, FigureError,
-        "no figure 'heat': there are heatmap, segments, difference, scatter, along_text, calibration",
+        "no figure 'heat': there are heatmap, segments, difference, scatter, along_text, gaps, calibration",
     ),
     "format": (
         {"formats": ("ansi",)}, PaperError, "no format 'ansi' for a paper: there are png, svg, pdf, html, tex, tex-document",

@@ -64,7 +64,7 @@ def test_the_command_draws_with_the_look_that_was_asked_for(runs: list[str], run
     assert about["run_id"] == runs[which]
 
 
-@pytest.mark.parametrize("figure", ["heatmap", "difference", "scatter", "along_text", "calibration"])
+@pytest.mark.parametrize("figure", ["heatmap", "difference", "scatter", "along_text", "gaps", "calibration"])
 def test_the_command_that_a_file_names_makes_it_again(runs: list[str], run: Run, project: Path, figure: str) -> None:
     [path] = redraw(runs[2], figure=figure, look=Look(width="acl", font_size=7.5), folder=project / "one")
     command = shlex.split(provenance_of(path)["again"])
@@ -144,7 +144,7 @@ def test_a_run_without_a_figure_is_one_line(runs: list[str]) -> None:
 REFUSALS: dict[str, tuple[int, dict[str, object], type[TokenvizError], str]] = {
     "figure": (
         0, {"figure": "heat"}, FigureError,
-        "no figure 'heat': there are heatmap, segments, difference, scatter, along_text, calibration",
+        "no figure 'heat': there are heatmap, segments, difference, scatter, along_text, gaps, calibration",
     ),
     "format": (
         2, {"figure": "scatter", "formats": ["tex"]}, FigureError,

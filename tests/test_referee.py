@@ -99,6 +99,12 @@ def test_what_data_do_not_determine_is_missing_with_a_reason(statistic) -> None:
     )
 
 
+def test_numbers_too_small_to_be_squared_end_in_no_error() -> None:
+    tiny = np.array([0.0, 0.0, -7e-199, 0.0])
+    assert d_av(tiny, X[:4]).reason == "the values differ by less than can be squared; this number is not defined"
+    assert math.isnan(concordance_accuracy(tiny, tiny).value)
+
+
 def test_equal_differences_have_no_standardised_one_and_a_round_cloud_no_line() -> None:
     assert d_z(X, X + 0.1).reason == "all differences are equal; there is nothing to divide by"
     assert math.isnan(d_z(X, X).value)

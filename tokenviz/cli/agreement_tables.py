@@ -50,6 +50,8 @@ def print_results(
             console.print(f"{', '.join(names)}: {reason}", markup=False)
         if found:
             _print_estimates(found.estimates, "divergences between the predictions over the whole vocabulary")
+        if one.n:
+            _print_gaps(one)
         if differences and one.n and isinstance(one, Comparison):
             _print_differences(one, differences)
     if no_divergences:
@@ -77,6 +79,34 @@ def _print_estimates(estimates: "Mapping[str, Estimate]", title: str) -> None:
     console = results_console()
     console.print()
     print_fitted(console, columns, title=title)
+
+
+def _print_gaps(one: "Comparison | PooledComparison") -> None:
+    from tokenviz.comparing.comparison import Comparison
+    from tokenviz.comparing.gaps import gaps
+    from tokenviz.fitting import Column, print_fitted
+    from tokenviz.stats.estimate import printed
+    from tokenviz.terminal import results_console
+
+    drawn = one.resampling
+    several = (one,) if isinstance(one, Comparison) else one.comparisons
+    rows = gaps(several, resamples=drawn.resamples if drawn else 0, seed=drawn.seed if drawn else 0).to_dict("records")
+    intervals = [f"{printed(row['low'], 3)}, {printed(row['high'], 3)}" if row["low"] == row["low"] else "–" for row in rows]
+    columns = [
+        Column("kind of string", [row["kind"] for row in rows]),
+        Column("n", [f"{row['n']:,}" for row in rows], 1, right=True),
+        Column("sum, bits", [printed(row["sum_bits"], 1) for row in rows], right=True),
+        Column(
+            "share",
+            [f"{printed(100 * row['share'], 1)} %" if row["share"] == row["share"] else "–" for row in rows],
+            right=True,
+        ),
+        Column(f"bits per {one.unit} of all", [printed(row["bits_per_unit"], 3) for row in rows], 2, right=True),
+        Column("95 % interval", intervals, 3, right=True),
+    ]
+    console = results_console()
+    console.print()
+    print_fitted(console, columns, title="where the difference b − a lies: the parts add up to the whole")
 
 
 def _print_differences(one: "Comparison", most: int) -> None:

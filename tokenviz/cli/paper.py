@@ -38,8 +38,8 @@ def pull_command(
     figure: Annotated[
         str | None,
         typer.Option(
-            help="Which figures, with commas: heatmap, segments, difference, scatter, along_text, calibration, regions, "
-            "accuracy, or one of the experiment's own; by default those of the runs' own pages."
+            help="Which figures, with commas: heatmap, segments, difference, scatter, along_text, gaps, calibration, "
+            "regions, accuracy, or one of the experiment's own; by default those of the runs' own pages."
         ),
     ] = None,
     measure: _Measure = None,
@@ -110,8 +110,8 @@ def redraw_command(
     figure: Annotated[
         str | None,
         typer.Option(
-            help="One of heatmap, segments, difference, scatter, along_text, calibration, regions, accuracy, or one of the "
-            "experiment's own; by default the first one of the run's page."
+            help="One of heatmap, segments, difference, scatter, along_text, gaps, calibration, regions, accuracy, "
+            "or one of the experiment's own; by default the first one of the run's page."
         ),
     ] = None,
     measure: _Measure = None,

@@ -48,3 +48,14 @@ def _models(tables: Sequence[TokenScores]) -> str:
         for summary in (table.summary(),)
     ]
     return " and ".join(counts)
+
+
+def gaps_caption(comparison: Comparison) -> str:
+    """Of `gap_bars`."""
+    a, b = comparison.full_names
+    return (
+        f"What each kind of string adds to the mean difference of “{comparison.text_name}”, in bits per "
+        f"{comparison.unit}: {b} minus {a}. n = {comparison.n:,} of {len(comparison.units):,} "
+        f"{comparison.unit}s; percentages are shares of the whole difference, which the bars add up to (below 0 where a kind "
+        "goes against it). Lines: 95 % intervals by resampling."
+    )

@@ -12,9 +12,10 @@ from tokenviz.comparing.comparison import Comparison
 from tokenviz.errors import FigureError
 from tokenviz.figures.along import along_text
 from tokenviz.figures.calibration import entropy_calibration
-from tokenviz.figures.captions import along_caption, calibration_caption, scatter_caption
+from tokenviz.figures.captions import along_caption, calibration_caption, gaps_caption, scatter_caption
 from tokenviz.figures.definition import tables_of
 from tokenviz.figures.files import FORMATS, HeatmapFormat, file_title, save_heatmap
+from tokenviz.figures.gaps import gap_bars
 from tokenviz.figures.limits import Chosen
 from tokenviz.figures.measures import PairMeasure, measure_named
 from tokenviz.figures.saving import FigureFormat, fixed_settings, save_figure, together
@@ -51,6 +52,11 @@ _PLOTS = {
     "along_text": Plot(
         lambda source, width, size, _: along_text(tables_of(source), width=width, font_size=size),
         lambda source, _: along_caption(tables_of(source)),
+        7.0,
+    ),
+    "gaps": Plot(
+        lambda source, width, size, _: gap_bars(source, width=width, font_size=size),
+        lambda source, _: gaps_caption(source),
         7.0,
     ),
     "calibration": Plot(

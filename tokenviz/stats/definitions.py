@@ -215,6 +215,8 @@ def _of_moments(x: Values, y: Values, statistic: Callable[[_Moments], float], no
     reason = _undetermined(x, y).replace("a correlation needs", "this number needs").replace("the correlation", "this number")
     if reason:
         return Estimate(math.nan, len(x), reason=reason)
+    if not float(x.std()) * float(y.std()) > 0:  # numbers so small that their squares are 0
+        return Estimate(math.nan, len(x), reason="the values differ by less than can be squared; this number is not defined")
     covariance = float(((x - x.mean()) * (y - y.mean())).mean())
     spread = math.nan if flat_differences(x, y) else float((y - x).std(ddof=1))
     means = float(x.mean()), float(y.mean())

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tokenviz.comparing.agreement import FURTHER
 from tokenviz.comparing.alignment import Alignment
 from tokenviz.comparing.comparison import COMPARISON_VERSION, Comparison, compare
+from tokenviz.comparing.gaps import ALL, gaps, passage_gaps
 from tokenviz.errors import ComparisonError
 from tokenviz.figures.limits import Chosen, limits_fit
 from tokenviz.figures.measures import MEASURES
@@ -32,7 +33,7 @@ from tokenviz.progress import warn
 from tokenviz.records.reader import Reader
 from tokenviz.records.run import STATISTICS_TABLE, UNITS_TABLE, RecordedRun, table_file
 from tokenviz.records.tables import read_comparison, read_statistics
-from tokenviz.stats.estimate import PLAIN_UNITS, Estimate, rounded, rounded_interval
+from tokenviz.stats.estimate import PLAIN_UNITS, Estimate, printed, rounded, rounded_interval
 from tokenviz.stats.resampling import drawn_in
 from tokenviz.stats.summaries import cited_frame
 from tokenviz.tables import write_csv
@@ -41,6 +42,8 @@ from tokenviz.tracking.finding import FoundRun
 from tokenviz.tracking.runs import FinishedRun, fingerprint_of
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from tokenviz.scoring.divergence import Divergences
 
 # A comparison's numbers that are metrics of its run; tables/statistics.csv has them all. MLflow's pages bear about twenty.
@@ -48,6 +51,7 @@ _WITH_INTERVAL = ("pearson_r", "concordance", "mean_difference")
 _ALONE = ("spearman_rho", "kendall_tau", "rms_difference", "share_b_more_confident", "share_same_first")
 COMPARISON_METRICS = (*(f"{name}{end}" for name in _WITH_INTERVAL for end in ("", "_low", "_high")), *_ALONE)
 
+_KINDS_NAMED = 3
 _IN_TABLES = tuple(f"{name}{end}" for name in FURTHER for end in ("", "_bits"))
 
 _FIGURES = {
@@ -55,6 +59,7 @@ _FIGURES = {
     "difference": ("html",),
     "scatter": PICTURES,
     "along_text": PICTURES,
+    "gaps": PICTURES,
 }
 
 
@@ -209,6 +214,10 @@ def record_comparison(comparison: Comparison, measures: Mapping[str, Measured], 
     statistics.to_parquet(folder / STATISTICS_TABLE, index=False)
     write_csv(statistics, tables / "statistics.csv")
     write_csv(comparison.largest_differences(), tables / "largest_differences.csv")
+    by_kind, by_passage = gaps(comparison), passage_gaps(comparison)
+    write_csv(by_kind, tables / "gaps.csv")
+    if len(by_passage) > 1:
+        write_csv(by_passage, tables / "passage_gaps.csv")
     a, b = comparison.a, comparison.b
     estimates = comparison.estimates()
     metrics = {name: estimates[name].value for name in (*_WITH_INTERVAL, *_ALONE)}
@@ -237,6 +246,7 @@ def record_comparison(comparison: Comparison, measures: Mapping[str, Measured], 
     found = "\n".join(f"- {_finding(estimate, unit)}" for estimate in further)
     models = [model_in_bold(table.spec.model, description_of(table.spec)) for table in (a, b)]
     links = {"Text heatmap": "heatmap.html", "report": "report.html", "difference": "difference.html", "scatter": "scatter.png"}
+    links["by kind of string"] = "gaps.png"
     if several_tokenizers(comparison):
         links["both by segment"] = "segments.html"
     bits = [f"{table.summary().bits_per_byte:.3f}" for table in (a, b)]
@@ -246,11 +256,29 @@ def record_comparison(comparison: Comparison, measures: Mapping[str, Measured], 
         f"a takes {bits[0]} bits per byte of it, b {bits[1]}. "
         "The heatmap shows both on one colour scale, the report lets you explore them token by token, the difference is b "
         "minus a, the scatter their log-probs against each other.\n\n"
-        f"{found}\n\n{params['intervals']}; `tables/statistics.csv` has every number with its "
+        f"{found}\n\n{_where(by_kind, by_passage, unit)}{params['intervals']}; "
+        "`tables/statistics.csv` has every number with its "
         "definition, unit, interval and method."
         f"{pictures({'Scatter of the log-probs': 'scatter.png'})}"
     )
     return Content(params, metrics, note)
+
+
+def _where(by_kind: "pd.DataFrame", by_passage: "pd.DataFrame", unit: str) -> str:
+    """Where the difference lies, in words: the kinds that add the most to it, and the passages."""
+    kinds = by_kind[by_kind["kind"] != ALL]
+    if kinds.empty:
+        return ""
+    order = kinds["bits_per_unit"].abs().sort_values(ascending=False, kind="stable").index[:_KINDS_NAMED]
+    named = ", ".join(f"{kinds['kind'][row]} {printed(kinds['bits_per_unit'][row], 3)}" for row in order)
+    total = printed(by_kind["bits_per_unit"].iloc[-1], 3)
+    words = f"By kind of string, of {total} bits per {unit} (b minus a): {named} (`tables/gaps.csv`)."
+    if len(by_passage) > 1:
+        furthest = zip(by_passage["passage"][:_KINDS_NAMED], by_passage["sum_bits"], strict=False)
+        passages = ", ".join(f"{passage + 1} ({printed(bits, 1)} bits)" for passage, bits in furthest)
+        link = "[passages](artifacts/figures/report.html)"
+        words += f" The {link} that differ most: {passages} (`tables/passage_gaps.csv`)."
+    return f"{words}\n\n"
 
 
 def _finding(estimate: Estimate, unit: str) -> str:
@@ -312,7 +340,8 @@ class ComparisonKind(Kind[Comparison]):
         return {figure: formats_of(figure) for figure in FIGURES}
 
     def shown(self, run: FoundRun, reader: Reader) -> tuple[str, ...]:
-        return tuple(_FIGURES)
+        # A folder that was pulled before there was the figure of gaps is checked against what it was pulled with.
+        return tuple(figure for figure in _FIGURES if figure != "gaps")
 
     def draw(
         self, figure: str, source: Comparison, stem: Path, *, formats: Sequence[Any], look: Look, about: Mapping[str, object]

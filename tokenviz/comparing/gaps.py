@@ -1,0 +1,117 @@
+"""Where the gap between two models lies: their difference by kind of string, and the passages that differ most.
+
+The parts are sums over units, so they add up to the whole.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tokenviz.comparing.comparison import Comparison
+from tokenviz.stats.intervals import PLAIN
+from tokenviz.stats.resampling import SEED
+from tokenviz.stats.summaries import Ratio, summarise
+from tokenviz.units.kinds import KINDS, kinds_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ALL = "all"
+
+_BEGINNING = 60  # characters of a passage
+
+
+def gaps(compared: Comparison | Sequence[Comparison], *, resamples: int | None = None, seed: int = SEED) -> "pd.DataFrame":
+    """Divide the difference of two models among the kinds of string.
+
+    The difference is log-prob b minus log-prob a of a unit, in bits: above 0 where b predicts better. Each unit has one kind,
+    by the rule of `tokenviz.units.kinds`.
+
+    Args:
+        compared: A comparison, or those of several texts taken together.
+        resamples: See `tokenviz.compare`.
+        seed: See `tokenviz.compare`.
+
+    Returns:
+        A pandas data frame, one row per kind that occurs, and the row "all", which is the sum of the others: `kind`; `n` units
+        that both scored; `sum_bits`, the sum of their differences; `share` of the whole sum (below 0 where a kind goes against
+        it; missing where the whole is 0); `share_of_absolute`, of the sum of sizes, between 0 and 1; `mean_bits` per unit of
+        the kind; and `bits_per_unit`, what the kind adds to the mean difference over all units, with `low` and `high`, its 95 %
+        interval.
+    """
+    import pandas as pd
+
+    each = [compared] if isinstance(compared, Comparison) else list(compared)
+    names = np.array([kind for one in each for kind in kinds_of(one.units.text, one.units.passage.tolist())], dtype=object)
+    bits = np.concatenate([(one.units.logprob_b - one.units.logprob_a) / math.log(2) for one in each])
+    known = ~np.isnan(bits)
+    n = int(known.sum())
+    present = [kind for kind in KINDS if (known & (names == kind)).any()]
+    parts = {kind: np.where(names == kind, bits, 0.0) for kind in present} | {ALL: bits}
+    numbers = {kind: Ratio(kind, "bits", PLAIN, above, np.ones(len(bits))) for kind, above in parts.items()}
+    found = summarise(
+        numbers, scored=known, passages=[one.units.passage for one in each], resamples=resamples, seed=seed
+    ).estimates if n else {}  # fmt: skip
+    own = {kind: bits[known & (names == kind)] for kind in present}
+    sums = {kind: math.fsum(values) for kind, values in own.items()}
+    whole, sizes = math.fsum(sums.values()), {kind: math.fsum(np.abs(values)) for kind, values in own.items()}
+    size = math.fsum(sizes.values())
+    rows = []
+    for kind in [*present, *([ALL] if present else [])]:
+        count, total, absolute = (n, whole, size) if kind == ALL else (len(own[kind]), sums[kind], sizes[kind])
+        rows.append(
+            {
+                "kind": kind,
+                "n": count,
+                "sum_bits": total,
+                "share": total / whole if whole else math.nan,
+                "share_of_absolute": absolute / size if size else math.nan,
+                "mean_bits": total / count,
+                "bits_per_unit": total / n,
+                "low": found[kind].low,
+                "high": found[kind].high,
+            }
+        )
+    columns = ["kind", "n", "sum_bits", "share", "share_of_absolute", "mean_bits", "bits_per_unit", "low", "high"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def passage_gaps(comparison: Comparison, most: int = 20) -> "pd.DataFrame":
+    """List the passages whose summed difference is furthest from 0, the furthest first.
+
+    Args:
+        comparison: Of a text.
+        most: How many rows at most.
+
+    Returns:
+        A pandas data frame: `passage` from 0, `n` units that both scored, `sum_bits`, `share` of the whole sum, `mean_bits` per
+        unit, and the `beginning` of the passage, up to 60 characters.
+    """
+    import pandas as pd
+
+    units = comparison.units
+    bits = (units.logprob_b - units.logprob_a) / math.log(2)
+    known = ~np.isnan(bits)
+    rows = []
+    for passage in np.unique(units.passage):
+        own = units.passage == passage
+        values = bits[own & known]
+        beginning = ""
+        for row in np.flatnonzero(own):
+            beginning += units.text[row]
+            if len(beginning) >= _BEGINNING:
+                break
+        if len(values):
+            rows.append((int(passage), len(values), math.fsum(values), beginning[:_BEGINNING]))
+    whole = math.fsum(total for _, _, total, _ in rows)
+    rows.sort(key=lambda row: -abs(row[2]))
+    return pd.DataFrame(
+        [
+            {"passage": passage, "n": n, "sum_bits": total, "share": total / whole if whole else math.nan}
+            | {"mean_bits": total / n, "beginning": beginning}
+            for passage, n, total, beginning in rows[:most]
+        ],
+        columns=["passage", "n", "sum_bits", "share", "mean_bits", "beginning"],
+    )
