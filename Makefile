@@ -41,6 +41,7 @@ check: $(READY)  ## formatting, lint, types, generated pages
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache >/dev/null || $(BIN)/lint-imports --no-cache
 	@$(BIN)/python docs/generate.py --check
 
 mutants: $(READY)  ## break the core on purpose, break by break: does the named test notice?

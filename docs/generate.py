@@ -1,5 +1,5 @@
 """Make what is generated of the documentation: experiments/README.md, docs/gallery.md, docs/cli.md, the files that
-docs/extending.md shows, and all pictures.
+docs/extending.md shows, the rooms of docs/architecture.md, and all pictures.
 
 `python docs/generate.py` writes them; `--check` only says whether the pages, and those of the notebooks, are up to date (the
 pictures need models).
@@ -8,6 +8,7 @@ pictures need models).
 import contextlib
 import re
 import sys
+import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -288,12 +289,48 @@ def with_files(page: Path) -> str:
     return re.sub(pattern, shown, page.read_text(encoding="utf-8"), flags=re.DOTALL)
 
 
+def with_rooms(page: Path) -> str:
+    """A page with the picture of the package's rooms, made from the imports: arrows between rooms that no other way implies."""
+    import grimp
+
+    layers = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"][0][
+        "layers"
+    ]
+    floors = [[room.strip() for room in re.split("[|:]", layer)] for layer in layers]
+    single = dict.fromkeys(floors[-1], GROUND) | dict.fromkeys(floors[-3], DATA)
+    graph = grimp.build_graph("tokenviz", exclude_type_checking_imports=True)
+
+    def room_of(module: str) -> str:
+        name = module.split(".")[1]
+        return single.get(name, name)
+
+    inside = [module for module in graph.modules if module.count(".") and not module.endswith("__main__")]
+    arrows = {
+        (room_of(module), room_of(other))
+        for module in inside
+        for other in graph.find_modules_directly_imported_by(module)
+        if other.count(".") and room_of(module) != room_of(other)
+    }
+    lines = ["flowchart TD"]
+    lines += [f"  {begin} --> {end}" for begin, end in sorted(arrows) if not _reaches(begin, end, arrows - {(begin, end)})]
+    picture = "<!-- rooms -->\n```mermaid\n" + "\n".join(lines) + "\n```\n"
+    return re.sub(r"<!-- rooms -->\n(```mermaid\n.*?```\n)?", picture, page.read_text(encoding="utf-8"), flags=re.DOTALL)
+
+
+def _reaches(begin: str, end: str, arrows: set[tuple[str, str]]) -> bool:
+    after = {other for one, other in arrows if one == begin}
+    return end in after or any(_reaches(one, end, arrows) for one in after)
+
+
 EXTENDING = ROOT / "docs" / "extending.md"
+ARCHITECTURE = ROOT / "docs" / "architecture.md"
+GROUND, DATA = "base", "data"  # the single files of the two lowest floors
 PAGES: dict[Path, Callable[[], str]] = {
     ROOT / "experiments" / "README.md": experiments_page,
     ROOT / "docs" / "gallery.md": gallery_page,
     ROOT / "docs" / "cli.md": cli_page,
     EXTENDING: lambda: with_files(EXTENDING),
+    ARCHITECTURE: lambda: with_rooms(ARCHITECTURE),
 }
 
 

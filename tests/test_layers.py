@@ -1,6 +1,8 @@
 """The house of floors: imports point down, heavy libraries have one home, importing is cheap."""
 
 import ast
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,59 +12,7 @@ import pytest
 import tokenviz
 
 PACKAGE = Path(tokenviz.__file__).parent
-FLOORS = [
-    {
-        "checks",
-        "controls",
-        "display",
-        "durable",
-        "errors",
-        "fitting",
-        "hardware",
-        "progress",
-        "project",
-        "rows",
-        "score_summary",
-        "spans",
-        "streams",
-        "terminal",
-    },
-    {"stats"},  # arrays and numbers: below whatever knows a text
-    {"slim_tables"},
-    {"characters", "texts", "scores", "tables"},
-    {"models", "tracking"},
-    {"scoring", "dumps"},
-    {"ledger"},
-    {"units"},
-    {"comparing"},
-    {"records"},
-    {"figures"},
-    {"pages"},
-    {"harness"},
-    {"paper"},
-    {"cli"},
-]
-HOMES = {
-    "torch": {"models", "scoring"},
-    "transformers": {"models", "scoring"},
-    "mlflow": {"tracking", "pages"},
-    "flask": {"pages"},
-    "matplotlib": {"figures"},
-    "scipy": {"stats"},
-    "icu4py": {"characters", "units"},
-    "jinja2": {"figures", "models"},
-    "fontTools": {"figures"},
-    "typer": {"harness", "cli"},
-    "pyarrow": {"ledger", "rows", "scores", "slim_tables", "tables", "records"},
-    "fsspec": {"ledger"},
-    "ray": {"ledger"},
-    "submitit": {"ledger"},
-}
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.name not in ("__init__.py", "__main__.py"))
-
-
-def room_of(path: Path) -> str:
-    return path.relative_to(PACKAGE).with_suffix("").parts[0]
 
 
 def imports(path: Path) -> set[str]:
@@ -87,23 +37,36 @@ def imports(path: Path) -> set[str]:
     return found
 
 
-def test_every_room_has_a_floor() -> None:
-    assert {room_of(path) for path in MODULES} == set().union(*FLOORS)
+def contracts(folder: Path) -> "subprocess.CompletedProcess[str]":
+    """What import-linter says of the package in a folder."""
+    command = [str(Path(sys.executable).with_name("lint-imports")), "--no-cache", "--no-logo"]
+    environment = {**os.environ, "PYTHONPATH": str(folder)}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_imports_point_down(path: Path) -> None:
-    floor = next(number for number, rooms in enumerate(FLOORS) if room_of(path) in rooms)
-    # The first floor's rooms may use each other; above it siblings may not.
-    allowed = set().union(*FLOORS[:floor]) | {room_of(path)} | (FLOORS[0] if floor == 0 else set())
-    rooms = {name.split(".")[1] for name in imports(path) if name.startswith("tokenviz.") and name.count(".")}
-    assert rooms - {"__version__"} <= allowed
+def test_the_contracts_are_kept() -> None:
+    done = contracts(PACKAGE.parent)
+    assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_heavy_libraries_stay_at_home(path: Path) -> None:
-    used = {name.split(".")[0] for name in imports(path)}
-    assert {library for library in used & set(HOMES) if room_of(path) not in HOMES[library]} == set()
+@pytest.mark.parametrize(
+    ("file", "line", "broken"),
+    [
+        ("scores.py", "from tokenviz.scoring.scorer import score", "Imports point down"),
+        ("models/spec.py", "from tokenviz.tracking.store import Store", "Imports point down"),
+        ("stats/estimate.py", "def f():\n    from tokenviz.texts import Text", "Imports point down"),
+        ("models/cache.py", "from tokenviz.models.catalogue import CATALOGUE", "No circles inside a room"),
+        ("figures/colours.py", "import torch", "torch is at home in models and scoring"),
+        ("a_new_file.py", "import json", "Imports point down"),
+    ],
+)
+def test_the_contracts_notice(tmp_path: Path, file: str, line: str, broken: str) -> None:
+    shutil.copytree(PACKAGE, tmp_path / "tokenviz", ignore=shutil.ignore_patterns("__pycache__", "shipped"))
+    shutil.copy(PACKAGE.parent / "pyproject.toml", tmp_path)
+    with (tmp_path / "tokenviz" / file).open("a", encoding="utf-8") as changed:
+        changed.write(f"\n{line}\n")
+    done = contracts(tmp_path)
+    assert (done.returncode, f"{broken} BROKEN" in done.stdout) == (1, True), done.stdout
 
 
 @pytest.mark.parametrize(
