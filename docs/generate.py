@@ -297,7 +297,8 @@ def with_rooms(page: Path) -> str:
         "layers"
     ]
     floors = [[room.strip() for room in re.split("[|:]", layer)] for layer in layers]
-    single = dict.fromkeys(floors[-1], GROUND) | dict.fromkeys(floors[-3], DATA)
+    (data,) = (rooms for rooms in floors if "texts" in rooms)
+    single = dict.fromkeys(floors[-1], GROUND) | dict.fromkeys([*data, "slim_tables"], DATA)
     graph = grimp.build_graph("tokenviz", exclude_type_checking_imports=True)
 
     def room_of(module: str) -> str:

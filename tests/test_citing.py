@@ -48,7 +48,14 @@ def test_a_summary_stands_for_its_grid_and_each_is_there_once(grid: GridResult) 
 
 def test_a_model_of_the_catalogue_is_cited_as_its_makers_ask(project: Path) -> None:
     known = CATALOGUE["smollm2-135m"]
-    params = {"model": "smollm2-135m", "identity": known.identity, "text": "x", "text_sha256": "0" * 64, "n_passages": 2}
+    params = {
+        "model": "smollm2-135m",
+        "source": "catalogue",
+        "identity": known.identity,
+        "text": "x",
+        "text_sha256": "0" * 64,
+        "n_passages": 2,
+    }
     run_id = Runs(open_store(), "an experiment", "").keep("f", filled(make_slip("f", tags={"kind": "score"}, params=params)))
     (model,) = (one for one in cite([run_id], open_store()) if one.key == "model-smollm2-135m")
     assert model.fields["eprint"] == "2502.02737"

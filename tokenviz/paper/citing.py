@@ -163,7 +163,8 @@ def _models(runs: Sequence[FoundRun]) -> Iterator[Citation]:
         run = some[0]
         described = description_in(run.params, "model")
         labels = sorted({one.params["model"] for one in some})
-        known = next((model for model in CATALOGUE.values() if model.identity == run.params.get("identity")), None)
+        # One that is trained here has the sha256 of its weights for an identity, which the catalogue cannot know.
+        known = CATALOGUE.get(names[weights]) if run.params.get("source") == "catalogue" else None
         notes = [f"Here {' and '.join(labels)}"]
         notes += [described] if described and (known is None or known.cited) else []
         notes += [f"{name} {_short(run.params[name])}" for name in _WEIGHTS if run.params.get(name) not in (None, "", "null")]
