@@ -102,6 +102,32 @@ MUTANTS = (
         "if text.spans else {}", "if False else {}",
         "test_named_spans::test_a_tracked_comparison_by_span_comes_back_and_is_computed_again",
     ),
+    # Reading times
+    Mutant(
+        "the subjects of an item that is left out are not known", "stats/regression.py",
+        "mean = mean + self.subjects[readings.subject]", "mean = mean + 0 * self.subjects[readings.subject]",
+        "test_regression::test_an_item_that_was_left_out_is_jointly_normal_and_its_subjects_are_known",
+    ),
+    Mutant(
+        "gains are found on the items that were fitted", "stats/regression.py",
+        "train, test = readings.part(~held), readings.part(held)", "train, test = readings, readings.part(held)",
+        "test_regression::test_a_gain_is_what_a_plain_loop_finds",
+    ),
+    Mutant(
+        "the likelihood of random intercepts leaves out their determinant", "stats/regression.py",
+        "deviance = 2 * float(np.log(np.diag(lower)).sum()) + n", "deviance = n",
+        "test_regression::test_a_mixed_model_is_at_the_maximum_of_the_likelihood_written_out",
+    ),
+    Mutant(
+        "a reading time of 0 is a time", "units/reading_times.py",
+        "if number <= 0:", "if number < 0:",
+        "test_reading_times::test_a_bad_time_is_named_with_its_row",
+    ),
+    Mutant(
+        "a reading stands with the first unit of its item", "units/reading_times.py",
+        "yield row, (passages[label], units[passages[label]][cells[-1]])", "yield row, (passages[label], 1)",
+        "test_reading_times::test_readings_stand_with_their_own_units",
+    ),
     # Batches and padding
     Mutant(
         "padding counts as tokens of the sequences before it", "scoring/kernel.py",

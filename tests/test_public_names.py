@@ -15,7 +15,8 @@ NAMES = [
     "BosMode", "Comparison", "Grid", "GridResult", "Span", "Text", "TokenScores", "TokenvizError", "chat_text",
     "compare", "continuations", "divergences", "experiment", "import_scores", "information", "literal",
     "load_comparison", "load_model", "load_runs", "load_scores", "load_tokens", "pair_table", "prompt_table",
-    "read_items", "read_pairs", "read_prompts", "read_text", "save_figure", "save_heatmap", "save_report", "score",
+    "read_items", "read_pairs", "read_prompts", "read_reading_times", "read_text",
+    "save_figure", "save_heatmap", "save_report", "score",
     "span_table", "text_heatmap", "tidy_table", "unity_scatter", "watch", "words",
 ]  # fmt: skip
 STATISTICS = [

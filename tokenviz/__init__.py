@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from tokenviz.units.items import read_items
     from tokenviz.units.pairs import pair_table, read_pairs
     from tokenviz.units.prompts import continuations, prompt_table, read_prompts
+    from tokenviz.units.reading_times import read_reading_times
     from tokenviz.units.spans import span_table
     from tokenviz.units.tidy import tidy_table
     from tokenviz.units.word_scores import words
@@ -71,6 +72,7 @@ _HOMES = {
     "read_items": "units.items",
     "read_pairs": "units.pairs",
     "read_prompts": "units.prompts",
+    "read_reading_times": "units.reading_times",
     "read_text": "texts",
     "save_figure": "figures.saving",
     "save_heatmap": "figures.files",
@@ -111,6 +113,7 @@ __all__ = [
     "read_items",
     "read_pairs",
     "read_prompts",
+    "read_reading_times",
     "read_text",
     "save_figure",
     "save_heatmap",

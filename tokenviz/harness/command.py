@@ -17,6 +17,7 @@ from tokenviz.harness.kinds.comparison import COMPARISON_METRICS
 from tokenviz.harness.kinds.items import ItemsRun
 from tokenviz.harness.kinds.pairs import PairsRun
 from tokenviz.harness.kinds.prompts import PromptsRun
+from tokenviz.harness.kinds.reading_times import ReadingTimesRun
 from tokenviz.harness.kinds.score import without
 from tokenviz.harness.kinds.summary import models_of, several_tokenizers
 from tokenviz.harness.kinds.training import TrainingRun
@@ -139,6 +140,7 @@ def print_result(result: GridResult | OwnResult, *, as_json: bool) -> None:
     if result.waiting:
         kinds = (
             result.scores, result.comparisons, result.measures, result.items, result.pairs, result.prompts, result.training,
+            result.readings,
         )  # fmt: skip
         total = 1 + sum(map(len, kinds))
         guide.print(
@@ -192,13 +194,14 @@ def result_json(result: GridResult) -> dict[str, Any]:
         "pairs": [_study_json(run) for run in result.pairs],
         "prompts": [_study_json(run) for run in result.prompts],
         "training": [_study_json(run) for run in result.training],
+        "reading_times": [_study_json(run) for run in result.readings],
         "waiting": result.waiting,
         "missing": result.missing,
         "tables": {name: _rows(frame) for name, frame in result.tables.items()},
     }
 
 
-def _study_json(run: ItemsRun | PairsRun | PromptsRun | TrainingRun) -> dict[str, Any]:
+def _study_json(run: ItemsRun | PairsRun | PromptsRun | TrainingRun | ReadingTimesRun) -> dict[str, Any]:
     numbers = {name: nan_to_none(value) for name, value in run.metrics.items()}
     return {"model": run.model, "text": run.text, **numbers, "run_id": run.run_id, "reused": run.reused}
 

@@ -19,6 +19,7 @@ from tokenviz.harness.kinds.items import ItemsJob, ItemsRun
 from tokenviz.harness.kinds.measure import MeasureJob, MeasureRun
 from tokenviz.harness.kinds.pairs import PairsJob, PairsRun
 from tokenviz.harness.kinds.prompts import PromptsJob, PromptsRun
+from tokenviz.harness.kinds.reading_times import ReadingTimesJob, ReadingTimesRun
 from tokenviz.harness.kinds.score import ScoreJob, ScoreRun
 from tokenviz.harness.kinds.summary import SummaryJob, several_tokenizers
 from tokenviz.harness.kinds.training import TrainingJob, TrainingRun
@@ -34,6 +35,7 @@ from tokenviz.models.spec import ModelSpec
 from tokenviz.progress import note
 from tokenviz.scores import BosMode
 from tokenviz.scoring.windows import check_settings
+from tokenviz.stats.regression import REGRESSIONS, Regression
 from tokenviz.texts import Text, read_text
 from tokenviz.tracking.provenance import provenance
 from tokenviz.tracking.runs import Runs, fingerprint_of
@@ -41,6 +43,7 @@ from tokenviz.tracking.store import open_store
 from tokenviz.units.items import Items
 from tokenviz.units.pairs import Pairs
 from tokenviz.units.prompts import Prompts
+from tokenviz.units.reading_times import ReadingTimes
 from tokenviz.units.tidy import By as Rows
 from tokenviz.units.tidy import check_request
 from tokenviz.units.words import Punctuation
@@ -126,6 +129,7 @@ class Grid:
         self.pairs: list[PairsRun] = []
         self.prompts: list[PromptsRun] = []
         self.training: list[TrainingRun] = []
+        self.readings: list[ReadingTimesRun] = []
         memory = ModelMemory(self._load)
         ledger = LedgerRun(experiment.ledger) if experiment.ledger else None
         self._session = Session(experiment, self.grid, settings, memory, self.runs, provenance(experiment.file), ledger)
@@ -247,6 +251,47 @@ class Grid:
         self.training += made
         return made
 
+    def regress(
+        self,
+        items: Items,
+        times: ReadingTimes,
+        *,
+        previous: int = 1,
+        frequency: str | None = None,
+        regressions: Sequence[Regression] = REGRESSIONS,
+        folds: int = 10,
+        seed: int = 0,
+    ) -> list[ReadingTimesRun]:
+        """Find what surprisal adds to regressions of reading times, each model's as one run with an R script.
+
+        Args:
+            items: From `read_items`; their text is one of the grid's.
+            times: From `read_reading_times`.
+            previous: How many units before each are predictors as well, 0 to 3; none of whole items.
+            frequency: A language of the package wordfreq, such as "en"; by default the baseline has no frequencies.
+            regressions: "ols_on_means", "mixed" or both.
+            folds: Of items, for the cross-validation.
+            seed: Of the deal of items to folds.
+
+        Raises:
+            ExperimentError: The grid does not score the items' text, or a regression or number of folds is not possible.
+            TokenvizError: The regressions cannot be fitted or stored; what was finished before stays.
+        """
+        unknown = [name for name in regressions if name not in REGRESSIONS]
+        if unknown or not regressions:
+            asked = f"the regression {unknown[0]!r} is" if unknown else "no regression is"
+            raise ExperimentError(f"{asked} {'not known' if unknown else 'asked for'}: take {' or '.join(REGRESSIONS)}")
+        if folds < 2:
+            raise ExperimentError(f"a cross-validation with {folds} folds is not possible: take at least 2")
+        check_request(items, by=times.by, previous=previous)
+        jobs = [
+            ReadingTimesJob(self._session, run, items, times, previous, frequency, regressions, folds, seed)
+            for run in self._scores_of(items.text)
+        ]
+        made = self._scheduler.do(jobs, "regressing reading times", "models")
+        self.readings += made
+        return made
+
     def _scores_of(self, text: Text) -> list[ScoreRun]:
         """Return every model's score run of a study's text."""
         if all(own.sha256 != text.sha256 for own in self._texts):
@@ -311,7 +356,16 @@ class Grid:
                 raise ExperimentError(
                     f"no file can be named {name!r}: give tables and figures names of words, without / \\ # ? %"
                 )
-        runs = [*self.scores, *self.measures, *self.items, *self.pairs, *self.prompts, *self.training, *self.comparisons]
+        runs = [
+            *self.scores,
+            *self.measures,
+            *self.items,
+            *self.pairs,
+            *self.prompts,
+            *self.training,
+            *self.readings,
+            *self.comparisons,
+        ]
         job = SummaryJob(
             self._session,
             self.scores,
@@ -321,6 +375,7 @@ class Grid:
             self.pairs,
             self.prompts,
             self.training,
+            self.readings,
             description,
             figures or {},
             tables,
@@ -342,6 +397,7 @@ class Grid:
             pairs=tuple(self.pairs),
             prompts=tuple(self.prompts),
             training=tuple(self.training),
+            readings=tuple(self.readings),
             summary_run_id=summary.run_id,
             waiting=sum(run.waiting is not None for run in runs) + (summary.waiting is not None),
             tables=tables,

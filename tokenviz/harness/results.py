@@ -10,6 +10,7 @@ from tokenviz.harness.kinds.items import ItemsRun
 from tokenviz.harness.kinds.measure import MeasureRun
 from tokenviz.harness.kinds.pairs import PairsRun
 from tokenviz.harness.kinds.prompts import PromptsRun
+from tokenviz.harness.kinds.reading_times import ReadingTimesRun
 from tokenviz.harness.kinds.score import ScoreRun
 from tokenviz.harness.kinds.training import TrainingRun
 from tokenviz.stats.estimate import interval_source, rounded, rounded_interval
@@ -34,6 +35,7 @@ class GridResult:
         pairs: One run per model and table of minimal pairs.
         prompts: One run per model and table of prompts.
         training: One run per course of training and text.
+        readings: One run per model and table of reading times.
         summary_run_id: The run that holds the whole; empty while it waits in the outbox.
         waiting: How many results wait in the outbox for a server.
         tables: The experiment's own, by name.
@@ -57,6 +59,7 @@ class GridResult:
     items: tuple[ItemsRun, ...]
     pairs: tuple[PairsRun, ...]
     training: tuple[TrainingRun, ...]
+    readings: tuple[ReadingTimesRun, ...]
     summary_run_id: str
     waiting: int
     tables: "Mapping[str, pd.DataFrame]" = field(default_factory=dict)
@@ -94,6 +97,7 @@ class GridResult:
             "tables of pairs": len(self.pairs),
             "tables of prompts": len(self.prompts),
             "courses of training": len(self.training),
+            "tables of reading times": len(self.readings),
             "comparisons": len(self.comparisons),
         }
         parts = [f"{count:,} {name}" for name, count in counts.items() if count]

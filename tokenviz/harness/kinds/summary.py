@@ -26,6 +26,7 @@ from tokenviz.harness.kinds.markdown import escaped, frame_table, links_line, ma
 from tokenviz.harness.kinds.measure import MeasureRun
 from tokenviz.harness.kinds.pairs import PairsRun
 from tokenviz.harness.kinds.prompts import PromptsRun
+from tokenviz.harness.kinds.reading_times import ReadingTimesRun
 from tokenviz.harness.kinds.reports import report_items, report_pairs, report_texts
 from tokenviz.harness.kinds.score import WITHOUT, ScoreRun, without
 from tokenviz.harness.kinds.training import TrainingRun, described_course
@@ -67,6 +68,7 @@ class SummaryJob(Job[None, Run]):
         pairs: Its pair runs.
         prompts: Its prompt runs.
         training: Its training runs.
+        readings: Its reading-time runs.
         description: What the experiment asks and how to read it, in Markdown.
         figures: The experiment's own, by name: functions that draw.
         tables: The experiment's own, by name.
@@ -80,6 +82,7 @@ class SummaryJob(Job[None, Run]):
     pairs: Sequence[PairsRun]
     prompts: Sequence[PromptsRun]
     training: Sequence[TrainingRun]
+    readings: Sequence[ReadingTimesRun]
     description: str
     figures: Mapping[str, Callable[[], "Figure"]]
     tables: Mapping[str, pd.DataFrame]
@@ -96,12 +99,22 @@ class SummaryJob(Job[None, Run]):
         return {
             "score": self.scores, "comparison": self.comparisons, "measure": self.measures, "items": self.items,
             "pairs": self.pairs, "prompts": self.prompts, "training": self.training,
+            "reading_times": self.readings,
         }  # fmt: skip
 
     @property
     def runs(self) -> list[Run]:
         """The runs that are summarised."""
-        return [*self.scores, *self.measures, *self.items, *self.pairs, *self.prompts, *self.training, *self.comparisons]
+        return [
+            *self.scores,
+            *self.measures,
+            *self.items,
+            *self.pairs,
+            *self.prompts,
+            *self.training,
+            *self.readings,
+            *self.comparisons,
+        ]
 
     @cached_property
     def fingerprint(self) -> str:
@@ -142,6 +155,7 @@ class SummaryJob(Job[None, Run]):
                 *(_other("pairs", run.text, run.model, run) for run in self.pairs),
                 *(_other("prompts", run.text, run.model, run) for run in self.prompts),
                 *(_other("training", run.text, run.model, run) for run in self.training),
+                *(_other("reading_times", run.text, run.model, run) for run in self.readings),
             ],
         )
 
