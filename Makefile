@@ -30,10 +30,10 @@ $(READY): pyproject.toml constraints.txt
 experiment: $(READY)  ## run an experiment: NAME=single_token_predictions ARGS="--models gpt2 --models gpt2-large"
 	@$(BIN)/tokenviz run $(NAME) $(ARGS)
 
-CHOSEN = $(if $(SLOW),,not slow)$(if $(SLOW)$(NETWORK),, and )$(if $(NETWORK),,not network)
+CHOSEN = $(if $(BENCH),bench,not bench$(if $(SLOW),, and not slow)$(if $(NETWORK),, and not network))
 
 # Each process computes with one thread: two of them are quicker than one after the other with two.
-test: $(READY)  ## run the tests; SLOW=1 adds those with the large models, NETWORK=1 those that need a model hub, JOBS=2 processes, ARGS go to pytest
+test: $(READY) $(if $(BENCH),.venv-bench/ready)  ## run the tests; SLOW=1 adds those with the large models, NETWORK=1 those that need a model hub; BENCH=1 runs those beside other tools instead; JOBS=2 processes, ARGS go to pytest
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m '$(CHOSEN)' \
 	  --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
@@ -51,7 +51,7 @@ fuzz: $(READY)  ## damaged input for everything that reads; ARGS="--seconds 60 -
 	@$(BIN)/python tests/fuzzing.py $(ARGS)
 
 coverage: $(READY)  ## which lines of tokenviz/ the everyday tests reach
-	@$(BIN)/python -m coverage run --source tokenviz -m pytest -m 'not slow and not network' $(ARGS)
+	@$(BIN)/python -m coverage run --source tokenviz -m pytest -m '$(CHOSEN)' $(ARGS)
 	@$(BIN)/python -m coverage report --skip-covered --show-missing
 
 ui: $(READY)  ## browse the runs: grids and MLflow's pages on 127.0.0.1, PORT=5000

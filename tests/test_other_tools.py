@@ -1,6 +1,6 @@
 """Minimal pairs as lm-evaluation-harness and minicons decide them, item by item, on the same sentences by the same model.
 
-They run in the environment of the benchmarks (`.venv-bench`, which `make bench` makes); without it the tests are skipped.
+They run in the environment of the benchmarks (`.venv-bench`, which `make bench` makes): `make test BENCH=1`.
 """
 
 import json
@@ -19,10 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PYTHON = ROOT / ".venv-bench" / "bin" / "python"
 CLOSE = 2e-3  # nats, of sums: the tools add float32 log-probs in other orders
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not PYTHON.exists(), reason="the benchmarks' environment is not there (make bench makes it)"),
-]
+pytestmark = pytest.mark.bench
 
 NOUNS = (("author", "authors"), ("senator", "senators"), ("dog", "dogs"), ("teacher", "teachers"), ("pilot", "pilots"))
 VERBS = (("laughs", "laugh"), ("is tired", "are tired"), ("was here", "were here"), ("has left", "have left"))
