@@ -486,7 +486,7 @@ def test_a_figure_of_what_an_import_lacks_is_refused_or_drawn_without_it(engine:
 
 
 @pytest.mark.slow
-def test_log_probs_of_a_real_engine_are_nearly_ours(run: Run) -> None:
+def test_log_probs_of_a_real_engine_are_nearly_ours() -> None:
     """llama.cpp (xllamacpp 2026.10.11549) on the GGUF file of smollm2-135m; its activations are quantised."""
     imported = import_scores("llama_cpp", "smollm2-135m")
     assert imported.scores.spec.source == "imported: llama.cpp in xllamacpp 2026.10.11549"
