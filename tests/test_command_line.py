@@ -594,7 +594,7 @@ def test_ui_of_a_server_is_for_this_machine_only(run: Run, monkeypatch: pytest.M
 def test_ui_of_an_installation_that_is_older_than_its_code_is_one_line(
     run: Run, monkeypatch: pytest.MonkeyPatch, free_port: int
 ) -> None:
-    monkeypatch.setattr("importlib.metadata.entry_points", lambda **chosen: ())
+    monkeypatch.setattr("importlib.metadata.distributions", lambda **chosen: iter(()))
     code, out, err = run("ui", "--port", str(free_port))
     assert (code, out) == (1, "")
     assert err == (

@@ -65,6 +65,7 @@ def ui_command(
         names = dict.fromkeys((host, "localhost", "127.0.0.1", "[::1]"))
         arguments += ["--allowed-hosts", ",".join(f"{name},{name}:*" for name in names)]
     environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "PYTHONWARNINGS": "ignore"}
+    environment["PYTHONSAFEPATH"] = "1"  # what an old installation left in the working directory hides the app from MLflow
     sys.stdout.flush()
     if store.copy is not None:
         typer.echo("The store may not be written here: what is changed in the pages is not kept.", err=True)

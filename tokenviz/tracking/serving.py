@@ -59,9 +59,11 @@ def refuse_old_installation() -> None:
     Raises:
         StoreError: The package was installed before they were there.
     """
-    from importlib.metadata import entry_points
+    from importlib.metadata import distributions
 
-    if not entry_points(group="mlflow.app", name="tokenviz"):
+    # All of them: in a clone the first may be what an older installation left there.
+    found = [point for one in distributions(name="tokenviz-harness") for point in one.entry_points]
+    if not any(point.group == "mlflow.app" and point.name == "tokenviz" for point in found):
         raise StoreError(
             "MLflow does not find the pages of grids: this installation is older than its code; install it again "
             "(make setup, or pip install -e .)"
