@@ -17,7 +17,7 @@ follow a token. Tokens that it does not score (a prompt, say) take no part.
 def engines(
     dump: str = "llama_cpp",
     models: list[str] = ["smollm2-135m"],
-    engine: str | None = None,
+    source: str | None = None,
     text: str | None = None,
     bos: BosMode = "auto",
     generated: bool = False,
@@ -29,7 +29,7 @@ def engines(
         dump: A .jsonl or .json file of vLLM, SGLang, llama.cpp, an OpenAI-compatible server, or in the plain form; or the name
             of a sample in experiments/dumps.
         models: Model specs; may be repeated. The first one's tokenizer is the engine's.
-        engine: The engine's name and version; by default what the file says.
+        source: The engine's name and version; by default what the file says.
         text: A sample's name or a file with the passages that the rows are of; by default the rows say it themselves.
         bos: What stood before each text: what the tokenizer puts there by itself, always its BOS, or never anything.
         generated: Take tokens that were generated after a prompt with log-probs as part of the text.
@@ -37,7 +37,7 @@ def engines(
     """
     given = read_text(text) if text else None
     imported = import_scores(
-        dump, models[0], engine=engine, text=given, bos=bos, generated=generated, skip_bad=skip_bad
+        dump, models[0], engine=source, text=given, bos=bos, generated=generated, skip_bad=skip_bad
     )  # fmt: skip
     grid = Grid(models, [], bos=bos, imported=[imported])
     grid.score()

@@ -440,7 +440,7 @@ MUTANTS = (
     ),
     Mutant(
         "few pieces make no wider interval", "stats/intervals.py",
-        "stats.t.ppf((1 + LEVEL) / 2, pieces - 1)", "stats.norm.ppf((1 + LEVEL) / 2)",
+        "stats.t.ppf((1 + level) / 2, pieces - 1)", "stats.norm.ppf((1 + level) / 2)",
         "test_intervals::test_a_plain_interval_is_students",
     ),
     # Drawing

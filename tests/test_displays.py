@@ -144,12 +144,15 @@ def test_comparisons_show_every_number_with_its_interval() -> None:
         "coefficient",
         "59",
     ]
-    assert [row[0] for row in found.rows[1:11]] == [
+    numbers = [
         one.definition for name, one in comparison.estimates().items() if not name.endswith("_bits") and "fisher" not in name
     ]
+    assert [row[0] for row in found.rows[1 : len(numbers) + 1]] == numbers
     assert found.words.startswith("a: a, b: b, on “text”: 59 of 60 tokens scored by both")
     assert "95 % intervals from 2,000 resamples of 15 blocks of 4 tokens" in found.words
-    assert [row[1] for row in found.rows[12:]] == [repr(unit) for unit in comparison.largest_differences(5)["text"]]
+    assert [row[1] for row in found.rows[len(numbers) + 2 :]] == [
+        repr(unit) for unit in comparison.largest_differences(5)["text"]
+    ]
     assert repr(comparison) == (
         f"Comparison('a' and 'b' on 'text': 59 of 60 tokens, Pearson's r {r.value:.3f} ({r.low:.3f} to {r.high:.3f}), "
         f"concordance {comparison.concordance.value:.3f}, mean difference {comparison.mean_difference.value:.3f} nats)"
@@ -195,7 +198,7 @@ def test_what_an_experiment_leaves_is_a_table_of_pairs() -> None:
         a=SimpleNamespace(model="<a>", text="t"), b=SimpleNamespace(model="b"), by="token", metrics=metrics,
         estimate=lambda name: getattr(comparison, name),
     )  # fmt: skip
-    result = GridResult("trial", "1", "grid", "", ({},), (run,), (), (), (), "abc", 0)
+    result = GridResult("trial", "1", "grid", "", ({},), (run,), (), (), (), (), (), "abc", 0)
     found = shown(result)
     assert found.rows[1][:5] == ["<a>", "b", "t", "tokens", "59"]
     assert found.words.endswith("summary run abc")

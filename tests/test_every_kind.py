@@ -122,7 +122,17 @@ FIRST = {
 
 
 def test_every_file_of_kinds_with_a_run_has_its_kind() -> None:
-    assert set(kinds()) == {"score", "comparison", "summary", "items", "pairs", "prompts", "measure", "training"}
+    assert set(kinds()) == {
+        "score",
+        "comparison",
+        "summary",
+        "items",
+        "pairs",
+        "prompts",
+        "measure",
+        "training",
+        "reading_times",
+    }
 
 
 def test_the_grid_has_a_run_of_every_kind(made: dict[str, list[str]]) -> None:

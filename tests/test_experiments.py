@@ -14,9 +14,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from chat_templates import TEMPLATES
-from conftest import BIGRAM_WEIGHTS, make_bigram_folder
+from conftest import BIGRAM_WEIGHTS, Run, make_bigram_folder
 
 import tokenviz as tv
+from tokenviz.cli.experiments import load_experiment
+from tokenviz.harness.command import experiment_command
+from tokenviz.project import experiment_files
 from tokenviz.records.run import TOKENS_TABLE
 from tokenviz.scoring.contexts import context_logprobs
 
@@ -270,3 +273,25 @@ def test_prompts_are_scored_by_every_model(checkout: Path) -> None:
     table = tv.prompt_table(prompts, tv.score(tv.load_model("glass-en"), prompts.text, bos="<bos>"))
     assert [row["log-prob"] for row in rows[:18]] == pytest.approx(table["logprob"].tolist(), abs=1e-4)
     assert figures(checkout) == {"continuations"}
+
+
+@pytest.mark.parametrize("name", sorted(experiment_files()))
+def test_every_experiment_has_a_command(name: str) -> None:
+    experiment = load_experiment(name)
+    options = {option.name for option in experiment_command(experiment).params}
+    assert options >= {*experiment.signature.parameters, "force", "json", "limits", "ledger"}
+
+
+def test_an_argument_that_every_experiment_has_as_an_option_is_refused(run: Run, project: Path) -> None:
+    file = project / "experiments" / "taken.py"
+    file.write_text(
+        "from tokenviz import Grid, GridResult, experiment\n\n\n"
+        "@experiment\ndef taken(models: list[str] = [], workers: int = 1) -> GridResult:\n"
+        '    """Ask."""\n    return Grid(models, []).summarise("")\n'
+    )
+    code, out, err = run("run", "taken")
+    assert (code, out) == (1, "")
+    assert err == (
+        f"error: '{file}' has an argument 'workers', which every experiment has as an option already: give it another name "
+        "(none of force, json, limits, engine, ledger, workers, shard_bytes)\n"
+    )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from tokenviz.errors import ExperimentError
 from tokenviz.fitting import KEPT, Column, print_named
 from tokenviz.harness.completion import OF_ARGUMENTS
 from tokenviz.harness.context import LedgerRequest
@@ -106,6 +107,12 @@ def experiment_command(experiment: Experiment[..., Any]) -> Command:
         )
         for name, parameter in experiment.signature.parameters.items()
     ]
+    reserved = ("force", "json", "limits", *_LEDGER_OPTIONS)
+    if taken := [name for name in reserved if name in experiment.signature.parameters]:
+        raise ExperimentError(
+            f"{str(experiment.file)!r} has an argument {taken[0]!r}, which every experiment has as an option already: give it "
+            f"another name (none of {', '.join(reserved)})"
+        )
     keyword = inspect.Parameter.KEYWORD_ONLY
     options.append(inspect.Parameter("force", keyword, annotation=_FORCE, default=False))
     options.append(inspect.Parameter("json", keyword, annotation=_JSON, default=False))
