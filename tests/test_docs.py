@@ -43,7 +43,7 @@ STAND_INS = {
 }
 SMALL = "--models glass-en --models glass-en,dtype=bfloat16 --texts correlation"
 UsageError = typer.BadParameter.__bases__[0]
-LANGUAGES = {"sh", "console", "python", "text", "latex", "ini", "r", ""}
+LANGUAGES = {"sh", "console", "python", "text", "latex", "ini", "json", "mermaid", "r", "yaml", ""}
 FENCE = re.compile(
     r"(?:<!-- (?P<kind>not run|file): (?P<reason>[^\n]+) -->\n)?^```(?P<language>\w*)\n(?P<code>.*?)^```$", re.M | re.S
 )

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from tokenviz.harness.grid import Grid
     from tokenviz.harness.results import GridResult
     from tokenviz.models.chat import chat_text
+    from tokenviz.models.checkpoints import checkpoints_of
     from tokenviz.models.loading import load_model
     from tokenviz.records.frames import load_runs, load_tokens
     from tokenviz.records.loading import load_comparison, load_scores
@@ -55,6 +56,7 @@ _HOMES = {
     "TokenScores": "scores",
     "TokenvizError": "errors",
     "chat_text": "models.chat",
+    "checkpoints_of": "models.checkpoints",
     "compare": "comparing.comparison",
     "continuations": "units.prompts",
     "divergences": "scoring.divergence",
@@ -96,6 +98,7 @@ __all__ = [
     "TokenScores",
     "TokenvizError",
     "chat_text",
+    "checkpoints_of",
     "compare",
     "continuations",
     "divergences",
