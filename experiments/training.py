@@ -2,9 +2,8 @@
 
 import pandas as pd
 
-from tokenviz import BosMode, Grid, GridResult, experiment
+from tokenviz import BosMode, Grid, GridResult, checkpoints_of, experiment
 from tokenviz.figures.training import training_curves
-from tokenviz.models.checkpoints import checkpoints_of
 
 READING = """
 Each checkpoint of one model reads the same texts. A run per text has the numbers by training step, which is MLflow's step: its

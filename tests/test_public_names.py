@@ -13,7 +13,7 @@ from tokenviz.harness.decorator import Experiment
 
 NAMES = [
     "BosMode", "Comparison", "Grid", "GridResult", "Span", "Text", "TokenScores", "TokenvizError", "chat_text",
-    "compare", "continuations", "divergences", "experiment", "import_scores", "information", "literal",
+    "checkpoints_of", "compare", "continuations", "divergences", "experiment", "import_scores", "information", "literal",
     "load_comparison", "load_model", "load_runs", "load_scores", "load_tokens", "pair_table", "prompt_table",
     "read_items", "read_pairs", "read_prompts", "read_reading_times", "read_text",
     "save_figure", "save_heatmap", "save_report", "score",

@@ -57,7 +57,7 @@ def checkpoints_of(model: str, revisions: Sequence[str] = ()) -> list[Checkpoint
         ModelError: There are fewer, or a step cannot be read or occurs twice.
 
     Example:
-        >>> checkpoints_of("owner/model", ["step512,step1"])
+        >>> tv.checkpoints_of("owner/model", ["step512,step1"])
         [Checkpoint(step=1, model='owner/model@step1'), Checkpoint(step=512, model='owner/model@step512')]
     """
     spec = ModelSpec.parse(model)
