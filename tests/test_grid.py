@@ -151,7 +151,7 @@ def test_a_comparison_run_holds_its_statistics_with_intervals(models: list[str],
     names = {file.path for file in client.list_artifacts(compared.run_id, "tables")}
     assert names == {
         "tables/units.parquet", "tables/units.csv", "tables/statistics.parquet", "tables/statistics.csv",
-        "tables/largest_differences.csv",
+        "tables/largest_differences.csv", "tables/gaps.csv",
     }  # fmt: skip
     table = pd.read_parquet(client.download_artifacts(compared.run_id, "tables/statistics.parquet", str(tmp_path)))
     assert table["statistic"].tolist() == list(comparison.estimates())
