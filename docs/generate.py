@@ -168,7 +168,7 @@ width="acl", font_size=7)""",
     Picture(
         "gaps",
         "Where the difference of two models lies, by kind of string; the bars add up to the lowest one.",
-        """mixed = tv.read_text("experiments/texts/mixed_scripts.txt")
+        """mixed = tv.read_text("mixed_scripts")
 gap_bars(tv.compare(tv.score(small, mixed), tv.score(large, mixed))).savefig("gaps.png", dpi=150)""",
     ),
     Picture(

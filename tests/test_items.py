@@ -341,7 +341,9 @@ def test_items_of_another_text_are_refused(study: Path) -> None:
     items = read_items(study)
     with (
         running(ExperimentContext("trial")),
-        pytest.raises(ExperimentError, match=r"^'study' is none of the grid's texts: give it the text of the items, pairs or prompts$"),
+        pytest.raises(
+            ExperimentError, match=r"^'study' is none of the grid's texts: give it the text of the items, pairs or prompts$"
+        ),
     ):
         tv.Grid(["glass-en"], [tv.literal("Alice")]).tabulate(items)
 

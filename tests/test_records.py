@@ -361,10 +361,12 @@ def test_a_comparison_whose_score_run_is_gone_is_refused(runs: list[str]) -> Non
         tv.load_comparison(runs[2])
 
 
-def test_what_a_comparison_is_over_is_one_of_three(runs: list[str]) -> None:
+def test_what_a_comparison_is_over_is_one_of_four(runs: list[str]) -> None:
     run = recorded_run(runs[2])
     odd = replace(run, params={**run.params, "by": "letter"})
-    with pytest.raises(DamagedError, match=r"says that it compares over 'letter', which is none of token, segment, word: "):
+    with pytest.raises(
+        DamagedError, match=r"says that it compares over 'letter', which is none of token, segment, word, span: "
+    ):
         read_comparison(odd)
 
 

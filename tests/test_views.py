@@ -121,7 +121,8 @@ def test_a_summary_links_its_figures_and_keeps_paragraphs_whole(models: list[str
     note = client.get_run(result.summary_run_id).data.tags["mlflow.note.content"]
     page = f"#/experiments/{result.experiment_id}/runs/{result.summary_run_id}/artifacts"
     links = f"**[Overview]({page}/overview.html?workflowType=machine_learning)**, "
-    links += f"**[over\\_view]({page}/figures/over_view.png?workflowType=machine_learning)**"
+    links += f"**[over\\_view]({page}/figures/over_view.png?workflowType=machine_learning)**, "
+    links += f"**[report]({page}/figures/report.html?workflowType=machine_learning)**"
     assert note.startswith(f"{links}  \n**1 model on 2 texts.**\n\nOne paragraph.\n\n- an\n- enumeration\n\n")
     assert client.get_experiment(result.experiment_id).tags["mlflow.note.content"] == "What is asked."
 
