@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from kills import DRAWN_BY, draw_quickly
 from scipy import stats
@@ -178,6 +178,7 @@ def test_a_unit_inside_a_token_has_no_token_and_no_number(glass: LoadedModel) ->
     assert sums.logprob[2] == pytest.approx(scores.logprob[2:].sum())
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_the_sums_of_any_units_are_the_sum_of_the_text(glass: LoadedModel, data: st.DataObject) -> None:
     passages = ["Alice was beginning to get very tired.", "Näiveté 🙂🙂 — “So!”\n\n", "a"]

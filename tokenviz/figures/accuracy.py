@@ -5,15 +5,13 @@ from typing import TYPE_CHECKING
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tokenviz.figures.colours import LINE_COLOURS
-from tokenviz.figures.labels import families, label_axes, plain_text, short_name
+from tokenviz.figures.labels import plain_text, short_name
+from tokenviz.figures.marks import draw_marks
 from tokenviz.figures.picture import Picture
 from tokenviz.figures.widths import inches, points
 
 if TYPE_CHECKING:
     import pandas as pd
-
-_MARKERS = "osD^v"
 
 
 def pair_accuracy(accuracies: "pd.DataFrame", *, width: float | str = 7.0, font_size: float = 9.0) -> Figure:
@@ -37,20 +35,17 @@ def pair_accuracy(accuracies: "pd.DataFrame", *, width: float | str = 7.0, font_
 
 def draw_pair_accuracy(axes: Axes, accuracies: "pd.DataFrame", *, font_size: float = 9.0) -> Axes:
     """Draw `pair_accuracy` on given axes, without its legend: the first lines are the models in order."""
-    groups, models = (list(dict.fromkeys(accuracies[name])) for name in ("group", "model"))
-    for place, model in enumerate(models):
-        own = accuracies[accuracies["model"] == model]
-        shift = 0.7 * ((place + 0.5) / len(models) - 0.5)
-        rows = [groups.index(group) + shift for group in own["group"]]
-        colour = LINE_COLOURS[place % len(LINE_COLOURS)]
-        axes.plot(own["accuracy"], rows, _MARKERS[place % len(_MARKERS)], color=colour, markersize=5)
-        axes.hlines(rows, own["low"], own["high"], color=colour, linewidth=0.9)
-    axes.axvline(0.5, color="#888888", linewidth=0.8, linestyle=(0, (4, 3)))
-    names = [short_name(str(group), 40) for group in groups]
-    axes.set_yticks(range(len(groups)), names, parse_math=False, fontfamily=families("".join(names)))
-    axes.set_ylim(len(groups) - 0.4, -0.6)
+    label = "share of pairs in which the good sentence wins, 95 % interval"
+    draw_marks(
+        axes,
+        accuracies,
+        row="group",
+        series="model",
+        value="accuracy",
+        spread=0.7,
+        nothing=0.5,
+        label=label,
+        font_size=font_size,
+    )
     axes.set_xlim(-0.02, 1.02)
-    axes.grid(axis="x", color="#e4e4e4", linewidth=0.7)
-    axes.set_axisbelow(True)
-    label_axes(axes, "share of pairs in which the good sentence wins, 95 % interval", "", font_size)
     return axes

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tokenviz.figures.colours import LINE_COLOURS
+from tokenviz.figures.colours import LINE_COLOURS, MARKERS
 from tokenviz.figures.keys import add_key, described_models
 from tokenviz.figures.labels import label_axes, legend_above, short_name
 from tokenviz.figures.picture import Picture
@@ -14,8 +14,6 @@ from tokenviz.figures.widths import inches, points
 from tokenviz.scores import TokenScores
 from tokenviz.stats.calibration import calibrate
 from tokenviz.stats.estimate import printed
-
-_MARKERS = "osD^vP"
 
 
 def entropy_calibration(
@@ -45,7 +43,7 @@ def draw_entropy_calibration(axes: Axes, tables: Sequence[TokenScores], *, bins:
         bars = np.nan_to_num(found.standard_error)
         axes.errorbar(found.entropy, found.surprisal, yerr=bars, fmt="none", ecolor=colour, elinewidth=0.9, zorder=2)
         lines += axes.plot(
-            found.entropy, found.surprisal, _MARKERS[number % len(_MARKERS)] + "-", color=colour, markersize=4.5, linewidth=0.8
+            found.entropy, found.surprisal, MARKERS[number % len(MARKERS)] + "-", color=colour, markersize=4.5, linewidth=0.8
         )
         summary = table.summary()
         means = f"entropy {printed(summary.mean_entropy)}, surprisal {printed(-summary.mean_logprob)}, n = {summary.n_scored}"

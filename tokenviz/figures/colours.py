@@ -21,6 +21,7 @@ from tokenviz.errors import FigureError
 Colour = tuple[float, float, float]
 
 LINE_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")  # Okabe and Ito
+MARKERS = "osD^v"  # five, against six colours: thirty pairs look different
 UNSCORED_EDGE = "#8a8a8a"
 INKS: dict[str, Colour] = {"black": (0.0, 0.0, 0.0), "white": (1.0, 1.0, 1.0)}
 LEAST_CONTRAST = 4.5  # WCAG 2.2, level AA; with less, a letter on several grounds is given an edge in the other ink

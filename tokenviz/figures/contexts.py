@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Literal
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tokenviz.figures.colours import LINE_COLOURS
+from tokenviz.figures.colours import LINE_COLOURS, MARKERS
 from tokenviz.figures.labels import label_axes, legend_above, legend_outside, name_values, short_name
 from tokenviz.figures.picture import Picture
 from tokenviz.figures.widths import inches, points
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _STYLES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))  # one a text, so that a grey copy tells them apart
-_MARKERS = "osD^v"  # one a model
 _LEAST_SPAN = 0.02
 
 
@@ -76,7 +75,7 @@ def draw_context_curves(
     for key, own in frame.groupby([*models, "text"], sort=False):
         place, text = names.index(key[:-1]), str(key[-1])
         lines += axes.plot(
-            own["seen"], own[value], color=LINE_COLOURS[place % len(LINE_COLOURS)], marker=_MARKERS[place % len(_MARKERS)],
+            own["seen"], own[value], color=LINE_COLOURS[place % len(LINE_COLOURS)], marker=MARKERS[place % len(MARKERS)],
             linestyle=_STYLES[texts.index(text) % len(_STYLES)], linewidth=1.1, markersize=4,
         )  # fmt: skip
         name = " and ".join(short_name(str(part), 30) for part in key[:-1])

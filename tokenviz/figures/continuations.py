@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tokenviz.figures.colours import LINE_COLOURS
+from tokenviz.figures.colours import LINE_COLOURS, MARKERS
 from tokenviz.figures.labels import families, label_axes, plain_text, short_name
 from tokenviz.figures.picture import Picture
 from tokenviz.figures.widths import inches, points
@@ -13,7 +13,6 @@ from tokenviz.figures.widths import inches, points
 if TYPE_CHECKING:
     import pandas as pd
 
-_MARKERS = "osD^v"
 MOST = 40
 """Continuations that are drawn; with more the figure says of how many these are the first."""
 
@@ -58,7 +57,7 @@ def draw_continuation_marks(axes: Axes, table: "pd.DataFrame", *, font_size: flo
         shift = 0.5 * ((place + 0.5) / len(models) - 0.5)
         y = [rows[int(passage)] + shift for passage in own["passage"]]
         colour = LINE_COLOURS[place % len(LINE_COLOURS)]
-        axes.plot(own["logprob"], y, _MARKERS[place % len(_MARKERS)], color=colour, markersize=4.5)
+        axes.plot(own["logprob"], y, MARKERS[place % len(MARKERS)], color=colour, markersize=4.5)
     axes.set_yticks(range(len(names)), names, parse_math=False, fontfamily=families("".join(names)))
     for place, label in enumerate(axes.get_yticklabels()):
         if place in prompts:

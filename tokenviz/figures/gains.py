@@ -5,15 +5,14 @@ from typing import TYPE_CHECKING
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tokenviz.figures.colours import LINE_COLOURS
-from tokenviz.figures.labels import families, label_axes, legend_outside, short_name
+from tokenviz.figures.labels import legend_outside
+from tokenviz.figures.marks import draw_marks
 from tokenviz.figures.picture import Picture
 from tokenviz.figures.widths import inches, points
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_MARKERS = "osD^v"
 _NAMES = {"ols_on_means": "ordinary least squares on means", "mixed": "mixed model of single readings"}
 
 
@@ -36,24 +35,8 @@ def likelihood_gains(gains: "pd.DataFrame", *, width: float | str = 7.0, font_si
 
 def draw_likelihood_gains(axes: Axes, gains: "pd.DataFrame", *, font_size: float = 9.0) -> Axes:
     """Draw `likelihood_gains` on given axes, without its legend: the first lines are the regressions in order."""
-    models, regressions = (list(dict.fromkeys(gains[name])) for name in ("model", "regression"))
-    for place, regression in enumerate(regressions):
-        own = gains[gains["regression"] == regression]
-        shift = 0.5 * ((place + 0.5) / len(regressions) - 0.5)
-        rows = [models.index(model) + shift for model in own["model"]]
-        colour = LINE_COLOURS[place % len(LINE_COLOURS)]
-        axes.plot(own["gain"], rows, _MARKERS[place % len(_MARKERS)], color=colour, markersize=5)
-        axes.hlines(rows, own["low"], own["high"], color=colour, linewidth=0.9)
-    axes.axvline(0, color="#888888", linewidth=0.8, linestyle=(0, (4, 3)))
-    names = [short_name(str(model), 40) for model in models]
-    axes.set_yticks(range(len(models)), names, parse_math=False, fontfamily=families("".join(names)))
-    axes.set_ylim(len(models) - 0.4, -0.6)
-    axes.grid(axis="x", color="#e4e4e4", linewidth=0.7)
-    axes.set_axisbelow(True)
-    label_axes(
-        axes,
-        "gain in log-likelihood by surprisal (nats per observation),\nitems left out, 95 % interval over items",
-        "",
-        font_size,
+    label = "gain in log-likelihood by surprisal (nats per observation),\nitems left out, 95 % interval over items"
+    draw_marks(
+        axes, gains, row="model", series="regression", value="gain", spread=0.5, nothing=0, label=label, font_size=font_size
     )
     return axes

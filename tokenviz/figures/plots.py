@@ -7,13 +7,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tokenviz.comparing.comparison import Comparison
-from tokenviz.figures.colours import LINE_COLOURS
+from tokenviz.figures.colours import LINE_COLOURS, MARKERS
 from tokenviz.figures.keys import add_key, described_models
 from tokenviz.figures.labels import families, label_axes, legend_outside, short_name
 from tokenviz.figures.picture import Picture
 from tokenviz.figures.widths import inches, points
-
-_MARKERS = "osD^v"  # five, against six colours: thirty pairs look different
 
 
 def correlation_overview(comparisons: Sequence[Comparison], *, width: float | str = 7.0, font_size: float = 9.0) -> Figure:
@@ -45,7 +43,7 @@ def draw_correlation_overview(axes: Axes, comparisons: Sequence[Comparison], *, 
         axes.plot(
             [c.pearson_r.value for c in own],
             [texts.index(c.text_name) + shift for c in own],
-            _MARKERS[place % len(_MARKERS)],
+            MARKERS[place % len(MARKERS)],
             color=LINE_COLOURS[place % len(LINE_COLOURS)],
             fillstyle="none" if all(c.units.by == "segment" for c in own) else "full",
             markersize=6,

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tokenviz.figures.colours import LINE_COLOURS
+from tokenviz.figures.colours import LINE_COLOURS, MARKERS
 from tokenviz.figures.labels import label_axes, legend_above, short_name
 from tokenviz.figures.picture import Picture
 from tokenviz.figures.widths import inches, points
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _STYLES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))  # a grey copy tells them apart
-_MARKERS = "osD^v"
 _LEAST = 1e-9  # nats; below lies the rounding of float32
 _EDGES = (0.0, 1.0, 2.0, 4.0, 8.0, math.inf)  # bits of surprisal
 
@@ -64,7 +63,7 @@ def draw_movement_by_surprisal(axes: Axes, moved: "pd.DataFrame", *, font_size: 
         means = own.groupby("bin")["kl"].mean()
         lines += axes.plot(
             means.index, means, color=_colour(place), linestyle=_STYLES[place % len(_STYLES)],
-            marker=_MARKERS[place % len(_MARKERS)], markersize=4, linewidth=1.1,
+            marker=MARKERS[place % len(MARKERS)], markersize=4, linewidth=1.1,
         )  # fmt: skip
         labels.append(short_name(str(name), 32))
     axes.set_yscale("log")

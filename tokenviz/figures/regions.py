@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tokenviz.figures.colours import LINE_COLOURS
+from tokenviz.figures.colours import LINE_COLOURS, MARKERS
 from tokenviz.figures.labels import label_axes, legend_above, name_places, short_name
 from tokenviz.figures.picture import Picture
 from tokenviz.figures.widths import inches, points
@@ -13,7 +13,6 @@ from tokenviz.figures.widths import inches, points
 if TYPE_CHECKING:
     import pandas as pd
 
-_MARKERS = "osD^v"
 _MEAN = "mean surprisal (bits per region)"
 _STYLES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))
 
@@ -54,7 +53,7 @@ def draw_region_means(axes: Axes, means: "pd.DataFrame", *, font_size: float = 9
         x = [regions.index(region) + shift for region in own["region"]]
         colour = LINE_COLOURS[place % len(LINE_COLOURS)]
         lines += axes.plot(
-            x, own["mean"], color=colour, marker=_MARKERS[place % len(_MARKERS)], linestyle=_STYLES[place % len(_STYLES)],
+            x, own["mean"], color=colour, marker=MARKERS[place % len(MARKERS)], linestyle=_STYLES[place % len(_STYLES)],
             linewidth=1.1, markersize=4,
         )  # fmt: skip
         axes.vlines(x, own["low"], own["high"], color=colour, linewidth=0.9)

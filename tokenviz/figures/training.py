@@ -9,7 +9,7 @@ from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from tokenviz.figures.colours import LINE_COLOURS, UNSCORED_EDGE, ColourScale
+from tokenviz.figures.colours import LINE_COLOURS, MARKERS, UNSCORED_EDGE, ColourScale
 from tokenviz.figures.fonts import drawable, fonts_for
 from tokenviz.figures.labels import families, label_axes, legend_outside, short_name, title_axes
 from tokenviz.figures.picture import Picture
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _STYLES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))
-_MARKERS = "osD^v"
 _PANELS = (
     ("mean_logprob", "mean log-prob (nats per token)"),
     ("bits_per_byte", "bits per byte"),
@@ -56,7 +55,7 @@ def draw_training_curve(axes: Axes, table: "pd.DataFrame", name: str, label: str
     lines = []
     for place, (_, own) in enumerate(table.groupby("text", sort=False)):
         lines += axes.plot(
-            own["step"], own[name], color=LINE_COLOURS[place % len(LINE_COLOURS)], marker=_MARKERS[place % len(_MARKERS)],
+            own["step"], own[name], color=LINE_COLOURS[place % len(LINE_COLOURS)], marker=MARKERS[place % len(MARKERS)],
             linestyle=_STYLES[place % len(_STYLES)], linewidth=1.1, markersize=3.5,
         )  # fmt: skip
     steps = sorted(set(table["step"]))
