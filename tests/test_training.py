@@ -187,8 +187,8 @@ def test_figures_show_every_text_and_step(course: Path) -> None:
     assert [label.get_text() for label in blocks[0].get_yticklabels()] == ["0", "10", "20", "100"]
     drawn = sum(len(block.get_xticklabels()) for block in blocks)
     assert drawn < len(tables[0])
-    assert figure.get_supxlabel() == f"the first {drawn:,} of {len(tables[0]):,} tokens"
-    assert step_heatmap(step_logprobs(list(SHARES), tables).iloc[:5]).get_supxlabel() == ""
+    assert blocks[-1].get_xlabel() == f"the first {drawn:,} of {len(tables[0]):,} tokens"
+    assert step_heatmap(step_logprobs(list(SHARES), tables).iloc[:5]).axes[0].get_xlabel() == ""
     columns = len(blocks[0].get_xticklabels())
     assert "".join(label.get_text() for label in blocks[0].get_xticklabels()) == (TEXT * 20)[:columns]
     assert len(blocks[0].patches) == columns * 4

@@ -97,7 +97,7 @@ def step_heatmap(logprobs: "pd.DataFrame", *, width: float | str = 7.0, font_siz
         draw_step_heatmap(axes, shown["token"].tolist()[part], steps, values[:, part], scale, per_block, font_size=size)
     figure.supylabel("training step", fontsize=size)
     if len(shown) < len(logprobs):
-        figure.supxlabel(f"the first {len(shown):,} of {len(logprobs):,} tokens", fontsize=size)
+        panels[-1].set_xlabel(f"the first {len(shown):,} of {len(logprobs):,} tokens", fontsize=size)
     if not scale.is_empty:
         ends = Normalize(scale.low, scale.high)
         bar = figure.colorbar(ScalarMappable(ends, ListedColormap(scale.colours.shades)), ax=panels, fraction=0.02, pad=0.01)
