@@ -32,7 +32,7 @@ def project(tmp_path: Path) -> Path:
     (tmp_path / "experiments").mkdir()
     (tmp_path / "experiments" / "trial.py").write_text(EXPERIMENT)
     random.seed(3)
-    passages = [" ".join(random.choices(WORDS[:14], k=random.randint(20, 90))) for _ in range(60)]
+    passages = [" ".join(random.choices(WORDS[:14], k=random.randint(20, 90))) for _ in range(150)]
     (tmp_path / "words.jsonl").write_text("\n".join(json.dumps({"text": one}) for one in passages))
     return tmp_path
 
@@ -77,13 +77,25 @@ def check(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(np.unique(pairs, axis=1).T) == len(recorded)
 
 
+def shards_done(project: Path) -> int:
+    return len(list((project / "shards" / "results").glob("*/*")))
+
+
+def wait_for_a_moment(project: Path, driver: "subprocess.Popen[str]", *, seconds: float, shards: int) -> None:
+    """Wait so many seconds, but for no more than so many new shards: a fast machine is not done between two kills."""
+    begun, done = time.monotonic(), shards_done(project)
+    while driver.poll() is None and time.monotonic() < begun + seconds and shards_done(project) < done + shards:
+        time.sleep(0.002)
+
+
 def test_workers_killed_at_random_moments_lose_and_double_nothing(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     chance = random.Random(7)
     killed, commands = 0, 0
     driver = start(project)
     deadline = time.monotonic() + 400
     while killed < KILLS and time.monotonic() < deadline:
-        time.sleep(chance.uniform(0.2, 5.0))
+        # The first kills fall into the start of a worker, before its first shard.
+        wait_for_a_moment(project, driver, seconds=chance.uniform(0.2, 5.0), shards=chance.randint(1, 4))
         if driver.poll() is not None:  # it may have finished, or given up: the same command goes on
             commands += 1
             if driver.returncode == 0:
