@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
 
 # Small parts in the driver; its workers cut as the ledger's header says.
 COMMAND = "from tokenviz.scoring import parts; parts.PART_CHARACTERS = 400; from tokenviz.cli.app import main; main()"
-KILLS = int(os.environ.get("TOKENVIZ_KILLS", "20"))
+KILLS = int(os.environ.get("TOKENVIZ_KILLS", "8"))
 
 
 @pytest.fixture
