@@ -1,1 +1,1 @@
-"""From a loaded model and a text to one row a token."""
+"""Scoring: from a loaded model and a text to one row per token."""

@@ -1,8 +1,8 @@
-"""Causal attention over packed sequences, registered with transformers under a name of its own.
+"""Causal attention over packed sequences, registered with transformers under its own name.
 
-Models that ask transformers for their attention function are given this one for the time of a pass, without being
-changed. What a token may see is taken from what the layer itself says (scaling, sliding window, soft-capping), and
-that is checked once against the mask that transformers would have made for the layer.
+For the time of a pass, models that ask transformers for their attention function are given this one; the models are not
+changed. Which tokens a token may see follows from the arguments that the layer passes (scaling, sliding window, soft cap).
+These are checked once against the mask that transformers would have made for the layer.
 """
 
 import math
@@ -20,26 +20,27 @@ from tokenviz.scoring.linear import multiply
 from tokenviz.scoring.packs import Pack, Step
 
 _NAME = "tokenviz_packed"
-_SCORES_ELEMENTS = 1 << 20  # attention scores in memory at once: 4 MB, which stay in the processor's cache
+_SCORES_ELEMENTS = 1 << 20  # attention scores in memory at once: 4 MB, which fit in the processor's cache
 _SCORES_ELEMENTS_ON_GPU = 1 << 25
-_MOST_QUERIES = 128  # on a processor: with more, too many scores are of tokens that come later
-# How many keys a piece sees goes up in such steps: each size of a product is prepared once, which takes a quarter of the time.
+_MOST_QUERIES = 128  # on a processor; with more queries at once, too many scores are of later tokens and are thrown away
+# The number of keys that a piece sees is rounded up to this step. oneDNN prepares each size of a product once, which takes a
+# quarter of the time.
 _KEYS_STEP = 256
-_LAST_SEES_ALL = 2  # causal, the last query beside the last key, however many more keys than queries there are
+_LAST_SEES_ALL = 2  # causal; the last query is aligned with the last key, even where there are more keys than queries
 
 
 class UnsupportedAttentionError(Exception):
-    """A model's attention is of a kind that is not computed here; internal, the model then takes the plain path."""
+    """Internal: a model's attention is of a kind that is not computed here. The model is then run on the padded path."""
 
 
 @dataclass(frozen=True)
 class AttentionRule:
-    """What a layer says of its attention.
+    """The attention settings of one layer.
 
     Attributes:
         scaling: Factor of the products of queries and keys.
-        window: The most tokens that a token sees, itself included; None for all before it.
-        softcap: The scores' soft cap; None for none.
+        window: The most tokens that a token sees, itself included; None for no limit.
+        softcap: Bound of the soft cap, which makes a score s into softcap * tanh(s / softcap); None for no cap.
     """
 
     scaling: float
@@ -48,7 +49,7 @@ class AttentionRule:
 
 
 class PackedPass:
-    """One pack on its way through the layers: which step is at work, and the path's keys and values in this layer."""
+    """The state of one pack inside the layers: the current step, and the path's keys and values in this layer."""
 
     def __init__(self, pack: Pack) -> None:
         self.pack = pack
@@ -56,16 +57,17 @@ class PackedPass:
         self._keys: torch.Tensor | None = None
         self._values: torch.Tensor | None = None
         self._masks: dict[tuple[int, int, int], torch.Tensor] = {}
-        self._borders: dict[Step, list[torch.Tensor]] = {}  # between sequences, of queries and of keys
+        # Where sequences begin and end, among the queries and among the keys
+        self._borders: dict[Step, list[torch.Tensor]] = {}
 
     def attend(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, rule: AttentionRule) -> torch.Tensor:
-        """Attention of one step.
+        """Compute the attention of one step.
 
         Args:
-            query: (1, heads, m, d), m the tokens of the step.
+            query: (1, heads, m, d) for the m tokens of the step.
             key: (1, key heads, m, d).
             value: (1, key heads, m, d).
-            rule: The layer's.
+            rule: The layer's attention settings.
 
         Returns:
             (1, m, heads, d).
@@ -82,10 +84,11 @@ class PackedPass:
         return out
 
     def _in_one_kernel(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, rule: AttentionRule) -> torch.Tensor:
-        """All sequences of a step at once, by the kernel with which PyTorch attends over nested tensors.
+        """Attend over all sequences of a step at once, with the kernel that PyTorch uses for nested tensors.
 
-        On an H100 sixty texts take 4 to 90 times as long one after the other in float32, 18 to 48 times in bfloat16; and where
-        queries share keys, PyTorch's public function puts all float32 scores of a long text in memory.
+        On an H100, sixty texts one after the other take 4 to 90 times as long in float32 and 18 to 48 times in bfloat16.
+        PyTorch's public function is no alternative: where queries share keys, it puts all float32 scores of a long text in
+        memory.
         """
         group = query.shape[1] // key.shape[1]
         keys, values = (t.transpose(1, 2).repeat_interleave(group, dim=2) for t in (key, value))  # (1, seen, heads, d)
@@ -114,7 +117,7 @@ class PackedPass:
         at = 0
         for length, count in _runs(self.step.lengths):
             end = at + length * count
-            # Sequences of one length are one batch: (count, heads, length, d), without a copy.
+            # Sequences of equal length are one batch, viewed without a copy: (count, heads, length, d).
             q, k, v = (t[0, :, at:end].view(len(t[0]), count, length, -1).transpose(0, 1) for t in (query, key, value))
             seen = functional.scaled_dot_product_attention(
                 q, k, v, is_causal=True, scale=rule.scaling, enable_gqa=q.shape[1] != k.shape[1]
@@ -133,7 +136,7 @@ class PackedPass:
         return out
 
     def _on_path(self, key: torch.Tensor, value: torch.Tensor, past: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Keys and values from the beginning of the path on, each (1, key heads, past + m, d)."""
+        """Append a step's keys and values to those of the path; return all of them, each (1, key heads, past + m, d)."""
         if self._keys is None or self._values is None or self._keys.shape[1::2] != key.shape[1::2]:
             self._keys = key.new_empty(1, key.shape[1], self.pack.path, key.shape[3])
             self._values = value.new_empty(1, value.shape[1], self.pack.path, value.shape[3])
@@ -145,14 +148,14 @@ class PackedPass:
     def _attend_piece(
         self, query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, past: int, rule: AttentionRule, out: torch.Tensor
     ) -> None:
-        """Queries (heads, m, d) at positions from `past` on, keys and values (key heads, past + m, d); fills `out`."""
+        """Fill `out`: attention of queries (heads, m, d) at `past` and later over keys and values (key heads, past + m, d)."""
         group = query.shape[0] // keys.shape[0]
         elements = (_SCORES_ELEMENTS_ON_GPU if query.is_cuda else _SCORES_ELEMENTS) // group
         begin, m_all = 0, query.shape[1]
         most = m_all if query.is_cuda else _MOST_QUERIES
         while begin < m_all:
             behind = past + begin if rule.window is None else min(past + begin, rule.window - 1)
-            # As many queries, in sixteens, as m * (behind + m) scores allow.
+            # Take as many queries as m * (behind + m) scores allow, rounded down to a multiple of 16.
             m = max(16, min(most, int((math.sqrt(behind**2 + 4 * elements) - behind) / 2) // 16 * 16))
             end = min(begin + m, m_all)
             first, last = past + begin - behind, past + end
@@ -170,7 +173,7 @@ class PackedPass:
             begin = end
 
     def _hide(self, scores: torch.Tensor, position: int, first: int, window: int | None) -> None:
-        """Hide later tokens, and those before the window, from queries at `position` on; keys begin at `first`."""
+        """Hide later tokens, and those before the window, from queries at `position` and later; keys begin at `first`."""
         _, m, seen = scores.shape
         later = position - first
         scores[..., later:].masked_fill_(self._mask(m, seen - later, 1, scores.device), float("-inf"))
@@ -181,7 +184,7 @@ class PackedPass:
             scores[..., :width].masked_fill_(too_far, float("-inf"))
 
     def _mask(self, m: int, width: int, diagonal: int, device: torch.device) -> torch.Tensor:
-        """(m, width), true on and above a diagonal."""
+        """Return a mask (m, width) that is true on and above a diagonal."""
         key = (m, width, diagonal)
         if key not in self._masks:
             self._masks[key] = torch.ones(m, width, dtype=torch.bool, device=device).triu(diagonal)
@@ -196,7 +199,7 @@ def _one_kernel_fits(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor
 
 
 def _runs(lengths: tuple[int, ...]) -> Iterator[tuple[int, int]]:
-    """(length, how many in a row)."""
+    """Yield each run of equal lengths as (length, number of sequences)."""
     begin = 0
     for i in range(1, len(lengths) + 1):
         if i == len(lengths) or lengths[i] != lengths[begin]:
@@ -205,7 +208,7 @@ def _runs(lengths: tuple[int, ...]) -> Iterator[tuple[int, int]]:
 
 
 class Recording:
-    """What the layers say of their attention, held against the masks that transformers would make for them."""
+    """The attention settings of all layers, each checked against the mask that transformers would make for the layer."""
 
     def __init__(self, context: int) -> None:
         self._context = context
@@ -217,14 +220,14 @@ class Recording:
         return min((rule.window for rule in self.rules.values() if rule.window is not None), default=None)
 
     def mask(self, mask_function: Any) -> torch.Tensor:
-        """In the place of a mask, how many tokens it lets the last token of a full context see."""
+        """Return, in the place of a mask, how many tokens the mask lets the last token of a full context see."""
         return torch.tensor(_tokens_seen(mask_function, self._context))
 
     def note(self, module: torch.nn.Module, mask: torch.Tensor | None, rule: AttentionRule) -> None:
-        """Keep a layer's rule.
+        """Keep the attention settings of a layer.
 
         Raises:
-            UnsupportedAttentionError: The rule is not what the layer's mask says.
+            UnsupportedAttentionError: The settings contradict the layer's mask.
         """
         seen = self._context if rule.window is None else min(rule.window, self._context)
         if mask is None or mask.ndim or int(mask) != seen:
@@ -248,7 +251,7 @@ _state: PackedPass | Recording | None = None
 
 @contextmanager
 def attending(network: Any, state: PackedPass | Recording) -> Iterator[None]:
-    """Have a model ask for the attention of this module inside the block."""
+    """Let a model use the attention of this module inside the block."""
     global _state
     before = network.config._attn_implementation
     network.config._attn_implementation = _NAME
@@ -261,19 +264,19 @@ def attending(network: Any, state: PackedPass | Recording) -> Iterator[None]:
 
 
 def packed_pass() -> PackedPass | None:
-    """The pass that is on its way."""
+    """Return the packed pass that is running, or None."""
     return _state if isinstance(_state, PackedPass) else None
 
 
 def record(network: Any, context: int) -> Recording:
-    """Run a model once on a few tokens and keep what its layers say of their attention.
+    """Run a model once on a few tokens and keep the attention settings of its layers.
 
     Args:
         network: A transformers model.
-        context: The most tokens it reads at once.
+        context: The most tokens that the model reads at once.
 
     Raises:
-        UnsupportedAttentionError: Its attention is of a kind that is not computed here.
+        UnsupportedAttentionError: The model's attention is of a kind that is not computed here.
     """
     from transformers import AttentionInterface, AttentionMaskInterface
 
@@ -292,7 +295,7 @@ def record(network: Any, context: int) -> Recording:
 
 
 def depends_on_length(network: Any) -> bool:
-    """Whether a model's rotary positions change with the longest sequence it reads at once: its texts must go alone."""
+    """Return whether a model's rotary positions depend on the longest sequence in a pass: texts must then run alone."""
     kinds = [getattr(module, "rope_type", None) for module in network.modules()]
     named = [name for kind in kinds for name in (kind.values() if isinstance(kind, dict) else [kind])]
     return any(name in ("dynamic", "longrope") for name in named)
@@ -315,7 +318,7 @@ def _attention(
     is_causal: bool | None = None,
     **others: Any,
 ) -> tuple[torch.Tensor, None]:
-    """What transformers calls for each layer; see `transformers.AttentionInterface`."""
+    """Attend for one layer; transformers calls this as a `transformers.AttentionInterface`."""
     rule = AttentionRule(query.shape[-1] ** -0.5 if scaling is None else float(scaling), sliding_window, softcap)
     if isinstance(_state, Recording):
         unknown = sorted(name for name, value in others.items() if value is not None and name not in _UNDERSTOOD)
@@ -329,5 +332,5 @@ def _attention(
 
 
 def _mask(**asked: Any) -> torch.Tensor | None:
-    """What transformers calls for each kind of mask; see `transformers.AttentionMaskInterface`."""
+    """Return the mask of one kind; transformers calls this as a `transformers.AttentionMaskInterface`."""
     return _state.mask(asked["mask_function"]) if isinstance(_state, Recording) else None

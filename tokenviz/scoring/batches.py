@@ -1,20 +1,21 @@
-"""Putting windows of mixed lengths into padded batches."""
+"""Padded batches of windows of different lengths."""
 
 from collections.abc import Sequence
 
-TOKEN_BUDGET = 2048  # padded tokens a batch; above this nothing is gained on a CPU
+TOKEN_BUDGET = 2048  # padded tokens per batch; on a processor a larger batch is not faster
 _MOST_PADDING = 0.1
 
 
 def plan_batches(lengths: Sequence[int], *, token_budget: int = TOKEN_BUDGET) -> list[list[int]]:
-    """Group sequences so that little is padded and no batch is too large.
+    """Group sequences into batches with little padding and a bounded size.
 
     Args:
-        lengths: Tokens of each sequence.
+        lengths: Number of tokens of each sequence.
         token_budget: The most tokens of one batch, padding included; a longer sequence is a batch by itself.
 
     Returns:
-        Indices into `lengths`, each once, longest first: what does not fit in memory fails at the start.
+        Batches of indices into `lengths`. Each index occurs once. The longest come first, so that a batch that does not fit in
+        memory fails at the start.
     """
     order = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
     batches: list[list[int]] = []

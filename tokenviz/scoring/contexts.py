@@ -1,4 +1,4 @@
-"""`context_logprobs`: how the log-prob of every token depends on how many tokens may be read before it."""
+"""`context_logprobs`: how the log-prob of every token depends on the number of tokens read before it."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,20 +22,20 @@ from tokenviz.texts import Text, as_it_stands
 if TYPE_CHECKING:
     import pandas as pd
 
-_IDS_AT_ONCE = 1 << 20  # of the windows that are planned together: 8 MB
+_IDS_AT_ONCE = 1 << 20  # token ids of the windows that are planned together: 8 MB
 
 
 @dataclass(frozen=True, eq=False)
 class ContextLogprobs:
-    """Log-probs of one text's tokens, each after several numbers of tokens: the rows of `TokenScores`.
+    """Log-probs of one text's tokens, each after several numbers of preceding tokens, with the same rows as `TokenScores`.
 
     Attributes:
-        text_name: The text's name.
+        text_name: The name of the text.
         model: The model's spec.
-        bos_ids: The ids that opened every window, which `seen` does not count.
+        bos_ids: The ids that opened every window; `seen` does not count them.
         seen: (k,) the most tokens read before the predicted one, ascending.
-        passage: (n,) which passage, from 0.
-        position: (n,) which token of the passage, from 0. A token has at most `position` tokens before it.
+        passage: (n,) number of the passage, from 0.
+        position: (n,) number of the token in its passage, from 0. A token has at most `position` tokens before it.
         logprob: (n, k) in nats; NaN for a first token without a BOS.
     """
 
@@ -48,7 +48,7 @@ class ContextLogprobs:
     logprob: NDArray[np.float64]
 
     def to_frame(self) -> "pd.DataFrame":
-        """A pandas data frame, one row a token, with a column `logprob_K` for at most K tokens before it."""
+        """Return a pandas data frame with one row per token and a column `logprob_K` for at most K tokens before it."""
         import pandas as pd
 
         columns = {f"logprob_{count}": self.logprob[:, j] for j, count in enumerate(self.seen)}
@@ -57,7 +57,7 @@ class ContextLogprobs:
 
 @dataclass(frozen=True)
 class _Window:
-    """What is read at once, and where each log-prob read off it belongs: token of the passage, column, place in `ids`."""
+    """Ids that are read at once, and for each log-prob read off: the token of the passage, the column, the place in `ids`."""
 
     ids: NDArray[np.int64]
     tokens: NDArray[np.int64]
@@ -66,16 +66,16 @@ class _Window:
 
 
 def context_logprobs(model: LoadedModel, text: Text | str, seen: Sequence[int], *, bos: BosMode = "auto") -> ContextLogprobs:
-    """Score every token of a text after at most 1, 2, 4, ... tokens, for the price of the largest number.
+    """Score every token of a text after at most 1, 2, 4, ... tokens, at the cost of the largest number.
 
-    A window that begins at some token gives the predictions after 1, 2, 4, ... tokens of it at once. Column j is what
-    `score` gives with stride 1 and a context of `seen[j]` tokens, the predicted one, and the BOS where there is one.
+    A window that begins at a token gives the predictions after its first 1, 2, 4, ... tokens in one pass. Column j is equal to
+    what `score` gives with stride 1 and a context of `seen[j]` tokens, plus the predicted one, plus the BOS where there is one.
 
     Args:
-        model: From `load_model`.
-        text: A text, or a string to take as it stands.
+        model: A model from `load_model`.
+        text: A text, or a string, which is taken literally.
         seen: The most tokens to read before the predicted one, ascending; the BOS is not counted.
-        bos: See `score`.
+        bos: "auto" (the default), "always", "never" or a token, as in `score`.
 
     Raises:
         ScoringError: The numbers are not possible for this model, or logits are not finite.
@@ -94,7 +94,7 @@ def context_logprobs(model: LoadedModel, text: Text | str, seen: Sequence[int], 
         task(f"{model.label} reads {text.name} with up to {max(seen)} tokens before each", sum(lengths), "tokens") as advance,
     ):
         for number, (passage, first_row) in enumerate(zip(passages, np.cumsum([0, *lengths]), strict=False)):
-            row_of = np.flatnonzero(passage.ids >= 0)  # of each token in the passage
+            row_of = np.flatnonzero(passage.ids >= 0)  # row of each token in the passage
             where = f"{model.label!r} on {text.name!r}, passage {number}"
             for windows in _together(_windows(passage.ids[row_of], prefix, seen)):
                 for i, found in kernel.statistics([w.ids for w in windows], [w.places for w in windows], 0):
@@ -114,11 +114,12 @@ def context_logprobs(model: LoadedModel, text: Text | str, seen: Sequence[int], 
 
 
 def _windows(ids: NDArray[np.int64], prefix: tuple[int, ...], seen: Sequence[int]) -> Iterator[_Window]:
-    """One window for each token that some prediction is to begin with."""
+    """Yield one window for each token at which some prediction's context begins."""
     opens = len(prefix) if tuple(ids[: len(prefix)]) == prefix else 0  # as in `pieces_of`
     body, opening = ids[opens:], np.array(prefix, np.int64)
     for begin in range(len(body)):
-        # Predicted token, column. From the first token on, what is not there cannot be read: later columns repeat it.
+        # Predicted token, column. A window at the first token serves all larger columns too: there is nothing more to read
+        # before it.
         if begin:
             wanted = [(begin + count, j) for j, count in enumerate(seen)]
         else:
@@ -137,7 +138,7 @@ def _windows(ids: NDArray[np.int64], prefix: tuple[int, ...], seen: Sequence[int
 
 
 def _together(windows: Iterator[_Window]) -> Iterator[list[_Window]]:
-    """Windows in groups of a bounded size: a long text's windows hold many times its tokens."""
+    """Group windows to a bounded size: the windows of a long text hold many times its tokens."""
     group: list[_Window] = []
     size = 0
     for window in windows:

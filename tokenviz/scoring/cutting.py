@@ -1,4 +1,4 @@
-"""A text cut into a model's tokens, with progress: of one passage of 300 MB, or of millions, that takes minutes."""
+"""Tokenizing a text with a progress report: one passage of 300 MB, or millions of passages, take minutes."""
 
 from tokenviz.models import tokens
 from tokenviz.models.loading import LoadedModel
@@ -6,14 +6,14 @@ from tokenviz.models.spans import EncodedPassage
 from tokenviz.progress import task
 from tokenviz.texts import Text
 
-_STEP = 100_000  # characters between two reports of progress
+_STEP = 100_000  # characters between two progress reports
 
 
 def cut(model: LoadedModel, text: Text) -> list[EncodedPassage]:
     """Cut a text into tokens, passage by passage.
 
     Raises:
-        ScoringError: See `tokens.encode`.
+        ScoringError: A passage cannot be tokenized, as in `tokens.encode`.
     """
     passages, done = [], 0
     what = f"cutting {text.name} into tokens of {model.label}"

@@ -1,4 +1,4 @@
-"""What two models' logits say of how far their predictions lie apart: divergences over the whole vocabulary."""
+"""Divergences between two models' predictions over the whole vocabulary, computed from their logits."""
 
 import math
 from dataclasses import dataclass
@@ -12,17 +12,17 @@ from tokenviz.scoring.statistics import PositionColumns, float64, top
 
 @dataclass(frozen=True)
 class PositionDivergences(PositionColumns):
-    """How far the distributions P of model a and Q of model b lie apart at m positions; all columns (m,).
+    """Divergences between the distributions P of model a and Q of model b at m positions; all columns are (m,).
 
     Attributes:
         kl_ab: KL(P || Q), the sum of P log(P / Q), in nats: 0 for equal distributions, without an upper bound.
         kl_ba: KL(Q || P), in nats.
-        js: The Jensen-Shannon divergence, the mean of both KL to the mean of P and Q, in nats: 0 to log 2. Its square root
-            is a distance, which scipy.spatial.distance.jensenshannon gives.
-        total_variation: Half the sum of |P - Q|: 0 to 1, the most by which the probability of any event differs.
-        top_overlap: Share of common ids among both models' k likeliest, 0 to 1; NaN for k = 0. Which of equally
-            likely ids is among the k is left open.
-        same_first: 1 where an id is the first choice (rank 1) of both models, else 0.
+        js: Jensen-Shannon divergence, the mean of the KL divergences from P and from Q to the mean of P and Q, in nats: 0 to
+            log 2. Its square root is a distance, which scipy.spatial.distance.jensenshannon computes.
+        total_variation: Half the sum of |P - Q|: 0 to 1, the largest difference in the probability of any event.
+        top_overlap: Share of common ids among the k likeliest of both models, 0 to 1; NaN for k = 0. Among equally likely ids,
+            any may be among the k.
+        same_first: 1 where both models have the same first choice (an id of rank 1), else 0.
     """
 
     kl_ab: NDArray[np.float64]
@@ -35,18 +35,17 @@ class PositionDivergences(PositionColumns):
 
 @torch.inference_mode()
 def divergences_of(logits_a: torch.Tensor, logits_b: torch.Tensor, top_k: int) -> PositionDivergences:
-    """Read the divergences off logits.
+    """Compute the divergences from logits.
 
-    KL is summed as P log(P / Q) - P + Q: the added terms sum to nothing, and make each term at least 0. So rounding
-    cannot make the sum negative, and an error e of a log-softmax's normaliser moves it by e ** 2 / 2 instead of by e.
-    With d = log(Q / P) a term is P (exp(d) - 1 - d), where exp(d) - 1 is a function of its own (expm1) because for
-    close predictions nearly all of it is lost to cancellation otherwise. A probability that underflows to 0 adds the
-    other one, and no NaN.
+    KL is summed as P log(P / Q) - P + Q: the added terms sum to 0 and make each term at least 0. So rounding cannot make the
+    sum negative, and an error e of a log-softmax's normaliser changes the sum by e ** 2 / 2 instead of e. With d = log(Q / P) a
+    term is P (exp(d) - 1 - d). Here exp(d) - 1 is computed by expm1: for close predictions nearly all digits would be lost to
+    cancellation otherwise. Where one probability underflows to 0, the term is the other probability, not NaN.
 
     Args:
         logits_a: (m, vocabulary), any floating dtype; the softmax is float32, or float64 where either is float64.
         logits_b: (m, vocabulary) for the same ids.
-        top_k: Of `PositionDivergences.top_overlap`.
+        top_k: The number k of likeliest ids that `top_overlap` compares.
 
     Returns:
         The divergences; NaN where logits are not all finite.
@@ -56,7 +55,7 @@ def divergences_of(logits_a: torch.Tensor, logits_b: torch.Tensor, top_k: int) -
     log_p, log_q = _log_softmax(logits_a), _log_softmax(logits_b)  # (m, vocabulary)
     p, q = log_p.exp(), log_q.exp()
     d = log_q - log_p
-    # P = M (1 - t) and Q = M (1 + t) for their mean M, without a difference of nearly equal numbers.
+    # P = M (1 - t) and Q = M (1 + t) for the mean M of P and Q; this avoids the difference of nearly equal numbers.
     t = torch.tanh(d / 2)
     js = torch.special.xlog1py(1 - t, -t).add_(torch.special.xlog1py(1 + t, t)).clamp_(min=0)
     first_a, first_b = (logits == logits.amax(-1, keepdim=True) for logits in (logits_a, logits_b))
@@ -76,9 +75,9 @@ def _log_softmax(logits: torch.Tensor) -> torch.Tensor:
 
 
 def _kl_terms(p: torch.Tensor, q: torch.Tensor, d: torch.Tensor) -> torch.Tensor:
-    """P log(P / Q) - P + Q for d = log(Q / P), elementwise and at least 0."""
+    """Return P log(P / Q) - P + Q for d = log(Q / P), elementwise; each term is at least 0."""
     close = d.clamp(-1, 1)
-    # Further apart nothing cancels, and exp(d) might overflow.
+    # For larger |d| nothing cancels, and exp(d) might overflow.
     return torch.where(close == d, p * (close.expm1() - close).clamp_(min=0), q - p - p * d)
 
 

@@ -1,7 +1,7 @@
-"""How far two models' predictions lie apart: divergences between their distributions over the whole vocabulary.
+"""`divergences`: how much two models' predictions differ over the whole vocabulary, for every token of a text.
 
-Both models read the same ids and have one vocabulary; their logits exist for a few positions at a time, never for all. Where
-two models do not fit in memory together, the first one's predictions are kept on disk (predictions.py).
+Both models must read the same ids and have one vocabulary. Logits are computed for a few positions at a time, never for all.
+Where two models do not fit in memory together, the first one's predictions can be kept on disk (predictions.py).
 
     tv.divergences(tv.load_model("smollm2-135m"), tv.load_model("smollm2-135m,quantize=q4_0"), "A text.").to_frame()
 """
@@ -33,20 +33,20 @@ from tokenviz.texts import Text, as_it_stands
 if TYPE_CHECKING:
     import pandas as pd
 
-_ELEMENTS = 1 << 18  # logits of each model gone over at once: with what is made of them they stay in the processor's cache
+_ELEMENTS = 1 << 18  # logits of each model per step: with their intermediate results they fit in the processor's cache
 
 
 @dataclass(frozen=True, eq=False)
 class Divergences:
-    """Two models' divergences on a text, a row a token: the rows of `TokenScores`, NaN where a token has no prediction.
+    """Divergences between two models on a text: the rows of `TokenScores`, NaN where a token has no prediction.
 
     Attributes:
-        text_name: The text's name.
+        text_name: The name of the text.
         model_a: The first model's spec.
-        model_b: The second's.
-        top_k: Of `top_overlap`.
-        passage: (n,) which passage, from 0.
-        position: (n,) which token of the passage, from 0.
+        model_b: The second model's spec.
+        top_k: The number of likeliest tokens that `top_overlap` compares.
+        passage: (n,) number of the passage, from 0.
+        position: (n,) number of the token in its passage, from 0.
         values: The divergences between the predictions of each token, (n,) each.
     """
 
@@ -67,7 +67,7 @@ class Divergences:
         )
 
     def to_frame(self) -> "pd.DataFrame":
-        """A pandas data frame, one row a token."""
+        """Return a pandas data frame with one row per token."""
         import pandas as pd
 
         return pd.DataFrame({"passage": self.passage, "position": self.position, **vars(self.values)})
@@ -83,19 +83,20 @@ def divergences(
     stride: int | None = None,
     top_k: int = 10,
 ) -> Divergences:
-    """Measure how far two models' predictions of every token of a text lie apart.
+    """Measure how much two models' predictions of every token of a text differ.
 
     Args:
-        a: The first model, with the same vocabulary as the second; or its predictions of the text, from `keep_predictions`.
-        b: The second. A model spec does for either; it is loaded for this call alone.
-        text: A text, or a string to take as it stands.
-        bos: See `score`.
-        context: The most tokens a window holds; by default what both models can read, or that of the kept predictions.
-        stride: See `score`; by default half the context, or that of the kept predictions.
-        top_k: Of `PositionDivergences.top_overlap`.
+        a: The first model or its spec, with the same vocabulary as the second; or its predictions of the text, from
+            `keep_predictions`. A model given by its spec is loaded for this call alone.
+        b: The second model or its spec.
+        text: A text, or a string, which is taken literally.
+        bos: "auto" (the default), "always", "never" or a token, as in `score`.
+        context: The most tokens per window; by default as many as both models can read, or as in the kept predictions.
+        stride: Tokens from one window's start to the next; by default half the context, or as in the kept predictions.
+        top_k: The number of likeliest tokens that `top_overlap` compares.
 
     Returns:
-        One row a token: KL divergence in both directions and Jensen-Shannon divergence (nats), total variation, and the
+        One row per token: KL divergence in both directions and Jensen-Shannon divergence (nats), total variation, and the
         overlap of the `top_k` likeliest tokens; `values` holds the columns.
 
     Raises:
@@ -156,13 +157,13 @@ def divergences(
 
 
 class _Live:
-    """A model in memory."""
+    """A model in memory, as a source of logits."""
 
     def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
 
     def states(self, pieces: list[Piece], at_once: int) -> torch.Tensor:
-        """What `logits` takes, at the positions before the wanted tokens of all pieces, in their order."""
+        """Return the hidden states before the wanted tokens of all pieces, in their order, as `logits` takes them."""
         parts: dict[int, torch.Tensor] = {}
         for numbers, states, places in self.kernel.hidden_states([piece.ids for piece in pieces], tokens=at_once):
             for number, place in zip(numbers, places, strict=True):
@@ -174,7 +175,7 @@ class _Live:
 
 
 class _Kept:
-    """A model's predictions on disk, whose states are the numbers of their rows."""
+    """A model's predictions on disk, as a source of logits; its states are row numbers."""
 
     def __init__(self, kept: KeptPredictions) -> None:
         self.kept = kept
@@ -195,7 +196,7 @@ def _over_pieces(a: _Live | _Kept, b: Kernel, pieces: list[Piece], top_k: int) -
         for numbers, states, places in b.hidden_states([piece.ids for piece in ours], tokens=at_once):
             some = [ours[number] for number in numbers]
             rows = np.concatenate([place[piece.wanted - 1] for place, piece in zip(places, some, strict=True)])
-            # What sequences with a common beginning share is measured once.
+            # Rows that sequences share through a common beginning are measured once.
             rows, first, back = np.unique(rows, return_index=True, return_inverse=True)
             size = max(1, min(kernel.budget.logits for kernel in kernels) // b.vocabulary)
             found = _over_rows(a, _rows(a.states(some, at_once), first), b, _rows(states, rows), size, top_k)
@@ -213,7 +214,7 @@ def _over_rows(
 ) -> PositionDivergences:
     parts = []
     for chunk_a, chunk_b in zip(torch.split(states_a, size), torch.split(states_b, size), strict=True):
-        logits_a = a.logits(chunk_a).clone()  # b may be the same model, whose next logits take the place of these
+        logits_a = a.logits(chunk_a).clone()  # b may be the same model, and its next logits overwrite these
         logits_b = b.logits(chunk_b).to(logits_a.device)
         few = max(1, _ELEMENTS // b.vocabulary)
         pairs = zip(torch.split(logits_a, few), torch.split(logits_b, few), strict=True)
@@ -222,7 +223,7 @@ def _over_rows(
 
 
 def _encoded(a: LoadedModel | KeptPredictions, b: LoadedModel, text: Text) -> list[EncodedPassage]:
-    """The passages' tokens, which must be the same for both models."""
+    """Return the tokens of the passages; refuse models that read different ones."""
     passages = cut(b, text)
     if isinstance(a, KeptPredictions):
         if not np.array_equal(a.token_ids, np.concatenate([passage.ids for passage in passages])):
@@ -244,10 +245,10 @@ _INSTEAD = "there is no divergence token by token; tokenviz.compare compares the
 
 
 def check_vocabularies(a: LoadedModel | KeptPredictions, b: LoadedModel) -> None:
-    """Refuse models whose distributions are not over the same tokens.
+    """Refuse models whose distributions are over different tokens.
 
     Raises:
-        ComparisonError: They are not.
+        ComparisonError: The tokenizers or the numbers of logits differ.
     """
     if a.tokenizer_sha256 != b.tokenizer_sha256:
         raise ComparisonError(f"{_apart(a, b)}: {_INSTEAD}")

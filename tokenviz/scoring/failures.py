@@ -1,6 +1,6 @@
-"""What fails inside a model's own forward pass, as one line that names the model, the text and the error.
+"""Failures inside a model's own forward pass, as one line that names the model, the text and the error.
 
-The code of several hundred architectures is run here, on whatever a user's config makes of it.
+Any of several hundred architectures may run here, with whatever config a user gives it.
 """
 
 import re
@@ -11,14 +11,14 @@ import torch
 
 from tokenviz.errors import ScoringError, TokenvizError
 
-# What a forward pass raises that cannot be run: a wrong shape, a position beyond a table, a setting that it lacks.
+# What a forward pass raises that cannot run: a wrong shape, a position beyond a table, a missing setting.
 RAISED = (
     ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, NameError, RuntimeError, TypeError, ValueError,
 )  # fmt: skip
 
 
 class ForwardError(ScoringError):
-    """A model's own forward pass failed; `reading` adds the text to its message."""
+    """A model's own forward pass failed; `reading` adds the name of the text to the message."""
 
     def __init__(self, label: str, reason: str, text_name: str | None = None) -> None:
         where = f"{label!r} cannot be run" if text_name is None else f"{label!r} cannot read {text_name!r}"
@@ -28,7 +28,7 @@ class ForwardError(ScoringError):
 
 @contextmanager
 def forward_pass(label: str) -> Iterator[None]:
-    """Turn what a model's forward pass raises into a ForwardError, but for memory that runs out."""
+    """Turn what a model's forward pass raises into a ForwardError, except for running out of memory."""
     try:
         yield
     except TokenvizError:
@@ -42,7 +42,7 @@ def forward_pass(label: str) -> Iterator[None]:
 
 @contextmanager
 def reading(text_name: str) -> Iterator[None]:
-    """Name the text that a model's forward pass failed on."""
+    """Add the name of the text to a ForwardError that is raised inside the block."""
     try:
         yield
     except ForwardError as error:
@@ -50,6 +50,9 @@ def reading(text_name: str) -> Iterator[None]:
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether torch failed to allocate; on a processor it says so in a plain RuntimeError, and oneDNN in riddles."""
+    """Return whether torch failed to allocate.
+
+    On a processor torch raises a plain RuntimeError, which oneDNN words in several ways.
+    """
     said = ("can't allocate memory", "bad_alloc", "could not create a primitive", "could not create a memory")
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(words in str(error) for words in said)

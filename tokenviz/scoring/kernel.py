@@ -1,13 +1,13 @@
-"""From token ids to statistics, in bounded memory, by the quickest way that is proven equal for the model at hand.
+"""From token ids to statistics, in bounded memory, by the fastest way that is proven equal for the given model.
 
-The transformer runs over a pack of sequences and gives hidden states; the output head then turns those that are asked
-for into logits, a hundred or so rows at a time, so that the [positions, vocabulary] matrix never exists as a whole.
-The head is the model's own forward pass with the transformer replaced by the stored hidden states: soft-capping,
-scaling and biases are applied as the model applies them.
+The transformer runs over a pack of sequences and gives hidden states. The output head turns the requested ones into logits,
+about a hundred rows at a time, so that the [positions, vocabulary] matrix never exists as a whole. The head is the model's own
+forward pass with the transformer replaced by the stored hidden states: soft-capping, scaling and biases are applied as the
+model applies them.
 
-Two steps may be impossible for an architecture, and the spec says which were taken. `batching` is "packed" where the
-model gives the same hidden states for packed sequences (attention.py, layers.py), else "padded"; `head` is
-"streamed" where transformer and head can be run apart, else "whole". Both are tried once, on a few tokens.
+Two steps may be impossible for an architecture, and the spec records which were taken. `batching` is "packed" where the model
+gives the same hidden states for packed sequences (attention.py, layers.py), else "padded". `head` is "streamed" where
+transformer and head can be run separately, else "whole". Both are tried once, on a few tokens.
 """
 
 import copy
@@ -43,37 +43,37 @@ Batching = Literal["packed", "padded"]
 Ids = NDArray[np.int64]
 T = TypeVar("T")
 
-# Logits that the statistics go over at once: 2 MB, which stay in the processor's cache; four times as fast as all at once.
+# Logits per step of the statistics: 2 MB, which fit in the processor's cache; four times as fast as all at once.
 _STATISTICS_ELEMENTS = 1 << 19
-_STATISTICS_ELEMENTS_ON_GPU = 1 << 25  # 128 MB: with fewer it waits for kernels to start
+_STATISTICS_ELEMENTS_ON_GPU = 1 << 25  # 128 MB: with fewer, the GPU waits for kernels to start
 _PROBE_LENGTH = 12
 _PROBE_STEP = 6  # two steps for the first probe, one for the branch of the second, one for two whole sequences
 _BRANCH = 3  # tokens at the end of the second probe that differ from the first; fewer where the context is tiny
-# Of the long try. Reformer's attention by hashes shows itself from 65 tokens on, at its defaults.
+# Length of the long probe. Reformer's hashed attention, at its defaults, differs from the exact one only from 65 tokens on.
 _FAR_PROBE_LENGTH = 192
-# Relative size of the difference between packed and ordinary hidden states; a wrong position or mask gives 0.1 and more.
+# Relative difference between packed and ordinary hidden states; a wrong position or mask gives 0.1 and more.
 _TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4, torch.bfloat16: 0.05, torch.float16: 0.02}
 
 
 class Kernel:
-    """A loaded model's two halves: ids to hidden states, hidden states to logits."""
+    """The two halves of a loaded model: ids to hidden states, and hidden states to logits."""
 
     def __init__(self, model: LoadedModel) -> None:
         """Check once, on a few tokens, how this architecture can be run.
 
-        The model's layers and weights are put into their quick form, in place.
+        The model's layers and weights are put into their fast form, in place.
 
         Raises:
-            ModelError: The model lets a position see tokens after it: it is not causal.
+            ModelError: The model is not causal: a position sees tokens after it.
         """
-        # Not the model itself, which remembers its kernel: two objects that hold each other are freed late.
+        # The model itself is not kept, since it keeps its kernel: two objects that refer to each other are freed late.
         self._network, self._device, self._label = model.network, model.device, model.label
         self.vocabulary, self._context = model.vocabulary, model.context
         self.openings = openings_of(model.tokenizer, model.vocabulary)
-        self._output: Any = None  # the transformer's last output
+        self._output: Any = None  # the transformer's last output, as a template
         self._packed_head: PackedHead | None = None
         self._shortest_window: int | None = None
-        self._seen_far = False  # whether it was tried on a long sequence
+        self._seen_far = False  # whether causality was checked on a long sequence
         config = model.network.config.get_text_config()
         width = getattr(config, "intermediate_size", None) or 4 * getattr(config, "hidden_size", 0)
         self.budget = Budget.of(model.device, width * model.network.dtype.itemsize, model.vocabulary)
@@ -85,7 +85,7 @@ class Kernel:
             keep_few_products()
             forget_rows_read(model.network.get_input_embeddings())
         length = min(_PROBE_LENGTH, model.context)
-        # Two sequences that begin alike. Few passes: each reads all weights, which is most of what a short text costs.
+        # Two sequences with the same beginning. Few passes: each reads all weights, which is most of the cost of a short text.
         probe = (torch.arange(length, device=model.device).repeat(2, 1) * 7 + 3) % model.vocabulary
         branch = max(1, min(_BRANCH, length // 2))
         probe[1, -branch:] = (probe[1, -branch:] + 1) % model.vocabulary
@@ -97,14 +97,14 @@ class Kernel:
             self._pack_head(states, reference)
             if self._packs(probe, states, branch):
                 self.batching = "packed"
-        give_back_freed_memory()  # the small pieces that loading and checking left: 50 MB of the peak of SmolLM2's first score
+        give_back_freed_memory()  # loading and checking leave small pieces: 50 MB of the peak of SmolLM2's first score
 
     @classmethod
     def of(cls, model: LoadedModel) -> "Kernel":
-        """The model's kernel, made on first use.
+        """Return the model's kernel, which is made on first use.
 
         Raises:
-            ModelError: See `__init__`.
+            ModelError: The model is not causal.
         """
         kernel: Kernel | None = model.memo.get("kernel")
         if kernel is None or kernel._network is not model.network:
@@ -116,16 +116,18 @@ class Kernel:
     ) -> Iterator[tuple[int, PositionStatistics]]:
         """Score some positions of some sequences.
 
-        Out of memory, the budget is halved for good and the rest is gone on with.
+        When memory runs out, the budget is halved for good and the remaining sequences are scored with it.
 
         Args:
-            sequences: Token ids of each.
-            wanted: For each, the positions (from 1) of the tokens to score; the logits before them are read. One past the last
-                token is allowed: there is no token to score, id 0 stands in for it, but the model says what may follow.
-            top_k: Alternatives to keep.
+            sequences: Token ids of each sequence.
+            wanted: For each sequence, the positions (from 1) of the tokens to score; the logits before them are read. One past
+                the last token is allowed. There is no token to score there, so id 0 is used in its place; the openings are
+                those of the token that may follow.
+            top_k: Number of likeliest alternatives to keep.
 
         Yields:
-            The number of a sequence and its statistics, rows in the order of `wanted`; in any order of sequences.
+            The number of a sequence and its statistics, with rows in the order of `wanted`. The order of sequences is not
+            defined.
 
         Raises:
             ScoringError: Not even the smallest budget fits in memory.
@@ -143,11 +145,11 @@ class Kernel:
     def within_memory(
         self, sequences: Sequence[Ids], run: Callable[[list[int]], Iterator[tuple[list[int], list[T]]]]
     ) -> Iterator[tuple[int, T]]:
-        """Do something with every sequence; out of memory, halve the budget for good and go on with the rest.
+        """Process every sequence; when memory runs out, halve the budget for good and continue with the rest.
 
         Args:
-            sequences: Token ids of each.
-            run: Given the numbers of the sequences that are left, yields places in that list and a result for each.
+            sequences: Token ids of each sequence.
+            run: Takes the numbers of the sequences that are left; yields places in that list and a result for each.
 
         Yields:
             The number of a sequence and its result, in any order.
@@ -188,12 +190,12 @@ class Kernel:
         """Run the transformer over sequences, some at a time.
 
         Args:
-            sequences: Token ids of each.
-            tokens: The most that go through together.
+            sequences: Token ids of each sequence.
+            tokens: The most tokens that go through together.
 
         Yields:
-            The numbers of some sequences, hidden states for `logits`, and for each of these sequences the rows of its
-            tokens in them.
+            The numbers of some sequences, hidden states for `logits`, and for each of these sequences the rows of its tokens in
+            the hidden states.
         """
         if self.batching == "packed":
             longest = self._shortest_window
@@ -207,7 +209,7 @@ class Kernel:
             yield numbers, self._padded_states(rows), [i * longest + np.arange(len(ids)) for i, ids in enumerate(rows)]
 
     def logits(self, states: torch.Tensor) -> torch.Tensor:
-        """Logits (m, vocabulary) of rows of hidden states; they hold until the model's next ones are asked for."""
+        """Return the logits (m, vocabulary) of rows of hidden states; the next call overwrites them."""
         if self.head == "whole":
             return states
         return self._apply_head(states[None])[0]
@@ -221,12 +223,13 @@ class Kernel:
         top_k: int,
         openings: OpeningIds | None,
     ) -> list[PositionStatistics]:
-        """Statistics at the wanted positions; `states` (n, hidden) or (n, vocabulary), `places` each token's row in it."""
+        """Return statistics at the wanted positions; `states` is (n, hidden) or (n, vocabulary), `places` each token's row."""
         before = np.concatenate([place[positions - 1] for place, positions in zip(places, wanted, strict=True)])
         targets = np.concatenate([np.append(ids, 0)[positions] for ids, positions in zip(sequences, wanted, strict=True)])
         is_past = np.concatenate([positions == len(ids) for ids, positions in zip(sequences, wanted, strict=True)])
-        # Sequences with a common beginning ask for the same token at the same place: that is read off once. Rows past an end
-        # come last, and by themselves: a text's numbers are to the last bit what they are when nothing past it is asked for.
+        # Sequences with a common beginning ask for the same token at the same place: it is read once. Rows past an end come
+        # last and separately, so that a text's numbers are bit for bit the same whether or not anything past its end is asked
+        # for.
         (past, rows, ids), back = np.unique(np.stack([is_past, before, targets]), axis=1, return_inverse=True)
         chosen = states[torch.from_numpy(rows).to(self._device)]
         parts = []
@@ -244,9 +247,9 @@ class Kernel:
 
     @contextmanager
     def _without_layers(self, rows: int) -> Iterator[None]:
-        """Where the logits of so many rows are large, have them and what the layers use not in memory together.
+        """Keep the layers' pages and large logits from being in memory together.
 
-        On Gemma 3 that saves 130 MB, and takes no time that could be measured.
+        This saves 130 MB for Gemma 3, and takes no measurable time.
         """
         large = min(rows * self.vocabulary, self.budget.logits) * self._network.dtype.itemsize > KEPT_BLOCK
         if not large or self._packed_head is None:
@@ -259,12 +262,12 @@ class Kernel:
             self._packed_head.forget()
 
     def _split(self, rows: torch.Tensor, targets: torch.Tensor, elements: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Rows and their targets in pieces whose logits have about so many elements."""
+        """Split rows and their targets into pieces whose logits have about `elements` elements."""
         size = max(1, elements // self.vocabulary)
         yield from zip(torch.split(rows, size), torch.split(targets, size), strict=True)
 
     def _packed_states(self, pack: Pack) -> torch.Tensor:
-        """Hidden states (n, hidden) of a pack."""
+        """Return the hidden states (n, hidden) of a pack."""
         ids, positions = (torch.from_numpy(array)[None].to(self._device) for array in (pack.ids, pack.positions))
         with full_precision(self._device), attending(self._network, PackedPass(pack)), forward_pass(self._label):
             output = self._network.base_model(input_ids=ids, position_ids=positions, use_cache=False)
@@ -272,7 +275,7 @@ class Kernel:
         return states
 
     def _padded_states(self, rows: list[Ids]) -> torch.Tensor:
-        """Hidden states (n, hidden), or logits (n, vocabulary), of a padded batch."""
+        """Return the hidden states (n, hidden), or the logits (n, vocabulary), of a padded batch."""
         longest = max(map(len, rows))
         ids = torch.zeros((len(rows), longest), dtype=torch.int64)
         mask = torch.zeros_like(ids)
@@ -295,7 +298,7 @@ class Kernel:
         return states
 
     def _apply_head(self, states: torch.Tensor) -> torch.Tensor:
-        """Logits of hidden states (1, m, hidden), by the model's own forward pass around a transformer that returns them."""
+        """Return the logits of hidden states (1, m, hidden), by the model's own pass with a transformer that returns them."""
         ids = torch.zeros(states.shape[:2], dtype=torch.int64, device=states.device)
         with full_precision(self._device), self._returning(states), forward_pass(self._label):
             logits: torch.Tensor = self._network(input_ids=ids, use_cache=False).logits
@@ -304,17 +307,17 @@ class Kernel:
     @contextmanager
     def _returning(self, states: torch.Tensor) -> Iterator[None]:
         base = self._network.base_model
-        output = copy.copy(self._output)  # of the class that this architecture's head expects
+        output = copy.copy(self._output)  # of the output class that this architecture's head expects
         output["last_hidden_state"] = states
         base.forward = lambda *args, **kwargs: output
         try:
             with self._packed_head.reusing() if self._packed_head else nullcontext():
                 yield
         finally:
-            del base.forward  # the class's own shows again
+            del base.forward  # which makes the method of the class visible again
 
     def _streams(self, probe: torch.Tensor, reference: torch.Tensor) -> torch.Tensor | None:
-        """The probe's hidden states, if they and the head, run apart, give the logits of the whole."""
+        """Return the probe's hidden states if transformer and head, run separately, give the model's own logits, else None."""
         if self._network.base_model is self._network:
             return None
         try:
@@ -325,10 +328,10 @@ class Kernel:
         return states if logits.shape == reference.shape and torch.equal(logits, reference) else None
 
     def _pack_head(self, states: torch.Tensor, reference: torch.Tensor) -> None:
-        """Put packed weights in the place of the output head's; an embedding tied to it stays, unread, in its file."""
+        """Replace the output head's weights by packed ones; a tied embedding keeps its own, mapped from the file."""
         network = self._network
         head = network.get_output_embeddings()
-        if isinstance(head, PackedHead):  # another kernel was here before
+        if isinstance(head, PackedHead):  # an earlier kernel has packed it
             self._packed_head = head
             return
         name = next((name for name, module in network.named_modules() if module is head), None)
@@ -345,14 +348,17 @@ class Kernel:
         self._packed_head = None
 
     def _packs(self, probe: torch.Tensor, states: torch.Tensor, branch: int) -> bool:
-        """Whether packed sequences, one in steps, one that shares its beginning and two whole, are as each is alone."""
+        """Return whether packed sequences give the same hidden states as each alone.
+
+        Tried are one sequence in steps, one that shares its beginning, and two whole ones.
+        """
         first, second = probe.cpu().numpy()
         sequences = [first, second, first[:branch], second[-branch:]]
         (pack,) = plan_packs(sequences, token_budget=64, step_tokens=_PROBE_STEP)
         before = self._network.config._attn_implementation
         try:
             tail = self._hidden(probe[1:, -branch:], None)
-            expected = [*states, states[0, :branch], tail[0]]  # the model is causal: a beginning is as in the whole
+            expected = [*states, states[0, :branch], tail[0]]  # the model is causal, so a beginning alone is as in the whole
             recording = record(self._network, self._context)
             install(self._network, recording)
             packed = self._packed_states(pack)
@@ -367,15 +373,15 @@ class Kernel:
         return False
 
     def _check_causal(self, before_branch: torch.Tensor) -> None:
-        """Refuse logits (2, m, vocabulary) that differ although what comes before them is the same."""
+        """Refuse a model whose logits (2, m, vocabulary) differ although the tokens before them are the same."""
         before, after = before_branch.float()
         if not torch.allclose(before, after, rtol=1e-3, atol=1e-3, equal_nan=True):
             raise self._not_causal()
 
     def _check_far_causal(self, lengths: list[int]) -> None:
-        """Refuse a model that sees later tokens in long sequences only, once there are such; at most for the price of these.
+        """Refuse a model that sees later tokens in long sequences only; costs at most as much as scoring these sequences.
 
-        Packed sequences need no such look: there the attention is ours.
+        It runs once, on the first long sequences. Packed sequences need no such check: their attention is computed here.
         """
         length = min(self._context, max(lengths), sum(lengths) // 3, _FAR_PROBE_LENGTH)
         if self.head == "whole":
@@ -384,7 +390,7 @@ class Kernel:
             return
         self._seen_far = True
         probe = (torch.arange(length, device=self._device).repeat(3, 1) * 7 + 3) % self.vocabulary
-        changes = (length // 2, length - 1)  # all tokens from the middle on, and the last alone
+        changes = (length // 2, length - 1)  # two probes: all tokens from the middle on differ, or only the last one
         for row, begin in enumerate(changes, start=1):
             probe[row, begin:] = (probe[row, begin:] + 1) % self.vocabulary
         found = (self._hidden if self.head == "streamed" else self._whole_logits)(probe, None).float()

@@ -1,8 +1,8 @@
-"""Running a decoder layer step by step, and the quick forms of its parts.
+"""Running a decoder layer in steps, and fast forms of its parts.
 
-A step is some thousand tokens at most, so that memory does not grow with the length of a text. `install` puts a
-`SteppedLayer` in the place of each decoder layer. On its first pass it runs the layer as the model has it, then
-in its quick form with packed weights (each by itself where that differs), and keeps what gives the same numbers.
+A step has some thousand tokens at most, so that memory does not grow with the length of a text. `install` replaces each decoder
+layer by a `SteppedLayer`. On its first pass a `SteppedLayer` runs the layer as the model has it, then in its fast form with
+packed weights (each separately where the results differ), and keeps what gives the same numbers.
 """
 
 from collections.abc import Callable
@@ -15,14 +15,14 @@ from tokenviz.scoring.attention import AttentionRule, PackedPass, Recording, pac
 from tokenviz.scoring.linear import onednn_multiplies, pack_linears, unpack_linears
 from tokenviz.scoring.memory import forget_pages
 
-# Of the largest value. Float32 layers agree to 1e-6; anything left out (a bias, a norm) is off by more than 1e-2.
+# Relative to the largest value. Float32 layers agree to 1e-6; a missing part (a bias, a norm) gives more than 1e-2.
 _TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4, torch.bfloat16: 0.05, torch.float16: 0.02}
 
 Forward = Callable[..., Any]
 
 
 class SteppedLayer(nn.Module):
-    """A decoder layer that is run step by step while a packed pass is on its way, and as it was otherwise."""
+    """A decoder layer that runs in steps during a packed pass, and as the model has it otherwise."""
 
     def __init__(self, layer: nn.Module, rules: dict[nn.Module, AttentionRule]) -> None:
         super().__init__()
@@ -33,14 +33,14 @@ class SteppedLayer(nn.Module):
 
     @property
     def form(self) -> Literal["quick", "own"]:
-        """How it is run."""
+        """Whether the layer runs in its fast form ("quick") or as the model has it ("own")."""
         return "own" if self._quick is None else "quick"
 
     def __getattr__(self, name: str) -> Any:
         try:
             return super().__getattr__(name)
         except AttributeError:
-            return getattr(super().__getattr__("layer"), name)  # models ask their layers for things like layer_type
+            return getattr(super().__getattr__("layer"), name)  # models read attributes of their layers, such as layer_type
 
     def forward(self, hidden: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
         running = packed_pass()
@@ -51,7 +51,7 @@ class SteppedLayer(nn.Module):
         return self._run(self._quick or self.layer, running, hidden, args, kwargs)
 
     def _run(self, forward: Forward, running: PackedPass, hidden: torch.Tensor, args: Any, kwargs: Any) -> torch.Tensor:
-        """The layer on every step in turn; `hidden` (1, n, width) is overwritten."""
+        """Run the layer on every step in turn; `hidden` (1, n, width) is overwritten."""
         n = hidden.shape[1]
         for step in running.pack.steps:
             running.step, begin, end = step, step.begin, step.end
@@ -76,7 +76,8 @@ class SteppedLayer(nn.Module):
         quick = quick_form(self.layer, self._rules)
         if onednn_multiplies(hidden.dtype, hidden.device.type):
             before = pack_linears(self.layer)
-            # Both at once, as nearly every layer bears them: each try reads all weights, which is most of opening a model.
+            # Try both at once, since nearly every layer passes: each try reads all weights, which is most of the cost of
+            # opening a model.
             self._quick = quick if agrees(quick) else None
             if self._quick is not None or agrees(self.layer):
                 for linear in before.values():
@@ -101,7 +102,7 @@ class SteppedLayer(nn.Module):
 
 
 def _part(value: Any, begin: int, end: int, n: int) -> Any:
-    """A step's part of what a layer is told: positions, rotary factors; everything else as it is."""
+    """Return a step's part of a layer's argument: of positions and rotary factors; anything else is returned unchanged."""
     if isinstance(value, tuple):
         return tuple(_part(one, begin, end, n) for one in value)
     if isinstance(value, torch.Tensor) and value.ndim == 1 and value.shape[0] == n:
@@ -112,12 +113,13 @@ def _part(value: Any, begin: int, end: int, n: int) -> Any:
 
 
 def quick_form(layer: Any, rules: dict[nn.Module, AttentionRule]) -> Forward | None:
-    """The forward pass of a layer of the family of Llama and Gemma, with everything possible done in place.
+    """Return a fast forward pass for a layer like those of Llama and Gemma, with as much as possible computed in place.
 
-    It spends a third of the time of the layer's own forward pass outside of products and attention: 3 to 6 % of the whole.
+    Outside of products and attention it takes a third of the time of the layer's own forward pass: it saves 3 to 6 % of the
+    whole.
 
     Returns:
-        None where the layer is built otherwise. Whether it computes the same is for the caller to check.
+        None where the layer is built otherwise. The caller must check that the results are the same.
     """
     attention: Any = getattr(layer, "self_attn", None)
     mlp: Any = getattr(layer, "mlp", None)
@@ -154,7 +156,7 @@ def quick_form(layer: Any, rules: dict[nn.Module, AttentionRule]) -> Forward | N
 
 
 def _rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> None:
-    """Rotary positions, in place: x (1, m, heads, d), cos and sin (1, m, d) with equal halves."""
+    """Apply rotary positions in place: x (1, m, heads, d), cos and sin (1, m, d) with equal halves."""
     half = x.shape[-1] // 2
     first, second = x[..., :half], x[..., half:]
     cos, sin = cos[..., None, :half], sin[..., None, :half]
@@ -164,7 +166,7 @@ def _rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> None:
 
 
 def install(network: Any, recording: Recording) -> None:
-    """Put a stepped layer in the place of each decoder layer.
+    """Replace each decoder layer by a stepped layer.
 
     Raises:
         LookupError: The model has no list of decoder layers.
@@ -175,7 +177,7 @@ def install(network: Any, recording: Recording) -> None:
 
 
 def uninstall(network: Any) -> None:
-    """Put the decoder layers back, of which some, all or none were replaced."""
+    """Put the original decoder layers back, whether some, all or none were replaced."""
     for module in list(network.modules()):
         if isinstance(module, nn.ModuleList):
             for i, layer in enumerate(module):
@@ -184,14 +186,14 @@ def uninstall(network: Any) -> None:
 
 
 def decoder_layers(network: Any) -> nn.ModuleList:
-    """The list of a model's decoder layers.
+    """Return the list of a model's decoder layers.
 
     Raises:
-        LookupError: There is none, or more than one that could be it.
+        LookupError: There is no such list, or more than one candidate.
     """
     count = network.config.get_text_config().num_hidden_layers
     found = [module for module in network.base_model.modules() if isinstance(module, nn.ModuleList) and len(module) == count]
-    # With as many heads as layers, StableLM's norms of single heads are such lists as well, inside the layers.
+    # StableLM's layers contain lists of norms, one per head. With as many heads as layers these would be candidates as well.
     inner = {id(module) for outer in found for module in outer.modules() if module is not outer}
     lists = [module for module in found if id(module) not in inner]
     if len(lists) != 1:

@@ -1,7 +1,7 @@
-"""Linear layers in the form that oneDNN multiplies fastest.
+"""Linear layers in the layout that oneDNN multiplies fastest.
 
-On processors PyTorch sends float32 products to a library that reaches half to nine tenths of the machine's peak;
-oneDNN, which PyTorch carries as well, reaches 0.9 to 0.98 of it when the weights are laid out in its blocks.
+On processors PyTorch sends float32 products to a library that reaches half to nine tenths of the machine's peak. oneDNN, which
+PyTorch includes as well, reaches 0.9 to 0.98 of it when the weights are laid out in its blocks.
 """
 
 import math
@@ -14,14 +14,14 @@ from torch import nn
 
 from tokenviz.scoring.memory import forget_pages
 
-# oneDNN adds up the products of a row one after the other, which loses digits where the sum is long: a few tokens in
-# ten thousand moved by 4e-4 nats. Sums of at most so many products are as exact as other libraries', for 3 % of the time.
+# oneDNN adds up the products of a row sequentially, which loses digits in long sums: a few tokens in ten thousand changed by
+# 4e-4 nats. Sums of at most this many products are as exact as those of other libraries, and take 3 % longer.
 _LONGEST_SUM = 768
-_HEAD_BLOCK = 8192  # rows; the logits of a block are still in the processor's cache when they are put in their place
+_HEAD_BLOCK = 8192  # rows; the logits of a block are still in the processor's cache when they are copied to their place
 
 
 def onednn_multiplies(dtype: torch.dtype, device: str) -> bool:
-    """Whether weights of a dtype can be laid out for oneDNN on this machine."""
+    """Return whether weights of a dtype can be laid out for oneDNN on this machine."""
     available = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")  # type: ignore[no-untyped-call]
     if device != "cpu" or not available:
         return False
@@ -29,10 +29,10 @@ def onednn_multiplies(dtype: torch.dtype, device: str) -> bool:
 
 
 def multiply(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    """`x @ weight.T` for (m, k) and (n, k), by oneDNN where it can be had."""
+    """Return `x @ weight.T` for (m, k) and (n, k), computed by oneDNN where possible."""
     if onednn_multiplies(x.dtype, x.device.type):
         if not (weight.is_contiguous() or weight.T.is_contiguous()):
-            weight = weight.contiguous()  # with rows that lie apart oneDNN takes 400 times as long
+            weight = weight.contiguous()  # with non-contiguous rows oneDNN takes 400 times as long
         product: torch.Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, None, "none", [], "")
         return product
     return x @ weight.T
@@ -40,11 +40,11 @@ def multiply(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
 
 @contextmanager
 def full_precision(device: str) -> Iterator[None]:
-    """Inference in the dtype of the weights, whatever the caller has set for the process.
+    """Compute in the dtype of the weights inside the block, without gradients, whatever the caller has set for the process.
 
-    PyTorch can be told to round the factors of float32 products to TF32 or bfloat16, or to cast by itself; a float32
-    model's log-probs would move by up to 0.1 nats. On a GPU it rounds those of convolutions, which Mamba has, unless told
-    not to.
+    PyTorch can be told to round the factors of float32 products to TF32 or bfloat16, or to cast automatically; a float32
+    model's log-probs would change by up to 0.1 nats. On a GPU it rounds the factors of convolutions, which Mamba has, unless
+    told not to.
     """
     processor, gpu = torch.backends.mkldnn, torch.backends.cudnn
     backends = processor.matmul, processor.conv, torch.backends.cuda.matmul, gpu.conv  # type: ignore[attr-defined]
@@ -60,7 +60,7 @@ def full_precision(device: str) -> Iterator[None]:
 
 
 class PackedLinear(nn.Module):
-    """A linear layer whose weights are laid out in oneDNN's blocks; it takes the place of the layer it was made of."""
+    """A linear layer whose weights are laid out in oneDNN's blocks; it replaces the layer it was made from."""
 
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
         """Lay out a weight (n, k) and its bias (n,)."""
@@ -68,7 +68,7 @@ class PackedLinear(nn.Module):
         self.out_features, self.in_features = weight.shape
         count = -(-self.in_features // _LONGEST_SUM)
         self._packed = [torch.ops.mkldnn._reorder_linear_weight(part.contiguous()) for part in weight.chunk(count, dim=1)]
-        self._bias: Any = bias  # a plain attribute, as the weights are: neither is a parameter to be trained or saved
+        self._bias: Any = bias  # a plain attribute, like the weights: neither is a parameter to be trained or saved
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         first, *others = zip(x.chunk(len(self._packed), dim=-1), self._packed, strict=True)
@@ -82,10 +82,10 @@ class PackedLinear(nn.Module):
 
 
 class PackedHead(nn.Module):
-    """An output head in blocks of the vocabulary."""
+    """An output head whose weights are split into blocks of the vocabulary."""
 
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
-        """Lay out a weight (vocabulary, hidden), block by block, so that it is never in memory twice."""
+        """Lay out a weight (vocabulary, hidden) block by block, so that it is never in memory twice."""
         super().__init__()
         self._blocks: list[PackedLinear] = []
         for begin in range(0, len(weight), _HEAD_BLOCK):
@@ -107,9 +107,10 @@ class PackedHead(nn.Module):
 
     @contextmanager
     def reusing(self) -> Iterator[None]:
-        """Put the logits of every call in the block into the same memory: they hold until the next call.
+        """Reuse one piece of memory for the logits of all calls in the block: each call overwrites the logits of the one
+        before.
 
-        New memory for every product is faulted in page by page, which takes a tenth of the head's time.
+        New memory for every product would be faulted in page by page, which takes a tenth of the head's time.
         """
         self._logits = self._kept
         try:
@@ -118,7 +119,7 @@ class PackedHead(nn.Module):
             self._kept, self._logits = self._logits, None
 
     def forget(self) -> None:
-        """Let go of the memory that is kept for the next block."""
+        """Free the memory that is kept for the next block."""
         self._kept = self._kept.new_empty(0)
 
     def _reused(self, x: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
@@ -129,23 +130,23 @@ class PackedHead(nn.Module):
 
 
 def is_linear(module: nn.Module) -> bool:
-    """Whether a module is a plain linear layer, in either of the two forms that transformers uses."""
+    """Return whether a module is a plain linear layer, in either of the two forms that transformers uses."""
     from transformers.pytorch_utils import Conv1D
 
     return type(module) in (nn.Linear, Conv1D)
 
 
 def weight_and_bias(layer: Any) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """A linear layer's weight (n, k), and its bias (n,) if it has one."""
-    weight = layer.weight if isinstance(layer, nn.Linear) else layer.weight.T  # a Conv1D, which GPT-2 has, stores (k, n)
+    """Return a linear layer's weight (n, k), and its bias (n,) or None."""
+    weight = layer.weight if isinstance(layer, nn.Linear) else layer.weight.T  # GPT-2's Conv1D stores (k, n)
     return weight.detach(), None if layer.bias is None else layer.bias.detach()
 
 
 def pack_linears(module: nn.Module) -> dict[str, nn.Module]:
-    """Put packed layers in the place of all linear layers inside a module.
+    """Replace all linear layers inside a module by packed ones.
 
     Returns:
-        The layers that were there, by name, for `unpack_linears`.
+        The original layers, by name, for `unpack_linears`.
     """
     before = {name: layer for name, layer in module.named_modules() if name and is_linear(layer)}
     for name, layer in before.items():
@@ -154,6 +155,6 @@ def pack_linears(module: nn.Module) -> dict[str, nn.Module]:
 
 
 def unpack_linears(module: nn.Module, before: dict[str, nn.Module]) -> None:
-    """Put the layers back that `pack_linears` took out."""
+    """Put back the layers that `pack_linears` replaced."""
     for name, layer in before.items():
         module.set_submodule(name, layer)

@@ -1,4 +1,4 @@
-"""The memory that scoring takes: how much at once, and what of it is kept or handed back."""
+"""Memory for scoring: how much is used at once, and what is kept or returned to the system."""
 
 import ctypes
 import os
@@ -12,7 +12,7 @@ import psutil
 import torch
 from torch import nn
 
-KEPT_BLOCK = 32 << 20  # bytes; larger blocks go back to the system however glibc is set
+KEPT_BLOCK = 32 << 20  # bytes; glibc returns larger blocks to the system whatever its settings
 _PAGE = 4096
 _MADV_DONTNEED = 4
 _READ_AT_ONCE, _LEFT_READ = 512, 128  # tokens
@@ -21,14 +21,14 @@ _KEPT_PRODUCTS = 64
 
 @dataclass(frozen=True)
 class Budget:
-    """What may be in memory at once.
+    """The most that may be in memory at once.
 
     Attributes:
-        tokens: That go through a layer at once, in a pack or padded batch. On a processor nothing is gained above 2,048; with
-            512 they take 2 to 14 % longer, but where a hidden state is wide 2,048 take 5 % longer than 1,024.
-        logits: Logits; 8 million are 32 MB. On a processor those of 128 tokens, but 32 MB at least and 128 at most: with 64
-            tokens a head of 262,144 words is read too often, which takes a tenth of the whole time, and one of 49,152 gains
-            nothing with 340.
+        tokens: Tokens that go through a layer at once, in a pack or padded batch. On a processor more than 2,048 are not
+            faster. With 512 they take 2 to 14 % longer, but where a hidden state is wide, 2,048 take 5 % longer than 1,024.
+        logits: Logits, 4 bytes each: 8 million are 32 MB. On a processor the logits of 128 tokens, within 32 MB and 128 MB.
+            With 64 tokens a head of 262,144 words is read too often, which takes a tenth of the whole time; one of 49,152 words
+            is no faster with 340 tokens.
     """
 
     tokens: int
@@ -36,12 +36,13 @@ class Budget:
 
     @classmethod
     def of(cls, device: str, widest: int, vocabulary: int) -> "Budget":
-        """What the free memory of a device allows.
+        """Return the budget that the free memory of a device allows.
 
         Args:
-            device: The model's.
-            widest: Bytes of a token's widest hidden state; on a processor those of all tokens fit in memory that is kept.
-            vocabulary: Logits of a token.
+            device: The model's device.
+            widest: Bytes of a token's widest hidden state; on a processor the hidden states of all tokens fit in memory that is
+                kept.
+            vocabulary: Number of logits per token.
         """
         if device == "cpu":
             tokens = next(n for n in (2048, 1024, 512) if n * widest < KEPT_BLOCK or n == 512)
@@ -54,20 +55,20 @@ class Budget:
         return budget
 
     def halved(self) -> "Budget | None":
-        """Half of it; None where that would be too little to go on with."""
+        """Return half of the budget, or None where that would be too little to continue."""
         if self.logits <= 1 << 18:
             return None
         return Budget(max(64, self.tokens // 2), self.logits // 2)
 
 
 def forget_pages(weight: torch.Tensor) -> bool:
-    """Let the system take back the memory behind a weight that was read from a file and is not needed for now.
+    """Let the system take back the memory of a weight that was mapped from a file and is not needed for now.
 
-    Weights are mapped from their file: what is touched again is read again. Where any page was written to, or is not
-    known to come unchanged from a file, nothing happens.
+    Pages that are touched again are read from the file again. Nothing happens where any page was written to, or is not known to
+    come unchanged from a file.
 
     Returns:
-        Whether it did.
+        Whether the memory was released.
     """
     begin = -(-weight.data_ptr() // _PAGE) * _PAGE
     end = (weight.data_ptr() + weight.nbytes) // _PAGE * _PAGE
@@ -79,7 +80,8 @@ def forget_pages(weight: torch.Tensor) -> bool:
             pages = np.frombuffer(pagemap.read((end - begin) // _PAGE * 8), np.uint64)
     except OSError:
         return False
-    # Bit 63: in memory; 62: swapped out; 61: the page belongs to a file. A page that was written to is private, not the file's.
+    # Bit 63: in memory; 62: swapped out; 61: the page belongs to a file. A page that was written to is private and has no bit
+    # 61.
     in_memory, swapped, of_file = (pages >> np.uint64(bit) & np.uint64(1) for bit in (63, 62, 61))
     if len(pages) != (end - begin) // _PAGE or swapped.any() or not np.array_equal(in_memory, in_memory & of_file):
         return False
@@ -88,10 +90,11 @@ def forget_pages(weight: torch.Tensor) -> bool:
 
 
 def forget_rows_read(embedding: Any) -> None:
-    """Have an embedding whose weights are mapped from their file keep little of them in memory.
+    """Let an embedding whose weights are mapped from their file keep little of them in memory.
 
-    For a row that is read the system maps what lies around it, up to 2 MB: 200 MB of Gemma 3's for 740 different tokens.
-    To read 1,800 tokens in pieces takes 6 ms more for SmolLM2, 14 ms for Gemma 3; a few tokens are left as they are.
+    For each row that is read, the system maps up to 2 MB around it: 200 MB of Gemma 3's weights for 740 different tokens.
+    Reading 1,800 tokens in pieces takes 6 ms more for SmolLM2 and 14 ms more for Gemma 3. The rows of a few tokens stay in
+    memory.
     """
     if isinstance(embedding, nn.Embedding) and "forward" not in vars(embedding) and forget_pages(embedding.weight):
         embedding.forward = MethodType(_look_up, embedding)  # type: ignore[method-assign]
@@ -99,7 +102,7 @@ def forget_rows_read(embedding: Any) -> None:
 
 
 def _look_up(embedding: Any, ids: torch.Tensor) -> torch.Tensor:
-    """Rows (..., n, width) of ids (..., n)."""
+    """Return the rows (..., n, width) of ids (..., n)."""
     pieces = []
     for piece in torch.split(ids, _READ_AT_ONCE, dim=-1):
         pieces.append(type(embedding).forward(embedding, piece))
@@ -111,10 +114,10 @@ def _look_up(embedding: Any, ids: torch.Tensor) -> torch.Tensor:
 
 
 def keep_freed_memory() -> None:
-    """Have the C library keep freed memory for the next step instead of handing it back to the system.
+    """Let the C library keep freed memory for the next step instead of returning it to the system.
 
-    Each step allocates what the step before it freed. By default glibc returns blocks of some megabytes at once, and
-    every new one is faulted in page by page. Other C libraries are left as they are.
+    Each step allocates what the step before it freed. By default glibc returns blocks of some megabytes at once, and every new
+    block is faulted in page by page. Other C libraries are left as they are.
     """
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
@@ -124,18 +127,18 @@ def keep_freed_memory() -> None:
 
 
 def keep_few_products() -> None:
-    """Have oneDNN, and PyTorch in front of it, keep what they prepare for a product for fewer of them than 1,024 each.
+    """Let oneDNN, and PyTorch's cache for it, keep fewer prepared products than the default of 1,024 each.
 
-    For each number of rows they prepare 0.7 MB. Where many texts or a long one bring ever new numbers, that grows to
-    hundreds of MB; one pass through a model needs a few dozen. Both read the limit once, at their first product; a user's
-    own stays.
+    Each number of rows takes 0.7 MB of prepared data. Many texts or a long one bring ever new numbers, and the caches grow to
+    hundreds of MB; one pass through a model needs a few dozen. Both libraries read the limit once, at their first product. A
+    limit that the user has set is kept.
     """
     for library in ("LRU_CACHE_CAPACITY", "ONEDNN_PRIMITIVE_CACHE_CAPACITY"):
         os.environ.setdefault(library, str(_KEPT_PRODUCTS))
 
 
 def give_back_freed_memory() -> None:
-    """Hand back to the system what `keep_freed_memory`, or PyTorch's cache on a GPU, has kept."""
+    """Return to the system the memory that `keep_freed_memory`, or PyTorch's cache on a GPU, has kept."""
     if platform.libc_ver()[0] == "glibc":
         ctypes.CDLL(None).malloc_trim(0)
     torch.cuda.empty_cache()

@@ -1,9 +1,9 @@
-"""Which tokens go through the model, in which order: sequences packed end to end, without padding.
+"""Packs: sequences end to end, without padding, in the order in which they go through the model.
 
-A pack goes through the model as one long sequence; attention keeps its parts apart. Inside a layer it moves in steps of
-some thousand tokens at most. A step holds whole sequences, or a piece of one that continues the *path*: the keys and values
-of the sequence before it. Sequences that begin alike are neighbours, so that a later one goes back on the path to
-where they part, and what they share is computed once.
+A pack goes through the model as one long sequence; attention keeps its sequences apart. Inside a layer it is processed in steps
+of some thousand tokens at most. A step holds whole sequences, or a piece of one that continues the *path*: the keys and values
+of the sequence before it. Sequences with a common beginning are neighbours. A later one goes back on the path to where the two
+differ, so that what they share is computed once.
 """
 
 from collections.abc import Sequence
@@ -12,18 +12,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-_LEAST_SHARED = 8  # tokens; a step of its own costs about as much as so many tokens
+_LEAST_SHARED = 8  # tokens; an additional step costs about as much as this many tokens
 
 
 @dataclass(frozen=True)
 class Step:
-    """Neighbouring tokens of a pack that go through a layer together.
+    """Consecutive tokens of a pack that go through a layer together.
 
     Attributes:
         begin: First token in the pack.
-        end: One past the last.
-        past: Tokens of the path that its tokens continue; None where the step holds whole sequences.
-        lengths: Of its whole sequences in order; empty on a path.
+        end: One past the last token.
+        past: Number of tokens of the path before the step's tokens; None where the step holds whole sequences.
+        lengths: Tokens of each whole sequence, in order; empty on a path.
     """
 
     begin: int
@@ -38,10 +38,10 @@ class Pack:
 
     Attributes:
         ids: (n,) token ids.
-        positions: (n,) of each token in its sequence.
-        steps: In order; they cover the pack.
+        positions: (n,) position of each token in its sequence, from 0.
+        steps: Steps in order; they cover the pack.
         path: Tokens of the longest path; 0 where there is none.
-        rows: For each of its sequences, by number, where its tokens stand in the pack.
+        rows: For each sequence, by its number, the places of its tokens in the pack.
     """
 
     ids: NDArray[np.int64]
@@ -54,16 +54,17 @@ class Pack:
 def plan_packs(
     sequences: Sequence[NDArray[np.int64]], *, token_budget: int, step_tokens: int, longest_whole: int | None = None
 ) -> list[Pack]:
-    """Pack sequences of any lengths.
+    """Group sequences of any lengths into packs.
 
     Args:
-        sequences: Token ids, each with at least one.
-        token_budget: The most tokens of a pack; a longer sequence is a pack by itself.
-        step_tokens: The most tokens of a step.
-        longest_whole: The longest sequence that may stay whole in a step; by default `step_tokens`.
+        sequences: Token ids of each sequence, at least one each.
+        token_budget: The most tokens per pack; a longer sequence is a pack by itself.
+        step_tokens: The most tokens per step.
+        longest_whole: The longest sequence, in tokens, that may stay whole in a step; by default `step_tokens`.
 
     Returns:
-        Packs that hold each sequence once, the longest first: what does not fit in memory fails at the start.
+        Packs that hold each sequence once. The longest come first, so that a pack that does not fit in memory fails at the
+        start.
     """
     longest_whole = min(step_tokens, longest_whole or step_tokens)
     packs: list[Pack] = []
@@ -82,8 +83,8 @@ def plan_packs(
 
 
 def _families(sequences: Sequence[NDArray[np.int64]]) -> list[list[tuple[int, int]]]:
-    """Sequences that begin alike, each with the number of tokens it shares with the one before it."""
-    keys = [ids.astype(">i8").tobytes() for ids in sequences]  # big-endian bytes sort as the ids do
+    """Group sequences with a common beginning; each comes with the number of tokens it shares with the one before it."""
+    keys = [ids.astype(">i8").tobytes() for ids in sequences]  # big-endian bytes sort in the order of the ids
     order = sorted(range(len(sequences)), key=lambda i: keys[i])
     families: list[list[tuple[int, int]]] = []
     for before, number in zip([None, *order], order, strict=False):
@@ -102,7 +103,7 @@ def _common(a: NDArray[np.int64], b: NDArray[np.int64]) -> int:
 
 
 class _Builder:
-    """One pack in the making: first what runs along a path, then whole sequences."""
+    """A pack under construction: first the sequences on a path, then whole sequences."""
 
     def __init__(self, step_tokens: int, longest_whole: int) -> None:
         self._step_tokens, self._longest_whole = step_tokens, longest_whole
@@ -150,6 +151,6 @@ class _Builder:
 
 
 def _even(n: int, most: int) -> list[int]:
-    """`n` in as few parts as possible, none above `most`, of nearly equal size: a short last step is slow for its size."""
+    """Split `n` into as few nearly equal parts as possible, none above `most`: a short last step is slow for its size."""
     count = -(-n // most)
     return [n // count + (i < n % count) for i in range(count)]

@@ -1,7 +1,7 @@
-"""`position_values`: a number of somebody's own for every token, from the logits that predicted it.
+"""`position_values`: a user-defined number for every token, computed from the logits that predicted it.
 
-A few positions' logits exist at a time, never all; the function that is given sees them in float32 (float64 of a float64
-model) and gives a number for each.
+The logits of a few positions are in memory at a time, never all. The user's function gets them in float32 (float64 for a
+float64 model) and returns a number for each position.
 """
 
 from collections.abc import Callable, Iterator
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PositionFunction = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-"""Logits (m, vocabulary) before m tokens, and the ids (m,) of these tokens; gives m numbers, NaN where there is none."""
+"""Takes logits (m, vocabulary) before m tokens and their ids (m,); returns m numbers, NaN where there is none."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,13 +37,13 @@ class PositionValues:
     """A number for each token of a text: the rows of `TokenScores`, NaN where a token has no prediction.
 
     Attributes:
-        text_name: The text's name.
+        text_name: The name of the text.
         model: The model's spec.
-        passage: (n,) which passage, from 0.
-        position: (n,) which token of the passage, from 0.
+        passage: (n,) number of the passage, from 0.
+        position: (n,) number of the token in its passage, from 0.
         token: The n slices of the text.
         logprob: (n,) in nats.
-        values: (n,) what the function gave.
+        values: (n,) the numbers that the function returned.
     """
 
     text_name: str
@@ -55,7 +55,7 @@ class PositionValues:
     values: NDArray[np.float64]
 
     def to_frame(self, name: str) -> "pd.DataFrame":
-        """A pandas data frame, one row a token, with the values in a column of this name."""
+        """Return a pandas data frame with one row per token; the values are in a column called `name`."""
         import pandas as pd
 
         known = {"passage": self.passage, "position": self.position, "token": list(self.token), "logprob": self.logprob}
@@ -71,18 +71,20 @@ def position_values(
     context: int | None = None,
     stride: int | None = None,
 ) -> PositionValues:
-    """Ask a function of the logits for a number for every token of a text.
+    """Compute a number for every token of a text with a function of the logits.
 
     Args:
-        model: From `load_model`.
-        text: A text, or a string to take as it stands.
-        function: Of each position by itself: which others it is asked about at the same time must not matter.
-        bos: See `score`.
-        context: See `score`.
-        stride: See `score`.
+        model: A model from `load_model`.
+        text: A text, or a string, which is taken literally.
+        function: Function of logits (m, vocabulary) and ids (m,) that returns m numbers. Each number must depend on its own
+            position alone, not on which others are in the same call.
+        bos: "auto" (the default), "always", "never" or a token, as in `score`.
+        context: The most tokens per window; by default as many as the model can read.
+        stride: Tokens from one window's start to the next; by default half the context.
 
     Raises:
-        ScoringError: See `score`; or the function does not give one number for each position, or not of each by itself.
+        ScoringError: As in `score`; or the function does not return one number per position, or a number depends on other
+            positions.
         ModelError: The model is not causal.
     """
     text = as_it_stands(text)
@@ -120,7 +122,7 @@ _Found = tuple[Piece, NDArray[np.float64], NDArray[np.float64]]
 
 
 def _over_pieces(kernel: Kernel, pieces: list[Piece], function: PositionFunction, where: str) -> Iterator[_Found]:
-    """The values and log-probs of each piece's tokens, in any order of pieces."""
+    """Yield the values and log-probs of each piece's tokens, in any order of pieces."""
 
     def read(states: torch.Tensor, before: NDArray[np.int64], piece: Piece) -> _Found:
         size = max(1, kernel.budget.logits // kernel.vocabulary)
@@ -150,7 +152,7 @@ def _over_pieces(kernel: Kernel, pieces: list[Piece], function: PositionFunction
 
 
 def _asked(function: PositionFunction, logits: torch.Tensor, ids: torch.Tensor) -> NDArray[np.float64]:
-    """What the function says of some positions, if it is one number for each by itself."""
+    """Return the function's numbers for some positions; refuse what is not one independent number per position."""
     name = getattr(function, "__name__", "the function")
     alone = function(logits[:1].clone(), ids[:1])
     values = function(logits.clone(), ids)

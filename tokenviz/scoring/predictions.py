@@ -1,8 +1,7 @@
-"""One model's predictions of a text kept on disk, so that another model can be held against them when it is in memory alone.
+"""Predictions of a text by one model, kept on disk, so that another model can be compared when it is in memory alone.
 
-What is kept are the logits as the model gave them, in float32 (float64 of a float64 model): nothing is rounded, and a
-divergence from kept predictions is the divergence from the model. (llama.cpp keeps 16 bits of each logit, and its divergences
-can turn negative.)
+The logits are kept as the model gave them, in float32 (float64 for a float64 model). Nothing is rounded: a divergence from kept
+predictions is the divergence from the model. (llama.cpp keeps 16 bits per logit, and its divergences can be negative.)
 
     kept = keep_predictions(tv.load_model("smollm2-135m"), "A text.", "kept")
     tv.divergences(kept, tv.load_model("smollm2-135m,quantize=q4_0"), "A text.")
@@ -34,21 +33,21 @@ from tokenviz.scoring.windows import Piece, pieces_of
 from tokenviz.texts import Text, as_it_stands
 
 _LOGITS, _ABOUT = "logits.npy", "about.json"
-_TORN = (EOFError, SyntaxError, TokenError)  # numpy's, of a torn header
+_TORN = (EOFError, SyntaxError, TokenError)  # what numpy raises for a torn header
 
 
 @dataclass(frozen=True, eq=False)
 class KeptPredictions:
-    """The logits before every token of a text that has a prediction, n of its m tokens.
+    """The logits before every token of a text that has a prediction: n of its m tokens.
 
     Attributes:
         model: The model's spec.
-        tokenizer_sha256: Fingerprint of its vocabulary.
-        text_sha256: The text's hash.
+        tokenizer_sha256: Fingerprint of the model's vocabulary.
+        text_sha256: SHA-256 of the text.
         prefix: The ids that opened every window.
-        context: The most tokens a window held.
-        stride: How far each window moved on.
-        token_ids: (m,) of the text.
+        context: The most tokens per window.
+        stride: Tokens from one window's start to the next.
+        token_ids: (m,) token ids of the text.
         places: (m,) row of each token in the logits; -1 where it has no prediction.
         logits: (n, vocabulary), on disk.
     """
@@ -65,19 +64,22 @@ class KeptPredictions:
 
     @property
     def vocabulary(self) -> int:
-        """The width of the logits."""
+        """The number of logits per token."""
         return int(self.logits.shape[1])
 
     def logits_of(self, rows: torch.Tensor) -> torch.Tensor:
-        """The logits (m, vocabulary) in some rows, read from disk."""
+        """Read the logits (m, vocabulary) of some rows from disk."""
         return torch.from_numpy(np.asarray(self.logits[rows.numpy()]))
 
     @classmethod
     def load(cls, folder: Path | str) -> "KeptPredictions":
-        """Open what `keep_predictions` wrote; the logits stay on disk.
+        """Open a folder that `keep_predictions` wrote; the logits stay on disk.
+
+        Args:
+            folder: The folder.
 
         Raises:
-            ComparisonError: There are none.
+            ComparisonError: The folder holds no predictions, or damaged ones.
         """
         folder = Path(folder)
         try:
@@ -94,7 +96,7 @@ class KeptPredictions:
         return kept
 
     def _check(self) -> None:
-        """Refuse, by a ValueError, what does not fit together: a file may be torn, or of another text."""
+        """Raise a ValueError where the columns do not fit together: a file may be torn, or belong to another text."""
         if not all(isinstance(number, int) for number in (self.context, self.stride, *self.prefix)):
             raise ValueError("the windows are no numbers of tokens")
         scored = self.places[self.places >= 0]
@@ -112,21 +114,21 @@ def keep_predictions(
     context: int | None = None,
     stride: int | None = None,
 ) -> KeptPredictions:
-    """Write a model's predictions of a text; the folder appears when it is complete.
+    """Write a model's predictions of a text to a folder, which appears when it is complete.
 
     They take 4 bytes for every token and word of the vocabulary: 100 MB for 500 tokens and 50,000 words.
 
     Args:
-        model: From `load_model`.
-        text: A text, or a string to take as it stands.
-        folder: To make.
-        bos: See `score`.
-        context: See `score`.
-        stride: See `score`.
+        model: A model from `load_model`.
+        text: A text, or a string, which is taken literally.
+        folder: The folder to make.
+        bos: "auto" (the default), "always", "never" or a token, as in `score`.
+        context: The most tokens per window; by default as many as the model can read.
+        stride: Tokens from one window's start to the next; by default half the context.
 
     Raises:
-        DiskError: The folder is there already, or cannot be written, or there is no room for the predictions.
-        ScoringError: See `score`; or no token has a prediction.
+        DiskError: The folder exists, or cannot be written, or there is no room for the predictions.
+        ScoringError: As in `score`; or no token has a prediction.
         ModelError: The model is not causal.
     """
     text, folder = as_it_stands(text), Path(folder)
@@ -176,7 +178,7 @@ def keep_predictions(
 
 
 def _written(kernel: Kernel, pieces: list[Piece], places: NDArray[np.int64], kept: NDArray[Any]) -> Iterator[Piece]:
-    """Write the logits of each piece into its rows, some at a time."""
+    """Write the logits of each piece into its rows, some at a time; yield each piece when it is written."""
 
     def run(left: list[int]) -> Iterator[tuple[list[int], list[Piece]]]:
         ours = [pieces[i] for i in left]

@@ -1,4 +1,4 @@
-"""`score`: one model, one text, one row a token."""
+"""`score`: one row per token for one model and one text."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ from tokenviz.scoring.statistics import PositionStatistics, check_finite
 from tokenviz.scoring.windows import Piece, check_settings, check_windowing, pieces_of
 from tokenviz.texts import Text, as_it_stands
 
-_NAMED = 10  # characters that are named of those that were not read
+_NAMED = 10  # the most unread characters that a note names
 
 
 def score(
@@ -38,28 +38,27 @@ def score(
 ) -> TokenScores:
     """Score every token of a text.
 
-    The log-prob of token i is the log-softmax of the logits at position i - 1, at the id of token i: natural
-    logarithms, softmax in float32 or wider. The first token of a passage has a prediction only where a BOS
-    stands before it; otherwise it is NaN, and so are its rank and entropy.
+    The log-prob of token i is the log-softmax of the logits at position i - 1, at the id of token i: natural logarithms,
+    softmax in float32 or wider. The first token of a passage has a prediction only after a BOS; otherwise its log-prob, rank
+    and entropy are NaN.
 
-    The same call on the same machine gives the same bits (float32, CPU). Passages that are scored together differ from the
-    same passages scored apart by less than 2e-5 nats in float32, most where they begin with the same eight or more tokens:
-    a shared beginning is computed once, and sums are taken in another order. Scored together are the passages of one part
-    of a text, see `parts_of`: about 131,072 characters.
+    The same call on the same machine gives the same bits (float32, CPU). Passages are scored together within one part of a
+    text, about 131,072 characters (`parts_of`). Passages that are scored together differ from the same passages scored
+    separately by less than 2e-5 nats in float32. They differ most where they begin with the same eight or more tokens: a shared
+    beginning is computed once, and sums are taken in another order.
 
     Args:
-        model: From `load_model`, or a model spec, which is loaded for this call alone.
-        text: A text, or a string to take as it stands; the name of a sample text or a file goes through `read_text`.
-        bos: "auto" does what the model's own tokenizer does; "always" puts its BOS before every window;
-            "never" puts nothing. Another string is a token of the model's vocabulary, which is put alone: some models were
+        model: A model from `load_model`, or a model spec, which is loaded for this call alone.
+        text: A text, or a string, which is taken literally. For a sample text or a file, pass the result of `read_text`.
+        bos: "auto" (the default) does what the model's own tokenizer does; "always" puts its BOS before every window; "never"
+            puts nothing. Another string names a token of the model's vocabulary, which is put there alone: some models were
             trained with another token between texts than the one that their tokenizer calls BOS.
-        context: The most tokens a window holds, BOS and predicted token included; by default what the model
-            can read.
-        stride: How far each window after the first moves on, in tokens; by default half the context.
-        top_k: Alternatives to keep at every position.
+        context: The most tokens per window, BOS and predicted token included; by default as many as the model can read.
+        stride: Tokens from one window's start to the next; by default half the context.
+        top_k: Number of likeliest alternatives to keep at every position; by default none.
 
     Returns:
-        One row a token: log-prob (nats), rank, entropy (nats), the `top_k` likeliest, and where the token stands.
+        One row per token: log-prob (nats), rank, entropy (nats), the `top_k` likeliest, and the token's place in the text.
 
     Raises:
         ScoringError: The settings are not possible for this model, or its logits are not finite.
@@ -85,12 +84,12 @@ def score(
 
 
 def note_caveats(summary: ScoreSummary, unread: Counter[str], scores: TokenScores) -> None:
-    """Tell the reader what limits the numbers of a text: characters that were not read, and unknown tokens.
+    """Print notes on what limits the numbers of a text: characters that were not read, and unknown tokens.
 
     Args:
-        summary: Of the whole text.
-        unread: How often each character was not read.
-        scores: Of the text or of a part: which text and model.
+        summary: Summary of the whole text.
+        unread: Number of times each character was not read.
+        scores: Scores of the text or of a part, which name text and model.
     """
     names = ", ".join(
         ascii(character) if not character.isprintable() else repr(character) for character, _ in unread.most_common(_NAMED)
@@ -104,7 +103,7 @@ def note_caveats(summary: ScoreSummary, unread: Counter[str], scores: TokenScore
 def score_silently(
     model: LoadedModel | str, text: Text | str, *, bos: BosMode, context: int | None, stride: int | None, top_k: int
 ) -> TokenScores:
-    """Score a text as `score` does, without notes."""
+    """Score a text as `score` does, without printing notes."""
     text, model = as_it_stands(text), as_loaded(model)
     return TokenScores.joined(list(scored_parts(model, text, bos=bos, context=context, stride=stride, top_k=top_k)))
 
@@ -119,19 +118,19 @@ def scored_parts(
     top_k: int,
     part_characters: int | None = None,
 ) -> Iterator[TokenScores]:
-    """Score a text part by part, see `parts_of`; each table has the text's name and its passages' numbers.
+    """Score a text part by part; each table has the text's name and the passages' numbers in the whole text.
 
     Args:
-        model: From `load_model`.
+        model: A model from `load_model`.
         text: The text.
-        bos: See `score`.
-        context: See `score`.
-        stride: See `score`.
-        top_k: See `score`.
-        part_characters: See `parts_of`.
+        bos: As in `score`.
+        context: As in `score`, in tokens.
+        stride: As in `score`, in tokens.
+        top_k: As in `score`.
+        part_characters: The most characters in a part of several passages, as in `parts_of`.
 
     Raises:
-        ScoringError: See `score`.
+        ScoringError: As in `score`.
     """
     settings = {"bos": bos, "context": context, "stride": stride, "top_k": top_k}
     parts = list(parts_of(text.passages, part_characters))
@@ -181,10 +180,10 @@ def _score_part(
 def check_possible(
     model: LoadedModel, *, bos: BosMode, context: int | None, stride: int | None, top_k: int
 ) -> tuple[tuple[int, ...], int, int]:
-    """Whether a model can be scored with some settings; see `score` for them.
+    """Refuse settings that are not possible for a model; they are those of `score`.
 
     Returns:
-        The ids that open every window, the context and the stride to use.
+        The ids that open every window, and the context and the stride to use, in tokens.
 
     Raises:
         ScoringError: The settings are not possible for this model.
@@ -198,7 +197,7 @@ def check_possible(
 
 
 class _Columns:
-    """The columns that the model fills, NaN until it does."""
+    """The columns that the model fills; NaN until then."""
 
     def __init__(self, n: int, top_k: int) -> None:
         self.logprob = np.full(n, np.nan)
@@ -210,18 +209,18 @@ class _Columns:
         self.punctuation_logprob = np.full(n, np.nan)
 
     def put(self, piece: Piece, found: PositionStatistics) -> None:
-        """Fill in a piece's statistics: of its tokens, and of what follows the last where it closes a passage."""
+        """Fill in a piece's statistics: those of its tokens and, where it closes a passage, of what follows the last token."""
         tokens = found.take(slice(len(piece.rows)))
         for name in ("logprob", "rank", "entropy", "top_ids", "top_logprobs"):
             getattr(self, name)[piece.rows] = getattr(tokens, name)
-        # How a token may open is noted with the token before it; before the first of a passage there is none.
+        # The opening of a token is recorded with the token before it; the first token of a passage has none before it.
         before = piece.rows_before[: len(found.logprob)]
         for name in ("space_logprob", "punctuation_logprob"):
             getattr(self, name)[before[before >= 0]] = getattr(found, name)[before >= 0]
 
 
 def _run(model: LoadedModel, kernel: Kernel, text: Text, pieces: list[Piece], columns: _Columns) -> None:
-    # What may follow the end is read off in the same pass, where it is of use.
+    # What may follow the last token is read in the same pass, where it is needed.
     ends = kernel.openings.spaces == "front"
     wanted = [np.append(piece.wanted, len(piece.ids)) if piece.closes and ends else piece.wanted for piece in pieces]
     with (
@@ -241,7 +240,7 @@ def check_ids(model: LoadedModel, prefix: tuple[int, ...], passages: list[Encode
     """Refuse ids for which a model has no logits.
 
     Raises:
-        ScoringError: There is one.
+        ScoringError: An id is outside the model's vocabulary.
     """
     largest = [(f"passage {number}", int(passage.ids.max())) for number, passage in enumerate(passages) if len(passage.ids)]
     if prefix:

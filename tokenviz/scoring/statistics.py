@@ -1,4 +1,4 @@
-"""What logits say of the token that follows: log-prob, entropy, rank and the likeliest alternatives."""
+"""Statistics from logits of the token that follows: log-prob, entropy, rank and the likeliest alternatives."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -16,29 +16,30 @@ _GROUPS = 64
 
 @dataclass(frozen=True)
 class PositionColumns:
-    """Columns with a row for each of m positions."""
+    """Columns with one row for each of m positions."""
 
     def take(self, rows: NDArray[np.int64] | slice) -> Self:
-        """Some of the positions."""
+        """Return the columns for some of the positions."""
         return type(self)(**{name: value[rows] for name, value in vars(self).items()})
 
     def split(self, lengths: list[int]) -> list[Self]:
-        """Consecutive parts of given lengths."""
+        """Split the columns into consecutive parts of given lengths."""
         return [self.take(slice(begin, end)) for begin, end in pairwise(np.cumsum([0, *lengths]))]
 
 
 @dataclass(frozen=True)
 class PositionStatistics(PositionColumns):
-    """What the logits at m positions say of the m tokens that follow; see `TokenScores` for the definitions.
+    """Statistics of the m tokens that follow m positions, with the definitions of `TokenScores`.
 
     Attributes:
-        logprob: (m,) nats.
-        entropy: (m,) nats.
-        rank: (m,) 1 for the likeliest.
-        top_ids: (m, k).
-        top_logprobs: (m, k) nats.
-        space_logprob: (m,) nats, that the token opens with whitespace; NaN where the vocabulary is not sorted by that.
-        punctuation_logprob: (m,) nats, that it opens with punctuation.
+        logprob: (m,) log-prob of the token, in nats.
+        entropy: (m,) in nats.
+        rank: (m,) 1 for the likeliest token.
+        top_ids: (m, k) ids of the k likeliest tokens.
+        top_logprobs: (m, k) their log-probs, in nats.
+        space_logprob: (m,) log of the probability that the token opens with whitespace, in nats; NaN where the vocabulary does
+            not mark spaces at the front of words.
+        punctuation_logprob: (m,) log of the probability that the token opens with punctuation, in nats; NaN likewise.
     """
 
     logprob: NDArray[np.float64]
@@ -52,11 +53,11 @@ class PositionStatistics(PositionColumns):
 
 @dataclass(frozen=True)
 class OpeningIds:
-    """The tokens that open with whitespace and with punctuation, in the form in which their mass is summed quickest.
+    """The tokens that open with whitespace and with punctuation, in the forms whose mass is summed fastest.
 
     Attributes:
-        space: (vocabulary,) 1 for those with whitespace, about half of them, and 0 for the others.
-        punctuation: The ids of those with punctuation, a few in a hundred.
+        space: (vocabulary,) 1 for tokens that open with whitespace, about half of them, and 0 for the others.
+        punctuation: The ids of tokens that open with punctuation, a few per cent.
     """
 
     space: torch.Tensor
@@ -64,7 +65,7 @@ class OpeningIds:
 
     @classmethod
     def of(cls, openings: Openings, device: str, dtype: torch.dtype) -> "OpeningIds | None":
-        """On the device of the logits and in the dtype of their softmax; None where spaces are not at the front of words."""
+        """Return the openings for logits on a device and of a dtype; None where spaces are not at the front of words."""
         if openings.spaces != "front":
             return None
         kinds = torch.from_numpy(openings.kinds).to(device)
@@ -76,7 +77,7 @@ Columns = TypeVar("Columns", bound=PositionColumns)
 
 
 def concatenate(parts: list[Columns]) -> Columns:
-    """All parts as one."""
+    """Concatenate the columns of all parts."""
     return type(parts[0])(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in vars(parts[0])})
 
 
@@ -84,16 +85,16 @@ def concatenate(parts: list[Columns]) -> Columns:
 def statistics_of(
     logits: torch.Tensor, targets: torch.Tensor, top_k: int, openings: OpeningIds | None = None
 ) -> PositionStatistics:
-    """Read the statistics off logits.
+    """Compute the statistics from logits.
 
-    Every pass over the logits is a twentieth of the output head's time: `torch.softmax` is one pass that takes less
-    than an exponential alone, and sums of whole tensors are exact to a few roundings where its own sum is not.
+    Each pass over the logits takes a twentieth of the output head's time. `torch.softmax` is one pass that takes less than an
+    exponential alone. Its own sum is less exact than a sum over the whole tensor, which is exact to a few roundings.
 
     Args:
         logits: (m, vocabulary), any floating dtype; the softmax is float32, or float64 for float64 logits. Overwritten.
         targets: (m,) ids below the vocabulary's size.
-        top_k: Alternatives to keep.
-        openings: Whose mass to add up besides.
+        top_k: Number of likeliest alternatives to keep.
+        openings: Tokens whose mass is summed as well; by default none, and the openings' columns are NaN.
 
     Returns:
         The statistics; NaN or infinite where the logits are not all finite.
@@ -102,15 +103,15 @@ def statistics_of(
     top_ids, top_values = top(logits, max(1, top_k))
     greatest = top_values[:, :1]
     top_values = (top_values - greatest)[:, :top_k]
-    # Shifted by the greatest before anything is subtracted: a logit of -100 has an error of 4e-6 of its own.
+    # The greatest logit is subtracted first: a float32 logit of -100 has an error of 4e-6 of its own.
     shifted = logits.sub_(greatest)  # (m, vocabulary)
     target = shifted.gather(-1, targets[:, None])  # (m, 1)
     probabilities = shifted.softmax(dim=-1)
-    sum_ = probabilities.sum(dim=-1)  # 1, but for what the softmax's own sum was off
+    sum_ = probabilities.sum(dim=-1)  # 1, except for the error of the softmax's own sum
     log_total = sum_.log() - probabilities.gather(-1, top_ids[:, :1])[:, 0].log()
     space, punctuation = _opening_logprobs(probabilities, sum_, openings)
     weighted = probabilities.mul_(shifted).sum(dim=-1) / sum_
-    # Counted in floats, which is exact below 2 ** 24 and five times as fast as a sum of booleans.
+    # Counted as floats: exact below 2 ** 24, and five times as fast as a sum of booleans.
     rank = 1 + torch.gt(shifted, target, out=shifted).sum(dim=-1)
     return PositionStatistics(
         logprob=float64(target[:, 0] - log_total),
@@ -126,7 +127,7 @@ def statistics_of(
 def _opening_logprobs(
     probabilities: torch.Tensor, sum_: torch.Tensor, openings: OpeningIds | None
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Log of the mass of both kinds of openings, (m,) each; `sum_` (m,) is what the probabilities (m, vocabulary) add up to."""
+    """Return the log mass of both kinds of openings, (m,) each; `sum_` (m,) is the sum of `probabilities`."""
     if openings is None:
         return torch.full_like(sum_, torch.nan), torch.full_like(sum_, torch.nan)
     space = torch.mv(probabilities, openings.space)
@@ -135,13 +136,13 @@ def _opening_logprobs(
 
 
 def top(logits: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Ids and values of the k greatest, greatest first.
+    """Return the ids and values of the k greatest logits, greatest first.
 
-    They lie in the k groups with the greatest maxima, a group being columns that lie equally far apart; so only the
-    maxima and a few groups are sorted, which is eight times as fast as sorting all.
+    The columns are split into groups, each of equally spaced columns. The k greatest are in the k groups with the greatest
+    maxima. So only the maxima and a few groups are sorted, which is eight times as fast as sorting all.
     """
     m, vocabulary = logits.shape
-    width = vocabulary // _GROUPS  # of groups, each of _GROUPS columns; the columns left over are all candidates
+    width = vocabulary // _GROUPS  # number of groups, each of _GROUPS columns; the columns left over are all candidates
     if width <= k:
         values, ids = logits.topk(k, dim=-1)
         return ids, values
@@ -162,12 +163,12 @@ def check_finite(statistics: PositionStatistics, where: str, positions: NDArray[
     """Refuse statistics of logits that were NaN or infinite.
 
     Args:
-        statistics: Of m positions.
+        statistics: Statistics of m positions.
         where: The model and text, for the message.
-        positions: (m,) of the tokens in the passage.
+        positions: (m,) positions of the tokens in the passage.
 
     Raises:
-        ScoringError: One is not finite; the first is named.
+        ScoringError: A log-prob or an entropy is not finite; the first such token is named.
     """
     finite = np.isfinite(statistics.logprob) & np.isfinite(statistics.entropy)
     if not finite.all():

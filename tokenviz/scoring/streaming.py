@@ -1,4 +1,4 @@
-"""`score_to_file`: a corpus that need not fit in memory, scored part by part into one file."""
+"""`score_to_file`: scores of a corpus that need not fit in memory, written part by part into one file."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -25,21 +25,24 @@ def score_to_file(
 ) -> ScoreSummary:
     """Score a text as `score` does, and write the table part by part.
 
-    Whole passages make a part, so memory is bounded by the text itself, about a hundred thousand characters' rows, and the
+    Parts are whole passages. Memory is bounded by the text itself, the rows of about a hundred thousand characters, and the
     longest passage. `TokenScores.load` reads the file, as does anything that reads Parquet.
 
     Args:
-        model: From `load_model`.
-        text: Of any number of passages.
-        path: The file to write; it appears when it is complete. Ids of passages are its column `id`.
-        bos: See `score`.
-        context: See `score`.
-        stride: See `score`.
-        top_k: See `score`.
+        model: A model from `load_model`.
+        text: A text with any number of passages.
+        path: The file to write; it appears when it is complete. Its column `id` holds the ids of passages.
+        bos: "auto" (the default), "always", "never" or a token, as in `score`.
+        context: The most tokens per window; by default as many as the model can read.
+        stride: Tokens from one window's start to the next; by default half the context.
+        top_k: Number of likeliest alternatives to keep at every position; by default none.
+
+    Returns:
+        The summary of the whole text.
 
     Raises:
-        ScoringError: See `score`.
-        DiskError: The file is there already, or cannot be written.
+        ScoringError: As in `score`.
+        DiskError: The file exists, or cannot be written.
     """
     if path.exists():
         raise DiskError(f"{str(path)!r} is there already: remove it, or choose another name")

@@ -1,7 +1,7 @@
-"""`watch`: what a model gives to named candidates, such as " Yes" and " No", at every position or at the end of each passage.
+"""`watch`: the probabilities of named candidates, such as " Yes" and " No", at every position or at the end of each passage.
 
-The top of a prediction is in every token table (`top_k`); a candidate that is not in it has a log-prob and a rank as well, and
-they are read off the same logits. Only a few positions' logits exist at a time.
+Every token table can hold the likeliest tokens (`top_k`). A candidate that is not among them has a log-prob and a rank as well,
+which are read from the same logits. The logits of a few positions are in memory at a time.
 """
 
 from collections.abc import Iterator, Sequence
@@ -39,8 +39,8 @@ class Candidate:
 
     Attributes:
         text: The string.
-        ids: Its tokens, cut by itself.
-        first: Its first token, for a reader.
+        ids: Its token ids, tokenized by itself.
+        first: Its first token, in readable form.
     """
 
     text: str
@@ -53,18 +53,19 @@ class Watched:
     """Log-probs and ranks of m candidates at n positions of a text.
 
     Attributes:
-        text_name: The text's name.
-        model: The model's spec.
-        at: "every" position or the "end" of each passage.
-        candidates: The m candidates.
-        passage: (n,) which passage, from 0.
-        position: (n,) the token of the passage in whose place a candidate is put, from 0; at the end one past the last.
-        start: (n,) the character where a candidate would begin.
-        token: The n slices of the text that stand there; empty at the end.
-        first_logprob: (n, m) of a candidate's first token, in nats; NaN where there is no prediction.
-        first_rank: (n, m) its rank, 1 for the model's first choice; NaN likewise.
-        whole_logprob: (n, m) of all of a candidate's tokens, the sum in nats. NaN before the end of a passage for candidates of
-            several tokens: what follows the first is not read there.
+            text_name: The name of the text.
+            model: The model's spec.
+            at: "every" position or the "end" of each passage.
+            candidates: The m candidates.
+            passage: (n,) number of the passage, from 0.
+            position: (n,) number of the token of the passage in whose place a candidate is put, from 0; at the end one past the
+                last.
+            start: (n,) the character of the passage where a candidate would begin, from 0.
+            token: The n slices of the text in whose place a candidate is put; empty at the end.
+            first_logprob: (n, m) log-prob of a candidate's first token, in nats; NaN where there is no prediction.
+            first_rank: (n, m) rank of a candidate's first token, 1 for the model's first choice; NaN likewise.
+            whole_logprob: (n, m) sum of the log-probs of all of a candidate's tokens, in nats. NaN before the end of a passage
+                for candidates of several tokens: what follows the first is not read there.
     """
 
     text_name: str
@@ -84,10 +85,10 @@ class Watched:
         return f"Watched({self.text_name!r} by {self.model!r}: {names} at {len(self.position)} positions)"
 
     def to_frame(self) -> "pd.DataFrame":
-        """A pandas data frame, one row per position and candidate.
+        """Return a pandas data frame with one row per position and candidate.
 
-        `passage`, `position`, `start`, `token`, `candidate`, `n_candidate_tokens`, `first_token`, `first_logprob` and
-        `whole_logprob` in nats, `first_rank`.
+        Its columns are `passage`, `position`, `start`, `token`, `candidate`, `n_candidate_tokens`, `first_token`,
+        `first_logprob` and `whole_logprob` in nats, and `first_rank`.
         """
         import pandas as pd
 
@@ -107,7 +108,7 @@ class Watched:
 
 
 def check_watched(candidates: Sequence[str], at: str) -> None:
-    """Refuse what cannot be watched by any model.
+    """Refuse arguments that are possible for no model.
 
     Raises:
         ScoringError: There is no candidate, one is empty or given twice, or `at` is not known.
@@ -134,23 +135,24 @@ def watch(
     context: int | None = None,
     stride: int | None = None,
 ) -> Watched:
-    """Ask what a model gives to named candidates, whether or not they are among its likeliest tokens.
+    """Compute the probabilities of named candidates, whether or not they are among a model's likeliest tokens.
 
     Args:
-        model: From `load_model`.
-        text: A text, or a string to take as it stands.
-        candidates: Strings, each with the space that it begins with: in most vocabularies " Yes" and "Yes" are two tokens.
-            Each is cut into tokens by itself.
-        at: "every": in the place of every token that has a prediction, and at the end of each passage. "end": there alone.
-        bos: See `score`.
-        context: See `score`.
-        stride: See `score`.
+        model: A model from `load_model`.
+        text: A text, or a string, which is taken literally.
+        candidates: Strings, each with the space that it begins with: in most vocabularies " Yes" and "Yes" are two tokens. Each
+            is tokenized by itself.
+        at: "every" (the default): in the place of every token that has a prediction, and at the end of each passage. "end":
+            only at the end of each passage.
+        bos: "auto" (the default), "always", "never" or a token, as in `score`.
+        context: The most tokens per window; by default as many as the model can read.
+        stride: Tokens from one window's start to the next; by default half the context.
 
     Returns:
-        For each position and candidate the log-prob and rank of its first token, and the log-prob of the whole.
+        For each position and candidate, the log-prob and rank of the first token, and the log-prob of the whole candidate.
 
     Raises:
-        ScoringError: See `score`; or a candidate is empty, given twice, unknown to the tokenizer, or longer than the context.
+        ScoringError: As in `score`; or a candidate is empty, given twice, unknown to the tokenizer, or longer than the context.
         ModelError: The model is not causal.
 
     Example:
@@ -207,9 +209,10 @@ def watch(
 
 
 def _candidate(model: LoadedModel, text: str) -> Candidate:
-    """Cut a candidate by itself, as it would stand in a text.
+    """Tokenize a candidate by itself, as it would be tokenized inside a text.
 
-    Some tokenizers put a space before whatever they are given: a candidate is cut after a sign that stays a token by itself.
+    Some tokenizers put a space before whatever they are given. There, a candidate is tokenized after a character that stays a
+    token by itself.
     """
     tokenizer = model.tokenizer
 
@@ -236,7 +239,7 @@ _Found = tuple[Piece, NDArray[np.int64], NDArray[np.float64], NDArray[np.float64
 def _over_pieces(
     kernel: Kernel, pieces: list[Piece], lengths: list[int], named: tuple[Candidate, ...], at: At
 ) -> Iterator[_Found]:
-    """Positions, log-probs and ranks (k, m) of the candidates' first tokens of each piece, in any order of pieces."""
+    """Yield each piece's positions, and log-probs and ranks (k, m) of the candidates' first tokens, in any order of pieces."""
     firsts = torch.tensor([one.ids[0] for one in named])
 
     def read(states: torch.Tensor, own: NDArray[np.int64], piece: Piece) -> _Found:
@@ -268,7 +271,7 @@ def _over_pieces(
 
 
 def _unread(passages: Sequence[EncodedPassage], prefix: tuple[int, ...], read: set[int]) -> list[Piece]:
-    """Passages of which no token has a prediction, but whose end has one: of a single token, or of the BOS alone."""
+    """Return pieces for passages in which no token has a prediction but the end has: one token, or the BOS alone."""
     found = []
     for number, passage in enumerate(passages):
         ids = passage.ids[passage.ids >= 0]
@@ -288,7 +291,7 @@ def _add_wholes(
     rows: Sequence[tuple[int, int]],
     whole: NDArray[np.float64],
 ) -> None:
-    """Fill in the log-probs of candidates of several tokens at the ends of passages; what they follow is read once."""
+    """Fill in the log-probs of candidates of several tokens at the ends of passages; each end's context is read once."""
     asked: list[tuple[int, int]] = []  # row and column
     sequences, wanted = [], []
     for row, (number, position) in enumerate(rows):

@@ -1,9 +1,9 @@
-"""Cutting a passage into windows that fit the context, so that every token is scored exactly once.
+"""Windows: slices of a passage that fit the context, chosen so that every token is scored exactly once.
 
-A window holds at most `context` ids: the BOS prefix, where one is used, and a slice of the passage. The first
-window scores all it can; each later one starts `stride` tokens further on and scores only what no window before it
-did. So after the first window a token sees at least `context - prefix - stride` tokens before it, and with stride
-1 each sees as many as fit: the exact loop.
+A window holds at most `context` ids: the BOS prefix, where one is used, and a slice of the passage. The first window scores all
+its tokens. Each later one starts `stride` tokens further on and scores only the tokens that no window before it has scored. So
+after the first window a token sees at least `context - prefix - stride` tokens before it. With stride 1 each token sees as many
+as fit, as in the exact loop over prefixes.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from tokenviz.models.spans import EncodedPassage
 
 @dataclass(frozen=True)
 class Window:
-    """A slice of one passage's tokens, half-open, and the first of them that this window scores."""
+    """A half-open slice of one passage's tokens, and the first of them that this window scores."""
 
     passage: int
     begin: int
@@ -30,18 +30,18 @@ class Window:
 
 
 def plan_windows(passage: int, n_tokens: int, *, context: int, stride: int, n_prefix: int) -> list[Window]:
-    """The windows of one passage, in reading order.
+    """Return the windows of one passage, in reading order.
 
     Args:
-        passage: Its number.
-        n_tokens: Its tokens, without the prefix.
-        context: The most ids a window holds, prefix included.
-        stride: Tokens from the start of one window to the start of the next.
-        n_prefix: Ids that open every window.
+        passage: Number of the passage.
+        n_tokens: Tokens of the passage, without the prefix.
+        context: The most ids per window, prefix included.
+        stride: Tokens from one window's start to the next.
+        n_prefix: Number of ids that open every window.
 
     Returns:
-        Windows whose scored ranges join up to all tokens that can have a prediction: all of them with a
-        prefix, all but the first without.
+        Windows whose scored ranges together are all tokens that can have a prediction: with a prefix all tokens, without one
+        all but the first.
     """
     room = context - n_prefix
     scored = 0 if n_prefix else 1
@@ -58,16 +58,16 @@ def plan_windows(passage: int, n_tokens: int, *, context: int, stride: int, n_pr
 
 @dataclass(frozen=True)
 class Piece:
-    """What a model reads of a text at once, and the tokens whose predictions are read off it.
+    """Ids that a model reads at once, and the tokens whose predictions are read from the result.
 
     Attributes:
         ids: (n,) the prefix and a window's tokens.
         wanted: (m,) places in `ids` of the tokens to predict.
-        passage: Their passage.
-        positions: (m,) of these tokens among the passage's rows.
-        rows: (m,) of these tokens among all rows of the text.
-        rows_before: (m,) of the token before each in its passage, -1 where there is none; and, where the piece closes its
-            passage, of the last token, (m + 1,).
+        passage: Number of the passage.
+        positions: (m,) rows of these tokens within the passage.
+        rows: (m,) rows of these tokens within the text.
+        rows_before: Row within the text of the token before each in its passage, -1 where there is none: (m,). Where the piece
+            closes its passage, (m + 1,): the row of the last token is appended.
         closes: Whether the last of its ids is the passage's last token.
     """
 
@@ -83,16 +83,16 @@ class Piece:
 def pieces_of(passages: Sequence[EncodedPassage], prefix: tuple[int, ...], *, context: int, stride: int) -> list[Piece]:
     """Cut all passages of a text into windows, in reading order, as a model reads them.
 
-    Rows of characters that no token stands for are not read.
+    Rows of characters that no token covers are not read.
     """
     opening = np.array(prefix, dtype=np.int64)
     first_row = 0
     pieces = []
     for number, passage in enumerate(passages):
-        row_of = np.flatnonzero(passage.ids >= 0)  # of each token in the passage
+        row_of = np.flatnonzero(passage.ids >= 0)  # row of each token in the passage
         token_ids = passage.ids[row_of]
-        # A passage that opens with the prefix's own ids (the BOS string, literally) is not given a second one: what
-        # it opens with serves as the prefix and, like any first token without one, has no prediction.
+        # A passage that opens with the prefix's own ids (the literal BOS string) gets no second prefix: these ids serve as the
+        # prefix and, like any first token without one, have no prediction.
         opens = len(prefix) if tuple(token_ids[: len(prefix)]) == prefix else 0
         n_tokens = len(token_ids) - opens
         for window in plan_windows(number, n_tokens, context=context, stride=stride, n_prefix=len(prefix)):
@@ -109,7 +109,7 @@ def pieces_of(passages: Sequence[EncodedPassage], prefix: tuple[int, ...], *, co
 
 
 def check_settings(*, context: int | None, stride: int | None, top_k: int) -> None:
-    """Refuse what is possible for no model, before one is fetched.
+    """Refuse settings that are possible for no model, before a model is loaded.
 
     Raises:
         ScoringError: A number is too small, or the stride is not below the context.
@@ -125,13 +125,13 @@ def check_settings(*, context: int | None, stride: int | None, top_k: int) -> No
 
 
 def check_windowing(*, context: int | None, stride: int | None, limit: int, n_prefix: int) -> tuple[int, int]:
-    """The context and stride to use.
+    """Return the context and stride to use, in tokens.
 
     Args:
-        context: As asked for; None for the model's limit.
-        stride: As asked for; None for half the context.
-        limit: The most ids the model reads at once.
-        n_prefix: Ids that open every window.
+        context: The context that was asked for; None for the model's limit.
+        stride: The stride that was asked for; None for half the context.
+        limit: The most ids that the model reads at once.
+        n_prefix: Number of ids that open every window.
 
     Raises:
         ScoringError: The context is too small or too large, or the stride leaves tokens without a context.
