@@ -3,9 +3,12 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from benchmarks.lineup import ROOT
 from tokenviz.errors import ExperimentError
+from tokenviz.models.loading import resolve
+from tokenviz.models.spec import ModelSpec
 
 _TEXTS = ROOT / "experiments" / "texts"
 _SENTENCE = re.compile(r".+?[.!?][\"'”’)]*(?=\s|$)", re.DOTALL)
@@ -74,6 +77,11 @@ def parse_case(case: str) -> Case:
     if "," in model:
         raise ExperimentError(f"the model of {case!r} has options, which other tools do not know: give the model alone")
     return Case(model, text_set, tuple(TEXT_SETS[text_set]()))
+
+
+def folder_of(model: str) -> Path:
+    """The folder of a model's files, fetched where it is not there yet."""
+    return resolve(ModelSpec.parse(model)).folder
 
 
 def _paragraphs(name: str) -> list[str]:

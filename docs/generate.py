@@ -69,9 +69,8 @@ Every kind of figure once, with the lines that made it. This page is made by `ma
 
 Each figure has a variant on given axes, for a notebook or somebody's own figure: `draw_heatmap(axes, heatmap)`,
 `draw_unity_scatter(axes, comparison)`, `draw_along_text(axes, tables)`, `draw_entropy_calibration(axes, tables)`,
-`draw_model_matrix(axes, cells, title=title)`, `draw_gap_bars(axes, table, unit=unit, models=models)`, each in the
-module of its figure (`tokenviz.figures.heatmap`, `.scatter`,
-`.along`, `.calibration`, `.matrix`, `.gaps`).
+`draw_model_matrix(axes, cells, title=title)`, `draw_gap_bars(axes, table, unit=unit, models=models)`,
+all in `tokenviz.figures`.
 Widths are inches, a length such as `"8.4cm"`, or the name of a venue's column (`acl`, `acl-text`, `neurips`, `icml`, `ieee`,
 ...). The docstrings of `tv.text_heatmap` and `tv.save_heatmap` list measures, colour maps, limits and formats.
 """
@@ -79,10 +78,7 @@ Widths are inches, a length such as `"8.4cm"`, or the name of a venue's column (
 SETTING = """import itertools
 
 import tokenviz as tv
-from tokenviz.figures.along import along_text
-from tokenviz.figures.calibration import entropy_calibration
-from tokenviz.figures.gaps import gap_bars
-from tokenviz.figures.matrix import model_matrix
+from tokenviz.figures import along_text, entropy_calibration, gap_bars, model_matrix
 
 # SmolLM2-135M-Instruct, weights from Q4_1; Gemma 3 270M base, weights from Q4_K_M; a tiny model
 small, large, tiny = (tv.load_model(name) for name in ("smollm2-135m", "gemma3-270m", "glass-en"))
@@ -206,7 +202,7 @@ tv.save_heatmap(a, "heatmap", formats=["pdf", "svg", "html", "tex", "tex-documen
   engine sets Latin letters; Vietnamese with pdflatex needs the font encoding T5, other scripts lualatex or xelatex, and those
   that run from right to left lualatex. The first lines say which.
 - `heatmap.ansi` is for a terminal: `cat heatmap.ansi`. `tokenviz score --measure entropy ...` prints the same directly.
-- `tokenviz.figures.plots.correlation_overview` shows every pair of an experiment's models on every text.
+- `tokenviz.figures.correlation_overview` shows every pair of an experiment's models on every text.
 
 The same scores give the same bytes in every format, with the same versions and fonts. What TeX makes of them has TeX's own
 date, unless `SOURCE_DATE_EPOCH` is set.

@@ -3,9 +3,8 @@
 import pandas as pd
 
 from tokenviz import BosMode, Grid, GridResult, experiment
-from tokenviz.harness.kinds.measure import MeasureRun
-from tokenviz.harness.measures import candidates as measure
-from tokenviz.scoring.watching import At
+from tokenviz.harness import At, MeasureRun
+from tokenviz.harness import candidates as measure
 
 READING = """
 Each candidate is put in the place of every token, or at the end of each passage, and read off the prediction there. `n` is the

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from tokenviz import BosMode, Grid, GridResult, chat_text, experiment, load_model, span_table
-from tokenviz.harness.kinds.score import ScoreRun
+from tokenviz.harness import ScoreRun
 
 READING = """
 The chats are written by the first model's own template, once, and scored as they stand; the roles are spans, which the heatmaps

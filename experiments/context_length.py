@@ -7,10 +7,8 @@ import numpy as np
 import pandas as pd
 
 from tokenviz import BosMode, Grid, GridResult, TokenScores, compare, experiment
-from tokenviz.figures.contexts import context_curves
-from tokenviz.harness.kinds.measure import MeasureRun
-from tokenviz.harness.kinds.score import ScoreRun
-from tokenviz.harness.measures import context_effect
+from tokenviz.figures import context_curves
+from tokenviz.harness import MeasureRun, ScoreRun, context_effect
 from tokenviz.stats import pearson_r
 
 READING = """

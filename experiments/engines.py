@@ -1,7 +1,7 @@
 """Do two engines give the same tokens the same log-probs?"""
 
 from tokenviz import BosMode, Grid, GridResult, experiment, import_scores, read_text
-from tokenviz.comparing.engines import engine_differences
+from tokenviz.comparing import engine_differences
 
 READING = """
 Another engine's log-probs, from a file, next to those that the same model has here. **mean_absolute_difference** is what to

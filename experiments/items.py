@@ -3,9 +3,9 @@
 import pandas as pd
 
 from tokenviz import BosMode, Grid, GridResult, experiment, read_items
-from tokenviz.comparing.conditions import condition_means
-from tokenviz.figures.regions import region_means
-from tokenviz.units.tidy import By
+from tokenviz.comparing import condition_means
+from tokenviz.figures import region_means
+from tokenviz.harness import By
 
 READING = """
 Each item is scored as a whole; log-probs are summed over its regions. A token that crosses a border belongs to the later region

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from tokenviz import BosMode, Grid, GridResult, experiment, read_pairs
-from tokenviz.figures.accuracy import pair_accuracy
+from tokenviz.figures import pair_accuracy
 
 READING = """
 Both sentences of a pair are scored as a whole. **sum**: the greater log-prob wins, the usual rule where the sentences are about

@@ -5,13 +5,9 @@ from collections.abc import Mapping
 import pandas as pd
 
 from tokenviz import BosMode, Grid, GridResult, experiment, information
-from tokenviz.comparing.comparison import pool
-from tokenviz.comparing.correlations import closest
-from tokenviz.comparing.divergences import summarise_divergences
-from tokenviz.errors import ExperimentError
-from tokenviz.figures.matrix import model_matrix
-from tokenviz.harness.kinds.comparison import ComparisonRun
-from tokenviz.harness.measures import DIVERGENCES
+from tokenviz.comparing import closest, pool, summarise_divergences
+from tokenviz.figures import model_matrix
+from tokenviz.harness import DIVERGENCES, ComparisonRun, ExperimentError
 from tokenviz.stats import LEVEL, Estimate, adjusted_level, many_intervals
 
 READING = """

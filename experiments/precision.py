@@ -5,9 +5,8 @@ import math
 import pandas as pd
 
 from tokenviz import BosMode, Grid, GridResult, experiment
-from tokenviz.figures.precision import precision_curves
-from tokenviz.harness.kinds.comparison import ComparisonRun
-from tokenviz.harness.measures import DIVERGENCES
+from tokenviz.figures import precision_curves
+from tokenviz.harness import DIVERGENCES, ComparisonRun
 
 READING = """
 One model in several precisions predicts the same tokens. **KL** is the Kullback-Leibler divergence of the rounded model's

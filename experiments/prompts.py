@@ -3,7 +3,7 @@
 import pandas as pd
 
 from tokenviz import BosMode, Grid, GridResult, experiment, read_prompts
-from tokenviz.figures.continuations import continuation_marks
+from tokenviz.figures import continuation_marks
 
 READING = """
 Prompt and continuation are one string, cut into tokens and scored as a whole. **log-prob**: of the continuation given its

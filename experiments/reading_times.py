@@ -3,7 +3,7 @@
 import pandas as pd
 
 from tokenviz import BosMode, Grid, GridResult, experiment, read_items, read_reading_times
-from tokenviz.figures.gains import likelihood_gains
+from tokenviz.figures import likelihood_gains
 
 READING = """
 A regression of reading times on length and frequency, of the unit and of those before it (spill-over), is compared with the

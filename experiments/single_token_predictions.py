@@ -1,7 +1,7 @@
 """How alike are two models' predictions, token by token?"""
 
 from tokenviz import BosMode, Grid, GridResult, experiment
-from tokenviz.figures.plots import correlation_overview
+from tokenviz.figures import correlation_overview
 
 READING = """
 Two causal language models read the same text. Each gives every token a log-prob: the natural logarithm of the

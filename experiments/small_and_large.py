@@ -3,7 +3,7 @@
 import pandas as pd
 
 from tokenviz import BosMode, Grid, GridResult, experiment, unity_scatter
-from tokenviz.figures.plots import correlation_overview
+from tokenviz.figures import correlation_overview
 
 READING = """
 Two sizes of one family have the same architecture, the same tokenizer and the same training text; they differ in size alone.

@@ -13,11 +13,9 @@ from benchmarks.measuring import measure
 from benchmarks.page import benchmark_page
 from benchmarks.recording import open_runs, record
 from benchmarks.report import Throughput
-from benchmarks.samples import parse_case
+from benchmarks.samples import folder_of, parse_case
 from tokenviz import experiment
-from tokenviz.errors import ExperimentError
-from tokenviz.models.loading import resolve
-from tokenviz.models.spec import ModelSpec
+from tokenviz.harness import ExperimentError
 
 
 @experiment
@@ -48,7 +46,7 @@ def throughput(
     # Experiments set it, but this one starts every tool as a user would, with the libraries' own settings.
     os.environ.pop("OMP_WAIT_POLICY", None)
     parsed = [parse_case(case) for case in cases]
-    folders = {case.model: resolve(ModelSpec.parse(case.model)).folder for case in parsed}
+    folders = {case.model: folder_of(case.model) for case in parsed}
     started = time.time()
     runs = open_runs()  # a store that cannot be had is found out before anything is measured
     with tempfile.TemporaryDirectory(prefix="tokenviz-bench-") as work:

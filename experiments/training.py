@@ -3,7 +3,7 @@
 import pandas as pd
 
 from tokenviz import BosMode, Grid, GridResult, checkpoints_of, experiment
-from tokenviz.figures.training import training_curves
+from tokenviz.figures import training_curves
 
 READING = """
 Each checkpoint of one model reads the same texts. A run per text has the numbers by training step, which is MLflow's step: its

@@ -11,7 +11,7 @@ import torch
 from conftest import Run
 
 import tokenviz as tv
-from tokenviz.comparing.agreement import correlations
+from tokenviz.comparing.agreement import correlate
 from tokenviz.errors import ExperimentError
 from tokenviz.figures.measures import TokenMeasure
 from tokenviz.harness.grid import Grid
@@ -76,7 +76,7 @@ def test_correlations_of_any_two_rows() -> None:
     x = generator.normal(size=300)
     y = 100 * x + 50 * generator.normal(size=300)
     x[5] = np.nan
-    together = correlations(x, y, passages=np.zeros(300, np.int64))
+    together = correlate(x, y, passages=np.zeros(300, np.int64))
     found = together.estimates
     assert together.intervals_from.startswith("95 % intervals from 2,000 resamples of 43 blocks of 7 tokens")
     known = ~np.isnan(x)

@@ -6,136 +6,120 @@
     scores = tv.score(model, "The goal of a correlation analysis is to compute a correlation coefficient.")
     print(scores.to_frame())
 
-Importing this package loads none of the heavy libraries; each public name loads what it needs when it is used.
+The public names are those of this module and of `tokenviz.comparing`, `.figures`, `.harness`, `.paper` and `.stats`; what lies
+deeper may move. Importing any of them loads none of the heavy libraries: each name loads what it needs when it is used.
 """
 
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 __version__ = "0.2.0"
 
 if TYPE_CHECKING:
-    from tokenviz.comparing.comparison import Comparison, compare
-    from tokenviz.comparing.information import information
-    from tokenviz.dumps.importing import import_scores
-    from tokenviz.errors import TokenvizError
-    from tokenviz.figures.definition import text_heatmap
-    from tokenviz.figures.files import save_heatmap
-    from tokenviz.figures.report import save_report
-    from tokenviz.figures.saving import save_figure
-    from tokenviz.figures.scatter import unity_scatter
-    from tokenviz.harness.decorator import experiment
-    from tokenviz.harness.grid import Grid
-    from tokenviz.harness.results import GridResult
-    from tokenviz.models.chat import chat_text
-    from tokenviz.models.checkpoints import checkpoints_of
-    from tokenviz.models.loading import load_model
-    from tokenviz.records.frames import load_runs, load_tokens
-    from tokenviz.records.loading import load_comparison, load_scores
-    from tokenviz.scores import BosMode, TokenScores
-    from tokenviz.scoring.divergence import divergences
-    from tokenviz.scoring.scorer import score
-    from tokenviz.scoring.watching import watch
-    from tokenviz.spans import Span
-    from tokenviz.texts import Text, literal, read_text
-    from tokenviz.units.items import read_items
-    from tokenviz.units.pairs import pair_table, read_pairs
-    from tokenviz.units.prompts import continuations, prompt_table, read_prompts
-    from tokenviz.units.reading_times import read_reading_times
-    from tokenviz.units.spans import span_table
-    from tokenviz.units.tidy import tidy_table
-    from tokenviz.units.word_scores import words
+    from tokenviz.comparing.comparison import Comparison as Comparison
+    from tokenviz.comparing.comparison import compare as compare
+    from tokenviz.comparing.information import information as information
+    from tokenviz.dumps.importing import import_scores as import_scores
+    from tokenviz.errors import TokenvizError as TokenvizError
+    from tokenviz.figures.definition import text_heatmap as text_heatmap
+    from tokenviz.figures.files import save_heatmap as save_heatmap
+    from tokenviz.figures.report import save_report as save_report
+    from tokenviz.figures.saving import save_figure as save_figure
+    from tokenviz.figures.scatter import unity_scatter as unity_scatter
+    from tokenviz.harness.decorator import experiment as experiment
+    from tokenviz.harness.grid import Grid as Grid
+    from tokenviz.harness.results import GridResult as GridResult
+    from tokenviz.models.chat import chat_text as chat_text
+    from tokenviz.models.checkpoints import checkpoints_of as checkpoints_of
+    from tokenviz.models.loading import load_model as load_model
+    from tokenviz.records.frames import load_runs as load_runs
+    from tokenviz.records.frames import load_tokens as load_tokens
+    from tokenviz.records.loading import load_comparison as load_comparison
+    from tokenviz.records.loading import load_scores as load_scores
+    from tokenviz.scores import BosMode as BosMode
+    from tokenviz.scores import TokenScores as TokenScores
+    from tokenviz.scoring.divergence import divergences as divergences
+    from tokenviz.scoring.positions import position_values as position_values
+    from tokenviz.scoring.scorer import score as score
+    from tokenviz.scoring.watching import watch as watch
+    from tokenviz.spans import Span as Span
+    from tokenviz.texts import Text as Text
+    from tokenviz.texts import corpus as corpus
+    from tokenviz.texts import literal as literal
+    from tokenviz.texts import read_text as read_text
+    from tokenviz.units.items import read_items as read_items
+    from tokenviz.units.pairs import pair_table as pair_table
+    from tokenviz.units.pairs import read_pairs as read_pairs
+    from tokenviz.units.prompts import continuations as continuations
+    from tokenviz.units.prompts import prompt_table as prompt_table
+    from tokenviz.units.prompts import read_prompts as read_prompts
+    from tokenviz.units.reading_times import read_reading_times as read_reading_times
+    from tokenviz.units.spans import span_table as span_table
+    from tokenviz.units.tidy import tidy_table as tidy_table
+    from tokenviz.units.word_scores import words as words
 
 _HOMES = {
-    "BosMode": "scores",
-    "Comparison": "comparing.comparison",
-    "Grid": "harness.grid",
-    "GridResult": "harness.results",
-    "Span": "spans",
-    "Text": "texts",
-    "TokenScores": "scores",
-    "TokenvizError": "errors",
-    "chat_text": "models.chat",
-    "checkpoints_of": "models.checkpoints",
-    "compare": "comparing.comparison",
-    "continuations": "units.prompts",
-    "divergences": "scoring.divergence",
-    "experiment": "harness.decorator",
-    "import_scores": "dumps.importing",
-    "information": "comparing.information",
-    "literal": "texts",
-    "load_comparison": "records.loading",
-    "load_model": "models.loading",
-    "load_runs": "records.frames",
-    "load_scores": "records.loading",
-    "load_tokens": "records.frames",
-    "pair_table": "units.pairs",
-    "prompt_table": "units.prompts",
-    "read_items": "units.items",
-    "read_pairs": "units.pairs",
-    "read_prompts": "units.prompts",
-    "read_reading_times": "units.reading_times",
-    "read_text": "texts",
-    "save_figure": "figures.saving",
-    "save_heatmap": "figures.files",
-    "save_report": "figures.report",
-    "score": "scoring.scorer",
-    "span_table": "units.spans",
-    "text_heatmap": "figures.definition",
-    "tidy_table": "units.tidy",
-    "unity_scatter": "figures.scatter",
-    "watch": "scoring.watching",
-    "words": "units.word_scores",
+    "BosMode": "tokenviz.scores",
+    "Comparison": "tokenviz.comparing.comparison",
+    "Grid": "tokenviz.harness.grid",
+    "GridResult": "tokenviz.harness.results",
+    "Span": "tokenviz.spans",
+    "Text": "tokenviz.texts",
+    "TokenScores": "tokenviz.scores",
+    "TokenvizError": "tokenviz.errors",
+    "chat_text": "tokenviz.models.chat",
+    "checkpoints_of": "tokenviz.models.checkpoints",
+    "compare": "tokenviz.comparing.comparison",
+    "continuations": "tokenviz.units.prompts",
+    "corpus": "tokenviz.texts",
+    "divergences": "tokenviz.scoring.divergence",
+    "experiment": "tokenviz.harness.decorator",
+    "import_scores": "tokenviz.dumps.importing",
+    "information": "tokenviz.comparing.information",
+    "literal": "tokenviz.texts",
+    "load_comparison": "tokenviz.records.loading",
+    "load_model": "tokenviz.models.loading",
+    "load_runs": "tokenviz.records.frames",
+    "load_scores": "tokenviz.records.loading",
+    "load_tokens": "tokenviz.records.frames",
+    "pair_table": "tokenviz.units.pairs",
+    "position_values": "tokenviz.scoring.positions",
+    "prompt_table": "tokenviz.units.prompts",
+    "read_items": "tokenviz.units.items",
+    "read_pairs": "tokenviz.units.pairs",
+    "read_prompts": "tokenviz.units.prompts",
+    "read_reading_times": "tokenviz.units.reading_times",
+    "read_text": "tokenviz.texts",
+    "save_figure": "tokenviz.figures.saving",
+    "save_heatmap": "tokenviz.figures.files",
+    "save_report": "tokenviz.figures.report",
+    "score": "tokenviz.scoring.scorer",
+    "span_table": "tokenviz.units.spans",
+    "text_heatmap": "tokenviz.figures.definition",
+    "tidy_table": "tokenviz.units.tidy",
+    "unity_scatter": "tokenviz.figures.scatter",
+    "watch": "tokenviz.scoring.watching",
+    "words": "tokenviz.units.word_scores",
 }
-
-__all__ = [
-    "BosMode",
-    "Comparison",
-    "Grid",
-    "GridResult",
-    "Span",
-    "Text",
-    "TokenScores",
-    "TokenvizError",
-    "chat_text",
-    "checkpoints_of",
-    "compare",
-    "continuations",
-    "divergences",
-    "experiment",
-    "import_scores",
-    "information",
-    "literal",
-    "load_comparison",
-    "load_model",
-    "load_runs",
-    "load_scores",
-    "load_tokens",
-    "pair_table",
-    "prompt_table",
-    "read_items",
-    "read_pairs",
-    "read_prompts",
-    "read_reading_times",
-    "read_text",
-    "save_figure",
-    "save_heatmap",
-    "save_report",
-    "score",
-    "span_table",
-    "text_heatmap",
-    "tidy_table",
-    "unity_scatter",
-    "watch",
-    "words",
-]
+__all__ = list(_HOMES)
 
 
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'tokenviz' has no attribute {name!r}")
-    return getattr(import_module(f"tokenviz.{_HOMES[name]}"), name)
+def lazy_names(namespace: str, homes: Mapping[str, str]) -> tuple[Callable[[str], object], Callable[[], list[str]]]:
+    """Return a module's `__getattr__` and `__dir__`, by which each public name is imported when it is first asked for.
+
+    Args:
+        namespace: The module.
+        homes: The module that each public name is defined in.
+    """
+
+    def get(name: str) -> object:
+        if name not in homes:
+            raise AttributeError(f"module {namespace!r} has no attribute {name!r}")
+        return getattr(import_module(homes[name]), name)
+
+    return get, lambda: sorted(homes)
 
 
-def __dir__() -> list[str]:
-    return sorted([*__all__, "__version__"])
+if not TYPE_CHECKING:  # to whom a misspelt name is an error
+    __getattr__, __dir__ = lazy_names(__name__, _HOMES)

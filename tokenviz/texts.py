@@ -167,12 +167,24 @@ def _names_a_source(text: str) -> str:
 
 
 def corpus(passages: list[str], *, name: str, passage_ids: list[str] | None = None) -> Text:
-    """A text of many passages, numbered from 0 in the given order.
+    """Make a text of many passages, numbered from 0 in the given order.
 
     An empty passage keeps its number and has no tokens; a corpus of nothing but empty passages is refused.
 
+    Args:
+        passages: Each is scored by itself.
+        name: The text's name.
+        passage_ids: A name for each passage, which tables show; by default none.
+
+    Returns:
+        The text.
+
     Raises:
         TextError: No passage has a character, a passage or a name cannot be stored, or the ids do not match in number.
+
+    Example:
+        >>> tv.corpus(["Alice was tired.", "The Queen was tired."], name="two")
+        Text('two': 2 passages, 36 characters, 'Alice was tired.')
     """
     for number, passage in enumerate(passages):
         _utf8(passage, f"passage {number} of {name!r}")

@@ -4,7 +4,7 @@ import pandas as pd
 import torch
 
 from tokenviz import Grid, GridResult, experiment
-from tokenviz.harness.measures import position_measure
+from tokenviz.harness import position_measure
 
 
 def margin(logits: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:

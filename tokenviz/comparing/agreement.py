@@ -237,7 +237,7 @@ def agreement(
     return {**values, "resampling": drawn}
 
 
-def correlations(x: Values, y: Values, *, passages: Labels, resamples: int | None = None, seed: int = SEED) -> Summary:
+def correlate(x: Values, y: Values, *, passages: Labels, resamples: int | None = None, seed: int = SEED) -> Summary:
     """Correlate two rows of numbers of one text's tokens, whatever they are and in whichever units.
 
     Args:

@@ -45,7 +45,7 @@ def along_text(
 
 
 def draw_along_text(axes: Axes, source: Comparison | Sequence[TokenScores], *, font_size: float = 9.0) -> Axes:
-    """`along_text` on given axes."""
+    """Draw `along_text` on given axes and return them."""
     tables = [source.a, source.b] if isinstance(source, Comparison) else list(source)
     rows = common_rows(tables)
     smoothed = len(rows) > _FEW

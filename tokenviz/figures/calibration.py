@@ -35,7 +35,7 @@ def entropy_calibration(
 
 
 def draw_entropy_calibration(axes: Axes, tables: Sequence[TokenScores], *, bins: int = 10, font_size: float = 9.0) -> Axes:
-    """`entropy_calibration` on given axes."""
+    """Draw `entropy_calibration` on given axes and return them."""
     lines, names, highest = [], [], 1.0
     for number, table in enumerate(tables):
         found = calibrate(table.entropy, -table.logprob, bins=bins)

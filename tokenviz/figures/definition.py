@@ -220,7 +220,7 @@ def text_heatmap(
             of a measure of tokens, and whose units are the pieces of a difference.
         measure: One of `MEASURES`: "logprob", "surprisal_bits", "probability", "rank_bucket", "entropy"; or "difference", the
             second model's log-prob minus the first's, for which two tables do as well. Or one of your own, a `TokenMeasure` or
-            `PairMeasure` of `tokenviz.figures.measures`.
+            `PairMeasure` of `tokenviz.figures`.
         limits: Of the colours: low and high, also as "-12,0"; "text", the default, for the least and the greatest value of the
             text in all panels, and for a difference the greatest one on both sides of 0; a percentile such as "p1" for the 1st
             to the 99th, so that one outlier does not flatten the scale; or those of a set from `shared_limits`.

@@ -69,7 +69,7 @@ def draw_model_matrix(
     colours: str = "cividis",
     font_size: float = 9.0,
 ) -> Axes:
-    """`model_matrix` on given axes."""
+    """Draw `model_matrix` on given axes and return them."""
     names = _names(cells)
     _draw_frame(axes, names, font_size)
     title_axes(axes, _with_source(title, cells), font_size)

@@ -35,7 +35,7 @@ def correlation_overview(comparisons: Sequence[Comparison], *, width: float | st
 
 
 def draw_correlation_overview(axes: Axes, comparisons: Sequence[Comparison], *, font_size: float = 9.0) -> Axes:
-    """`correlation_overview` on given axes, without its legend: the lines are the pairs in order."""
+    """Draw `correlation_overview` on given axes, without its legend: the lines are the pairs in order."""
     texts, pairs = _rows_and_pairs(comparisons)
     for place, pair in enumerate(pairs):
         own = [c for c in comparisons if (c.a.spec.model, c.b.spec.model) == pair]

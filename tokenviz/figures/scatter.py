@@ -81,7 +81,7 @@ def _placed(
 
 
 def draw_unity_scatter(axes: Axes, comparison: Comparison, *, outliers: int = 5, font_size: float = 9.0) -> Axes:
-    """`unity_scatter` on given axes, without the margins.
+    """Draw `unity_scatter` on given axes, without the margins.
 
     Args:
         axes: Where to draw. So that names do not overlap, they must have the size that they will be printed in.

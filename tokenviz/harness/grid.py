@@ -160,7 +160,7 @@ class Grid:
         A measure that a heatmap can show is drawn on the tokens of the score runs, which are made first.
 
         Args:
-            measure: Of one model; see `tokenviz.harness.measures`.
+            measure: Of one model: a `Measure`, such as `position_measure` of `tokenviz.harness` makes.
 
         Raises:
             TokenvizError: Something cannot be measured or stored; what was finished before stays.

@@ -197,12 +197,12 @@ def position_measure(
         ) from error
 
     def take(model: LoadedModel, text: Text, settings: Settings) -> Measured:
-        from tokenviz.comparing.agreement import correlations
+        from tokenviz.comparing.agreement import correlate
         from tokenviz.scoring.positions import position_values
 
         found = position_values(model, text, function, bos=settings.bos, context=settings.context, stride=settings.stride)
         metrics = {"n": float((found.values == found.values).sum()), f"mean_{name}": _mean(found.values)}
-        together = correlations(found.values, found.logprob, passages=found.passage)
+        together = correlate(found.values, found.logprob, passages=found.passage)
         for key, estimate in together.estimates.items():
             metrics |= {
                 f"{key}_with_logprob": estimate.value,

@@ -1,1 +1,22 @@
 """From runs into a paper's folder: figures, tables and numbers pulled, checked, traced back and drawn again."""
+
+from typing import TYPE_CHECKING
+
+from tokenviz import lazy_names
+
+if TYPE_CHECKING:
+    from tokenviz.paper.checking import check as check
+    from tokenviz.paper.manifest import Order as Order
+    from tokenviz.paper.pulling import pull as pull
+    from tokenviz.paper.redrawing import redraw as redraw
+
+_HOMES = {
+    "Order": "tokenviz.paper.manifest",
+    "check": "tokenviz.paper.checking",
+    "pull": "tokenviz.paper.pulling",
+    "redraw": "tokenviz.paper.redrawing",
+}
+__all__ = list(_HOMES)
+
+if not TYPE_CHECKING:  # to whom a misspelt name is an error
+    __getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -82,10 +82,20 @@ def position_values(
         context: The most tokens per window; by default as many as the model can read.
         stride: Tokens from one window's start to the next; by default half the context.
 
+    Returns:
+        The numbers in `.values`, (n,) for the n tokens in reading order, next to the tokens and their log-probs.
+
     Raises:
         ScoringError: As in `score`; or the function does not return one number per position, or a number depends on other
             positions.
         ModelError: The model is not causal.
+
+    Example:
+        >>> def confidence(logits, ids):
+        ...     return logits.softmax(dim=-1).amax(dim=-1)
+        >>> found = tv.position_values(tv.load_model("glass-en"), "Alice was very tired.", confidence)
+        >>> found.values.round(2)
+        array([ nan, 0.17, 0.07, 0.1 , 0.21, 0.4 ])
     """
     text = as_it_stands(text)
     prefix, context, stride = check_possible(model, bos=bos, context=context, stride=stride, top_k=0)

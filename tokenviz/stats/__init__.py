@@ -9,114 +9,81 @@ Every number is an `Estimate`: its value, n, unit, and its interval with how tha
 `tokenviz.stats.resampling` and `tokenviz.stats.intervals`. Importing this loads nothing heavy; each name loads what it needs.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
+from tokenviz import lazy_names
+
 if TYPE_CHECKING:
-    from tokenviz.stats.calibration import Calibration, calibrate
-    from tokenviz.stats.definitions import (
-        concordance,
-        concordance_accuracy,
-        d_av,
-        d_z,
-        deming_intercept,
-        deming_slope,
-        kendall_tau,
-        location_shift,
-        mean_difference,
-        median_difference,
-        pearson_r,
-        rms_difference,
-        scale_shift,
-        share_greater,
-        spearman_rho,
-    )
-    from tokenviz.stats.dependent import correlation_difference
-    from tokenviz.stats.estimate import LEVEL, Estimate, printed, rounded, rounded_interval
-    from tokenviz.stats.flips import SignFlips, sign_flip_test
-    from tokenviz.stats.formulas import clustered, fisher, student, wilson
-    from tokenviz.stats.intervals import adjusted_level, many_intervals
-    from tokenviz.stats.resampling import Resampling
-    from tokenviz.stats.summaries import Summary
+    from tokenviz.stats.calibration import Calibration as Calibration
+    from tokenviz.stats.calibration import calibrate as calibrate
+    from tokenviz.stats.definitions import concordance as concordance
+    from tokenviz.stats.definitions import concordance_accuracy as concordance_accuracy
+    from tokenviz.stats.definitions import d_av as d_av
+    from tokenviz.stats.definitions import d_z as d_z
+    from tokenviz.stats.definitions import deming_intercept as deming_intercept
+    from tokenviz.stats.definitions import deming_slope as deming_slope
+    from tokenviz.stats.definitions import kendall_tau as kendall_tau
+    from tokenviz.stats.definitions import location_shift as location_shift
+    from tokenviz.stats.definitions import mean_difference as mean_difference
+    from tokenviz.stats.definitions import median_difference as median_difference
+    from tokenviz.stats.definitions import pearson_r as pearson_r
+    from tokenviz.stats.definitions import rms_difference as rms_difference
+    from tokenviz.stats.definitions import scale_shift as scale_shift
+    from tokenviz.stats.definitions import share_greater as share_greater
+    from tokenviz.stats.definitions import spearman_rho as spearman_rho
+    from tokenviz.stats.dependent import correlation_difference as correlation_difference
+    from tokenviz.stats.estimate import LEVEL as LEVEL
+    from tokenviz.stats.estimate import Estimate as Estimate
+    from tokenviz.stats.estimate import printed as printed
+    from tokenviz.stats.estimate import rounded as rounded
+    from tokenviz.stats.estimate import rounded_interval as rounded_interval
+    from tokenviz.stats.flips import SignFlips as SignFlips
+    from tokenviz.stats.flips import sign_flip_test as sign_flip_test
+    from tokenviz.stats.formulas import clustered as clustered
+    from tokenviz.stats.formulas import fisher as fisher
+    from tokenviz.stats.formulas import student as student
+    from tokenviz.stats.formulas import wilson as wilson
+    from tokenviz.stats.intervals import adjusted_level as adjusted_level
+    from tokenviz.stats.intervals import many_intervals as many_intervals
+    from tokenviz.stats.resampling import Resampling as Resampling
+    from tokenviz.stats.summaries import Summary as Summary
 
 _HOMES = {
-    "LEVEL": "estimate",
-    "Calibration": "calibration",
-    "Estimate": "estimate",
-    "Resampling": "resampling",
-    "SignFlips": "flips",
-    "Summary": "summaries",
-    "adjusted_level": "intervals",
-    "calibrate": "calibration",
-    "clustered": "formulas",
-    "concordance": "definitions",
-    "concordance_accuracy": "definitions",
-    "correlation_difference": "dependent",
-    "d_av": "definitions",
-    "d_z": "definitions",
-    "deming_intercept": "definitions",
-    "deming_slope": "definitions",
-    "fisher": "formulas",
-    "kendall_tau": "definitions",
-    "location_shift": "definitions",
-    "many_intervals": "intervals",
-    "mean_difference": "definitions",
-    "median_difference": "definitions",
-    "pearson_r": "definitions",
-    "printed": "estimate",
-    "rms_difference": "definitions",
-    "rounded": "estimate",
-    "rounded_interval": "estimate",
-    "scale_shift": "definitions",
-    "share_greater": "definitions",
-    "sign_flip_test": "flips",
-    "spearman_rho": "definitions",
-    "student": "formulas",
-    "wilson": "formulas",
+    "Calibration": "tokenviz.stats.calibration",
+    "Estimate": "tokenviz.stats.estimate",
+    "LEVEL": "tokenviz.stats.estimate",
+    "Resampling": "tokenviz.stats.resampling",
+    "SignFlips": "tokenviz.stats.flips",
+    "Summary": "tokenviz.stats.summaries",
+    "adjusted_level": "tokenviz.stats.intervals",
+    "calibrate": "tokenviz.stats.calibration",
+    "clustered": "tokenviz.stats.formulas",
+    "concordance": "tokenviz.stats.definitions",
+    "concordance_accuracy": "tokenviz.stats.definitions",
+    "correlation_difference": "tokenviz.stats.dependent",
+    "d_av": "tokenviz.stats.definitions",
+    "d_z": "tokenviz.stats.definitions",
+    "deming_intercept": "tokenviz.stats.definitions",
+    "deming_slope": "tokenviz.stats.definitions",
+    "fisher": "tokenviz.stats.formulas",
+    "kendall_tau": "tokenviz.stats.definitions",
+    "location_shift": "tokenviz.stats.definitions",
+    "many_intervals": "tokenviz.stats.intervals",
+    "mean_difference": "tokenviz.stats.definitions",
+    "median_difference": "tokenviz.stats.definitions",
+    "pearson_r": "tokenviz.stats.definitions",
+    "printed": "tokenviz.stats.estimate",
+    "rms_difference": "tokenviz.stats.definitions",
+    "rounded": "tokenviz.stats.estimate",
+    "rounded_interval": "tokenviz.stats.estimate",
+    "scale_shift": "tokenviz.stats.definitions",
+    "share_greater": "tokenviz.stats.definitions",
+    "sign_flip_test": "tokenviz.stats.flips",
+    "spearman_rho": "tokenviz.stats.definitions",
+    "student": "tokenviz.stats.formulas",
+    "wilson": "tokenviz.stats.formulas",
 }
+__all__ = list(_HOMES)
 
-__all__ = [
-    "LEVEL",
-    "Calibration",
-    "Estimate",
-    "Resampling",
-    "SignFlips",
-    "Summary",
-    "adjusted_level",
-    "calibrate",
-    "clustered",
-    "concordance",
-    "concordance_accuracy",
-    "correlation_difference",
-    "d_av",
-    "d_z",
-    "deming_intercept",
-    "deming_slope",
-    "fisher",
-    "kendall_tau",
-    "location_shift",
-    "many_intervals",
-    "mean_difference",
-    "median_difference",
-    "pearson_r",
-    "printed",
-    "rms_difference",
-    "rounded",
-    "rounded_interval",
-    "scale_shift",
-    "share_greater",
-    "sign_flip_test",
-    "spearman_rho",
-    "student",
-    "wilson",
-]
-
-
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'tokenviz.stats' has no attribute {name!r}")
-    return getattr(import_module(f"tokenviz.stats.{_HOMES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+if not TYPE_CHECKING:  # to whom a misspelt name is an error
+    __getattr__, __dir__ = lazy_names(__name__, _HOMES)
