@@ -1,1 +1,1 @@
-"""From a model spec to a loaded model and tokenizer, with or without a hub."""
+"""Models: from a model spec to a loaded model and tokenizer, with or without a model hub."""

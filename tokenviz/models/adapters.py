@@ -1,7 +1,7 @@
-"""Adapters: small weights that change a model (LoRA and its kin), in a folder of their own or next to the whole model.
+"""Adapters: small weights that change a model (LoRA and similar), in their own folder or next to the whole model.
 
-They are merged into the model by the peft package, where it is installed; without it they are refused. Never are they left out:
-the numbers would be those of the model before its fine-tuning.
+The peft package merges them into the model. Where it is not installed, adapters are refused. They are never ignored: the
+numbers would be those of the model before its fine-tuning.
 """
 
 import json
@@ -16,7 +16,7 @@ from tokenviz.models.folders import ADAPTER
 
 
 def has_adapter(folder: Path) -> bool:
-    """Whether a folder holds an adapter."""
+    """Return whether a folder holds an adapter."""
     return (folder / ADAPTER).is_file()
 
 
@@ -24,8 +24,8 @@ def require_peft(folder: Path, name: str) -> None:
     """Refuse an adapter that cannot be merged here.
 
     Args:
-        folder: That holds the adapter.
-        name: As the user calls it.
+        folder: The folder that holds the adapter.
+        name: The model's name as the user gave it, for messages.
 
     Raises:
         ModelError: The package peft is not installed, or the adapter's config is damaged.
@@ -40,10 +40,10 @@ def require_peft(folder: Path, name: str) -> None:
 
 
 def base_of(folder: Path, name: str) -> tuple[str, str | None]:
-    """Name and revision of the model that an adapter changes, as its config has them.
+    """Return the name and revision of the model that an adapter changes, from the adapter's config.
 
     Raises:
-        ModelError: The config names none.
+        ModelError: The config names no model.
     """
     settings = _settings(folder, name)
     base, revision = settings.get("base_model_name_or_path"), settings.get("revision")
@@ -59,22 +59,22 @@ def merge_adapter(network: Any, folder: Path, label: str) -> Any:
 
     Args:
         network: A transformers model, with weights of the precision to merge in.
-        folder: That holds the adapter.
-        label: The model's, for messages.
+        folder: The folder that holds the adapter.
+        label: The model's label, for messages.
 
     Returns:
-        The model with other weights, of its own class.
+        The model with changed weights; its class is the same.
 
     Raises:
         ModelError: The adapter does not fit the model, or is of a kind that cannot be merged into weights.
     """
     try:
         with catch_warnings():
-            simplefilter("ignore")  # peft asks transformers for what the latter calls by another name now
+            simplefilter("ignore")  # peft asks transformers for a name that has since changed
             return _merged(network, folder, label)
     except ModelError:
         raise
-    except Exception as error:  # peft reads files that anybody may have written
+    except Exception as error:  # peft reads files of any origin, and may raise anything
         reason = re.sub(r"\s+", " ", str(error)).strip()[:300] or type(error).__name__
         raise ModelError(f"cannot merge the adapter in {label!r}: {reason}") from error
 
@@ -90,7 +90,7 @@ def _merged(network: Any, folder: Path, label: str) -> Any:
         )
     adapted = PeftModel(network, config, adapter_name="default")
     found = adapted.load_adapter(str(folder), "default")
-    # The model's own weights are "missing" from an adapter's file; those with the adapter's name should not be.
+    # The model's own weights are "missing" from an adapter's file. Weights with the adapter's name must not be.
     absent = [key for key in found.missing_keys if ".default." in key]
     if absent or found.unexpected_keys:
         what, key = ("lacks", absent[0]) if absent else ("holds, without use,", found.unexpected_keys[0])

@@ -1,6 +1,6 @@
-"""The folder of prepared models: each is made once, whole or not at all, by one process at a time.
+"""The cache of prepared models: each folder is made once, completely or not at all, by one process at a time.
 
-It lies in the user's cache folder; the environment variable TOKENVIZ_CACHE names another.
+It is in the user's cache folder, or in the folder that the environment variable TOKENVIZ_CACHE names.
 """
 
 import errno
@@ -23,21 +23,21 @@ if TYPE_CHECKING:
 
 
 def cache_folder() -> Path:
-    """Where prepared models lie."""
+    """Return the folder of prepared models."""
     chosen = os.environ.get("TOKENVIZ_CACHE")
     return (Path(os.path.expanduser(chosen)) if chosen else user_cache_path("tokenviz")) / "models"
 
 
 def build_once(target: Path, build: Callable[[Path], None], *, needs_bytes: int) -> None:
-    """Make the folder `target` unless it is there.
+    """Make the folder `target` unless it exists.
 
     Args:
         target: The folder; it appears complete or not at all.
         build: Fills the empty scratch folder it is given; `scratch / "model"` becomes the target.
-        needs_bytes: Free space to insist on before starting.
+        needs_bytes: Free space, in bytes, that must be there before the start.
 
     Raises:
-        DiskError: There is no room, or no right to write.
+        DiskError: There is not enough room, or no right to write.
     """
     if target.is_dir():
         return
@@ -56,7 +56,7 @@ def build_once(target: Path, build: Callable[[Path], None], *, needs_bytes: int)
         try:
             if target.is_dir():
                 return
-            shutil.rmtree(scratch, ignore_errors=True)  # what an interrupted process left
+            shutil.rmtree(scratch, ignore_errors=True)  # left by an interrupted process
             _insist_on_room(target.parent, needs_bytes)
             scratch.mkdir()
             build(scratch)
@@ -77,7 +77,7 @@ def _unwritable(folder: Path, error: OSError) -> DiskError:
 
 
 def files_sha256(paths: list[Path]) -> str:
-    """The sha256 of the bytes of some files, one after the other, in hexadecimal."""
+    """Return the SHA-256 of the concatenated bytes of some files, in hexadecimal."""
     digest = sha256()
     for path in paths:
         feed(digest, path)
@@ -85,14 +85,14 @@ def files_sha256(paths: list[Path]) -> str:
 
 
 def feed(digest: "Hash", path: Path) -> None:
-    """Add the bytes of a file to a digest, a part at a time."""
+    """Add the bytes of a file to a digest, in parts of 1 MB."""
     with path.open("rb") as file:
         while block := file.read(1 << 20):
             digest.update(block)
 
 
 def torn_weights(folder: Path) -> list[Path]:
-    """Weights of prepared models, anywhere below a folder, that are not as long as their first bytes say."""
+    """Return weights of prepared models, anywhere below a folder, whose length differs from what their header says."""
     from safetensors import SafetensorError, safe_open
 
     torn = []

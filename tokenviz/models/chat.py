@@ -1,8 +1,8 @@
-"""Chats: lists of messages as one string by the model's own template, with the roles as spans.
+"""Chats: lists of messages, rendered to one string by the model's own template, with the roles as spans.
 
-The template is applied once, in the sandbox of transformers (Jinja), and what it gives is scored exactly as it stands: a BOS
-that it writes is not doubled. Which part of it the assistant wrote is found by rendering more and fewer messages, not by its
-own marks ({% generation %}): most templates have none, and then a mask made of them says nothing, or everything, silently.
+The template is applied once, in the sandbox of transformers (Jinja), and its output is scored literally: a BOS that it writes
+is not doubled. The assistant's part is found by rendering more and fewer messages. The template's own marks ({% generation %})
+are not used: most templates have none, and then a mask made from them silently covers nothing, or everything.
 """
 
 import os
@@ -25,27 +25,27 @@ ROLES = ("system", "developer", "user", "assistant", "tool")
 
 Message = Mapping[str, Any]
 _COLUMN = "messages"
-_MARK = "\ue000\ue001"  # characters for private use: no message has them by chance
+_MARK = "\ue000\ue001"  # private-use characters, which no message contains by chance
 
 
 def chat_text(
     model: LoadedModel, source: str | Path | Sequence[Message] | Sequence[Sequence[Message]], *, name: str | None = None,
     skip_bad: bool = False,
 ) -> Text:  # fmt: skip
-    """Render chats with a model's template: one passage per chat, whose spans are called by the roles.
+    """Render chats with a model's template: one passage per chat, with spans named by the roles.
 
     Args:
-        model: From `load_model`; its tokenizer's template is used.
-        source: A JSONL or Parquet file with a column `messages`: lists of objects with `role` and `content`; a column `id`,
-            where there is one, names the chats. Or the name of a sample in experiments/chats; or one chat, or several, as
-            such lists.
-        name: Of the text; by default the file's, or "chat".
-        skip_bad: Leave bad rows out and list them, instead of refusing the file.
+        model: A model from `load_model`; its tokenizer's template is used.
+        source: A JSONL or Parquet file with a column `messages`: lists of objects with `role` and `content`; an optional column
+            `id` names the chats. Or the name of a sample in experiments/chats; or one chat, or several, as such lists.
+        name: Name of the text; by default the file's, or "chat".
+        skip_bad: Leave bad rows out and list them; by default one bad row refuses the file.
 
     Returns:
-        The text. The span of an assistant's message is what the model itself would write: from the end of what invites it to
-        the end of its turn, with the token that ends the turn and without the whitespace after that. Other spans are the
-        messages' contents. What the template writes around them is in no span. `chat_template_sha256` is the template's.
+        The text. The span of an assistant's message is what the model itself would write: from the end of the prompt for its
+        turn to the end of the turn, with the token that ends the turn and without the whitespace after that. Other spans are
+        the messages' contents. What the template writes around them is in no span. `chat_template_sha256` is the SHA-256 of the
+        template.
 
     Raises:
         ModelError: The model has no chat template.
@@ -91,7 +91,7 @@ def chat_template(model: LoadedModel) -> str:
     """Return a model's chat template.
 
     Raises:
-        ModelError: It has none.
+        ModelError: The model has no chat template.
     """
     if model.tokenizer.chat_template is None:
         raise ModelError(
@@ -102,7 +102,7 @@ def chat_template(model: LoadedModel) -> str:
 
 
 def render(model: LoadedModel, messages: Sequence[Message], where: str) -> tuple[str, list[Span]]:
-    """Render one chat, and find what its messages became.
+    """Render one chat, and return the string and the span of each message.
 
     Raises:
         TextError: The template refuses the chat, or leaves a message out.
@@ -129,7 +129,7 @@ def render(model: LoadedModel, messages: Sequence[Message], where: str) -> tuple
 
 
 def _content(model: LoadedModel, messages: Sequence[Message], number: int, whole: str) -> tuple[int, int] | None:
-    """Where the content of a message is: what changes when the message says something else."""
+    """Return the range of a message's content: what changes when the content is replaced. None where it cannot be found."""
     others = [*messages[:number], {**messages[number], "content": _MARK}, *messages[number + 1 :]]
     try:
         before, mark, after = _rendered(model, others, "").partition(_MARK)
@@ -140,7 +140,7 @@ def _content(model: LoadedModel, messages: Sequence[Message], number: int, whole
 
 
 def _tail(model: LoadedModel, before: Sequence[Message]) -> str:
-    """What ends a turn of the assistant: what a template writes after it whether or not the user goes on."""
+    """Return what ends an assistant's turn: what a template writes after it whether or not the user goes on."""
     turn, next_turn = {"role": "assistant", "content": _MARK}, {"role": "user", "content": "x"}
     try:
         last = _rendered(model, [*before, turn], "").partition(_MARK)[2]
@@ -151,7 +151,7 @@ def _tail(model: LoadedModel, before: Sequence[Message]) -> str:
 
 
 def _common(one: str, other: str, model: LoadedModel) -> int:
-    """How many characters two strings begin with in common, without a part of a special token of the first."""
+    """Return the length of two strings' common beginning; it does not end within a special token of the first."""
     count = next(
         (place for place, pair in enumerate(zip(one, other, strict=False)) if len(set(pair)) > 1), min(len(one), len(other))
     )
@@ -165,9 +165,9 @@ def _common(one: str, other: str, model: LoadedModel) -> int:
 
 
 def _prefix(model: LoadedModel, messages: Sequence[Message], whole: str) -> int | None:
-    """How long the beginning of a chat is that invites the assistant to its turn; None where it is no beginning of the whole.
+    """Return the length of a chat up to where the assistant's turn begins; None where that is no beginning of the whole.
 
-    Some templates open the assistant's thoughts where it is asked, and leave them out of what it has said.
+    Some templates open the assistant's thoughts in a prompt, and leave the thoughts out of past turns.
     """
     try:
         begun = _rendered(model, messages, "", add_generation_prompt=True)
@@ -181,7 +181,7 @@ def _rendered(model: LoadedModel, messages: Sequence[Message], where: str, **opt
 
     try:
         return str(model.tokenizer.apply_chat_template([dict(one) for one in messages], tokenize=False, **options))
-    # Templates run: what they raise by themselves is a TemplateError, and a type that they do not expect is one of the others.
+    # Templates are programs: what they raise on purpose is a TemplateError; a type that they do not expect raises another.
     except (TemplateError, TypeError, ValueError, KeyError, IndexError, AttributeError, ArithmeticError) as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise TextError(f"{where}: the chat template of {model.label!r} refuses it: {reason}") from error
@@ -191,7 +191,7 @@ _Chats = Iterator[tuple[str, Any, str | None]]
 
 
 def _chats(source: Any, name: str | None) -> tuple[_Chats, str]:
-    """Where each chat is, its messages and its id; and the name of all."""
+    """Return each chat as its place, its messages and its id; and the name of the text."""
     if not isinstance(source, str | os.PathLike):
         several = [source] if source and isinstance(source[0], Mapping) else list(source)
         return ((f"chat {number + 1}", one, None) for number, one in enumerate(several)), name or "chat"

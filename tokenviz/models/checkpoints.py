@@ -1,4 +1,4 @@
-"""One model on its way: which checkpoints there are, and after how many training steps each was kept."""
+"""Checkpoints of one model, and the number of training steps of each."""
 
 import re
 from collections.abc import Sequence
@@ -16,11 +16,11 @@ _FEWEST = 2
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A model after some training steps.
+    """A model after a number of training steps.
 
     Attributes:
-        step: How many.
-        model: Its model spec's label.
+        step: Number of training steps.
+        model: The label of its model spec.
     """
 
     step: int
@@ -31,7 +31,7 @@ def step_of(name: str) -> int:
     """Read the training step from the name of a revision or a folder: "step1000", "checkpoint-500", "1000".
 
     Raises:
-        ModelError: It holds none, or more than one.
+        ModelError: The name holds no step, or more than one.
     """
     if name.isascii() and name.isdecimal():
         return int(name)
@@ -47,14 +47,14 @@ def checkpoints_of(model: str, revisions: Sequence[str] = ()) -> list[Checkpoint
 
     Args:
         model: A model spec: a hub id or a catalogue name that has revisions, or a folder that holds the checkpoints as folders.
-        revisions: The revisions, or the names of the folders, each alone or several with commas between them. By default all
-            the folders of a local model; a hub's have to be named.
+        revisions: The revisions, or the names of the folders, each separately or several separated by commas. By default
+            all the folders of a local model; revisions on a hub must be named.
 
     Returns:
-        At least two, whose steps are read from their names.
+        At least two checkpoints, whose steps are read from their names.
 
     Raises:
-        ModelError: There are fewer, or a step cannot be read or occurs twice.
+        ModelError: There are fewer than two, or a step cannot be read or occurs twice.
 
     Example:
         >>> tv.checkpoints_of("owner/model", ["step512,step1"])

@@ -1,7 +1,7 @@
-"""What a GGUF file holds and transformers does not take over: refused, since the numbers would be another model's.
+"""Checks that the conversion of a GGUF file is complete: incomplete ones are refused, since their numbers would be wrong.
 
-transformers 5.23 leaves out tensors that it does not know (biases of a Llama, layers beyond the count in the header) and
-settings of rotary positions (except gpt-oss's) without a word, and makes up what is missing.
+transformers 5.23 silently leaves out tensors that it does not know (biases of a Llama, layers beyond the count in the header)
+and settings of rotary positions (except gpt-oss's), and initialises what is missing.
 """
 
 from pathlib import Path
@@ -13,14 +13,14 @@ from tokenviz.errors import ModelError
 from tokenviz.models.unused import shapes_of
 
 _MOST_NAMED = 3
-_SCALES = "rope_freqs.weight"  # what Llama 3.1 divides rotary frequencies by
+_SCALES = "rope_freqs.weight"  # the factors by which Llama 3.1 divides rotary frequencies
 
 
 def refuse_lossy(source: Path) -> None:
-    """Refuse a GGUF file that scales rotary positions in a way that is lost on the way.
+    """Refuse a GGUF file whose scaling of rotary positions would be lost in the conversion.
 
     Raises:
-        ModelError: It does.
+        ModelError: The file scales rotary positions in such a way.
     """
     from gguf import GGUFReader
 
@@ -40,11 +40,11 @@ def refuse_lossy(source: Path) -> None:
 
 
 def check_whole(source: Path, folder: Path) -> None:
-    """Refuse a conversion in which there are more or fewer numbers than in the GGUF file.
+    """Refuse a conversion that has more or fewer numbers than the GGUF file.
 
     Args:
         source: The GGUF file.
-        folder: What was made of it.
+        folder: The converted folder.
 
     Raises:
         ModelError: Something was left out, or made up.
@@ -54,7 +54,7 @@ def check_whole(source: Path, folder: Path) -> None:
     tensors = {tensor.name: tensor for tensor in GGUFReader(source).tensors if tensor.name != _SCALES}
     head, embedding = tensors.get("output.weight"), tensors.get("token_embd.weight")
     shapes = shapes_of(tuple(sorted(folder.glob("*.safetensors"))))
-    # BLOOM's and Falcon's files may have the embedding a second time, as a head that is the same.
+    # Files of BLOOM and Falcon may hold the embedding a second time, as an identical head.
     if (
         head is not None
         and embedding is not None
@@ -79,7 +79,7 @@ def check_whole(source: Path, folder: Path) -> None:
 
 
 def _left_out(names: list[str], folder: Path) -> list[str]:
-    """The tensors that have no place in a model, as far as transformers tells."""
+    """Return the tensors that have no place in a model, as far as transformers reports them."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
     from transformers.modeling_gguf_pytorch_utils import TensorProcessor, get_gguf_hf_weights_map

@@ -1,8 +1,8 @@
-"""What a model is, in words for a reader: whose weights, and through which formats they went.
+"""Descriptions of models for readers: whose weights they are, and through which formats the weights went.
 
-A model spec is short and names no weights: `smollm2-135m` is SmolLM2-135M-Instruct with weights from Q4_1. Wherever a model is
-named for a reader, these words are next to its name. They are recorded with every run; for runs that were made before, they
-come from the catalogue, where the identity of the weights is one of its own.
+A model spec is short and does not describe the weights: `smollm2-135m` is SmolLM2-135M-Instruct with weights from Q4_1.
+Wherever a model is named for a reader, its description is next to its name. Descriptions are recorded with every run. For runs
+that were made before, they come from the catalogue, where it has the identity of the weights.
 """
 
 import json
@@ -17,16 +17,16 @@ from tokenviz.scores import ScoreSpec
 
 _DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "F8_E4M3": "float8", "F8_E5M2": "float8"}
 _FLOATS = ("float64", "float32", "float16", "bfloat16")
-_LONGEST = 80  # characters of what a file says of itself
+_LONGEST = 80  # characters of a file's own description
 
 
 def describe(spec: ModelSpec, name: str, weights: str) -> str:
-    """Say what a model is, with the options of its spec.
+    """Describe a model and the options of its spec.
 
     Args:
-        spec: As it was asked for.
-        name: What the weights are called; one line is made of it.
-        weights: The format that they were stored in, such as "Q4_1" or "bfloat16"; empty where it is not known.
+        spec: The model spec that was asked for.
+        name: Name of the weights; it is turned into one line.
+        weights: The format that the weights were stored in, such as "Q4_1" or "bfloat16"; empty where it is not known.
 
     Example:
         >>> describe(ModelSpec.parse("smollm2-135m,quantize=q4_0"), "SmolLM2-135M-Instruct", "Q4_1")
@@ -44,57 +44,57 @@ def describe(spec: ModelSpec, name: str, weights: str) -> str:
 
 
 def describe_catalogue(spec: ModelSpec, model: CatalogueModel) -> str:
-    """Say what a model of the catalogue is."""
+    """Describe a model of the catalogue."""
     return describe(spec, model.title, model.weights)
 
 
 def describe_folder(spec: ModelSpec, folder: Path, name: str, weights: Sequence[Path]) -> str:
-    """Say what a Hugging Face folder holds: its quantisation, or else the dtype that most of its weights have.
+    """Describe a Hugging Face folder by its quantisation, or else by the dtype of most of its weights.
 
     Args:
-        spec: As it was asked for.
+        spec: The model spec that was asked for.
         folder: The folder.
-        name: What to call it.
-        weights: Its files of weights.
+        name: Name of the weights.
+        weights: The folder's files of weights.
     """
     config = _config(folder)
     return describe(spec, name, _quantization(config.get("quantization_config")) or _stored_dtype(weights))
 
 
 def description_of(spec: ScoreSpec) -> str:
-    """Return what the model of a token table is; empty where neither the table nor the catalogue knows."""
+    """Return the description of a token table's model; empty where neither the table nor the catalogue has one."""
     return spec.model_description or _of_catalogue(spec.model, spec.identity)
 
 
 def description_in(params: Mapping[str, object], model: str = "model") -> str:
-    """Return what a run's parameters say of a model, as `description_of` does.
+    """Return the description of a run's model from its parameters, as `description_of` does.
 
     Args:
         params: The run's parameters.
-        model: The one that names the model: "model", "model_a" or "model_b".
+        model: The name of the parameter that names the model: "model", "model_a" or "model_b".
     """
     recorded = params.get(f"{model}_description")
     return str(recorded or _of_catalogue(str(params.get(model, "")), str(params.get("identity", ""))))
 
 
 def full_name(label: str, description: str) -> str:
-    """Return a model's name with what it is, for headings and captions."""
+    """Return a model's name with its description, for headings and captions."""
     return f"{label} ({description})" if description and description != label else label
 
 
 def full_name_of(spec: ScoreSpec) -> str:
-    """Return the name of a token table's model with what it is."""
+    """Return the name of a token table's model with its description."""
     return full_name(spec.model, description_of(spec))
 
 
 def model_sentence(labels: Sequence[str], descriptions: Mapping[str, str]) -> str:
-    """Return a sentence that says what the models of a table are; empty where their names say it all."""
+    """Return a sentence that describes the models of a table; empty where their names say everything."""
     known = [f"{label} is {descriptions[label]}" for label in labels if full_name(label, descriptions.get(label, "")) != label]
     return f"{'; '.join(known)}." if known else ""
 
 
 def _of_catalogue(label: str, identity: str) -> str:
-    """What the catalogue knows of weights by their sha256, whatever name they were scored under."""
+    """Return the catalogue's description of weights by their SHA-256, whatever name they were scored under."""
     model = next((model for model in CATALOGUE.values() if identity.startswith(f"sha256:{model.sha256}")), None)
     if model is None or not label:
         return ""
@@ -105,7 +105,7 @@ def _of_catalogue(label: str, identity: str) -> str:
 
 
 def _config(folder: Path) -> dict[str, Any]:
-    """A folder's config, or nothing of one that cannot be read: loading refuses it in its own words."""
+    """Return a folder's config; empty where it cannot be read, since loading then raises a better error."""
     try:
         found = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -114,7 +114,7 @@ def _config(folder: Path) -> dict[str, Any]:
 
 
 def _quantization(config: object) -> str:
-    """The words for a `quantization_config`: the method, and the bits of a weight where they are said."""
+    """Return the words for a `quantization_config`: the method, and the bits per weight where they are given."""
     if not isinstance(config, Mapping) or not config:
         return ""
     method = str(config.get("quant_method", ""))
@@ -128,7 +128,7 @@ def _quantization(config: object) -> str:
 
 
 def _bits(config: Mapping[str, Any]) -> Iterator[int]:
-    """Every number of bits that a configuration gives for weights, those of groups included."""
+    """Yield every number of bits that a configuration gives for weights, including those of groups."""
     for key, value in config.items():
         if key in ("bits", "num_bits", "w_bit", "wbits", "nbits") and isinstance(value, int):
             yield value
@@ -137,7 +137,7 @@ def _bits(config: Mapping[str, Any]) -> Iterator[int]:
 
 
 def _stored_dtype(files: Sequence[Path]) -> str:
-    """The dtype of most of a model's weights, from the headers of its files; empty where they cannot be read."""
+    """Return the dtype of most of a model's weights, from the headers of its files; empty where they cannot be read."""
     from safetensors import SafetensorError, safe_open
 
     counts: dict[str, int] = {}
@@ -157,6 +157,6 @@ def _stored_dtype(files: Sequence[Path]) -> str:
 
 
 def one_line(text: str) -> str:
-    """A file's words in one line that can spoil neither a terminal nor a figure."""
+    """Return a file's words as one line that can break neither a terminal nor a figure."""
     line = " ".join("".join(sign for sign in word if sign.isprintable()) for word in text.split())
     return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…"

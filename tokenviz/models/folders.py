@@ -1,7 +1,7 @@
-"""The files of a model folder: which of them are loaded, and what pins them.
+"""The files of a model folder: which of them are loaded, and the hash that pins them.
 
-transformers loads by names that stand in other files: an index of weights, a config, a tokenizer's config. Each of these may
-name a file in a sub-folder, which belongs to the model, or one outside the folder, which is refused.
+Other files name the files that transformers loads: an index of weights, a config, a tokenizer's config. They may name a file in
+a sub-folder, which belongs to the model, or a file outside the folder, which is refused.
 """
 
 import json
@@ -16,7 +16,7 @@ from tokenviz.models.cache import feed, files_sha256
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "sentencepiece.bpe.model")
 _PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 _DESCRIBED = (".json", ".model", ".txt", ".jinja")
-# Vocabularies by other names: PhoBERT's, ProphetNet's, Qwen's first, and Mistral's "tokenizer.model.v3".
+# Vocabularies with less common names: those of PhoBERT, ProphetNet, the first Qwen, and Mistral's "tokenizer.model.v3".
 _VOCABULARIES = ("*.codes", "*.tokenizer", "*.tiktoken", "*.spm", "tokenizer.model.*")
 _TEMPLATES = "additional_chat_templates/*.jinja"
 _WHOLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -26,13 +26,13 @@ _ADAPTER_WEIGHTS = "adapter_model.safetensors"
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """What a folder holds of a model.
+    """The files of a model in a folder.
 
     Attributes:
         folder: The folder.
         usual: Descriptions, vocabularies and weights at the top of the folder, in a fixed order.
-        more: Everything else that is loaded: in sub-folders, or of rarer names.
-        weights: The weights that are loaded, of both.
+        more: All other files that are loaded: those in sub-folders or with less common names.
+        weights: The files of weights among both.
     """
 
     folder: Path
@@ -41,9 +41,9 @@ class ModelFiles:
     weights: tuple[Path, ...]
 
     def sha256(self) -> str:
-        """The sha256 of all that is loaded, in hexadecimal; links are followed.
+        """The SHA-256 of all that is loaded, in hexadecimal; links are followed.
 
-        The usual files count by their bytes alone. The others count by name and length as well, since one could take the
+        The usual files contribute their bytes alone. The others contribute name and length as well, since one could take the
         place of another.
         """
         digest = sha256()
@@ -57,14 +57,14 @@ class ModelFiles:
 
 
 def model_files(folder: Path, name: str) -> ModelFiles:
-    """Find the files that make a model what it is.
+    """Find the files that are loaded for a model.
 
     Args:
-        folder: Of a model.
-        name: As the user calls it.
+        folder: The model's folder.
+        name: The model's name as the user gave it, for messages.
 
     Raises:
-        ModelError: Something is missing, is a pickle, or leads out of the folder.
+        ModelError: A file is missing, is a pickle, or is outside the folder.
     """
     if not (folder / "config.json").is_file():
         raise ModelError(f"the folder {name!r} holds no model: it has no config.json")
@@ -83,10 +83,10 @@ def model_files(folder: Path, name: str) -> ModelFiles:
 
 
 def adapter_files(folder: Path, name: str) -> ModelFiles:
-    """Find the files of an adapter that lies in a folder of its own.
+    """Find the files of an adapter that has its own folder.
 
     Raises:
-        ModelError: Its weights are missing or a pickle.
+        ModelError: The adapter's weights are missing or a pickle.
     """
     weights = folder / _ADAPTER_WEIGHTS
     if not weights.is_file():
@@ -99,17 +99,17 @@ def adapter_files(folder: Path, name: str) -> ModelFiles:
 
 
 def has_tokenizer(folder: Path) -> bool:
-    """Whether a folder holds a tokenizer."""
+    """Return whether a folder holds a tokenizer."""
     return any((folder / file).is_file() for file in _TOKENIZER_FILES)
 
 
 def is_pickled(path: Path) -> bool:
-    """Whether a file is a pickle by its name."""
+    """Return whether a file is a pickle, by its name."""
     return path.suffix in _PICKLED
 
 
 def pickled_message(name: str, file: str) -> str:
-    """Why weights in a pickle are refused."""
+    """Return the message that refuses weights in a pickle."""
     return (
         f"{name!r} has its weights in {file}, a pickle, which can run any code when it is read: it is refused. "
         "Convert it to safetensors where you trust it, or choose another revision"
@@ -117,12 +117,12 @@ def pickled_message(name: str, file: str) -> str:
 
 
 def weights_sha256(files: ModelFiles) -> str:
-    """The sha256 of the weights that are loaded, in hexadecimal, whatever else is in the folder.
+    """Return the SHA-256 of the weights that are loaded, in hexadecimal, whatever else is in the folder.
 
-    Of one file it is the file's own, as model hubs show it; of several it is that of the lines which
-    `sha256sum NAME...` prints for them, in the order of their names.
+    For one file it is the file's own, as model hubs show it. For several it is that of the lines which `sha256sum NAME...`
+    prints for them, sorted by name.
 
-    The cache of a model hub keeps large files under their sha256, by a link, and then that name is taken.
+    The cache of a model hub stores large files under their SHA-256 and links to them; then that name is taken.
     """
     digests = {path.relative_to(files.folder).as_posix(): _blob_sha256(path) or files_sha256([path]) for path in files.weights}
     if len(digests) == 1:
@@ -132,17 +132,17 @@ def weights_sha256(files: ModelFiles) -> str:
 
 
 def _blob_sha256(path: Path) -> str | None:
-    """The name of the blob that a link in huggingface_hub's cache leads to, where that is a sha256."""
+    """Return the name of the blob that a link in huggingface_hub's cache points to, if it is a SHA-256, else None."""
     blob = path.resolve()
     is_sha256 = len(blob.name) == 64 and set(blob.name) <= set("0123456789abcdef")
     return blob.name if path.is_symlink() and blob.parent.name == "blobs" and is_sha256 else None
 
 
 def shards_in_folders(folder: Path, name: str) -> list[str]:
-    """Weights in sub-folders that the index at the top of a folder names.
+    """Return the weights in sub-folders that the index at the top of a folder names.
 
     Raises:
-        ModelError: The index leads out of the folder, or is none.
+        ModelError: The index names a file outside the folder, or is no index.
     """
     if (folder / _WHOLE).is_file() or not (folder / _INDEX).is_file():
         return []
@@ -154,7 +154,7 @@ def _described(folder: Path) -> list[Path]:
 
 
 def _more_described(folder: Path, name: str) -> list[Path]:
-    """Vocabularies of rarer names, templates in their sub-folder, and what configs name for a version of transformers."""
+    """Return vocabularies with less common names, templates in their sub-folder, and files that configs name."""
     found = [path for pattern in (*_VOCABULARIES, _TEMPLATES) for path in folder.glob(pattern) if path.is_file()]
     for file, setting in (("config.json", "configuration_files"), ("tokenizer_config.json", "fast_tokenizer_files")):
         named = _read(folder / file).get(setting)
@@ -165,7 +165,7 @@ def _more_described(folder: Path, name: str) -> list[Path]:
 
 
 def _loaded_weights(folder: Path, name: str) -> tuple[Path, ...]:
-    """The files that transformers reads weights from, in its order of preference; empty where it finds none."""
+    """Return the files that transformers reads weights from, in its order of preference; empty where there are none."""
     chosen = _read(folder / "config.json").get("transformers_weights")
     if isinstance(chosen, str) and chosen:
         _inside(folder, chosen, "config.json", name)
@@ -186,7 +186,7 @@ def _loaded_weights(folder: Path, name: str) -> tuple[Path, ...]:
 
 
 def _indexed(folder: Path, index: str, name: str) -> list[str]:
-    """The names of an index of weights, each once, in order."""
+    """Return the files that an index of weights names, each once, in order."""
     content = _read(folder / index)
     names = content.get("weight_map")
     if not isinstance(names, dict) or not names or not all(isinstance(file, str) and file for file in names.values()):
@@ -200,8 +200,8 @@ def _indexed(folder: Path, index: str, name: str) -> list[str]:
 
 
 def _inside(folder: Path, file: str, where: str, name: str) -> Path:
-    """A file by a name that must not lead out of the folder; links are the user's own, and may."""
-    paths = (PurePosixPath(file), PureWindowsPath(file))  # a folder may travel
+    """Return the path of a named file; refuse names that leave the folder. Links may leave it: they are the user's own."""
+    paths = (PurePosixPath(file), PureWindowsPath(file))  # both kinds, since a folder may be copied to another system
     if any(".." in path.parts or path.is_absolute() or path.drive for path in paths) or "\0" in file:
         raise ModelError(
             f"{name!r} is refused: its {where} names {file!r}, which leads out of the folder; "
@@ -211,7 +211,7 @@ def _inside(folder: Path, file: str, where: str, name: str) -> Path:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """An object of JSON; an empty one where there is none, of which loading says more."""
+    """Return an object from a JSON file; empty where there is none, since loading then raises a better error."""
     try:
         content = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):

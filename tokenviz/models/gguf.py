@@ -1,6 +1,6 @@
 """GGUF files, de-quantised once into an ordinary Hugging Face folder.
 
-transformers reads GGUF itself, but takes 15 to 45 s each time; the folder written here loads in about a second.
+transformers reads GGUF itself, but takes 15 to 45 s each time; the converted folder loads in about a second.
 """
 
 import io
@@ -24,10 +24,10 @@ _FLOATS = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat
 
 @dataclass(frozen=True)
 class GgufSays:
-    """What a GGUF file says of itself.
+    """The description that a GGUF file holds of itself.
 
     Attributes:
-        name: `general.name`, or what its parts make; empty where it has none.
+        name: `general.name`, or its parts joined; empty where it has none.
         weights: The format of its weights, such as "Q4_K_M" or "bfloat16".
     """
 
@@ -36,7 +36,7 @@ class GgufSays:
 
 
 def check_gguf(path: Path) -> GgufSays:
-    """Refuse what is no whole GGUF file, before minutes are spent on it; return what a whole one says of itself.
+    """Refuse a damaged GGUF file before minutes are spent on it; return the description that a complete one holds.
 
     Raises:
         ModelError: The file is something else, or ends before its last tensor does.
@@ -72,7 +72,7 @@ def _text(reader: "GGUFReader", key: str) -> str:
 
 
 def _weights(reader: "GGUFReader") -> str:
-    """The mixture that the header names, such as Q4_K_M, where most weights are quantised; else the type that most have."""
+    """Return the mixture in the header, such as Q4_K_M, where most weights are quantised; else the type of most weights."""
     from gguf import GGMLQuantizationType, LlamaFileType
 
     counts: Counter[GGMLQuantizationType] = Counter()
@@ -108,13 +108,13 @@ def convert_gguf(source: Path, target: Path) -> None:
     quiet_transformers()
     folder, name = str(source.parent), source.name
     try:
-        with redirect_stderr(io.StringIO()):  # a bar of its own that no setting of transformers silences
+        with redirect_stderr(io.StringIO()):  # hides a progress bar that no setting of transformers silences
             tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=name, trust_remote_code=False)
             model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=name, dtype=torch.float32, trust_remote_code=False)
     except (ValueError, KeyError, NotImplementedError, RuntimeError, TypeError) as error:
         reason = re.sub(r"\s+", " ", str(error))[:300]
         raise ModelError(f"transformers cannot read the GGUF file {str(source)!r}: {reason}") from error
-    # The weights are plain float32 now; with these marks left, transformers refuses to save them.
+    # The weights are plain float32 now. With these attributes set, transformers refuses to save them.
     model.hf_quantizer = None
     del model.config.quantization_config
     model.config.name_or_path = ""  # GGUF puts a display name there

@@ -1,8 +1,8 @@
-"""The small NumPy model of the glassllm package, rewritten as a Hugging Face Llama folder.
+"""The small NumPy model of the glassllm package, converted into a Hugging Face Llama folder.
 
-It is a Llama in all but three points: its rotary embedding turns neighbouring coordinates (Hugging Face turns the
-two halves of a head), its matrices are stored transposed, and its tokenizer is a plain character BPE. Converted
-rightly, the log-probs agree with the package's own forward pass to about 2e-6 nats.
+It is a Llama except for three points. Its rotary embedding rotates adjacent coordinates, where Hugging Face rotates the two
+halves of a head. Its matrices are stored transposed. Its tokenizer is a plain character BPE. After the conversion the log-probs
+agree with the package's own forward pass to about 2e-6 nats.
 """
 
 import json
@@ -74,7 +74,7 @@ def _llama_names(source: dict[str, NDArray[np.float32]], settings: dict[str, int
 
 
 def _halves(weight: NDArray[np.float32], head: int) -> NDArray[np.float32]:
-    """Reorder each head's rows from neighbouring rotary pairs (0 1)(2 3).. to halves 0 2 .. 1 3 .."""
+    """Reorder each head's rows from adjacent rotary pairs (0 1)(2 3).. to halves 0 2 .. 1 3 .."""
     pairs = weight.reshape(-1, head // 2, 2, weight.shape[1])  # (heads, pairs, 2, d_model)
     return pairs.transpose(0, 2, 1, 3).reshape(weight.shape)
 

@@ -1,8 +1,8 @@
-"""Which kinds of models can be scored, told from their configs before any weights are read.
+"""Kinds of models that can be scored, told from their configs before any weights are read.
 
-A score is the probability of a token given those before it. Models that see later tokens, or another text, have no such
-number. Most would be noticed by a try on a few tokens (scoring/kernel.py). These are known by name, so that the message says
-what they are, and because some of them pass that try.
+A score is the probability of a token given those before it. Models that see later tokens, or another text, have no such number.
+A trial on a few tokens (scoring/kernel.py) would detect most of them. They are recognised here by name, so that the message
+says what they are, and because some of them pass that trial.
 """
 
 import json
@@ -12,7 +12,7 @@ from typing import Any
 from tokenviz.errors import ModelError
 
 _ONLY = "only causal language models can be scored"
-# Sizes and counts that transformers takes without a look: -1 layers are no layers, and a model of none predicts, too.
+# Sizes and counts that transformers does not check: with -1 layers it builds a model without layers, which predicts too.
 _COUNTS = (
     "num_hidden_layers", "n_layer", "n_layers", "num_layers", "decoder_layers", "hidden_size", "n_embd", "d_model",
     "intermediate_size", "num_attention_heads", "n_head", "n_heads", "num_heads", "num_key_value_heads", "head_dim",
@@ -27,18 +27,18 @@ def check_values(folder: Path, label: str) -> None:
     """Refuse sizes and counts in a model's config that no model can have.
 
     Raises:
-        ModelError: One is no whole number from 1 on.
+        ModelError: A size or count is not a whole number from 1 on.
     """
     try:
         config = json.loads((folder / "config.json").read_bytes())
     except (OSError, ValueError, RecursionError):
-        return  # of which transformers says more
+        return  # loading raises a better error
     if not isinstance(config, dict):
         return
     for settings in (one for one in (config, config.get("text_config")) if isinstance(one, dict)):
         for name in (*_COUNTS, *LIMITS):
             value = settings.get(name)
-            # Some have one for each layer, and 0 where a layer has none.
+            # Some settings have one number per layer, and 0 where a layer has none.
             is_right = all(map(_is_count, value)) if isinstance(value, list) else value is None or (_is_count(value) and value)
             if not is_right:
                 shown = json.dumps(value)[:60]
@@ -53,14 +53,14 @@ def _is_count(value: object) -> bool:
 
 
 def check_kind(config: Any, label: str) -> None:
-    """Refuse models that are not causal, by what they are.
+    """Refuse models that are not causal, by their kind.
 
     Args:
-        config: transformers' own.
-        label: The model's.
+        config: A config of transformers.
+        label: The model's label, for messages.
 
     Raises:
-        ModelError: It reads another text, sees both sides of a token, or transformers has no causal form of it.
+        ModelError: The model reads another text, sees both sides of a token, or has no causal form in transformers.
     """
     from transformers import AutoModelForCausalLM
 
@@ -85,17 +85,17 @@ def _has_causal_form(config: Any) -> bool:
 
 
 def _check_hidden_sight(config: Any, label: str) -> None:
-    """Refuse families that see later tokens in long texts only, so that a try on a few tokens does not show it."""
+    """Refuse families that see later tokens only in long texts, which a trial on a few tokens does not show."""
     layers = getattr(config, "attn_layers", None)
     if config.model_type == "reformer" and "lsh" in (layers or ()):
-        # Which tokens share a bucket depends on all of them: 0.28 nats off a loop over prefixes. Without a hash_seed the
-        # buckets are random as well.
+        # Which tokens share a bucket depends on all of them: log-probs differ by 0.28 nats from a loop over prefixes. Without a
+        # hash_seed the buckets are random as well.
         raise ModelError(
             f"{label!r} is a Reformer with LSH attention, whose predictions depend on the tokens after them in texts longer "
             f"than a chunk: {_ONLY}"
         )
     if config.model_type == "big_bird" and getattr(config, "attention_type", None) == "block_sparse":
-        # Beyond 704 tokens, at its defaults; after a first shorter text it attends to everything before instead.
+        # From 705 tokens on, at its defaults. After a first shorter text it uses full causal attention instead.
         raise ModelError(
             f"{label!r} is a BigBird with block-sparse attention, which sees later tokens in long texts: {_ONLY}; with "
             "attention_type original_full in its config.json it is one"

@@ -1,14 +1,14 @@
-"""From a model spec to a folder on disk, and from the folder to a model in memory.
+"""Loading: from a model spec to a folder on disk, and from the folder to a model in memory.
 
-`resolve` finds or fetches the files and says what pins them; it needs no torch. `load` reads them.
-Only safetensors and GGUF weights are read, and no code that comes with a model is ever run.
+`resolve` finds or fetches the files and returns what pins them; it needs no torch. `load` reads them. Only safetensors and GGUF
+weights are read, and no code that comes with a model is run.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
-from os.path import expanduser  # Path's own fails where there is no such user
+from os.path import expanduser  # Path.expanduser raises an error where there is no such user
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
@@ -39,15 +39,15 @@ class ResolvedModel:
     """A model on disk.
 
     Attributes:
-        spec: As it was asked for.
-        source: Where it came from.
+        spec: The model spec that was asked for.
+        source: The kind of place it came from.
         folder: A Hugging Face folder with safetensors and a tokenizer.
-        identity: What pins its content: `sha256:...` or `commit:...`. Of an adapter in a folder of its own it is the adapter's
-            sha256, "+", and the identity of the model that it changes.
-        weights_sha256: Of a model from a hub, the sha256 of the weights alone, by which two revisions that serve the same
-            weights are known; see `folders.weights_sha256`. Empty for others, whose identity is a sha256 already.
+        identity: The hash that pins its content: `sha256:...` or `commit:...`. For an adapter in its own folder it is the
+            adapter's SHA-256, "+", and the identity of the model that it changes.
+        weights_sha256: SHA-256 of the weights alone (`folders.weights_sha256`) for a model from a hub, which shows that two
+            revisions have the same weights. Empty for others, whose identity is a SHA-256 already.
         adapter: The folder of an adapter to merge into the model; None for none.
-        description: What it is, for a reader; see `tokenviz.models.describing`.
+        description: The model's description for readers (`tokenviz.models.describing`).
     """
 
     spec: ModelSpec
@@ -64,16 +64,16 @@ class LoadedModel:
     """A model in memory, ready to score.
 
     Attributes:
-        resolved: What was loaded.
-        network: The transformers model, in evaluation mode. Scoring lays its weights out anew, in place: a layer that
-            has been scored with computes as before, but has no `weight` to read.
-        tokenizer: Its fast tokenizer.
+        resolved: The model on disk that was loaded.
+        network: The transformers model, in evaluation mode. Scoring changes the layout of its weights in place: a layer
+            that was used to score computes as before, but has no `weight` to read.
+        tokenizer: The model's fast tokenizer.
         device: "cpu", "cuda" or "mps".
-        context: The most tokens it reads at once.
-        vocabulary: The width of its logits; may exceed the tokenizer's.
+        context: The most tokens that it reads at once.
+        vocabulary: The number of its logits; it may exceed the tokenizer's vocabulary.
         tokenizer_sha256: Fingerprint of the tokenizer's vocabulary.
-        versions: Of the packages that compute.
-        memo: What was found out about the network once and holds as long as it is loaded.
+        versions: Versions of the packages that compute.
+        memo: Facts about the network that are found once and hold as long as it is loaded.
     """
 
     resolved: ResolvedModel
@@ -102,9 +102,9 @@ def load_model(spec: str | ModelSpec) -> LoadedModel:
     """Find or fetch a model and read it into memory.
 
     Args:
-        spec: A model spec: a hub id ("gpt2", "gpt2@revision"), a name of the catalogue ("smollm2-135m", "gemma3-270m",
-            "glass-en"), a folder with safetensors, or a `.gguf` file; with options after commas: `dtype` (float32 unless you
-            say otherwise), `device` and `quantize`, as in "smollm2-135m,dtype=bfloat16".
+        spec: A model spec: a hub id ("gpt2", "gpt2@revision"), a name from the catalogue ("smollm2-135m",
+            "gemma3-270m", "glass-en"), a folder with safetensors, or a `.gguf` file; with options after commas: `dtype`
+            (by default float32), `device` and `quantize`, as in "smollm2-135m,dtype=bfloat16".
 
     Returns:
         The model in memory, with its tokenizer.
@@ -121,10 +121,10 @@ def load_model(spec: str | ModelSpec) -> LoadedModel:
 
 
 def as_loaded(model: LoadedModel | str) -> LoadedModel:
-    """Load a model that is given by its spec; a loaded one is returned unchanged.
+    """Load a model that is given by its spec; return a loaded one unchanged.
 
     Raises:
-        ModelError: See `load_model`; or it is neither.
+        ModelError: The model cannot be loaded, as in `load_model`; or the argument is neither a model nor a spec.
     """
     if isinstance(model, LoadedModel):
         return model
@@ -134,18 +134,18 @@ def as_loaded(model: LoadedModel | str) -> LoadedModel:
 
 
 def resolve(spec: ModelSpec) -> ResolvedModel:
-    """Find a model's files, fetching and converting what is missing.
+    """Find a model's files; fetch and convert what is missing.
 
     Raises:
         ModelError: The model is unknown, unreachable, damaged or not to be trusted.
-        DiskError: There is no room to prepare it.
+        DiskError: There is not enough room to prepare it.
     """
     if spec.name in CATALOGUE:
         return _resolve_catalogue(spec, CATALOGUE[spec.name])
     path = Path(expanduser(spec.name))
     try:
         there = path.exists()
-    except OSError as error:  # too long for a name, for one
+    except OSError as error:  # for example a name that is too long
         raise ModelError(f"no model at {spec.name[:40]!r}... ({error.strerror}): {_known(spec.name)}") from error
     if there and spec.revision is not None:
         raise ModelError(
@@ -173,7 +173,7 @@ def _resolve_catalogue(spec: ModelSpec, model: CatalogueModel) -> ResolvedModel:
                 f"{spec.name!r} has no checkpoint {spec.revision!r}: it has {CHECKPOINT}N for N = {', '.join(map(str, kept))}"
             )
         folder, description = folder / spec.revision, f"{description}, {spec.revision}"
-    # Weights that were trained on two machines are two models: the files say which.
+    # Weights that were trained on two machines are two models: the hash of the files distinguishes them.
     identity = f"sha256:{folders.model_files(folder, spec.name).sha256()}"
     return ResolvedModel(spec, "catalogue", folder, identity, description=description)
 
@@ -193,7 +193,7 @@ def _resolve_folder(spec: ModelSpec, path: Path) -> ResolvedModel:
         return ResolvedModel(spec, "folder", path, f"sha256:{files.sha256()}", description=description)
     require_peft(path, spec.name)
     adapter = folders.adapter_files(path, spec.name)
-    if (path / "config.json").is_file():  # next to its model
+    if (path / "config.json").is_file():  # the adapter is next to its model
         files = folders.model_files(path, spec.name)
         description = f"{describe_folder(spec, path, own, files.weights)}, with its adapter merged"
         return ResolvedModel(spec, "folder", path, f"sha256:{files.sha256()}", adapter=path, description=description)
@@ -224,9 +224,9 @@ def _resolve_gguf(spec: ModelSpec, path: Path) -> ResolvedModel:
     folder = cache_folder() / f"gguf-{digest[:12]}-v{CONVERSION_VERSION}"
     if not folder.is_dir():
         note(f"converting {path} once, into {folder}")
-    # Four bits a weight become 32, beside a scratch copy of nothing else.
+    # Four bits per weight become 32.
     build_once(folder, convert, needs_bytes=8 * path.stat().st_size)
-    check_whole(path, folder)  # an earlier version may have made it
+    check_whole(path, folder)  # an earlier version may have converted it without this check
     description = describe(spec, said.name or path.stem, said.weights)
     return ResolvedModel(spec, "gguf", folder, f"sha256:{digest}/v{CONVERSION_VERSION}", description=description)
 
@@ -243,7 +243,7 @@ def _resolve_hub(spec: ModelSpec) -> ResolvedModel:
 
 
 def _fetch(spec: ModelSpec, patterns: list[str]) -> Path:
-    """Fetch the files of a model on a hub that fit some patterns; return their folder, which has the commit's name."""
+    """Fetch the files of a model on a hub that match some patterns; return their folder, whose name is the commit."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
         GatedRepoError,
@@ -313,7 +313,7 @@ def load(resolved: ResolvedModel) -> LoadedModel:
 
 
 def _read_network(resolved: ResolvedModel) -> Any:
-    """The model with its weights, all of them, and nothing but its weights."""
+    """Return the model with all its weights; refuse files with missing or unused ones."""
     import torch
     from transformers import AutoModelForCausalLM
 
@@ -338,17 +338,17 @@ def _read_network(resolved: ResolvedModel) -> Any:
 
 
 def weights_of(resolved: ResolvedModel) -> str:
-    """Return the sha256 of a model's weights alone: two checkpoints may hold the same under different names."""
+    """Return the SHA-256 of a model's weights alone: two checkpoints may hold the same weights under different names."""
     if resolved.weights_sha256 or resolved.adapter:
         return resolved.weights_sha256 or resolved.identity
     return folders.weights_sha256(folders.model_files(resolved.folder, resolved.spec.label))
 
 
 def load_tokenizer(spec: ModelSpec) -> Any:
-    """Find or fetch a model's tokenizer alone, and read it; a folder need hold nothing else.
+    """Find or fetch a model's tokenizer alone, and read it; a folder need not hold anything else.
 
     Raises:
-        ModelError: It cannot be had, or does not say which characters its tokens stand for.
+        ModelError: The tokenizer is missing or unreachable, or does not report which characters its tokens cover.
     """
     quiet_transformers()
     path = Path(expanduser(spec.name))
@@ -366,7 +366,7 @@ def load_tokenizer(spec: ModelSpec) -> Any:
 
 @contextmanager
 def _without_adapter(folder: Path) -> Iterator[Path]:
-    """A folder with the same model and no adapter, which transformers would put next to the weights instead of into them."""
+    """Yield a folder with the same model and no adapter; transformers would attach an adapter without merging it."""
     if not has_adapter(folder):
         yield folder
         return
@@ -378,22 +378,22 @@ def _without_adapter(folder: Path) -> Iterator[Path]:
 
 
 def _context_limit(network: Any) -> int:
-    """The most tokens that a model reads at once."""
+    """Return the most tokens that a model reads at once."""
     settings = network.config.get_text_config().to_dict()
     stated = [settings[name] for name in kinds.LIMITS if isinstance(settings.get(name), int) and settings[name] > 0]
     if not stated:
         return _NO_LIMIT_CONTEXT
-    # RoBERTa's kin count positions from one after that of padding: of 514 positions 512 can be used.
+    # RoBERTa and similar models count positions from one after that of padding: of 514 positions 512 can be used.
     tables = [module for name, module in network.named_modules() if name.endswith("position_embeddings")]
     unused = [table.padding_idx + 1 for table in tables if getattr(table, "padding_idx", None) is not None]
     return int(stated[0]) - max(unused, default=0)
 
 
 def pick_device(asked: str) -> str:
-    """The device to compute on, "auto" decided.
+    """Return the device to compute on; decide "auto".
 
     Raises:
-        ModelError: This machine does not have it.
+        ModelError: This machine does not have the device.
     """
     import torch
 

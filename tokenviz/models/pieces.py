@@ -1,7 +1,7 @@
-"""Tokenizers that are a sentencepiece model alone: transformers rebuilds them, and what it builds is held against the original.
+"""Checks of tokenizers that are only a sentencepiece model: what transformers builds from it is compared with the original.
 
-transformers 5.23 gives a tokenizer without the space before the first word where no tokenizer_class is named, and merges the
-pieces of a unigram model as if they were BPE's where a wrong one is. Both score other tokens than the model was trained on.
+Without a tokenizer_class, transformers 5.23 builds a tokenizer that puts no space before the first word. With a wrong one, it
+merges the pieces of a unigram model as if they were those of a BPE. Both give other tokens than the model was trained on.
 """
 
 from pathlib import Path
@@ -14,15 +14,15 @@ _SAMPLES = ("the cat sat on the mat", "The first of two, and 1999 more.", "one\n
 
 
 def check_pieces(tokenizer: Any, folder: Path, label: str) -> None:
-    """Refuse a tokenizer that was rebuilt from a sentencepiece model and cuts otherwise.
+    """Refuse a tokenizer that was built from a sentencepiece model and tokenizes differently.
 
     Args:
-        tokenizer: As transformers made it.
-        folder: That holds it.
-        label: The model's.
+        tokenizer: The tokenizer that transformers built.
+        folder: The folder that holds the sentencepiece model.
+        label: The model's label, for messages.
 
     Raises:
-        ModelError: It cuts a sample sentence into other pieces.
+        ModelError: The tokenizer cuts a sample sentence into other pieces.
     """
     found = [folder / name for name in FILES if (folder / name).is_file()]
     if not found or (folder / "tokenizer.json").is_file():
@@ -31,11 +31,11 @@ def check_pieces(tokenizer: Any, folder: Path, label: str) -> None:
 
     try:
         original = SentencePieceProcessor(model_file=str(found[0]))
-    except RuntimeError:  # another format by the same name, such as tiktoken's
+    except RuntimeError:  # another format with the same name, such as tiktoken's
         return
     for sample in _SAMPLES:
         if original.unk_id() in original.encode(sample):
-            continue  # of which families make different things
+            continue  # model families treat this one differently
         expected = original.encode(sample, out_type=str)
         pieces = tokenizer.convert_ids_to_tokens(tokenizer(sample, add_special_tokens=False)["input_ids"])
         if pieces != expected:

@@ -1,8 +1,8 @@
-"""Rounding the weights of the linear layers through GGUF's block formats.
+"""Quantisation: the weights of the linear layers, rounded through GGUF's block formats.
 
-The weights are quantised and de-quantised block by block (32 neighbours along the input dimension share a scale), so
-the model computes in its own dtype with exactly the weights that a quantised file would hold. Embeddings, norms, biases and the
-output head keep their precision: a tied head is the embedding, and tied and untied models are to be treated alike.
+The weights are quantised and de-quantised block by block (32 neighbours along the input dimension share a scale). So the model
+computes in its own dtype, with exactly the weights that a quantised file would hold. Embeddings, norms, biases and the output
+head keep their precision: a tied head is the embedding, and tied and untied models should be treated equally.
 """
 
 from typing import Any
@@ -21,10 +21,10 @@ def round_linear_layers(model: Any, form: str) -> int:
         form: A block format of the gguf package, such as "q8_0" or "q4_0".
 
     Returns:
-        How many layers were rounded.
+        The number of layers that were rounded.
 
     Raises:
-        ModelError: The model has no linear layer, or one whose rows are no whole number of blocks.
+        ModelError: The model has no linear layer, or one whose rows are not a whole number of blocks.
     """
     import torch
     from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, quants

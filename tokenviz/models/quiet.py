@@ -1,8 +1,8 @@
-"""Keeping transformers' own bars and warnings off stderr, where tokenviz shows one progress of its own."""
+"""Silence for transformers: its progress bars and warnings are hidden, since tokenviz shows its own progress."""
 
 
 def quiet_transformers() -> None:
-    """Leave only errors of transformers; called by whatever is about to use it."""
+    """Hide all messages of transformers except errors; call this before using transformers."""
     from transformers.utils import logging
 
     logging.set_verbosity_error()

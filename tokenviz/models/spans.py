@@ -1,10 +1,10 @@
-"""Which characters and bytes of a passage each token stands for.
+"""Token spans: which characters and bytes of a passage each token covers.
 
-The tokenizers library reports offsets, but they are not enough: a normaliser to NFC reports a composed letter as the first of
-its characters alone, tokens that share a character report the same one, and BPE that leaves out what it does not know counts
-all later offsets of the word from the wrong character (https://github.com/huggingface/tokenizers/issues/813). So the bytes of
-the tokens are laid along the bytes of the passage. The reported offsets are used for tokens that stand for something unknown,
-and where a normaliser changes more than single characters.
+The tokenizers library reports offsets, but they are not sufficient. A normaliser to NFC reports a composed letter as the first
+of its characters alone. Tokens that share a character report the same one. BPE that drops unknown characters counts all later
+offsets of the word from the wrong character (https://github.com/huggingface/tokenizers/issues/813). So the bytes of the tokens
+are aligned with the bytes of the passage. The reported offsets are used for unknown tokens, and where a normaliser changes more
+than single characters.
 """
 
 from collections.abc import Iterable, Sequence
@@ -22,21 +22,21 @@ from tokenviz.scores import REST, UNREAD
 Ints = NDArray[np.int64]
 Offsets = Sequence[tuple[int, int]]
 
-_DROPPED = -1  # in the place of a token: nothing stands for it
-_LONGEST_CLUSTER = 64  # characters; nobody writes more marks on one letter, and the time grows with the square
+_DROPPED = -1  # in the place of a token: no token covers it
+_LONGEST_CLUSTER = 64  # characters; real letters have fewer marks, and the time grows with the square
 
 
 @dataclass(frozen=True)
 class EncodedPassage:
-    """The rows of a passage, whose spans cover every character once, in order, without gaps; all columns have the length n.
+    """The rows of a passage; their spans cover every character once, in order and without gaps. All columns have length n.
 
     Attributes:
-        ids: Of the tokens; `UNREAD` and `REST` in rows of characters that are not the start of a token.
-        starts: In characters of the passage.
-        ends: Exclusive.
-        n_bytes: UTF-8 bytes of the passage that each row stands for.
-        first_characters: The character that the row's first byte is of.
-        unknown: Whether the token stands for what the tokenizer does not know.
+        ids: Token ids; `UNREAD` and `REST` in rows of characters where no token starts.
+        starts: First character of each row, in the passage.
+        ends: One past the last character of each row.
+        n_bytes: Number of UTF-8 bytes of the passage that each row covers.
+        first_characters: The character that contains the row's first byte.
+        unknown: Whether the row's token is the unknown token.
     """
 
     ids: Ints
@@ -49,16 +49,16 @@ class EncodedPassage:
 
 @dataclass
 class _Unit:
-    """Characters that are not divided, as the model meets them, and the tokens that they are in.
+    """Characters that are not divided, their bytes after normalisation, and the tokens that these bytes are in.
 
     Attributes:
-        start: In characters of the passage.
-        end: Exclusive.
+        start: First character, in the passage.
+        end: One past the last character.
         met: The bytes that the normaliser makes of them; empty where it drops them.
         as_written: Whether these are their own bytes, so that a token's share of them is known.
         blank: Whether they are whitespace, which many tokenizers drop.
-        owners: The token that each of the bytes is in, or `_DROPPED`; of changed characters perhaps fewer. None where nothing
-            stands for them and nothing need.
+        owners: The token that each of the bytes is in, or `_DROPPED`; for changed characters there may be fewer. Empty where no
+            token covers them and none has to.
     """
 
     start: int
@@ -70,16 +70,16 @@ class _Unit:
 
 
 def place(tokenizer: Any, passage: str, ids: Sequence[int], offsets: Offsets) -> EncodedPassage | None:
-    """Find what the tokens of a passage stand for.
+    """Find the characters and bytes that the tokens of a passage cover.
 
     Args:
         tokenizer: A fast tokenizer.
-        passage: What it read.
-        ids: The tokens that it made, at least one.
-        offsets: What it reports of each.
+        passage: The text that was tokenized.
+        ids: The tokens, at least one.
+        offsets: The offsets that the tokenizer reports, one pair per token.
 
     Returns:
-        The rows; None where the tokens' bytes do not fit the passage and the offsets cannot be trusted.
+        The rows; None where the tokens' bytes do not match the passage and the offsets cannot be trusted.
     """
     vocabulary = Vocabulary.of(tokenizer)
     contents = [vocabulary.content(number) for number in ids]
@@ -97,32 +97,32 @@ def place(tokenizer: Any, passage: str, ids: Sequence[int], offsets: Offsets) ->
 
 
 def as_written(tokenizer: Any, passage: str, ids: Sequence[int]) -> EncodedPassage | None:
-    """Find what tokens stand for whose bytes, one after the other, are those of a passage, however it was cut.
+    """Find the characters that tokens cover whose concatenated bytes are those of a passage, whoever tokenized it.
 
     Args:
         tokenizer: A fast tokenizer; the ids need not be those that it makes of the passage.
         passage: The text.
-        ids: At least one.
+        ids: The tokens, at least one.
 
     Returns:
-        The rows; None where the bytes are others.
+        The rows; None where the bytes differ.
     """
     vocabulary = Vocabulary.of(tokenizer)
     return _as_written(vocabulary, passage, ids, [vocabulary.content(number) for number in ids])
 
 
 def _as_written(vocabulary: Vocabulary, passage: str, ids: Sequence[int], contents: list[bytes]) -> EncodedPassage | None:
-    """Rows of tokens whose bytes, one after the other, are those of the passage, perhaps with a space before it."""
+    """Return rows for tokens whose concatenated bytes are those of the passage, perhaps with a space before it."""
     source, joined = passage.encode(), b"".join(contents)
     inserted = joined == b" " + source
     if not (joined == source or inserted):
         return None
     if not vocabulary.by_bytes and in_spaces(passage) != passage:
-        return None  # a token for the mark of a space would be taken for one for a space
+        return None  # a token for the literal space mark would be confused with one for a space
     ends = np.maximum(np.cumsum([len(content) for content in contents]) - inserted, 0)
     begins = np.append(0, ends[:-1])
     first_of_character = (np.frombuffer(source, np.uint8) & 0xC0) != 0x80
-    begun = np.append(0, np.cumsum(first_of_character))  # characters that begin before each byte
+    begun = np.append(0, np.cumsum(first_of_character))  # number of characters that begin before each byte
     return EncodedPassage(
         ids=np.array(ids, np.int64),
         starts=begun[begins],
@@ -134,7 +134,7 @@ def _as_written(vocabulary: Vocabulary, passage: str, ids: Sequence[int], conten
 
 
 class _Reading:
-    """A passage as the tokenizer normalises and cuts it."""
+    """A passage as the tokenizer normalises and splits it."""
 
     def __init__(self, tokenizer: Any, vocabulary: Vocabulary, passage: str) -> None:
         self._backend, self.vocabulary, self.passage = tokenizer.backend_tokenizer, vocabulary, passage
@@ -149,7 +149,7 @@ class _Reading:
         return text if normalizer is None else str(normalizer.normalize_str(text))
 
     def met(self, text: str) -> str:
-        """Return what the normaliser makes of a part of the passage, without what it adds to the ends of texts."""
+        """Return the normalised form of a part of the passage, without what the normaliser adds to the ends of texts."""
         found = self._normalised.get(text)
         if found is None:
             before, within = self._normalise("a"), self._normalise(f"a{text}a")
@@ -159,7 +159,7 @@ class _Reading:
         return found
 
     def _cut(self) -> Iterable[_Unit]:
-        """Grapheme clusters, cut further where the normaliser takes the parts by themselves and drops none."""
+        """Yield grapheme clusters, split further where the normaliser treats the parts independently and drops none."""
         for start, end in pairwise([0, *cluster_ends(self.passage)]):
             begin = start
             for place in range(start + 1, min(end, start + _LONGEST_CLUSTER)):
@@ -175,7 +175,7 @@ class _Reading:
         return _Unit(start, end, in_spaces(met).encode(), met == text, text.isspace())
 
     def _cut_out(self, whole: str) -> tuple[set[int], bool]:
-        """Return where the units begin that the pre-tokenizer leaves out, and whether that is known."""
+        """Return the starts of the units that the pre-tokenizer drops, and whether they are known."""
         cutter = self._backend.pre_tokenizer
         if self.whole != b"".join(unit.met for unit in self.units):
             return set(), False
@@ -191,7 +191,7 @@ class _Reading:
         return left_out, True
 
     def droppable(self, unit: _Unit, place: int) -> bool:
-        """Whether the tokenizer may have left out what a unit has from one of its bytes on."""
+        """Return whether the tokenizer may have dropped what a unit has from one of its bytes on."""
         if not self.vocabulary.drops:
             return False
         if self.vocabulary.by_bytes:
@@ -200,9 +200,9 @@ class _Reading:
 
 
 def _walked(reading: _Reading, contents: list[bytes], anchors: list[int], offsets: Offsets) -> list[_Unit] | None:
-    """Units whose bytes are found in the tokens one after the other; None where the two do not fit.
+    """Match the bytes of all units with those of the tokens, one after the other; None where they do not match.
 
-    Tokens for something unknown, and tokens that are found in the text before it is cut, have the characters that are reported.
+    Unknown tokens, and tokens that are found in the text before it is split, get the characters that the tokenizer reports.
     """
     units = reading.units
     token = number = 0
@@ -222,7 +222,7 @@ def _walked(reading: _Reading, contents: list[bytes], anchors: list[int], offset
 
 
 def _walk(reading: _Reading, units: list[_Unit], tokens: list[tuple[int, bytes]]) -> bool:
-    """Give each byte of the units to the token that it is in, or to none; False where they do not fit."""
+    """Assign each byte of the units to the token that contains it, or to none; return False where they do not match."""
     left = b"".join(content for _, content in tokens)
     token_of = [number for number, content in tokens for _ in content]
     place = 0
@@ -235,7 +235,7 @@ def _walk(reading: _Reading, units: list[_Unit], tokens: list[tuple[int, bytes]]
                 place += 1
                 byte += 1
             elif unit.blank and not byte and (cut_out or not reading.blanks_known):
-                break  # between words, by design
+                break  # dropped between words, by design
             elif cut_out or reading.droppable(unit, byte):
                 count = 1 if reading.vocabulary.by_bytes and not cut_out else len(unit.met)
                 unit.owners += [_DROPPED] * count
@@ -245,7 +245,7 @@ def _walk(reading: _Reading, units: list[_Unit], tokens: list[tuple[int, bytes]]
             elif left[place : place + 1] == b" ":
                 place += 1  # a space that the tokenizer puts before a word
             elif unit.met[byte : byte + 1] == b" ":
-                byte += 1  # a space that the normaliser puts beside a character
+                byte += 1  # a space that the normaliser puts next to a character
             else:
                 return False
         if not unit.met and not unit.blank:
@@ -254,7 +254,7 @@ def _walk(reading: _Reading, units: list[_Unit], tokens: list[tuple[int, bytes]]
 
 
 def _reported(reading: _Reading, contents: list[bytes], unknown: list[bool], offsets: Offsets) -> list[_Unit] | None:
-    """Units in the tokens that are reported to have them: grapheme clusters where tokens share or leave out characters."""
+    """Assign units to tokens by the reported offsets: whole grapheme clusters where tokens share or drop characters."""
     complete = not any(unknown) and b"".join(contents).replace(b" ", b"") == b"".join(reading.whole.split(b" "))
     if reading.vocabulary.drops and not complete:
         return None
@@ -278,11 +278,11 @@ def _reported(reading: _Reading, contents: list[bytes], unknown: list[bool], off
 
 
 def _rows(passage: str, ids: Sequence[int], unknown: list[bool], units: list[_Unit]) -> EncodedPassage:
-    """Lay tokens and dropped characters along the passage, in reading order."""
+    """Make rows from tokens and dropped characters, in reading order."""
     rows = _Rows(ids)
     for unit in units:
         if not unit.owners:
-            continue  # the row after it has it too
+            continue  # the next row covers it too
         size = len(passage[unit.start : unit.end].encode())
         skipped = len(passage[rows.end : unit.start].encode())
         if _DROPPED in unit.owners:
@@ -293,23 +293,23 @@ def _rows(passage: str, ids: Sequence[int], unknown: list[bool], units: list[_Un
 
 
 class _Rows:
-    """Rows in the making."""
+    """Rows under construction."""
 
     def __init__(self, ids: Sequence[int]) -> None:
         self._ids = ids
-        self._token_rows: list[int] = []  # of each token that has a row
-        self._rows: list[list[int]] = []  # id, end, bytes, first character; -1 where that is not known yet
+        self._token_rows: list[int] = []  # row of each token that has one
+        self._rows: list[list[int]] = []  # id, end, bytes, first character; -1 where the first character is not known yet
 
     @property
     def end(self) -> int:
-        """How far the rows reach."""
+        """One past the last character of the rows."""
         return self._rows[-1][1] if self._rows else 0
 
     def _open(self, number: int) -> None:
         self._rows.append([number, self.end, 0, -1])
 
     def _row_of(self, token: int) -> list[int]:
-        """Return the row of a token; those before it that stand for nothing get theirs first."""
+        """Return the row of a token; earlier tokens that cover nothing get their rows first."""
         while len(self._token_rows) <= token:
             self._token_rows.append(len(self._rows))
             self._open(self._ids[len(self._token_rows) - 1])
@@ -321,13 +321,13 @@ class _Rows:
         row[3] = character if row[3] < 0 else row[3]
 
     def read(self, unit: _Unit, skipped: int, size: int) -> None:
-        """Add characters that the model reads to the first of their tokens, and their bytes to each where that is known."""
+        """Add characters that the model reads to the first of their tokens, and their bytes to each token where known."""
         first = unit.owners[0]
         self._add(first, skipped, self.end if skipped else unit.start)
         since = self._rows[self._token_rows[first] :]
         if all(row[0] != UNREAD for row in since):
             for row in since:
-                row[1] = unit.end  # those after it share its characters
+                row[1] = unit.end  # later rows share its characters
         else:
             if self._rows[-1][0] != REST:
                 self._open(REST)
@@ -337,9 +337,9 @@ class _Rows:
             self._add(token, share, unit.start)
 
     def leave_out(self, unit: _Unit, skipped: int, size: int) -> None:
-        """Add characters that no token stands for, or not for all of their bytes."""
+        """Add characters that no token covers, or of which tokens cover some bytes only."""
         shares = _shares(unit, size)
-        own: list[int] | None = None  # their row
+        own: list[int] | None = None  # the row of the uncovered characters
         for place, token in enumerate(unit.owners):
             share = shares[place] if shares else 0
             if token != _DROPPED:
@@ -355,7 +355,7 @@ class _Rows:
             own[2] += share
 
     def finished(self, passage: str, unknown: list[bool]) -> EncodedPassage:
-        """Return the rows, with what the tokenizer drops at the end of the passage in the last."""
+        """Return the rows; what the tokenizer drops at the end of the passage belongs to the last one."""
         self._row_of(len(self._ids) - 1)
         last = self._rows[-1]
         last[2] += len(passage[last[1] :].encode())
@@ -369,5 +369,5 @@ class _Rows:
 
 
 def _shares(unit: _Unit, size: int) -> list[int] | None:
-    """How many of its bytes are in each of its owners; None where that is not known."""
+    """Return the number of bytes in each of a unit's tokens; None where it is not known."""
     return [1] * size if unit.as_written and len(unit.owners) == size else None

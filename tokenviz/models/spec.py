@@ -1,15 +1,16 @@
 """Model specs: `NAME[@REVISION][,OPTION=VALUE]...`, the one way to name a model.
 
 gpt2                            a hub id
-gpt2@607a30d                    the same at one revision
+gpt2@607a30d                    the same model at one revision
 models/mine                     a local folder
 mine.gguf                       a GGUF file
 smollm2-135m                    a model of the catalogue
 smollm2-135m,dtype=bfloat16     with options
 smollm2-135m,quantize=q4_0
 
-A "," or "@" in the name of a folder or file is part of it where there is one of that name. A label tells it from an option or a
-revision by "./" before a name that could be on a hub, and by "/" after one with a ",", since no option has a "/".
+A "," or "@" in the name of a folder or file is part of the name where such a folder or file exists. Labels keep it apart from
+an option or a revision: "./" comes before a name that could be on a hub, and "/" after a name with a ",", since no option has a
+"/".
 """
 
 import re
@@ -29,7 +30,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "quantize": get_args(Quantization),
     "device": get_args(Device),
 }
-"""The options of a spec, and the values of each."""
+"""The options of a spec, and the values that each may have."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,9 @@ class ModelSpec:
     Attributes:
         name: Hub id, folder, GGUF file or catalogue name.
         revision: Branch, tag or commit on the hub; None for its default.
-        dtype: Of the weights.
-        quantize: Block format that the weights of the linear layers are rounded through; None for none.
-        device: Where to compute; "auto" takes CUDA, then MPS, then the CPU.
+        dtype: Dtype of the weights; by default float32.
+        quantize: Block format that the weights of the linear layers are rounded through; None for no rounding.
+        device: Device to compute on; "auto" takes CUDA, then MPS, then the CPU.
     """
 
     name: str
@@ -52,15 +53,15 @@ class ModelSpec:
 
     @classmethod
     def parse(cls, spec: str) -> "ModelSpec":
-        """Read a spec.
+        """Parse a spec.
 
         Raises:
-            ModelError: It is empty, or an option or its value is not known.
+            ModelError: The spec is empty, or an option or its value is not known.
         """
         name, options, revision = _split(spec)
         if not name:
             raise ModelError(f"the model spec {spec!r} names no model: write NAME[@REVISION][,OPTION=VALUE]...")
-        if any(sign == "\0" or "\ud800" <= sign <= "\udfff" for sign in spec):  # bytes of a path that are no UTF-8
+        if any(sign == "\0" or "\ud800" <= sign <= "\udfff" for sign in spec):  # bytes of a path that are not UTF-8
             raise ModelError(f"the model spec {spec!r} holds what is no Unicode text: rename the folder or file")
         values: dict[str, str] = {}
         for option in options:
@@ -77,14 +78,14 @@ class ModelSpec:
 
     @property
     def label(self) -> str:
-        """The spec as text, options in one fixed order, defaults left out; `parse` reads it back."""
+        """The spec as text, with options in a fixed order and defaults left out; `parse` reads it back."""
         defaults = ModelSpec(self.name)
         options = [f",{key}={getattr(self, key)}" for key in CHOICES if getattr(self, key) != getattr(defaults, key)]
         return self.name + (f"@{self.revision}" if self.revision else "") + "".join(options)
 
 
 def _split(spec: str) -> tuple[str, list[str], str]:
-    """The name, the options and the revision of a spec."""
+    """Return the name, the options and the revision of a spec."""
     parts = spec.split(",")
     least = max((i for i, part in enumerate(parts) if "/" in part), default=0) + 1  # no option has a "/"
     for end in range(len(parts), least - 1, -1):
@@ -105,7 +106,7 @@ def _is_there(name: str) -> bool:
 
 
 def _unmistakable(path: str) -> str:
-    """A path so written that no part of it reads as a revision or an option."""
+    """Return a path in a form in which no part of it reads as a revision or an option."""
     hub, at, _ = path.partition("@")
     before = "./" if at and _HUB_ID.fullmatch(hub) else ""
     return before + path + ("/" if "," in path.rpartition("/")[2] else "")
@@ -115,7 +116,7 @@ _HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 
 
 def is_hub_id(name: str) -> bool:
-    """Whether a name has the form of a hub id: `model` or `owner/model`."""
+    """Return whether a name has the form of a hub id: `model` or `owner/model`."""
     return _HUB_ID.fullmatch(name) is not None and not name.endswith(".gguf")
 
 

@@ -1,4 +1,4 @@
-"""From a passage to token ids, each with the slice of the original text that it stands for; and what opens a window."""
+"""Token ids of a passage, each with the slice of the original text that it covers; and the ids that open a window."""
 
 import json
 from functools import cache
@@ -13,28 +13,27 @@ from tokenviz.models.spans import EncodedPassage, place
 from tokenviz.models.vocabulary import BYTE_OF, BYTE_PIECE
 from tokenviz.scores import BosMode
 
-_NAMED = 8  # special tokens in a message
+_NAMED = 8  # the most special tokens that a message names
 
 
 def encode(tokenizer: Any, passage: str) -> EncodedPassage:
-    """Tokenize a passage exactly as it stands, without special tokens of the tokenizer's own.
+    """Tokenize a passage literally, without the special tokens that the tokenizer adds.
 
-    A special token's string that occurs in the passage is read as the tokenizer reads it: most turn "<bos>"
-    into the BOS id.
+    The string of a special token in the passage is read as the tokenizer reads it: most turn "<bos>" into the BOS id.
 
-    Characters that no token stands for have rows of their own, see `EncodedPassage`. Whitespace that the tokenizer drops
-    belongs to the token after it, at the end of the passage to the last one.
+    Characters that no token covers have their own rows (`EncodedPassage`). Whitespace that the tokenizer drops belongs to the
+    token after it, or at the end of the passage to the last one.
 
     Raises:
-        ScoringError: The tokenizer fails, or makes no token of a passage that has characters, or it cannot be told which
-            characters its tokens stand for.
+        ScoringError: The tokenizer fails, or makes no token of a passage that has characters, or the characters that its tokens
+            cover cannot be determined.
     """
     if not passage:
         nothing = np.empty(0, np.int64)
         return EncodedPassage(nothing, nothing, nothing, nothing, nothing, np.empty(0, np.bool_))
     try:
         encoded = tokenizer(passage, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
-    except Exception as error:  # tokenizers raise just that
+    except Exception as error:  # tokenizers raises bare Exceptions
         raise ScoringError(f"the tokenizer cannot read {passage[:40]!r}: {error}") from error
     if not encoded["input_ids"]:
         raise ScoringError(f"the tokenizer makes no token of {passage[:40]!r}: there is nothing to score")
@@ -48,13 +47,13 @@ def encode(tokenizer: Any, passage: str) -> EncodedPassage:
 
 
 def bos_prefix(tokenizer: Any, mode: BosMode, model_name: str) -> tuple[int, ...]:
-    """The ids that open every window.
+    """Return the ids that open every window.
 
     Args:
         tokenizer: The model's tokenizer.
-        mode: "auto": what the tokenizer itself puts before a text; "always": its BOS; "never": nothing. Anything else is a
-            token of its vocabulary, by its string: that token alone.
-        model_name: For the message.
+        mode: "auto": what the tokenizer itself puts before a text; "always": its BOS; "never": nothing. Any other string names
+            a token of its vocabulary: that token alone.
+        model_name: The model's name, for messages.
 
     Raises:
         ScoringError: "always" was asked of a tokenizer without a BOS, or the vocabulary has no such token.
@@ -77,7 +76,7 @@ def bos_prefix(tokenizer: Any, mode: BosMode, model_name: str) -> tuple[int, ...
 def _named_token(tokenizer: Any, token: str, model_name: str) -> int:
     """Return the id of a token by its string.
 
-    `convert_tokens_to_ids` would give the id of the token for what is unknown where there is no such token.
+    `convert_tokens_to_ids` would return the id of the unknown token where there is no such token.
     """
     vocabulary = tokenizer.get_vocab()
     if token in vocabulary:
@@ -94,8 +93,8 @@ def _named_token(tokenizer: Any, token: str, model_name: str) -> int:
 def _own_prefix(tokenizer: Any) -> tuple[int, ...]:
     """Return the ids that the tokenizer's post-processor puts before a text.
 
-    The post-processor is given a token that no vocabulary has, so that the answer does not depend on what the tokenizer makes
-    of any letter: a vocabulary of DNA or proteins knows few.
+    The post-processor is given a token that no vocabulary has. So the result does not depend on how the tokenizer reads any
+    letter: a vocabulary of DNA or proteins knows few.
     """
     processor = tokenizer.backend_tokenizer.post_processor
     if processor is None:
@@ -104,7 +103,7 @@ def _own_prefix(tokenizer: Any) -> tuple[int, ...]:
     return tuple(ids[: ids.index(_ANY_ID)]) if _ANY_ID in ids else ()
 
 
-_ANY_ID = 2**32 - 1  # the largest that the library has room for
+_ANY_ID = 2**32 - 1  # the largest id that the library can hold
 
 
 @cache
@@ -116,20 +115,20 @@ def _any_text() -> Any:
 
 
 def fingerprint(tokenizer: Any) -> str:
-    """sha256 of the vocabulary, token and id: equal for the fast and slow variants of one tokenizer."""
+    """Return the SHA-256 of the vocabulary, tokens and ids: equal for the fast and slow variants of one tokenizer."""
     vocabulary = sorted(tokenizer.get_vocab().items())
     return sha256(json.dumps(vocabulary, ensure_ascii=False).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def readable(tokenizer: Any, token_id: int) -> str:
-    """One id as a string for a reader; bytes that are no whole character are written <0xF0><0x9F>."""
+    """Return one id as a string for a reader; bytes that are no whole character are written <0xF0><0x9F>."""
     text = tokenizer.decode([token_id], clean_up_tokenization_spaces=False)
     if text and "�" not in text:
         return str(text)
     piece = tokenizer.convert_ids_to_tokens(token_id)
     if piece is None:  # logits are often wider than the vocabulary
         return f"<id {token_id}>"
-    if BYTE_PIECE.fullmatch(piece):  # SentencePiece vocabularies write a byte so themselves
+    if BYTE_PIECE.fullmatch(piece):  # SentencePiece vocabularies write a byte in this form
         return str(piece)
     if all(sign in BYTE_OF for sign in piece):
         return "".join(f"<0x{BYTE_OF[sign]:02X}>" for sign in piece)
@@ -137,10 +136,10 @@ def readable(tokenizer: Any, token_id: int) -> str:
 
 
 def require_fast(tokenizer: Any, model_name: str) -> None:
-    """Refuse a tokenizer that cannot say which characters a token stands for.
+    """Refuse a tokenizer that does not report which characters a token covers.
 
     Raises:
-        ModelError: It has no offsets.
+        ModelError: The tokenizer has no offsets.
     """
     if not getattr(tokenizer, "is_fast", False):
         raise ModelError(
@@ -150,6 +149,6 @@ def require_fast(tokenizer: Any, model_name: str) -> None:
 
 
 def forget_sources(tokenizer: Any) -> None:
-    """Let go of what a causal model's fast tokenizer was built from and does not read again: 136 MB for Gemma 3."""
+    """Free what a causal model's fast tokenizer was built from and does not read again: 136 MB for Gemma 3."""
     for name in ("_vocab", "_merges"):
         vars(tokenizer).pop(name, None)

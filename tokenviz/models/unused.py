@@ -1,7 +1,7 @@
-"""Weights that a file holds and its config does not use: refused, but for those that are known to say nothing.
+"""Weights that a file holds and its config does not use: refused, except those known to have no effect.
 
-transformers leaves them out without a word. A file of four layers under a config of two scored with a mean of -5.770 nats per
-token where the truth is -6.161. Biases under `attention_bias: false` and an un-merged LoRA are left out in the same way
+transformers silently leaves them out. A file of four layers under a config of two scored with a mean of -5.770 nats per token,
+where the correct value is -6.161. Biases under `attention_bias: false` and an un-merged LoRA are left out in the same way
 (LlamaFactory #3721, axolotl #1558, unsloth #2142).
 """
 
@@ -20,10 +20,10 @@ class Known:
     """Weights that may be left out.
 
     Attributes:
-        pattern: Found in their names.
+        pattern: Regular expression that is found in their names.
         reason: Why nothing is lost.
         families: Model types whose files hold them; empty for all.
-        ndims: How many dimensions they have; empty for any.
+        ndims: Numbers of dimensions they may have; empty for any.
     """
 
     pattern: str
@@ -40,7 +40,7 @@ _BERTS = (
 KNOWN = (
     Known(r"(^|\.)(original_)?inv_freq$", "rotary frequencies, which are computed from the config", ndims=(1,)),
     Known(r"(^|\.)position_ids$", "the numbers 0, 1, 2 ...", ndims=(1, 2)),
-    # A bias has one dimension, a mask four, and the number in the place of what is masked none.
+    # A bias of a linear layer has one dimension; a causal mask (called "bias") has four; masked_bias is a number.
     Known(
         r"(^|\.)(attn|attention|attn\.attention)\.(bias|masked_bias|causal_mask)$",
         "causal masks, which older versions of transformers wrote into files",
@@ -58,7 +58,7 @@ KNOWN = (
         ("gemma3n", "gemma3n_text", "gemma4", "gemma4_text", "gemma4_unified", "gemma4_unified_text"),
     ),
 )  # fmt: skip
-"""What may be left out of any file; see `_is_extra_layer` and `_is_of_other_senses` for two that need a second look."""
+"""What may be left out of any file; `_is_extra_layer` and `_is_of_other_senses` find two more kinds."""
 
 _LAYER = re.compile(r"(?:^|\.)(?:layers|layer|h|blocks)\.(\d+)\.")
 _SENSES = re.compile(
@@ -70,16 +70,16 @@ _MOST_NAMED = 3
 
 
 def refuse_unused(network: Any, unexpected: set[str], files: tuple[Path, ...], label: str) -> None:
-    """Refuse weights that are in a model's files and not in the model.
+    """Refuse weights that are in a model's files but not in the model.
 
     Args:
         network: The transformers model.
-        unexpected: Names that transformers reports.
-        files: With the model's weights.
-        label: The model's.
+        unexpected: Names of unexpected weights that transformers reports.
+        files: The files of the model's weights.
+        label: The model's label, for messages.
 
     Raises:
-        ModelError: There is one that is not known to say nothing.
+        ModelError: A weight is not known to have no effect.
     """
     shapes = shapes_of(files)
     left_out = sorted(unexpected | _hushed_up(network, shapes), key=_in_reading_order)
@@ -105,7 +105,7 @@ def _what_to_do(unused: list[str], config: Any) -> str:
 
 
 def shapes_of(files: tuple[Path, ...]) -> Shapes:
-    """The shape of every tensor in some safetensors files, by its name."""
+    """Return the shape of every tensor in some safetensors files, by its name."""
     from safetensors import safe_open
 
     shapes: Shapes = {}
@@ -116,7 +116,7 @@ def shapes_of(files: tuple[Path, ...]) -> Shapes:
 
 
 def _hushed_up(network: Any, shapes: Shapes) -> set[str]:
-    """Names that transformers does not report because the model's class says so; some of these classes say too much."""
+    """Return unexpected names that the model's class tells transformers to ignore; some classes ignore too much."""
     patterns = sorted(getattr(network, "_keys_to_ignore_on_load_unexpected", None) or ())
     base = f"{network.base_model_prefix}."
     own = {name.removeprefix(base) for name in network.state_dict()}
@@ -128,10 +128,10 @@ def _hushed_up(network: Any, shapes: Shapes) -> set[str]:
 
 
 def _hushes(pattern: str, name: str, config: Any) -> bool:
-    """Whether a pattern hides a name that is in no model of this config.
+    """Return whether a pattern hides a weight that no model of this config uses.
 
-    Experts are stored one by one and joined when they are read, so that their names are not the model's: in a layer that the
-    model has they are used.
+    Experts are stored one by one and joined when they are read, so that their names are not those of the model. In a layer that
+    the model has, they are used.
     """
     found = _LAYER.search(name)
     is_joined = "layers" in pattern and ".experts." in name and found is not None and int(found[1]) < _layers(config)
@@ -153,9 +153,9 @@ def _layers(config: Any) -> int:
 
 
 def _is_extra_layer(name: str, shapes: Shapes, config: Any) -> bool:
-    """Whether a weight is of a layer after the last, with which DeepSeek's kin predict the token after the next.
+    """Return whether a weight belongs to a layer after the last, with which DeepSeek models predict the token after the next.
 
-    Such a layer joins what it reads and the next token's embedding by a product that no other layer has.
+    Such a layer joins its input and the next token's embedding by a product that no other layer has.
     """
     found = _LAYER.search(name)
     if found is None or int(found[1]) < _layers(config):
@@ -164,11 +164,11 @@ def _is_extra_layer(name: str, shapes: Shapes, config: Any) -> bool:
 
 
 def _is_of_other_senses(name: str, config: Any) -> bool:
-    """Whether a weight of a model for pictures or sounds as well is of the part that reads these: a text has none."""
+    """Return whether a weight of a multimodal model belongs to the part that reads pictures or sounds: a text has none."""
     has_others = any(getattr(config, part, None) is not None for part in ("vision_config", "audio_config"))
     return has_others and _SENSES.search(name) is not None
 
 
 def _in_reading_order(name: str) -> list[tuple[int, str]]:
-    """Layer 2 before layer 10."""
+    """Return a sort key that puts layer 2 before layer 10."""
     return [(int(part), "") if part.isdigit() else (-1, part) for part in name.split(".")]

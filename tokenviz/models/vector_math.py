@@ -1,13 +1,13 @@
-"""The elementary functions of a process's first forward pass, as exact as those of later ones."""
+"""A work-around that makes the elementary functions of a process's first forward pass as exact as those of later ones."""
 
 
 def settle_vector_math() -> None:
-    """Have one thread make the process's first call of an elementary function.
+    """Make the process's first call of an elementary function in a single thread.
 
-    The library behind PyTorch's cos, exp, tanh and the like on x86 processors (MKL's vector mathematics) looks up
-    its routines at the first call; of threads that make it together one may take a routine of 12 bits, for that call
-    (pytorch/pytorch#188792). In up to 7 of 100 forked processes the first cosines were off by 1.5e-4 in one thread's half; in a
-    first pass of Gemma 3 half of the positions had logits off by 0.08. After a call by one thread nothing was off in 10,000.
+    The library behind PyTorch's cos, exp, tanh and others on x86 processors (MKL's vector mathematics) looks up its routines at
+    the first call. When several threads make that call together, one may get a routine of 12 bits (pytorch/pytorch#188792). In
+    up to 7 of 100 forked processes the first cosines were wrong by 1.5e-4 in one thread's half. In a first pass of Gemma 3 half
+    of the positions had logits wrong by 0.08. After a call by a single thread nothing was wrong in 10,000 trials.
     """
     import torch
 

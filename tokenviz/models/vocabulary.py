@@ -1,8 +1,8 @@
-"""What the tokens of a vocabulary stand for: the bytes of each, and the characters that no token can stand for.
+"""Vocabularies: the bytes that each token covers, and the characters that no token can cover.
 
-The tokenizers library decodes ids to a string, in which spaces and broken characters are changed; it does not say which bytes
-one token is. So the pieces are read here as the three ways of writing them define: in the alphabet of byte-level BPE, as
-SentencePiece writes them, or as they are.
+The tokenizers library decodes ids to a string, in which spaces and broken characters are changed; it does not report the bytes
+of a single token. So pieces are decoded here, by the definitions of the three ways to write them: in the alphabet of byte-level
+BPE, with SentencePiece's marks, or literally.
 """
 
 import re
@@ -10,11 +10,11 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 BYTE_PIECE = re.compile("<0x[0-9A-F]{2}>")
-_SPACE_MARK = "\u2581"  # by which SentencePiece writes a space
+_SPACE_MARK = "\u2581"  # SentencePiece's character for a space
 
 
 def _byte_alphabet() -> dict[str, int]:
-    """Return the printable characters by which byte-level BPE vocabularies write the 256 bytes."""
+    """Return the printable characters that stand for the 256 bytes in byte-level BPE vocabularies."""
     kept = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     moved = [byte for byte in range(256) if byte not in kept]
     return {chr(byte): byte for byte in kept} | {chr(256 + i): byte for i, byte in enumerate(moved)}
@@ -25,14 +25,14 @@ _LETTER_OF = {byte: letter for letter, byte in BYTE_OF.items()}
 
 
 class Vocabulary:
-    """What a tokenizer's tokens stand for.
+    """The bytes of a tokenizer's tokens.
 
     Attributes:
-        by_bytes: Whether its pieces are written in the alphabet of byte-level BPE.
-        added: The ids of tokens that are found in a text before it is normalised and cut: special ones and others.
-        unknown: The id of the token for what is unknown; None where there is none.
-        drops: Whether the model leaves out what it does not know, without a word. BPE without a token for what is unknown does,
-            and then counts the offsets of the tokens after it in the same word from the wrong character
+        by_bytes: Whether the pieces are written in the alphabet of byte-level BPE.
+        added: The ids of tokens that are found in a text before it is normalised and split: special ones and others.
+        unknown: The id of the unknown token; None where there is none.
+        drops: Whether the model silently drops unknown characters. BPE without an unknown token does, and then counts the
+            offsets of later tokens in the same word from the wrong character
             (https://github.com/huggingface/tokenizers/issues/813).
     """
 
@@ -46,9 +46,10 @@ class Vocabulary:
         self._added = {number: str(token.content).encode() for number, token in added.items()}
         kind = type(model).__name__
         piece = getattr(model, "unk_token", None)
-        # The library does not tell which token of a Unigram model is for what is unknown.
+        # The library does not report the unknown token of a Unigram model.
         self.unknown = backend.token_to_id(piece) if piece else tokenizer.unk_token_id if kind == "Unigram" else None
-        self._fallback = getattr(model, "byte_fallback", kind == "Unigram")  # nor whether a Unigram model goes on with bytes
+        # It does not report whether a Unigram model falls back to bytes either
+        self._fallback = getattr(model, "byte_fallback", kind == "Unigram")
         self.drops = kind == "BPE" and not piece
         self._prefix = getattr(model, "continuing_subword_prefix", None) or ""
         self._suffix = getattr(model, "end_of_word_suffix", None) or ""
@@ -58,7 +59,7 @@ class Vocabulary:
 
     @classmethod
     def of(cls, tokenizer: Any) -> "Vocabulary":
-        """Return a tokenizer's vocabulary, read once."""
+        """Return a tokenizer's vocabulary, which is read once."""
         size = tokenizer.backend_tokenizer.get_vocab_size(with_added_tokens=True)
         known_size, known = _KNOWN.get(tokenizer, (None, None))
         if known is None or known_size != size:
@@ -67,7 +68,7 @@ class Vocabulary:
         return known
 
     def content(self, number: int) -> bytes:
-        """Return the bytes that a token stands for, in UTF-8; a space where SentencePiece writes its mark for one."""
+        """Return the bytes of a token, in UTF-8; SentencePiece's mark for a space becomes a space."""
         found = self._contents.get(number)
         if found is None:
             found = self._contents[number] = self._content(number)
@@ -88,14 +89,14 @@ class Vocabulary:
         return in_spaces(piece).encode()
 
     def knows(self, character: str) -> bool:
-        """Whether a token can stand for a character that the model meets, or its bytes can."""
+        """Return whether a token can cover a normalised character, or several tokens its bytes."""
         found = self._known.get(character)
         if found is None:
             found = self._known[character] = self._is_known(character)
         return found
 
     def knows_byte(self, value: int) -> bool:
-        """Whether a token of byte-level BPE can stand for a byte."""
+        """Return whether a token of byte-level BPE can cover a byte."""
         return self.knows(_LETTER_OF[value])
 
     def _is_known(self, character: str) -> bool:
@@ -110,5 +111,5 @@ _KNOWN: "WeakKeyDictionary[Any, tuple[int, Vocabulary]]" = WeakKeyDictionary()
 
 
 def in_spaces(text: str) -> str:
-    """Return a text with spaces where SentencePiece writes its mark for them."""
+    """Return a text with SentencePiece's marks replaced by spaces."""
     return text.replace(_SPACE_MARK, " ")

@@ -107,8 +107,7 @@ class PackedHead(nn.Module):
 
     @contextmanager
     def reusing(self) -> Iterator[None]:
-        """Reuse one piece of memory for the logits of all calls in the block: each call overwrites the logits of the one
-        before.
+        """Reuse one piece of memory for the logits of all calls in the block: each call overwrites the earlier logits.
 
         New memory for every product would be faulted in page by page, which takes a tenth of the head's time.
         """

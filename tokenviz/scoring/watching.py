@@ -53,19 +53,19 @@ class Watched:
     """Log-probs and ranks of m candidates at n positions of a text.
 
     Attributes:
-            text_name: The name of the text.
-            model: The model's spec.
-            at: "every" position or the "end" of each passage.
-            candidates: The m candidates.
-            passage: (n,) number of the passage, from 0.
-            position: (n,) number of the token of the passage in whose place a candidate is put, from 0; at the end one past the
-                last.
-            start: (n,) the character of the passage where a candidate would begin, from 0.
-            token: The n slices of the text in whose place a candidate is put; empty at the end.
-            first_logprob: (n, m) log-prob of a candidate's first token, in nats; NaN where there is no prediction.
-            first_rank: (n, m) rank of a candidate's first token, 1 for the model's first choice; NaN likewise.
-            whole_logprob: (n, m) sum of the log-probs of all of a candidate's tokens, in nats. NaN before the end of a passage
-                for candidates of several tokens: what follows the first is not read there.
+        text_name: The name of the text.
+        model: The model's spec.
+        at: "every" position or the "end" of each passage.
+        candidates: The m candidates.
+        passage: (n,) number of the passage, from 0.
+        position: (n,) number of the token of the passage in whose place a candidate is put, from 0; at the end one past the
+            last.
+        start: (n,) the character of the passage where a candidate would begin, from 0.
+        token: The n slices of the text in whose place a candidate is put; empty at the end.
+        first_logprob: (n, m) log-prob of a candidate's first token, in nats; NaN where there is no prediction.
+        first_rank: (n, m) rank of a candidate's first token, 1 for the model's first choice; NaN likewise.
+        whole_logprob: (n, m) sum of the log-probs of all of a candidate's tokens, in nats. NaN before the end of a passage
+            for candidates of several tokens: what follows the first is not read there.
     """
 
     text_name: str
