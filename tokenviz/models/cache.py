@@ -56,7 +56,7 @@ def build_once(target: Path, build: Callable[[Path], None], *, needs_bytes: int)
         try:
             if target.is_dir():
                 return
-            shutil.rmtree(scratch, ignore_errors=True)  # left by an interrupted process
+            shutil.rmtree(scratch, ignore_errors=True)  # what an interrupted process left
             _insist_on_room(target.parent, needs_bytes)
             scratch.mkdir()
             build(scratch)
