@@ -106,11 +106,11 @@ __all__ = list(_HOMES)
 
 
 def lazy_names(namespace: str, homes: Mapping[str, str]) -> tuple[Callable[[str], object], Callable[[], list[str]]]:
-    """Return a module's `__getattr__` and `__dir__`, by which each public name is imported when it is first asked for.
+    """Return a module's `__getattr__` and `__dir__`, which import each public name when it is first used.
 
     Args:
-        namespace: The module.
-        homes: The module that each public name is defined in.
+        namespace: The name of the module.
+        homes: The module that defines each public name.
     """
 
     def get(name: str) -> object:
@@ -121,5 +121,5 @@ def lazy_names(namespace: str, homes: Mapping[str, str]) -> tuple[Callable[[str]
     return get, lambda: sorted(homes)
 
 
-if not TYPE_CHECKING:  # to whom a misspelt name is an error
+if not TYPE_CHECKING:  # type checkers then report a misspelt name as an error
     __getattr__, __dir__ = lazy_names(__name__, _HOMES)

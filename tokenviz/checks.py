@@ -1,4 +1,4 @@
-"""What a check of the installation or the store finds."""
+"""Results of checks of the installation and of the store."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,12 +8,12 @@ State = Literal["ok", "note", "wrong"]
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at.
+    """The result of one check.
 
     Attributes:
-        name: What.
-        state: "ok"; "note" for what is worth knowing; "wrong" for what keeps results from being whole or right.
-        found: What was found, in a line.
+        name: What was checked.
+        state: "ok"; "note" for what is worth knowing; "wrong" for what makes results incomplete or false.
+        found: What was found, in one line.
         advice: What to do about it; empty where there is nothing to do.
     """
 
@@ -24,11 +24,11 @@ class Check:
 
 
 def size(n_bytes: float) -> str:
-    """Bytes for a reader."""
+    """Return a number of bytes for a reader, in MB or GB."""
     return f"{n_bytes / 1e9:,.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:,.1f} MB"
 
 
 def listed(names: list[str], most: int = 3) -> str:
-    """Some names, and how many more there are."""
+    """Return the first `most` names, and how many more there are."""
     more = len(names) - most
     return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")

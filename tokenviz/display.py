@@ -1,7 +1,7 @@
-"""How results show themselves in a notebook: fragments of HTML without script or style sheet, as long as a reader needs.
+"""Results in a notebook: fragments of HTML without script or style sheet, of limited length.
 
-Whatever comes from a text, a tokenizer or a name is escaped here, and nowhere else: `table`, `passage` and `heading` take it as
-it is.
+Whatever comes from a text, a tokenizer or a name is escaped here, and nowhere else: `table`, `passage` and `heading` take plain
+text.
 """
 
 import math
@@ -18,7 +18,7 @@ _LONGEST_NAME = 80
 
 @dataclass(frozen=True)
 class Verbatim:
-    """A slice of a text in a table: quoted, so that a space or a line end at its edge is seen."""
+    """A slice of a text in a table: quoted, so that a space or a line end at its edge is visible."""
 
     text: str
 
@@ -27,44 +27,44 @@ Cell = str | Verbatim
 
 
 def cut(text: str, most: int) -> str:
-    """A text that is not too long; else its beginning, and how much is left out."""
+    """Return a text of at most `most` characters unchanged, else its beginning and how much is left out."""
     return text if len(text) <= most else f"{text[:most]}… ({len(text) - most:,} more characters)"
 
 
 def quoted(text: str, most: int) -> str:
-    """The same in quotes, with an escape for each sign that would not be seen."""
+    """Return a text as `cut` does, but in quotes and with an escape for each invisible character."""
     left_out = len(text) - most
     return f"{text[:most]!r}" + (f"… ({left_out:,} more characters)" if left_out > 0 else "")
 
 
 def number(value: float, form: str = ".3f") -> str:
-    """A number for a reader, with a minus sign; a dash where it is missing."""
+    """Return a number for a reader, with a minus sign, or a dash for NaN."""
     return MISSING if math.isnan(value) else format(float(value), form).replace("-", "−")
 
 
 def heading(*names: str) -> str:
-    """What is shown: strings, every second one a name from outside, which is set in bold letters."""
+    """Return a heading of strings, of which every second one is a name from outside and set in bold."""
     words = [f"<b>{_inline(cut(name, _LONGEST_NAME))}</b>" if i % 2 else _inline(name) for i, name in enumerate(names)]
     return f"<div>{''.join(words)}</div>"
 
 
 def line(words: str) -> str:
-    """A sentence or a list of facts; nothing where there are no words."""
+    """Return a line for a sentence or a list of facts, or nothing for an empty string."""
     return f"<div>{_inline(words)}</div>" if words else ""
 
 
 def passage(text: str, most: int) -> str:
-    """The beginning of a text, with its spaces and line ends."""
+    """Return the beginning of a text, with its spaces and line ends."""
     return f'<div dir="auto" style="white-space:pre-wrap;text-align:left">{escape(visible(cut(text, most)))}</div>'
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, left: Sequence[str] = ()) -> str:
-    """A table of cells as they are printed.
+    """Return a table.
 
     Args:
-        columns: Its headings.
-        rows: Its cells.
-        left: The columns that are set flush left; numbers stay on the right.
+        columns: The headings.
+        rows: The cells of each row.
+        left: The columns that are aligned to the left; by default all are aligned to the right, as numbers are.
     """
     styles = [f"text-align:{'left' if column in left else 'right'};padding:0 .5em" for column in columns]
     head = "".join(f'<th style="{style}">{escape(name)}</th>' for name, style in zip(columns, styles, strict=True))
@@ -73,7 +73,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, left: Seque
 
 
 def fragment(*parts: str) -> str:
-    """The parts as one piece."""
+    """Join the parts into one fragment."""
     return f"<div>{''.join(parts)}</div>"
 
 

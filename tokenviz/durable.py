@@ -1,7 +1,7 @@
-"""Files that outlive a power failure: written, synced, renamed into place, and the folder synced, in this order.
+"""Files that survive a power failure: written, fsynced, renamed into place, and the folder fsynced, in this order.
 
-A rename may reach the disk before what is in the file (https://lwn.net/Articles/322823/): the name is there after a power
-failure, and the file is empty. Everything that says "whole or not at all" of a file goes through here.
+A rename may reach the disk before the content of the file (https://lwn.net/Articles/322823/): after a power failure the name is
+there, and the file is empty. Every file that appears "complete or not at all" is written with this module.
 """
 
 import os
@@ -10,15 +10,15 @@ from pathlib import Path
 
 
 def sync(path: Path) -> None:
-    """Have a file, or all of a folder, on the disk: files first, then the folders that name them."""
-    inside = sorted(path.rglob("*"), reverse=True) if path.is_dir() else []  # what is in a folder comes before the folder
+    """Fsync a file, or all of a folder: files first, then the folders that name them."""
+    inside = sorted(path.rglob("*"), reverse=True) if path.is_dir() else []  # a folder's content comes before the folder
     for one in [*inside, path]:
         if not one.is_symlink():
             sync_entry(one)
 
 
 def put(source: Path, target: Path) -> Path:
-    """Move a finished file or folder to its place, in the same file system; what was there is replaced whole.
+    """Move a finished file or folder to its place, in the same file system; what was there is replaced.
 
     Args:
         source: The file or folder.
@@ -34,11 +34,11 @@ def put(source: Path, target: Path) -> Path:
 
 
 def write(path: Path, content: str | bytes) -> None:
-    """Write a file whole or not at all.
+    """Write a file completely or not at all.
 
     Args:
-        path: The file; one that is there is replaced.
-        content: Text is written as UTF-8, with its line ends as they are.
+        path: The file; an existing one is replaced.
+        content: The content; a string is written as UTF-8, with its line ends unchanged.
     """
     unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
     try:
@@ -49,7 +49,7 @@ def write(path: Path, content: str | bytes) -> None:
 
 
 def sync_entry(path: Path) -> None:
-    """Have a file, or the names that a folder holds, on the disk."""
+    """Fsync a file, or the names in a folder."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,17 +1,17 @@
-"""What can go wrong, as one tree.
+"""The errors of tokenviz, as one tree.
 
     TokenvizError              everything below; the command line prints its message as one line, exit code 1
-    ├── TextError              a text that cannot be read as it stands (also ValueError)
-    ├── ModelError             a model that cannot be had, trusted or loaded (also ValueError)
-    ├── ScoringError           settings or logits from which no honest score follows (also ValueError)
-    ├── ComparisonError        scores that do not belong side by side (also ValueError)
+    ├── TextError              a text that cannot be read (also ValueError)
+    ├── ModelError             a model that cannot be found, trusted or loaded (also ValueError)
+    ├── ScoringError           settings or logits that give no valid score (also ValueError)
+    ├── ComparisonError        scores that cannot be compared (also ValueError)
     ├── FigureError            a figure that cannot be drawn as asked (also ValueError)
-    ├── PaperError             runs that cannot be carried into a paper as asked, or files that are not ours (also ValueError)
+    ├── PaperError             runs that cannot be pulled into a paper as asked, or files of other origin (also ValueError)
     ├── ExperimentError        an experiment that cannot be found or run as asked (also ValueError)
     ├── LedgerError            a ledger of shards that cannot be used as asked (also OSError)
     ├── StoreError             a tracking store that cannot be opened or written (also OSError)
-    │   ├── RefusedError       a run that a store does not take, though it answers
-    │   └── DamagedError       a run whose files are gone, or are not what was recorded
+    │   ├── RefusedError       a run that a store answers about, but refuses
+    │   └── DamagedError       a run whose files are gone, or differ from what was recorded
     └── DiskError              no room or no right to write a file (also OSError)
 
 Each message says what was given, what is allowed, and what to do.
@@ -25,7 +25,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """The end of a message on a name that is not known: the nearest ones that are; empty where none is near."""
+    """Return the end of a message about an unknown name: the nearest known ones; empty where none is near."""
     near = difflib.get_close_matches(name, list(known))
     return f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
 
@@ -43,19 +43,19 @@ class TokenvizError(Exception):
 
 
 class TextError(TokenvizError, ValueError):
-    """A text that cannot be read as it stands."""
+    """A text that cannot be read."""
 
 
 class ModelError(TokenvizError, ValueError):
-    """A model that cannot be had, trusted or loaded."""
+    """A model that cannot be found, trusted or loaded."""
 
 
 class ScoringError(TokenvizError, ValueError):
-    """Settings or logits from which no honest score follows."""
+    """Settings or logits that give no valid score."""
 
 
 class ComparisonError(TokenvizError, ValueError):
-    """Scores that do not belong side by side."""
+    """Scores that cannot be compared."""
 
 
 class FigureError(TokenvizError, ValueError):
@@ -63,7 +63,7 @@ class FigureError(TokenvizError, ValueError):
 
 
 class PaperError(TokenvizError, ValueError):
-    """Runs that cannot be carried into a paper as asked, or files that are not ours."""
+    """Runs that cannot be pulled into a paper as asked, or files that tokenviz did not write."""
 
 
 class ExperimentError(TokenvizError, ValueError):
@@ -79,22 +79,22 @@ class StoreError(TokenvizError, OSError):
 
 
 class RefusedError(StoreError):
-    """A run that a store does not take, though it answers."""
+    """A run that a store answers about, but refuses."""
 
 
 class DamagedError(StoreError):
-    """A run whose files are gone, or are not what was recorded."""
+    """A run whose files are gone, or differ from what was recorded."""
 
 
 class DiskError(TokenvizError, OSError):
-    """No room or no right to write a file."""
+    """There is no room or no right to write a file."""
 
 
 def of_full_disk(error: BaseException) -> bool:
-    """Whether an error is due to a disk without room, by itself or by what it was raised from."""
+    """Return whether an error is due to a full disk, by itself or by its causes."""
     cause: BaseException | None = error
     while cause is not None:
-        if getattr(cause, "errno", None) in _FULL or "disk is full" in str(cause):  # the latter is SQLite's word
+        if getattr(cause, "errno", None) in _FULL or "disk is full" in str(cause):  # "disk is full" is SQLite's message
             return True
         cause = cause.__cause__
     return False

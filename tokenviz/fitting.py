@@ -1,4 +1,4 @@
-"""Tables that fit the terminal: long names as numbered keys above, columns left out by rank, and said so.
+"""Tables that fit the terminal: long names become numbered keys, columns are left out by rank, and a line says so.
 
 rich shortens cells until a table fits; a cell such as `smoll…` names nothing. Here whole columns are left out instead.
 """
@@ -16,8 +16,8 @@ from tokenviz.controls import visible
 KEPT = 0
 """The rank of a column that is never left out."""
 
-_FOLDED = 20  # characters of a cell that may take several lines
-_AROUND = 3  # a column's border and the spaces around its cells
+_FOLDED = 20  # characters per line of a cell that may take several lines
+_AROUND = 3  # width of a column's border and the spaces around its cells
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,9 @@ class Column:
 
     Attributes:
         heading: Its heading; it may take several lines.
-        cells: One for each row.
-        rank: The greater, the sooner it is left out; `KEPT` for never.
-        right: Whether it is set to the right, as numbers are.
+        cells: One string per row.
+        rank: Columns with a higher rank are left out first; `KEPT` is never left out.
+        right: Whether it is aligned to the right, as numbers are.
         folds: Whether long cells may take several lines.
     """
 
@@ -40,7 +40,7 @@ class Column:
 
     @property
     def width(self) -> int:
-        """The narrowest that breaks no cell, and the heading between words only."""
+        """The narrowest width, in characters, that breaks no cell, and the heading only between words."""
         words = self.heading.split() or [""]
         lines = [line for text in self.cells for line in visible(text).split("\n")]
         widest = max(map(cell_len, (*words, *lines)))
@@ -51,10 +51,10 @@ def print_fitted(console: Console, columns: Sequence[Column], *, title: str = ""
     """Print a table as wide as the terminal allows, with its keys above and what was left out below.
 
     Args:
-        console: Where to.
-        columns: From the left, all of one length.
-        title: Above the table.
-        keys: Lines between title and table, such as "1: a long name".
+        console: The console to print on.
+        columns: The columns from left to right, all of one length.
+        title: The title above the table; by default none.
+        keys: Lines between title and table, such as "1: a long name"; by default none.
     """
     kept, left_out = list(columns), []
     while _width(kept) > console.width and any(column.rank != KEPT for column in kept):
@@ -83,13 +83,13 @@ def print_fitted(console: Console, columns: Sequence[Column], *, title: str = ""
 def print_named(
     console: Console, names: Mapping[str, str], build: Callable[[Mapping[str, str]], Sequence[Column]], *, title: str = ""
 ) -> None:
-    """Print a table that names models: by their short names where it fits, else by numbers; what they are stands above.
+    """Print a table that names models: by their short names where it fits, else by numbers; a key above explains them.
 
     Args:
-        console: Where to.
-        names: What each model is, by its short name; empty where its name says it all.
-        build: Makes the columns, given what to write for each short name.
-        title: Above the table.
+        console: The console to print on.
+        names: The description of each model, by its short name; empty where the name says everything.
+        build: Makes the columns from the label to print for each short name.
+        title: The title above the table; by default none.
     """
     columns = build({name: name for name in names})
     if _width(columns) <= console.width:

@@ -1,4 +1,4 @@
-"""The machine, as far as numbers and times depend on it."""
+"""The properties of the machine that numbers and times depend on."""
 
 import os
 import platform
@@ -9,13 +9,13 @@ import psutil
 
 
 def cores() -> int:
-    """Cores that this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @cache
 def processor() -> str:
-    """The processor's name."""
+    """Return the name of the processor."""
     info = Path("/proc/cpuinfo")
     if info.is_file():
         for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
@@ -25,5 +25,5 @@ def processor() -> str:
 
 
 def memory_bytes() -> int:
-    """Of the machine."""
+    """Return the memory of the machine, in bytes."""
     return psutil.virtual_memory().total

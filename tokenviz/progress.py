@@ -1,7 +1,7 @@
-"""Progress of long work, and notices: what a reader is told besides results.
+"""Progress of long work, and notices: everything that users are told besides results.
 
-The library reports progress through `task`, which appears where a caller (the command line) opened `shown()`: as bars in
-a terminal, elsewhere as a line now and then. Notices go through the logger `tokenviz`: `note` at level INFO, `warn` at
+The library reports progress through `task`. It is shown inside a block of `shown()`, which the command line opens: as bars in a
+terminal, elsewhere as a line from time to time. Notices go through the logger `tokenviz`: `note` at level INFO, `warn` at
 WARNING. Without any set-up Python prints warnings on stderr, so that a notebook shows them; `shown()` prints both.
 """
 
@@ -29,23 +29,23 @@ from rich.text import Text
 
 from tokenviz.controls import visible
 
-# Set by the command line on Ctrl-C. Python drops a KeyboardInterrupt that strikes inside a finaliser, so work that reports
-# its progress ends here at the latest.
+# Set by the command line on Ctrl-C. Python drops a KeyboardInterrupt that is raised inside a finaliser, so work that reports
+# its progress checks this event and ends.
 interrupted = Event()
 
 _logger = logging.getLogger("tokenviz")
 _display: ContextVar[Progress | None] = ContextVar("progress display", default=None)
 _collected: ContextVar["list[Notice] | None"] = ContextVar("collected notices", default=None)
 
-# Seconds. Work that takes less says nothing without a terminal; what takes hours, says something every 20th of its time.
+# In seconds. Without a terminal, short work prints nothing, and long work prints a line every 20th of its time.
 _FIRST_LINE, _NEXT_LINE, _SHARE = 10.0, 30.0, 0.05
 
 
 class Notice(str):
-    """A line for the reader.
+    """A line for the user.
 
     Attributes:
-        warning: Whether something is not as one would expect it; else it is for information.
+        warning: Whether something is unexpected; otherwise the line is for information.
     """
 
     warning: bool
@@ -57,7 +57,7 @@ class Notice(str):
 
 
 class _Amount(ProgressColumn):
-    """Bytes for downloads, plain counts for everything else."""
+    """A column of rich's progress bars: bytes for downloads, plain counts for everything else."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -72,14 +72,14 @@ class _Amount(ProgressColumn):
 
 
 class _Rate(ProgressColumn):
-    """How much is done a second, of tokens."""
+    """A column of rich's progress bars: tokens per second."""
 
     def render(self, task):  # type: ignore[no-untyped-def]  # rich's own signature names its Task
         return Text(f"{task.speed:,.0f} tokens/s" if task.speed and task.fields["unit"] == "tokens" else "")
 
 
 class _Details(ProgressColumn):
-    """What else the work says of itself."""
+    """A column of rich's progress bars: other details of the work."""
 
     def render(self, task):  # type: ignore[no-untyped-def]  # rich's own signature names its Task
         return Text(task.fields["details"]())
@@ -87,15 +87,15 @@ class _Details(ProgressColumn):
 
 @contextmanager
 def shown() -> Iterator[None]:
-    """Show the progress of everything inside, and its notices, on stderr."""
-    console = Console(file=sys.stderr)  # this stderr, also while somebody else's output is being redirected
+    """Show the progress of everything inside the block, and its notices, on stderr."""
+    console = Console(file=sys.stderr)  # keeps this stderr while other output is being redirected
     columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), _Amount(), _Rate(), _Details(), TimeRemainingColumn())
     handler, level, propagate = _Printed(console), _logger.level, _logger.propagate
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         token = _display.set(progress)
         _logger.addHandler(handler)
         _logger.setLevel(logging.INFO)
-        _logger.propagate = False  # an experiment that sets logging up would have each line twice
+        _logger.propagate = False  # otherwise an experiment that sets up logging prints each line twice
         try:
             with _lines_of(progress, console):
                 yield
@@ -107,7 +107,7 @@ def shown() -> Iterator[None]:
 
 
 class _Printed(logging.Handler):
-    """Prints each notice once, between the bars."""
+    """A handler that prints each notice once, between the bars."""
 
     def __init__(self, console: Console) -> None:
         super().__init__()
@@ -122,7 +122,7 @@ class _Printed(logging.Handler):
 
 @contextmanager
 def _lines_of(progress: Progress, console: Console) -> Iterator[None]:
-    """Where no bars can be drawn, a line now and then on what is being done: in a log, or in a pipe."""
+    """Print a line on the work from time to time where bars cannot be drawn: in a log, or in a pipe."""
     if console.is_terminal:
         yield
         return
@@ -146,7 +146,7 @@ def _lines_of(progress: Progress, console: Console) -> Iterator[None]:
 
 
 def _line(task: Task) -> str:
-    """What is being done, how far it is, and how long it takes yet, as far as that can be known."""
+    """Return a line with the work, how much is done, and the time left where it can be estimated."""
     if task.total is None:
         amount = f"{task.completed:,.0f} {task.fields['unit']}" if task.completed else ""
     elif task.fields["unit"] == "bytes":
@@ -154,7 +154,7 @@ def _line(task: Task) -> str:
     else:
         amount = f"{task.completed:,.0f} of {task.total:,.0f} {task.fields['unit']}"
     elapsed, yet = task.elapsed or 0.0, ""
-    if task.total and task.completed:  # from the beginning on: rich's own estimate forgets what is half a minute old
+    if task.total and task.completed:  # from the beginning on: rich's own estimate forgets what is older than half a minute
         yet = f", about {_duration(elapsed * (task.total / task.completed - 1))} to go"
     details = task.fields["details"]()
     more = f" ({details})" if details else ""
@@ -172,13 +172,13 @@ def task(
     """Report the progress of one piece of work.
 
     Args:
-        description: What is being done, for a reader.
-        total: How much there is to do, in `unit`; None where that is not known beforehand.
+        description: What is being done, for the user.
+        total: The amount of work, in `unit`; None where it is not known beforehand.
         unit: "bytes", "tokens" or any other countable noun.
-        details: Gives what else there is to say, whenever the progress is shown; by default nothing.
+        details: Returns further details whenever the progress is shown; by default none.
 
     Yields:
-        A function to call with each amount done.
+        A function to call with each amount done, in `unit`.
     """
     progress = _display.get()
     if progress is None:
@@ -200,17 +200,17 @@ def task(
 
 
 def note(message: str) -> None:
-    """Tell the reader what is going on: one line, which the command line shows once, and a notebook only on request."""
+    """Tell the user what is going on: one line, which the command line shows once, and a notebook only on request."""
     tell(Notice(message))
 
 
 def warn(message: str) -> None:
-    """Tell the reader that something is not as one would expect it: one line, which a notebook shows as well."""
+    """Tell the user that something is unexpected: one line, which a notebook shows as well."""
     tell(Notice(message, warning=True))
 
 
 def tell(notice: Notice) -> None:
-    """Pass a notice on: to the list of `collecting()`, or to the logger."""
+    """Pass a notice to the list of `collecting()`, or to the logger."""
     collected = _collected.get()
     if collected is None:
         _logger.log(logging.WARNING if notice.warning else logging.INFO, "%s", visible(notice))
@@ -220,7 +220,7 @@ def tell(notice: Notice) -> None:
 
 @contextmanager
 def collecting() -> Iterator[list[Notice]]:
-    """Keep the notices of the block in a list: those of work in another process are shown by the one that asked for it."""
+    """Collect the notices of the block in a list, so that work in another process can send its notices to the first one."""
     notices: list[Notice] = []
     token = _collected.set(notices)
     try:

@@ -1,4 +1,4 @@
-"""Rows of .jsonl, .csv and .parquet files, one after the other, and text as UTF-8 or a reason why it is none."""
+"""Reading rows of .jsonl, .csv and .parquet files one by one, and text as UTF-8 or with a reason why it is not."""
 
 import csv
 import io
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 Row = dict[str, object]
 
 TABLE_SUFFIXES = (".jsonl", ".csv", ".parquet")
-MUCH = 100_000_000  # bytes of a text or a table whose size is said before it is read: that takes seconds, scoring it hours
+MUCH = 100_000_000  # bytes of a text or a table whose size is announced: reading it takes seconds, scoring it hours
 _MANY_ROWS = 100_000
 
-_BOM = "\ufeff"  # spreadsheet programs put it before a table, where it is no part of any text
-_HEAD = 4096  # bytes that show a file's encoding
-_STEP = 1 << 20  # bytes between two reports of progress
-_BATCH = 1 << 16  # rows of a Parquet file that are in memory as such
+_BOM = "\ufeff"  # spreadsheet programs write it at the start of a table; it is not part of any text
+_HEAD = 4096  # number of bytes that are used to detect a file's encoding
+_STEP = 1 << 20  # bytes between two progress reports
+_BATCH = 1 << 16  # rows of a Parquet file that are in memory at once
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
 MORE_CELLS = "more cells than the header has columns"
-"""What is wrong with a row of CSV: often a comma in a text that is not quoted."""
+"""The usual cause of a bad row of CSV: a comma in a text that is not quoted."""
 
 
 def rows_of(
@@ -41,18 +41,18 @@ def rows_of(
 
     Args:
         path: A file with one of `TABLE_SUFFIXES`, or a `.tsv`.
-        column: The column that is meant. It tells how a CSV file is separated where that is not by commas, and of a Parquet
-            file no other is read but `id` and those of `also`.
-        also: Further columns of a Parquet file to read.
-        too_long: Takes the numbers, from 0, of the rows of a CSV file that have more cells than the header has columns; they
-            come without a value. By default such a row is refused.
+        column: The column to read. In a CSV file that is not separated by commas it reveals the separator. From a Parquet file
+            only it, `id` and the columns in `also` are read.
+        also: Further columns of a Parquet file to read; by default none.
+        too_long: A list to which the numbers, from 0, of the rows of a CSV file are added that have more cells than the header
+            has columns; such rows come without a value. By default such a row is refused.
 
     Yields:
-        Where a row is, for messages, and its values by column.
+        The place of a row, for messages, and its values by column.
 
     Raises:
-        TextError: The file is not of its form, or names a column twice.
-        OSError: It cannot be read.
+        TextError: The file does not have the form that its suffix says, or names a column twice.
+        OSError: The file cannot be read.
     """
     if path.suffix.lower() == ".parquet":
         yield from _parquet_rows(path, column, also)
@@ -64,7 +64,7 @@ def decoded(data: bytes, where: str) -> str:
     """Decode UTF-8.
 
     Raises:
-        TextError: It is not UTF-8, with the encoding that it seems to have, or the byte at fault.
+        TextError: The bytes are not UTF-8; the message names the likely encoding, or the first wrong byte.
     """
     _refuse_wide(data[:_HEAD], where)
     if b"\0" in data:
@@ -76,7 +76,7 @@ def decoded(data: bytes, where: str) -> str:
 
 
 def say_much(what: str, size: int) -> None:
-    """Tell the reader what is about to be read, where it is much."""
+    """Announce the size of what is about to be read, if it is large."""
     if size > MUCH:
         note(f"reading {what}: {size / 1e6:,.0f} MB")
 
@@ -94,14 +94,15 @@ def _refuse_wide(head: bytes, where: str) -> None:
         name = "UTF-16"
     elif len(head) > 3:
         zeros = [head[place::2].count(0) / len(head[place::2]) for place in (0, 1)]
-        # Nine of ten bytes on one side, next to none on the other: no binary format looks so for long.
+        # Nine of ten bytes zero at even places and next to none at odd ones, or the reverse: binary formats do not look like
+        # this for long.
         name = "UTF-16" if max(zeros) > 0.9 and min(zeros) < 0.05 else ""
     if name:
         raise TextError(f"{where} is {name}, not UTF-8: convert it first, for instance with 'iconv -f {name} -t UTF-8'")
 
 
 def _lines(path: Path, newline: str) -> Iterator[str]:
-    """The lines of a text file, as `open` cuts them with that `newline`, without a byte-order mark."""
+    """Yield the lines of a text file, as `open` splits them with that `newline`, without a byte-order mark."""
     with path.open("rb") as file:
         size, reported = fstat(file.fileno()).st_size, 0
         say_much(repr(str(path)), size)
@@ -120,12 +121,12 @@ def _lines(path: Path, newline: str) -> Iterator[str]:
                         reported = file.tell()
                 advance(size - reported)
             except UnicodeDecodeError:
-                decoded(path.read_bytes(), str(path))  # this knows the place in the file, not in a part of it
+                decoded(path.read_bytes(), str(path))  # raises an error with the place in the whole file
                 raise
 
 
 def _jsonl_rows(path: Path, column: str) -> Iterator[tuple[str, Row]]:
-    # Only "\n" ends a line: "\r" and U+2028 may stand in JSON.
+    # Only "\n" ends a line: "\r" and U+2028 may occur in JSON.
     for number, line in enumerate(_lines(path, "\n"), start=1):
         where = f"line {number} of {str(path)!r}"
         if not line.strip():
@@ -136,7 +137,7 @@ def _jsonl_rows(path: Path, column: str) -> Iterator[tuple[str, Row]]:
             raise TextError(f"{where} is not JSON: {error.msg} at column {error.colno}") from error
         except TextError:
             raise
-        except (ValueError, RecursionError) as error:  # a number of thousands of digits; brackets within brackets
+        except (ValueError, RecursionError) as error:  # a number of thousands of digits; deeply nested brackets
             raise TextError(f"{where} cannot be read: {error}") from error
         if not isinstance(row, dict):
             raise TextError(f"{where} is not a JSON object with a column for the text")
@@ -187,12 +188,12 @@ def _joined(first: str, rest: Iterator[str]) -> Iterator[str]:
 
 
 def _separator(header: str, column: str) -> str:
-    """A comma; or what spreadsheet programs write elsewhere, where only that makes columns of the header, or finds the one."""
+    """Return the separator: a comma, or another one if only that splits the header or finds the column."""
     columns: dict[str, list[str]] = {}
     for separator in _SEPARATORS:
         try:
             columns[separator] = next(csv.reader([header], delimiter=separator, strict=True), [])
-        except csv.Error:  # a quoted heading that goes on in the next line
+        except csv.Error:  # a quoted heading that continues in the next line
             columns[separator] = []
     if column not in columns[","]:
         for separator, names in columns.items():
@@ -210,7 +211,7 @@ def _parquet_rows(path: Path, column: str, also: Sequence[str]) -> Iterator[tupl
     try:
         schema = pq.read_schema(path)
         texts = [name for name in (column, "id") if name in schema.names and _is_text(schema.field(name).type)]
-        # As a dictionary, equal strings are one object: three million rows of a few sentences take megabytes.
+        # As a dictionary, equal strings are one object: three million rows of a few sentences take some megabytes.
         file = pq.ParquetFile(path, read_dictionary=texts)
     except (pa.ArrowException, OSError, KeyError) as error:
         if repeated := _repeated_column(path, pa.ArrowException):
@@ -221,7 +222,7 @@ def _parquet_rows(path: Path, column: str, also: Sequence[str]) -> Iterator[tupl
             raise TextError(f"{str(path)!r} has two columns {repeated!r}: which one is meant?")
         count = file.metadata.num_rows
         if {column, *also} - set(schema.names):
-            yield from [(f"row 0 of {str(path)!r}", dict.fromkeys(schema.names))][:count]  # the caller says what there is
+            yield from [(f"row 0 of {str(path)!r}", dict.fromkeys(schema.names))][:count]  # the caller then lists the columns
             return
         if count > _MANY_ROWS:
             note(f"reading {str(path)!r}: {count:,} rows")
@@ -235,7 +236,7 @@ def _parquet_rows(path: Path, column: str, also: Sequence[str]) -> Iterator[tupl
                         yield f"row {number} of {str(path)!r}", dict(zip(wanted, row, strict=True))
                         number += 1
                     advance(len(batch))
-            # Times beyond Python's, bytes that are no UTF-8; damage of a page is noticed only when that is read.
+            # Times beyond Python's range, bytes that are not UTF-8; damage of a page is detected only when it is read.
             except (pa.ArrowException, ValueError, OverflowError, OSError) as error:
                 if isinstance(error, TextError):
                     raise

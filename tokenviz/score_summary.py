@@ -1,4 +1,4 @@
-"""`ScoreSummary`: one model's scores of one text, or of several, in a few numbers."""
+"""`ScoreSummary`: one model's scores of one or several texts, in a few numbers."""
 
 import math
 from collections.abc import Sequence
@@ -7,20 +7,20 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ScoreSummary:
-    """One text's scores in a few numbers.
+    """The scores of a text in a few numbers.
 
     Attributes:
         n_tokens: Tokens in the text.
         n_scored: Tokens that have a prediction; the means are over these.
-        n_bytes: UTF-8 bytes that the scored tokens stand for, see `TokenScores.counted`.
-        n_unknown: Tokens that stand for something that the tokenizer does not know: with any of them the surprisal is not that
-            of the text, and `bits_per_byte` cannot be compared with another tokenizer's.
-        n_unread: Characters that no token stands for: the model did not read them, and they are in no number.
-        mean_logprob: In nats; NaN where nothing is scored, as are the others.
+        n_bytes: UTF-8 bytes of the scored tokens (`TokenScores.counted`).
+        n_unknown: Number of unknown tokens. With any of them the surprisal is not that of the text, and `bits_per_byte` cannot
+            be compared with another tokenizer's.
+        n_unread: Characters that no token covers: the model did not read them, and no number includes them.
+        mean_logprob: Mean log-prob, in nats; NaN where nothing is scored, as are the other means.
         perplexity_per_token: exp(-mean_logprob).
-        bits_per_byte: Surprisal of the tokens that have these bytes in bits, over `n_bytes`.
-        mean_entropy: Of the predicted distributions, in nats.
-        share_rank_1: Of the scored tokens, those that were the model's first choice; between 0 and 1.
+        bits_per_byte: Surprisal, in bits, of the tokens that `n_bytes` counts, divided by `n_bytes`.
+        mean_entropy: Mean entropy of the predicted distributions, in nats.
+        share_rank_1: Share of the scored tokens that were the model's first choice; 0 to 1.
     """
 
     n_tokens: int
@@ -35,7 +35,7 @@ class ScoreSummary:
     share_rank_1: float
 
     def caveats(self, unread: str = "") -> tuple[str, ...]:
-        """Return what limits these numbers, a sentence each without its end; none where nothing does.
+        """Return the limitations of these numbers, one sentence each without its end; none where there are none.
 
         Args:
             unread: Names of the characters that were not read, where they are known.
@@ -68,7 +68,7 @@ class ScoreSummary:
         mean_entropy: float,
         share_rank_1: float,
     ) -> "ScoreSummary":
-        """Return a summary with the numbers that follow from these; `bits` is the surprisal of the tokens with the bytes."""
+        """Return a summary with the numbers that follow from these; `bits` is the surprisal of the tokens in `n_bytes`."""
         return cls(
             n_tokens=n_tokens,
             n_scored=n_scored,
@@ -84,7 +84,7 @@ class ScoreSummary:
 
     @classmethod
     def joined(cls, parts: "Sequence[ScoreSummary]") -> "ScoreSummary":
-        """Of a whole, from those of its parts."""
+        """Return the summary of a whole text from those of its parts."""
         n_scored = sum(part.n_scored for part in parts)
 
         def mean(name: str) -> float:

@@ -1,7 +1,7 @@
-"""What one model predicted of one text: a row a token, and the settings that produced it.
+"""Token scores: one model's predictions for one text, one row per token, with the settings that produced them.
 
-`TokenScores` is the table that everything above is made of; `ScoreSpec` says which model, tokenizer, dtype,
-BOS mode and windows gave it. Both are stored in one Parquet file and come back from it unchanged.
+All results are made from the table `TokenScores`; its `ScoreSpec` names the model, tokenizer, dtype, BOS mode and windows. Both
+are stored in one Parquet file and read back unchanged.
 """
 
 import json
@@ -30,46 +30,46 @@ FORMAT_VERSION = "4"
 READABLE_FORMATS = ("3", FORMAT_VERSION)
 SCORING_VERSION = 4  # raise it when the same settings would give other numbers
 
-# In the place of a token id, in rows without a score.
-UNREAD = -1  # characters that no token stands for
-REST = -2  # characters of the token before that come after characters that no token stands for
+# Values in the place of a token id, in rows without a score.
+UNREAD = -1  # characters that no token covers
+REST = -2  # characters of the previous token that come after characters that no token covers
 
 IMPORTED = "imported: "
-"""How the source and the identity begin of scores that another engine computed; see `tokenviz.dumps.importing`."""
+"""The beginning of source and identity of scores that another engine computed (`tokenviz.dumps.importing`)."""
 
-_ROWS_SHOWN = 20  # of a table, in a notebook
+_ROWS_SHOWN = 20  # rows of a table in a notebook
 _ALTERNATIVES_SHOWN = 3
 
 
 @dataclass(frozen=True)
 class ScoreSpec:
-    """Everything that moves a number, as it was when the scores were computed.
+    """All settings that the numbers depend on, as they were when the scores were computed.
 
     Attributes:
         model: The model spec, as `ModelSpec.label` writes it.
-        source: Where it came from: "catalogue", "folder", "gguf" or "hub"; of scores from elsewhere "imported: " and the engine
-            with its version. What nobody said of such scores is "not known", or 0.
-        identity: What pins the weights: `sha256:...` of the files, or `commit:...` on a hub.
-        tokenizer: sha256 of the tokenizer's vocabulary; equal for the fast and slow variants of one tokenizer.
+        source: The model's source: "catalogue", "folder", "gguf" or "hub". For scores from elsewhere "imported: " and the
+            engine with its version; unknown settings of such scores are "not known", or 0.
+        identity: The hash that pins the weights: `sha256:...` of the files, or `commit:...` on a hub.
+        tokenizer: SHA-256 of the tokenizer's vocabulary; equal for the fast and slow variants of one tokenizer.
         spaces: Where the tokenizer leaves the space before a word: at the "front" of the word's first token; "apart", as a
-            token by itself, where no token joins a space and a letter; or in "none" of its tokens.
+            separate token, where no token joins a space and a letter; or in "none" of its tokens.
         dtype: The dtype of the weights; the softmax is float32, or wider where the weights are.
-        quantize: The block format the linear layers were rounded through, or None.
+        quantize: The block format that the linear layers were rounded through, or None.
         device: "cpu", "cuda" or "mps".
         bos: The BOS mode that was asked for, or the start token by its string.
-        bos_ids: The ids that opened every window in consequence; empty for none.
-        context: The most tokens one window may hold, BOS included.
-        stride: How far each window after the first moves on.
-        top_k: How many alternatives were kept a position.
-        batching: "packed" where sequences went through the model end to end, "padded" where the architecture did not
-            allow it and they were padded to one length.
-        head: "streamed" where logits were made from hidden states chunk by chunk, "whole" where the
-            architecture did not allow it and each window's logits were made at once.
+        bos_ids: The ids that opened every window as a result; empty for none.
+        context: The most tokens per window, BOS included.
+        stride: Tokens from one window's start to the next.
+        top_k: The number of alternatives kept per position.
+        batching: "packed" where sequences went through the model end to end; "padded" where the architecture did not allow it
+            and they were padded to one length.
+        head: "streamed" where logits were made from hidden states chunk by chunk; "whole" where the architecture did not allow
+            it and each window's logits were made at once.
         scoring_version: `SCORING_VERSION` at the time.
-        versions: Of the packages that computed.
-        weights_sha256: Of a model from a hub, the sha256 of the weights alone: two revisions may serve the same weights. Empty
-            for others, whose identity is a sha256 already, and in tables of older versions.
-        model_description: What the model is, for a reader; see `tokenviz.models.describing`. Empty in older tables.
+        versions: Versions of the packages that computed.
+        weights_sha256: SHA-256 of the weights alone for a model from a hub, since two revisions may have the same weights.
+            Empty for others, whose identity is a SHA-256 already, and in tables of older versions.
+        model_description: The model's description for readers (`tokenviz.models.describing`). Empty in older tables.
     """
 
     model: str
@@ -94,46 +94,48 @@ class ScoreSpec:
 
     @property
     def imported(self) -> bool:
-        """Whether the scores are another engine's, so that they cannot be computed again."""
+        """Whether another engine computed the scores, so that they cannot be computed again."""
         return self.source.startswith(IMPORTED)
 
 
 @dataclass(frozen=True, eq=False)
 class TokenScores:
-    """One row a token, in reading order; all columns have the length n.
+    """The scores of a text: one row per token, in reading order; all columns have length n.
 
     Attributes:
-        text_name: The text's name.
-        text_sha256: The text's hash, as `Text.sha256`.
+        text_name: The name of the text.
+        text_sha256: The hash of the text (`Text.sha256`).
         spec: The settings.
-        passage: Which passage, from 0. int64.
-        position: Which token of the passage, from 0. int64.
-        token_id: Its id in the model's vocabulary. `UNREAD` in a row of characters that no token stands for, which the model
-            did not read; `REST` in a row of what the token before such a row stands for after it. Both are unscored. int64.
-        token: The slice of the original text that it stands for. The slices of a passage, joined, are the
-            passage. Where several tokens share one character, the first has it and the others are empty.
-        start: First character in the passage. Of a token without characters that is the next token's: join by
+        passage: Number of the passage, from 0. int64.
+        position: Number of the token in its passage, from 0. int64.
+        token_id: The token's id in the model's vocabulary. `UNREAD` in a row of characters that no token covers, which the
+            model did not read. `REST` in a row of characters of an earlier token that come after an `UNREAD` row. Both are
+            unscored. int64.
+        token: The slice of the original text that the token covers. The concatenated slices of a passage are the passage. Where
+            several tokens share one character, the first has it and the others are empty.
+        start: First character in the passage. For a token without characters it is that of the next token: join by
             `first_character`. int64.
-        end: One past its last character. int64.
-        first_character: The character that its first byte is of: `start`, or a character that a token before it has. int64.
-        n_bytes: Bytes of the passage in UTF-8 that it stands for; those of a passage add up to the passage's. 0 where it
-            shares characters with tokens before it and nobody can tell which bytes are its own: they are all counted with the
-            first. In a table of an older version those of `token`. int64.
-        unknown: Whether it is the tokenizer's token for what it does not know; False in a table of an older version. bool.
-        logprob: Natural logarithm of its probability given the tokens before it; NaN where unscored.
-        rank: 1 for the model's first choice: one more than the number of tokens with a greater logit; NaN
-            where unscored. float64 of whole numbers.
-        entropy: Of the predicted distribution, in nats; NaN where unscored.
+        end: One past the token's last character. int64.
+        first_character: The character that contains the token's first byte: `start`, or a character of an earlier token. int64.
+        n_bytes: UTF-8 bytes of the passage that the token covers; over a passage they add up to its bytes. Where tokens share
+            characters and their own bytes cannot be determined, the first has all and the others have 0. In a table of an older
+            version it is the bytes of `token`. int64.
+        unknown: Whether it is the tokenizer's unknown token; False in a table of an older version. bool.
+        logprob: Natural logarithm of the token's probability given the tokens before it; NaN where unscored.
+        rank: 1 for the model's first choice: one more than the number of tokens with a greater logit; NaN where unscored.
+            float64 of whole numbers.
+        entropy: Entropy of the predicted distribution, in nats; NaN where unscored.
         top_ids: (n, k), ids of the k likeliest tokens, likeliest first; -1 where unscored.
-        top_logprobs: (n, k), their log-probs in nats; NaN where unscored.
-        top_tokens: n tuples of k strings, for the reader; bytes that are no character stand as <0x..>.
-        opens: How the token begins: 1 with whitespace (or it is a special token: the text is over), 2 with punctuation or
-            a symbol, 0 with part of a word. int8.
-        space_logprob: Log of the probability, given the tokens up to this one, that the next token opens with 1; in nats,
-            from the prediction of the next token, and of what follows a passage's last token. NaN where `spec.spaces` is
-            not "front", and for a passage's only token without a BOS: it is not read by the model.
-        punctuation_logprob: The same for tokens that open with 2; minus infinity where the vocabulary has none.
-        spans: The text's own, for each passage; empty where it has none. No column, but what sums are taken over.
+        top_logprobs: (n, k), log-probs of the k likeliest tokens, in nats; NaN where unscored.
+        top_tokens: n tuples of k strings, for readers; bytes that form no character are written <0x..>.
+        opens: How the token begins: 1 with whitespace (or it is a special token, which ends the text), 2 with punctuation or a
+            symbol, 0 with part of a word. int8.
+        space_logprob: Log of the probability, given the tokens up to this one, that the next token has `opens` 1; in nats. It
+            comes from the prediction of the next token, or of what follows a passage's last token. NaN where `spec.spaces` is
+            not "front", and for a passage's only token without a BOS, which the model does not read.
+        punctuation_logprob: Log of the probability that the next token has `opens` 2, likewise; minus infinity where the
+            vocabulary has no such token.
+        spans: The named spans of each passage; empty where the text has none. It is not a column; sums can be taken over spans.
 
     Example:
         >>> from pathlib import Path
@@ -193,7 +195,7 @@ class TokenScores:
         )
 
     def _repr_html_(self) -> str:
-        """For a notebook: the text in a few numbers, and its first tokens."""
+        """Return HTML for a notebook: the text in a few numbers, and its first tokens."""
         summary = self.summary()
         mean, bits = display.number(summary.mean_logprob), display.number(summary.bits_per_byte)
         facts = (
@@ -223,37 +225,37 @@ class TokenScores:
 
     @property
     def scored(self) -> NDArray[np.bool_]:
-        """Which tokens have a prediction, (n,)."""
+        """Whether each token has a prediction, (n,)."""
         return ~np.isnan(self.logprob)
 
     @property
     def n_passages(self) -> int:
-        """Passages that have a token."""
+        """The number of passages that have a token."""
         return len(np.unique(self.passage))
 
     @property
     def counted(self) -> NDArray[np.bool_]:
-        """Which tokens count in bits per byte and per character, (n,): the scored ones.
+        """Whether each token counts in bits per byte and per character, (n,): the scored tokens do.
 
-        Tokens that share characters, with nobody to tell which bytes are whose, count only where all of them are scored.
+        Tokens that share characters, and whose own bytes cannot be determined, count only where all of them are scored.
         """
         if not len(self):
             return self.scored
         opens = (self.n_bytes > 0) | np.append(True, self.passage[1:] != self.passage[:-1])
-        together = np.cumsum(opens) - 1  # the number of the group that each row is in
+        together = np.cumsum(opens) - 1  # number of the group that each row is in
         counted: NDArray[np.bool_] = np.logical_and.reduceat(self.scored, np.flatnonzero(opens))[together]
         return counted
 
     @property
     def n_characters(self) -> NDArray[np.float64]:
-        """How many characters each token stands for, (n,): of one that several tokens share, the share of its bytes."""
+        """The number of characters that each token covers, (n,); of a shared character a token has its share of the bytes."""
         sizes = [len(character.encode()) for character in "".join(self.token)]
         reached = np.interp(np.cumsum(self.n_bytes), np.cumsum([0, *sizes]), np.arange(len(sizes) + 1))
         return np.diff(reached, prepend=0.0)
 
     @property
     def span_names(self) -> list[str]:
-        """The name of the span that each token is in, by its last character; empty where it is in none."""
+        """The name of the span that contains each token's last character; empty where there is none."""
         ends = [[span.end for span in own] for own in self.spans]
         names = []
         for passage, end in zip(self.passage.tolist(), self.end.tolist(), strict=True):
@@ -264,11 +266,11 @@ class TokenScores:
 
     @property
     def unread(self) -> tuple[str, ...]:
-        """The slices that no token stands for, in reading order."""
+        """The slices that no token covers, in reading order."""
         return tuple(self.token[row] for row in np.flatnonzero(self.token_id == UNREAD))
 
     def summary(self) -> ScoreSummary:
-        """The table in a few numbers."""
+        """Return the table in a few numbers."""
         scored, counted = self.scored, self.counted
         n_scored = int(scored.sum())
         return ScoreSummary.of_means(
@@ -285,7 +287,7 @@ class TokenScores:
 
     @property
     def _first_known(self) -> bool:
-        """Whether it is known of every scored token if it was the first choice: by its rank, or by what is likelier."""
+        """Return whether ranks or alternatives show for every scored token if it was the first choice."""
         known = ~np.isnan(self.rank)
         if self.spec.top_k:
             known |= ~np.isnan(self.top_logprobs[:, 0])
@@ -293,13 +295,13 @@ class TokenScores:
 
     @classmethod
     def joined(cls, parts: "Sequence[TokenScores]") -> "TokenScores":
-        """Join the tables of consecutive passages of one text, by one spec, end to end.
+        """Concatenate the tables of consecutive passages of one text, scored with one spec.
 
         Args:
-            parts: At least one.
+            parts: The tables, at least one.
 
         Raises:
-            ScoringError: They are of several texts or specs.
+            ScoringError: The tables are of several texts or specs.
         """
         first = parts[0]
         if len(parts) == 1:
@@ -325,9 +327,9 @@ class TokenScores:
         return replace(self, **columns)
 
     def to_frame(self) -> "pd.DataFrame":
-        """A pandas data frame, one row a token; `rank` is a nullable integer. Alternatives and openings are left out.
+        """Return a pandas data frame with one row per token; `rank` is a nullable integer.
 
-        Where the text has spans, `span` is the name of the one that the token is in.
+        Alternatives and openings are left out. Where the text has spans, `span` is the name of the one that contains the token.
         """
         import pandas as pd
 
@@ -342,7 +344,7 @@ class TokenScores:
         return frame
 
     def to_json(self) -> dict[str, Any]:
-        """The text's object in the output of `tokenviz score --json`: plain values, None where unscored."""
+        """Return the text's object in the output of `tokenviz score --json`: plain values, None where unscored."""
         summary = {name: nan_to_none(value) for name, value in asdict(self.summary()).items()}
         rows = [self._row(i) for i in range(len(self))]
         if self.spans:
@@ -412,16 +414,16 @@ class TokenScores:
             "text_sha256": self.text_sha256,
             "spec": asdict(self.spec),
         }
-        if self.spans:  # which versions that do not know them pass over
+        if self.spans:  # older versions ignore them
             about["spans"] = [[[span.name, span.start, span.end] for span in own] for own in self.spans]
         return pa.table(columns).replace_schema_metadata({"tokenviz": json.dumps(about)})
 
     @classmethod
     def load(cls, path: Path) -> "TokenScores":
-        """Read what `save` wrote, now or by a version with format 3.
+        """Read a file that `save` wrote, in this version or in one with format 3.
 
         Raises:
-            ScoringError: The file is not a token table, is damaged, or of a format this version does not know.
+            ScoringError: The file is not a token table, is damaged, or has a format that this version does not know.
         """
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -448,7 +450,7 @@ class TokenScores:
 
     @classmethod
     def _of_table(cls, table: "pa.Table", about: dict[str, Any]) -> "TokenScores":
-        """What `_to_table` made, or any error that the rest of a damaged file makes."""
+        """Return the table that `_to_table` wrote; a damaged file may raise any error."""
         import pyarrow as pa
 
         spec = ScoreSpec(**{**about["spec"], "bos_ids": tuple(about["spec"]["bos_ids"])})
@@ -487,15 +489,15 @@ def save_parts(
     passage_ids: Sequence[str] = (),
     footer: Callable[[], Mapping[str, str]] | None = None,
 ) -> None:
-    """Write the consecutive parts of one text's table as one file, each as it comes: only one needs to be in memory.
+    """Write the consecutive parts of one text's table to one file, one by one: only one needs to be in memory.
 
     The file appears when it is complete.
 
     Args:
-        parts: At least one; all of one text and spec.
-        path: As for `TokenScores.save`.
-        passage_ids: As in `Text`; they become the file's column `id`, which `TokenScores.load` passes over.
-        footer: Called after the last part, gives what else the file's footer says, by key.
+        parts: The tables, at least one; all of one text and spec.
+        path: The file.
+        passage_ids: Names of the passages, as in `Text`; they become the file's column `id`, which `TokenScores.load` ignores.
+        footer: Called after the last part; returns further entries of the file's footer, by key. By default none.
 
     Raises:
         DiskError: The file cannot be written.
@@ -519,7 +521,7 @@ def save_parts(
         unfinished.unlink(missing_ok=True)
 
 
-# All but those of alternatives, with their types in the file.
+# All columns except alternatives, with their types in the file.
 _COLUMNS = {
     "passage": "int64", "position": "int64", "token_id": "int64", "token": "string", "start": "int64", "end": "int64",
     "first_character": "int64", "n_bytes": "int64", "unknown": "bool", "logprob": "double", "rank": "int64",
@@ -528,7 +530,7 @@ _COLUMNS = {
 
 
 def _with_bytes_of_slices(table: "pa.Table") -> "pa.Table":
-    """Add the columns that a table of format 3 lacks, as far as its slices tell: shared characters are the first token's."""
+    """Add the columns that a table of format 3 lacks, from its slices: shared characters belong to the first token."""
     import pyarrow as pa
 
     tokens, starts = (table.column(name).to_pylist() for name in ("token", "start"))
@@ -539,7 +541,7 @@ def _with_bytes_of_slices(table: "pa.Table") -> "pa.Table":
 
 
 def nan_to_none(value: Any) -> Any:
-    """None for a float that JSON cannot write (NaN, infinity), everything else as it is."""
+    """Return None for a float that JSON cannot write (NaN, infinity), and anything else unchanged."""
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

@@ -1,8 +1,8 @@
-"""Parquet files of token tables in half the bytes, with nothing lost: reading gives the same bits.
+"""Parquet files of token tables in half the bytes, without loss: reading gives the same bits.
 
-Numbers that a narrower type holds exactly are stored in it: float32 is what a model computes in, and what `TokenScores` widens.
-The bytes of floats are stored by their place in the number, which compresses better, and whole numbers that hardly change as
-differences.
+Numbers are stored in a narrower type where it holds them exactly: models compute in float32, which `TokenScores` widens. The
+bytes of floats are grouped by their place in the number, which compresses better. Whole numbers that change little are stored
+as differences.
 """
 
 from collections.abc import Mapping
@@ -27,11 +27,11 @@ _ENCODINGS = dict.fromkeys((*_FLOATS, "top_logprobs.list.element"), "BYTE_STREAM
 class Writer:
     """Writes the parts of one token table into one file.
 
-    Types are chosen by the first part. Where a later one does not fit, the file is begun again with wide types.
+    The first part determines the types. Where a later part does not fit, the file is rewritten with wide types.
     """
 
     def __init__(self, path: Path) -> None:
-        """Name the file; it is made with the first part."""
+        """Keep the path; the file is made with the first part."""
         self._path = path
         self._writer: Any = None
         self._schema: pa.Schema | None = None
@@ -54,7 +54,7 @@ class Writer:
         self._writer.write_table(narrow if self._schema == narrow.schema else table)
 
     def add_footer(self, entries: Mapping[str, str]) -> None:
-        """Add to what the file says of itself."""
+        """Add entries to the file's footer."""
         self._writer.add_key_value_metadata(dict(entries))
 
     def _open(self, schema: "pa.Schema") -> None:
@@ -70,7 +70,7 @@ class Writer:
         )
 
     def _widen(self, table: "pa.Table") -> None:
-        """Write what is there again, with the types that hold every part."""
+        """Rewrite the file with types that hold every part."""
         import pyarrow.parquet as pq
 
         assert self._schema is not None
@@ -89,7 +89,7 @@ class Writer:
 
 
 def narrowed(table: "pa.Table") -> "pa.Table":
-    """Return a token table with the narrow types, where all of its values are kept."""
+    """Return a token table with narrow types, where they keep all of its values."""
     import pyarrow as pa
 
     narrow = table

@@ -1,7 +1,7 @@
-"""Spans: named, half-open stretches of characters of a passage, such as a prompt, a region or the turns of a chat.
+"""Spans: named, half-open ranges of characters of a passage, such as a prompt, a region or the turns of a chat.
 
-A passage is scored as a whole, whatever its spans are; log-probs are summed, counted, compared and drawn by span. What no span
-names is a stretch without a name, so that spans and stretches together are the passage and nothing is lost.
+A passage is scored as a whole, whatever its spans are. Log-probs are summed, counted, compared and drawn by span. Ranges
+outside all spans have no name; spans and nameless ranges together are the passage, so that nothing is lost.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,12 +12,12 @@ from tokenviz.errors import TextError
 
 @dataclass(frozen=True)
 class Span:
-    """A named stretch of a passage.
+    """A named range of characters of a passage.
 
     Attributes:
-        name: What it is called; several spans may have one name. Empty for what no span names.
-        start: Its first character.
-        end: One past its last character.
+        name: Its name; several spans may have one name. Empty for a range outside all spans.
+        start: First character, from 0.
+        end: One past the last character.
 
     Example:
         >>> text = tv.literal("Is it? Yes").with_spans([[tv.Span("target", 6, 10)]])
@@ -35,11 +35,11 @@ def checked_spans(given: Iterable[object], length: int, where: str) -> tuple[Spa
 
     Args:
         given: `Span`, or tuples or lists of name, start and end, or dictionaries with these keys, in any order.
-        length: Of the passage, in characters.
-        where: Which passage, for messages.
+        length: Length of the passage, in characters.
+        where: The passage, for messages.
 
     Raises:
-        TextError: One has no name, is empty, reaches beyond the passage, or overlaps another.
+        TextError: A span has no name, is empty, reaches beyond the passage, or overlaps another.
     """
     spans = sorted((_span_of(one, where) for one in given), key=lambda span: (span.start, span.end))
     reached, before = 0, ""
@@ -73,7 +73,7 @@ def _span_of(given: object, where: str) -> Span:
 
 
 def pieces_of_spans(spans: Sequence[Span], length: int) -> list[Span]:
-    """Return spans and the stretches between them, which have no name, in reading order; together they are the passage."""
+    """Return the spans and the nameless ranges between them, in reading order; together they are the passage."""
     found, reached = [], 0
     for span in spans:
         if span.start > reached:

@@ -1,4 +1,4 @@
-"""Standard streams that are closed, full, or of an encoding without most of Unicode."""
+"""Standard streams that are closed, full, or in an encoding without most of Unicode."""
 
 import io
 import os
@@ -9,18 +9,18 @@ from tokenviz.errors import DiskError
 
 
 def settle_streams() -> None:
-    """Make the standard streams of this process such that every command can use them.
+    """Make the standard streams of this process usable for every command.
 
-    What is closed is opened on nothing, since files opened next would take its number, and whoever writes to that stream
-    would write into them. On stdout an error is a `DiskError`, and a character that its encoding lacks is written as an
-    escape; on stderr an error is passed over. `sys.stdin` stays None where it was closed.
+    Closed streams are opened on the null device. Otherwise files that are opened next would get their numbers, and output for
+    the stream would be written into these files. On stdout an error is a `DiskError`, and a character that the encoding lacks
+    is written as an escape. On stderr errors are ignored. `sys.stdin` stays None where it was closed.
 
     Raises:
-        DiskError: stdout is closed: no command has anything to do without it.
+        DiskError: stdout is closed: no command is of use without it.
     """
     closed = [number for number in range(3) if _is_closed(number)]
     for number in closed:
-        nothing = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free, which is this one
+        nothing = os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is this one
         os.set_inheritable(nothing, True)
         if nothing != number:
             os.dup2(nothing, number)
@@ -37,14 +37,14 @@ def settle_streams() -> None:
 
 
 def drop_results() -> None:
-    """Forget what stdout could not take; else the interpreter tries again at its end, and complains."""
+    """Discard what stdout could not take; otherwise the interpreter tries again at its end, and complains."""
     nothing = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nothing, sys.stdout.fileno())
     os.close(nothing)
 
 
 def takes_unicode(stream: TextIO) -> bool:
-    """Whether every character can be written to a stream."""
+    """Return whether every character can be written to a stream."""
     return stream.encoding is None or stream.encoding.lower().replace("-", "").startswith(("utf", "ucs"))
 
 
@@ -57,26 +57,26 @@ def _is_closed(number: int) -> bool:
 
 
 def _again(stream: "io.TextIOWrapper[Any]", raw: io.RawIOBase) -> TextIO:
-    """A standard stream on another file object of the same descriptor."""
+    """Return a standard stream on another file object of the same descriptor."""
     stream.flush()
     by_line = bool(stream.line_buffering)
     return io.TextIOWrapper(io.BufferedWriter(raw), stream.encoding, "backslashreplace", newline="\n", line_buffering=by_line)
 
 
 class _Results(io.FileIO):
-    """Where results go: all of them, or an error."""
+    """A raw stdout that writes all results or raises an error."""
 
     def write(self, data: object, /) -> int:
         try:
-            return super().write(data)  # type: ignore[arg-type]  # a buffer, whose type the standard library keeps to itself
+            return super().write(data)  # type: ignore[arg-type]  # the standard library does not export the type of a buffer
         except BrokenPipeError:
-            raise  # a reader that has enough
+            raise  # a reader such as `head` that has closed the pipe
         except OSError as error:
             raise DiskError(f"cannot write the results to standard output: {error.strerror}") from error
 
 
 class _Words(io.FileIO):
-    """Where notices go: if they can, and the work goes on if they cannot."""
+    """A raw stderr that ignores errors, so that the work continues when notices cannot be written."""
 
     def write(self, data: object, /) -> int:
         try:

@@ -1,4 +1,4 @@
-"""Tables as CSV and their cells for a reader, the same everywhere."""
+"""Writing tables as CSV and Parquet, and formatting their cells for readers, the same everywhere."""
 
 import csv
 import math
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 
 def write_csv(frame: "pd.DataFrame", target: Path | TextIO, *, header: bool = True) -> None:
-    """Write a table: strings quoted, so that a carriage return inside one stays inside; missing values empty.
+    """Write a table as CSV: strings are quoted, so that they may contain a carriage return; missing values are empty.
 
     Args:
         frame: The table; its index is left out.
         target: A path or an open text file.
-        header: Whether the first line names the columns.
+        header: Whether the first line names the columns; by default it does.
 
     Raises:
         DiskError: The file cannot be written.
@@ -25,7 +25,7 @@ def write_csv(frame: "pd.DataFrame", target: Path | TextIO, *, header: bool = Tr
     try:
         frame.to_csv(target, index=False, header=header, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
     except OSError as error:
-        if isinstance(error, BrokenPipeError | DiskError):  # the latter is said of standard output already
+        if isinstance(error, BrokenPipeError | DiskError):  # standard output raises DiskError by itself
             raise
         raise DiskError(f"cannot write the table {target}: {error.strerror or error}") from error
 
@@ -51,7 +51,7 @@ def write_parquet(frame: "pd.DataFrame", path: Path) -> None:
 
 
 def cell(value: object) -> str:
-    """One value of a table as a reader sees it: numbers to four digits, a dash where one is missing."""
+    """Return one value of a table for a reader: numbers to four digits, a dash for a missing value."""
     if isinstance(value, float):
         return "–" if math.isnan(value) else f"{value:.4g}".replace("-", "−")
     if value is None or str(value) == "<NA>":  # pandas' missing whole number

@@ -1,4 +1,4 @@
-"""The outermost frame of every command: what ends it, with which exit code and what one line."""
+"""The outermost frame of every command: exit codes, and errors as one line."""
 
 import atexit
 import errno
@@ -17,19 +17,19 @@ from tokenviz.progress import interrupted
 from tokenviz.streams import drop_results, settle_streams
 
 _INTERRUPTED = 130
-_LONGEST_PATH = 120  # characters of one in a message
+_LONGEST_PATH = 120  # characters of a path in a message
 _WORDS = "interrupted; what was finished stays, and the same command goes on from there"
-# What a path of the command line, or of the environment, can be wrong in wherever it is used first.
+# Errors of a path from the command line or the environment, which may be raised wherever it is first used.
 _PATHS = {errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.EROFS}
-_TWICE = 1.0  # seconds: some programs send a signal to a process and at once to its group
+_TWICE = 1.0  # seconds: some programs send a signal to a process and then at once to its group
 
 
 def run_command(command: Any, *, prog_name: str) -> NoReturn:
     """Run a command with this process's arguments and end the process.
 
-    A refusal of ours is one line and exit code 1, a usage error 2, Ctrl-C and SIGTERM 130; anything else keeps
-    its traceback. A second Ctrl-C does not wait for what is being delivered. Results that cannot be written are an error;
-    what cannot be said on stderr is not.
+    A TokenvizError is one line and exit code 1, a usage error 2, Ctrl-C and SIGTERM 130; anything else keeps its traceback. A
+    second Ctrl-C does not wait for what is being delivered. Results that cannot be written are an error; notices that cannot be
+    written to stderr are not.
     """
     _hear_interrupts()
     _spare_the_collector()
@@ -44,7 +44,7 @@ def run_command(command: Any, *, prog_name: str) -> NoReturn:
         said = str(error)
         _fail(f"{said}; make room and repeat the command" if of_full_disk(error) and "make room" not in said else said, 1)
     except SystemExit as end:
-        if end.code == _INTERRUPTED:  # so Typer ends on Ctrl-C, without a word
+        if end.code == _INTERRUPTED:  # Typer ends with this code on Ctrl-C, without a message
             _fail(_WORDS, _INTERRUPTED)
         raise
     except BrokenPipeError:
@@ -63,7 +63,7 @@ def run_command(command: Any, *, prog_name: str) -> NoReturn:
 
 
 def results_console() -> Console:
-    """Where results are printed: as wide as the terminal, and in a pipe as wide as a table may need."""
+    """Return the console for results: as wide as the terminal, and in a pipe wide enough for any table."""
     return Console(highlight=False, soft_wrap=True) if sys.stdout.isatty() else Console(highlight=False, width=200)
 
 
@@ -85,9 +85,9 @@ def _hear_interrupts() -> None:
 
 
 def _spare_the_collector() -> None:
-    """Keep the garbage collector from going over a million imported objects again and again, and all of them at exit.
+    """Keep the garbage collector from scanning a million imported objects again and again, and all of them at exit.
 
-    That takes 2 of the 8 seconds of `tokenviz score` on a sentence.
+    This takes 2 of the 8 seconds of `tokenviz score` on a sentence.
     """
     gc.set_threshold(20_000, 10, 10)
     atexit.register(gc.freeze)

@@ -1,7 +1,7 @@
-"""Texts as they stand: one string, one file, or one corpus of many passages, each with its sha256.
+"""Texts: one string, one file, or one corpus of many passages, unchanged, each with its SHA-256.
 
-Nothing is stripped, joined or normalised. A file is read as UTF-8 with its line ends kept; a byte-order mark
-is part of the text. What cannot be read that way is refused with the place where it fails.
+Nothing is stripped, joined or normalised. A file is read as UTF-8 with its line ends kept; a byte-order mark is part of the
+text. A file that cannot be read so is refused with the place of the error.
 """
 
 import json
@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from os.path import expanduser  # Path's own fails where there is no such user
+from os.path import expanduser  # Path.expanduser raises an error where there is no such user
 from pathlib import Path
 
 from tokenviz import display
@@ -25,26 +25,26 @@ from tokenviz.spans import Span, checked_spans
 PLAIN_SUFFIXES = (".txt", ".md")
 
 _SHOWN = 60  # characters of a text in a terminal
-_SHOWN_HTML = 1000  # of each passage in a notebook
+_SHOWN_HTML = 1000  # characters of each passage in a notebook
 _PASSAGES_SHOWN = 5
-_LONGEST_NAME = 255  # of a file, in characters
+_LONGEST_NAME = 255  # characters of a file's name
 
-_MANY_FILES = 1000  # of a folder: so many are said before they are read
-_HASHED = 1000  # passages at once
+_MANY_FILES = 1000  # files of a folder: with more, the number is announced before they are read
+_HASHED = 1000  # passages that are hashed at once
 
 
 @dataclass(frozen=True)
 class Text:
-    """A named text of one or more passages; each passage is scored by itself.
+    """A named text of one or more passages; each passage is scored separately.
 
     Attributes:
-        name: How runs, tables and figures call it.
+        name: The name in runs, tables and figures.
         passages: The strings, in file order.
-        passage_ids: One identifier a passage where the source names them, else empty.
-        sha256: For a plain text, of its UTF-8 bytes (what `sha256sum` prints for the file); for a corpus,
-            of the JSON array of its passages.
-        spans: For each passage its named spans, in reading order; empty where the text has none. See `with_spans`.
-        chat_template_sha256: Of a text of chats, the hash of the template that made it.
+        passage_ids: One identifier per passage where the source names them, else empty.
+        sha256: For a plain text, the SHA-256 of its UTF-8 bytes (as `sha256sum` prints it for the file); for a corpus, that of
+            the JSON array of its passages.
+        spans: For each passage its named spans, in reading order; empty where the text has none (`with_spans`).
+        chat_template_sha256: For a text of chats, the SHA-256 of the template that rendered it; else empty.
 
     Example:
         >>> text = tv.literal("A rose is a rose.", name="rose")
@@ -62,17 +62,17 @@ class Text:
     chat_template_sha256: str = ""
 
     def with_spans(self, spans: Sequence[Iterable[object]]) -> "Text":
-        """Return the same text with named spans, which scores are summed, compared and drawn by.
+        """Return the same text with named spans; scores can be summed, compared and drawn by span.
 
-        A text is scored as a whole, with spans as without.
+        A text is scored as a whole, with or without spans.
 
         Args:
             spans: For each passage its spans: `Span`, or name, start and end (half-open, in characters of the passage). They
-                do not overlap; what none of them names stays without a name.
+                must not overlap; characters outside all spans have no name.
 
         Raises:
-            TextError: There are not as many lists as passages, or a span is empty, has no name, reaches beyond its passage or
-                overlaps another.
+            TextError: The number of lists differs from the number of passages, or a span is empty, has no name, reaches beyond
+                its passage or overlaps another.
 
         Example:
             >>> text = tv.literal("Is it? Yes").with_spans([[("prompt", 0, 6), ("target", 6, 10)]])
@@ -91,7 +91,7 @@ class Text:
         return f"Text({self.name!r}: {self._size()}, {display.quoted(self.passages[0], _SHOWN)})"
 
     def _repr_html_(self) -> str:
-        """For a notebook: name, size and the beginning."""
+        """Return HTML for a notebook: name, size and the beginning."""
         left_out = len(self.passages) - _PASSAGES_SHOWN
         return display.fragment(
             display.heading("Text “", self.name, f"”, {self._size()}, sha256 {self.sha256[:12]}…"),
@@ -106,17 +106,17 @@ class Text:
 
 
 def literal(passage: str, *, name: str | None = None) -> Text:
-    """A text from a string.
+    """Make a text from a string.
 
     Args:
         passage: The text; at least one character.
-        name: Its name; by default `text-` and the first eight digits of its sha256.
+        name: Its name; by default `text-` and the first eight digits of its SHA-256.
 
     Returns:
         The text, of one passage.
 
     Raises:
-        TextError: It is empty, or it or its name has lone surrogates, which no encoding can store.
+        TextError: The string is empty, or it or its name has lone surrogates, which no encoding can store.
 
     Example:
         >>> tv.literal("A rose is a rose.")
@@ -134,13 +134,13 @@ def literal(passage: str, *, name: str | None = None) -> Text:
 
 
 def as_it_stands(text: Text | str) -> Text:
-    """Take a string as a text that stands as it is; a text is returned unchanged.
+    """Return a text from a string that is taken literally; return a text unchanged.
 
-    A string that is also the name of a sample text or of a text file that exists is refused: in `read_text` and `Grid` it means
-    that text, and one string means one thing.
+    A string that is also the name of a sample text or of an existing text file is refused. In `read_text` and `Grid` it means
+    that text, and one string must mean one thing.
 
     Raises:
-        TextError: It may be either; or see `literal`.
+        TextError: The string is ambiguous; or it is empty or cannot be stored, as in `literal`.
     """
     if isinstance(text, Text):
         return text
@@ -155,7 +155,7 @@ def as_it_stands(text: Text | str) -> Text:
 
 
 def _names_a_source(text: str) -> str:
-    """What a string names to `read_text` as well; empty where that is nothing."""
+    """Return what a string means to `read_text`; empty where it means nothing."""
     if len(text) > _LONGEST_NAME or "\n" in text:
         return ""
     if text in sample_names(samples_folder()):
@@ -172,7 +172,7 @@ def corpus(passages: list[str], *, name: str, passage_ids: list[str] | None = No
     An empty passage keeps its number and has no tokens; a corpus of nothing but empty passages is refused.
 
     Args:
-        passages: Each is scored by itself.
+        passages: The strings; each is scored separately.
         name: The text's name.
         passage_ids: A name for each passage, which tables show; by default none.
 
@@ -201,16 +201,16 @@ def corpus(passages: list[str], *, name: str, passage_ids: list[str] | None = No
 
 
 def read_text(source: str | Path, *, column: str = "text", samples: Path | None = None, spans: str | None = None) -> Text:
-    """Read one text from where it is.
+    """Read one text from its source.
 
     Args:
-        source: A `.txt` or `.md` file; a `.jsonl`, `.csv` or `.parquet` table with one passage a row; a folder,
-            whose `.txt` and `.md` files are the passages in the order of their names, hidden ones left out; `-` for
-            standard input; or the name of a sample text.
+        source: A `.txt` or `.md` file; a `.jsonl`, `.csv` or `.parquet` table with one passage per row; a folder, whose `.txt`
+            and `.md` files are the passages in the order of their names, without hidden ones; `-` for standard input; or the
+            name of a sample text.
         column: The table's column that holds the passages. A column `id`, where there is one, names them.
         samples: The folder of the sample texts, where a bare name is looked up; by default the project's own.
         spans: The table's column that holds the spans of each passage: a list of objects with name, start and end, or of lists
-            of the three; in CSV the same as JSON. An empty cell is a passage without spans. By default texts have none.
+            of the three; in CSV the list is JSON. An empty cell is a passage without spans. By default texts have no spans.
 
     Returns:
         The text, named after the file or folder.
@@ -252,7 +252,7 @@ def _sample_files(samples: Path) -> list[Path]:
 
 
 def sample_names(samples: Path) -> list[str]:
-    """The names of the sample texts in a folder; none where it is missing."""
+    """Return the names of the sample texts in a folder; none where it is missing."""
     return sorted(path.stem for path in _sample_files(samples)) if samples.is_dir() else []
 
 
@@ -261,7 +261,7 @@ def _find(source: str, samples: Path | None) -> Path:
     try:
         path = Path(expanduser(source))
         there = path.exists()
-    except (OSError, ValueError) as error:  # too long for a name, for one, or with a NUL in it
+    except (OSError, ValueError) as error:  # for example a name that is too long, or one with a NUL
         reason = f"{source[:40]!r}... cannot be a file ({getattr(error, 'strerror', error)})"
         raise TextError(f"{reason}: where it is the text itself, give it with -t") from error
     if there:
@@ -291,7 +291,7 @@ def _plain(name: str, data: bytes, where: str) -> Text:
 
 
 def is_hidden(name: str) -> bool:
-    """Tell by its name whether a file or folder is hidden, or a lock or copy that a program has left there."""
+    """Return whether a name is that of a hidden file or folder, or of a lock or copy that a program has left there."""
     return name.startswith((".", "~")) or name == "__MACOSX"
 
 
@@ -317,7 +317,7 @@ def _folder(path: Path) -> Text:
 
 
 def _files_in(path: Path) -> tuple[list[Path], list[str]]:
-    """The text files below a folder in the order of their names, and the names of those that are hidden."""
+    """Return the text files below a folder in the order of their names, and the names of those that are hidden."""
     files, hidden = [], []
     with task(f"looking for texts in {path}", None, "files") as advance:
         for folder, _, names in os.walk(path, onerror=_refuse):
@@ -378,8 +378,8 @@ def _spans_in(cell: object, where: str) -> list[object]:
 
 
 def _columns(column: str, names: list[str], option: str) -> str:
-    """What there is in the place of a column that is missing."""
-    there = listed([repr(name[:40]) for name in names], 10)  # a file of another kind may have a page for a heading
+    """Return the end of a message about a missing column: which columns there are."""
+    there = listed([repr(name[:40]) for name in names], 10)  # a file of another kind may have a page of text for a heading
     alike = [name for name in names if name.strip().casefold() == column.strip().casefold()]
     meant = f"; did you mean {alike[0]!r}?" if alike else did_you_mean(column, names)
     return f"it has {there or 'none'}; {option}{meant}"
@@ -393,7 +393,7 @@ def _utf8(passage: str, what: str) -> bytes:
 
 
 def _sha256(passages: list[str]) -> str:
-    """Of the JSON array of the passages, made piece by piece: it is as long as all of them together."""
+    """Return the SHA-256 of the JSON array of the passages, made piece by piece: it is as long as all of them together."""
     digest, encode = sha256(b"["), json.JSONEncoder(ensure_ascii=False).encode
     with task("taking the sha256", len(passages), "passages") as advance:
         for begin in range(0, len(passages), _HASHED):

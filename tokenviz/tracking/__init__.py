@@ -1,1 +1,1 @@
-"""Runs in MLflow: tables, files, numbers and names go in; what they mean is decided elsewhere."""
+"""Tracking: runs in MLflow. Tables, files, numbers and names go in; other packages decide what they mean."""

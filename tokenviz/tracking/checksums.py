@@ -1,6 +1,6 @@
-"""What the files of a folder hold, by sha256: so that one that is torn, changed or gone is noticed.
+"""SHA-256 of the files of a folder, so that damaged, changed or missing files are detected.
 
-A run's files go to the store with such a list, in the form that `sha256sum -c` reads.
+A run's files go to the store with a list of their hashes, in the form that `sha256sum -c` reads.
 """
 
 import re
@@ -12,7 +12,7 @@ from tokenviz.errors import DamagedError
 
 CHECKSUMS = "checksums.sha256"
 
-# What the store itself says of a run, in tags: the sha256 of that list, and of the table that all else can be made from.
+# Tags of a run in the store: the SHA-256 of that list, and of the table that everything else can be made from.
 LIST_TAG = "list_sha256"
 TABLE_TAG = "table_sha256"
 
@@ -20,41 +20,41 @@ _LINE = re.compile(r"([0-9a-f]{64})  (.+)")
 
 
 def checksum(path: Path) -> str:
-    """A file's sha256.
+    """Return a file's SHA-256.
 
     Raises:
-        OSError: It cannot be read.
+        OSError: The file cannot be read.
     """
     with path.open("rb") as file:
         return file_digest(file, "sha256").hexdigest()
 
 
 def checksums(folder: Path) -> dict[str, str]:
-    """Every file's sha256, by its path below the folder."""
+    """Return every file's SHA-256, by its path below the folder."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {path.relative_to(folder).as_posix(): checksum(path) for path in files}
 
 
 def write_checksums(folder: Path) -> None:
-    """Leave the list of a folder's files among them."""
+    """Write the list of a folder's files, with their SHA-256, into the folder."""
     (folder / CHECKSUMS).unlink(missing_ok=True)
     lines = [f"{digest}  {name}\n" for name, digest in checksums(folder).items()]
     (folder / CHECKSUMS).write_text("".join(lines), encoding="utf-8")
 
 
 def read_checksums(folder: Path, tags: Mapping[str, str]) -> dict[str, str] | None:
-    """Read a run's list of files, once it is known to be the one that the run was written with.
+    """Read a run's list of files, and check that it is the one that the run was written with.
 
     Args:
-        folder: Where the list is.
-        tags: What the store says of the run: `LIST_TAG`, which runs of early versions lack, and `TABLE_TAG`.
+        folder: The folder of the list.
+        tags: The run's tags in the store: `LIST_TAG`, which runs of early versions lack, and `TABLE_TAG`.
 
     Returns:
-        The sha256 of each file by its path; None for a run that never had a list.
+        The SHA-256 of each file by its path; None for a run that never had a list.
 
     Raises:
         DamagedError: The list is gone, or is not the one that the run was written with.
-        OSError: It cannot be read.
+        OSError: The list cannot be read.
     """
     path = folder / CHECKSUMS
     if not path.is_file():
@@ -67,18 +67,18 @@ def read_checksums(folder: Path, tags: Mapping[str, str]) -> dict[str, str] | No
     if (
         len(found) < len(lines)
         or tags.get(LIST_TAG) not in (None, checksum(path))
-        or tags.get(TABLE_TAG) not in (None, *listed.values())  # whoever changes table and list has not changed the store
+        or tags.get(TABLE_TAG) not in (None, *listed.values())  # detects that both table and list were changed
     ):
         raise DamagedError(f"the list of files ({CHECKSUMS}) is not what was written")
     return listed
 
 
 def damaged(folder: Path, tags: Mapping[str, str]) -> list[str]:
-    """Name the files of a run that are gone, torn or changed, the list of them included; none where it never had a list.
+    """Return the files of a run that are gone, torn or changed, including the list; none for a run that never had a list.
 
     Args:
-        folder: With the run's files and their list; a table that the list does not have counts as changed.
-        tags: See `read_checksums`.
+        folder: The folder of the run's files and their list; a table that the list does not name counts as changed.
+        tags: The run's tags in the store, as in `read_checksums`.
 
     Raises:
         OSError: The list cannot be read.
@@ -94,7 +94,7 @@ def damaged(folder: Path, tags: Mapping[str, str]) -> list[str]:
 
 
 def is_whole(path: Path, digest: str) -> bool:
-    """Whether a file is there and holds what it should."""
+    """Return whether a file exists and has the expected SHA-256."""
     try:
         return checksum(path) == digest
     except (OSError, ValueError):  # a name that no file can have

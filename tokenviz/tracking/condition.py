@@ -1,7 +1,7 @@
 """The condition of an embedded store's database: ready, older, newer, foreign, damaged or lost.
 
-Looking changes nothing. MLflow itself cannot be asked: it takes a database that lacks a table of its own for an empty one, and
-brings it to its own schema at once (`SqlAlchemyStore.__init__`), after which the MLflow that made it cannot open it any more.
+The check changes nothing. MLflow itself cannot be asked: it takes a database that lacks one of its tables for an empty one, and
+creates its own schema at once (`SqlAlchemyStore.__init__`), after which the MLflow that made the database cannot open it.
 """
 
 import re
@@ -18,22 +18,22 @@ from tokenviz.errors import StoreError
 Kind = Literal["absent", "ready", "older", "newer", "foreign", "damaged", "lost"]
 
 _RUN_ID = re.compile(r"[0-9a-f]{32}")
-_OF_MLFLOW = {"experiments", "runs", "tags", "params", "metrics"}  # tables of every version
-_READ = _OF_MLFLOW | {"latest_metrics"}  # the tables that finding and showing runs reads
+_OF_MLFLOW = {"experiments", "runs", "tags", "params", "metrics"}  # tables that every version has
+_READ = _OF_MLFLOW | {"latest_metrics"}  # the tables that are read to find and show runs
 _REVISION = re.compile(r"""^(revision|down_revision)\b[^=\n]*=\s*["'](\w+)["']""", re.MULTILINE)
 _DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_IOERR_SHORT_READ")
 _NO_DATABASE = "file is not a database"
-_CHECKED = 50_000_000  # bytes; smaller databases are read through on every opening, about 1 ms per megabyte
+_CHECKED = 50_000_000  # bytes; smaller databases are checked completely at every opening, which takes about 1 ms per megabyte
 _SHOWN = 3
 
 
 @dataclass(frozen=True)
 class Condition:
-    """What a look at a database found.
+    """The result of a check of a database.
 
     Attributes:
-        kind: "absent" where there is none, and nothing that one could be made from; "lost" where there is none, and the files
-            of runs are there.
+        kind: One of seven conditions; "absent" where there is neither a database nor files of runs, and "lost" where there are
+            files of runs but no database.
         message: What is wrong and what to do, in one line; empty for "absent" and "ready".
     """
 
@@ -41,10 +41,10 @@ class Condition:
     message: str = ""
 
     def require_ready(self) -> None:
-        """Go on with a database that can be used.
+        """Raise an error unless the database can be used.
 
         Raises:
-            StoreError: It cannot be.
+            StoreError: The database cannot be used.
         """
         if self.message:
             raise StoreError(self.message)
@@ -65,22 +65,22 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def examine(database: Path, artifacts: Path, *, copy: Path | None = None, only_read: bool = False) -> Condition:
-    """Find out what condition a database is in.
+    """Return the condition of a database.
 
     Args:
-        database: It need not exist.
-        artifacts: Where its runs' files are.
-        copy: The file to look at instead, where the database itself cannot be opened.
-        only_read: Ask only for the tables that finding and showing runs needs. Which others there must be, MLflow alone knows,
-            and importing it takes longer than reading a thousand runs.
+        database: The path of the database; it need not exist.
+        artifacts: The folder of its runs' files.
+        copy: The file to check instead, where the database itself cannot be opened; by default none.
+        only_read: Require only the tables that are read to find and show runs. Only MLflow knows the others, and importing it
+            takes longer than reading a thousand runs.
 
     Raises:
-        StoreError: It cannot be read.
+        StoreError: The database cannot be read.
     """
     path = copy or database
     log = path.with_name(f"{path.name}-wal")
     if not path.exists() or not path.stat().st_size:
-        # An empty database is not opened: SQLite would remove the log next to it, which may hold what is left.
+        # An empty database is not opened: SQLite would remove the log next to it, which may hold all that is left.
         logged = log.exists() and log.stat().st_size > 0
         return _lost(database, artifacts, "is empty" if path.exists() else "is gone", sure=logged)
     try:
@@ -94,12 +94,12 @@ def examine(database: Path, artifacts: Path, *, copy: Path | None = None, only_r
 
 
 def connect_for_reading(database: Path) -> sqlite3.Connection:
-    """Open a database that must exist, and must stay as it is."""
+    """Open an existing database without changing it."""
     return sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)
 
 
 def check_whole(database: Path) -> str:
-    """Read every page of a database; return what is wrong with it, empty for nothing. Takes about 1 ms per megabyte."""
+    """Read every page of a database; return what is wrong, or an empty string. Takes about 1 ms per megabyte."""
     try:
         with closing(connect_for_reading(database)) as connection:
             (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
@@ -133,7 +133,7 @@ def _look(connection: sqlite3.Connection, path: Path, database: Path, artifacts:
 
 
 def _is_cut(connection: sqlite3.Connection, path: Path) -> bool:
-    """Whether pages are neither in the file nor in its log. SQLite takes such pages for pages of zeros while there is a log."""
+    """Return whether pages are missing from both file and log. While there is a log, SQLite reads such pages as zeros."""
     (pages,) = connection.execute("PRAGMA page_count").fetchone()
     (size,) = connection.execute("PRAGMA page_size").fetchone()
     there = path.stat().st_size // size
@@ -156,7 +156,7 @@ def _pages_in_log(log: Path, size: int) -> set[int]:
 def _revisions() -> tuple[str, frozenset[str]]:
     """Return the newest revision of the schema that this MLflow knows, and all of them.
 
-    Read from the text of its migrations: to import MLflow and Alembic for it takes a second.
+    They are read from the text of its migrations: importing MLflow and Alembic would take a second.
     """
     package = find_spec("mlflow")
     folder = Path(str(package and package.origin)).parent / "store" / "db_migrations" / "versions"
@@ -167,7 +167,7 @@ def _revisions() -> tuple[str, frozenset[str]]:
 
 
 def _expected_tables() -> set[str]:
-    # Whoever imports this has all tables known: see the remark in mlflow.store.db.utils.
+    # This import defines all tables: see the remark in mlflow.store.db.utils.
     import mlflow.store.db.utils  # noqa: F401
     from mlflow.store.db.base_sql_model import Base
 

@@ -1,8 +1,8 @@
-"""Runs copied from one store to another: as parcels in a folder, delivered from there like those of the outbox, each once.
+"""Copying runs from one store to another: as staged runs in a folder, delivered from there like those of the outbox, once.
 
-MLflow has no means for it that keep everything: `mlflow migrate-filestore` reads only the file store of before, and a copy of
-the database leaves the files behind. A copy has another id than its original; where one run names another, the new id is put
-in, and the old one is in the tag `tokenviz.origin`.
+MLflow has no tool for this that keeps everything: `mlflow migrate-filestore` reads only the earlier file store, and a copy of
+the database leaves the files behind. A copy has a different id from its original. Where one run names another, the new id is
+inserted; the old id is in the tag `tokenviz.origin`.
 """
 
 import re
@@ -30,12 +30,12 @@ _MADE_ANEW = ("fingerprint", "grid", "parcel", "outbox", LIST_TAG, TABLE_TAG)  #
 
 @dataclass(frozen=True)
 class Imported:
-    """What became of exported runs.
+    """The result of an import.
 
     Attributes:
-        delivered: Runs that are in the store now.
-        known: Runs whose numbers the store had already.
-        refused: Why others are not in it, a line each.
+        delivered: Number of runs that were delivered to the store.
+        known: Number of runs whose numbers the store had already.
+        refused: One line for each other run, with the reason.
     """
 
     delivered: int
@@ -44,15 +44,15 @@ class Imported:
 
 
 def export_runs(store: Store, runs: Sequence[FoundRun], folder: Path) -> list[str]:
-    """Write runs into a folder, each in one of its own, by its id; what is there already stays.
+    """Write runs into a folder, each into a sub-folder named by its id; existing ones stay.
 
     Args:
-        store: Where they are.
-        runs: Finished ones.
-        folder: It is made where there is none.
+        store: The store of the runs.
+        runs: Finished runs.
+        folder: The folder to write to; it is made where there is none.
 
     Returns:
-        Why some of them could not be written, a line each.
+        One line for each run that could not be written, with the reason.
 
     Raises:
         StoreError: The store fails.
@@ -73,22 +73,22 @@ def export_runs(store: Store, runs: Sequence[FoundRun], folder: Path) -> list[st
 
 
 class _LostError(StoreError):
-    """A run's files are not what they were."""
+    """A run's files differ from those that were recorded."""
 
 
 class _Export:
-    """Reads runs of a store as parcels hold them."""
+    """Reads runs of a store in the form of staged runs."""
 
     def __init__(self, store: Store, fingerprints: dict[str, str]) -> None:
         self._store, self._fingerprints = store, fingerprints
         self._descriptions: dict[str, str] = {}
 
     def filler(self, found: FoundRun) -> Callable[[Path], Slip]:
-        """What `pack` takes."""
+        """Return the function that `pack` needs to write a run's files and return its record."""
 
         def fill(files: Path) -> Slip:
             fetch(self._store, found.run_id, "", files)
-            if not any(files.iterdir()):  # MLflow takes a folder that is gone for an empty one
+            if not any(files.iterdir()):  # MLflow reports a missing folder as an empty one
                 raise _LostError(f"run {found.run_id} ({found.name}) is left out: its files are gone")
             if lost := damaged(files, found.tags):
                 raise _LostError(
@@ -121,7 +121,7 @@ class _Export:
             curves=curves,
             note=unlinked(note, found.run_id),
             dataset=_dataset(run),
-            figures=False,  # they are files like others by now
+            figures=False,  # the figures are ordinary files by now
             table=tables.get(found.tags.get(TABLE_TAG, ""), ""),
             refers=refers,
             started=run.info.start_time,
@@ -147,7 +147,7 @@ class _Export:
         return self._descriptions[experiment]
 
     def _fingerprint_of(self, value: str) -> str:
-        """Of the run that a parameter names; empty for one that names none."""
+        """Return the fingerprint of the run that a parameter names; empty where it names none."""
         from mlflow.exceptions import MlflowException
 
         if not _RUN_ID.fullmatch(value):
@@ -168,11 +168,11 @@ def _dataset(run: Any) -> dict[str, str]:
 
 
 def import_runs(store: Store, folder: Path) -> Imported:
-    """Deliver what `export_runs` wrote, as far as the store does not have it.
+    """Deliver the runs that `export_runs` wrote, except those that the store has.
 
     Args:
-        store: Open for writing.
-        folder: With the exported runs; it stays as it is.
+        store: The store, open for writing.
+        folder: The folder with the exported runs; it is not changed.
 
     Raises:
         StoreError: There is nothing to import, or the store fails. What was delivered before stays delivered.
@@ -203,7 +203,7 @@ def import_runs(store: Store, folder: Path) -> Imported:
 
 
 def _deliver(store: Store, parcel: Parcel, ids: dict[str, str]) -> bool:
-    """Returns whether the store did not have it."""
+    """Deliver a staged run; return False if the store had it already."""
     slip = parcel.slip
     runs = Runs(store, slip.experiment, slip.description)
     with runs.outbox.claimed(slip.experiment, slip.fingerprint, wait=True) as claim:
@@ -216,7 +216,7 @@ def _deliver(store: Store, parcel: Parcel, ids: dict[str, str]) -> bool:
             try:
                 ids[parcel.folder.name] = runs.deliver(copy)
             finally:
-                copy.remove()  # the folder of before still has it
+                copy.remove()  # the exported folder still has it
             return True
     for grid in slip.grid.split():
         runs.join_grid(found, grid)

@@ -1,8 +1,8 @@
 """The embedded store: SQLite and a folder of artifacts in `mlruns/`.
 
-It is made under a lock (two processes making it at once break it), and is set to write-ahead logging. Its absolute paths are
-mended when it is opened for writing, so that the folder may be moved or copied; what only reads takes old paths for what they
-mean now, and changes nothing. One that may not be written is read from a copy of its database.
+It is made under a lock, since two processes that make it at once would break it, and uses write-ahead logging. Its absolute
+paths are corrected when it is opened for writing, so that the folder may be moved or copied. Opening for reading changes
+nothing, and translates old paths. A store without write permission is read from a copy of its database.
 """
 
 import os
@@ -23,41 +23,41 @@ from tokenviz.tracking.condition import connect_for_reading, examine
 
 
 def embedded_folder() -> Path:
-    """The folder of the embedded store."""
+    """Return the folder of the embedded store."""
     return (project_root() / "mlruns").resolve()
 
 
 def database_of(folder: Path) -> Path:
-    """The database of an embedded store."""
+    """Return the database of an embedded store."""
     return folder / "mlflow.db"
 
 
 def artifacts_of(folder: Path) -> Path:
-    """Where an embedded store keeps its runs' files."""
+    """Return the folder of an embedded store's artifacts."""
     return folder / "artifacts"
 
 
 def sqlite_uri(database: Path) -> str:
-    """A database, as MLflow takes it."""
+    """Return the URI of a database, as MLflow expects it."""
     return f"sqlite:///{database}"
 
 
 def local_folder(artifact_uri: str) -> Path | None:
-    """The folder of an artifact location; None for one that is no plain path, as ours are."""
+    """Return the folder of an artifact location; None where it is not a plain path, as those of this package are."""
     return None if urlparse(artifact_uri).scheme else Path(artifact_uri)
 
 
 def make_ready(folder: Path) -> Path:
-    """Make the store where there is none yet, and mend its paths.
+    """Make the store where there is none, and correct its paths.
 
     Args:
-        folder: The store's.
+        folder: The folder of the store.
 
     Returns:
-        Its database.
+        The database.
 
     Raises:
-        StoreError: It cannot be written, or is not in a condition to be; see `condition.examine`. It stays as it is then.
+        StoreError: The store cannot be written, or its database is not ready (`condition.examine`). It is not changed then.
     """
     _refuse_misread(folder)
     database = database_of(folder)
@@ -71,10 +71,10 @@ def make_ready(folder: Path) -> Path:
 
 @contextmanager
 def store_lock(folder: Path) -> Iterator[None]:
-    """Hold the right to make or mend a store; its folder is made where there is none.
+    """Hold the lock for making or correcting a store; make its folder where there is none.
 
     Raises:
-        StoreError: It cannot be written.
+        StoreError: The folder cannot be written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -88,7 +88,7 @@ def store_lock(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def sqlite_errors(database: Path) -> Iterator[None]:
-    """Whatever SQLite raises of a store's database, as an error of ours."""
+    """Turn whatever SQLite raises for a store's database into a StoreError."""
     try:
         yield
     except sqlite3.Error as error:
@@ -96,13 +96,13 @@ def sqlite_errors(database: Path) -> Iterator[None]:
 
 
 def require_readable(folder: Path) -> set[str]:
-    """See that a store that exists can be read as it is.
+    """Check that an existing store can be read without changing it.
 
     Returns:
-        The folders that its paths begin with and that it is in no more.
+        Earlier folders of the store, which its paths still name.
 
     Raises:
-        StoreError: It cannot be; see `condition.examine`.
+        StoreError: The database is not ready (`condition.examine`).
     """
     _refuse_misread(folder)
     database = database_of(folder)
@@ -113,18 +113,18 @@ def require_readable(folder: Path) -> set[str]:
 
 
 def is_writable(folder: Path) -> bool:
-    """Whether a store that exists may be written by this process."""
+    """Return whether this process may write an existing store."""
     return all(os.access(path, os.W_OK) for path in (folder, artifacts_of(folder), database_of(folder)))
 
 
 def copy_for_reading(folder: Path) -> Path:
-    """Copy a store's database, and mend the paths in the copy.
+    """Copy a store's database, and correct the paths in the copy.
 
     Args:
-        folder: The store's; it is not written.
+        folder: The folder of the store; it is not written.
 
     Returns:
-        A temporary folder with the copy, for the caller to remove.
+        A temporary folder with the copy, which the caller removes.
 
     Raises:
         StoreError: There is no store, or another version of MLflow made it.
@@ -146,21 +146,21 @@ def copy_for_reading(folder: Path) -> Path:
 
 
 def run_stages(database: Path) -> dict[str, str]:
-    """Every run of a store, whoever made it, by its id: "active", or "deleted" where it is only marked as removed."""
+    """Return every run of a store, of any origin, by its id: "active", or "deleted" where it is only marked as removed."""
     with sqlite_errors(database), closing(connect_for_reading(database)) as connection:
         return dict(connection.execute("SELECT run_uuid, lifecycle_stage FROM runs"))
 
 
 def copy_database(database: Path, copy: Path) -> None:
-    """Copy a database as it is at one moment, also while somebody writes it."""
+    """Copy a database as it is at one moment, even while another process writes it."""
     try:
         with (
             closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as connection,
             closing(sqlite3.connect(copy)) as target,
         ):
             connection.backup(target)
-    except sqlite3.DatabaseError:  # damaged ones are copied as they are
-        # Write-ahead logging needs a file beside the database even to read it: where none can be made, nobody writes.
+    except sqlite3.DatabaseError:  # damaged databases are copied file by file
+        # With write-ahead logging even reading needs a file next to the database. Where none can be made, no process writes.
         copy.unlink(missing_ok=True)
         for suffix in ("", "-wal"):
             if database.with_name(database.name + suffix).exists():
@@ -168,10 +168,10 @@ def copy_database(database: Path, copy: Path) -> None:
 
 
 def make_schema(database: Path, artifacts: Path) -> None:
-    """Make a database where there is none, whole or not at all.
+    """Make a database where there is none, completely or not at all.
 
     Raises:
-        StoreError: It cannot be made.
+        StoreError: The database cannot be made.
     """
     if database.exists() and database.stat().st_size:
         return
@@ -181,7 +181,7 @@ def make_schema(database: Path, artifacts: Path) -> None:
 
     name_artifacts(artifacts)
     try:
-        # Next to its place, and then put there whole: a database that is half made would be taken for a damaged one.
+        # It is made next to its place and then moved: a half-made database would be taken for a damaged one.
         unfinished = database.with_name(f"{database.name}.partial")
         for left_over in database.parent.glob(f"{unfinished.name}*"):
             left_over.unlink()
@@ -194,7 +194,7 @@ def make_schema(database: Path, artifacts: Path) -> None:
 
 
 def name_artifacts(artifacts: Path) -> None:
-    """Tell MLflow where files go: else it puts an empty ./mlruns into whatever the working directory is."""
+    """Set the default folder for MLflow's artifacts; otherwise it makes an empty ./mlruns in the working directory."""
     from mlflow.tracking._tracking_service.utils import _SERVER_ARTIFACT_ROOT_ENV_VAR
 
     os.environ[_SERVER_ARTIFACT_ROOT_ENV_VAR] = str(artifacts)
@@ -209,14 +209,14 @@ def _refuse_misread(folder: Path) -> None:
 
 
 def unusable(database: Path, reason: str) -> str:
-    """What to say of a database that SQLite or MLflow cannot use."""
+    """Return the message about a database that SQLite or MLflow cannot use."""
     what = reason.splitlines()[0].removeprefix("(sqlite3.OperationalError) ")[:200]
     todo = advice(what) or "'tokenviz doctor' says what is wrong"
     return f"the store {str(database)!r} cannot be opened: {what}; {todo}"
 
 
 def advice(reason: str) -> str:
-    """What to do when an embedded store fails for a reason; empty where that is not known."""
+    """Return advice for a failure of an embedded store; empty where there is none for the reason."""
     return next((words for sign, words in _ADVICE.items() if sign in reason), "")
 
 
@@ -233,8 +233,10 @@ _ADVICE = {
 
 
 def mend_paths(database: Path, folder: Path) -> None:
-    """Point every artifact location of ours at where the folder is now. MLflow stores absolute paths, and a moved
-    store lists no artifacts, without an error."""
+    """Replace the store's folder in all artifact locations of this package by its present one.
+
+    MLflow stores absolute paths; without this, a store that was moved lists no artifacts, and raises no error.
+    """
     with closing(sqlite3.connect(database)) as connection, connection:
         for old in _old_places(connection, folder):
             for table, column in (
@@ -249,13 +251,13 @@ def mend_paths(database: Path, folder: Path) -> None:
 
 
 def _old_places(connection: sqlite3.Connection, folder: Path) -> set[str]:
-    """Return the store folders that paths of ours begin with, other than the one where the store is now."""
+    """Return the store folders at the beginning of this package's paths, except the present one."""
     rows = connection.execute("SELECT experiment_id, artifact_location FROM experiments").fetchall()
     return {root for number, location in rows if (root := _root_of(location, f"artifacts/{number}"))} - {str(folder)}
 
 
 def _root_of(location: str | None, suffix: str) -> str | None:
-    """The store folder of a local artifact location that ends as ours do; None for any other."""
+    """Return the store folder of a local artifact location in this package's form; None for any other location."""
     if not location or not location.endswith(f"/{suffix}"):
         return None
     root = location.removesuffix(f"/{suffix}")

@@ -1,4 +1,4 @@
-"""What a run holds, as MLflow takes it: within its limits, and nothing cut without a word."""
+"""The content of a run as MLflow's entities: within MLflow's limits, with nothing cut silently."""
 
 import json
 import math
@@ -11,8 +11,8 @@ from urllib.parse import quote, unquote
 
 from tokenviz.tracking.parcels import Slip
 
-CURVE_POINTS = 1000  # about 330 bytes of database each; also the most that one call takes
-_LONGEST_PARAM = 6000  # MLflow's limits, in characters
+CURVE_POINTS = 1000  # about 330 bytes each in the database; also the most points that one call accepts
+_LONGEST_PARAM = 6000  # MLflow's limit, in characters
 _LONGEST_TAG = 8000
 _LONGEST_DIGEST = 36
 _IDENTITY_TAG = "identity."
@@ -20,7 +20,7 @@ _IDENTITIES = {
     "identity", "source", "tokenizer", "spaces", "weights_sha256", "text_sha256", "bos_ids", "batching", "head",
     "scoring_version", "comparison_version", "measure_version",
 }  # fmt: skip
-_LONGEST_LINK = 150  # characters that a link to a file grows by
+_LONGEST_LINK = 150  # characters that a link to a file can add
 
 PAGE_MODE = "workflowType=machine_learning"  # without it MLflow's pages open in their mode for chat applications
 _TO_FILE = re.compile(r"\]\((?:runs/(\w+)/)?artifacts/([^)]*)\)")
@@ -31,7 +31,7 @@ _TO_PICTURE = re.compile(r"\]\(get-artifact\?path=([^)&]*)&run_uuid=\w+\)")
 
 
 def metric_points(slip: Slip) -> list[Any]:
-    """Numbers and curves. NaN is left out: a number that is not there must not look like one that is."""
+    """Return the points of numbers and curves. NaN is left out: a missing number must not look like a number."""
     from mlflow.entities import Metric
 
     points = [Metric(name, value, slip.ended, 0) for name, value in slip.metrics.items() if math.isfinite(value)]
@@ -41,11 +41,11 @@ def metric_points(slip: Slip) -> list[Any]:
 
 
 def settings_of(params: Mapping[str, object], files: Path) -> tuple[dict[str, str], dict[str, str]]:
-    """Write settings as MLflow keeps them: None and lists as JSON, one that is too long in a file and its hash in its place.
+    """Return settings as strings: None and lists as JSON; one that is too long goes into a file, and its hash takes its place.
 
     Returns:
-        Parameters, which MLflow's pages compare, and tags with what identifies model, text, machine and versions: a reader of
-        two runs side by side looks for what was chosen, not for hashes. `with_identities` puts them together again.
+        Parameters, which MLflow's pages compare, and tags with what identifies model, text, machine and versions: a user who
+        compares two runs looks for the settings, not for hashes. `with_identities` joins the two again.
     """
     written = {name: value if isinstance(value, str) else json.dumps(value) for name, value in params.items()}
     long = {name: value for name, value in written.items() if len(value) > _LONGEST_PARAM}
@@ -56,20 +56,20 @@ def settings_of(params: Mapping[str, object], files: Path) -> tuple[dict[str, st
 
 
 def split_identities(params: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Part settings into parameters and tags; see `settings_of`."""
+    """Split settings into parameters and tags, as `settings_of` describes."""
     shown = {name: value for name, value in params.items() if not _is_identity(name)}
     return shown, {f"{_IDENTITY_TAG}{name}": value for name, value in params.items() if name not in shown}
 
 
 def with_identities(params: Mapping[str, str], tags: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Put settings together again, of a run of any version: before 0.2 all of them were parameters.
+    """Join the settings of a run of any version: before 0.2 all of them were parameters.
 
     Args:
-        params: A run's parameters.
-        tags: Its own tags, without the `tokenviz.` prefix.
+        params: The run's parameters.
+        tags: The run's own tags, without the `tokenviz.` prefix.
 
     Returns:
-        All settings, and the tags that are none.
+        All settings, and the tags that are not settings.
     """
     own = {name: value for name, value in tags.items() if not name.startswith(_IDENTITY_TAG)}
     found = {name.removeprefix(_IDENTITY_TAG): value for name, value in tags.items() if name not in own}
@@ -81,7 +81,7 @@ def _is_identity(name: str) -> bool:
 
 
 def short_note(note: str, files: Path) -> str:
-    """A description, cut where MLflow keeps no more once its links are written out; the whole is in a file then."""
+    """Return a description, cut where it would exceed MLflow's limit with its links written out; a file then has all of it."""
     longest = _LONGEST_TAG - _LONGEST_LINK * len(_TO_FILE.findall(note))
     if len(note) <= longest:
         return note
@@ -91,10 +91,10 @@ def short_note(note: str, files: Path) -> str:
 
 
 def linked(note: str, experiment_id: str, run_id: str) -> str:
-    """A description whose links to files lead there in MLflow's pages, and whose pictures they show.
+    """Turn a description's links to files into links to MLflow's pages, and its pictures into pictures that they show.
 
-    Links are `[words](artifacts/FILE)` to the run's own and `[words](runs/RUN/artifacts/FILE)` to another's of the experiment,
-    pictures `![words](artifacts/FILE)`. The addresses are relative, so that any port and path prefix will do.
+    Links are `[words](artifacts/FILE)` to the run's own files and `[words](runs/RUN/artifacts/FILE)` to those of another run of
+    the experiment; pictures are `![words](artifacts/FILE)`. The addresses are relative, so that any port and path prefix works.
     """
     note = _PICTURE.sub(lambda found: f"{found[1]}(get-artifact?path={quote(found[2])}&run_uuid={run_id})", note)
     page = f"](#/experiments/{experiment_id}/runs"
@@ -102,20 +102,20 @@ def linked(note: str, experiment_id: str, run_id: str) -> str:
 
 
 def unwrapped(markdown: str) -> str:
-    """Markdown with each paragraph in one line: MLflow's pages end a line where the source does."""
-    parts = markdown.split("```")  # every second is code, and stays as it is
+    """Return Markdown with each paragraph in one line: MLflow's pages break lines where the source does."""
+    parts = markdown.split("```")  # every second part is code, and is not changed
     parts[::2] = [_IN_A_PARAGRAPH.sub(r"\1 ", part) for part in parts[::2]]
     return "```".join(parts)
 
 
 def unlinked(note: str, run_id: str) -> str:
-    """What `linked` was given for a run."""
+    """Return the description that `linked` was given for a run."""
     note = _TO_PICTURE.sub(lambda found: f"](artifacts/{unquote(found[1])})", note)
     return _TO_PAGE.sub(lambda found: f"]({'' if found[1] == run_id else f'runs/{found[1]}/'}artifacts/{found[2]})", note)
 
 
 def dataset_input(fields: Mapping[str, str]) -> Any:
-    """A text, as the data that a run was made of."""
+    """Return a text as the dataset that a run used."""
     from mlflow.entities import Dataset, DatasetInput
 
     return DatasetInput(Dataset(**{**fields, "digest": fields["digest"][:_LONGEST_DIGEST]}))

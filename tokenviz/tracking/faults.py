@@ -1,4 +1,4 @@
-"""What the failures of a store mean: in a few words, and as errors of ours."""
+"""Failures of a store, in a few words and as this package's errors."""
 
 import os
 import re
@@ -18,13 +18,13 @@ _NO_RIGHTS = (401, 403)
 
 @contextmanager
 def store_errors(store: "Store") -> Iterator[None]:
-    """Whatever MLflow, a database driver or an HTTP library raises, as an error of ours."""
+    """Turn whatever MLflow, a database driver or an HTTP library raises into a StoreError."""
     try:
         yield
-    except _failures() as error:  # evaluated only once something is raised: MLflow need not be imported before
+    except _failures() as error:  # evaluated only when an error is raised, so that MLflow need not be imported before
         if isinstance(error, StoreError):
             raise
-        # Without rights now, none of the other runs is taken either: that is a failure of the store, not a refusal of one run.
+        # Without rights now, every other run will fail as well: that is a failure of the store, not a refusal of one run.
         kind = RefusedError if refuses(error) and not lacks_rights(error) else StoreError
         reason = reason_of(error)
         todo = advice(reason) if store.folder is not None else ""
@@ -39,17 +39,17 @@ def _failures() -> tuple[type[Exception], ...]:
 
 
 def lacks_rights(error: BaseException | None) -> bool:
-    """Whether the credentials are at fault."""
+    """Return whether the credentials are the cause of an error."""
     return _status(error) in _NO_RIGHTS
 
 
 def refuses(error: BaseException | None) -> bool:
-    """Whether a server answered and said no: it would say so again."""
+    """Return whether a server refused a request; it would refuse it again."""
     return 400 <= _status(error) < 500 and _status(error) not in (408, 429)
 
 
 def _status(error: BaseException | None) -> int:
-    """The HTTP status of an answer; 500 where there was none."""
+    """Return the HTTP status of an error; 500 where there was no answer."""
     from mlflow.exceptions import MlflowException
 
     if isinstance(error, MlflowException):
@@ -58,7 +58,7 @@ def _status(error: BaseException | None) -> int:
 
 
 def retry_once(call: Callable[..., None], *arguments: Any) -> None:
-    """Call; once more where a server refuses, as it does one of two processes that add the same tag or dataset at once."""
+    """Make a call, and again where a server refuses it, as it does when two processes add the same tag or dataset at once."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -70,12 +70,12 @@ def retry_once(call: Callable[..., None], *arguments: Any) -> None:
 
 
 def timed_out(error: BaseException) -> bool:
-    """Whether there was no answer for as long as one waits."""
+    """Return whether there was no answer within the time limit."""
     return "timed out" in str(error) or "timeout exception" in str(error)
 
 
 def reason_of(error: BaseException) -> str:
-    """An error of MLflow's in a few words, without the password that an address in it may hold."""
+    """Return an error of MLflow in a few words, without the password that an address in it may hold."""
     text = str(error)
     if timed_out(error):
         return f"no answer within {os.environ['MLFLOW_HTTP_REQUEST_TIMEOUT']} s"
@@ -99,5 +99,5 @@ _FAILURES = (
 
 
 def without_secrets(uri: str) -> str:
-    """An address without user, password and query."""
+    """Return an address without user, password and query."""
     return _PASSWORD.sub("//", uri).partition("?")[0].rstrip("/")

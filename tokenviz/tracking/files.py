@@ -1,4 +1,4 @@
-"""A run's files: listed, and fetched from wherever the store keeps them."""
+"""A run's files: listed, and fetched from the store."""
 
 import shutil
 from pathlib import Path
@@ -8,13 +8,13 @@ from tokenviz.tracking.faults import reason_of, store_errors
 from tokenviz.tracking.rows import read_location
 from tokenviz.tracking.store import Store
 
-_ATTEMPTS = 3  # at a file of a server
+_ATTEMPTS = 3  # tries to download one file from a server
 CURE = "run its experiment again with --force: the new run takes its place, and this one stays"
-"""What to do with a run whose files are gone or changed."""
+"""Advice for a run whose files are gone or changed."""
 
 
 def files_of(store: Store, run_id: str, folder: str = "") -> dict[str, int]:
-    """A run's files and their sizes in bytes.
+    """Return a run's files and their sizes in bytes.
 
     Raises:
         StoreError: The store fails.
@@ -31,7 +31,7 @@ def files_of(store: Store, run_id: str, folder: str = "") -> dict[str, int]:
 
 
 def _place_of(store: Store, run_id: str) -> Path | None:
-    """Where an embedded store keeps a run's files; None for a server, and for a place that is no folder."""
+    """Return the folder of a run's files in an embedded store; None for a server, and for a location that is not a folder."""
     if store.database is not None:
         location = read_location(store.database, run_id)
         if location is None:
@@ -41,16 +41,16 @@ def _place_of(store: Store, run_id: str) -> Path | None:
 
 
 def fetch(store: Store, run_id: str, artifact: str, folder: Path) -> Path:
-    """A run's file on this disk.
+    """Return the path of a run's file on this disk; download it where necessary.
 
     Args:
-        store: Where the run is.
-        run_id: Its id.
-        artifact: The file's path among the run's; empty for all of them.
-        folder: Where to put it, if it has to be fetched.
+        store: The run's store.
+        run_id: The run's id.
+        artifact: The path of the file among the run's files; empty for all of them.
+        folder: The folder for downloaded files.
 
     Raises:
-        DamagedError: The run has no such file any more.
+        DamagedError: The run does not have the file any more.
         StoreError: A server does not answer.
     """
     from mlflow.exceptions import MlflowException
@@ -67,14 +67,14 @@ def fetch(store: Store, run_id: str, artifact: str, folder: Path) -> Path:
         except (MlflowException, OSError) as error:
             if store.folder is None and not _is_gone(store, run_id, artifact):
                 if left:
-                    continue  # MLflow itself does not ask again
+                    continue  # MLflow itself does not retry
                 raise StoreError(f"the tracking server {store.name!r} failed: {reason_of(error)}") from error
             raise _lost(run_id, artifact, reason_of(error)) from error
     raise AssertionError("there is at least one attempt")
 
 
 def _taken(place: Path, artifact: str, folder: Path) -> Path:
-    """A file where it is; all files copied."""
+    """Return a file at its place; copy the folder where all files are asked for."""
     if artifact:
         return (place / artifact).resolve(strict=True)
     if place.is_dir():
@@ -87,7 +87,7 @@ def _lost(run_id: str, artifact: str, reason: str) -> DamagedError:
 
 
 def _is_gone(store: Store, run_id: str, artifact: str) -> bool:
-    """Whether a server says that a run has no such file; what MLflow says of a failed download tells nothing."""
+    """Return whether a server says that a run has no such file; MLflow's error for a failed download does not say it."""
     from mlflow.exceptions import MlflowException
 
     folder, _, name = artifact.rpartition("/")

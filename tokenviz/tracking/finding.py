@@ -1,4 +1,4 @@
-"""Finding runs again: all that meet some conditions, or one by the first digits of its id."""
+"""Finding runs: all that meet some conditions, or one by the first digits of its id."""
 
 import itertools
 import math
@@ -21,36 +21,37 @@ from tokenviz.tracking.where import Condition, Where, mlflow_filter, number_of, 
 
 _PAGE = 1000
 _DIGITS = re.compile(r"[0-9a-f]{4,64}")
-_CURVE = "/"  # in the names of curves, and of them alone
-_CLOSED = {  # fields of few values, and what they may be besides what runs have: measures are kinds, too
+_CURVE = "/"  # occurs in the names of curves only
+_CLOSED = {  # fields with few values, and values that are allowed besides those of the runs: measures are kinds as well
     "kind": {"score", "comparison", "summary"},
     "status": {"FINISHED", "RUNNING", "FAILED", "KILLED"},
     "by": {"token", "segment", "word", "span"},
 }
-_SHOWN = 4  # runs of one reference
+_SHOWN = 4  # runs that an ambiguous reference lists
 _OF_OURS = ("kind", "model", "model_a", "model_b", "text")
-_NAMES = ("model", "model_a", "model_b", "text", "kind")  # what is asked for most
+_NAMES = ("model", "model_a", "model_b", "text", "kind")  # the fields that are asked for most
 HEAD = ("experiment", "run_id", "name", *_OF_OURS, "status", "started", "seconds")
 
 
 @dataclass(frozen=True)
 class FoundRun:
-    """A run of ours in the store.
+    """A run of this package in the store.
 
     Attributes:
-        experiment: The MLflow experiment's name.
-        experiment_id: Its id.
-        run_id: MLflow's id.
-        name: For a reader.
-        commit: Of the code that made it; empty where that is not known.
+        experiment: Name of the MLflow experiment.
+        experiment_id: MLflow's id of the experiment.
+        run_id: MLflow's id of the run.
+        name: Name for readers.
+        commit: Commit of the code that made it; empty where it is not known.
         status: "FINISHED", "RUNNING", "FAILED" or "KILLED".
-        started: When.
-        seconds: How long it took; NaN while it is running.
-        tags: Of our own, without prefix.
-        params: Settings, as MLflow keeps them.
-        metrics: Numbers.
-        curves: Names of what was logged step by step, such as `token/logprob`; its last value is no number of the run.
-        artifact_uri: Where its files lie, as MLflow puts it.
+        started: Time of the start.
+        seconds: Duration in seconds; NaN while it is running.
+        tags: Tags of this package, without prefix.
+        params: Settings, as the strings that MLflow stores.
+        metrics: Numbers by name.
+        curves: Names of what was logged step by step, such as `token/logprob`; the last value of a curve is not a number of the
+            run.
+        artifact_uri: Location of its files, as MLflow writes it.
     """
 
     experiment: str
@@ -69,14 +70,14 @@ class FoundRun:
 
     @property
     def row(self) -> dict[str, object]:
-        """Everything of it by name; where a tag, a metric and a parameter share a name, the first of them counts."""
+        """Return all fields by name; where a tag, a metric and a parameter share a name, the first of them counts."""
         head = {name: getattr(self, name) for name in HEAD if name not in _OF_OURS}
         tags = {name: self.tags.get(name, "") for name in _OF_OURS}
         return {**self.params, **self.metrics, **tags, **head}
 
     @property
     def current(self) -> bool:
-        """Whether it is finished and nothing has taken its place."""
+        """Whether the run is finished and no other run has superseded it."""
         return self.status == "FINISHED" and "superseded_by" not in self.tags
 
 
@@ -88,17 +89,17 @@ def find_runs(
     most: int | None = None,
     store: Store | None = None,
 ) -> list[FoundRun]:
-    """The runs that are meant, newest first.
+    """Return the runs that meet some conditions, newest first.
 
     Args:
-        experiment: The MLflow experiment's name; by default all.
-        where: See `tokenviz.tracking.where`.
-        every: Also those that are not finished, or that a newer run has superseded.
-        most: How many at most; by default all.
-        store: By default the one that is set.
+        experiment: Name of the MLflow experiment; by default all experiments.
+        where: Conditions, in the syntax of `tokenviz.tracking.where`; by default none.
+        every: Whether to include runs that are not finished, or that a newer run has superseded; by default not.
+        most: The most runs to return; by default all.
+        store: The store; by default the configured one.
 
     Raises:
-        StoreError: There is no such experiment, the line cannot be read, or it asks for a field that no run has.
+        StoreError: There is no such experiment, the conditions cannot be parsed, or they name a field that no run has.
     """
     asked = parse_where(where) if where else None
     store = store or open_for_reading()
@@ -107,16 +108,16 @@ def find_runs(
     found = list(itertools.islice(swept, most if asked is None else None))
     if asked is None:
         return found
-    # What nothing meets may hold a slip: only the other runs tell.
+    # If no run meets the conditions, they may contain a typing error; other runs show which fields and values exist.
     check_fields(asked, found or list(_sweep(store, experiments, None, True, _PAGE)))
     return [run for run in found if asked.holds(run.row)][:most]
 
 
 def check_fields(asked: Where, runs: Sequence[FoundRun]) -> None:
-    """Refuse a line that asks for a field which none of some runs has, or for a value that the field cannot have.
+    """Refuse conditions that name a field which none of some runs has, or a value that the field cannot have.
 
     Raises:
-        StoreError: It does.
+        StoreError: A condition names such a field or value.
     """
     known = set(HEAD).union(*(run.row for run in runs))
     if runs and (unknown := sorted(asked.fields() - known)):
@@ -155,19 +156,19 @@ def _check_value(condition: Condition, runs: Sequence[FoundRun]) -> None:
 
 
 def is_reference(words: str) -> bool:
-    """Whether words may be how a run's id or its fingerprint begins."""
+    """Return whether a string may be the beginning of a run's id or fingerprint."""
     return _DIGITS.fullmatch(words) is not None
 
 
 def find_run(reference: str, store: Store) -> FoundRun:
-    """The run that is meant.
+    """Return the run that a reference means.
 
     Args:
-        reference: The first digits of its id, or of its fingerprint, as figures carry it; at least four.
-        store: Where it is.
+        reference: The first digits of the run's id, or of its fingerprint, which figures carry; at least four.
+        store: The run's store.
 
     Raises:
-        StoreError: There is none, or more than one.
+        StoreError: There is no such run, or more than one.
     """
     if not is_reference(reference):
         raise StoreError(f"{reference!r} names no run: give at least four digits of an id, as 'tokenviz runs' lists them")
@@ -183,7 +184,7 @@ def find_run(reference: str, store: Store) -> FoundRun:
 
 
 def _that_begin_with(reference: str, experiments: Sequence[str], store: Store, *, by_fingerprint: bool) -> list[Row]:
-    """Runs whose id, or fingerprint, begins so; one more than are shown at most."""
+    """Return runs whose id or fingerprint begins with some digits; at most one more than a message lists."""
     if store.database is not None:
         return read_begun(store.database, experiments, reference, by_fingerprint=by_fingerprint, most=_SHOWN + 1)
     field = f"tags.`{PREFIX}fingerprint`" if by_fingerprint else "attributes.run_id"
@@ -193,7 +194,7 @@ def _that_begin_with(reference: str, experiments: Sequence[str], store: Store, *
 
 
 def remove(store: Store, runs: Sequence[FoundRun]) -> None:
-    """Mark runs as removed, as MLflow does: they can be restored, and are found no more.
+    """Mark runs as removed, as MLflow does: they can be restored, but are not found.
 
     Raises:
         StoreError: The store may not be written, or fails.
@@ -209,7 +210,7 @@ def remove(store: Store, runs: Sequence[FoundRun]) -> None:
 
 
 def _experiments(store: Store, name: str | None) -> dict[str, str]:
-    """Names by id."""
+    """Return the names of the experiments by id."""
     if store.database is not None:
         there = read_experiments(store.database)
     else:
@@ -227,7 +228,7 @@ def _experiments(store: Store, name: str | None) -> dict[str, str]:
 
 
 def _sweep(store: Store, experiments: dict[str, str], where: Where | None, every: bool, size: int) -> Iterator[FoundRun]:
-    """Runs in pages of some size, newest first, without those that the store itself can leave out."""
+    """Yield runs in pages of `size`, newest first, except those that the store itself can exclude."""
     if store.database is not None:
         rows = read_runs(store.database, list(experiments), tags=tags_of(where), finished=not every, page=min(size, _PAGE))
         yield from (_found(row, experiments) for row in rows)
@@ -248,7 +249,7 @@ def _sweep(store: Store, experiments: dict[str, str], where: Where | None, every
 
 
 def _row(run: Any) -> Row:
-    """A run of MLflow's."""
+    """Return a run of MLflow's client as a row."""
     info, data = run.info, run.data
     head = (info.run_id, info.experiment_id, info.run_name, info.status, info.start_time, info.end_time, info.artifact_uri)
     return Row(*head, dict(data.tags), dict(data.params), dict(data.metrics))

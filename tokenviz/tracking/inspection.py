@@ -1,4 +1,4 @@
-"""A look at the tracking store: what in it is torn, gone, doubled, left open or waiting. Nothing is changed."""
+"""A check of the tracking store: what is torn, missing, duplicated, left open or waiting. Nothing is changed."""
 
 import shutil
 from collections.abc import Iterator, Sequence
@@ -17,15 +17,15 @@ from tokenviz.tracking.runs import Runs
 from tokenviz.tracking.store import EMBEDDED, Store, open_for_reading, server_uri
 
 _CURES = {"older": "tokenviz doctor --migrate", "damaged": "tokenviz doctor --rebuild", "lost": "tokenviz doctor --rebuild"}
-_LITTLE = 1e9  # bytes; a grid of long texts needs as much
+_LITTLE = 1e9  # bytes; a grid of long texts needs this much
 _SHOWN = 3
 
 
 def inspect_store(*, quick: bool = False) -> list[Check]:
-    """Look at the store that is set, at its runs and their files, at the outbox and at the disk.
+    """Check the configured store, its runs and their files, the outbox and the disk.
 
     Args:
-        quick: Leave out the runs' files, and which of MLflow's tables the database has.
+        quick: Skip the runs' files, and the check for all of MLflow's tables in the database.
     """
     folder = embedded_folder()
     checks = [_room(folder), *_outbox(folder / "outbox")]
@@ -63,7 +63,7 @@ def _about(store: Store, runs: Sequence[FoundRun]) -> Check:
 
 
 def _open_runs(store: Store, runs: Sequence[FoundRun]) -> Check:
-    """Runs that nobody is at work on and nobody has closed."""
+    """Check for runs that were left open by processes that have ended."""
     dead, elsewhere = [], 0
     for run in runs:
         if run.status == "RUNNING":
@@ -84,12 +84,12 @@ def _open_runs(store: Store, runs: Sequence[FoundRun]) -> Check:
 
 
 def _doubles(runs: Sequence[FoundRun]) -> Check:
-    """Cells that have more than one finished run."""
+    """Check for cells that have more than one finished run."""
     cells: dict[tuple[str, str], list[str]] = {}
     for run in runs:
         if run.current and "fingerprint" in run.tags:
             cells.setdefault((run.experiment, run.tags["fingerprint"]), []).append(run.run_id)
-    older = [run_id for found in cells.values() for run_id in found[1:]]  # the newest comes first
+    older = [run_id for found in cells.values() for run_id in found[1:]]  # the newest run comes first
     if older:
         cure = f"tokenviz runs remove {' '.join(older[:_SHOWN])}{' ...' * (len(older) > _SHOWN)}"
         return Check("doubles", "wrong", f"{len(older):,} runs of cells that have a newer one: {listed(older)}", cure)
@@ -97,7 +97,7 @@ def _doubles(runs: Sequence[FoundRun]) -> Check:
 
 
 def _files(store: Store, runs: Sequence[FoundRun]) -> list[Check]:
-    """Whether the files of finished runs are what they were; those of a server are not looked at."""
+    """Check whether the files of finished runs are unchanged; those of a server are not checked."""
     if store.folder is None:
         return [
             Check("files", "note", "a server's files are not looked at", "'tokenviz runs export' checks those that it writes")
@@ -127,7 +127,7 @@ def _files(store: Store, runs: Sequence[FoundRun]) -> list[Check]:
 
 
 def _removed(store: Store) -> Iterator[Check]:
-    """Runs that are marked as removed, and files that belong to no run."""
+    """Check for runs that are marked as removed, and for files that belong to no run."""
     if store.folder is None or store.database is None:
         return
     stages = run_stages(store.database)

@@ -1,7 +1,8 @@
-"""The outbox: what was computed lies there, whole or not at all, until the tracking store has it.
+"""The outbox: results stay there, completely or not at all, until the tracking store has them.
 
-A cell of a grid is claimed by one process at a time. Its results are packed as a parcel, figures are added, the run is
-delivered, and the parcel goes. Whatever ends the process in between, the next command finds the parcel and goes on from there.
+A cell of a grid is claimed by one process at a time. Its results are packed as a staged run, figures are added, the run is
+delivered, and the staged run is removed. If the process ends in between, the next command finds the staged run and continues
+from there.
 """
 
 import fcntl
@@ -30,37 +31,38 @@ class Claim:
         self._folder, self._lock = folder, lock
 
     def left_over(self) -> Parcel | None:
-        """The parcel that an earlier process packed and did not deliver, if it is whole; what is torn is removed."""
+        """Return the complete staged run that an earlier process did not deliver, or None; remove a torn one."""
         shutil.rmtree(partial_of(self._folder), ignore_errors=True)
         return _open(self._folder)
 
     def pack(self, fill: Callable[[Path], Slip]) -> Parcel:
-        """Make the cell's parcel; see `pack`."""
+        """Pack the cell's staged run, as `pack` does."""
         return pack(self._folder, fill)
 
     def tidy(self) -> None:
-        """Remove what is left of a parcel that was never whole, or is already delivered."""
+        """Remove what is left of a staged run that was never complete, or is already delivered."""
         shutil.rmtree(partial_of(self._folder), ignore_errors=True)
         if not is_parcel(self._folder):
             shutil.rmtree(self._folder, ignore_errors=True)
 
     def release(self) -> None:
-        """Let others have the cell; whether anything is left of it or not."""
+        """Release the cell to other processes, whether or not a staged run is left."""
         if self._lock.is_locked:
-            # Removed while it is held: whoever waits for it notices that the file is gone, and makes a new one.
+            # The file is removed while it is locked: a process that waits for it then sees that it is gone, and makes a new
+            # one.
             Path(self._lock.lock_file).unlink(missing_ok=True)
             self._lock.release()
 
 
 class Outbox:
-    """The parcels for one store."""
+    """The staged runs for one store."""
 
     def __init__(self, folder: Path, store: str) -> None:
-        """Name the outbox; its folder is made when something is claimed.
+        """Name the outbox; its folder is made at the first claim.
 
         Args:
-            folder: Where the parcels of all stores lie.
-            store: The store's name, without anything secret.
+            folder: The folder of the outboxes of all stores.
+            store: The store's name, without secrets.
         """
         self.store = store
         self.folder = folder / sha256(store.encode()).hexdigest()[:12]
@@ -69,12 +71,12 @@ class Outbox:
         """Claim a cell.
 
         Args:
-            experiment: The MLflow experiment's name.
-            fingerprint: The cell's.
-            wait: Whether to wait for another process that has it.
+            experiment: Name of the MLflow experiment.
+            fingerprint: The fingerprint of the cell.
+            wait: Whether to wait while another process has claimed it; by default not.
 
         Returns:
-            None where another process has it.
+            The claim; None where another process has it.
 
         Raises:
             StoreError: The outbox cannot be written.
@@ -84,7 +86,7 @@ class Outbox:
     def _claim(self, key: str, *, wait: bool = False) -> Claim | None:
         try:
             self._make()
-            # Released by the thread that delivers, not by the one that computes.
+            # the thread that delivers releases it, not the one that computes
             lock = FileLock(self.folder / f"{key}{_LOCK}", thread_local=False)
             lock.acquire(timeout=-1 if wait else 0)
         except Timeout:
@@ -100,7 +102,7 @@ class Outbox:
 
     @contextmanager
     def claimed(self, experiment: str, fingerprint: str, *, wait: bool = False) -> Iterator[Claim | None]:
-        """`claim`, released at the end of the block."""
+        """Claim a cell as `claim` does, and release it at the end of the block."""
         claim = self.claim(experiment, fingerprint, wait=wait)
         try:
             yield claim
@@ -109,7 +111,7 @@ class Outbox:
                 claim.release()
 
     def is_claimed(self, experiment: str, fingerprint: str) -> bool:
-        """Whether a process that lives has a cell; nothing is written to find out."""
+        """Return whether a running process has claimed a cell; nothing is written."""
         try:
             with (self.folder / f"{_key(experiment, fingerprint)}{_LOCK}").open("rb") as lock:
                 fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -120,32 +122,32 @@ class Outbox:
         return False
 
     def holds(self, experiment: str, fingerprint: str) -> bool:
-        """Whether anything of a cell lies here."""
+        """Return whether the outbox holds anything of a cell."""
         return (self.folder / _key(experiment, fingerprint)).is_dir()
 
     def parcel(self, experiment: str, fingerprint: str) -> Parcel | None:
-        """The parcel of a cell, which may be delivered at any moment; None where none waits. Its files are not checked."""
+        """Return the staged run of a cell, or None. It may be delivered at any moment, and its files are not checked."""
         folder = self.folder / _key(experiment, fingerprint)
         slip = read_slip(folder) if is_parcel(folder) else None
         return Parcel(folder, slip) if slip is not None else None
 
     def slips(self) -> list[Slip]:
-        """What waits, in the order in which it was computed."""
+        """Return the records of waiting runs, in the order in which they were computed."""
         return sorted(filter(None, map(read_slip, self._parcels())), key=lambda slip: (slip.ended, slip.id))
 
     def torn(self) -> list[Path]:
-        """Parcels that nobody can deliver: their slips are torn, or of another version."""
+        """Return staged runs that cannot be delivered: their records are torn, or of another version."""
         return [path for path in self._parcels() if read_slip(path) is None]
 
     def tidy(self) -> None:
-        """Remove what dead processes left that is of no use: locks, parcels half packed or half removed.
+        """Remove what ended processes left behind: locks, and staged runs that are half packed or half removed.
 
         Raises:
             StoreError: The outbox cannot be written.
         """
         whole = {path.name for path in self._parcels()} | {_NAME}
         keys = {path.name.partition(".")[0] for path in self._entries() if path.name not in whole}
-        for key in keys - {""}:  # a file that is being written begins with a dot
+        for key in keys - {""}:  # a file that is being written has a name that begins with a dot
             claim = self._claim(key)
             if claim is not None:
                 claim.tidy()
@@ -159,14 +161,14 @@ class Outbox:
 
 
 def waiting_stores(folder: Path) -> dict[str, int]:
-    """Stores for which parcels wait below an outbox folder, and how many."""
+    """Return the stores for which staged runs wait below an outbox folder, with their numbers."""
     stores = filter(None, map(_store_of, sorted(folder.iterdir()) if folder.is_dir() else []))
     counts = {store: len(Outbox(folder, store).slips()) for store in stores}
     return {store: count for store, count in counts.items() if count}
 
 
 def _store_of(folder: Path) -> str | None:
-    """The store that a folder of parcels is for; None where that is not written there, or not yet."""
+    """Return the store of an outbox's folder; None where its file does not name one yet."""
     try:
         store = (folder / _NAME).read_text(encoding="utf-8").removesuffix("\n")
     except (OSError, UnicodeDecodeError):
@@ -175,7 +177,7 @@ def _store_of(folder: Path) -> str | None:
 
 
 def _key(experiment: str, fingerprint: str) -> str:
-    """The name of everything of a cell."""
+    """Return the name of a cell's files in the outbox."""
     return sha256(json.dumps([experiment, fingerprint]).encode()).hexdigest()[:32]
 
 

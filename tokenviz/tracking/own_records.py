@@ -1,8 +1,7 @@
-"""A run's own record: `run.json` next to the files of each run of an embedded store, with all that the database says of it.
+"""A run's own record: `run.json` next to the files of each run of an embedded store, with its content in the database.
 
-A database can be lost; what it holds can be made again from these. A record has the rows of MLflow's tables as they are, so
-that a run that is restored is the same in every field. MLflow has nothing of the kind for a
-store in a database.
+A lost database can be restored from these records. A record holds the rows of MLflow's tables unchanged, so that a restored run
+is equal in every field. MLflow has no such export for a store in a database.
 """
 
 import json
@@ -19,7 +18,7 @@ from tokenviz.tracking.condition import connect_for_reading, run_folders
 
 RECORD = "run.json"
 _FORMAT = 1
-_OF_RUN = {  # the tables that hold a run, and which of their rows
+_OF_RUN = {  # the tables that hold a run, and the condition for its rows
     "experiments": "experiment_id = (SELECT experiment_id FROM runs WHERE run_uuid = ?)",
     "experiment_tags": "experiment_id = (SELECT experiment_id FROM runs WHERE run_uuid = ?)",
     "runs": "run_uuid = ?",
@@ -39,11 +38,11 @@ Rows = Mapping[str, Sequence[Mapping[str, Any]]]
 
 @dataclass(frozen=True)
 class OwnRecord:
-    """All that a database says of a run.
+    """The content of a run in the database.
 
     Attributes:
-        run_id: MLflow's id.
-        rows: By table; each row by column.
+        run_id: MLflow's id of the run.
+        rows: Rows by table; each row is a mapping by column.
     """
 
     run_id: str
@@ -51,25 +50,25 @@ class OwnRecord:
 
     @property
     def experiment(self) -> str:
-        """The MLflow experiment's name."""
+        """Name of the MLflow experiment."""
         return str(self.rows["experiments"][0]["name"])
 
     @property
     def started(self) -> int:
-        """Milliseconds since 1970."""
+        """Time of the start, in milliseconds since 1970."""
         return int(self.rows["runs"][0]["start_time"] or 0)
 
     @property
     def finished(self) -> bool:
-        """Whether the run ended well."""
+        """Whether the run ended with status FINISHED."""
         return bool(self.rows["runs"][0]["status"] == "FINISHED")
 
 
 def record_from(connection: sqlite3.Connection, run_id: str) -> OwnRecord | None:
-    """Read what a database says of a run; None where it does not know the run.
+    """Read a run's content from a database; None where the database does not have the run.
 
     Raises:
-        sqlite3.Error: It cannot be read.
+        sqlite3.Error: The database cannot be read.
     """
     rows = {table: list(_rows(connection, table, condition, run_id)) for table, condition in _OF_RUN.items()}
     return OwnRecord(run_id, rows) if rows["runs"] and rows["experiments"] else None
@@ -83,7 +82,7 @@ def _rows(connection: sqlite3.Connection, table: str, condition: str, run_id: st
 
 
 def write_record(folder: Path, record: OwnRecord) -> None:
-    """Keep a run's record in the run's folder, in place of the one that is there.
+    """Write a run's record to the run's folder, in place of an existing one.
 
     Raises:
         OSError: The folder cannot be written.
@@ -94,7 +93,7 @@ def write_record(folder: Path, record: OwnRecord) -> None:
 
 
 def read_record(folder: Path) -> OwnRecord | None:
-    """Read the record in a run's folder; None where there is none that is whole and of this run."""
+    """Read the record in a run's folder; None where there is none that is complete and of this run."""
     try:
         content = json.loads((folder / RECORD).read_bytes())
         rows = content["rows"]
@@ -106,13 +105,13 @@ def read_record(folder: Path) -> OwnRecord | None:
 
 
 def keep_record(database: Path, artifacts: Path, run_id: str, **changes: object) -> None:
-    """Write a run's record anew, after something of the run has changed.
+    """Rewrite a run's record after a change of the run.
 
     Args:
-        database: That holds the run.
-        artifacts: Where the store keeps files; a run that keeps them elsewhere, or has none, gets no record.
-        run_id: MLflow's id.
-        **changes: Columns of the run that the database is about to have.
+        database: The database that holds the run.
+        artifacts: The store's folder of files; a run whose files are elsewhere, or that has none, gets no record.
+        run_id: MLflow's id of the run.
+        **changes: Columns of the run that the database is about to get.
 
     Raises:
         sqlite3.Error: The database cannot be read.
@@ -128,7 +127,7 @@ def keep_record(database: Path, artifacts: Path, run_id: str, **changes: object)
 
 
 def runs_without_record(database: Path, artifacts: Path) -> list[str]:
-    """Return the finished runs of ours that have files and no record: an earlier version made them."""
+    """Return the finished runs of this package that have files and no record: an earlier version made them."""
     folders = {run_id for run_id, folder in run_folders(artifacts).items() if not (folder / RECORD).is_file()}
     if not folders:
         return []
@@ -138,15 +137,15 @@ def runs_without_record(database: Path, artifacts: Path) -> list[str]:
 
 
 def restore(connection: sqlite3.Connection, record: OwnRecord, folder: Path) -> None:
-    """Put a run into a database as its record says; one that is there is replaced.
+    """Insert a run into a database from its record; an existing run with its id is replaced.
 
     Args:
-        connection: Of the database. The caller commits.
-        record: The run's.
-        folder: The run's, where it is now.
+        connection: A connection to the database. The caller commits.
+        record: The run's record.
+        folder: The run's present folder.
 
     Raises:
-        sqlite3.Error: The database does not take it.
+        sqlite3.Error: The database refuses the rows.
     """
     rows = {table: [dict(row) for row in found] for table, found in record.rows.items()}
     before = rows["experiments"][0]["experiment_id"]
@@ -156,7 +155,7 @@ def restore(connection: sqlite3.Connection, record: OwnRecord, folder: Path) -> 
             row["experiment_id"] = number
     rows["runs"][0]["artifact_uri"] = str(folder / "artifacts")
     for row in rows["tags"]:
-        if row["key"] == _NOTE:  # it links to pages of the run
+        if row["key"] == _NOTE:  # the description links to pages of the run
             row["value"] = row["value"].replace(f"#/experiments/{before}/runs/", f"#/experiments/{number}/runs/")
     for row in rows["datasets"]:
         same = "SELECT dataset_uuid FROM datasets WHERE experiment_id = ? AND name = ? AND digest = ?"
@@ -168,13 +167,13 @@ def restore(connection: sqlite3.Connection, record: OwnRecord, folder: Path) -> 
         connection.execute(f"DELETE FROM {table} WHERE {_OF_RUN[table]}", [record.run_id])
     for table in _OF_RUN:
         if table != "experiments":
-            kept = "IGNORE" if table in ("experiment_tags", "datasets") else "REPLACE"  # several runs share these
+            kept = "IGNORE" if table in ("experiment_tags", "datasets") else "REPLACE"  # several runs share these rows
             for row in rows[table]:
                 _insert(connection, table, row, kept)
 
 
 def _experiment(connection: sqlite3.Connection, row: Mapping[str, Any], folder: Path) -> int:
-    """Return the id of an experiment by its name; it is made where there is none, with its old id where that is free."""
+    """Return the id of an experiment by its name; make it where there is none, with its old id if that is free."""
     found = connection.execute("SELECT experiment_id FROM experiments WHERE name = ?", [row["name"]]).fetchone()
     if found:
         return int(found[0])
@@ -187,7 +186,7 @@ def _experiment(connection: sqlite3.Connection, row: Mapping[str, Any], folder: 
 
 
 def _insert(connection: sqlite3.Connection, table: str, row: Mapping[str, Any], kept: str = "ABORT") -> None:
-    """Insert a row, as far as the table has its columns: those of another version of MLflow may be others."""
+    """Insert a row with the columns that the table has: another version of MLflow may have other columns."""
     columns = [name for _, name, *_ in connection.execute(f"PRAGMA table_info({table})") if name in row]
     names, marks = ", ".join(f'"{name}"' for name in columns), ", ".join("?" * len(columns))
     connection.execute(f"INSERT OR {kept} INTO {table} ({names}) VALUES ({marks})", [row[name] for name in columns])

@@ -1,6 +1,6 @@
-"""Parcels: what becomes a run, in a folder that appears whole or not at all.
+"""Staged runs: what will become a run, in a folder that appears completely or not at all.
 
-A slip holds the numbers, and the sha256 of the files beside it. So one that is torn, or was changed, is noticed.
+The run record (`Slip`) holds the numbers, and the SHA-256 of the files next to it, so that torn or changed files are detected.
 """
 
 import json
@@ -27,28 +27,28 @@ _PLAIN = re.compile(r"[^'\"`\\]+")
 
 @dataclass(frozen=True)
 class Slip:
-    """What a run holds besides its files.
+    """The record of a staged run: everything of a run except its files.
 
     Attributes:
-        experiment: The MLflow experiment's name.
-        description: The experiment's, in Markdown.
-        name: The run's, for a reader.
-        fingerprint: Of everything that moves the numbers; see `fingerprint_of`.
-        grid: The grid it belongs to; several, separated by spaces, where a grid took it over from another's.
-        tags: Of our own, without prefix.
-        context: MLflow's own tags: who, from what source, at what commit.
+        experiment: Name of the MLflow experiment.
+        description: Description of the experiment, in Markdown.
+        name: Name of the run, for readers.
+        fingerprint: Hash of everything that the numbers depend on (`fingerprint_of`).
+        grid: The id of the run's grid; several, separated by spaces, where grids share the run.
+        tags: Tags of this package, without prefix.
+        context: MLflow's own tags: user, source, commit.
         params: Settings by name, plain values.
         metrics: Numbers by name; one that is not finite is left out.
-        curves: Values by step.
-        note: The run's description, in Markdown.
-        dataset: The text as MLflow shows what a run was made of: name, digest, source, source_type, profile; empty for none.
-        figures: Whether figures belong to it.
-        table: The file that everything else can be made from again, relative to the run's files; empty for none.
-        refers: Parameters that name another run of the experiment, by that run's fingerprint.
-        started: Milliseconds since 1970.
-        ended: The same.
-        replaces: Whether it takes the place of a finished run of the same fingerprint.
-        id: Of this parcel; a run carries it, so that none is delivered twice.
+        curves: By name, pairs of step and value.
+        note: Description of the run, in Markdown.
+        dataset: The text, as MLflow shows the data of a run: name, digest, source, source_type, profile; empty for none.
+        figures: Whether the run has figures.
+        table: The file that everything else can be made from, relative to the run's files; empty for none.
+        refers: Parameters that name another run of the experiment, with that run's fingerprint.
+        started: Start, in milliseconds since 1970.
+        ended: End, in milliseconds since 1970.
+        replaces: Whether it supersedes a finished run with the same fingerprint.
+        id: Id of the staged run; the delivered run carries it, so that it is not delivered twice.
     """
 
     experiment: str
@@ -74,7 +74,7 @@ class Slip:
 
 @dataclass(frozen=True)
 class Parcel:
-    """A finished computation on its way to the store."""
+    """A staged run: a finished computation that is not yet in the store."""
 
     folder: Path
     slip: Slip
@@ -86,27 +86,28 @@ class Parcel:
 
     @property
     def drawn(self) -> bool:
-        """Whether its figures are there, as far as it is to have some."""
+        """Whether its figures are there, if it has any."""
         return not self.slip.figures or (self.folder / _DRAWN).is_file()
 
     def drawing_board(self) -> Path:
-        """A new folder to draw in; `attach_figures` makes what is in it the figures.
+        """Make a new folder to draw in; `attach_figures` takes its content as the figures.
 
-        Each is another: a process that draws may outlive the one that asked for it, and must not draw over what is drawn anew.
+        Each call makes another folder: a process that draws may outlive the one that started it, and must not write into newer
+        figures.
         """
         board = self.folder / f"{_BOARD}{uuid.uuid4().hex}"
         board.mkdir()
         return board
 
     def attach_figures(self, board: Path) -> None:
-        """Take what was drawn, now complete, among the files."""
+        """Move the complete figures from the folder that they were drawn in to the run's files."""
         drawn = json.dumps(checksums(board))
         shutil.rmtree(self.files / _FIGURES, ignore_errors=True)
         durable.put(board, self.files / _FIGURES)
         durable.write(self.folder / _DRAWN, drawn)
 
     def check_figures(self) -> None:
-        """Take away figures that are not whole; they are drawn again from the tables."""
+        """Remove figures that are not complete; they are drawn again from the tables."""
         for board in self.folder.glob(f"{_BOARD}*"):
             shutil.rmtree(board, ignore_errors=True)
         figures = self.files / _FIGURES
@@ -119,18 +120,18 @@ class Parcel:
             shutil.rmtree(figures, ignore_errors=True)
 
     def remove(self) -> None:
-        """Take it out of the outbox."""
-        # The slip goes first: a folder without one is no parcel.
+        """Remove the staged run from the outbox."""
+        # The record goes first: a folder without one is not a staged run.
         (self.folder / _SLIP).unlink(missing_ok=True)
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def pack(folder: Path, fill: Callable[[Path], Slip]) -> Parcel:
-    """Make a parcel; it is whole on the disk when this returns.
+    """Pack a staged run; it is complete and fsynced when this returns.
 
     Args:
-        folder: The parcel's; what lies there is replaced.
-        fill: Writes the files into the folder that it is given, and returns the rest of the run.
+        folder: The folder of the staged run; existing content is replaced.
+        fill: Writes the files into the folder that it is given, and returns the run record.
 
     Raises:
         DiskError: There is no room, or no right to write.
@@ -157,41 +158,41 @@ def pack(folder: Path, fill: Callable[[Path], Slip]) -> Parcel:
 
 
 def partial_of(folder: Path) -> Path:
-    """Where a parcel lies until it is whole."""
+    """Return the folder of a staged run until it is complete."""
     return folder.with_name(f"{folder.name}{_PARTIAL}")
 
 
 def is_parcel(folder: Path) -> bool:
-    """Whether a folder has a slip, as a parcel has that is neither half packed nor half removed."""
+    """Return whether a folder has a run record, and so is neither half packed nor half removed."""
     return not folder.name.endswith(_PARTIAL) and (folder / _SLIP).is_file()
 
 
 def read_parcel(folder: Path) -> Parcel | None:
-    """A parcel that is whole; None for any other."""
+    """Return a staged run if it is complete and its files are unchanged, else None."""
     read = _read(folder)
     if read is None:
         return None
     slip, expected = read
-    # A link might have somebody else's file sent to a server.
+    # A link could send another file of the user to a server.
     links = any(path.is_symlink() for path in folder.rglob("*"))
     named = not slip.table or slip.table in expected
     return Parcel(folder, slip) if named and not links and expected.items() <= checksums(folder / _FILES).items() else None
 
 
 def read_slip(folder: Path) -> Slip | None:
-    """A parcel's slip, whatever became of its files; None where there is no whole slip."""
+    """Return a staged run's record, whatever the state of its files; None where there is no valid record."""
     read = _read(folder)
     return read[0] if read else None
 
 
 def packed_checksums(folder: Path) -> dict[str, str] | None:
-    """The sha256 of the files that a parcel was packed with, by path; None where there is no whole slip."""
+    """Return the SHA-256 of the files of a staged run, by path, as packed; None where there is no valid record."""
     read = _read(folder)
     return read[1] if read else None
 
 
 def _read(folder: Path) -> tuple[Slip, dict[str, str]] | None:
-    """The slip and the sha256 of the files."""
+    """Read the run record and the SHA-256 of the files."""
     try:
         content = json.loads((folder / _SLIP).read_bytes())
         if content["format"] != _FORMAT:
@@ -200,7 +201,7 @@ def _read(folder: Path) -> tuple[Slip, dict[str, str]] | None:
         if not _is_whole(slip):
             return None
         curves = {name: [(int(step), float(value)) for step, value in curve] for name, curve in slip.curves.items()}
-        # They stand in filters: a quotation mark would end what they are compared with.
+        # These are used in filters, where a quotation mark would end the value.
         if not all(_PLAIN.fullmatch(name) for name in (slip.id, slip.fingerprint, *slip.refers.values())):
             return None
         return replace(slip, curves=curves), dict(content["sha256"])
@@ -209,7 +210,7 @@ def _read(folder: Path) -> tuple[Slip, dict[str, str]] | None:
 
 
 def _is_whole(slip: Slip) -> bool:
-    """Whether its values are of the kinds that were written."""
+    """Return whether the record's values have the types that were written."""
     plain = [(field.type, getattr(slip, field.name)) for field in fields(slip) if field.type in (str, int, bool)]
     words = [slip.tags, slip.context, slip.dataset, slip.refers]
     return (

@@ -1,4 +1,4 @@
-"""Where a run comes from: who computed it, by what command, from which commit, on what machine."""
+"""The origin of a run: user, command, commit and machine."""
 
 import os
 import shlex
@@ -11,20 +11,20 @@ from tokenviz.hardware import cores, memory_bytes, processor
 from tokenviz.project import project_root
 from tokenviz.tracking.redaction import redacted
 
-_PATIENCE = 10  # seconds for git
-_LONGEST_DIFF = 5_000_000  # characters
+_PATIENCE = 10  # seconds that git may take
+_LONGEST_DIFF = 5_000_000  # characters of a patch
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """What is the same for all runs of one process.
+    """The origin that all runs of one process share.
 
     Attributes:
         context: MLflow's own tags: user, source, commit.
         command: The command line.
-        diff: How the project differs from its commit, as a patch; empty where it does not, or is under no version control.
+        diff: The difference of the project from its commit, as a patch; empty where there is none, or no version control.
         hardware: Processor, cores, memory in GB.
-        script: Name and content of the experiment's file, where no commit holds it; None otherwise.
+        script: Name and content of the experiment's file, where no commit holds it; else None.
     """
 
     context: dict[str, str]
@@ -35,16 +35,16 @@ class Provenance:
 
     @property
     def params(self) -> dict[str, object]:
-        """As parameters of a run."""
+        """Return the hardware as parameters of a run."""
         return {f"hardware_{name}": value for name, value in self.hardware.items()}
 
     @property
     def tags(self) -> dict[str, str]:
-        """As tags of a run, of our own."""
+        """Return the command, and whether there are uncommitted changes, as tags of a run."""
         return {"command": self.command, "git_dirty": "yes" if self.diff else "no"}
 
     def write(self, files: Path) -> None:
-        """Leave the patch and the experiment's file among a run's files, where there are such."""
+        """Write the patch and the experiment's file, if there are any, to a run's files."""
         kept = [("uncommitted.patch", self.diff)] if self.diff else []
         for name, content in [*kept, *([self.script] if self.script else [])]:
             (files / "provenance").mkdir(exist_ok=True)
@@ -52,10 +52,10 @@ class Provenance:
 
 
 def provenance(file: Path | None = None) -> Provenance:
-    """Of this process, in this project.
+    """Return the origin of runs of this process, in this project.
 
     Args:
-        file: Of the experiment; None outside one.
+        file: The experiment's file; None outside an experiment.
     """
     hardware: dict[str, str | int | float] = {
         "processor": processor(),
@@ -69,7 +69,7 @@ def provenance(file: Path | None = None) -> Provenance:
 
 
 def _is_of(root: Path, file: Path) -> bool:
-    """Whether a project is under version control and has a file: its commit and `_diff` hold it then."""
+    """Return whether a project's version control has a file, so that the commit and `_diff` hold it."""
     try:
         return bool(_git(root, "ls-files", "--", str(file.resolve())))
     except (OSError, subprocess.SubprocessError):
@@ -77,22 +77,22 @@ def _is_of(root: Path, file: Path) -> bool:
 
 
 def _context() -> dict[str, str]:
-    """The client's `create_run` adds none of these by itself."""
+    """Return MLflow's own tags, which the client's `create_run` does not add."""
     from mlflow.tracking.context.registry import resolve_tags
     from mlflow.utils.git_utils import get_git_commit
     from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT
 
-    # MLflow looks where the program lies, which may be an environment elsewhere; the experiment is what matters.
+    # MLflow looks in the program's folder, which may be an environment elsewhere. The project with the experiment matters.
     tags = {**resolve_tags(), MLFLOW_GIT_COMMIT: get_git_commit(str(project_root()))}
     return {name: value for name, value in tags.items() if value is not None}
 
 
 def _command() -> str:
-    """The command line as one would type it: the program by its name, as is the file of `python -m`."""
+    """Return the command line as a user would type it, with the name of the program or of `python -m` instead of its path."""
     program, *arguments = sys.argv or [""]
     path = Path(program)
     if path.stem == "ipykernel_launcher":
-        return "in a notebook"  # the command line of its kernel is none that anybody could repeat
+        return "in a notebook"  # nobody can repeat the command line of a notebook's kernel
     name = path.name
     if path.suffix == ".py" and path.parent.name:
         name = f"python -m {path.parent.name}.{path.stem}"
@@ -100,8 +100,11 @@ def _command() -> str:
 
 
 def _diff(root: Path) -> str:
-    """New experiments are part of it: one is often not yet committed when it first runs. Other new files may hold anything,
-    and stay out."""
+    """Return the uncommitted changes of a project as a patch.
+
+    It includes new experiments: one is often not yet committed when it first runs. Other new files may hold anything, and are
+    left out.
+    """
     try:
         listed = _git(root, "ls-files", "--others", "--exclude-standard", "-z", "--", "experiments/*.py")
         parts = [_git(root, "diff", "HEAD", "--no-color", "--no-ext-diff")]
@@ -116,11 +119,11 @@ def _diff(root: Path) -> str:
 
 
 def _git(root: Path, *arguments: str) -> str:
-    # No pager, no prompt, and no lock taken: other programs may be at work in the repository.
+    # No pager, no prompt, and no lock: other programs may use the repository at the same time.
     environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0"}
     done = subprocess.run(
         ["git", "-C", str(root), *arguments], capture_output=True, timeout=_PATIENCE, check=False, env=environment
     )
-    if done.returncode and "--no-index" not in arguments:  # with it, 1 says that there is a difference
+    if done.returncode and "--no-index" not in arguments:  # with it, exit code 1 means that there is a difference
         raise subprocess.SubprocessError(done.stderr.decode(errors="replace"))
     return done.stdout.decode(errors="replace")

@@ -1,19 +1,19 @@
-"""Secrets of the environment, which never reach a run: on a command line, in a setting, in a patch."""
+"""Removal of the environment's secrets from everything that a run records: command line, settings, patch."""
 
 import os
 import re
 from typing import Any
 
 _SECRET = re.compile(r"PASSWO?R?D|SECRET|CREDENTIAL|APIKEY|(^|_)(TOKEN|KEY|PAT|PASSPHRASE)S?(_|$)", re.IGNORECASE)
-_SHORTEST = 6  # characters: a shorter value may stand in any text by chance
+_SHORTEST = 6  # characters; a shorter value may occur in any text by chance
 _IN_ADDRESS = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^\s/@'\"]+@", re.IGNORECASE)
 
 
 def redacted(value: Any) -> Any:
-    """A string, or the strings of a list or mapping, without secrets.
+    """Return a string, or a list or mapping of strings, without secrets.
 
-    What an environment variable holds whose name speaks of a secret (`HF_TOKEN`, `MLFLOW_TRACKING_PASSWORD`, ...) is replaced
-    by the variable's name; user and password are taken out of addresses.
+    The value of an environment variable whose name suggests a secret (`HF_TOKEN`, `MLFLOW_TRACKING_PASSWORD`, ...) is replaced
+    by the variable's name. User and password are removed from addresses.
     """
     if isinstance(value, str):
         for name, secret in _secrets():
@@ -27,6 +27,6 @@ def redacted(value: Any) -> Any:
 
 
 def _secrets() -> list[tuple[str, str]]:
-    """Names and values, the longest first: one may begin with another."""
+    """Return names and values of secrets, the longest value first: one may begin with another."""
     found = [(name, value) for name, value in os.environ.items() if len(value) >= _SHORTEST and _SECRET.search(name)]
     return sorted(found, key=lambda pair: -len(pair[1]))

@@ -1,7 +1,7 @@
-"""What is done to an embedded store only when it is asked for: a migration to this MLflow, and a database made again.
+"""Repairs of an embedded store that a user must ask for: migration to this MLflow, and rebuilding the database.
 
-Both work on a database next to the one that is there, and put it in its place when it is whole. The one that was there is kept
-under another name; nothing is ever written into it.
+Both work on a new database next to the existing one, and move it into place when it is complete. The previous database is kept
+under another name, unchanged.
 """
 
 import shutil
@@ -40,20 +40,20 @@ from tokenviz.tracking.own_records import (
 )
 from tokenviz.tracking.store import prepare_environment, server_uri
 
-_ZEROS = "\0" * 16  # what SQLite gives for a part of a text whose page is gone
+_ZEROS = "\0" * 16  # what SQLite returns for a part of a text whose page is gone
 FromFiles = Callable[[Path, Sequence[OwnRecord]], OwnRecord | None]
 
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """What became of a store whose runs were put into a database again.
+    """The result of rebuilding a database.
 
     Attributes:
-        from_records: Runs restored from their own records.
-        from_database: Runs restored from what could still be read of the damaged database.
-        from_files: Runs restored from their tables and figures, as far as these say.
-        left: Folders of which no run could be made, and why, a line each.
-        kept: Where the database that was there is now; None where it was left in its place, or there was none.
+        from_records: Number of runs restored from their own records.
+        from_database: Number of runs restored from the readable part of the damaged database.
+        from_files: Number of runs restored from their tables and figures, as far as these tell.
+        left: One line for each folder that could not be restored, with the reason.
+        kept: The present path of the previous database; None where it stayed in place, or there was none.
     """
 
     from_records: int
@@ -64,18 +64,18 @@ class Rebuilt:
 
     @property
     def count(self) -> int:
-        """Runs that are in the database again."""
+        """Number of restored runs."""
         return self.from_records + self.from_database + self.from_files
 
 
 def migrate() -> Path:
-    """Bring a store that an older MLflow made to this one's schema.
+    """Migrate a store that an older MLflow made to the schema of this one.
 
     Returns:
-        Where the database that was there is now, as it was.
+        The present path of the previous database, which is unchanged.
 
     Raises:
-        StoreError: There is no older store, or it cannot be migrated. It stays as it is then.
+        StoreError: There is no older store, or it cannot be migrated. It is not changed then.
     """
     with _alone("migrate") as (folder, database):
         condition = examine(database, artifacts_of(folder))
@@ -96,14 +96,14 @@ def migrate() -> Path:
 
 
 def rebuild(from_files: FromFiles) -> Rebuilt:
-    """Put the runs whose files are there into the database again, as far as it does not know them.
+    """Insert the runs whose files are there into the database, as far as they are missing there.
 
     Args:
-        from_files: Makes a run's record from the run's folder, for runs of earlier versions, which have none; it is given the
-            records of the runs before it as well.
+        from_files: Makes a run's record from the run's folder, for runs of earlier versions, which have none; it is also given
+            the records of the runs before it.
 
     Returns:
-        What was restored.
+        The numbers of restored runs.
 
     Raises:
         StoreError: There is nothing to make a database from, or it belongs to another application or another MLflow.
@@ -130,7 +130,7 @@ def rebuild(from_files: FromFiles) -> Rebuilt:
 
 @contextmanager
 def _alone(what: str) -> Iterator[tuple[Path, Path]]:
-    """The embedded store and its database, while no other process opens it for writing."""
+    """Yield the embedded store's folder and database while no other process opens it for writing."""
     if server_uri():
         raise StoreError(f"MLFLOW_TRACKING_URI names a server, whose store tokenviz does not {what}: unset it for mlruns/")
     prepare_environment()
@@ -144,7 +144,7 @@ def _alone(what: str) -> Iterator[tuple[Path, Path]]:
 
 
 def _cleared(database: Path, purpose: str) -> Path:
-    """The name of a database that is being made, with nothing left of an interrupted command."""
+    """Return the path for a database under construction; remove what an interrupted command has left there."""
     unfinished = database.with_name(f"{database.name}.{purpose}")
     for left_over in database.parent.glob(f"{unfinished.name}*"):
         left_over.unlink()
@@ -152,7 +152,7 @@ def _cleared(database: Path, purpose: str) -> Path:
 
 
 def _upgrade(unfinished: Path, database: Path) -> None:
-    # What `mlflow db upgrade` calls; the command itself prints a log of alembic's.
+    # The functions that `mlflow db upgrade` calls; the command itself prints a log of alembic.
     from alembic.util import CommandError
     from mlflow.exceptions import MlflowException
     from mlflow.store.db.utils import _upgrade_db
@@ -170,13 +170,13 @@ def _upgrade(unfinished: Path, database: Path) -> None:
 
 
 def _swap(unfinished: Path, database: Path, name: str) -> Path:
-    """Put a database in its place; return where what was there is kept."""
+    """Move a database into place; return the path of the previous one."""
     with closing(sqlite3.connect(unfinished)) as connection:
         connection.execute("PRAGMA journal_mode=delete")  # all of it in one file
     durable.sync(unfinished)
     _let_go(database)
     kept = database.with_name(f"{database.name}.{name}-{datetime.now():%Y%m%d-%H%M%S}")
-    # The log first: without it the database would be another, and with a new database it would be wrong.
+    # The log goes first: the old database is incomplete without it, and it does not fit the new database.
     for suffix in ("-shm", "-wal", ""):
         there = database.with_name(database.name + suffix)
         if there.exists():
@@ -188,7 +188,7 @@ def _swap(unfinished: Path, database: Path, name: str) -> Path:
 
 
 def _let_go(database: Path) -> None:
-    """Close what MLflow has open in this process: it would go on with the file under its other name."""
+    """Close MLflow's connections of this process: they would continue with the file under its other name."""
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     engine = SqlAlchemyStore._engine_map.get(sqlite_uri(database))
@@ -197,7 +197,7 @@ def _let_go(database: Path) -> None:
 
 
 def _unknown(database: Path, folders: dict[str, Path]) -> dict[str, Path]:
-    """Folders of runs that a database does not know, or that it has as running while their records say that they ended."""
+    """Return folders of runs that a database lacks, or has as running although their records say that they ended."""
     with closing(sqlite3.connect(database)) as connection:
         known = dict(connection.execute("SELECT run_uuid, status FROM runs"))
     return {
@@ -210,7 +210,7 @@ def _unknown(database: Path, folders: dict[str, Path]) -> dict[str, Path]:
 
 @contextmanager
 def _readable_rest(database: Path) -> Iterator[sqlite3.Connection | None]:
-    """What can still be read of a damaged database, from a copy: reading it where it is might change it."""
+    """Open what is readable of a damaged database, in a copy: reading the original might change it."""
     if not database.exists() or not database.stat().st_size:
         yield None
         return
@@ -219,7 +219,7 @@ def _readable_rest(database: Path) -> Iterator[sqlite3.Connection | None]:
             if (part := database.with_name(database.name + suffix)).exists():
                 shutil.copyfile(part, Path(place, f"rest.db{suffix}"))
         with closing(sqlite3.connect(Path(place, "rest.db"))) as connection:
-            connection.execute("PRAGMA writable_schema = ON")  # tables whose definition is torn hide no others
+            connection.execute("PRAGMA writable_schema = ON")  # a torn definition of one table then does not hide the others
             yield connection
 
 
@@ -254,7 +254,7 @@ def _fill(
                 advance(1)
             else:
                 silent.append(folder)
-        # A comparison names the runs that it compares: those of one model come before it.
+        # A comparison names the runs that it compares, so that scores come first.
         silent.sort(key=lambda folder: (folder / "artifacts" / "tables" / "statistics.parquet").exists())
         others = run_folders(embedded.artifacts_of(database.parent)) if silent else {}
         known = [record for run_id, folder in others.items() if run_id not in folders and (record := read_record(folder))]
@@ -273,7 +273,7 @@ def _fill(
 
 
 def _from_rest(rest: sqlite3.Connection | None, run_id: str) -> OwnRecord | None:
-    """A finished run as a damaged database has it; None where a part of it cannot be read, or is not what was written."""
+    """Return a finished run from a damaged database; None where a part of it cannot be read, or is corrupted."""
     if rest is None:
         return None
     try:
@@ -288,7 +288,7 @@ def _from_rest(rest: sqlite3.Connection | None, run_id: str) -> OwnRecord | None
 
 
 def condition_of_store(*, only_read: bool = False) -> Condition:
-    """Return the condition of the embedded store; see `examine`."""
+    """Return the condition of the embedded store, as `examine` does."""
     folder = embedded_folder()
     with sqlite_errors(database_of(folder)):
         return examine(database_of(folder), artifacts_of(folder), only_read=only_read)

@@ -1,7 +1,7 @@
-"""Runs of an embedded store, read from its database.
+"""Runs of an embedded store, read from its database with sqlite3.
 
-MLflow's client makes an object of every number, which takes many times as long: too long to wait for with ten thousand runs.
-And it takes a second to import, which is most of what finding a run takes.
+MLflow's client makes an object of every number, which takes many times as long: too long for ten thousand runs. Importing it
+takes a second, which is most of the time that finding a run takes.
 """
 
 import math
@@ -18,19 +18,19 @@ from tokenviz.tracking.embedded import sqlite_errors
 
 @dataclass(frozen=True)
 class Row:
-    """A run as MLflow keeps it.
+    """A run as MLflow stores it.
 
     Attributes:
-        run_id: Its id.
-        experiment_id: Its experiment's.
-        name: For a reader.
+        run_id: Id of the run.
+        experiment_id: Id of its experiment.
+        name: Name for readers.
         status: "FINISHED", "RUNNING", "FAILED" or "KILLED".
-        started: Milliseconds since 1970.
-        ended: The same; None while it is running.
-        artifact_uri: Where its files lie.
-        tags: With their prefixes.
+        started: Start, in milliseconds since 1970.
+        ended: End, in milliseconds since 1970; None while it is running.
+        artifact_uri: Location of its files.
+        tags: Tags, with their prefixes.
         params: Settings.
-        metrics: Numbers, the last of each.
+        metrics: The last value of each number.
     """
 
     run_id: str
@@ -58,14 +58,14 @@ _IS_OURS = "EXISTS (SELECT 1 FROM tags WHERE tags.run_uuid = runs.run_uuid AND k
 def read_runs(
     database: Path, experiments: Sequence[str], *, tags: Sequence[tuple[str, str]], finished: bool, page: int
 ) -> Iterator[Row]:
-    """The runs of some experiments that are ours, newest first, in the order of MLflow's pages.
+    """Yield the runs of this package in some experiments, newest first, in the order of MLflow's pages.
 
     Args:
-        database: The store's.
-        experiments: Their ids.
-        tags: That every run must have: names without prefix, and values.
+        database: The store's database.
+        experiments: Ids of the experiments.
+        tags: Tags that every run must have: pairs of name, without prefix, and value.
         finished: Whether only finished runs are wanted.
-        page: How many are read at once.
+        page: Number of runs that are read at once.
 
     Raises:
         StoreError: The database cannot be read.
@@ -83,14 +83,14 @@ def read_runs(
 
 
 def read_begun(database: Path, experiments: Sequence[str], reference: str, *, by_fingerprint: bool, most: int) -> list[Row]:
-    """The runs of some experiments whose id, or fingerprint, begins with some digits, newest first.
+    """Return the runs of some experiments whose id or fingerprint begins with some digits, newest first.
 
     Args:
-        database: The store's.
-        experiments: Their ids.
+        database: The store's database.
+        experiments: Ids of the experiments.
         reference: The digits.
-        by_fingerprint: Whether they begin the fingerprint, not the id.
-        most: How many runs at most.
+        by_fingerprint: Whether the fingerprint begins with them, not the id.
+        most: The most runs to return.
 
     Raises:
         StoreError: The database cannot be read.
@@ -114,7 +114,7 @@ def read_experiments(database: Path) -> dict[str, str]:
 
 
 def read_location(database: Path, run_id: str) -> str | None:
-    """Return where MLflow says that a run's files lie; None where there is no such run.
+    """Return the location of a run's files in MLflow's database; None where there is no such run.
 
     Raises:
         StoreError: The database cannot be read.

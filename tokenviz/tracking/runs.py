@@ -1,7 +1,7 @@
-"""Runs: parcels delivered to the store, and finished runs found again.
+"""Runs: staged runs are delivered to the store, and finished runs are found again.
 
-A run carries a fingerprint of everything that moves its numbers, and counts only once it is FINISHED; so the same
-command finds what is there already. Runs are flat and tagged, written in one batch of numbers and one of files each.
+A run carries a fingerprint of everything that its numbers depend on, and counts only once it is FINISHED. So the same command
+finds the runs that exist already. Runs are flat and tagged; each is written in one batch of numbers and one of files.
 """
 
 import json
@@ -39,21 +39,21 @@ from tokenviz.tracking.store import Store
 
 PREFIX = "tokenviz."
 NOTE = "mlflow.note.content"
-_GRANTED = 10  # seconds within which a server gives the right to write a new experiment
-_MOST_GRIDS = 400  # of twelve digits each, in one tag
+_GRANTED = 10  # seconds within which a server grants the right to write a new experiment
+_MOST_GRIDS = 400  # grid ids, of twelve digits each, in one tag
 
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """A run that ended well.
+    """A run with status FINISHED.
 
     Attributes:
-        run_id: MLflow's id.
-        started: Milliseconds since 1970.
-        metrics: Its numbers by name.
-        tags: Its own tags, without the `tokenviz.` prefix.
-        params: Its parameters.
-        files: Where an embedded store keeps its files; None for a server.
+        run_id: MLflow's id of the run.
+        started: Start, in milliseconds since 1970.
+        metrics: Numbers by name.
+        tags: Tags of this package, without the `tokenviz.` prefix.
+        params: Parameters by name.
+        files: The folder of its files in an embedded store; None for a server.
     """
 
     run_id: str
@@ -68,12 +68,12 @@ class Runs:
     """The runs of one MLflow experiment."""
 
     def __init__(self, store: Store, experiment: str, description: str) -> None:
-        """Name the experiment; it is taken or made when it is first needed.
+        """Name the experiment; it is found or made when it is first needed.
 
         Args:
-            store: A store.
-            experiment: Its name.
-            description: In Markdown, for its page.
+            store: The tracking store.
+            experiment: The name of the MLflow experiment.
+            description: The description for the experiment's page, in Markdown.
         """
         self.store = store
         self.name = experiment
@@ -82,13 +82,13 @@ class Runs:
 
     @property
     def client(self) -> Any:
-        """MLflow's own, for this store."""
+        """MLflow's client for this store."""
         return self.store.client
 
     def begin(self) -> None:
-        """Take or make the experiment, and close the runs of it that dead processes of this outbox left open.
+        """Find or make the experiment, and close its runs that ended processes of this outbox left open.
 
-        A server that does not answer falls silent.
+        A server that does not answer is marked as silent.
 
         Raises:
             StoreError: A server does not let this user write the experiment, or the embedded store fails.
@@ -102,7 +102,7 @@ class Runs:
             self._keep_missing_records()
 
     def _describe(self) -> None:
-        """Write the description anew: it may have changed, and shows whether this user may write the experiment at all."""
+        """Write the description again: it may have changed, and the attempt shows if this user may write the experiment."""
         until = time.monotonic() + _GRANTED
         while True:
             try:
@@ -119,14 +119,14 @@ class Runs:
             time.sleep(0.1)
 
     def _is_new(self) -> bool:
-        """Whether the experiment was just made: a server gives its maker the right to write a moment later."""
+        """Return whether the experiment is new: a server grants its maker the right to write a moment later."""
         with store_errors(self.store):
             made = float(self.client.get_experiment(self.experiment_id).creation_time)
         return time.time() - made / 1000 < _GRANTED
 
     @cached_property
     def experiment_id(self) -> str:
-        """MLflow's id.
+        """MLflow's id of the experiment.
 
         Raises:
             StoreError: The store refuses.
@@ -140,14 +140,14 @@ class Runs:
                     self.client.create_experiment(self.name, tags={NOTE: self.description})
                 except MlflowException:
                     if self.client.get_experiment_by_name(self.name) is None:
-                        raise  # another process had not made it meanwhile
+                        raise  # unless another process has made it in the meantime
                 found = self.client.get_experiment_by_name(self.name)
             elif found.lifecycle_stage == "deleted":
                 self.client.restore_experiment(found.experiment_id)
             return str(found.experiment_id)
 
     def try_experiment_id(self) -> str:
-        """MLflow's id; empty for a server that does not answer."""
+        """Return MLflow's id of the experiment; empty for a server that does not answer."""
         found = ""
         if not self.store.silent:
             with self._going_on():
@@ -155,7 +155,7 @@ class Runs:
         return found
 
     def offer(self, views: Mapping[str, str]) -> None:
-        """Keep views of the experiment, tags by name, where it has none of that name; not for a server that does not answer."""
+        """Add views, tags by name, to the experiment where it has none of the name; not on a server that does not answer."""
         if not self.store.silent:
             with self._going_on(), store_errors(self.store):
                 known = self.client.get_experiment(self.experiment_id).tags
@@ -163,7 +163,7 @@ class Runs:
                     retry_once(self.client.set_experiment_tag, self.experiment_id, tag, views[tag])
 
     def find(self, fingerprint: str) -> FinishedRun | None:
-        """The finished run of a fingerprint, the newest where there are several; None for a server that does not answer."""
+        """Return the newest finished run with a fingerprint, or None; also None for a server that does not answer."""
         found = None
         if not self.store.silent:
             with self._going_on():
@@ -175,7 +175,7 @@ class Runs:
         return self._finished(found[0]) if found else None
 
     def deliver(self, parcel: Parcel) -> str:
-        """Make a run of a parcel, once, however often this is tried, and take it out of the outbox.
+        """Make a run from a staged run, once however often this is tried, and remove the staged run from the outbox.
 
         The cell must be claimed by this process.
 
@@ -183,8 +183,8 @@ class Runs:
             The run's id.
 
         Raises:
-            RefusedError: The store answers, and does not take it. The parcel stays.
-            StoreError: The store fails, or does not answer. The parcel stays.
+            RefusedError: The store answers, and refuses the run. The staged run stays.
+            StoreError: The store fails, or does not answer. The staged run stays.
         """
         slip = parcel.slip
         with store_errors(self.store):
@@ -203,31 +203,31 @@ class Runs:
         return run_id
 
     def keep(self, fingerprint: str, fill: Callable[[Path], Slip]) -> str:
-        """Pack a parcel and deliver it.
+        """Pack a staged run and deliver it.
 
         Args:
-            fingerprint: Of the slip.
-            fill: Writes the files into the folder that it is given, and returns the slip.
+            fingerprint: The fingerprint in the run record.
+            fill: Writes the files into the folder that it is given, and returns the run record.
 
         Returns:
-            The run's id; empty where a server does not answer, and the parcel waits in the outbox.
+            The run's id; empty where a server does not answer, and the staged run waits in the outbox.
 
         Raises:
             DiskError: The outbox cannot be written.
-            StoreError: The embedded store refuses. The parcel stays.
+            StoreError: The embedded store refuses the run. The staged run stays.
         """
         with self.outbox.claimed(self.name, fingerprint, wait=True) as claim:
             assert claim is not None
             return self.try_to_deliver(claim.pack(fill))
 
     def try_to_deliver(self, parcel: Parcel) -> str:
-        """`deliver`, but a parcel that a server does not take stays in the outbox, with a note.
+        """Deliver a staged run as `deliver` does; one that a server refuses stays in the outbox, with a note.
 
         Returns:
-            The run's id; empty for a parcel that stays.
+            The run's id; empty for a staged run that stays.
 
         Raises:
-            StoreError: The embedded store fails. The parcel stays.
+            StoreError: The embedded store fails. The staged run stays.
         """
         run_id = ""
         try:
@@ -243,7 +243,7 @@ class Runs:
 
     @contextmanager
     def _going_on(self) -> Iterator[None]:
-        """A server that fails falls silent, which keeps nobody from computing: the block ends early, without an error."""
+        """Mark a server as silent when it fails, so that computing continues: the block ends early, without an error."""
         begun = time.monotonic()
         try:
             yield
@@ -284,20 +284,20 @@ class Runs:
             retry_once(self.client.log_inputs, run_id, [dataset_input(slip.dataset)])
         self.client.log_artifacts(run_id, str(parcel.files))
         if (files := self._files(run)) is not None:
-            # On the disk before the database says that the run is whole: the power may fail in between.
+            # Fsync before the database says that the run is finished: the power may fail in between.
             durable.sync(files)
             self._keep_record(run_id, status="FINISHED", end_time=slip.ended)
             for folder in list(files.parents)[1:3]:
                 durable.sync_entry(folder)
         self.client.set_terminated(run_id, end_time=slip.ended)
-        self._close_the_dead(slip.fingerprint)  # a call whose answer is lost is repeated, and may have made two
+        self._close_the_dead(slip.fingerprint)  # a call whose answer is lost is repeated, and may have made two runs
         return run_id
 
     def _known_params(self, slip: Slip) -> dict[str, object]:
-        """Its parameters, the ids of runs it refers to among them; empty for one that the store does not have.
+        """Return the parameters with the ids of the runs they refer to; an id is empty if the store does not have the run.
 
         Raises:
-            RefusedError: One that it refers to waits in the outbox itself.
+            RefusedError: A run that it refers to waits in the outbox itself.
         """
         found = {name: self._find(fingerprint) for name, fingerprint in slip.refers.items()}
         for name, run in found.items():
@@ -306,15 +306,15 @@ class Runs:
         return {**slip.params, **{name: run.run_id if run else "" for name, run in found.items()}}
 
     def _leave_one(self, fingerprint: str, run_id: str, *, newest: bool) -> str:
-        """Have one finished run keep a fingerprint and its grids; the others stay, marked as superseded by it.
+        """Keep one finished run with a fingerprint and its grids; mark the others as superseded by it.
 
         Args:
-            fingerprint: Of which there may be several, also from processes that know nothing of each other.
-            run_id: Of the run that this process knows.
-            newest: Whether that one takes the others' place; else the oldest does, which all processes agree on.
+            fingerprint: The fingerprint; processes that do not know of each other may have made several runs with it.
+            run_id: The run that this process knows.
+            newest: Whether that run supersedes the others; else the oldest does, on which all processes agree.
 
         Returns:
-            The id of the one.
+            The id of the run that is kept.
         """
         found = self._search(_finished_of(fingerprint), most=100)
         ages = [(run.info.start_time, str(run.info.run_id)) for run in found]
@@ -334,10 +334,10 @@ class Runs:
             self.client.delete_tag(run_id, tag)
         except MlflowException as error:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                raise  # another process had not deleted it meanwhile
+                raise  # unless another process has deleted it in the meantime
 
     def _close_the_dead(self, fingerprint: str) -> None:
-        """Close the runs of a cell that this process has claimed which another process of this outbox left open."""
+        """Close the runs of a claimed cell that another process of this outbox left open."""
         query = (
             f"tags.`{PREFIX}fingerprint` = '{fingerprint}' and tags.`{PREFIX}outbox` = '{self.sender}' "
             "and attributes.status = 'RUNNING'"
@@ -350,7 +350,7 @@ class Runs:
             self._keep_record(run.info.run_id)
 
     def _finished_by_its_record(self, run: Any) -> bool:
-        """Whether a run that was left open had all it needs: its record was written last. Then it is finished."""
+        """Finish a run that was left open if its record is there, which is written last; return whether it is."""
         files, database = self._files(run), self.store.database
         record = read_record(files.parent) if files else None
         if (
@@ -366,7 +366,7 @@ class Runs:
         return True
 
     def _keep_record(self, run_id: str, **changes: object) -> None:
-        """Write a run's own record next to its files; a server's runs have none."""
+        """Write a run's own record next to its files; runs on a server have none."""
         if self.store.folder is not None and self.store.database is not None:
             keep_record(self.store.database, artifacts_of(self.store.folder), run_id, **changes)
 
@@ -395,12 +395,12 @@ class Runs:
             warn(f"{closed} run{'s' * (closed != 1)} of processes that ended too early: closed as KILLED")
 
     def intact(self, run: FinishedRun, table: str) -> bool:
-        """Whether a run of an embedded store still has its table as it was written; a server's files are not looked at."""
+        """Return whether a run's table in an embedded store is unchanged; files on a server are not checked."""
         expected = run.tags.get(TABLE_TAG)
         return run.files is None or expected is None or is_whole(run.files / table, expected)
 
     def _files(self, run: Any) -> Path | None:
-        """Where an embedded store keeps a run's files; None for a server, and for a place of somebody else's."""
+        """Return the folder of a run's files in an embedded store; None for a server, and for a location of other origin."""
         return self.store.place_of(run.info.artifact_uri)
 
     def _finished(self, run: Any) -> FinishedRun:
@@ -410,13 +410,13 @@ class Runs:
         return FinishedRun(info.run_id, info.start_time, dict(data.metrics), own, params, self._files(run))
 
     def join_grid(self, run: FinishedRun, grid: str) -> None:
-        """Let a finished run belong to one more grid; its tag lists them, separated by spaces."""
+        """Add a grid to a finished run's tag, which lists its grids separated by spaces."""
         if grid not in run.tags.get("grid", "").split() and not self.store.silent:
             with self._going_on(), store_errors(self.store):
                 self._join(run.run_id, run.tags["fingerprint"], [grid])
 
     def _join(self, run_id: str, fingerprint: str, grids: list[str]) -> None:
-        # Two grids may want the same run at once: reading and writing its tag is one step.
+        # Two grids may add themselves at once: reading and writing the tag must be one step.
         with self.outbox.claimed(self.name, f"{fingerprint} grid", wait=True):
             known = self._finished(self.client.get_run(run_id)).tags.get("grid", "").split()
             if not set(grids) <= set(known):
@@ -425,7 +425,7 @@ class Runs:
 
     @cached_property
     def sender(self) -> str:
-        """Tells the runs of this outbox from everybody else's. An embedded store has one outbox, which moves with it."""
+        """An id that marks the runs of this outbox. An embedded store has one outbox, which moves with it."""
         if self.store.folder is not None:
             return "embedded"
         return sha256(f"{socket.gethostname()}\0{self.outbox.folder}".encode()).hexdigest()[:12]
@@ -444,5 +444,5 @@ def _joined(known: list[str], grids: list[str]) -> str:
 
 
 def fingerprint_of(parts: Mapping[str, object]) -> str:
-    """sha256 of the parts in canonical JSON: equal parts, equal fingerprint, whatever their order."""
+    """Return the SHA-256 of the parts in canonical JSON: equal parts give equal fingerprints, in any order."""
     return sha256(json.dumps(parts, sort_keys=True, ensure_ascii=False, default=list).encode()).hexdigest()

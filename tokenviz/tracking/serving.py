@@ -1,7 +1,7 @@
-"""Which `tokenviz ui` serves an embedded store at the moment, so that printed links lead to the port that it really has.
+"""The address of the `tokenviz ui` that serves an embedded store, so that printed links have the port that it really uses.
 
-It leaves its address in the store's folder. Nothing takes that away when it is killed, so the address is asked whether it still
-serves this store: a refused connection takes no time, an answer about 5 ms.
+`tokenviz ui` writes its address into the store's folder. The address stays there when the process is killed, so it is asked
+whether it still serves this store: a refused connection takes no time, an answer about 5 ms.
 """
 
 import urllib.error
@@ -13,22 +13,22 @@ from pathlib import Path
 from tokenviz.errors import StoreError
 
 _FILE = ".ui"
-_PATIENCE = 1  # seconds
+_PATIENCE = 1  # seconds for an answer
 _LONGEST = 300  # characters of an address
 IDENTITY = "grids/identity"
 
 
 def identity_of(name: str) -> str:
-    """Return what tells a store from every other, without saying where it is.
+    """Return an id of a store that does not reveal its location.
 
     Args:
-        name: Its folder, or its server's address.
+        name: The store's folder, or its server's address.
     """
     return sha256(name.encode()).hexdigest()[:16]
 
 
 def announce(folder: Path, address: str) -> None:
-    """Leave the address at which the store in a folder is about to be served; not where the folder may not be written."""
+    """Write the address at which a store is about to be served into its folder, unless the folder may not be written."""
     try:
         (folder / _FILE).write_text(address, encoding="utf-8")
     except OSError:
@@ -45,7 +45,7 @@ def served_at(folder: Path) -> str:
 
 
 def _answers(address: str, identity: str) -> bool:
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # this machine is asked, never a proxy
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # connects to this machine without a proxy
     try:
         with opener.open(f"{address}/{IDENTITY}", timeout=_PATIENCE) as answer:
             return bool(answer.read(100) == identity.encode())
@@ -54,14 +54,14 @@ def _answers(address: str, identity: str) -> bool:
 
 
 def refuse_old_installation() -> None:
-    """Refuse to serve with an installation that does not know the pages of grids.
+    """Refuse to serve with an installation that lacks the pages of grids.
 
     Raises:
-        StoreError: The package was installed before they were there.
+        StoreError: The package was installed before these pages existed.
     """
     from importlib.metadata import distributions
 
-    # All of them: in a clone the first may be what an older installation left there.
+    # Check all of them: in a clone the first may be left from an older installation.
     found = [point for one in distributions(name="tokenviz-harness") for point in one.entry_points]
     if not any(point.group == "mlflow.app" and point.name == "tokenviz" for point in found):
         raise StoreError(

@@ -1,7 +1,7 @@
 """Opening the tracking store: an MLflow server where MLFLOW_TRACKING_URI names one, else the embedded store.
 
-A server that does not answer keeps nobody from computing: the store is *silent* then, what was computed waits in the outbox,
-and the server is asked again now and then.
+A server that does not answer does not stop computing: the store is then *silent*, results wait in the outbox, and the server is
+asked again from time to time.
 """
 
 import logging
@@ -41,7 +41,7 @@ _SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
-    # A call to a server that hangs costs 2 x 10 s and a second between; by default it would be minutes.
+    # A call to a server that hangs takes 2 x 10 s and a second between; with MLflow's defaults it would take minutes.
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
@@ -51,8 +51,8 @@ _SETTINGS = {
 
 EMBEDDED = "mlruns"  # the name of the embedded store
 _OUTBOX = "outbox"
-_PATIENCE = 10  # how many times as long as a server let one wait to leave it alone
-_LONGEST_WAIT = 600  # seconds
+_PATIENCE = 10  # after a failure the server is left alone for this many times the duration of the failed call
+_LONGEST_WAIT = 600  # seconds; the longest time that a server is left alone
 
 
 @dataclass
@@ -60,13 +60,13 @@ class Store:
     """An open tracking store.
 
     Attributes:
-        uri: As MLflow takes it; it may hold a password.
-        name: For messages and file names; it holds none.
+        uri: The URI for MLflow; it may hold a password.
+        name: The name for messages and file names; it holds no password.
         folder: The folder of an embedded store; None for a server.
-        outbox_folder: Where results wait for the store.
+        outbox_folder: The folder of results that wait for the store.
         silent: Why a server does not answer; empty while it does.
-        copy: A temporary folder with a copy of the database, for an embedded store that may not be written; None for any other.
-        old_places: Where an embedded store that was moved was before, as long as its database says so.
+        copy: A temporary folder with a copy of the database, for an embedded store that may not be written; else None.
+        old_places: Earlier folders of an embedded store that was moved, as long as its database names them.
     """
 
     uri: str
@@ -81,10 +81,10 @@ class Store:
 
     @cached_property
     def client(self) -> Any:
-        """An `MlflowClient` on it, made when it is first asked for: what only reads an embedded store does without MLflow.
+        """An `MlflowClient` for the store, made on first use: an embedded store is read without MLflow.
 
         Raises:
-            StoreError: A setting of MLflow's in the environment cannot be used, or the embedded store is not whole.
+            StoreError: One of MLflow's settings in the environment is invalid, or the embedded store is damaged.
         """
         _check_environment()
         if self.folder is not None and self.database is not None:
@@ -98,12 +98,12 @@ class Store:
 
     @property
     def database(self) -> Path | None:
-        """The file of an embedded store, or of its copy; None for a server."""
+        """The database file of an embedded store, or of its copy; None for a server."""
         folder = self.copy or self.folder
         return database_of(folder) if folder else None
 
     def place_of(self, artifact_uri: str) -> Path | None:
-        """Return the folder that an artifact location means now; None for a server, and for what is no folder."""
+        """Return the present folder of an artifact location; None for a server, and for a location that is not a folder."""
         place = local_folder(artifact_uri) if self.folder else None
         for old in self.old_places:
             if place and place.is_relative_to(old):
@@ -111,7 +111,7 @@ class Store:
         return place
 
     def lost_runs(self) -> list[str]:
-        """Return the runs of an embedded store whose files are there and which its database does not know."""
+        """Return the runs of an embedded store that have files but are missing in its database."""
         if self.folder is None or self.database is None:
             return []
         folders = run_folders(artifacts_of(self.folder))
@@ -119,13 +119,13 @@ class Store:
 
     @property
     def web_address(self) -> str:
-        """Where its pages are; for an embedded store once `tokenviz ui` runs, or where it runs already."""
+        """The address of its pages; for an embedded store that of a running `tokenviz ui`, or the one that it would use."""
         if self.folder is None:
             return self.name
         return served_at(self.folder) or f"http://127.0.0.1:{DEFAULT_PORT}"
 
     def answers(self) -> bool:
-        """Whether to talk to it: it answered last time, or it is time to ask again and it answers."""
+        """Return whether the store answers: it did last time, or it is time to ask again and it does."""
         if not self.silent:
             return True
         if time.monotonic() < self._ask_after:
@@ -140,18 +140,18 @@ class Store:
         return True
 
     def took_a_run(self) -> None:
-        """The server is well again, as far as one can know."""
+        """Reset the count of failures: the server works again."""
         self._failures = 0
 
     def fall_silent(self, error: BaseException, took: float) -> None:
-        """Go on without the server.
+        """Continue without the server.
 
         Args:
-            error: What it answered with, or failed to.
-            took: Seconds until that was known.
+            error: The server's answer, or the failure to get one.
+            took: Duration of the call, in seconds.
         """
         before, self.silent = self.silent, reason_of(error)
-        # Failures that come at once are tried again at once, then less and less often: each may leave a run that is not whole.
+        # Failures that come at once are retried at once, then less and less often: each may leave an incomplete run.
         self._failures += 1
         wait = 2.0**self._failures - 2
         if timed_out(error):
@@ -165,15 +165,15 @@ class Store:
 
 
 def server_uri() -> str | None:
-    """The server that the environment names, if it does."""
+    """Return the server in the environment variable MLFLOW_TRACKING_URI, or None."""
     return os.environ.get("MLFLOW_TRACKING_URI") or None
 
 
 def open_store() -> Store:
-    """Open the store for writing, making the embedded one where there is none yet.
+    """Open the store for writing; make the embedded one where there is none.
 
     Raises:
-        StoreError: It cannot be read or written, another version of MLflow made it, or a server refuses the credentials.
+        StoreError: The store cannot be read or written, another version of MLflow made it, or a server refuses the credentials.
     """
     prepare_environment()
     uri = server_uri()
@@ -188,29 +188,29 @@ def open_store() -> Store:
 
 
 def open_answering() -> Store:
-    """Open the store for writing, for what cannot be done without it.
+    """Open the store for writing, for commands that need an answer from it.
 
     Raises:
-        StoreError: See `open_store`; or a server does not answer.
+        StoreError: The store cannot be opened, as in `open_store`; or a server does not answer.
     """
     return _answering(uri) if (uri := server_uri()) else open_store()
 
 
 def open_for_reading() -> Store:
-    """Open a store that is there already, also one that may not be written.
+    """Open an existing store for reading; it need not be writable.
 
     Raises:
-        StoreError: There is none, it cannot be read, another version of MLflow made it, or a server does not answer.
+        StoreError: There is no store, it cannot be read, another version of MLflow made it, or a server does not answer.
     """
     uri = server_uri()
     return _answering(uri) if uri else open_embedded_for_reading()
 
 
 def open_embedded_for_reading() -> Store:
-    """Open the embedded store as `open_for_reading` does, whatever MLFLOW_TRACKING_URI says: MLflow's server sets it itself.
+    """Open the embedded store for reading whatever MLFLOW_TRACKING_URI says, since MLflow's server sets this variable itself.
 
     Raises:
-        StoreError: See `open_for_reading`.
+        StoreError: The store cannot be opened, as in `open_for_reading`.
     """
     prepare_environment()
     folder = embedded_folder()
@@ -226,15 +226,16 @@ def open_embedded_for_reading() -> Store:
 
 
 def prepare_environment() -> None:
-    """Settings that MLflow reads from the environment; what the user has set stays."""
+    """Set environment variables that MLflow reads; those that the user has set stay."""
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # whole tracebacks, of what it raises anyway
+    # It logs whole tracebacks of errors that it raises anyway
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 
 
 def _check_environment() -> None:
-    """Refuse a setting that MLflow would stumble over wherever it reads it first."""
+    """Refuse settings on which MLflow would fail wherever it first reads them."""
     name = "a setting of MLflow's in the environment"
     try:
         from mlflow import environment_variables
@@ -268,14 +269,14 @@ def _answering(uri: str) -> Store:
 def _is_address(uri: str) -> bool:
     try:
         parts = urlsplit(uri)
-        parts.port  # noqa: B018  it is read, and checked, only when it is asked for
-    except ValueError:  # a bracket without the other, a port that is no number
+        parts.port  # noqa: B018  the port is parsed, and checked, on access
+    except ValueError:  # an unmatched bracket, or a port that is not a number
         return False
     return parts.scheme in ("http", "https") and bool(parts.hostname)
 
 
 def _open_server(uri: str) -> tuple[Store, tuple[Exception, float] | None]:
-    """A server, and where it does not answer, what happened and after how many seconds."""
+    """Open a server; where it does not answer, also return the error and the seconds it took."""
     if not _is_address(uri):
         raise StoreError(
             f"MLFLOW_TRACKING_URI is {without_secrets(uri)!r}: give the http:// or https:// address of an MLflow server, or "
@@ -301,7 +302,7 @@ def _open_server(uri: str) -> tuple[Store, tuple[Exception, float] | None]:
 
 
 def ask(uri: str) -> Exception | None:
-    """What a server answers a simple question with, asked once; None for an answer."""
+    """Send a simple request to a server once; return the error, or None for an answer."""
     from mlflow.exceptions import MlflowException
     from mlflow.utils.credentials import get_default_host_creds
     from mlflow.utils.rest_utils import http_request, verify_rest_response

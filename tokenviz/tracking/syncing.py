@@ -1,4 +1,4 @@
-"""Delivering what waits in the outbox, long after it was computed."""
+"""Delivery of results that wait in the outbox, independently of the command that computed them."""
 
 from dataclasses import dataclass
 
@@ -11,14 +11,14 @@ from tokenviz.tracking.store import Store
 
 @dataclass(frozen=True)
 class Synced:
-    """What became of the parcels of a store.
+    """The result of delivering a store's outbox.
 
     Attributes:
-        delivered: Runs that are in the store now.
-        busy: Parcels that another process is at work on.
-        undrawn: Commands to repeat, each once: what they computed lacks its figures, or was torn.
-        refused: Parcels that the store does not take.
-        elsewhere: Parcels that wait for other stores, by the store's name.
+        delivered: Number of runs that were delivered to the store.
+        busy: Number of staged runs that another process is working on.
+        undrawn: Commands to repeat, each once: their results are torn or lack figures.
+        refused: Number of staged runs that the store refuses.
+        elsewhere: Number of staged runs that wait for other stores, by the store's name.
     """
 
     delivered: int
@@ -29,15 +29,15 @@ class Synced:
 
     @property
     def complete(self) -> bool:
-        """Whether nothing waits for this store any more."""
+        """Whether nothing is left that waits for this store."""
         return not (self.busy or self.undrawn or self.refused)
 
 
 def sync(store: Store) -> Synced:
-    """Deliver every parcel of a store's outbox, each once.
+    """Deliver every staged run of a store's outbox once.
 
     Args:
-        store: Open for writing.
+        store: The store, open for writing.
 
     Raises:
         StoreError: The store fails, or does not answer. What was delivered before stays delivered.
@@ -56,7 +56,8 @@ def sync(store: Store) -> Synced:
             with outbox.claimed(slip.experiment, slip.fingerprint) as claim:
                 if claim is None:
                     busy += 1
-                elif outbox.holds(slip.experiment, slip.fingerprint):  # else another process has delivered it meanwhile
+                # Otherwise another process has delivered it in the meantime
+                elif outbox.holds(slip.experiment, slip.fingerprint):
                     parcel = claim.left_over()
                     if parcel is None or not parcel.drawn:
                         undrawn[slip.tags.get("command", slip.name)] = None

@@ -1,4 +1,4 @@
-"""What a store has that nobody needs any more: runs whose place another has taken, runs that never became whole, old views."""
+"""Removal of what is no longer needed in a store: superseded runs, runs that never finished, old views."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ _NAMED_BY = ("run_a", "run_b", "run_scores")  # parameters that name another run
 
 @dataclass(frozen=True)
 class Untidy:
-    """What would go.
+    """What would be removed.
 
     Attributes:
-        runs: Runs, each with why.
+        runs: Runs, each with the reason.
         views: Views of grids without a run: the experiment's id, the tag, and the experiment's name.
     """
 
@@ -28,11 +28,11 @@ class Untidy:
 def find_untidy(store: Store, experiment: str | None = None) -> Untidy:
     """Find what a second `--force`, ended processes and removed runs leave behind; nothing is changed.
 
-    A run that a current one names, as a comparison does the two scores that it is made of, is not meant.
+    A run that a current run names is kept, such as the two scores of a comparison.
 
     Args:
-        store: Open.
-        experiment: Only of this MLflow experiment; by default of all.
+        store: The open store.
+        experiment: Name of an MLflow experiment; by default all experiments are searched.
 
     Raises:
         StoreError: There is no such experiment, or the store fails.
@@ -63,7 +63,7 @@ def find_untidy(store: Store, experiment: str | None = None) -> Untidy:
 
 
 def tidy(store: Store, untidy: Untidy) -> None:
-    """Remove what was found: runs as MLflow does, so that they can be restored; views for good.
+    """Remove what was found: runs in MLflow's way, so that they can be restored; views for good.
 
     Raises:
         StoreError: The store may not be written, or fails.

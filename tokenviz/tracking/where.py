@@ -1,9 +1,11 @@
-"""`--where`: which runs are meant, in a line such as "model=gpt2 and r<0.9 or text~viet".
+"""Conditions for `--where`: a line such as "model=gpt2 and r<0.9 or text~viet" selects runs.
 
-A condition is FIELD OPERATOR VALUE with one of = != < <= > >= ~ (contains, upper and lower case alike). Conditions are joined
-by `and`, `or`, `not` and parentheses; `and` binds closer than `or`. A value with spaces or parentheses stands in quotes.
-Fields are tags, metrics and parameters of runs. `model` is met by either model of a comparison; `r` and `rho` are short for
-`pearson_r` and `spearman_rho`.
+A condition is FIELD OPERATOR VALUE with one of = != < <= > >= ~ (contains, ignoring case). Conditions are joined by `and`,
+`or`, `not` and parentheses; `and` binds closer than `or`. A value with spaces or parentheses is written in quotes. Fields are
+tags, metrics and parameters of runs. `model` matches either model of a comparison; `r` and `rho` are short for `pearson_r` and
+`spearman_rho`.
+
+The grammar is pyparsing's `infix_notation`.
 """
 
 import operator
@@ -25,12 +27,12 @@ Row = Mapping[str, object]
 
 @dataclass(frozen=True)
 class Condition:
-    """One comparison.
+    """One condition.
 
     Attributes:
-        field: With its whole name.
+        field: The full name of the field.
         sign: The operator.
-        value: As it was written.
+        value: The value as it was written.
     """
 
     field: str
@@ -38,7 +40,7 @@ class Condition:
     value: str
 
     def holds(self, row: Row) -> bool:
-        """Whether a run's fields meet it; one that has no such field does not, except by `!=`."""
+        """Return whether a run's fields meet the condition; a run without the field meets only `!=`."""
         names = ("model", "model_a", "model_b") if self.field == "model" else (self.field,)
         values = [row[name] for name in names if row.get(name) not in (None, "")]
         if self.sign == "!=":
@@ -54,17 +56,17 @@ class Condition:
         return _ORDER[sign](str(value), self.value)
 
     def fields(self) -> set[str]:
-        """The fields it asks for."""
+        """Return the fields that the condition names."""
         return {self.field}
 
     def conditions(self) -> "list[Condition]":
-        """All conditions within it."""
+        """Return all conditions within this one."""
         return [self]
 
 
 @dataclass(frozen=True)
 class Every:
-    """All of some parts."""
+    """A condition that is met where all of its parts are."""
 
     parts: tuple[Any, ...]
 
@@ -80,7 +82,7 @@ class Every:
 
 @dataclass(frozen=True)
 class Either:
-    """One of some parts, or several."""
+    """A condition that is met where at least one of its parts is."""
 
     parts: tuple[Any, ...]
 
@@ -96,7 +98,7 @@ class Either:
 
 @dataclass(frozen=True)
 class Not:
-    """The opposite of a part."""
+    """A condition that is met where its part is not."""
 
     part: Any
 
@@ -116,10 +118,10 @@ Where = Condition | Every | Either | Not
 
 
 def parse_where(line: str) -> Where:
-    """Read a line.
+    """Parse a line of conditions.
 
     Raises:
-        StoreError: It is none.
+        StoreError: The line cannot be parsed.
     """
     from pyparsing import ParseException
 
@@ -141,7 +143,7 @@ def _grammar() -> Any:
     value = QuotedString('"') | QuotedString("'") | Regex(r"[^\s()'\"]+")
     sign = one_of("= != < <= > >= ~")
     condition = (word + sign + value).set_parse_action(lambda found: Condition(_SHORT.get(found[0], found[0]), *found[1:]))
-    return infix_notation(  # type: ignore[no-untyped-call]  # pyparsing types only parts of itself
+    return infix_notation(  # type: ignore[no-untyped-call]  # pyparsing is only partly typed
         condition,
         [
             (CaselessKeyword("not"), 1, OpAssoc.RIGHT, lambda found: Not(found[0][1])),
@@ -152,7 +154,7 @@ def _grammar() -> Any:
 
 
 def tags_of(where: Where | None) -> list[tuple[str, str]]:
-    """What the store can decide by itself of a line, so that fewer runs are read: tags that every run must have."""
+    """Return the tags that every run must have for a line to hold: the store itself can select by them."""
     parts = where.parts if isinstance(where, Every) else (where,)
     return [
         (part.field, part.value) for part in parts if isinstance(part, Condition) and part.field in _TAGS and part.sign == "="
@@ -160,17 +162,17 @@ def tags_of(where: Where | None) -> list[tuple[str, str]]:
 
 
 def mlflow_filter(where: Where | None) -> str:
-    """`tags_of` in MLflow's syntax."""
+    """Return `tags_of` a line in MLflow's syntax."""
     return " and ".join(filter(None, (tag_filter(field, value) for field, value in tags_of(where))))
 
 
 def tag_filter(field: str, value: str) -> str:
-    """A tag's value in MLflow's syntax; empty for a value that would end there before its end."""
+    """Return a condition on a tag in MLflow's syntax; empty for a value with a character that would end it early."""
     return "" if set("'\"`\\") & set(value) else f"tags.`tokenviz.{field}` = '{value}'"
 
 
 def number_of(value: object) -> float | None:
-    """Return a value as a number, with either minus sign, as tables print one and files the other; None for what is none."""
+    """Return a value as a number, with either kind of minus sign; None for a value that is not a number."""
     try:
         return float(value.replace("−", "-") if isinstance(value, str) else value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
