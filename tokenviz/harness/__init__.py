@@ -1,4 +1,4 @@
-"""Experiments: the decorator that makes a command of a function, and the grid of models x texts with its runs."""
+"""The harness: the decorator that makes a command of a function, and the grid of models x texts with its runs."""
 
 import os
 from typing import TYPE_CHECKING
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from tokenviz.scoring.watching import At as At
     from tokenviz.units.tidy import By as By
 
-# Figures are drawn beside the scoring: threads that wait for each other must not hold cores meanwhile. Read when torch is
-# imported; scoring alone is as quick on an AMD processor and 8 % slower on an Intel one, fifty texts by two models with
-# everything take 0.85 of the time.
+# Figures are drawn while the next text is scored: threads that wait for each other must not occupy cores meanwhile. torch reads
+# this at import. Scoring alone is as fast on an AMD processor and 8 % slower on an Intel one; fifty texts by two models, with
+# figures and delivery, take 0.85 of the time.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 _HOMES = {
@@ -40,5 +40,5 @@ _HOMES = {
 }
 __all__ = list(_HOMES)
 
-if not TYPE_CHECKING:  # to whom a misspelt name is an error
+if not TYPE_CHECKING:  # type checkers then report a misspelt name as an error
     __getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -1,6 +1,6 @@
-"""Computing a recorded run again: the models and tables that it takes, each once, and what comes out held against the run.
+"""Recomputing a recorded run: each model and table is loaded once, and the result is compared with the run.
 
-A run's token table holds the text, slice by slice, and the spec; nothing else is needed but the model.
+A run's token table holds the text, slice by slice, and the spec; beyond it only the model is needed.
 """
 
 import math
@@ -26,15 +26,15 @@ TIMES = ("scoring_seconds", "tokens_per_second")
 
 @dataclass(frozen=True)
 class Rerun:
-    """A run beside its computation of now.
+    """A recorded run and its recomputation.
 
     Attributes:
-        run: As it was found.
-        largest: The largest difference between log-probs of then and now, in nats, or between the values of a measure's table;
-            infinite where they are not of the same tokens, or some are missing on one side only.
-        metrics: Numbers of then and now, by name; NaN where there is none.
-        left_out: Numbers that were not computed again.
-        changed: What is not as it was, by name: then and now.
+        run: The recorded run.
+        largest: The largest difference between the old and new log-probs, in nats, or between the old and new values of a
+            measure's table; infinite where they are not of the same tokens, or some are missing on one side only.
+        metrics: Pairs of old and new numbers, by name; NaN where there is none.
+        left_out: Names of numbers that were not recomputed.
+        changed: Properties that have changed, by name: old and new value.
     """
 
     run: FoundRun
@@ -44,11 +44,11 @@ class Rerun:
     changed: Mapping[str, tuple[str, str]]
 
     def differing(self, tolerance: float) -> list[str]:
-        """Numbers that differ by more than a tolerance, both absolutely and relatively."""
+        """Return the names of numbers that differ by more than a tolerance, both absolutely and relatively."""
         return [name for name, (then, now) in self.metrics.items() if not _close(then, now, tolerance)]
 
     def agrees(self, tolerance: float) -> bool:
-        """Whether log-probs differ by no more than a tolerance, in nats, and no number does."""
+        """Return whether neither log-probs, in nats, nor other numbers differ by more than a tolerance."""
         return self.largest <= tolerance and not self.differing(tolerance)
 
 
@@ -57,11 +57,11 @@ def _close(then: float, now: float, tolerance: float) -> bool:
 
 
 class NotEnoughError(StoreError):
-    """A run does not say enough to be computed again by itself."""
+    """A run does not record enough to be recomputed by itself."""
 
     @classmethod
     def of(cls, run: FoundRun) -> "NotEnoughError":
-        """Return what is said of a run by default."""
+        """Return the default error for a run."""
         return cls(
             f"run {run.run_id} of kind {run.tags.get('kind', '')!r} does not say enough to be computed again by itself: "
             f"repeat '{run.tags.get('command', 'its command')} --force' and compare the runs"
@@ -69,23 +69,23 @@ class NotEnoughError(StoreError):
 
 
 class Again:
-    """What runs are computed again with: each model and each table once."""
+    """Recomputes runs; each model and each table is loaded once."""
 
     def __init__(self, reader: Reader) -> None:
-        """Load nothing yet.
+        """Keep the reader; nothing is loaded yet.
 
         Args:
-            reader: Reads the runs of then.
+            reader: Reads the recorded runs.
         """
         self.reader = reader
         self.memory = ModelMemory(lambda label: load(resolve(ModelSpec.parse(label))))
         self._tables: dict[str, tuple[TokenScores, TokenScores, Text]] = {}
 
     def both(self, run_id: str, recorded: RecordedRun) -> tuple[TokenScores, TokenScores, Text]:
-        """Return the token table of a score run, the one of now, and their text.
+        """Return the recorded token table of a score run, the recomputed one, and their text.
 
         Raises:
-            TokenvizError: The table is gone or damaged, or the model cannot be had.
+            TokenvizError: The table is missing or damaged, or the model cannot be loaded.
         """
         from tokenviz.scoring.scorer import score
 
@@ -93,7 +93,7 @@ class Again:
             then = self.reader.scores(run_id, recorded)
             spec = then.spec
             text = text_of(then, run_id, int(recorded.params["n_passages"]))
-            if spec.imported:  # of a comparison: the other side is computed again, and held against this one as it is
+            if spec.imported:  # in a comparison only the other side is recomputed; this table is used unchanged
                 self._tables[run_id] = then, then, text
                 return self._tables[run_id]
             (model,) = self.memory.models(spec.model)
@@ -103,7 +103,7 @@ class Again:
 
 
 def text_of(scores: TokenScores, run_id: str, n_passages: int) -> Text:
-    """Return the text that a table was made of, put together from its tokens.
+    """Return the text of a token table, put together from its tokens.
 
     Raises:
         StoreError: The table does not hold the text that it names.
@@ -116,7 +116,7 @@ def text_of(scores: TokenScores, run_id: str, n_passages: int) -> Text:
         made = [corpus(passages, name=scores.text_name)]
         made += [literal(passage, name=scores.text_name) for passage in passages[:1]]
     except TextError:
-        pass  # a text without a character was never scored: the table is not what it was
+        pass  # a text without a character is never scored, so the table is damaged
     for text in made:
         if text.sha256 == scores.text_sha256:
             return replace(text, spans=scores.spans)
@@ -130,13 +130,13 @@ def held_against(
     *,
     largest: float = 0.0,
 ) -> Rerun:
-    """Hold numbers and token tables of now against a run.
+    """Compare recomputed numbers and token tables with a run.
 
     Args:
-        run: The run.
-        metrics: Its numbers, of now.
-        pairs: Token tables of then and now.
-        largest: The largest difference in a table that was made of them.
+        run: The recorded run.
+        metrics: The recomputed numbers, by name.
+        pairs: Pairs of old and new token tables.
+        largest: The largest difference in a table that was made from them; by default 0.
     """
     names = [name for name in metrics if name not in TIMES and not is_newer(name, run)]
     return Rerun(
@@ -149,7 +149,7 @@ def held_against(
 
 
 def is_newer(name: str, run: FoundRun) -> bool:
-    """Whether a metric says what an interval was found from, which runs of earlier versions do not hold."""
+    """Return whether a metric describes the resampling of an interval, which runs of earlier versions do not record."""
     return name not in run.metrics and ("n_resampled_" in name or "effective_" in name or name.endswith("block_length"))
 
 
@@ -161,7 +161,7 @@ def _largest(then: TokenScores, now: TokenScores) -> float:
 
 
 def largest_of_frames(then: pd.DataFrame, now: pd.DataFrame) -> float:
-    """Return the largest difference of two tables; infinite where anything but a float differs, or one side lacks a number."""
+    """Return the largest difference of two tables; infinite where other columns differ, or one side lacks a number."""
     floats = list(now.select_dtypes("float"))
     if list(then) != list(now) or not then.drop(columns=floats).equals(now.drop(columns=floats)):
         return math.inf
@@ -172,7 +172,7 @@ def largest_of_frames(then: pd.DataFrame, now: pd.DataFrame) -> float:
 
 
 def _changed(then: TokenScores, now: TokenScores) -> dict[str, tuple[str, str]]:
-    """What moves numbers, and is not as it was."""
+    """Return what numbers depend on and has changed, by name: old and new value."""
     fields = ("identity", "tokenizer", "dtype", "quantize", "device", "bos_ids", "batching", "head", "scoring_version")
     pairs = {f"{then.spec.model}: {name}": (str(getattr(then.spec, name)), str(getattr(now.spec, name))) for name in fields}
     packages = dict.fromkeys([*then.spec.versions, *now.spec.versions])

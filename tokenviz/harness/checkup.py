@@ -1,4 +1,4 @@
-"""A look at the installation: versions, models on disk, device, fonts, LaTeX. Nothing is changed."""
+"""A check of the installation: versions, models on disk, device, fonts, LaTeX. Nothing is changed."""
 
 import shutil
 import subprocess
@@ -13,22 +13,22 @@ from tokenviz.hardware import cores, memory_bytes, processor
 from tokenviz.tracking.inspection import inspect_store
 
 _DISTRIBUTION = "tokenviz-harness"
-_NAMED = ("torch", "transformers", "mlflow", "numpy")  # what moves numbers, or keeps them
+_NAMED = ("torch", "transformers", "mlflow", "numpy")  # packages that compute or store numbers
 _ENGINES = {"pdflatex": "texlive-latex-base", "lualatex": "texlive-luatex", "xelatex": "texlive-xetex"}
 _TEX_FILES = {"xcolor.sty": "texlive-latex-recommended", "lmodern.sty": "lmodern", "t5enc.def": "texlive-lang-other"}
 
 
 def check_all(*, quick: bool = False) -> list[Check]:
-    """Look at everything that `tokenviz doctor` looks at.
+    """Run all checks of `tokenviz doctor`.
 
     Args:
-        quick: Leave out what takes long: the runs' files, the device, fonts and LaTeX.
+        quick: Skip what takes long: the runs' files, the device, fonts and LaTeX.
     """
     return [*inspect_store(quick=quick), *check_installation(quick=quick)]
 
 
 def check_installation(*, quick: bool = False) -> list[Check]:
-    """Look at versions, models, device, fonts and LaTeX; of the last three only where it need not be quick."""
+    """Check versions and models; unless `quick`, also device, fonts and LaTeX."""
     slow = () if quick else (_device(), _fonts(), _latex())
     return [_versions(), *_models(), *slow]
 

@@ -67,13 +67,13 @@ _LEDGER_OPTIONS = {
     "shard_bytes": Annotated[int | None, typer.Option(min=1, hidden=True)],
 }
 INCOMPLETE = 3
-"""The exit code where passages could not be scored, and everything else is there."""
+"""The exit code where passages could not be scored, and everything else succeeded."""
 
 
 def _request(
     engine: str | None, ledger: str | None, workers: int | None, shard_bytes: int | None, *, force: bool
 ) -> LedgerRequest | None:
-    """What the options ask for."""
+    """Return the ledger request that the options describe, or None."""
     if ledger is None:
         for name, value in (("--engine", engine), ("--workers", workers), ("--shard-bytes", shard_bytes)):
             if value is not None:
@@ -85,7 +85,7 @@ def _request(
 
 
 def experiment_command(experiment: Experiment[..., Any]) -> Command:
-    """The command of an experiment: one option an argument, and `--force` and `--json`."""
+    """Return the command of an experiment: one option per argument, and `--force` and `--json`."""
 
     def command(**arguments: Any) -> None:
         force, as_json, limits = arguments.pop("force"), arguments.pop("json"), arguments.pop("limits")
@@ -118,7 +118,7 @@ def experiment_command(experiment: Experiment[..., Any]) -> Command:
     options.append(inspect.Parameter("json", keyword, annotation=_JSON, default=False))
     options.append(inspect.Parameter("limits", keyword, annotation=_LIMITS, default=None))
     options += [inspect.Parameter(name, keyword, annotation=option, default=None) for name, option in _LEDGER_OPTIONS.items()]
-    command.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]  # what inspect.signature reads
+    command.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]  # inspect.signature reads it
     command.__annotations__ = {option.name: option.annotation for option in options}
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
     app.command(name=experiment.name, help=experiment.description)(command)
@@ -126,7 +126,7 @@ def experiment_command(experiment: Experiment[..., Any]) -> Command:
 
 
 def print_result(result: GridResult | OwnResult, *, as_json: bool) -> None:
-    """The result's numbers on stdout; where to look next on stderr."""
+    """Print the result's numbers on stdout, and where to look next on stderr."""
     if as_json:
         values = result_json(result) if isinstance(result, GridResult) else result.to_json()
         sys.stdout.write(json.dumps(values, ensure_ascii=not takes_unicode(sys.stdout)) + "\n")
@@ -171,7 +171,7 @@ def print_result(result: GridResult | OwnResult, *, as_json: bool) -> None:
 
 
 def result_json(result: GridResult) -> dict[str, Any]:
-    """The result as plain values; a number that is not determined is None."""
+    """Return the result as plain values; a number that is not determined is None."""
     return {
         "experiment": result.experiment,
         "experiment_id": result.experiment_id,
@@ -218,9 +218,9 @@ def _rows(frame: "pd.DataFrame") -> list[dict[str, Any]]:
 
 
 def _print_own_table(console: Console, name: str, frame: "pd.DataFrame", described: Mapping[str, str]) -> None:
-    """Print a table of an experiment; an interval is one column behind its number."""
+    """Print a table of an experiment; an interval is one column after its number."""
     headings = list(map(str, frame.columns))
-    # A table of adjusted intervals says their level where it says what was resampled.
+    # A table of adjusted intervals names their level in the column that says what was resampled.
     said = str(frame["intervals"].iloc[0]) if "intervals" in headings and len(frame) else ""
     level = said.partition(" intervals")[0] if " % intervals" in said else percent(LEVEL)
 

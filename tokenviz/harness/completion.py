@@ -1,6 +1,6 @@
-"""What the shell can complete: models of the catalogue and their options, sample texts, experiments, measures.
+"""Shell completion: models of the catalogue and their options, sample texts, experiments, measures.
 
-Each function gets the beginning of a word and gives whole words. Where there is none the shell completes file names.
+Each function takes the beginning of a word and returns whole words. Where it returns none the shell completes file names.
 """
 
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from tokenviz.project import experiment_files, samples_folder
 
 
 def models(incomplete: str) -> list[str]:
-    """Model specs: names of the catalogue, and after a comma the options and their values."""
+    """Return model specs: names from the catalogue, and after a comma the options and their values."""
     from tokenviz.models.catalogue import CATALOGUE
     from tokenviz.models.spec import CHOICES
 
@@ -19,37 +19,37 @@ def models(incomplete: str) -> list[str]:
 
 
 def family(incomplete: str) -> list[str]:
-    """The models that are made here."""
+    """Return the models that are trained here."""
     from tokenviz.models.family import SHAPES
 
     return [name for name in SHAPES if name.startswith(incomplete)]
 
 
 def texts(incomplete: str) -> list[str]:
-    """The names of the sample texts."""
+    """Return the names of the sample texts."""
     from tokenviz.texts import sample_names
 
     return [name for name in sample_names(samples_folder()) if name.startswith(incomplete)]
 
 
 def experiments(incomplete: str) -> list[str]:
-    """The experiments of the project, and those of the wheel."""
+    """Return the experiments of the project, and those of the wheel."""
     return [name for name in sorted(experiment_files()) if name.startswith(incomplete) and not name.startswith("_")]
 
 
 def measures(incomplete: str) -> list[str]:
-    """What a heatmap can show."""
+    """Return the measures that a heatmap can show."""
     from tokenviz.figures.measures import MEASURES
 
     return [name for name in MEASURES if name.startswith(incomplete)]
 
 
 def colours(incomplete: str) -> list[str]:
-    """The colour maps of heatmaps."""
+    """Return the colour maps of heatmaps."""
     from tokenviz.figures.colours import COLOUR_MAPS
 
     return [name for name in COLOUR_MAPS if name.startswith(incomplete)]
 
 
 OF_ARGUMENTS: dict[str, Callable[[str], list[str]]] = {"model": models, "models": models, "text": texts, "texts": texts}
-"""For the arguments that experiments have in common, by their names."""
+"""Completions of the arguments that experiments share, by the arguments' names."""

@@ -1,4 +1,4 @@
-"""Which experiment is running: its name, its description and its arguments, for the grid inside it."""
+"""The running experiment: its name, description and arguments, for the grid inside it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,13 +11,13 @@ from tokenviz.figures.limits import Chosen
 
 @dataclass(frozen=True)
 class LedgerRequest:
-    """Shards instead of whole texts, scored by workers.
+    """A request to score in shards by workers, instead of whole texts in this process.
 
     Attributes:
         address: The ledger: a folder, or an address that fsspec knows.
         engine: What starts the workers: "local", "slurm" or "ray".
-        workers: How many at most; None for what the engine finds.
-        shard_bytes: Of a new ledger: about how much UTF-8 a shard holds; None for 4 MiB.
+        workers: The most workers; None for as many as the engine finds.
+        shard_bytes: For a new ledger, the approximate size of a shard in bytes of UTF-8; None for 4 MiB.
     """
 
     address: str
@@ -31,13 +31,13 @@ class ExperimentContext:
     """A running experiment.
 
     Attributes:
-        name: Of the command and of the MLflow experiment.
+        name: Name of the command and of the MLflow experiment.
         description: The function's docstring, for the experiment's page.
         params: Every argument by name.
-        force: Whether finished cells are computed anew.
-        file: That defines it; None outside any experiment.
-        limits: Of the heatmaps' colours, as `text_heatmap` takes them; no number depends on them.
-        ledger: Where and by what shards are scored; None to score in this process. No number depends on it.
+        force: Whether finished cells are computed again.
+        file: The file that defines it; None outside any experiment.
+        limits: Limits of the heatmaps' colours, as in `text_heatmap`; no number depends on them.
+        ledger: The ledger to score with, in shards; None to score in this process. No number depends on it.
     """
 
     name: str
@@ -54,13 +54,13 @@ _INTERACTIVE = ExperimentContext("interactive", "Grids made outside any experime
 
 
 def current_experiment() -> ExperimentContext:
-    """The running experiment; outside one (in a notebook), the experiment "interactive"."""
+    """Return the running experiment; outside one (in a notebook), the experiment "interactive"."""
     return _current.get() or _INTERACTIVE
 
 
 @contextmanager
 def running(experiment: ExperimentContext) -> Iterator[None]:
-    """Let an experiment be the current one inside the block."""
+    """Make an experiment the current one inside the block."""
     token = _current.set(experiment)
     try:
         yield

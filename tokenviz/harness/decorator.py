@@ -20,18 +20,18 @@ P = ParamSpec("P")
 
 
 class OwnResult(Protocol):
-    """What an experiment returns that makes no grid: it says itself how it is printed."""
+    """The result of an experiment that makes no grid; it defines how it is printed."""
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, for `--json`."""
+        """Return plain values, for `--json`."""
         ...
 
     def to_table(self) -> "Table":
-        """For the terminal."""
+        """Return a table for the terminal."""
         ...
 
     def guide(self) -> list[str]:
-        """Where to look next, a line each."""
+        """Return lines that say where to look next."""
         ...
 
 
@@ -39,20 +39,20 @@ R = TypeVar("R", bound=GridResult | OwnResult)
 
 
 class Experiment(Generic[P, R]):
-    """An experiment; call it like the function it was made of.
+    """An experiment; call it like the function it was made from.
 
     Attributes:
-        file: That defines it; it need not exist, for an experiment in a notebook.
-        name: The file's name, which is the command's and the MLflow experiment's; the function's where there is no file.
+        file: The file that defines it; it does not exist for an experiment in a notebook.
+        name: The file's name, used for the command and the MLflow experiment; the function's name where there is no file.
         question: The first line of its docstring.
         description: The whole docstring without the list of arguments.
-        argument_help: What the docstring says of each argument.
+        argument_help: The docstring's description of each argument.
     """
 
     def __init__(self, function: Callable[P, R]) -> None:
         self._function = function
         self.file = Path(inspect.getfile(function))
-        self.name = self.file.stem if self.file.is_file() else function.__name__  # a cell of a notebook is no file
+        self.name = self.file.stem if self.file.is_file() else function.__name__  # a notebook's cell has no file
         documented = parse_docstring(function.__doc__ or "")
         self.question = documented.short_description or ""
         self.description = documented.description or ""
@@ -65,31 +65,31 @@ class Experiment(Generic[P, R]):
         return self._run(False, *args, **kwargs)
 
     def forced(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Run like a call, but compute everything again, also what is finished."""
+        """Run like a call, but compute everything again, including what is finished."""
         return self._run(True, *args, **kwargs)
 
     def with_limits(self, limits: str | Chosen | None) -> "Experiment[P, R]":
-        """Return the same experiment with other limits of its heatmaps' colours; runs that are finished keep their figures.
+        """Return the same experiment with other limits of its heatmaps' colours; finished runs keep their figures.
 
         Args:
-            limits: As `text_heatmap` takes them. Numbers are of log-probs.
+            limits: The limits, as in `text_heatmap`. Numbers are log-probs.
 
         Raises:
-            FigureError: They are not possible.
+            FigureError: The limits are not possible.
         """
         other = copy(self)
         other._limits = run_limits(limits)
         return other
 
     def by_ledger(self, request: LedgerRequest | None) -> "Experiment[P, R]":
-        """Return the same experiment with its texts scored in shards, by the workers of a ledger; None for this process."""
+        """Return the same experiment with its texts scored in shards by the workers of a ledger; None for this process."""
         other = copy(self)
         other._ledger = request
         return other
 
     @property
     def signature(self) -> inspect.Signature:
-        """Of the function, its annotations evaluated."""
+        """The function's signature, with its annotations evaluated."""
         return inspect.signature(self._function, eval_str=True)
 
     def _run(self, force: bool, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -103,18 +103,18 @@ class Experiment(Generic[P, R]):
 
 
 def experiment(function: Callable[P, R]) -> Experiment[P, R]:
-    """Make an experiment of a function.
+    """Make an experiment from a function.
 
-    The function's typed signature, with defaults that reproduce the result, is its whole configuration: each
-    argument becomes an option of the command and a parameter of the summary run. Its docstring becomes the help
-    text and the description of the MLflow experiment.
+    The function's typed signature, with defaults that reproduce the result, is its whole configuration: each argument becomes
+    an option of the command and a parameter of the summary run. Its docstring becomes the help text and the description of the
+    MLflow experiment.
 
     Args:
-        function: Typed, and returning what `Grid.summarise` gives, or an `OwnResult`. In a file of `experiments/` the
-            experiment has the file's name, in a notebook the function's.
+        function: A typed function that returns the result of `Grid.summarise`, or an `OwnResult`. In a file of `experiments/`
+            the experiment has the file's name, in a notebook the function's.
 
     Returns:
-        What is called like the function; `tokenviz run` makes a command of it.
+        The experiment, which is called like the function; `tokenviz run` makes a command of it.
 
     Example:
         >>> @tv.experiment

@@ -1,7 +1,7 @@
-"""What happens to a cell's results while the next cell is computed: figures are drawn, runs are delivered.
+"""Drawing and delivery of a cell's results while the next cell is computed.
 
-Figures are drawn in processes beside this one, since drawing takes longer than scoring a short text; one thread hands
-finished parcels to the store, in the order in which they were computed.
+Figures are drawn in other processes, since drawing takes longer than scoring a short text. One thread delivers finished staged
+runs to the store, in the order in which they were computed.
 """
 
 import os
@@ -26,15 +26,15 @@ from tokenviz.tracking.outbox import Claim
 from tokenviz.tracking.parcels import Parcel
 from tokenviz.tracking.runs import Runs
 
-_FEW = 3  # cells that are drawn before a process for it would have started
+_FEW = 3  # this many cells are drawn in this process before another one would have started
 _MOST_PROCESSES = 8  # each takes about 300 MB
-_AHEAD = 4  # parcels for each drawing process that may wait for it, their tables in memory
-_UNDELIVERED = 100  # parcels that may wait for a slow store: each holds a file open, its claim
+_AHEAD = 4  # staged runs per drawing process that may wait for it, with their tables in memory
+_UNDELIVERED = 100  # staged runs that may wait for a slow store: the claim of each holds a file open
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """How a cell's figures are drawn, in another process: a function of a module, and what it is given before the folder."""
+    """How a cell's figures are drawn in another process: a function of a module, and its arguments before the folder."""
 
     function: Callable[..., None]
     arguments: tuple[Any, ...]
@@ -42,12 +42,12 @@ class Drawing:
 
 @dataclass
 class Delivery:
-    """One parcel on its way.
+    """One staged run on its way to the store.
 
     Attributes:
-        claim: On its cell.
-        parcel: With tables, and figures once they are drawn.
-        run_id: Of the run that it became; empty until then, and where it stays in the outbox.
+        claim: The claim on its cell.
+        parcel: The staged run, with tables, and figures once they are drawn.
+        run_id: Id of the delivered run; empty until then, and where the staged run stays in the outbox.
     """
 
     claim: Claim
@@ -64,14 +64,14 @@ class _Drawn:
 
 
 class Deliveries:
-    """Takes parcels inside a `with` block; at its end all are delivered, or stay in the outbox.
+    """Draws and delivers staged runs inside a `with` block; at its end each is delivered, or stays in the outbox.
 
-    An error in drawing or delivering is raised at the end of the block, once everything else is done. After an error of the
-    block itself, or Ctrl-C, what is drawn is delivered, and what is not stays in the outbox.
+    An error in drawing or delivery is raised at the end of the block, when everything else is done. After an error inside the
+    block, or Ctrl-C, what is drawn is delivered, and what is not stays in the outbox.
     """
 
     def __init__(self, runs: Runs, *, expected: int) -> None:
-        """Prepare for about so many parcels; nothing is started before the first of them."""
+        """Prepare for about `expected` staged runs; nothing is started before the first of them."""
         self._runs = runs
         self._processes = 0 if expected <= _FEW else min(cores(), _MOST_PROCESSES)
         self._thread_pool: ThreadPoolExecutor | None = None
@@ -86,11 +86,11 @@ class Deliveries:
         return self
 
     def add(self, claim: Claim, parcel: Parcel, drawing: Drawing | None) -> Delivery:
-        """Draw a parcel's figures where it has none yet, then deliver it and release the claim."""
+        """Draw a staged run's figures where it has none yet, then deliver it and release the claim."""
         delivery = Delivery(claim, parcel)
         try:
             if self._thread is None:
-                # In a copy of this context, so that its notes are shown where those of this thread are.
+                # A copy of this context, so that its notes are shown where those of this thread are.
                 self._thread = threading.Thread(target=copy_context().run, args=(self._deliver_all,), name="deliveries")
                 self._thread.start()
             if drawing is not None and not parcel.drawn:
@@ -117,10 +117,10 @@ class Deliveries:
         self._queue.put(None)
         self._thread.join()
         if self._thread_pool is not None:
-            self._thread_pool.shutdown()  # the processes stay for a minute: the next step of the grid may want them
+            self._thread_pool.shutdown()  # the processes stay for a minute, for the next step of the grid
         problems = self._errors if error is None else [error, *self._errors]
         for other in problems[1:]:
-            if not (of_full_disk(problems[0]) and of_full_disk(other)):  # what is said of the one holds for the other
+            if not (of_full_disk(problems[0]) and of_full_disk(other)):  # one message about a full disk is enough
                 warn(f"besides: {other if isinstance(other, TokenvizError) else repr(other)}")
         if error is None and problems:
             raise problems[0]
@@ -132,7 +132,7 @@ class Deliveries:
                 self._deliver(delivery, stayed)
             except CancelledError:
                 pass
-            except BaseException as problem:  # noqa: BLE001  raised again by the thread that computes
+            except BaseException as problem:  # noqa: BLE001  # raised again by the thread that computes
                 self._errors.append(problem)
             finally:
                 delivery.claim.release()
@@ -169,15 +169,15 @@ class Deliveries:
         for notice in result.notices:
             tell(notice)
         delivery.parcel.attach_figures(result.board)
-        delivery.drawing = delivery.drawn = None  # the tables need not stay in memory
+        delivery.drawing = delivery.drawn = None  # frees the tables
 
     def _deliver_late(self, stayed: list[Delivery]) -> None:
-        """A server that was away for a while may be back: what had to wait goes first, since later runs may name it."""
+        """Deliver what had to wait once a server is back: first the earlier runs, since later ones may name them."""
         while stayed and self._runs.store.answers():
             delivery = stayed.pop(0)
             fingerprint = delivery.parcel.slip.fingerprint
             with self._runs.outbox.claimed(self._runs.name, fingerprint) as claim:
-                # Somebody else may be at it, or have delivered it, or have put another in its place.
+                # Another process may be delivering it, or have delivered or replaced it.
                 parcel = claim.left_over() if claim is not None else None
                 if parcel is not None and parcel.drawn:
                     same = parcel.slip.id == delivery.parcel.slip.id
@@ -195,13 +195,13 @@ class Deliveries:
         with _deaf_to_interrupts():
             try:
                 drawn = _processes(self._processes).submit(_draw, drawing, board)
-            except BrokenExecutor:  # it broke since it was last used: now there is a new one
+            except BrokenExecutor:  # the pool has broken since it was last used, and is now a new one
                 drawn = _processes(self._processes).submit(_draw, drawing, board)
         return drawn  # type: ignore[no-any-return]  # loky is not typed
 
 
 def _processes(count: int) -> Any:
-    # Unlike the standard library's, these do not run the caller's main module again.
+    # Unlike those of the standard library, these processes do not run the caller's main module again.
     from loky import get_reusable_executor
 
     return get_reusable_executor(max_workers=count, timeout=60, initializer=_follow, initargs=(os.getpid(),))
@@ -209,8 +209,8 @@ def _processes(count: int) -> Any:
 
 @contextmanager
 def _deaf_to_interrupts() -> Iterator[None]:
-    """Processes that are started inside do not hear Ctrl-C, which a terminal sends to all of a group: their parent does."""
-    resource_tracker.ensure_running()  # begun inside, it would have them hear again
+    """Start processes that ignore Ctrl-C, which a terminal sends to the whole group: the parent handles it."""
+    resource_tracker.ensure_running()  # it resets the signal mask when it starts, so it must start before
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -219,7 +219,7 @@ def _deaf_to_interrupts() -> Iterator[None]:
 
 
 def _follow(parent: int) -> None:
-    """Have this process end when its parent does, however that ended."""
+    """End this process when its parent ends, in whatever way."""
 
     def watch() -> None:
         while os.getppid() == parent:
@@ -227,7 +227,7 @@ def _follow(parent: int) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
-    os.nice(10)  # scoring goes first; a thread of it that waits for a core holds up the others
+    os.nice(10)  # scoring goes first: when one of its threads waits for a core, the others wait as well
 
 
 def _draw(drawing: Drawing, board: Path) -> _Drawn:

@@ -1,7 +1,7 @@
 """The grid of an experiment: every model on every text, every pair of models on every text, and a summary.
 
-Each is one MLflow run of a kind in `harness/kinds/`. What is finished already is found by its fingerprint and not computed
-again; its table is read back when it is needed.
+Each is one MLflow run of a kind in `harness/kinds/`. A finished run is found by its fingerprint and not computed again; its
+table is read when it is needed.
 """
 
 import itertools
@@ -52,13 +52,13 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-_LONGEST_NAME = 200  # bytes; file systems take 255, endings included
+_LONGEST_NAME = 200  # bytes; file systems allow 255, endings included
 
 
 class Grid:
     """Models x texts, tracked as the runs of the current experiment.
 
-    What is finished already is found in the store and not computed again.
+    A finished run is found in the store and not computed again.
 
     Example:
         >>> @tv.experiment
@@ -83,20 +83,20 @@ class Grid:
         top_k: int = 10,
         imported: Sequence[Imported] = (),
     ) -> None:
-        """Read the texts, find or fetch the models, open the store; nothing is computed yet.
+        """Read the texts, find or fetch the models, and open the store; nothing is computed yet.
 
         Args:
             models: Model specs; one string is one model.
-            texts: Sample names, paths, or texts; one is one text. A string that is itself the text goes through `literal`.
-            bos: See `score`.
-            context: See `score`.
-            stride: See `score`.
-            top_k: See `score`.
-            imported: Other engines' scores, from `import_scores`: they become score runs next to the models', and their texts
-                texts of the grid. With some of them there need be no model and no other text.
+            texts: Sample names, paths, or texts, or one of these. For a string that is itself the text, pass `literal(...)`.
+            bos: "auto" (the default), "always", "never" or a token, as in `score`.
+            context: The most tokens per window; by default as many as the model can read.
+            stride: Tokens from one window's start to the next; by default half the context.
+            top_k: Number of likeliest alternatives to keep at every position; by default 10.
+            imported: Other engines' scores, from `import_scores`. They become score runs next to the models', and their texts
+                become texts of the grid. With imported scores neither a model nor another text is necessary.
 
         Raises:
-            TokenvizError: A text, a model or the store cannot be had; a name occurs twice.
+            TokenvizError: A text, a model or the store cannot be opened; a name occurs twice.
         """
         models = [models] if isinstance(models, str) else models
         texts = [texts] if isinstance(texts, str | Text) else texts
@@ -115,7 +115,7 @@ class Grid:
         _refuse_repeats("model", self._labels)
         _refuse_repeats("import", [f"{one.scores.spec.model} on {one.text.name}" for one in imported])
         experiment = current_experiment()
-        self.store = open_store()  # before a model is fetched: wrong credentials are said at once
+        self.store = open_store()  # before a model is fetched, so that wrong credentials are reported at once
         self._models = [resolve(spec) for spec in specs]
         self.runs = Runs(self.store, experiment.name, experiment.description)
         pairs = itertools.product(self._models, self._texts)
@@ -138,7 +138,10 @@ class Grid:
     def score(self) -> list[ScoreRun]:
         """Score every model/text pair that is not finished, each as one run with table, curve and heatmap.
 
-        Imported scores are kept as runs of the same kind, after those of the models.
+        Imported scores become runs of the same kind, after those of the models.
+
+        Returns:
+            The runs of all pairs.
 
         Raises:
             TokenvizError: Something cannot be scored or stored; what was finished before stays.
@@ -155,12 +158,12 @@ class Grid:
         return self.scores
 
     def measure(self, measure: Measure) -> list[MeasureRun]:
-        """Measure something of every model on every text that is not finished, each as one run with its table.
+        """Measure every model on every text, where not finished, each pair as one run with its table.
 
         A measure that a heatmap can show is drawn on the tokens of the score runs, which are made first.
 
         Args:
-            measure: Of one model: a `Measure`, such as `position_measure` of `tokenviz.harness` makes.
+            measure: A `Measure` of one model, for example from `tokenviz.harness.position_measure`.
 
         Raises:
             TokenvizError: Something cannot be measured or stored; what was finished before stays.
@@ -178,9 +181,9 @@ class Grid:
         """Join the scores of a table of items with its columns, each model's as one run with a tidy table and a figure.
 
         Args:
-            items: From `read_items`; their text is one of the grid's.
-            by: What the rows are; by default regions or own words where the items have such, else items. See `tidy_table`.
-            previous: For how many units before each the numbers are repeated, 0 to 3.
+            items: Items from `read_items`; their text must be one of the grid's.
+            by: What a row is, as in `tidy_table`; by default a region or own word where the items have such, else an item.
+            previous: Number of preceding units whose numbers are repeated in each row, 0 to 3; by default 1.
             frequency: A language of the package wordfreq, such as "en"; by default no frequencies.
 
         Raises:
@@ -198,7 +201,7 @@ class Grid:
         """Decide minimal pairs by every model's scores, each model's as one run with its decisions and accuracies.
 
         Args:
-            pairs: From `read_pairs`; their text is one of the grid's.
+            pairs: Pairs from `read_pairs`; their text must be one of the grid's.
 
         Raises:
             ExperimentError: The grid does not score the pairs' text.
@@ -213,7 +216,7 @@ class Grid:
         """Score continuations given their prompts by every model, each model's as one run with its table and figure.
 
         Args:
-            prompts: From `read_prompts` or `continuations`; their text is one of the grid's.
+            prompts: Prompts from `read_prompts` or `continuations`; their text must be one of the grid's.
 
         Raises:
             ExperimentError: The grid does not score the prompts' text.
@@ -228,12 +231,12 @@ class Grid:
         """Follow one model over its checkpoints, each text as one run with numbers by training step, curves and a heatmap.
 
         Args:
-            model: What the checkpoints are of, for names.
-            checkpoints: From `checkpoints_of`; their models are the grid's.
+            model: The name of the model whose checkpoints these are.
+            checkpoints: Checkpoints from `checkpoints_of`; their models must be the grid's.
 
         Raises:
-            ExperimentError: A checkpoint is none of the grid's models.
-            TokenvizError: They cannot be compared, or the runs not stored; what was finished before stays.
+            ExperimentError: A checkpoint is not one of the grid's models.
+            TokenvizError: The checkpoints cannot be compared, or the runs cannot be stored; what was finished before stays.
         """
         by_label = {one.spec.label: one for one in self._models}
         missing = [one.model for one in checkpoints if one.model not in by_label]
@@ -262,16 +265,16 @@ class Grid:
         folds: int = 10,
         seed: int = 0,
     ) -> list[ReadingTimesRun]:
-        """Find what surprisal adds to regressions of reading times, each model's as one run with an R script.
+        """Measure what surprisal adds to regressions of reading times, each model's as one run with an R script.
 
         Args:
-            items: From `read_items`; their text is one of the grid's.
-            times: From `read_reading_times`.
-            previous: How many units before each are predictors as well, 0 to 3; none of whole items.
+            items: Items from `read_items`; their text must be one of the grid's.
+            times: Reading times from `read_reading_times`.
+            previous: Number of preceding units that are predictors as well, 0 to 3; by default 1. Whole items have none.
             frequency: A language of the package wordfreq, such as "en"; by default the baseline has no frequencies.
-            regressions: "ols_on_means", "mixed" or both.
-            folds: Of items, for the cross-validation.
-            seed: Of the deal of items to folds.
+            regressions: "ols_on_means", "mixed" or both; by default both.
+            folds: Number of folds of items in the cross-validation.
+            seed: Seed of the random assignment of items to folds.
 
         Raises:
             ExperimentError: The grid does not score the items' text, or a regression or number of folds is not possible.
@@ -309,10 +312,10 @@ class Grid:
         """Compare pairs of models on every text, each as one run with table, numbers and figures.
 
         Args:
-            by: What to compare over; by default tokens where the tokenizers are the same, else segments. See `compare`.
-            punctuation: Of words: whether it belongs to the word it touches, or is apart.
-            reference: The spec of the model to compare each other one with; by default every pair is compared.
-            measures: What to measure of each pair with both models in memory; it is kept in the comparison's run.
+            by: The units to compare over, as in `compare`; by default tokens where the tokenizers are the same, else segments.
+            punctuation: For words: "attached" to the word it touches (the default), or "apart".
+            reference: The spec of one model that each other model is compared with; by default every pair is compared.
+            measures: Measures of pairs, taken with both models in memory and kept in the comparison's run; by default none.
 
         Raises:
             TokenvizError: Something cannot be compared or stored; what was finished before stays.
@@ -326,7 +329,7 @@ class Grid:
             ComparisonJob(self._session, by_cell[a, text.name], by_cell[b, text.name], text, how, measures)
             for a, b in pairs
             for text in self._texts
-            if {(a, text.name), (b, text.name)} <= by_cell.keys()  # another engine's scores are of some texts
+            if {(a, text.name), (b, text.name)} <= by_cell.keys()  # another engine's scores may be missing for some texts
         ]
         self.comparisons += self._scheduler.do(jobs, "comparing models", "comparisons")
         return self.comparisons
@@ -342,12 +345,12 @@ class Grid:
 
         Args:
             description: What the experiment asks and how to read it, in Markdown; tables of the numbers follow it.
-            figures: By name, functions that draw; called only where the summary is not there yet.
-            tables: By name, the experiment's own results: they stand in the description, in CSV files, and in what
-                the command prints.
+            figures: Functions that draw figures, by the figures' names; called only if the summary does not exist yet.
+            tables: The experiment's own results, by name: they appear in the description, in CSV files, and in what the command
+                prints.
 
         Raises:
-            ExperimentError: A name of a figure or table is none for a file.
+            ExperimentError: The name of a figure or table is not possible as a file name.
             TokenvizError: The summary cannot be stored.
         """
         tables = tables or {}
@@ -405,7 +408,7 @@ class Grid:
         )
 
     def _load(self, label: str) -> LoadedModel:
-        """A model that allows the grid's settings."""
+        """Load a model and check that it allows the grid's settings."""
         from tokenviz.scoring.kernel import Kernel
         from tokenviz.scoring.scorer import check_possible
 
@@ -426,7 +429,8 @@ class Grid:
 
 
 def is_file_name(name: str) -> bool:
-    """Whether a run may have a file of that name: MLflow reads some signs, and spaces around it, as parts of an address."""
+    """Return whether a run may have a file of a name: MLflow reads some characters, and spaces around it, as parts of an
+    address."""
     return (
         name.isprintable()
         and name.strip() == name != ""

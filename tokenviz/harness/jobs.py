@@ -1,7 +1,7 @@
-"""One piece of work that becomes one run: what every kind of run has.
+"""Jobs: one piece of work that becomes one run, with what all kinds of runs share.
 
-A kind of run is a file in `harness/kinds/`: a `Job` that computes, writes, reads and draws, and the `Run` that is left of it.
-The scheduler knows nothing else of it. A new kind is a new file there; `kinds/score.py` is the one to copy.
+A kind of run is a file in `harness/kinds/`: a `Job` that computes, writes, reads and draws, and the resulting `Run`. The
+scheduler knows nothing else about it. A new kind is a new file there; `kinds/score.py` is the one to copy.
 """
 
 import math
@@ -31,7 +31,7 @@ R = TypeVar("R", bound="Run", covariant=True)
 
 @dataclass(frozen=True)
 class Content:
-    """What a run holds besides its files; see `tracking.parcels.Slip`."""
+    """The content of a run except its files; the fields are those of `tracking.parcels.Slip`."""
 
     params: dict[str, object]
     metrics: dict[str, float]
@@ -43,12 +43,12 @@ class Content:
 
 @dataclass(frozen=True)
 class Outcome(Generic[T]):
-    """What became of a job.
+    """The result of a job.
 
     Attributes:
         found: The finished run, where there was one.
-        delivery: The parcel on its way, where there was none.
-        result: What was computed, or read from a parcel; None where a run was found.
+        delivery: The staged run on its way, where there was no finished run.
+        result: What was computed, or read from a staged run; None where a run was found.
     """
 
     found: FinishedRun | None
@@ -79,7 +79,7 @@ class Outcome(Generic[T]):
 
     @property
     def waiting(self) -> Parcel | None:
-        """The parcel, where it waits in the outbox."""
+        """The staged run, if it waits in the outbox, else None."""
         return self._delivery.parcel if self.found is None and not self.run_id else None
 
     @property
@@ -90,15 +90,15 @@ class Outcome(Generic[T]):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Run:
-    """One job's run.
+    """The run of one job.
 
     Attributes:
         run_id: MLflow's id; empty while the results wait in the outbox for a server.
-        fingerprint: Of everything that moves its numbers.
-        reused: Whether it was there already.
-        metrics: The numbers by name; one that is not determined is absent.
-        runs: The MLflow experiment's runs, where its files lie.
-        waiting: The parcel where its files lie while it waits in the outbox; None otherwise.
+        fingerprint: Hash of everything that its numbers depend on.
+        reused: Whether the run existed already.
+        metrics: Numbers by name; one that is not determined is absent.
+        runs: The MLflow experiment's runs, which hold its files.
+        waiting: The staged run, which holds its files while it waits in the outbox; None otherwise.
     """
 
     run_id: str
@@ -115,40 +115,40 @@ class Run:
         return f"{type(self).__name__}({self._subject()}: {where})"
 
     def _subject(self) -> str:
-        """What it is of, for a reader."""
+        """The subject of the run, for readers."""
         return self.fingerprint[:12]
 
     @cached_property
     def recorded(self) -> RecordedRun:
-        """The run as it was recorded.
+        """The recorded run.
 
         Raises:
-            StoreError: It is gone.
+            StoreError: The run is gone.
         """
         if self.waiting is not None:
             return WaitingRun.of(self.waiting, self.runs)
         return StoredRun.of(find_run(self.run_id, self.runs.store), self.runs.store)
 
     def fetch(self, artifact: str, folder: Path) -> Path:
-        """Have one of its files on this disk, as it was written.
+        """Return the path of one of the run's files on this disk; download it where necessary.
 
         Args:
-            artifact: Its path among the run's artifacts.
-            folder: Where to put it, if it has to be fetched.
+            artifact: The file's path among the run's artifacts.
+            folder: The folder for a downloaded file.
 
         Raises:
-            StoreError: The run has no such file any more, or it is not what was written.
+            StoreError: The run does not have the file any more, or the file was changed.
         """
         return self.recorded.fetch(artifact, folder)
 
     def read(self, name: str) -> "pd.DataFrame":
-        """Read one of its tables.
+        """Read one of the run's tables.
 
         Args:
-            name: Of the table, without folder and suffix.
+            name: Name of the table, without folder and suffix.
 
         Raises:
-            StoreError: The run has no such table any more, or it is not what was written.
+            StoreError: The run does not have the table any more, or the table was changed.
         """
         return self.recorded.frame(name)
 
@@ -156,33 +156,33 @@ class Run:
 class Job(ABC, Generic[T, R]):
     """One piece of work that becomes one run.
 
-    A subclass is a frozen dataclass of what the work needs. What it computes must follow from its fingerprint, since a finished
-    run of the same fingerprint and tags takes the place of the work.
+    A subclass is a frozen dataclass of what the work needs. Its result must depend on its fingerprint alone, since a finished
+    run with the same fingerprint and tags replaces the work.
     """
 
     @property
     @abstractmethod
     def kind(self) -> str:
-        """For the run's tag."""
+        """The kind of the run, for its tag."""
 
     @property
     @abstractmethod
     def name(self) -> str:
-        """The run's, for a reader."""
+        """The run's name, for readers."""
 
     @property
     @abstractmethod
     def fingerprint(self) -> str:
-        """Of everything that moves the run's numbers."""
+        """Hash of everything that the run's numbers depend on."""
 
     @property
     @abstractmethod
     def tags(self) -> Mapping[str, str]:
-        """Besides kind and fingerprint; a run with others is not what is wanted."""
+        """Tags besides kind and fingerprint; a finished run with other tags is not reused."""
 
     @property
     def table(self) -> str:
-        """The file that everything else can be made from again; empty for none."""
+        """The file that everything else can be made from; empty for none."""
         return ""
 
     @property
@@ -192,7 +192,7 @@ class Job(ABC, Generic[T, R]):
 
     @property
     def refers(self) -> Mapping[str, str]:
-        """Other runs that the run's parameters name, by their fingerprints."""
+        """Other runs that the run's parameters name, by parameter, with their fingerprints."""
         return {}
 
     @abstractmethod
@@ -205,22 +205,22 @@ class Job(ABC, Generic[T, R]):
 
     @abstractmethod
     def read(self, run: RecordedRun) -> T:
-        """Return the result again, from a run whose files `write` made."""
+        """Read the result from a run whose files `write` made."""
 
     @abstractmethod
     def run(self, outcome: Outcome[T]) -> R:
-        """Return the run that the outcome is; a result that was just computed need not be read back."""
+        """Return the run of an outcome; a result that was just computed need not be read back."""
 
     def draw(self, result: T) -> Drawing:
-        """Say how the figures are drawn; called only where `has_figures`."""
+        """Return how the figures are drawn; called only if `has_figures`."""
         raise NotImplementedError
 
     def holds(self, run: FinishedRun) -> bool:
-        """Whether a finished run of this fingerprint and these tags is still what is wanted."""
+        """Return whether a finished run with this fingerprint and these tags is still valid."""
         return True
 
     def about_run(self, outcome: Outcome[T], runs: Runs) -> dict[str, Any]:
-        """Return the arguments that every class of runs takes."""
+        """Return the arguments that all classes of runs share."""
         return {
             "run_id": outcome.run_id,
             "fingerprint": self.fingerprint,
@@ -232,14 +232,14 @@ class Job(ABC, Generic[T, R]):
 
 
 def fingerprint_of_pair(kind: str, model: ResolvedModel, text: Text, settings: Settings, **more: object) -> str:
-    """Return the fingerprint of what one model says of one text.
+    """Return the fingerprint of one model's result for one text.
 
     Args:
-        kind: Of the run.
-        model: The model; its identity stands for its weights.
-        text: The text; its hash stands for its content.
-        settings: How the model scores.
-        more: What else moves the numbers.
+        kind: The kind of the run.
+        model: The model; its identity represents its weights.
+        text: The text; its hash represents its content.
+        settings: The settings of scoring.
+        more: Everything else that the numbers depend on.
     """
     return fingerprint_of(
         {

@@ -1,7 +1,8 @@
-"""What a kind of run says of its recorded runs, so that `pull`, `redraw`, `trace` and `rerun` work on them.
+"""The base class of kinds of runs: how recorded runs are read, so that `pull`, `redraw`, `trace` and `rerun` work on them.
 
 Each file of `harness/kinds/` has a `KIND`, one object of a subclass of `Kind`; `kinds.kind_of` finds it by the run's tag.
-Nothing outside that file knows the kind. Everything but `read` has a default: a kind says only what it has.
+Nothing outside that file depends on the kind. Every method except `read` has a default, so that a kind defines only what it
+has.
 """
 
 from abc import ABC, abstractmethod
@@ -23,13 +24,13 @@ S = TypeVar("S")
 
 @dataclass(frozen=True)
 class Quantity:
-    """A number of a run, with what it is.
+    """A number of a run, with its definition.
 
     Attributes:
-        name: As a macro names it, such as "pearson_r" or "mean_surprisal_bits verb that".
+        name: The name in macros, such as "pearson_r" or "mean_surprisal_bits verb that".
         estimate: Its value, interval, unit and definition.
-        family: The `FamilyTable` that it is a row of; empty for none.
-        labels: The words of that row.
+        family: The `FamilyTable` that has a row for it; empty for none.
+        labels: The labels of that row.
     """
 
     name: str
@@ -43,11 +44,11 @@ class RunTable:
     """A LaTeX table with one row per run.
 
     Attributes:
-        name: Of the file.
-        caption: In LaTeX.
+        name: Name of the file.
+        caption: Caption, in LaTeX.
         columns: Names of numbers, each with its heading in LaTeX.
         interval: The number that has a column for its interval; empty for none.
-        words: What is said of a run after text and models: parameters, each with its heading.
+        words: Parameters that follow text and models in a row, each with its heading.
     """
 
     name: str
@@ -59,11 +60,11 @@ class RunTable:
 
 @dataclass(frozen=True)
 class FamilyTable:
-    """A LaTeX table with one row per number of a family, and its interval and n.
+    """A LaTeX table with one row per number of a family, with interval and n.
 
     Attributes:
-        name: Of the file, and of the family.
-        caption: In LaTeX.
+        name: Name of the file and of the family.
+        caption: Caption, in LaTeX.
         words: The headings of the labels.
         value: The heading of the number, in LaTeX.
     """
@@ -75,14 +76,14 @@ class FamilyTable:
 
 
 class Kind(ABC, Generic[S]):
-    """A kind of run, as far as recorded runs go; `S` is what its figures and numbers are made from.
+    """A kind of run, as far as recorded runs go; `S` is the data that its figures and numbers are made from.
 
     Attributes:
         name: The kind's tag.
-        plain: Whether the names of macros leave the kind out.
+        plain: Whether the names of macros omit the kind.
         of_tokens: Whether `S` is a token table or a comparison of two, whose heatmaps can share their limits.
         tables: Its LaTeX tables.
-        definitions: What its numbers are, with their units, by name; for those without a `Quantity`.
+        definitions: Definitions and units of its numbers, by name, for those without a `Quantity`.
     """
 
     name: ClassVar[str]
@@ -93,10 +94,10 @@ class Kind(ABC, Generic[S]):
 
     @abstractmethod
     def read(self, run: FoundRun, reader: Reader) -> S:
-        """Read what the figures and numbers of a run are made from.
+        """Read the data that a run's figures and numbers are made from.
 
         Raises:
-            StoreError: A table is gone, or is not what was recorded.
+            StoreError: A table is missing, or differs from what was recorded.
         """
 
     def figures(self, run: FoundRun, reader: Reader) -> Mapping[str, tuple[str, ...]]:
@@ -104,45 +105,45 @@ class Kind(ABC, Generic[S]):
         return {}
 
     def shown(self, run: FoundRun, reader: Reader) -> tuple[str, ...]:
-        """Return those of its figures that its own page shows, the first one first."""
+        """Return those of its figures that its page shows, in order."""
         return tuple(self.figures(run, reader))
 
     def look(self, figure: str, look: Look) -> Look:
-        """Return what a figure takes of a look that is asked for all figures of a pull."""
+        """Return the part of a look, given for all figures of a pull, that applies to a figure."""
         return look
 
     def figure_part(self, run: FoundRun, figure: str) -> str:
-        """Return how the file of a figure ends, after text and models."""
+        """Return the end of a figure's file name, after text and models."""
         return figure
 
     def draw(
         self, figure: str, source: S, stem: Path, *, formats: Sequence[Any], look: Look, about: Mapping[str, object]
     ) -> list[Path]:
-        """Draw a figure and write it; called only for what `figures` names.
+        """Draw a figure and write it; called only for a figure that `figures` names.
 
         Raises:
-            FigureError: It cannot look so.
+            FigureError: The figure cannot have this look.
             DiskError: A file cannot be written.
         """
         raise NotImplementedError
 
     def about(self, source: S) -> Mapping[str, object]:
-        """Return what the file of a figure says besides its run, such as the settings of the scores."""
+        """Return metadata for a figure's file besides its run, such as the settings of the scores."""
         return {}
 
     def quantities(self, run: FoundRun, reader: Reader) -> Sequence[Quantity]:
-        """Return the numbers of a run that have an interval or a definition of their own; others are its metrics.
+        """Return the numbers of a run that have an interval or their own definition; all others are its metrics.
 
         Raises:
-            StoreError: See `read`.
+            StoreError: A table is missing, or differs from what was recorded.
         """
         return ()
 
     def tex(self, run: FoundRun, reader: Reader) -> Mapping[str, str]:
-        """Return LaTeX tables that a run holds as they are, by name.
+        """Return the LaTeX tables that a run holds, by name.
 
         Raises:
-            StoreError: See `read`.
+            StoreError: A table is missing, or differs from what was recorded.
         """
         return {}
 
@@ -150,8 +151,8 @@ class Kind(ABC, Generic[S]):
         """Compute a run again.
 
         Raises:
-            NotEnoughError: It does not say enough for that.
-            TokenvizError: Its model cannot be had, or a table is gone.
+            NotEnoughError: The run does not record enough to be computed again.
+            TokenvizError: Its model cannot be loaded, or a table is missing.
         """
         from tokenviz.harness.again import NotEnoughError
 

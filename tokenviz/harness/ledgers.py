@@ -1,4 +1,4 @@
-"""A grid's score runs by way of a ledger: what is not finished is planned, scored by workers, and read back."""
+"""A grid's score runs through a ledger: unfinished ones are planned, scored by workers, and read."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -24,7 +24,7 @@ class LedgerRun:
         """Find the engine; nothing is read or written yet.
 
         Raises:
-            LedgerError: There is no such engine, or what it needs is not there.
+            LedgerError: There is no such engine, or it is not available.
         """
         self._request = request
         self._engine = engine_of(request.engine, workers=request.workers)
@@ -32,14 +32,14 @@ class LedgerRun:
         self._cells: dict[str, Cell] = {}
 
     def fill(self, wanted: Sequence[Wanted], settings: Settings) -> None:
-        """Have some score runs' shards scored.
+        """Score the shards of some score runs.
 
         Args:
-            wanted: What is not finished.
-            settings: How the grid scores.
+            wanted: The runs that are not finished.
+            settings: The grid's settings of scoring.
 
         Raises:
-            LedgerError: The ledger cannot be used, or its workers get nothing done.
+            LedgerError: The ledger cannot be used, or its workers make no progress.
         """
         cells = {
             fingerprint: Cell(
@@ -61,7 +61,7 @@ class LedgerRun:
         drive(self._ledger, list(cells.values()), self._engine)
 
     def _refuse_large(self, models: Sequence[ResolvedModel]) -> None:
-        """Refuse a model whose weights alone are more than any worker has memory."""
+        """Refuse a model whose weights alone exceed the memory of every worker."""
         room = self._engine.room()
         for model in models:
             weights = sum(file.stat().st_size for file in model.folder.glob("*.safetensors"))
@@ -77,13 +77,13 @@ class LedgerRun:
 
         Args:
             wanted: The run.
-            settings: How the grid scores.
+            settings: The grid's settings of scoring.
 
         Raises:
-            LedgerError: See `fill`; or a shard is torn.
+            LedgerError: The shards cannot be scored, as in `fill`; or a shard is torn.
         """
         fingerprint, _, text = wanted
-        if fingerprint not in self._cells:  # what an earlier command had left of it is gone since
+        if fingerprint not in self._cells:  # the staged run of an earlier command has disappeared since
             self.fill([wanted], settings)
         assert self._ledger is not None
         return cell_result(self._ledger, self._cells[fingerprint], text)

@@ -1,8 +1,9 @@
-"""What an experiment measures of models in memory, besides what is scored and what is compared of the tables.
+"""Measures: quantities that an experiment computes with models in memory, in addition to scores and comparisons.
 
-`Grid.measure(context_effect([1, 2, 4]))` takes a measure of each model on each text; each is a run. `Grid.compare(measures=
-[DIVERGENCES])` takes one of each pair of models on each text, and keeps it in the comparison's run: the table as a file,
-the metrics beside the correlations. `position_measure` makes a measure of a function of one position's logits.
+`Grid.measure(context_effect([1, 2, 4]))` takes a measure of each model on each text; each is a run.
+`Grid.compare(measures=[DIVERGENCES])` takes one of each pair of models on each text, and keeps it in the comparison's run: the
+table as a file, the metrics next to the correlations. `position_measure` makes a measure from a function of one position's
+logits.
 """
 
 import hashlib
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Settings:
-    """How a grid scores; see `score`."""
+    """The settings with which a grid scores, as in `score`."""
 
     bos: BosMode
     context: int | None
@@ -40,13 +41,13 @@ class Settings:
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """What a measure found on one text.
+    """The result of a measure on one text.
 
     Attributes:
-        table: One row a token.
-        metrics: Its numbers by name; NaN where the text does not determine one.
-        curves: Values by step, for a chart in the run's page.
-        statistics: Of two models: rows for the comparison's table of statistics, by name.
+        table: One row per token.
+        metrics: Numbers by name; NaN where the text does not determine one.
+        curves: By name, pairs of step and value, for a chart on the run's page.
+        statistics: For two models: rows for the comparison's table of statistics, by name.
     """
 
     table: "pd.DataFrame"
@@ -57,17 +58,17 @@ class Measured:
 
 @dataclass(frozen=True)
 class Measure:
-    """Something to measure of one model, or of two.
+    """A quantity to measure for one model, or for a pair of models.
 
     Attributes:
-        name: Of its table, and of the runs' kind.
-        version: Raise it when the same settings would give other numbers.
-        take: Given the loaded models, a text, and the grid's settings. A
-            ComparisonError leaves a pair of models without it.
-        settings: The measure's own, as far as they move its numbers.
-        of_one_vocabulary: Whether two models must have one tokenizer; others are compared without it.
-        shown: Of one model: given the table, what a text heatmap of its tokens shows; None for no heatmap.
-        source: Where the measure comes from, such as a paper, for the run's description.
+        name: Name of its table, and kind of its runs.
+        version: Version; raise it when the same settings would give other numbers.
+        take: Function of the loaded models, a text, and the grid's settings. After a ComparisonError a pair of models has no
+            such measure.
+        settings: The measure's settings that its numbers depend on.
+        of_one_vocabulary: Whether two models must have one tokenizer; other pairs are compared without it.
+        shown: For one model: a function of the table that returns what a text heatmap of its tokens shows; None for no heatmap.
+        source: The source of the measure, such as a paper, for the run's description.
     """
 
     name: str
@@ -80,18 +81,18 @@ class Measure:
 
     @property
     def identity(self) -> dict[str, object]:
-        """For a fingerprint."""
+        """Return the version and settings, for a fingerprint."""
         return {"version": self.version, **self.settings}
 
 
 def context_effect(seen: Sequence[int]) -> Measure:
-    """The log-probs of `context_logprobs`: one column for each number of tokens that may be read before a token.
+    """Return a measure of the log-probs of `context_logprobs`: one column per number of tokens that may be read before a token.
 
-    The curve `mean_logprob_by_context` is over the tokens that have the greatest number of tokens before them, the same
-    tokens at every step.
+    The curve `mean_logprob_by_context` is over the tokens that have at least the greatest number of tokens before them: the
+    same tokens at every step.
 
     Args:
-        seen: The numbers, ascending.
+        seen: The numbers of tokens, ascending.
     """
 
     def take(model: LoadedModel, text: Text, settings: Settings) -> Measured:
@@ -107,18 +108,18 @@ def context_effect(seen: Sequence[int]) -> Measure:
 
 
 def candidates(watched: Sequence[str], *, at: Literal["every", "end"] = "every") -> Measure:
-    """What a model gives to named candidates: the log-probs and ranks of `tokenviz.watch`.
+    """Return a measure of the log-probs and ranks of named candidates, as in `tokenviz.watch`.
 
-    The numbers are of each candidate by its number, from 1, over the positions: `mean_first_logprob_1` and
-    `mean_whole_logprob_1` in nats (missing where it is not known at every position), and `share_rank_1_of_1`, how often its
-    first token is the model's first choice.
+    Numbers are over the positions, and named by the candidate's number, from 1: `mean_first_logprob_1` and
+    `mean_whole_logprob_1` in nats (missing where a position has none), and `share_rank_1_of_1`, the share of positions where
+    the candidate's first token is the model's first choice.
 
     Args:
         watched: The candidates, each with the space that it begins with.
-        at: "every" position or the "end" of each passage.
+        at: "every" position (the default) or the "end" of each passage.
 
     Raises:
-        ScoringError: One is empty or given twice, or `at` is not known.
+        ScoringError: A candidate is empty or given twice, or `at` is not known.
     """
     from tokenviz.scoring.watching import check_watched
 
@@ -155,10 +156,10 @@ def position_measure(
     ends: tuple[str, str] = ("low", "high"),
     version: int = 1,
 ) -> Measure:
-    """A measure of somebody's own: a number for every token, from the logits that predicted it.
+    """Make a user-defined measure: a number for every token, computed from the logits that predicted it.
 
-    Each model and text becomes a run with a table (one row a token: the log-prob and, in a column of the measure's name, the
-    number), a text heatmap, a curve, the mean, and the correlations with the log-prob.
+    Each model and text becomes a run with a table (one row per token: the log-prob and, in a column named after the measure,
+    the number), a text heatmap, a curve, the mean, and the correlations with the log-prob.
 
         def margin(logits, ids):
             first, second = logits.topk(2, dim=-1).values.T
@@ -167,16 +168,16 @@ def position_measure(
         Grid(["glass-en"], ["correlation"]).measure(position_measure("margin", margin, unit="nats"))
 
     Args:
-        name: Of the column, the table and the runs' kind: a Python name.
-        function: Given logits (m, vocabulary) in float32, before the softmax, and the ids (m,) of the tokens that followed,
-            it gives m numbers, NaN where there is none. It looks at each position by itself, and its source is part of
-            what makes a run: once changed, runs are made anew.
-        unit: Of the numbers, such as "nats" or "bits"; empty where they have none.
-        source: Where the measure comes from, such as a paper, for the run's description.
-        label: In headings and legends, a singular noun; by default the name.
-        dark: Which values are dark in a heatmap: the "high" or the "low" ones.
-        ends: What the light and the dark end mean, in a word each.
-        version: Raise it when something that the function calls has changed.
+        name: Name of the column, the table and the runs' kind: a Python name.
+        function: Function of logits (m, vocabulary) in float32, before the softmax, and the ids (m,) of the tokens that
+            followed. It returns m numbers, NaN where there is none. Each number must depend on its own position alone. The
+            source of the function is part of the fingerprint: when it changes, runs are computed again.
+        unit: Unit of the numbers, such as "nats" or "bits"; empty (the default) for none.
+        source: The source of the measure, such as a paper, for the run's description.
+        label: A singular noun for headings and legends; by default the name.
+        dark: The values that are dark in a heatmap: "high" (the default) or "low" ones.
+        ends: One word each for the light and the dark end of the scale; by default "low" and "high".
+        version: Version; raise it when something that the function calls has changed.
 
     Raises:
         ExperimentError: The name is taken or no Python name, or the function's source cannot be read.
@@ -228,13 +229,13 @@ def _shown(
 
 
 def shown_by(params: Mapping[str, str]) -> "Callable[[pd.DataFrame], TokenMeasure] | None":
-    """Return what draws the table of a measure run on its tokens: what `position_measure` was told of its looks.
+    """Return the function that turns the table of a measure run into what a heatmap shows, from the run's parameters.
 
     Args:
-        params: The run's, as MLflow keeps them.
+        params: The run's parameters, as the strings that MLflow stores.
 
     Returns:
-        None where the run does not say it.
+        The function; None where the parameters do not describe it.
     """
     try:
         low, high = json.loads(params["ends"])
@@ -279,16 +280,17 @@ DIVERGENCES = Measure("divergences", 2, _take_divergences, of_one_vocabulary=Tru
 
 
 def known_measure(params: Mapping[str, str]) -> Measure | None:
-    """The measure of one model that a run's parameters describe.
+    """Return the measure of one model that a run's parameters describe.
 
     Args:
-        params: As MLflow keeps them.
+        params: The run's parameters, as the strings that MLflow stores.
 
     Returns:
-        None for a measure of somebody's own experiment, and for a run that does not say enough.
+        The measure; None for a user-defined measure, and for a run that does not record enough.
     """
     if params.get("measure") == "context_effect" and "seen" in params:
         return context_effect(json.loads(params["seen"]))
     if params.get("measure") == "candidates" and {"watched", "at"} <= params.keys():
-        return candidates(json.loads(params["watched"]), at=params["at"])  # type: ignore[arg-type]  # it was checked then
+        # Type: ignore[arg-type]  # it was checked when the run was made
+        return candidates(json.loads(params["watched"]), at=params["at"])
     return None

@@ -1,7 +1,7 @@
-"""What every command is held to, whatever its options: none is overruled or passed over without a word.
+"""Checks of the options of every command: no option is silently overridden or ignored.
 
-Typer takes the last of two values for an option that has one, and hands the options of a group to the group, which
-has no use for them once a command follows. Neither it nor Click can be told otherwise, so the check is here.
+Typer takes the last of two values for an option that has one, and passes the options of a group to the group, which ignores
+them when a command follows. Neither Typer nor Click can be configured otherwise, so the check is here.
 """
 
 from collections import Counter
@@ -9,20 +9,20 @@ from typing import Any
 
 import typer
 
-Command = Any  # typer's command class is private to it
+Command = Any  # typer's command class is private
 
 _INSTEAD = {("score", "model"): "Many models are read by 'tokenviz report', two are compared by 'tokenviz compare'."}
-LARGEST = 2**53  # beyond, a number is none that a database, a GPU or JSON keeps exactly
+LARGEST = 2**53  # larger integers are not stored exactly by a database, a GPU or JSON
 
 
 def strict(command: Command) -> Command:
-    """Have a command, and every command below it, refuse options that would not count.
+    """Make a command, and every command below it, refuse options that would have no effect.
 
-    Refused are an option of one value that is given more than once, an option of a group in front of one of its commands,
-    and a whole number beyond `LARGEST`. A flag that is given twice means what it means once.
+    It refuses an option of one value that is given more than once, an option of a group before one of its commands, and an
+    integer beyond `LARGEST`. A flag may be given twice.
 
     Args:
-        command: What `typer.main.get_command` gives; it is changed.
+        command: The result of `typer.main.get_command`; it is changed.
 
     Returns:
         The same command.
@@ -32,7 +32,7 @@ def strict(command: Command) -> Command:
     parse, find = command.parse_args, getattr(command, "get_command", None)
 
     def parse_args(context: Any, arguments: list[str]) -> list[str]:
-        if not context.resilient_parsing:  # a line that the shell completes may be wrong still
+        if not context.resilient_parsing:  # a line that the shell completes may still be wrong
             _, rest, order = command.make_parser(context).parse_args(list(arguments))
             _refuse_repeats(context, order)
             if find is not None and rest and rest[0] and not rest[0].startswith("-"):

@@ -1,7 +1,7 @@
-"""The record of a run that has none, made from the run's tables and from what its figures say, as far as these go.
+"""Rebuilding the record of a run that has none, from the run's tables and the metadata of its figures.
 
-Versions before 0.2 left no record next to a run's files. Their tables hold every number, and their figures say of which run
-they are: fingerprint, experiment, settings, command. Lost are the grid, the machine, and when exactly the run began.
+Versions before 0.2 wrote no record next to a run's files. Their tables hold every number, and the metadata of their figures
+describe the run: fingerprint, experiment, settings, command. The grid, the machine, and the exact start of the run are lost.
 """
 
 import json
@@ -25,7 +25,7 @@ from tokenviz.tracking.entities import CURVE_POINTS, split_identities, with_iden
 from tokenviz.tracking.own_records import OwnRecord
 from tokenviz.tracking.runs import NOTE, PREFIX
 
-_UNIT = re.compile(r"\bof each (token|segment|word|span)\b")  # in a scatter's caption: what two models are compared over
+_UNIT = re.compile(r"\bof each (token|segment|word|span)\b")  # names the units of a comparison in a scatter's caption
 _FIGURES = ("*.svg", "*.html", "*.png", "*.pdf", "*.tex")
 
 
@@ -33,11 +33,11 @@ def record_from_files(folder: Path, known: Sequence[OwnRecord]) -> OwnRecord | N
     """Make the record of a finished run from its files.
 
     Args:
-        folder: The run's; its files are whole.
-        known: Records of other runs: a comparison names the two that it compares, and a fingerprint is used once.
+        folder: The run's folder; its files are complete.
+        known: Records of other runs: a comparison names its two score runs, and a fingerprint is used once.
 
     Returns:
-        None where the files do not say what run they are of, or another run is of the same.
+        The record; None where the files do not identify their run, or another run has the same fingerprint.
     """
     files = folder / "artifacts"
     about = _about(files)
@@ -83,7 +83,7 @@ def record_from_files(folder: Path, known: Sequence[OwnRecord]) -> OwnRecord | N
 
 
 def _about(files: Path) -> dict[str, Any]:
-    """What the figures say of their run, the most that one of them says; nothing where there is none."""
+    """Return the metadata of the figures of a run, from the figure that has most; empty where there is none."""
     found: dict[str, Any] = {}
     for pattern in _FIGURES:
         for path in sorted((files / "figures").glob(pattern)):
@@ -99,7 +99,7 @@ def _about(files: Path) -> dict[str, Any]:
 
 
 def _comparison_metrics(files: Path) -> dict[str, float]:
-    """The numbers of a comparison by its table of statistics; those of measures are not among them."""
+    """Return the numbers of a comparison from its table of statistics, except those of measures."""
     table = pd.read_parquet(files / STATISTICS_TABLE)
     numbers = {str(row["statistic"]): row for row in table.to_dict("records")}
     columns = {"": "value", "_low": "low", "_high": "high"}
@@ -129,7 +129,7 @@ def _text_of(digest: str, known: Sequence[OwnRecord]) -> str:
 
 
 def _run_of(label: str, digest: object, known: Sequence[OwnRecord]) -> OwnRecord | None:
-    """The run that scored a text by a model; None where it is not known."""
+    """Return the run of a model's scores of a text; None where it is not known."""
     for record in known:
         if _tag(record, "kind") == "score" and _tag(record, "model") == label and _param(record, "text_sha256") == digest:
             return record

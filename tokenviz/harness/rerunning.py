@@ -1,4 +1,4 @@
-"""Runs computed again, from their own tables: do the numbers agree? What is found is kept nowhere."""
+"""Recomputing runs from their own tables, to check whether the numbers agree. The results are not stored."""
 
 from tokenviz.harness.again import Again, NotEnoughError, Rerun
 from tokenviz.harness.kinds import kind_of
@@ -9,15 +9,15 @@ from tokenviz.tracking.store import Store
 
 
 def rerun(reference: str, store: Store) -> list[Rerun]:
-    """Compute a run again; of a summary, those of its grid that say enough.
+    """Compute a run again, or for a summary those of its grid's runs that record enough.
 
     Args:
-        reference: See `find_run`.
-        store: Where it is; nothing is written to it.
+        reference: The run's reference, as in `find_run`.
+        store: The run's store; nothing is written to it.
 
     Raises:
-        StoreError: There is no such run, it has lost a table, or it does not say enough to be computed by itself.
-        TokenvizError: Its model cannot be had.
+        StoreError: There is no such run, a table is missing, or the run does not record enough to be computed by itself.
+        TokenvizError: Its model cannot be loaded.
     """
     found = find_run(reference, store)
     whole = found.tags.get("kind") == "summary"
@@ -37,7 +37,7 @@ def rerun(reference: str, store: Store) -> list[Rerun]:
 
 
 def _members(summary: FoundRun, store: Store) -> list[FoundRun]:
-    """Return the runs of a grid; those of one model follow each other, so that it is loaded once, and comparisons come last."""
+    """Return a grid's runs: those of one model together, so that it is loaded once, and comparisons last."""
     grid = summary.tags.get("grid", "")
     members = [run for run in find_runs(summary.experiment, store=store) if grid in run.tags.get("grid", "").split()]
     members = [run for run in members if run.tags["kind"] != "summary"]

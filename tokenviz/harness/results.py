@@ -1,4 +1,4 @@
-"""What a grid leaves: its runs, with tables that are read when they are needed."""
+"""The result of a grid: its runs, with tables that are read when needed."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,25 +21,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class GridResult:
-    """What an experiment leaves.
+    """The result of an experiment.
 
     Attributes:
-        experiment: The MLflow experiment's name.
-        experiment_id: Its id; empty where a server does not answer.
-        grid: The grid's id: equal arguments, equal grid.
-        web_address: Where the store's pages are.
-        scores: One run a model and text.
-        comparisons: One run a pair of models and text.
-        measures: One run a measure, model and text.
+        experiment: Name of the MLflow experiment.
+        experiment_id: MLflow's id of the experiment; empty where a server does not answer.
+        grid: The grid's id; equal arguments give equal ids.
+        web_address: Address of the store's pages.
+        scores: One run per model and text.
+        comparisons: One run per pair of models and text.
+        measures: One run per measure, model and text.
         items: One run per model and table of items.
         pairs: One run per model and table of minimal pairs.
         prompts: One run per model and table of prompts.
         training: One run per course of training and text.
         readings: One run per model and table of reading times.
-        summary_run_id: The run that holds the whole; empty while it waits in the outbox.
-        waiting: How many results wait in the outbox for a server.
-        tables: The experiment's own, by name.
-        missing: Passages that could not be scored, over all score runs; only a ledger leaves such out.
+        summary_run_id: Id of the summary's run; empty while it waits in the outbox.
+        waiting: Number of results that wait in the outbox for a server.
+        tables: The experiment's own tables, by name.
+        missing: Number of passages that could not be scored, over all score runs; only workers of a ledger leave passages out.
 
     Example:
         >>> result = precisions()  # the experiment in the example of `Grid`
@@ -75,7 +75,7 @@ class GridResult:
         return any(run.runs.store.folder is not None for run in (*self.scores[:1], *self.measures[:1]))
 
     def _repr_html_(self) -> str:
-        """For a notebook: what there is, and how alike the models are."""
+        """Return HTML for a notebook: the runs, and how similar the models are."""
         columns = ["a", "b", "text", "over", "n", "r", "95 % interval", "resampled", "concordance"]
         rows = []
         for run in self.comparisons:

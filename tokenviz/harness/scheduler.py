@@ -1,7 +1,7 @@
 """The scheduler of a grid's jobs: each is found finished, taken over from an interrupted command, or computed, once.
 
-Several processes may work on one grid: each job is claimed by one of them, the others go on with other jobs and wait at
-the end for what they left to another process.
+Several processes may work on one grid. Each job is claimed by one of them; the others continue with other jobs, and wait at the
+end for those that another process has claimed.
 """
 
 import time
@@ -26,21 +26,21 @@ J = TypeVar("J", bound=Job[Any, Any])
 
 
 class Scheduler:
-    """Have the jobs of one grid done."""
+    """Runs the jobs of one grid."""
 
     def __init__(self, session: Session) -> None:
-        """Take the grid's session, and close the runs that dead processes left open."""
+        """Keep the grid's session, and close the runs that ended processes left open."""
         self._session, self._runs = session, session.runs
         self._begun = _now()
         self._runs.begin()
 
     def do(self, jobs: Sequence[Job[T, R]], description: str, unit: str) -> list[R]:
-        """Have every job finished.
+        """Finish every job.
 
         Args:
-            jobs: Those that need one model are next to each other.
-            description: Of the work, for the reader.
-            unit: What a job is, in the plural.
+            jobs: The jobs; those that need one model are consecutive.
+            description: What is being done, for the user.
+            unit: The plural noun for a job.
 
         Returns:
             One run per job, in their order.
@@ -48,7 +48,7 @@ class Scheduler:
         Raises:
             TokenvizError: Something cannot be computed or stored; what was finished before stays.
         """
-        self._runs.store.answers()  # a server that was away may be back, with runs that are finished already
+        self._runs.store.answers()  # a server may be back, with runs that are finished already
         outcomes: dict[int, Outcome[T]] = {}
         with task(description, len(jobs), unit) as advance, Deliveries(self._runs, expected=len(jobs)) as deliveries:
             left = list(range(len(jobs)))
@@ -70,7 +70,7 @@ class Scheduler:
         return [job for job in jobs if self._finished(job) is None and outbox.parcel(name, job.fingerprint) is None]
 
     def _do(self, job: Job[T, R], deliveries: Deliveries, *, wait: bool) -> Outcome[T] | None:
-        """Have one job finished; None where another process is at it."""
+        """Finish one job; return None where another process has claimed it."""
         outbox, name = self._runs.outbox, self._runs.name
         found = self._finished(job)
         if found is not None and not outbox.holds(name, job.fingerprint):
@@ -79,7 +79,7 @@ class Scheduler:
         if claim is None:
             return None if found is None else Outcome(found, None, None)
         try:
-            found = self._finished(job)  # meanwhile, perhaps
+            found = self._finished(job)  # it may have been finished in the meantime
             taken = self._take_over(job, claim)
             if found is not None and taken is None:
                 claim.release()
@@ -102,11 +102,11 @@ class Scheduler:
         return found
 
     def _wanted(self, job: Job[T, R], tags: Mapping[str, str], started: int) -> bool:
-        """Whether a computation counts: with --force, one that this command or another at the same time has made."""
+        """Return whether a computation counts: with --force, only one that began after this command did."""
         return job.tags.items() <= tags.items() and (not self._session.experiment.force or started >= self._begun)
 
     def _take_over(self, job: Job[T, R], claim: Claim) -> tuple[Parcel, T] | None:
-        """Return what an interrupted command had computed already, for its own grid and now for this one."""
+        """Return what an interrupted command has computed already, now for this grid as well as for its own."""
         parcel = claim.left_over()
         if parcel is None or not self._wanted(job, parcel.slip.tags, parcel.slip.started):
             return None

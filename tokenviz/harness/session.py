@@ -1,4 +1,4 @@
-"""What the jobs of one grid share: the experiment, its settings, the models in memory, the store, where the code came from."""
+"""The session that the jobs of one grid share: experiment, settings, models in memory, store, origin of the code."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,22 +13,22 @@ from tokenviz.tracking.runs import Runs
 
 
 class ModelMemory:
-    """Load models by their labels and keep those of the last call: there may be no room for more."""
+    """Loads models by their labels and keeps those of the last call: there may be no room for more."""
 
     def __init__(self, load: Callable[[str], LoadedModel]) -> None:
-        """Load nothing yet.
+        """Keep the function; nothing is loaded yet.
 
         Args:
-            load: Gives the model of a label.
+            load: Returns the model of a label.
         """
         self._load = load
         self._models: dict[str, LoadedModel] = {}
 
     def models(self, *labels: str) -> list[LoadedModel]:
-        """Return the models of some labels; others are dropped before any is loaded.
+        """Return the models of some labels; drop all others before any is loaded.
 
         Raises:
-            TokenvizError: One cannot be had.
+            TokenvizError: A model cannot be loaded.
         """
         self._models = {label: model for label, model in self._models.items() if label in labels}
         for label in labels:
@@ -44,11 +44,11 @@ class Session:
     Attributes:
         experiment: The running experiment.
         grid: The grid's id.
-        settings: How its models score.
-        memory: Its models.
+        settings: The settings with which its models score.
+        memory: Its models in memory.
         runs: The MLflow experiment's runs.
-        provenance: Who computes, by what command, from which commit.
-        ledger: That holds the scores of its models; None where they are computed in this process.
+        provenance: User, command and commit.
+        ledger: The ledger that holds the scores of its models; None where they are computed in this process.
     """
 
     experiment: ExperimentContext
@@ -60,12 +60,12 @@ class Session:
     ledger: LedgerRun | None = None
 
     def about(self, fingerprint: str, kind: str, more: Mapping[str, object]) -> dict[str, object]:
-        """Return what the file of a figure says of the run that it belongs to.
+        """Return a figure file's metadata about the run that it belongs to.
 
         Args:
-            fingerprint: The run's.
-            kind: The run's.
-            more: What else there is to say, such as the settings of a score.
+            fingerprint: The run's fingerprint.
+            kind: The run's kind.
+            more: Further metadata, such as the settings of a score.
         """
         commit = self.provenance.context.get("mlflow.source.git.commit", "")
         return Origin(fingerprint, self.experiment.name, kind, commit, self.provenance.command).about(more)

@@ -1,7 +1,7 @@
-"""The kinds of runs, one in each file: what moves its numbers, how it is computed, written, read and drawn, and its run.
+"""The kinds of runs, one per file: the fingerprint, how a run is computed, written, read and drawn, and its class.
 
-A new kind is a new file here, and the line in the grid (or in an experiment's own loop) that hands its jobs to the scheduler.
-The file's `KIND` says how its recorded runs are read, drawn and computed again; see `tokenviz.harness.kind`.
+A new kind is a new file here, and a line in the grid (or in an experiment's own loop) that hands its jobs to the scheduler. The
+file's `KIND` defines how its recorded runs are read, drawn and computed again (`tokenviz.harness.kind`).
 """
 
 import pkgutil
@@ -12,7 +12,7 @@ from typing import Any
 from tokenviz.harness.kind import Kind
 from tokenviz.tracking.finding import FoundRun
 
-_OTHERS = "measure"  # the kind of whatever has another tag: a measure's runs have its name
+_OTHERS = "measure"  # the kind of runs with any other tag: runs of a measure have its name
 
 
 @cache

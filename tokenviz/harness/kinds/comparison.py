@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
     from tokenviz.scoring.divergence import Divergences
 
-# A comparison's numbers that are metrics of its run; tables/statistics.csv has them all. MLflow's pages bear about twenty.
+# The numbers that are metrics of a comparison's run; tables/statistics.csv has all. MLflow's pages can show about twenty.
 _WITH_INTERVAL = ("pearson_r", "concordance", "mean_difference")
 _ALONE = ("spearman_rho", "kendall_tau", "rms_difference", "share_b_more_confident", "share_same_first")
 COMPARISON_METRICS = (*(f"{name}{end}" for name in _WITH_INTERVAL for end in ("", "_low", "_high")), *_ALONE)
@@ -68,9 +68,9 @@ class ComparisonRun(Run):
     """Two models on one text, as a run.
 
     Attributes:
-        a: The first model's run.
-        b: The second's.
-        by: What the models are compared over: "token", "segment", "word" or "span".
+        a: The first model's score run.
+        b: The second model's score run.
+        by: The units that the models are compared over: "token", "segment", "word" or "span".
     """
 
     a: ScoreRun
@@ -87,10 +87,10 @@ class ComparisonRun(Run):
 
     @cached_property
     def divergences(self) -> "Divergences | None":
-        """What `DIVERGENCES` found, read from the run; None where it was not measured, or could not be."""
+        """The result of `DIVERGENCES`, read from the run; None where it was not measured, or was not possible."""
         if "mean_kl_ab" not in self.metrics:
             return None
-        from tokenviz.scoring.distributions import PositionDivergences  # with torch, which nothing else of a run needs
+        from tokenviz.scoring.distributions import PositionDivergences  # imports torch, which nothing else of a run needs
         from tokenviz.scoring.divergence import Divergences
 
         table = self.read("divergences")
@@ -106,7 +106,7 @@ class ComparisonRun(Run):
         )
 
     def estimate(self, name: str) -> Estimate:
-        """Return one of the numbers, with its interval where the run keeps one; NaN where it is not determined."""
+        """Return one of the numbers, with its interval if the run has one; NaN where it is not determined."""
         value, low, high = (self.metrics.get(key, math.nan) for key in (name, f"{name}_low", f"{name}_high"))
         drawn_from = "" if math.isnan(low) else drawn_in(self.metrics, self.by)
         return Estimate(value, int(self.metrics["n"]), low=low, high=high, drawn_from=drawn_from)
@@ -117,15 +117,15 @@ _Result = tuple[Comparison, dict[str, Measured]]
 
 @dataclass(frozen=True, eq=False)
 class ComparisonJob(Job[_Result, ComparisonRun]):
-    """Compare two models on one text; the result is the comparison, and what was measured of the pair by name.
+    """Compare two models on one text; the result is the comparison, and the pair's measures by name.
 
     Attributes:
-        session: The grid's.
+        session: The grid's session.
         a: The first model's score run.
-        b: The second's.
+        b: The second model's score run.
         text: The text.
-        how: What to compare over.
-        measures: What to measure with both models in memory.
+        how: The units to compare over.
+        measures: Measures that are taken with both models in memory.
     """
 
     session: Session
@@ -160,7 +160,7 @@ class ComparisonJob(Job[_Result, ComparisonRun]):
         return {"run_a": self.a.fingerprint, "run_b": self.b.fingerprint}
 
     def holds(self, run: FinishedRun) -> bool:
-        """A score run that was computed again takes its comparisons along: they name it."""
+        """Return whether the run names the present score runs: new score runs need a new comparison."""
         return (run.params.get("run_a"), run.params.get("run_b")) == (self.a.run_id, self.b.run_id)
 
     def compute(self) -> _Result:
@@ -168,7 +168,7 @@ class ComparisonJob(Job[_Result, ComparisonRun]):
         one_vocabulary = self.a.scores.spec.tokenizer == self.b.scores.spec.tokenizer
         fitting = [measure for measure in self.measures if one_vocabulary or not measure.of_one_vocabulary]
         if self.a.scores.spec.imported or self.b.scores.spec.imported:
-            fitting = []  # there is no model to measure
+            fitting = []  # measures need models, and imported scores have none
         both = self.session.memory.models(self.a.model, self.b.model) if fitting else []
         taken = {}
         for measure in fitting:
@@ -201,7 +201,7 @@ class ComparisonJob(Job[_Result, ComparisonRun]):
 
 
 def record_comparison(comparison: Comparison, measures: Mapping[str, Measured], folder: Path) -> Content:
-    """Write the tables of a comparison, and of what was measured beside it, into a folder; return the rest of its run."""
+    """Write the tables of a comparison, and of its measures, into a folder; return the rest of its run."""
     tables = tables_folder(folder)
     frame = comparison.to_frame()
     frame.to_parquet(folder / UNITS_TABLE, index=False)
@@ -265,7 +265,7 @@ def record_comparison(comparison: Comparison, measures: Mapping[str, Measured], 
 
 
 def _where(by_kind: "pd.DataFrame", by_passage: "pd.DataFrame", unit: str) -> str:
-    """Where the difference lies, in words: the kinds that add the most to it, and the passages."""
+    """Return a description of where the difference is: the kinds that contribute most, and the passages."""
     kinds = by_kind[by_kind["kind"] != ALL]
     if kinds.empty:
         return ""
@@ -282,7 +282,7 @@ def _where(by_kind: "pd.DataFrame", by_passage: "pd.DataFrame", unit: str) -> st
 
 
 def _finding(estimate: Estimate, unit: str) -> str:
-    """A number of a comparison in words."""
+    """Return a number of a comparison in words."""
     of = "" if estimate.unit in PLAIN_UNITS else f" ({estimate.unit})"
     if not estimate.determined:
         return f"{estimate.definition}{of}: {estimate.reason}"
@@ -300,10 +300,10 @@ def draw_comparison(comparison: Comparison, about: Mapping[str, object], limits:
     """Draw both heatmaps on one scale, their difference, the scatter, the log-probs along the text, and the report.
 
     Args:
-        comparison: Two models on one text.
+        comparison: A comparison of two models on one text.
         about: What made it, for the files' metadata.
-        limits: Of the colours.
-        folder: To draw in.
+        limits: Limits of the colours.
+        folder: The folder for the figures.
     """
     for figure, formats in _FIGURES.items():
         shown = {"heatmap": MEASURES["logprob"], "difference": MEASURES["difference"]}.get(figure)
@@ -340,7 +340,7 @@ class ComparisonKind(Kind[Comparison]):
         return {figure: formats_of(figure) for figure in FIGURES}
 
     def shown(self, run: FoundRun, reader: Reader) -> tuple[str, ...]:
-        # A folder that was pulled before there was the figure of gaps is checked against what it was pulled with.
+        # The figure of gaps is newer: folders that were pulled before do not have it, and are checked against their own list.
         return tuple(figure for figure in _FIGURES if figure != "gaps")
 
     def draw(
@@ -361,7 +361,7 @@ class ComparisonKind(Kind[Comparison]):
         how: Alignment = {"by": run.params["by"], "punctuation": run.params.get("punctuation", "attached")}  # type: ignore[typeddict-item]
         measured = {}
         if "mean_kl_ab" in run.metrics:
-            narrow = min(a.spec, b.spec, key=lambda spec: spec.context)  # of windows that both can read
+            narrow = min(a.spec, b.spec, key=lambda spec: spec.context)  # windows that both models can read
             settings = Settings(a.spec.bos, narrow.context, narrow.stride, a.spec.top_k)
             measured[DIVERGENCES.name] = DIVERGENCES.take(*again.memory.models(a.spec.model, b.spec.model), text, settings)
         with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""What the runs of several kinds keep in the same way: the folder of tables, the text as parameters and as a dataset."""
+"""Files and parameters that the runs of several kinds share: the folder of tables, the text, and the text as a dataset."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ from tokenviz.texts import Text
 PICTURES: tuple[FigureFormat, ...] = ("png", "svg", "pdf")
 """The formats of a run's figures besides HTML."""
 
-_OPENING, _LINE = 2000, 60  # characters of a text that are kept with a run, in lines that MLflow's pages do not cut
+_OPENING, _LINE = 2000, 60  # characters of a text that are kept with a run, and those per line, which MLflow's pages do not cut
 
 
 def tables_folder(folder: Path) -> Path:
@@ -21,7 +21,7 @@ def tables_folder(folder: Path) -> Path:
 
 
 def text_params(text: Text) -> dict[str, object]:
-    """Return what a run's parameters say of its text."""
+    """Return the parameters that describe a run's text."""
     params: dict[str, object] = {"text": text.name, "text_sha256": text.sha256, "n_passages": len(text.passages)}
     if text.spans:
         params["span_names"] = list(dict.fromkeys(span.name for own in text.spans for span in own))
@@ -31,7 +31,7 @@ def text_params(text: Text) -> dict[str, object]:
 
 
 def dataset_of(text: Text) -> dict[str, str]:
-    """Describe the text as MLflow's pages show what a run was made of: its name and hash, its size, how it begins."""
+    """Return the text as MLflow's pages show the data of a run: name and hash, size, beginning."""
     opening = next(passage for passage in text.passages if passage)[:_OPENING]
     profile: dict[str, object] = {"passages": len(text.passages), "characters": sum(map(len, text.passages))}
     profile |= {f"line {number}": line for number, line in enumerate(wrap(opening, _LINE), 1)}

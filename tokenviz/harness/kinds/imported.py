@@ -1,4 +1,4 @@
-"""Score runs of another engine's log-probs: the table comes from a dump, and nothing can be computed again."""
+"""Score runs of another engine's log-probs: the table comes from a dump, and cannot be computed again."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,10 +21,10 @@ _NAN = float("nan")
 
 @dataclass(frozen=True, eq=False)
 class ImportJob(Job[TokenScores, ScoreRun]):
-    """Keep imported scores as a score run, which everything reads like any other.
+    """Keep imported scores as a score run, which is read like any other.
 
     Attributes:
-        session: The grid's.
+        session: The grid's session.
         imported: The scores and their text.
     """
 
@@ -67,7 +67,7 @@ class ImportJob(Job[TokenScores, ScoreRun]):
 
 
 def fingerprint_of_import(imported: Imported) -> str:
-    """Return the fingerprint of imported scores: of what the engine said; no run that was computed here can have it."""
+    """Return the fingerprint of imported scores, from what the engine recorded; it differs from all runs computed here."""
     spec = imported.scores.spec
     parts: dict[str, object] = {"kind": "imported", "version": IMPORT_VERSION, "identity": spec.identity, "model": spec.model}
     return fingerprint_of(

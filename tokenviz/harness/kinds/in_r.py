@@ -1,4 +1,4 @@
-"""The regressions of a reading-time run as an R script with its table: what a reader of lme4 can check and change."""
+"""The regressions of a reading-time run as an R script with its table, for users of lme4 to check and change."""
 
 from dataclasses import dataclass
 
@@ -40,17 +40,17 @@ anova(without, with_surprisal)
 
 @dataclass(frozen=True, eq=False)
 class InR:
-    """A script and the table that it reads, as `tables/readings.csv`."""
+    """An R script, and the table that it reads as `tables/readings.csv`."""
 
     script: str
     readings: pd.DataFrame
 
 
 def regression_in_r(found: ReadingGains, item: str) -> InR:
-    """Write regressions in R.
+    """Write regressions as an R script.
 
     Args:
-        found: What was found here.
+        found: The regressions that were fitted here.
         item: The column of items.
     """
     rows = found.rows

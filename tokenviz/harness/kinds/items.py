@@ -1,4 +1,4 @@
-"""Item runs: one model on the items of a study, as a tidy table with all columns of the researcher's own, and means."""
+"""Item runs: one model on the items of a study, as a tidy table with all columns of the study's own table, and means."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,19 +25,19 @@ from tokenviz.tracking.runs import fingerprint_of
 from tokenviz.units.items import Items
 from tokenviz.units.tidy import ITEMS_VERSION, By, numbers_again, tidy_table
 
-_AVERAGED: tuple[By, ...] = ("region", "item")  # rows that conditions have in common
+_AVERAGED: tuple[By, ...] = ("region", "item")  # what a row is, where conditions share rows
 _METHOD = "Student’s t over items"
 
 
 @dataclass(frozen=True, eq=False)
 class ItemsRun(ScoredRun):
-    """One model on a table of items, as a run; its table is that of `tidy_table`."""
+    """A run of one model on a table of items; its table is that of `tidy_table`."""
 
     kind = "items"
 
 
 class ItemsKind(ScoredKind):
-    """Recorded item runs."""
+    """The kind of recorded item runs."""
 
     name = "items"
     tables = (
@@ -148,12 +148,12 @@ KIND = ItemsKind()
 
 @dataclass(frozen=True, eq=False)
 class ItemsJob(ScoredJob[ItemsRun]):
-    """Join one model's scores with the items they are of.
+    """Join one model's scores with the items.
 
     Attributes:
         items: The items.
-        by: What the rows are; see `tidy_table`.
-        previous: For how many units before each the numbers are repeated.
+        by: What a row is, as in `tidy_table`.
+        previous: Number of preceding units whose numbers are repeated in each row.
         frequency: A language of the package wordfreq; None for no frequencies.
     """
 

@@ -1,4 +1,4 @@
-"""Measure runs: what an experiment measures of one model on one text, as a table, its numbers and perhaps a heatmap."""
+"""Measure runs: a user-defined measure of one model on one text, as a table, its numbers and perhaps a heatmap."""
 
 import json
 import math
@@ -36,12 +36,12 @@ from tokenviz.tracking.finding import FoundRun
 
 @dataclass(frozen=True, eq=False, repr=False)
 class MeasureRun(Run):
-    """What a measure found of one model on one text, as a run.
+    """A run of a measure of one model on one text.
 
     Attributes:
         model: The model spec's label.
         text: The text's name.
-        name: The measure's.
+        name: The measure's name.
     """
 
     model: str
@@ -62,8 +62,8 @@ class MeasureJob(Job[Measured, MeasureRun]):
     """Take a measure of one model on one text.
 
     Attributes:
-        session: The grid's.
-        measure: What to take.
+        session: The grid's session.
+        measure: The measure.
         model: The model.
         text: The text.
         scored: The score run on whose tokens the measure is drawn; None where it cannot be shown.
@@ -125,7 +125,7 @@ class MeasureJob(Job[Measured, MeasureRun]):
 
 
 def read_measured(run: RecordedRun, name: str) -> Measured:
-    """Read back from a run what a measure found; its numbers are among the run's own."""
+    """Read a measure's table from a run; its numbers are among the run's."""
     return Measured(run.frame(name), {})
 
 
@@ -137,15 +137,15 @@ def write_measured(measured: Measured, name: str, folder: Path) -> None:
 def record_measure(
     measured: Measured, measure: Measure, model: ResolvedModel, text: Text, settings: Mapping[str, object], folder: Path
 ) -> Content:
-    """Write what a measure found of one model on one text into a folder; return the rest of its run.
+    """Write the result of a measure of one model on one text into a folder; return the rest of its run.
 
     Args:
-        measured: What it found.
+        measured: The result.
         measure: The measure.
         model: The model.
         text: The text.
-        settings: What else moves the numbers, for the run's parameters.
-        folder: To write into.
+        settings: Other settings that the numbers depend on, for the run's parameters.
+        folder: The folder to write to.
     """
     name = measure.name
     tables_folder(folder)
@@ -169,11 +169,11 @@ def draw_measure(scores: TokenScores, measure: TokenMeasure, about: Mapping[str,
     """Draw the heatmap of a user-defined measure on the tokens of a model/text pair.
 
     Args:
-        scores: The table.
-        measure: What the colours show.
+        scores: The token table.
+        measure: The measure that the colours show.
         about: What made it, for the files' metadata.
-        limits: Of the colours.
-        folder: To draw in.
+        limits: Limits of the colours.
+        folder: The folder for the figures.
     """
     own = limits if limits_fit(limits, measure) else None
     save_heatmap(scores, folder / "heatmap", formats=(*PICTURES, "html"), measure=measure, limits=own, about=about)
@@ -181,7 +181,7 @@ def draw_measure(scores: TokenScores, measure: TokenMeasure, about: Mapping[str,
 
 @dataclass(frozen=True, eq=False)
 class RecordedMeasure:
-    """What a measure found, as it was recorded.
+    """A recorded measure.
 
     Attributes:
         table: Its table.
@@ -195,7 +195,7 @@ class RecordedMeasure:
 
 
 class MeasureKind(Kind[RecordedMeasure]):
-    """Recorded measure runs, whatever the measure is called."""
+    """The kind of recorded measure runs, whatever the measure's name."""
 
     name = "measure"
 
@@ -208,10 +208,10 @@ class MeasureKind(Kind[RecordedMeasure]):
         return {"heatmap": formats_of("heatmap")} if shown_by(run.params) else {}
 
     def look(self, figure: str, look: Look) -> Look:
-        return replace(look, measure=None, limits=None)  # those asked for are of log-probs
+        return replace(look, measure=None, limits=None)  # those that were asked for are of log-probs
 
     def figure_part(self, run: FoundRun, figure: str) -> str:
-        return f"{run.tags['kind']}_{figure}"  # next to the heatmap of the scores
+        return f"{run.tags['kind']}_{figure}"  # so that it differs from the heatmap of the scores
 
     def draw(
         self,

@@ -33,7 +33,7 @@ _RULES = {"sum": "sum of log-probs", "per_token": "mean log-prob per token", "pe
 
 @dataclass(frozen=True, eq=False)
 class PairsRun(ScoredRun):
-    """One model on minimal pairs, as a run; its table is that of `pair_table`.
+    """A run of one model on minimal pairs; its table is that of `pair_table`.
 
     Attributes:
         groups: The group of each pair.
@@ -51,7 +51,7 @@ class PairsRun(ScoredRun):
 
 
 class PairsKind(ScoredKind):
-    """Recorded pair runs."""
+    """The kind of recorded pair runs."""
 
     name = "pairs"
     tables = (
@@ -117,7 +117,7 @@ class PairsKind(ScoredKind):
 
 def _groups(made: ScoredTable) -> tuple[str, ...]:
     column = made.params.get("group_column")
-    if column is None:  # of runs that do not say it
+    if column is None:  # runs of older versions do not record it
         column = next((name for name in GROUP_COLUMNS if name in made.table), "")
     return tuple(made.table[column].astype(str)) if column else ("",) * len(made.table)
 
@@ -208,12 +208,12 @@ def draw_pairs(
     """Draw the accuracies, and write a report of the pairs.
 
     Args:
-        kind: What the table is.
+        kind: The kind of the table.
         made: The decisions.
         about: What made it, for the files' metadata.
-        scores: Of the pairs' text.
+        scores: Scores of the pairs' text.
         groups: The group of each pair.
-        folder: To draw in.
+        folder: The folder for the figures.
     """
     draw_scored(kind, made, about, folder)
     report_pairs([scores], [made.table], groups, folder, about)

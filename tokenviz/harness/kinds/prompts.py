@@ -1,4 +1,4 @@
-"""Prompt runs: one model on continuations of prompts, as a table with the log-prob of each, given its prompt."""
+"""Prompt runs: one model on continuations of prompts, as a table of each continuation's log-prob given its prompt."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,13 +22,13 @@ from tokenviz.units.prompts import PROMPTS_VERSION, Prompts, conditional, note_u
 
 @dataclass(frozen=True, eq=False)
 class PromptsRun(ScoredRun):
-    """One model on prompts with continuations, as a run; its table is that of `prompt_table`."""
+    """A run of one model on prompts with continuations; its table is that of `prompt_table`."""
 
     kind = "prompts"
 
 
 class PromptsKind(ScoredKind):
-    """Recorded prompt runs."""
+    """The kind of recorded prompt runs."""
 
     name = "prompts"
     steps = ("rank_", "all_first", "best_by_")

@@ -1,4 +1,4 @@
-"""Reading-time runs: what one model's surprisal adds to regressions of reading times, with the same in R."""
+"""Reading-time runs: what one model's surprisal adds to regressions of reading times, also as an R script."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ SCRIPT = "regression.R"
 
 @dataclass(frozen=True, eq=False)
 class ReadingTimesRun(ScoredRun):
-    """One model on the reading times of a study, as a run; its table is that of `join_times`.
+    """A run of one model on the reading times of a study; its table is that of `join_times`.
 
     Attributes:
         params: The run's parameters.
@@ -44,20 +44,20 @@ class ReadingTimesRun(ScoredRun):
 
     @property
     def gains(self) -> pd.DataFrame:
-        """The gain of each regression, with the model's name; see `gain_table`."""
+        """The gain of each regression, as in `gain_table`, with the model's name."""
         found = gain_table(_gains(self.made).by_item)
         found.insert(0, "model", self.model)
         return found
 
     @cached_property
     def made(self) -> ScoredTable:
-        """The table with what the run says of it."""
+        """The table with the run's parameters."""
         return ScoredTable(self.table, self.params)
 
 
 @lru_cache(maxsize=4)
 def _gains(made: ScoredTable) -> ReadingGains:
-    """The regressions of a run; a table is fitted once, however often its numbers are asked for."""
+    """Fit the regressions of a run; a table is fitted once, however often its numbers are read."""
     params = made.params
     regressions: Sequence[Regression] = params["regressions"].split(", ")  # type: ignore[assignment]
     return reading_gains(
@@ -66,7 +66,7 @@ def _gains(made: ScoredTable) -> ReadingGains:
 
 
 class ReadingTimesKind(ScoredKind):
-    """Recorded reading-time runs."""
+    """The kind of recorded reading-time runs."""
 
     name = "reading_times"
     tables = (
@@ -151,11 +151,11 @@ class ReadingTimesJob(ScoredJob[ReadingTimesRun]):
     Attributes:
         items: The study.
         times: Its reading times.
-        previous: How many units before each are predictors as well.
+        previous: Number of preceding units that are predictors as well.
         frequency: A language of the package wordfreq; None for no frequencies.
-        regressions: Their names.
-        folds: Of items.
-        seed: Of the deal of items to folds.
+        regressions: Names of the regressions.
+        folds: Number of folds of items.
+        seed: Seed of the random assignment of items to folds.
     """
 
     items: Items

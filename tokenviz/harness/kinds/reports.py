@@ -1,4 +1,4 @@
-"""The report of a grid's texts, items or minimal pairs, which its summary holds, and a pair run of its own pairs."""
+"""Reports of a grid's texts, items or minimal pairs, which a summary holds, and of a pair run's own pairs."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -12,10 +12,10 @@ from tokenviz.figures.report_texts import Entry, most_telling, pair_entries, pas
 from tokenviz.progress import warn
 from tokenviz.scores import TokenScores
 
-_MOST_ENTRIES = 200  # drawn in about 10 s; a table of 1,000 pairs would take a minute for each run
+_MOST_ENTRIES = 200  # entries take about 10 s to draw; a table of 1,000 pairs would take a minute per run
 _MOST_BYTES = 16_000_000  # MLflow's page holds a file several times in memory
-_ALTERNATIVES = 3  # of each token: half of the size that ten take
-_MOST_TABLES = 1000  # that are looked at for the most telling ones
+_ALTERNATIVES = 3  # per token: half the size of a report with ten
+_MOST_TABLES = 1000  # tables among which the most informative entries are chosen
 
 
 def report_pairs(
@@ -31,7 +31,7 @@ def report_pairs(
         tables: Each model's scores of the pairs' text.
         decisions: Each model's `pair_table`, in the same order.
         groups: The group of each pair.
-        folder: To write in.
+        folder: The folder to write to.
         about: What made it, for the file's metadata.
 
     Returns:
@@ -42,7 +42,7 @@ def report_pairs(
 
 
 def report_texts(tables: Sequence[TokenScores], folder: Path, limits: Chosen, about: Mapping[str, object]) -> str:
-    """Write a report of those texts that all models read into a folder, if they are several; see `report_pairs`."""
+    """Write a report of the texts that all models read, if there are several, as `report_pairs` does."""
     if len(tables) > _MOST_TABLES:
         warn(f"no report of {len(tables)} pairs of a model and a text: it would be too large")
         return ""
@@ -56,7 +56,7 @@ def report_texts(tables: Sequence[TokenScores], folder: Path, limits: Chosen, ab
 
 
 def report_items(tables: Sequence[TokenScores], folder: Path, about: Mapping[str, object]) -> str:
-    """Write a report of items, the passages of one text, into a folder; see `report_pairs`."""
+    """Write a report of items, the passages of one text, as `report_pairs` does."""
     return _report(passage_entries(tables), "items", f"the items of “{tables[0].text_name}”", folder, "shared", about)
 
 

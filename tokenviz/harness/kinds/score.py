@@ -37,13 +37,13 @@ from tokenviz.tracking.runs import FinishedRun
 
 @dataclass(frozen=True, eq=False)
 class Scored:
-    """What a score run is made of.
+    """The result of scoring one text.
 
     Attributes:
-        scores: The table.
-        seconds: That it took; NaN where nobody knows any more.
-        missing: Passages without scores by number, and why: a ledger's workers leave out what cannot be scored.
-        n_failed: How many of them may be scored by another try.
+        scores: The token table.
+        seconds: Duration in seconds; NaN where it is not recorded.
+        missing: Passages without scores, by number, with the reason: a ledger's workers leave out what cannot be scored.
+        n_failed: Number of these that may be scored in another attempt.
     """
 
     scores: TokenScores
@@ -53,19 +53,19 @@ class Scored:
 
     @property
     def tags(self) -> dict[str, str]:
-        """What the run's tags say of missing passages."""
+        """The run's tags that count missing passages."""
         counts = {WITHOUT: len(self.missing), FAILED: self.n_failed}
         return {name: str(count) for name, count in counts.items() if count}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ScoreRun(Run):
-    """One model on one text, as a run.
+    """A run of one model on one text.
 
     Attributes:
         model: The model spec's label.
         text: The text's name.
-        missing: Passages of it that could not be scored.
+        missing: Number of its passages that could not be scored.
     """
 
     model: str
@@ -83,10 +83,10 @@ class ScoreRun(Run):
 
 @dataclass(frozen=True, eq=False)
 class ScoreJob(Job[Scored, ScoreRun]):
-    """Score one text by one model; the result is the table and the seconds that it took.
+    """Score one text with one model; the result is the table and the duration.
 
     Attributes:
-        session: The grid's.
+        session: The grid's session.
         model: The model.
         text: The text.
     """
@@ -161,11 +161,11 @@ class ScoreJob(Job[Scored, ScoreRun]):
 
 
 WITHOUT, FAILED = "without_passages", "failed_passages"
-"""The tags that count the passages of a run without scores, and those of them that another try may score."""
+"""The tags that count a run's passages without scores, and those of them that another attempt may score."""
 
 
 def without(count: int) -> str:
-    """Say how many passages are missing."""
+    """Return words that say how many passages are missing."""
     return f"without {count:,} passage{'s' * (count != 1)}, which could not be scored"
 
 
@@ -198,9 +198,10 @@ def record_scores(scores: TokenScores, text: Text, seconds: float, folder: Path)
 
 
 def logprob_curve(scores: TokenScores) -> list[tuple[int, float]]:
-    """Return the log-probs of the scored tokens, each at the character of the whole text where it begins.
+    """Return pairs of a character and a log-prob: each scored token's log-prob, at the token's first character in the whole
+    text.
 
-    So the curves of two tokenizers lie on one another. Passages follow each other; characters are counted from 0.
+    So the curves of two tokenizers align. Passages follow each other; characters are counted from 0.
     """
     lengths = np.zeros(int(scores.passage.max(initial=0)) + 1, dtype=np.int64)
     np.maximum.at(lengths, scores.passage, scores.end)
@@ -209,29 +210,27 @@ def logprob_curve(scores: TokenScores) -> list[tuple[int, float]]:
 
 
 def score_metrics(scores: TokenScores, known: Summary | None = None) -> dict[str, float]:
-    """Return the numbers of a score run that follow from its table.
+    """Return the numbers of a score run, computed from its table.
 
     Args:
         scores: The table.
-        known: Its `information`, where that has been computed.
+        known: Its `information`, if that has been computed already.
     """
     known = known or information(scores)
     numbers = {name: float(value) for name, value in asdict(scores.summary()).items()}
-    metrics = dict(
-        sorted(numbers.items(), key=lambda pair: pair[0].startswith("n_"))
-    )  # as MLflow's pages show them: counts last
+    metrics = dict(sorted(numbers.items(), key=lambda pair: pair[0].startswith("n_")))  # counts come last, as on MLflow's pages
     for name, estimate in known.estimates.items():
         metrics |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
     return metrics | (known.resampling.numbers if known.resampling else {})
 
 
 def score_params(scores: TokenScores) -> dict[str, object]:
-    """Return the settings of a score run that its table says."""
+    """Return the settings of a score run that its table records."""
     spec = asdict(scores.spec) | {"model_description": description_of(scores.spec)}
     versions = spec.pop("versions")
     for name in ("weights_sha256", "model_description"):
         if not spec[name]:
-            del spec[name]  # a parameter without a value is none
+            del spec[name]  # a parameter needs a value
     return spec | {f"version_{name}": value for name, value in versions.items()}
 
 
@@ -239,16 +238,16 @@ def draw_scores(scores: TokenScores, about: Mapping[str, object], limits: Chosen
     """Draw the heatmap of a model/text pair.
 
     Args:
-        scores: The table.
+        scores: The token table.
         about: What made it, for the files' metadata.
-        limits: Of the colours.
-        folder: To draw in.
+        limits: Limits of the colours.
+        folder: The folder for the figures.
     """
     save_named("heatmap", scores, folder / "heatmap", formats=(*PICTURES, "html"), look=Look(limits=limits), about=about)
 
 
 class ScoreKind(Kind[TokenScores]):
-    """Recorded score runs."""
+    """The kind of recorded score runs."""
 
     name = "score"
     plain = True

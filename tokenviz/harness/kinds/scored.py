@@ -1,8 +1,8 @@
-"""What kinds of runs have in common whose table follows from the scores of one model: items, pairs and the like.
+"""Base classes of kinds whose table is computed from the scores of one model: items, pairs and others.
 
-A kind of this form is a `ScoredJob` (how the table is made, and what of it is a run) and a `ScoredKind` (what a recorded table
-says: its numbers, its means, its figures, and how it is computed again). Both are one step deep; `kinds/pairs.py` is the one
-to copy.
+A kind of this form is a `ScoredJob` (how the table is made, and what of it becomes a run) and a `ScoredKind` (how a recorded
+table is read: numbers, means, figures, and how it is computed again). Both have one level of inheritance; `kinds/pairs.py` is
+the one to copy.
 """
 
 import json
@@ -37,11 +37,11 @@ R = TypeVar("R", bound="ScoredRun", covariant=True)
 
 @dataclass(frozen=True, eq=False)
 class ScoredTable:
-    """A table that follows from one model's scores, with what its run says of it.
+    """A table that was computed from one model's scores, with its run's parameters.
 
     Attributes:
         table: The table.
-        params: The run's parameters, as MLflow keeps them.
+        params: The run's parameters, as the strings that MLflow stores.
     """
 
     table: pd.DataFrame
@@ -60,7 +60,7 @@ class ScoredTable:
 
 @dataclass(frozen=True, eq=False)
 class ScoredRun(Run):
-    """A table of one model's scores, as a run.
+    """A run whose table was computed from one model's scores.
 
     Attributes:
         model: The model spec's label.
@@ -81,11 +81,11 @@ class ScoredRun(Run):
 
 
 class ScoredKind(Kind[ScoredTable]):
-    """Recorded runs whose table follows from the scores of one model.
+    """The kind of recorded runs whose table was computed from the scores of one model.
 
     Attributes:
         plots: Its figures, by name.
-        steps: How columns of whole numbers begin that the last bit of a log-prob may move, such as ranks.
+        steps: Prefixes of columns of whole numbers, such as ranks, which the last bit of a log-prob may change.
     """
 
     plots: ClassVar[Mapping[str, Plot]] = {}
@@ -93,18 +93,18 @@ class ScoredKind(Kind[ScoredTable]):
 
     @abstractmethod
     def metrics(self, made: ScoredTable) -> dict[str, float]:
-        """Return the numbers of a run that follow from its table."""
+        """Return the numbers of a run, computed from its table."""
 
     @abstractmethod
     def frames(self, made: ScoredTable) -> dict[str, pd.DataFrame]:
-        """Return the tables that follow from the table, by name, such as means; none is empty."""
+        """Return the tables that are computed from the table, such as means, by name; none is empty."""
 
     @abstractmethod
     def compute_again(self, made: ScoredTable, text: Text, scores: TokenScores) -> pd.DataFrame:
-        """Return the table as other scores of the same text give it."""
+        """Return the table recomputed with other scores of the same text."""
 
     def drawn(self, params: Mapping[str, object]) -> bool:
-        """Return whether a run of such parameters has figures."""
+        """Return whether a run with such parameters has figures."""
         return True
 
     def read(self, run: FoundRun, reader: Reader) -> ScoredTable:
@@ -139,10 +139,10 @@ class ScoredKind(Kind[ScoredTable]):
 
 @dataclass(frozen=True, eq=False)
 class ScoredJob(Job[ScoredTable, R]):
-    """Make a table of one model's scores.
+    """Compute a table from one model's scores.
 
     Attributes:
-        session: The grid's.
+        session: The grid's session.
         scored: The score run.
     """
 
@@ -173,18 +173,18 @@ class ScoredJob(Job[ScoredTable, R]):
     @property
     @abstractmethod
     def params(self) -> Mapping[str, object]:
-        """The run's parameters; model and text are among them."""
+        """The run's parameters, including model and text."""
 
     @property
     def has_figures(self) -> bool:
         return bool(self.of.plots) and self.of.drawn(self.params)
 
     def holds(self, run: FinishedRun) -> bool:
-        """A score run that was computed again takes the table along: it names it."""
+        """Return whether the run names the present score run: a new score run needs a new table."""
         return run.params.get("run_scores") == self.scored.run_id
 
     def made(self, table: pd.DataFrame) -> ScoredTable:
-        """Return a table with the run's parameters, as MLflow will keep them."""
+        """Return a table with the run's parameters, as the strings that MLflow stores."""
         written = {name: value if isinstance(value, str) else json.dumps(value) for name, value in self.params.items()}
         return ScoredTable(table, written)
 
@@ -192,7 +192,7 @@ class ScoredJob(Job[ScoredTable, R]):
         return self.made(run.frame(self.kind))
 
     def write_tables(self, made: ScoredTable, files: Path) -> dict[str, pd.DataFrame]:
-        """Write the table and those that follow from it into a run's folder; return the latter."""
+        """Write the table and those computed from it into a run's folder; return the latter."""
         (files / "tables").mkdir()
         made.table.to_parquet(files / self.table, index=False)
         write_csv(made.table, files / "tables" / f"{self.kind}.csv")
@@ -206,18 +206,18 @@ class ScoredJob(Job[ScoredTable, R]):
         return Drawing(draw_scored, (self.of, result, self.session.about(self.fingerprint, self.kind, more)))
 
     def about_scored(self, outcome: Outcome[ScoredTable]) -> dict[str, Any]:
-        """Return the arguments that every class of such runs takes."""
+        """Return the arguments that all classes of such runs share."""
         return {**self.about_run(outcome, self.session.runs), "model": self.scored.model, "text": self.scored.text}
 
 
 def draw_scored(kind: ScoredKind, made: ScoredTable, about: Mapping[str, object], folder: Path) -> None:
-    """Draw the figures of a table of one model's scores.
+    """Draw the figures of a table that was computed from one model's scores.
 
     Args:
-        kind: What it is.
+        kind: The kind of the table.
         made: The table.
         about: What made it, for the files' metadata.
-        folder: To draw in.
+        folder: The folder for the figures.
     """
     for figure in kind.plots:
         kind.draw(figure, made, folder / figure, formats=PICTURES, look=Look(), about=about)

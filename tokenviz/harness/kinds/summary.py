@@ -1,4 +1,4 @@
-"""Summary runs: a whole grid as one page, with its tables, the experiment's own and its figures."""
+"""Summary runs: a whole grid as one page, with its tables, and the experiment's own tables and figures."""
 
 import json
 import shutil
@@ -57,10 +57,10 @@ _COMPARISON_COLUMNS = (
 
 @dataclass(frozen=True, eq=False)
 class SummaryJob(Job[None, Run]):
-    """Write down a grid.
+    """Write the summary of a grid.
 
     Attributes:
-        session: The grid's.
+        session: The grid's session.
         scores: Its score runs.
         comparisons: Its comparison runs.
         measures: Its measure runs.
@@ -70,8 +70,8 @@ class SummaryJob(Job[None, Run]):
         training: Its training runs.
         readings: Its reading-time runs.
         description: What the experiment asks and how to read it, in Markdown.
-        figures: The experiment's own, by name: functions that draw.
-        tables: The experiment's own, by name.
+        figures: Functions that draw the experiment's own figures, by name.
+        tables: The experiment's own tables, by name.
     """
 
     session: Session
@@ -87,7 +87,7 @@ class SummaryJob(Job[None, Run]):
     figures: Mapping[str, Callable[[], "Figure"]]
     tables: Mapping[str, pd.DataFrame]
     kind = "summary"
-    has_figures = False  # the experiment's own are drawn in this process, from functions that no other could be handed
+    has_figures = False  # the experiment's own figures are drawn in this process, by functions that cannot be sent to another
 
     @property
     def name(self) -> str:
@@ -141,7 +141,7 @@ class SummaryJob(Job[None, Run]):
         return content
 
     def _overview(self) -> Overview:
-        """The grid as its page shows it; a run that waits for a server has no id yet, and its cell no link."""
+        """Return the data of the grid's page; a run that waits for a server has no id yet, and its cell no link."""
         return Overview(
             self.session.experiment.name,
             self.session.runs.try_experiment_id(),
@@ -227,7 +227,7 @@ def record_summary(
 
 
 def _report(scores: Sequence[ScoreRun], by_kind: Mapping[str, Sequence[Run]], about: Mapping[str, object], folder: Path) -> str:
-    """Write the report of the grid's minimal pairs, its items, or its texts where there are several; return its name."""
+    """Write the report of the grid's minimal pairs, its items, or several texts; return the file's name, or an empty one."""
     items = [run for run in by_kind.get("items", ()) if isinstance(run, ItemsRun)]
     pairs = [run for run in by_kind.get("pairs", ()) if isinstance(run, PairsRun)]
     by_cell = {(run.model, run.text): run for run in scores}
@@ -244,7 +244,7 @@ def _report(scores: Sequence[ScoreRun], by_kind: Mapping[str, Sequence[Run]], ab
 
 
 def models_of(scores: Sequence[ScoreRun]) -> dict[str, str]:
-    """Return what each model of some runs is, by its label; empty words where nobody knows."""
+    """Return the description of each model of some runs, by its label; empty where it is not known."""
     return {label: description_of(run.scores.spec) for label, run in _first_runs(scores).items()}
 
 
@@ -261,7 +261,7 @@ def _first_runs(scores: Sequence[ScoreRun]) -> dict[str, ScoreRun]:
 
 
 def headline(scores: Sequence[ScoreRun], comparisons: Sequence[ComparisonRun]) -> str:
-    """The grid in a sentence."""
+    """Return a sentence that describes the grid."""
     models, texts = {run.model for run in scores}, {run.text for run in scores}
     size = f"{len(models)} model{'s' * (len(models) != 1)} on {len(texts)} text{'s' * (len(texts) != 1)}"
     found = [run.metrics["pearson_r"] for run in comparisons if "pearson_r" in run.metrics]
@@ -270,7 +270,7 @@ def headline(scores: Sequence[ScoreRun], comparisons: Sequence[ComparisonRun]) -
 
 
 def comparison_table(comparisons: Sequence[ComparisonRun]) -> str:
-    """The comparisons' numbers as a Markdown table; empty where there are none."""
+    """Return the comparisons' numbers as a Markdown table; empty where there are none."""
     if not comparisons:
         return ""
     headings = ["a", "b", "text", "n", "over", *(heading for _, heading in _COMPARISON_COLUMNS), "resampled"]
@@ -293,12 +293,12 @@ def comparison_table(comparisons: Sequence[ComparisonRun]) -> str:
 
 
 _MOST_PICTURES = 2
-_MOST_LINKS = 12  # of scores and of comparisons each: a description has 8,000 characters, a link about 130
-_CAVEATS = ("unknown tokens", "characters not read")  # columns that are shown where there are any
+_MOST_LINKS = 12  # for scores and for comparisons each: a description holds 8,000 characters, and a link takes about 130
+_CAVEATS = ("unknown tokens", "characters not read")  # columns that are shown only if any value is above 0
 
 
 def score_table(scores: Sequence[ScoreRun]) -> str:
-    """The scores' summaries as a Markdown table."""
+    """Return the scores' summaries as a Markdown table."""
     several = several_tokenizers(scores)
     own = " of its own" * several
     headings = ["model", "text", "bits per byte", "tokens", "scored", *_CAVEATS]
@@ -321,7 +321,7 @@ def _with_interval(estimate: Estimate) -> str:
 
 
 class SummaryKind(Kind[RecordedRun]):
-    """Recorded summaries. An experiment's own functions drew their figures once: they are had as they are."""
+    """The kind of recorded summaries. Their figures were drawn by functions of an experiment, and cannot be drawn again."""
 
     name = "summary"
 
@@ -337,7 +337,7 @@ class SummaryKind(Kind[RecordedRun]):
         return found
 
     def figure_part(self, run: FoundRun, figure: str) -> str:
-        return "-".join(figure.split())  # LaTeX takes no spaces
+        return "-".join(figure.split())  # LaTeX does not accept spaces
 
     def look(self, figure: str, look: Look) -> Look:
         return OWN_LOOK

@@ -1,4 +1,4 @@
-"""Training runs: one model's checkpoints on one text. The training step is MLflow's step, so that its page draws the curves."""
+"""Training runs: one model's checkpoints on one text. MLflow's step is the training step, so that its page draws the curves."""
 
 import json
 import math
@@ -45,11 +45,11 @@ _LOGPROBS = "step_logprobs"
 
 @dataclass(frozen=True, eq=False)
 class Course:
-    """A course of training on one text.
+    """The numbers and log-probs of a model's checkpoints on one text.
 
     Attributes:
-        table: From `training_table`, one row per step.
-        logprobs: From `step_logprobs`, one row per token.
+        table: The table of `training_table`, one row per step.
+        logprobs: The table of `step_logprobs`, one row per token.
     """
 
     table: pd.DataFrame
@@ -59,17 +59,17 @@ class Course:
 def course_divergences(
     labels: Sequence[str], weights: Sequence[str], text: Text, settings: Settings, memory: ModelMemory
 ) -> dict[str, list[float]]:
-    """Measure each checkpoint's predictions next to those of the last, then of the one before: two are in memory at once.
+    """Compute the divergence of each checkpoint from the last and from the previous one, with two models in memory at once.
 
     Args:
-        labels: Of the checkpoints, in the order of their steps.
-        weights: sha256 of each one's weights: equal ones have a divergence of 0.
-        text: What they read.
-        settings: How.
-        memory: Gives a model of a label.
+        labels: The checkpoints' labels, in the order of their steps.
+        weights: SHA-256 of each checkpoint's weights: equal weights have a divergence of 0.
+        text: The text.
+        settings: The settings of scoring.
+        memory: Returns a model by its label.
 
     Returns:
-        `kl_to_last` and `kl_to_previous`, means over tokens in nats; see `training_table`.
+        `kl_to_last` and `kl_to_previous`, means over tokens in nats, as for `training_table`.
     """
 
     def mean_kl(later: int, earlier: int) -> float:
@@ -88,13 +88,13 @@ def course_divergences(
 def course_of(
     steps: Sequence[int], tables: Sequence[TokenScores], weights: Sequence[str], kl: Mapping[str, Sequence[float]]
 ) -> Course:
-    """Put a course of training together.
+    """Make the tables of a course of training.
 
     Args:
         steps: Training steps, ascending.
         tables: The scores of one text by each checkpoint.
-        weights: sha256 of each one's weights.
-        kl: From `course_divergences`.
+        weights: SHA-256 of each checkpoint's weights.
+        kl: The result of `course_divergences`.
     """
     table = training_table(
         steps, tables, weights, kl_to_last=kl["kl_to_last"], kl_to_previous=kl["kl_to_previous"]
@@ -103,7 +103,7 @@ def course_of(
 
 
 def course_metrics(course: Course) -> dict[str, float]:
-    """Return the numbers of a training run that follow from its table: those of the last checkpoint, and counts."""
+    """Return the numbers of a training run: those of the last checkpoint, and counts."""
     table, last = course.table, course.table.iloc[-1]
     metrics = {f"last_{name}": float(last[name]) for name in ("mean_logprob", "bits_per_byte")}
     same = int(table["same_weights_as"].notna().sum())
@@ -117,10 +117,10 @@ def course_metrics(course: Course) -> dict[str, float]:
 
 @dataclass(frozen=True, eq=False)
 class TrainingRun(Run):
-    """One model's checkpoints on one text, as a run.
+    """A run of one model's checkpoints on one text.
 
     Attributes:
-        model: What the checkpoints are of.
+        model: The model whose checkpoints these are.
         text: The text's name.
     """
 
@@ -132,7 +132,7 @@ class TrainingRun(Run):
 
     @cached_property
     def table(self) -> pd.DataFrame:
-        """The numbers by step, read from the run; see `training_table`."""
+        """The numbers by step, as in `training_table`, read from the run."""
         return self.read("training")
 
 
@@ -141,11 +141,11 @@ class TrainingJob(Job[Course, TrainingRun]):
     """Follow one model over its checkpoints on one text.
 
     Attributes:
-        session: The grid's.
-        model: What the checkpoints are of.
-        checkpoints: In the order of their steps.
-        resolved: The model of each.
-        scored: The score run of each.
+        session: The grid's session.
+        model: The model whose checkpoints these are.
+        checkpoints: The checkpoints, in the order of their steps.
+        resolved: The model of each checkpoint.
+        scored: The score run of each checkpoint.
         text: The text.
     """
 
@@ -227,20 +227,20 @@ def record_training(course: Course, job: TrainingJob, folder: Path) -> Content:
 
 
 def described_course(table: pd.DataFrame) -> str:
-    """Say in a few words how many checkpoints a course has, for the key of a figure."""
+    """Return the number of checkpoints and their range of steps in words, for the key of a figure."""
     steps = table["step"]
     return f"{steps.nunique()} checkpoints, training steps {steps.min():,} to {steps.max():,}"
 
 
 @dataclass(frozen=True, eq=False)
 class RecordedCourse:
-    """A course of training with what its run says of it.
+    """A recorded course of training.
 
     Attributes:
         course: Its tables.
-        model: What the checkpoints are of.
+        model: The model whose checkpoints these are.
         text: The text's name.
-        text_sha256: The text's hash.
+        text_sha256: SHA-256 of the text.
     """
 
     course: Course
@@ -250,7 +250,7 @@ class RecordedCourse:
 
     @property
     def key(self) -> dict[str, str]:
-        """The model and how many checkpoints it has, for the key of a figure."""
+        """Return the model and the number of its checkpoints, for the key of a figure."""
         return {self.model: described_course(self.course.table)}
 
 
@@ -283,7 +283,7 @@ _PLOTS = {"curves": Plot(_draw_curves, _curves_caption, 7.0), "steps": Plot(_dra
 
 
 class TrainingKind(Kind[RecordedCourse]):
-    """Recorded training runs."""
+    """The kind of recorded training runs."""
 
     name = "training"
     tables = (
@@ -365,12 +365,12 @@ KIND = TrainingKind()
 
 
 def draw_training(source: RecordedCourse, about: Mapping[str, object], folder: Path) -> None:
-    """Draw the curves and the text by step.
+    """Draw the curves, and the text at every step.
 
     Args:
-        source: The course.
+        source: The course of training.
         about: What made it, for the files' metadata.
-        folder: To draw in.
+        folder: The folder for the figures.
     """
     for figure in _PLOTS:
         KIND.draw(figure, source, folder / figure, formats=PICTURES, look=Look(), about=about)
