@@ -1,4 +1,4 @@
-"""Two models on one text, side by side: units that both can be read over, and statistics of them."""
+"""Comparing two models on one text: units that both can be read over, and statistics of these units."""
 
 from typing import TYPE_CHECKING
 
@@ -22,5 +22,5 @@ _HOMES = {
 }
 __all__ = list(_HOMES)
 
-if not TYPE_CHECKING:  # to whom a misspelt name is an error
+if not TYPE_CHECKING:  # type checkers then report a misspelt name as an error
     __getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -1,4 +1,4 @@
-"""Accuracy over minimal pairs: the share of pairs that are decided right, with a 95 % interval by group and overall."""
+"""Accuracy over minimal pairs: the share of pairs that are decided correctly, with a 95 % interval by group and overall."""
 
 import numpy as np
 import pandas as pd
@@ -7,20 +7,20 @@ from numpy.typing import NDArray
 from tokenviz.stats.estimate import Estimate
 from tokenviz.stats.formulas import clustered, wilson
 
-_TIE = 0.5  # what a pair counts whose sentences are equally probable
+_TIE = 0.5  # value of a pair whose sentences are equally probable
 
 
 def accuracies(table: pd.DataFrame, groups: tuple[str, ...], rules: tuple[str, ...]) -> pd.DataFrame:
-    """Count the right decisions of one model by group and overall.
+    """Return the accuracy of one model by group and overall.
 
     Args:
-        table: From `pair_table`.
+        table: The table of `pair_table`.
         groups: The group of each row.
-        rules: Which decisions; a column `correct_...` each.
+        rules: The decision rules; each has a column `correct_...`.
 
     Returns:
-        One row per rule and group, and one per rule over all (`group` is "all", where there are several): `accuracy`, `low`,
-        `high`, `interval` (how it was made), `n` pairs, `n_ties`. Pairs without a decision are left out.
+        One row per rule and group, and one per rule over all pairs (`group` is "all") if there are several groups. Columns:
+        `accuracy`, `low`, `high`, `interval` (how it was made), `n` pairs, `n_ties`. Pairs without a decision are left out.
     """
     rows = []
     names = np.array(groups)

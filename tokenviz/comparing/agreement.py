@@ -1,4 +1,4 @@
-"""`Agreement`: how far two rows of log-probs agree, as a handful of numbers with intervals."""
+"""`Agreement`: numbers with intervals that describe the agreement of two series of log-probs."""
 
 import math
 from collections.abc import Collection
@@ -24,30 +24,30 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Agreement:
-    """Numbers; their definitions are the functions of `tokenviz.stats.definitions`.
+    """The agreement of two models a and b over units, such as tokens.
 
-    a and b are the two models, and a unit is what they are compared over.
+    The definitions of the numbers are the functions of `tokenviz.stats.definitions`.
 
     Attributes:
         pearson_r: Linear correlation of the two log-probs of a unit.
-        pearson_r_fisher: The same with Fisher's interval, which is too narrow for units of a text.
-        spearman_rho: Rank correlation of the same.
-        kendall_tau: Tau-b: how much likelier two units are ordered alike than not.
-        concordance: Lin's concordance: agreement with the unity line, which correlation is not.
+        pearson_r_fisher: The same correlation with Fisher's interval, which is too narrow for units of a text.
+        spearman_rho: Rank correlation of the two log-probs.
+        kendall_tau: Tau-b of the two log-probs: how much more often two units are in the same order than not.
+        concordance: Lin's concordance: agreement with the unity line, which correlation does not measure.
         mean_difference: Mean of log-prob b minus log-prob a, in nats per unit.
-        median_difference: Median of the same.
-        rms_difference: Root mean square of the same.
-        share_a_more_confident: Share of the units to which a gives the greater probability, between 0 and 1.
-        share_b_more_confident: Share to which b does.
-        share_same_first: Share of the positions where both models' first choice is the same token; over tokens only.
-        concordance_accuracy: C_b, the part of the concordance that is not `pearson_r`: how near means and spreads are.
-        location_shift: Mean of b less mean of a, over the geometric mean of their standard deviations.
-        scale_shift: Standard deviation of b over that of a.
+        median_difference: Median of log-prob b minus log-prob a, in nats per unit.
+        rms_difference: Root mean square of log-prob b minus log-prob a, in nats per unit.
+        share_a_more_confident: Share of the units to which a gives the greater probability, 0 to 1.
+        share_b_more_confident: Share of the units to which b gives the greater probability, 0 to 1.
+        share_same_first: Share of the positions where both models have the same first choice, 0 to 1; over tokens only.
+        concordance_accuracy: C_b, the concordance divided by `pearson_r`: how near means and standard deviations are.
+        location_shift: Mean of b minus mean of a, divided by the geometric mean of their standard deviations.
+        scale_shift: Standard deviation of b divided by that of a.
         deming_slope: Slope of Deming's line, b over a.
-        deming_intercept: Where that line meets a log-prob a of 0, in nats.
-        d_z: Mean difference over the standard deviation of the differences.
-        d_av: Mean difference over the mean of the two standard deviations.
-        resampling: How the intervals were found; None where there are none.
+        deming_intercept: Value of Deming's line where log-prob a is 0, in nats.
+        d_z: Mean difference divided by the standard deviation of the differences.
+        d_av: Mean difference divided by the mean of the two standard deviations.
+        resampling: How the intervals were computed; None where there are none.
     """
 
     pearson_r: Estimate
@@ -72,11 +72,11 @@ class Agreement:
 
     @property
     def n(self) -> int:
-        """Units that both models scored: what every number rests on."""
+        """Number of units that both models scored, on which every number is based."""
         return self.pearson_r.n
 
     def estimates(self) -> dict[str, Estimate]:
-        """The numbers by name, differences in nats and, with the ending `_bits`, in bits."""
+        """Return the numbers by name; differences are in nats and, with the suffix `_bits`, in bits."""
         found = {}
         for name, value in vars(self).items():
             if isinstance(value, Estimate):
@@ -86,7 +86,7 @@ class Agreement:
         return found
 
     def undetermined(self) -> dict[str, list[str]]:
-        """Why numbers are NaN: for each reason the definitions of which it is true."""
+        """Return the reasons why numbers are NaN, each with the definitions of these numbers."""
         reasons: dict[str, list[str]] = {}
         for name in _DEFINITIONS:
             estimate: Estimate = getattr(self, name)
@@ -96,13 +96,13 @@ class Agreement:
 
     @property
     def intervals_from(self) -> str:
-        """In a line for a reader, where the intervals come from, or why there are none."""
+        """A line that says how the intervals were computed, or why there are none."""
         if self.resampling is None:
             return self.mean_difference.reason
         return f"{percent(self.mean_difference.level)} intervals from {self.resampling.described}"
 
     def _described(self, unit: str, units: int) -> str:
-        """In a line for a terminal: how much was compared, and the first numbers."""
+        """Return a line for a terminal: how much was compared, and the first numbers."""
         r = self.pearson_r
         interval = f" ({rounded_interval(r, ' to ')})" if r.has_interval else ""
         return (
@@ -111,17 +111,17 @@ class Agreement:
         )
 
     def _statistics_html(self) -> str:
-        """For a notebook: every number with its interval, and why some are missing."""
+        """Return HTML for a notebook: every number with its interval, and why some are missing."""
         missing = [f"not determined: {', '.join(names)} ({reason})" for reason, names in self.undetermined().items()]
         determined = [one for one in (getattr(self, name) for name in _DEFINITIONS) if one.determined]
         return "".join([estimates_table(determined), display.line(self.intervals_from), *map(display.line, missing)])
 
     def statistics_json(self) -> dict[str, dict[str, Any]]:
-        """The numbers by name as plain values, each with all that is needed to cite it."""
+        """Return the numbers by name as plain values, each with all that is needed to cite it."""
         return cited(self.estimates(), self.resampling)
 
     def statistics_frame(self) -> "pd.DataFrame":
-        """The same as a pandas data frame, one row a number."""
+        """Return the numbers as a pandas data frame with one row per number."""
         return cited_frame(self.statistics_json())
 
 
@@ -151,7 +151,7 @@ _DEFINITIONS = {
     "d_z": _Definition("standardised difference d_z", "standard deviations", intervals.PLAIN),
     "d_av": _Definition("standardised difference d_av", "standard deviations", intervals.PLAIN),
 }
-FURTHER = tuple(_DEFINITIONS)[10:]  # what tables and JSON have; a run's page shows the others
+FURTHER = tuple(_DEFINITIONS)[10:]  # in tables and JSON only; a run's page shows the others
 _OF_RANKS = ("spearman_rho", "kendall_tau", "median_difference")
 
 
@@ -169,20 +169,20 @@ def agreement(
     level: float = LEVEL,
     wanted: Collection[str] = (),
 ) -> dict[str, Any]:
-    """What an `Agreement` holds, from aligned rows of n units in reading order.
+    """Return the fields of an `Agreement` from aligned rows of n units in reading order.
 
     Args:
-        x: Log-probs by a, in nats; NaN where unscored.
-        y: Log-probs by b.
-        same: 1 where the first choices of a and b are one token, 0 where not, NaN where that is not known.
-        passages: Which passage of its text each unit belongs to.
-        texts: Which text.
-        not_same: Why `same` is not known anywhere, if so.
-        unit: What a unit is, such as "token", for a reader.
-        resamples: How many to draw; None for `default_resamples`, 0 for no intervals.
-        seed: From which seed.
-        level: Of the intervals.
-        wanted: Which numbers are needed, by name, for what is read from a run that lacks some; all where none are named.
+        x: Log-probs by model a, in nats; NaN where unscored.
+        y: Log-probs by model b.
+        same: 1 where the first choices of a and b are one token, 0 where not, NaN where it is not known.
+        passages: For each unit, the passage of its text.
+        texts: For each unit, its text.
+        not_same: Why `same` is not known anywhere, if so; by default empty.
+        unit: The noun for a unit, such as "token".
+        resamples: Number of resamples; None for `default_resamples`, 0 for no intervals.
+        seed: Seed of the random numbers.
+        level: Level of the intervals.
+        wanted: Names of the numbers to compute, for a run that lacks some; by default all.
 
     Raises:
         ComparisonError: `resamples` or `seed` is not possible.
@@ -214,7 +214,7 @@ def agreement(
     values["pearson_r_fisher"] = fisher(values["pearson_r"])
 
     def series() -> list[Values]:
-        # A block must hold what the parts of the statistics depend on: those of a correlation, and those of a mean.
+        # A block must be long enough for the dependence in the parts of the statistics: of a correlation, and of a mean.
         constant = definitions.flat(x) or definitions.flat(y)
         return [y - x] if constant else [y - x, definitions.influence_on_r(x, y)]
 
@@ -238,17 +238,17 @@ def agreement(
 
 
 def correlate(x: Values, y: Values, *, passages: Labels, resamples: int | None = None, seed: int = SEED) -> Summary:
-    """Correlate two rows of numbers of one text's tokens, whatever they are and in whichever units.
+    """Correlate two series of numbers of one text's tokens, in any units.
 
     Args:
         x: (n,) in reading order; NaN where missing.
-        y: (n,) of the same tokens.
-        passages: (n,) which passage each belongs to.
-        resamples: How many the intervals rest on; None for `default_resamples`, 0 for no intervals.
-        seed: From which seed.
+        y: (n,) for the same tokens.
+        passages: (n,) the passage of each token.
+        resamples: Number of resamples for the intervals; None for `default_resamples`, 0 for no intervals.
+        seed: Seed of the random numbers.
 
     Returns:
-        `pearson_r` and `spearman_rho` in `estimates`, with intervals as those of `Agreement`.
+        `pearson_r` and `spearman_rho` in `estimates`, with intervals as in `Agreement`.
 
     Raises:
         ComparisonError: `resamples` or `seed` is not possible.

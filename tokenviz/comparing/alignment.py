@@ -1,11 +1,10 @@
-"""Units over which two models' log-probs can be laid side by side.
+"""Alignment: units over which two models' log-probs can be compared.
 
-With one tokenizer the units are the tokens. With two they are segments: the finest cut of the text at character
-positions where both have a token boundary. On request they are words, with any tokenizers. The log-prob of a unit is the
-sum of its tokens' log-probs, by the chain rule. Or they are the spans of the text, of which a token is in the one of its last
-character (units/sums.py).
+With one tokenizer the units are the tokens. With two they are segments: the finest division of the text at characters where
+both have a token boundary. On request they are words, with any tokenizers, or the spans of the text, where a token belongs to
+the span of its last character (units/sums.py). The log-prob of a unit is the sum of its tokens' log-probs, by the chain rule.
 
-Where a token reaches over the end of a word, the words are joined (units/common.py), and the unit says how many it holds.
+Where a token crosses the end of a word, the words are joined (units/common.py), and the unit counts them.
 """
 
 from dataclasses import dataclass, fields
@@ -28,7 +27,7 @@ By = Literal["token", "segment", "word", "span"]
 
 
 class Alignment(TypedDict):
-    """What two models are compared over; see `align`."""
+    """The units to compare over, as arguments of `align`."""
 
     by: By | None
     punctuation: Punctuation
@@ -36,18 +35,18 @@ class Alignment(TypedDict):
 
 @dataclass(frozen=True, eq=False)
 class Units:
-    """Aligned units in reading order; all arrays have the length n.
+    """Aligned units in reading order; all arrays have length n.
 
     Attributes:
-        by: What the units are.
-        passage: Which passage, from 0.
+        by: The kind of unit.
+        passage: Number of the passage, from 0.
         start: First character in the passage.
         end: One past the last character.
-        text: The slice of the passage; all slices of a passage, joined, are the passage.
-        logprob_a: Of the first model, in nats; NaN where it did not score every token of the unit.
-        logprob_b: Of the second.
+        text: The slice of the passage; the concatenated slices of a passage are the passage.
+        logprob_a: Log-prob by the first model, in nats; NaN where it did not score every token of the unit.
+        logprob_b: Log-prob by the second model, likewise.
         n_tokens_a: Tokens of the first model in the unit.
-        n_tokens_b: Of the second.
+        n_tokens_b: Tokens of the second model in the unit.
     """
 
     by: By
@@ -69,7 +68,7 @@ class WordUnits(Units):
     """Words as units.
 
     Attributes:
-        n_words: Words in the unit: more than one where a token of either model reaches over the end of a word.
+        n_words: Words in the unit: more than one where a token of either model crosses the end of a word.
     """
 
     n_words: NDArray[np.int64]
@@ -77,12 +76,12 @@ class WordUnits(Units):
 
 @dataclass(frozen=True, eq=False)
 class SpanUnits(Units):
-    """The spans of the text as units, and what lies between them.
+    """The spans of the text as units, and the ranges between them.
 
     Attributes:
-        span: The name of each; empty where it has none.
+        span: The name of each span; empty for a range between spans.
         crossings_a: Tokens of the first model in the unit that begin before it.
-        crossings_b: Of the second.
+        crossings_b: Tokens of the second model in the unit that begin before it.
     """
 
     span: NDArray[np.object_]
@@ -91,11 +90,11 @@ class SpanUnits(Units):
 
 
 def units_of(frame: "pd.DataFrame", by: By) -> Units:
-    """Read the units of a table of `Comparison.to_frame`.
+    """Read the units from a table of `Comparison.to_frame`.
 
     Args:
         frame: The table.
-        by: What its units are.
+        by: The kind of unit.
     """
     kind = WordUnits if "n_words" in frame.columns else SpanUnits if by == "span" else Units
     columns = {field.name: frame[field.name].to_numpy() for field in fields(kind) if field.name not in ("by", "text")}
@@ -103,7 +102,7 @@ def units_of(frame: "pd.DataFrame", by: By) -> Units:
 
 
 def same_tokens(a: TokenScores, b: TokenScores) -> bool:
-    """Whether two tables stand on one tokenizer: the same vocabulary, and the same tokens of this text."""
+    """Return whether two tables have one tokenizer: the same vocabulary, and the same tokens of this text."""
     return (
         a.spec.tokenizer == b.spec.tokenizer
         and np.array_equal(a.token_id, b.token_id)
@@ -113,21 +112,21 @@ def same_tokens(a: TokenScores, b: TokenScores) -> bool:
 
 
 def align(a: TokenScores, b: TokenScores, *, by: By | None = None, punctuation: Punctuation = "attached") -> Units:
-    """Lay two tables of one text side by side.
+    """Align two tables of one text.
 
     Args:
         a: Scores of the text by one model.
         b: Scores of the same text by another.
-        by: The units: "token", which must be the same; "segment"; "word"; or "span", those of the text. By default tokens where
+        by: The units: "token", which must be the same; "segment"; "word"; or "span", the text's spans. By default tokens where
             they are the same, else segments.
-        punctuation: Of words, see `words_of`.
+        punctuation: For words: "attached" or "apart", as in `words_of`.
 
     Returns:
-        The units; with "word" they are `WordUnits`, with "span" `SpanUnits`.
+        The units; `WordUnits` for "word", `SpanUnits` for "span".
 
     Raises:
-        ComparisonError: The tables are of different texts, or their tokens differ and tokens were asked for; or spans were, and
-            the text has none, or the tables have different ones.
+        ComparisonError: The tables are of different texts; tokens were asked for and differ; or spans were asked for, and the
+            text has none or the tables have different ones.
     """
     if by is not None and by not in get_args(By):
         raise ComparisonError(f"by {by!r} is not possible: take 'token', 'segment', 'word' or 'span'")
@@ -197,7 +196,7 @@ def _span_units(a: TokenScores, b: TokenScores) -> SpanUnits:
 
 
 def _of_rows(scores: TokenScores, sums: UnitSums) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """The log-prob of each unit, NaN where one of its rows is not scored or it has none, and its number of rows."""
+    """Return each unit's log-prob, NaN where a row is not scored or there is none, and its number of rows."""
     counts = np.diff(sums.first_row, append=len(scores))
     logprob = np.full(len(counts), np.nan)
     logprob[counts > 0] = np.add.reduceat(scores.logprob, sums.first_row[counts > 0])

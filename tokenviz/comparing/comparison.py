@@ -1,4 +1,4 @@
-"""`compare`: two token tables of one text, as aligned units and a handful of numbers."""
+"""`compare`: two token tables of one text, as aligned units and numbers."""
 
 import math
 from collections.abc import Sequence
@@ -26,18 +26,18 @@ if TYPE_CHECKING:
 
 COMPARISON_VERSION = 3  # raise it when the same scores would give other numbers
 
-_CONTEXT = 60  # characters before a unit
-_DIFFERENCES_SHOWN = 5  # in a notebook
+_CONTEXT = 60  # characters before a unit that a table shows
+_DIFFERENCES_SHOWN = 5  # rows in a notebook
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Comparison(Agreement):
-    """Two models' log-probs of one text, side by side; the numbers are those of `Agreement`.
+    """Two models' log-probs of one text, compared; the numbers are those of `Agreement`.
 
     Attributes:
         a: The first model's scores.
-        b: The second model's.
-        units: What they are compared over: tokens, segments or words.
+        b: The second model's scores.
+        units: The aligned units: tokens, segments, words or spans.
 
     Example:
         >>> model = tv.load_model("glass-en")
@@ -63,7 +63,7 @@ class Comparison(Agreement):
         return f"Comparison({a!r} and {b!r} on {self.text_name!r}: {self._described(self.unit, len(self.units))})"
 
     def _repr_html_(self) -> str:
-        """For a notebook: the numbers with their intervals, and the largest differences."""
+        """Return HTML for a notebook: the numbers with their intervals, and the largest differences."""
         a, b = self.full_names
         furthest = self.largest_differences(_DIFFERENCES_SHOWN)
         columns = ["largest differences, in context", self.unit, "log-prob a (nats)", "log-prob b (nats)", "b − a"]
@@ -82,7 +82,7 @@ class Comparison(Agreement):
 
     @property
     def text_name(self) -> str:
-        """The text that both read."""
+        """The name of the text."""
         return self.a.text_name
 
     @property
@@ -92,23 +92,23 @@ class Comparison(Agreement):
 
     @property
     def full_names(self) -> tuple[str, str]:
-        """The same, each with what the model is."""
+        """The specs of a and b, each with the model's description."""
         return full_name_of(self.a.spec), full_name_of(self.b.spec)
 
     @property
     def unit(self) -> By:
-        """What a unit is."""
+        """The kind of unit."""
         return self.units.by
 
     @property
     def sign_flips(self) -> SignFlips | None:
-        """The sign-flip test of the passages' mean differences (b minus a); None for a text of fewer than two passages."""
+        """Return the sign-flip test of the passages' mean differences (b minus a); None for fewer than two passages."""
         units = self.units
         means = [_mean_difference(units, units.passage == passage) for passage in np.unique(units.passage)]
         return sign_flip_test(np.array(means)) if len(means) > 1 else None
 
     def to_frame(self) -> "pd.DataFrame":
-        """A pandas data frame, one row a unit."""
+        """Return a pandas data frame with one row per unit."""
         import pandas as pd
 
         columns = {name: value for name, value in vars(self.units).items() if name not in ("by", "text")}
@@ -118,10 +118,10 @@ class Comparison(Agreement):
         return frame
 
     def largest_differences(self, most: int = 20) -> "pd.DataFrame":
-        """The units on which the models lie furthest apart, the furthest first; of equal ones the earlier.
+        """Return the units with the largest differences between the models, largest first; of equal ones the earlier first.
 
         Args:
-            most: How many rows at most.
+            most: The most rows to return; by default 20.
 
         Returns:
             A pandas data frame: `passage`, `start` and `end` of the unit in characters, `context` (up to 60 characters before
@@ -151,10 +151,10 @@ class Comparison(Agreement):
         )
 
     def to_json(self, *, differences: int = 20) -> dict[str, Any]:
-        """The comparison's object in the output of `tokenviz compare --json`: plain values, None where undetermined.
+        """Return the comparison's object in the output of `tokenviz compare --json`: plain values, None where undetermined.
 
         Args:
-            differences: How many of the largest differences.
+            differences: The most units with large differences to include; by default 20.
         """
         rows = self.largest_differences(differences).astype(object)
         return {
@@ -174,10 +174,10 @@ class Comparison(Agreement):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class PooledComparison(Agreement):
-    """Two models on several texts taken together: every unit of every text counts alike.
+    """Two models on several texts pooled: every unit of every text has the same weight.
 
     Attributes:
-        comparisons: Of each text.
+        comparisons: The comparison of each text.
     """
 
     comparisons: tuple[Comparison, ...] = field(repr=False)
@@ -188,7 +188,7 @@ class PooledComparison(Agreement):
         return f"PooledComparison({a!r} and {b!r} on {len(self.comparisons)} texts: {described})"
 
     def _repr_html_(self) -> str:
-        """For a notebook: the numbers with their intervals."""
+        """Return HTML for a notebook: the numbers with their intervals."""
         a, b = self.full_names
         size = f", on {len(self.comparisons):,} texts: {self.n:,} {self.unit}s scored by both"
         return display.fragment(display.heading("a: ", a, ", b: ", b, size), self._statistics_html())
@@ -200,22 +200,22 @@ class PooledComparison(Agreement):
 
     @property
     def full_names(self) -> tuple[str, str]:
-        """The same, each with what the model is."""
+        """The specs of a and b, each with the model's description."""
         return self.comparisons[0].full_names
 
     @property
     def unit(self) -> By:
-        """What a unit is."""
+        """The kind of unit."""
         return self.comparisons[0].unit
 
     @property
     def sign_flips(self) -> SignFlips | None:
-        """The sign-flip test of the texts' mean differences (b minus a); None for one text."""
+        """Return the sign-flip test of the texts' mean differences (b minus a); None for one text."""
         means = [_mean_difference(one.units, np.ones(len(one.units), bool)) for one in self.comparisons]
         return sign_flip_test(np.array(means)) if len(means) > 1 else None
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, None where undetermined."""
+        """Return plain values, None where undetermined."""
         return {
             "texts": [comparison.text_name for comparison in self.comparisons],
             "by": self.unit,
@@ -238,19 +238,20 @@ def compare(
 ) -> Comparison:
     """Compare two models on one text.
 
-    The intervals come from resampled passages where the text has several, and from resampled blocks of consecutive units
-    where it has one. Two passages give no interval; see `tokenviz.stats.resampling` and `tokenviz.stats.intervals`.
+    The intervals come from resampled passages where the text has several, and from resampled blocks of consecutive units where
+    it has one. Two passages give no interval (`tokenviz.stats.resampling`, `tokenviz.stats.intervals`).
 
     Args:
         a: Scores of the text by one model.
         b: Scores of the same text by another.
-        by: The units: "token", which must be the same; "segment", the finest cut where both have a token boundary; "word";
-            or "span", where the text has spans: a token that crosses a border is in the later one. By default
-            tokens where they are the same, else segments.
-        punctuation: Of words: "attached" to the word it touches, or "apart".
-        resamples: How many to draw; by default 2,000, of more than 10,000 units fewer. 0 for no intervals.
-        seed: Of the random numbers; the same seed gives the same intervals.
-        level: Of the intervals; `tokenviz.stats.adjusted_level(count)` where so many are to hold at once.
+        by: The units: "token", which must be the same; "segment", the finest division where both have a token boundary; "word";
+            or "span", where the text has spans: a token that crosses a border belongs to the later one. By default tokens where
+            they are the same, else segments.
+        punctuation: For words: "attached" to the word it touches (the default), or "apart".
+        resamples: Number of resamples; by default 2,000, and fewer for more than 10,000 units. 0 for no intervals.
+        seed: Seed of the random numbers; the same seed gives the same intervals.
+        level: Level of the intervals; by default 0.95. Use `tokenviz.stats.adjusted_level(count)` where `count` intervals must
+            hold at once.
 
     Returns:
         Correlations, concordance, differences (nats) and shares, each an `Estimate` with n and an interval, and the
@@ -273,15 +274,15 @@ def compare(
 
 
 def recorded_comparison(a: TokenScores, b: TokenScores, units: Units, statistics: "pd.DataFrame") -> Comparison:
-    """Put a comparison together again from what was recorded of it.
+    """Restore a comparison from its recorded tables.
 
-    Nothing is computed: its numbers stay what they were, also where a later version would define one otherwise. Only a number
-    that the table does not have yet is computed.
+    Recorded numbers are not computed again, so that they stay the same where a later version would define one differently. Only
+    a number that the table lacks is computed.
 
     Args:
         a: The first model's scores.
-        b: The second's.
-        units: What they were compared over.
+        b: The second model's scores.
+        units: The aligned units.
         statistics: The table of `Comparison.statistics_frame`.
     """
     known = estimates_of(statistics)
@@ -321,19 +322,19 @@ def _numbers(
 def pool(
     comparisons: Sequence[Comparison], *, resamples: int | None = None, seed: int = SEED, level: float = LEVEL
 ) -> PooledComparison:
-    """Several texts' comparisons of the same two models, taken together.
+    """Pool several texts' comparisons of the same two models.
 
-    The intervals come from resampled texts. Two texts give no interval, nor do more of which one is much longer than all
-    others: they do not show how much texts differ.
+    The intervals come from resampled texts. There is no interval for two texts, or where one text is much longer than all
+    others: these do not show how much texts differ.
 
     Args:
-        comparisons: At least one.
-        resamples: See `compare`.
-        seed: See `compare`.
-        level: See `compare`.
+        comparisons: The comparison of each text, at least one.
+        resamples: Number of resamples, as in `compare`.
+        seed: Seed of the random numbers.
+        level: Level of the intervals, as in `compare`.
 
     Raises:
-        ComparisonError: They are of different models or over different units.
+        ComparisonError: The comparisons are of different models or over different units.
     """
     if not comparisons:
         raise ComparisonError("no comparisons were given: there is nothing to take together")
@@ -369,25 +370,25 @@ def pool(
 
 
 def _same_first(a: TokenScores, b: TokenScores, units: Units) -> tuple[Values, str]:
-    """Whether the likeliest token is the same, 1 or 0 a unit that both scored; or NaN and why that is not known."""
+    """Return 1 or 0 per unit that both scored, whether the likeliest token is the same; or NaN and why it is not known."""
     nowhere = np.full(len(units), np.nan)
     if units.by != "token":
         return nowhere, f"first choices are of tokens, and these models are compared over {units.by}s"
     if not (a.spec.top_k and b.spec.top_k):
         return nowhere, "no first choices were kept: score with a top_k of at least 1"
     first_a, first_b = a.top_ids[:, 0], b.top_ids[:, 0]
-    return np.where((first_a < 0) | (first_b < 0), np.nan, first_a == first_b), ""  # of imported scores some are not known
+    return np.where((first_a < 0) | (first_b < 0), np.nan, first_a == first_b), ""  # imported scores may lack first choices
 
 
 def _mean_difference(units: Units, rows: NDArray[np.bool_]) -> float:
-    """The mean of b - a over some of the units; NaN where none of them is scored by both."""
+    """Return the mean of b - a over some of the units; NaN where none of them is scored by both."""
     found = (units.logprob_b - units.logprob_a)[rows]
     found = found[~np.isnan(found)]
     return float(found.mean()) if len(found) else math.nan
 
 
 def _before(units: Units, row: int) -> str:
-    """The end of what stands before a unit in its passage."""
+    """Return up to 60 characters before a unit in its passage."""
     text, i = "", row - 1
     while i >= 0 and units.passage[i] == units.passage[row] and len(text) < _CONTEXT:
         text, i = units.text[i] + text, i - 1

@@ -1,4 +1,4 @@
-"""Means over the items of a study by condition, and differences of conditions within items, each with a 95 % interval."""
+"""Means over the items of a study by condition, and differences of conditions within items, with 95 % intervals."""
 
 import math
 from itertools import combinations
@@ -14,26 +14,26 @@ from tokenviz.stats.formulas import student
 def condition_means(
     table: pd.DataFrame, *, item: str, condition: str, value: str = "surprisal_bits"
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Average a number of a tidy table over its items.
+    """Average a column of a tidy table over its items.
 
-    Items are what is resampled in a study's design, so they are the sample: an interval is Student's t over one value per item
-    (the sum over the units of that region in the item). A value that is missing leaves its item out, and n says so.
+    A study's design samples items, so an interval is Student's t over one value per item: the sum over the units of a region in
+    the item. An item with a missing value is left out, and n does not count it.
 
     Args:
-        table: From `tidy_table`, of one or more models.
+        table: A table from `tidy_table`, of one or more models.
         item: The column of items.
         condition: The column of conditions; empty for none.
-        value: The column to average.
+        value: The column to average; by default `surprisal_bits`.
 
     Returns:
         The means: one row per model, region and condition, with `mean`, `sd`, `low`, `high` and `n` items. The differences of
         conditions: one row per model, region and pair of conditions, of `condition_b` minus `condition_a` in the same items,
-        with `d_z` (mean over standard deviation) and `p_sign_flip` (see `tokenviz.stats.sign_flip_test`).
+        with `d_z` (mean divided by standard deviation) and `p_sign_flip` (`tokenviz.stats.sign_flip_test`).
     """
     table = table.assign(_condition=table[condition].astype(str) if condition else "")
     table = table.assign(_region=table.get("region", ""))
     keys = ["model", "_region", "_condition", item]
-    # A unit without a number leaves the region of its item without one: NaN is not skipped.
+    # A unit without a number leaves the region of its item without one, so NaN must not be skipped.
     sums = table.groupby(keys, sort=False)[value].agg(lambda cells: np.sum(cells.to_numpy(float))).reset_index()
     means, differences = [], []
     for (model, region), own in sums.groupby(["model", "_region"], sort=False):

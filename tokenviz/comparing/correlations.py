@@ -1,4 +1,4 @@
-"""Which of two models is closer to a third: correlations over the units that all three have in common."""
+"""Which of two models is closer to a third, by correlations over the units that all three have in common."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,8 +25,8 @@ class Closer:
 
     Attributes:
         models: The specs of a, b and c.
-        by: What the units are: "token", "segment" or "word".
-        summary: The correlations and their difference, see `tokenviz.stats.correlation_difference`.
+        by: The kind of unit: "token", "segment" or "word".
+        summary: The correlations and their difference, as in `tokenviz.stats.correlation_difference`.
     """
 
     models: tuple[str, str, str]
@@ -45,25 +45,24 @@ def closer(
     seed: int = SEED,
     level: float = LEVEL,
 ) -> Closer:
-    """Ask whether the log-probs of model a correlate more with those of b than with those of c.
+    """Test whether the log-probs of model a correlate more with those of b than with those of c.
 
     Units are tokens where all three tokenizers cut the texts alike, else the finest segments at whose ends all three have a
-    token
-    boundary: so r(a, b) may differ from that of `compare(a, b)`, which needs no boundary of c. Whole texts are resampled where
-    there are several, as in `pool`.
+    token boundary. So r(a, b) may differ from that of `compare(a, b)`, which needs no boundary of c. Whole texts are resampled
+    where there are several, as in `pool`.
 
     Args:
-        a: Scores of a text by the model in question, or of several texts taken together.
-        b: Scores of the same texts by another.
-        c: Scores of the same texts by a third.
-        by: See `compare`.
-        punctuation: See `compare`.
-        resamples: See `compare`.
-        seed: See `compare`.
-        level: See `compare`.
+        a: Scores of a text by model a, or of several texts, which are pooled.
+        b: Scores of the same texts by model b.
+        c: Scores of the same texts by model c.
+        by: The units, as in `compare`.
+        punctuation: For words: "attached" (the default) or "apart".
+        resamples: Number of resamples, as in `compare`.
+        seed: Seed of the random numbers.
+        level: Level of the intervals, as in `compare`.
 
     Returns:
-        The difference r(a, b) - r(a, c) with its interval, and what it is made of.
+        The difference r(a, b) - r(a, c) with its interval, and both correlations.
 
     Raises:
         ComparisonError: The scores are of different texts, tokens were asked for and differ, or `resamples` or `seed` is not
@@ -105,15 +104,16 @@ def closest(
     seed: int = SEED,
     simultaneous: bool = False,
 ) -> list[Closer]:
-    """Ask `closer` for every model and every two of the others: none for fewer than three models.
+    """Apply `closer` to every model and every two of the others; the result is empty for fewer than three models.
 
     Args:
         tables: The scores of each model, by its label, of the same texts in the same order.
-        by: See `compare`.
-        punctuation: See `compare`.
-        resamples: See `compare`.
-        seed: See `compare`.
-        simultaneous: Whether the intervals of all these differences are to hold at once in 95 of 100 studies.
+        by: The units, as in `compare`.
+        punctuation: For words: "attached" (the default) or "apart".
+        resamples: Number of resamples, as in `compare`.
+        seed: Seed of the random numbers.
+        simultaneous: Whether the intervals of all differences must hold at once in 95 of 100 studies; by default each holds by
+            itself.
     """
     triples = [(a, b, c) for a in tables for b, c in combinations([other for other in tables if other != a], 2)]
     level = adjusted_level(len(triples)) if simultaneous else LEVEL
@@ -124,7 +124,7 @@ def closest(
 
 
 def _aligned(tables: Sequence[TokenScores], by: By, punctuation: Punctuation) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Log-probs of the units of one text, (models, n), and the passage of each."""
+    """Return the log-probs of the units of one text, (models, n), and the passage of each."""
     if by == "token":
         return np.stack([table.logprob for table in tables]), tables[0].passage
     words = (lambda passage: words_of(passage, punctuation=punctuation)) if by == "word" else None

@@ -1,6 +1,6 @@
 """Two models' divergences over the tokens of texts, as means and percentiles with intervals.
 
-In a line: `summarise_divergences(tv.divergences(a, b, text)).to_frame()`.
+Use: `summarise_divergences(tv.divergences(a, b, text)).to_frame()`.
 """
 
 from collections.abc import Sequence
@@ -29,19 +29,19 @@ _DIVERGENCES: dict[str, tuple[str, Unit, Kind]] = {
 def summarise_divergences(
     found: Divergences | Sequence[Divergences], *, resamples: int | None = None, seed: int = SEED, level: float = LEVEL
 ) -> Summary:
-    """Two models' divergences on a text, or on several taken together, as means and percentiles over the tokens.
+    """Summarise two models' divergences on a text, or on several texts pooled, as means and percentiles over the tokens.
 
-    Means have the names `mean_kl_ab`, ... and percentiles `kl_ab_p5`, `kl_ab_p50`, ... (inverses of the distribution
-    function: values that occur). KL and JS are in nats.
+    Means are called `mean_kl_ab`, ... and percentiles `kl_ab_p5`, `kl_ab_p50`, ... (inverses of the distribution function:
+    values that occur). KL and JS are in nats.
 
     Args:
-        found: Of one text or of several.
-        resamples: See `tokenviz.compare`.
-        seed: Of the random numbers.
-        level: Of the intervals; see `tokenviz.compare`.
+        found: The divergences of one or several texts.
+        resamples: Number of resamples, as in `tokenviz.compare`.
+        seed: Seed of the random numbers.
+        level: Level of the intervals, as in `tokenviz.compare`.
 
     Raises:
-        ComparisonError: They are of different models, or `resamples` or `seed` is not possible.
+        ComparisonError: The divergences are of different models, or `resamples` or `seed` is not possible.
     """
     texts = [found] if isinstance(found, Divergences) else list(found)
     if not texts:

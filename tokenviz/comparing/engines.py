@@ -1,4 +1,4 @@
-"""Two engines on one model: how far apart the log-probs are that they give to the same tokens."""
+"""Two engines on one model: the differences between the log-probs that they give to the same tokens."""
 
 from collections.abc import Sequence
 
@@ -12,19 +12,19 @@ from tokenviz.stats.summaries import Ratio, summarise
 
 
 def engine_differences(comparisons: Sequence[Comparison], *, resamples: int | None = None) -> pd.DataFrame:
-    """Summarise how far two engines' log-probs lie apart, in nats.
+    """Summarise the differences between two engines' log-probs, in nats.
 
-    Two engines that run one model differ by rounding: r says little there, since it is near 1 for any of them, and the mean
-    difference less, since differences of both signs cancel. So the size of the differences is what to look at.
+    Two engines that run one model differ by rounding. r shows little there, since it is near 1 for any two; the mean difference
+    shows less, since differences of both signs cancel. So the size of the differences is what to look at.
 
     Args:
-        comparisons: Of the same text by a trainer (a) and a rollout engine (b), say.
-        resamples: See `compare`.
+        comparisons: Comparisons of two engines, for example a trainer (a) and a rollout engine (b).
+        resamples: Number of resamples, as in `compare`.
 
     Returns:
         One row per comparison: `a`, `b`, `text`, `n` units scored by both, `pearson_r` and `mean_absolute_difference` with 95 %
-        intervals (` low`, ` high`), `mean_difference` (b - a), `p99_absolute_difference` (no more than one in a hundred lies
-        further apart), and `largest_difference` with its unit.
+        intervals (` low`, ` high`), `mean_difference` (b - a), `p99_absolute_difference` (at most one in a hundred is larger),
+        and `largest_difference` with its unit.
     """
     rows = []
     for one in comparisons:

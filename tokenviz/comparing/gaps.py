@@ -1,4 +1,4 @@
-"""Where the gap between two models lies: their difference by kind of string, and the passages that differ most.
+"""Where two models differ: their difference by kind of string, and the passages that differ most.
 
 The parts are sums over units, so they add up to the whole.
 """
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 ALL = "all"
 
-_BEGINNING = 60  # characters of a passage
+_BEGINNING = 60  # characters of a passage that the table shows
 
 
 def gaps(compared: Comparison | Sequence[Comparison], *, resamples: int | None = None, seed: int = SEED) -> "pd.DataFrame":
@@ -30,16 +30,16 @@ def gaps(compared: Comparison | Sequence[Comparison], *, resamples: int | None =
     by the rule of `tokenviz.units.kinds`.
 
     Args:
-        compared: A comparison, or those of several texts taken together.
-        resamples: See `tokenviz.compare`.
-        seed: See `tokenviz.compare`.
+        compared: A comparison, or those of several texts, which are pooled.
+        resamples: Number of resamples, as in `tokenviz.compare`.
+        seed: Seed of the random numbers.
 
     Returns:
-        A pandas data frame, one row per kind that occurs, and the row "all", which is the sum of the others: `kind`; `n` units
-        that both scored; `sum_bits`, the sum of their differences; `share` of the whole sum (below 0 where a kind goes against
-        it; missing where the whole is 0); `share_of_absolute`, of the sum of sizes, between 0 and 1; `mean_bits` per unit of
-        the kind; and `bits_per_unit`, what the kind adds to the mean difference over all units, with `low` and `high`, its 95 %
-        interval.
+        A pandas data frame with one row per kind that occurs, and the row "all", which is the sum of the others. Columns:
+        `kind`; `n` units that both scored; `sum_bits`, the sum of their differences; `share` of the whole sum (below 0 where a
+        kind has the opposite sign; missing where the whole is 0); `share_of_absolute`, the share of the sum of sizes, 0 to 1;
+        `mean_bits` per unit of the kind; and `bits_per_unit`, the kind's contribution to the mean difference over all units,
+        with `low` and `high`, its 95 % interval.
     """
     import pandas as pd
 
@@ -79,11 +79,11 @@ def gaps(compared: Comparison | Sequence[Comparison], *, resamples: int | None =
 
 
 def passage_gaps(comparison: Comparison, most: int = 20) -> "pd.DataFrame":
-    """List the passages whose summed difference is furthest from 0, the furthest first.
+    """Return the passages whose summed difference has the largest size, largest first.
 
     Args:
-        comparison: Of a text.
-        most: How many rows at most.
+        comparison: The comparison of a text.
+        most: The most rows to return; by default 20.
 
     Returns:
         A pandas data frame: `passage` from 0, `n` units that both scored, `sum_bits`, `share` of the whole sum, `mean_bits` per

@@ -1,6 +1,6 @@
-"""How well a model predicts texts, in numbers that can be compared across tokenizers: bits per byte and per character.
+"""How well a model predicts texts, in numbers that are comparable across tokenizers: bits per byte and per character.
 
-In a line: `tv.information(scores).estimates["bits_per_byte"]`.
+Use: `tv.information(scores).estimates["bits_per_byte"]`.
 """
 
 import math
@@ -19,25 +19,25 @@ from tokenviz.stats.summaries import Ratio, Summary, summarise
 def information(
     scores: TokenScores | Sequence[TokenScores], *, resamples: int | None = None, seed: int = SEED, level: float = LEVEL
 ) -> Summary:
-    """How well a model predicts texts, in numbers that can be compared across tokenizers, and one that cannot.
+    """Measure how well a model predicts texts, by two numbers that are comparable across tokenizers and one that is not.
 
-    `bits_per_byte` and `bits_per_character` are the surprisal of the scored tokens in bits over the bytes of UTF-8 and the
-    characters (Unicode code points) that they stand for; `mean_logprob` is in nats per token, and tokens differ from tokenizer
-    to tokenizer. What has no prediction (a text's first token, where there is no BOS) counts in neither sum: of a character
-    that is made of several tokens, each one's own bytes count with its own surprisal. See `TokenScores.counted` for tokens
-    whose own bytes cannot be told.
+    `bits_per_byte` and `bits_per_character` are the surprisal of the scored tokens in bits, divided by the UTF-8 bytes and by
+    the characters (Unicode code points) that they cover. `mean_logprob` is in nats per token, and tokens differ between
+    tokenizers. Tokens without a prediction (a text's first token, where there is no BOS) count in neither sum. Where several
+    tokens share a character, each one's own bytes count with its own surprisal; `TokenScores.counted` defines the rule for
+    tokens whose own bytes cannot be determined.
 
     Args:
-        scores: Of one text by one model, or of several texts taken together.
-        resamples: See `tokenviz.compare`.
-        seed: Of the random numbers.
-        level: Of the intervals; see `tokenviz.compare`.
+        scores: Scores of one text by one model, or of several texts, which are pooled.
+        resamples: Number of resamples, as in `tokenviz.compare`.
+        seed: Seed of the random numbers.
+        level: Level of the intervals, as in `tokenviz.compare`.
 
     Returns:
         The three numbers by name in `estimates`, each with n and a 95 % interval.
 
     Raises:
-        ComparisonError: They are by different models, or `resamples` or `seed` is not possible.
+        ComparisonError: The scores are by different models, or `resamples` or `seed` is not possible.
 
     Example:
         >>> found = tv.information(tv.score(tv.load_model("glass-en"), "Alice was very tired."))

@@ -15,15 +15,15 @@ _ADDED = re.compile(r"surprisal_bits(_prev\d)?")
 
 @dataclass(frozen=True, eq=False)
 class ReadingGains:
-    """What surprisal gains.
+    """The gain from surprisal in regressions of reading times.
 
     Attributes:
         by_item: One row per regression and item: `regression`, `item`, `n` observations, `fold` and `gain` in nats.
         slopes: One row per regression and predictor: `slope` and `standard_error` in milliseconds per bit.
-        rows: The readings that were used, with all columns, the item's `fold` among them.
+        rows: The readings that were used, with all columns and the item's `fold`.
         baseline: The predictors of the baseline.
-        added: The surprisals.
-        without: Readings that were left out, since a predictor of theirs is missing.
+        added: The surprisals that are added.
+        without: Number of readings that were left out because a predictor is missing.
     """
 
     by_item: pd.DataFrame
@@ -37,21 +37,21 @@ class ReadingGains:
 def reading_gains(
     table: pd.DataFrame, *, item: str, regressions: Sequence[Regression], folds: int = 10, seed: int = 0
 ) -> ReadingGains:
-    """Cross-validate over items what surprisal adds to a baseline of length and frequency.
+    """Cross-validate over items how much surprisal improves a baseline of length and frequency.
 
-    The baseline has the length of the unit and of those before it, and their word frequencies where the table has such; the
-    surprisals of the unit and of those before it are added. Readings for which one of them is missing take no part in either:
-    the first units of an item, and those with a token without a prediction.
+    The baseline has the length of the unit and of the preceding ones, and their word frequencies where the table has such. The
+    surprisals of the unit and of the preceding ones are added. Readings with a missing predictor are left out of both: the
+    first units of an item, and those with a token without a prediction.
 
     Args:
-        table: One row per reading, from `join_times`.
+        table: A table from `join_times`, one row per reading.
         item: The column of items.
-        regressions: Their names; see `tokenviz.stats.regression`.
-        folds: See `gain`.
-        seed: See `gain`.
+        regressions: Names of the regressions (`tokenviz.stats.regression`).
+        folds: Number of folds of items, as in `gain`; by default 10.
+        seed: Seed of the random assignment of items to folds.
 
     Raises:
-        ComparisonError: See `gain`.
+        ComparisonError: The regressions cannot be fitted, as in `gain`.
     """
     baseline = tuple(str(name) for name in table if _BASELINE.fullmatch(str(name)))
     added = tuple(str(name) for name in table if _ADDED.fullmatch(str(name)))
@@ -89,7 +89,7 @@ def gain_table(by_item: pd.DataFrame) -> pd.DataFrame:
     """Return the gain per observation of each regression, with its interval over items.
 
     Args:
-        by_item: Of `ReadingGains`.
+        by_item: The table of `ReadingGains`.
 
     Returns:
         One row per regression: `regression`, `n` observations, `items`, `gain` (nats per observation), `low` and `high`.

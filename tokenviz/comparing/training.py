@@ -1,4 +1,4 @@
-"""A course of training in numbers: what each checkpoint predicts, and how near it is to the last and to the one before."""
+"""A course of training in numbers: each checkpoint's predictions, and how close they are to the last and previous ones."""
 
 from collections.abc import Mapping, Sequence
 
@@ -19,7 +19,7 @@ CURVES = {
     "r_to_previous": "Pearson's r with the checkpoint before",
     "kl_to_previous": "KL divergence of the one before (nats per token)",
 }
-"""The numbers that have a value at every step, with what they are."""
+"""The numbers that have a value at every step, with their definitions."""
 
 
 def training_table(
@@ -30,18 +30,18 @@ def training_table(
     kl_to_last: Sequence[float],
     kl_to_previous: Sequence[float],
 ) -> pd.DataFrame:
-    """Lay checkpoints of one model side by side.
+    """Return the numbers of one model's checkpoints.
 
     Args:
         steps: Training steps, ascending.
         tables: The scores of one text by each checkpoint.
-        weights: sha256 of each one's weights; equal ones are named.
-        kl_to_last: KL divergence of each checkpoint's predictions from those of the last, in nats per token.
-        kl_to_previous: KL divergence of the predictions of the checkpoint before from each one's own.
+        weights: SHA-256 of each checkpoint's weights; equal ones are marked.
+        kl_to_last: KL divergence of each checkpoint's predictions from those of the last one, in nats per token.
+        kl_to_previous: KL divergence of the previous checkpoint's predictions from each checkpoint's own, in nats per token.
 
     Returns:
         One row per step: `step`, `model`, `same_weights_as` (the first step with the same weights; missing where there is
-        none), `n_scored`, and the numbers of `CURVES`; NaN where there is no checkpoint before.
+        none), `n_scored`, and the numbers of `CURVES`; NaN where there is no previous checkpoint.
 
     Raises:
         ComparisonError: The tables are of different texts or tokens.

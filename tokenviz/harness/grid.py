@@ -429,8 +429,7 @@ class Grid:
 
 
 def is_file_name(name: str) -> bool:
-    """Return whether a run may have a file of a name: MLflow reads some characters, and spaces around it, as parts of an
-    address."""
+    """Return whether a run may have a file of a name: MLflow reads some characters, and outer spaces as parts of an address."""
     return (
         name.isprintable()
         and name.strip() == name != ""

@@ -1,1 +1,1 @@
-"""Units of a text, which log-probs are summed over: words, stretches that several models cut alike, the units of a study."""
+"""Units of a text over which log-probs are summed: words, spans that several tokenizers share, the units of a study."""

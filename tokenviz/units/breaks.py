@@ -1,4 +1,4 @@
-"""Where a text may be cut: between what a reader sees as characters, and where a line may end. By ICU, for every script."""
+"""Possible breaks of a text, by ICU for every script: between grapheme clusters, and where a line may end."""
 
 from collections.abc import Iterator
 from itertools import accumulate, pairwise
@@ -7,9 +7,9 @@ from tokenviz.characters import cluster_ends
 
 
 def clusters(text: str) -> list[str]:
-    """Cut a text into grapheme clusters (UAX 29), what a reader sees as characters.
+    """Cut a text into grapheme clusters (UAX 29), the characters of a reader.
 
-    A carriage return and a newline are two, since each is drawn.
+    A carriage return and a newline are two clusters, since each is drawn.
     """
     if text.isascii():
         return list(text)
@@ -21,5 +21,5 @@ def line_ends(text: str) -> Iterator[int]:
     """Yield the places in a text where a line may end (UAX 14), with ICU's dictionaries for scripts without spaces."""
     from icu4py.breakers import LineBreaker
 
-    # ICU's own offsets count UTF-16 units; the parts themselves are asked for instead.
+    # ICU's own offsets count UTF-16 units, so the lengths of the parts are added up instead.
     return accumulate(len(str(part)) for part in LineBreaker(text, "und"))

@@ -1,8 +1,8 @@
-"""Spans of a text that are whole for every model: both ends are token boundaries of all of them, and of words on request.
+"""Spans of a text whose ends are token boundaries of every model, and on request also ends of words.
 
-A token may reach over the end of a word: one that holds several signs of punctuation, two words of Chinese, a full stop
-and the line ends after it. Its probability is not divided. The words that it touches are joined until every model has a
-token boundary at both ends, and the span says how many words it holds.
+A token may cross the end of a word: one that holds several punctuation marks, two words of Chinese, or a full stop and the line
+ends after it. Its probability is not divided. The words that it touches are joined until every model has a token boundary at
+both ends, and the span counts its words.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,17 +19,17 @@ from tokenviz.units.words import Word
 
 @dataclass(frozen=True, eq=False)
 class Spans:
-    """Spans in reading order, which cover a text; all columns have the length n.
+    """Spans in reading order that cover a text; all columns have length n.
 
     Attributes:
-        passage: Which passage, from 0.
+        passage: Number of the passage, from 0.
         start: First character in the passage.
         end: One past the last character.
         text: The slice of the passage.
         last_words: The word that ends where the span ends; empty where no words were asked for.
-        n_words: Words in the span; 0 where none were asked for.
+        n_words: Words in the span; 0 where no words were asked for.
         first_rows: For each table, the row of the token that opens the span.
-        n_tokens: For each table, the tokens of the span.
+        n_tokens: For each table, the number of tokens in the span.
     """
 
     passage: NDArray[np.int64]
@@ -43,11 +43,11 @@ class Spans:
 
 
 def common_spans(tables: Sequence[TokenScores], words: Callable[[str], list[Word]] | None = None) -> Spans:
-    """The finest spans at whose ends all tables have a token boundary, and a word ends where words are asked for.
+    """Return the finest spans at whose ends all tables have a token boundary, and a word ends if words are asked for.
 
     Args:
-        tables: Of one text, at least one.
-        words: Cuts a passage into words.
+        tables: Tables of one text, at least one.
+        words: Cuts a passage into words; by default none are asked for.
     """
     passages = np.unique(np.concatenate([table.passage for table in tables]))
     bounds = [np.searchsorted(table.passage, [*passages, passages[-1] + 1]) for table in tables]
@@ -73,14 +73,14 @@ def _in_passage(
     rows: list[NDArray[np.intp]],
     words: Callable[[str], list[Word]] | None,
 ) -> Spans:
-    """Of one passage, whose tokens stand in each table in the given rows."""
+    """Return the spans of one passage; `rows` are the rows of its tokens in each table."""
     whole = "".join(tables[0].token[row] for row in rows[0])
     cuts = reduce(np.intersect1d, map(_boundaries, tables, rows))
     n_words, last_words = np.zeros(len(cuts) - 1, np.int64), []
     if words is not None:
         found = words(whole)
         ends = np.array([0, *(word.end for word in found)])
-        cuts = np.intersect1d(cuts, ends)  # 0 and the passage's length are among both
+        cuts = np.intersect1d(cuts, ends)  # both contain 0 and the passage's length
         places = np.searchsorted(ends, cuts)
         n_words, last_words = np.diff(places), [found[place - 1] for place in places[1:]]
     first_rows = tuple(_first_rows(table, own, cuts[:-1]) for table, own in zip(tables, rows, strict=True))
@@ -97,14 +97,14 @@ def _in_passage(
 
 
 def _boundaries(scores: TokenScores, rows: NDArray[np.intp]) -> NDArray[np.int64]:
-    """Characters where a token that has characters begins, and the end. A token without belongs to the one before."""
+    """Return the first character of each token that has characters, and the end; a token without belongs to the one before."""
     has_characters = scores.end[rows] > scores.start[rows]
     return np.append(scores.start[rows][has_characters], scores.end[rows[-1]])
 
 
 def _first_rows(scores: TokenScores, rows: NDArray[np.intp], cuts: NDArray[np.int64]) -> NDArray[np.intp]:
-    """The row of the token that opens each span."""
+    """Return the row of the token that opens each span."""
     with_characters = rows[scores.end[rows] > scores.start[rows]]
     first = with_characters[np.searchsorted(scores.start[with_characters], cuts)]
-    first[0] = rows[0]  # tokens without characters before the first that has some open the passage
+    first[0] = rows[0]  # leading tokens without characters belong to the first span
     return first

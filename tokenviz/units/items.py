@@ -1,7 +1,7 @@
 """Items of a study: a table of sentences with conditions, as one text whose passages are cut into named units.
 
-Three forms of a table are read: one text per row; a text in regions, one column per region; one word per row. Every column of
-the table is kept: what is not asked for here goes through to the results.
+Three forms of a table are read: one text per row; a text in regions, with one column per region; one word per row. Every column
+of the table is kept and appears in the results.
 """
 
 import json
@@ -24,7 +24,7 @@ from tokenviz.spans import Span
 from tokenviz.texts import Text, corpus
 
 ITEM_SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
-REGION = "region_"  # columns of this prefix are regions where nothing else is said
+REGION = "region_"  # by default, columns with this prefix are regions
 
 
 @dataclass(frozen=True)
@@ -44,18 +44,18 @@ class Unit:
 
 @dataclass(frozen=True, eq=False)
 class Items:
-    """A table of items, read.
+    """A table of items.
 
     Attributes:
-        text: One passage per item, in the table's order; the passage's id is the item's, with its condition after a slash.
-        table: The table as it was read, one row per row of the file.
+        text: One passage per item, in the table's order; a passage's id is the item's id, with its condition after a slash.
+        table: The table with all columns, one row per row of the file.
         rows: For each passage, the rows of the table that it comes from: one, or one per word.
-        units: For each passage, its regions or words; empty where the table names none.
-        own_words: Whether the units are the researcher's own words, one per row.
+        units: For each passage, its regions or words; empty where the table has none.
+        own_words: Whether the units are words of the table, one per row.
         item: The column of item ids.
         condition: The column of conditions; empty where there is none.
-        sha256: Of the passages, the units and every cell.
-        skipped: Rows that were left out, each with its reason.
+        sha256: SHA-256 of the passages, the units and every cell.
+        skipped: One line for each row that was left out, with the reason.
     """
 
     text: Text
@@ -73,7 +73,7 @@ class Items:
 
     @property
     def spanned(self) -> Text:
-        """The text with the units as its spans, called `region:NAME` or, of own words, `word:NUMBER`."""
+        """Return the text with the units as its spans, called `region:NAME` or, for words of the table, `word:NUMBER`."""
         kind = "word" if self.own_words else "region"
         spans = []
         for units in self.units:
@@ -106,15 +106,15 @@ def read_items(
 
     Args:
         path: A CSV, TSV, JSONL or Parquet file with a header, in UTF-8; or the name of a sample in experiments/items.
-        text: The column that holds an item's text. Where neither text, regions nor words are named, the table says it by its
-            columns: "text", or "region_..." in their order, or "word".
+        text: The column that holds an item's text. Where neither text, regions nor words are named, the columns decide: "text",
+            or "region_..." in their order, or "word".
         regions: The columns that hold an item's regions, in their order. Without `text` the item is the regions, joined; with
-            it the regions are found in the text from left to right. A region is called by its column, without "region_".
-        words: The column that holds one word per row; the rows of an item follow each other and are joined to its text.
-        item: The column that names the items.
+            `text` the regions are found in it from left to right. A region is named after its column, without "region_".
+        words: The column that holds one word per row; the rows of an item must be consecutive, and are joined to its text.
+        item: The column of item ids; by default "item".
         condition: The column of conditions; by default "condition" where there is one. An item occurs once in each condition.
-        join: What stands between regions or words.
-        skip_bad: Leave bad rows out and list them, instead of refusing the table.
+        join: The string between regions or words; by default a space.
+        skip_bad: Whether to leave bad rows out and list them; by default one bad row refuses the table.
 
     Returns:
         The items.
@@ -186,18 +186,18 @@ def read_items(
 
 
 def read_passages(path: str | Path, *, column: str = "text", skip_bad: bool = False) -> Items:
-    """Read a table of texts that are no items: each row is one, and has no name but its place.
+    """Read a table of texts that are not items of a study: each row is one text, named by its number.
 
     Args:
-        path: See `read_items`.
-        column: The column that holds the texts.
-        skip_bad: Leave bad rows out and list them, instead of refusing the table.
+        path: A CSV, TSV, JSONL or Parquet file with a header, in UTF-8; or the name of a sample in experiments/items.
+        column: The column that holds the texts; by default "text".
+        skip_bad: Whether to leave bad rows out and list them; by default one bad row refuses the table.
 
     Returns:
         The texts with their table; `tidy_table(..., by="item", previous=0)` gives one row per text.
 
     Raises:
-        TextError: The file cannot be read, it has no such column, or a text is empty or no string.
+        TextError: The file cannot be read, it has no such column, or a text is empty or not a string.
     """
     path, table = read_table(path, [column], skip_bad=skip_bad)
     if column not in table:
@@ -243,7 +243,7 @@ def _find(source: str) -> Path:
 
 
 def _form_of(path: Path, table: pd.DataFrame) -> tuple[str | None, list[str], str | None]:
-    """Tell from a table's columns which one holds the text, the regions or the words."""
+    """Return the columns that hold the text, the regions or the words, according to a table's columns."""
     regions = [str(name) for name in table if str(name).startswith(REGION)]
     if "text" in table:
         return "text", regions, None
@@ -266,7 +266,7 @@ class _Item:
 
 
 class _Reader:
-    """Makes items of the rows of a table; what is bad comes out as the words that say so."""
+    """Makes items from the rows of a table; a bad row yields the message about it."""
 
     def __init__(self, path: Path, table: pd.DataFrame, item: str, condition: str, join: str) -> None:
         self._path, self._table, self._item, self._condition, self._join = path, table, item, condition, join
@@ -292,7 +292,7 @@ class _Reader:
                     f"{self._where(row)}: the region {region!r} ({piece[:40]!r}) is not in its text after the regions before it"
                 )
             between = whole[reached:start]
-            if located and between.strip():  # what no region names is a unit by itself; whitespace goes with what follows
+            if located and between.strip():  # text outside all regions is a separate unit; whitespace belongs to what follows
                 units.append(Unit("", reached + len(between.rstrip()), row))
             reached = start + len(piece)
             units.append(Unit(region, reached, row))
@@ -344,7 +344,7 @@ class _Reader:
 
 
 def _find_piece(whole: str, piece: str, reached: int) -> int:
-    """Find a region in its text: "he" is not meant in "then" where it is a word further on; -1 where it is nowhere."""
+    """Return the place of a region in its text, or -1: "he" is not found in "then" if it occurs as a word later."""
     start = whole.find(piece, reached)
     first = start
     while start >= 0:
@@ -354,12 +354,12 @@ def _find_piece(whole: str, piece: str, reached: int) -> int:
         if not opens_inside and not ends_inside:
             return start
         start = whole.find(piece, start + 1)
-    return first  # a piece of a word, or a script without spaces
+    return first  # a part of a word, or a script without spaces
 
 
 @dataclass(frozen=True)
 class Bad:
-    """What is wrong with a row, in words."""
+    """A message about a bad row."""
 
     words: str
 
@@ -368,13 +368,14 @@ def read_table(path: str | Path, strings: Sequence[str], *, skip_bad: bool = Fal
     """Read a table of items or pairs.
 
     Args:
-        path: See `read_items`.
-        strings: Columns whose cells stay as they are written: "NA" is a word that a text may have. In other columns of a CSV or
-            TSV file numbers become numbers, and an empty cell is a missing value.
-        skip_bad: Keep rows of a CSV or TSV file that have too many cells, as rows without a value that `cell_of` calls bad.
+        path: The file, or the name of a sample, as in `read_items`.
+        strings: Columns whose cells stay strings: "NA" is a word that a text may have. In other columns of a CSV or TSV file
+            numbers become numbers, and an empty cell is a missing value.
+        skip_bad: Whether to keep rows of a CSV or TSV file that have too many cells, as rows without a value, which `cell_of`
+            reports as bad.
 
     Raises:
-        TextError: The file is missing, empty or not of its form.
+        TextError: The file is missing, empty or not of the form that its suffix says.
     """
     path = _find(str(path))
     suffix = path.suffix.lower()
@@ -390,7 +391,7 @@ def read_table(path: str | Path, strings: Sequence[str], *, skip_bad: bool = Fal
         if isinstance(error, TextError):
             raise
         raise TextError(f"cannot read {str(path)!r}: {error.strerror or error}") from error
-    except ValueError as error:  # among them what pyarrow raises
+    except ValueError as error:  # includes the errors of pyarrow
         if isinstance(error, TextError):
             raise
         raise TextError(f"cannot read {str(path)!r} as a table: {' '.join(str(error).split())[:200]}") from error
@@ -407,12 +408,12 @@ def read_table(path: str | Path, strings: Sequence[str], *, skip_bad: bool = Fal
 def _frame_of(rows: list[dict[str, object]]) -> pd.DataFrame:
     try:
         return pd.DataFrame(rows)
-    except UnicodeEncodeError:  # a lone surrogate, which a column of strings cannot hold: whoever reads its cell says where
+    except UnicodeEncodeError:  # a column of strings cannot hold a lone surrogate; `cell_of` then reports its place
         return pd.DataFrame(rows, dtype=object)
 
 
 def _numbers(column: pd.Series) -> pd.Series:
-    """Return a column of strings as numbers where all are such, else as it is; empty cells are missing values."""
+    """Return a column of strings as numbers if all are numbers, else unchanged; empty cells are missing values."""
     filled = column.replace("", None)
     try:
         return pd.to_numeric(filled)
@@ -421,13 +422,13 @@ def _numbers(column: pd.Series) -> pd.Series:
 
 
 def cell_of(table: pd.DataFrame, row: int, column: str, path: Path, *, of_id: bool = False) -> "str | Bad":
-    """Return a cell that must be a string with a character that is no whitespace; an id may be a whole number as well."""
+    """Return a cell that must be a string with a character other than whitespace; an id may also be a whole number."""
     if row in table.attrs.get(MORE_CELLS, ()):
         return Bad(f"row {row + 1} of {str(path)!r} has {MORE_CELLS}")
     value: Any = table[column].iat[row]
     if of_id and isinstance(value, int | np.integer):  # in JSON and Parquet
         value = str(value)
-    elif of_id and isinstance(value, float) and value.is_integer():  # whole numbers, of which one is missing
+    elif of_id and isinstance(value, float) and value.is_integer():  # whole numbers of which one is missing
         value = str(int(value))
     if isinstance(value, str) and value.strip():
         return value

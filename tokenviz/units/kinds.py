@@ -1,17 +1,17 @@
-"""Which kind of string a unit of a text is: letters, digits, punctuation, spaces, a URL, or letters of another script.
+"""Kinds of strings: each unit of a text is letters, digits, punctuation, spaces, a URL, or letters of another script.
 
-Every unit (token, segment or word) has exactly one kind, the first of these that holds:
+Every unit (token, segment or word) has exactly one kind, the first of these that applies:
 
 1. it has a character of a URL: "URL";
 2. it has a letter of another script than most letters of the text: "other script";
 3. it has a letter: "first piece of a word" where the word of its first letter begins in it, else "later piece of a word";
 4. it has a digit: "digits";
-5. it has a sign that is no whitespace: "punctuation and symbols";
-6. it has whitespace only: "spaces and line ends";
+5. it has a character other than whitespace: "punctuation and symbols";
+6. it has only whitespace: "spaces and line ends";
 7. it has no character of its own, since several tokens share one: "rest of a character".
 
 So " word" is a first piece of a word, "1990s" is letters, and a full stop with the line end after it is punctuation. Scripts
-are told by the names of characters in the standard library, since fontTools, which has a table of scripts, is only loaded to
+are determined from the names of characters in the standard library. fontTools has a table of scripts, but is loaded only to
 draw.
 """
 
@@ -34,11 +34,11 @@ URL, OTHER_SCRIPT, FIRST_PIECE, LATER_PIECE, DIGITS, PUNCTUATION, SPACES, REST =
     "rest of a character",
 )
 
-# Only ASCII, so that a URL in a text without spaces ends before the next word; signs at its end belong to the sentence.
+# Only ASCII, so that a URL in a text without spaces ends before the next word. Punctuation at its end belongs to the sentence.
 _URL = re.compile(r"(?:https?://|ftp://|www\.)[!#-;=?-~]+", re.IGNORECASE)
 _SENTENCE = ".,;:!?)]}'"
 _EAST_ASIAN = ("CJK", "HIRAGANA", "KATAKANA", "BOPOMOFO", "IDEOGRAPHIC")
-# How names of letters begin that belong to every script, or to none.
+# Beginnings of names of letters that belong to every script, or to none.
 _COMMON = frozenset(
     ("", "ANGSTROM", "BLACK-LETTER", "COMBINING", "DOUBLE-STRUCK", "FEMININE", "KELVIN", "MASCULINE", "MATHEMATICAL", "MICRO",
      "MODIFIER", "OHM", "SCRIPT", "VARIATION")
@@ -49,11 +49,11 @@ def kinds_of(units: Sequence[str], passages: Sequence[int]) -> list[str]:
     """Return the kind of each unit of a text.
 
     Args:
-        units: The slices of the text, in reading order; those of a passage, joined, are the passage.
-        passages: Which passage each is of.
+        units: The slices of the text, in reading order; the concatenated slices of a passage are the passage.
+        passages: The passage of each unit.
 
     Returns:
-        One of `KINDS` for each.
+        One of `KINDS` for each unit.
     """
     whole: dict[int, list[str]] = {}
     for unit, passage in zip(units, passages, strict=True):
@@ -74,7 +74,7 @@ def _of_passage(units: Sequence[str], main: str) -> list[str]:
     for match in _URL.finditer(passage):
         end = match.start() + len(match[0].rstrip(_SENTENCE))
         in_url[match.start() : end] = b"\1" * (end - match.start())
-    begins, before = [0] * len(passage), 0  # of each character, where its word begins; whitespace opens the word after it
+    begins, before = [0] * len(passage), 0  # for each character, where its word begins; whitespace belongs to the word after it
     for word in words_of(passage, punctuation="apart"):
         first = before + len(passage[before : word.end]) - len(passage[before : word.end].lstrip())
         begins[before : word.end] = [first] * (word.end - before)
@@ -104,12 +104,12 @@ def _kind(passage: str, start: int, end: int, in_url: bytearray, begins: Sequenc
 
 @lru_cache(maxsize=4096)
 def _script(character: str) -> str:
-    """The script of a letter, by its name; empty for what is none, and for a letter of every script."""
+    """Return the script of a letter, by its name; empty for other characters, and for a letter of every script."""
     if unicodedata.category(character)[0] not in "LM":
         return ""
     first, *rest = unicodedata.name(character, "").split(" ") if character > "\x7f" else ["LATIN"]
     if first in ("FULLWIDTH", "HALFWIDTH") and rest:
         first = rest[0]
-    if first.split("-")[0] in _EAST_ASIAN:  # KATAKANA-HIRAGANA PROLONGED SOUND MARK, for one
+    if first.split("-")[0] in _EAST_ASIAN:  # for example KATAKANA-HIRAGANA PROLONGED SOUND MARK
         return "CJK"
     return "" if first in _COMMON else first

@@ -20,25 +20,25 @@ from tokenviz.units.items import cell_of, read_table
 PAIRS_VERSION = 1  # raise it when the same scores and pairs would give other numbers
 
 RULES = ("sum", "per_token", "per_byte")
-"""What decides: the greater sum of log-probs, the greater mean per token, the greater mean per byte."""
+"""The decision rules: the greater sum of log-probs, the greater mean per token, the greater mean per byte."""
 
-# Columns of BLiMP's own files, next to ours.
+# This package's columns, and those of BLiMP's files.
 _GOOD, _BAD = (("good", "sentence_good"), ("bad", "sentence_bad"))
 GROUP_COLUMNS = ("group", "UID")
-"""Columns that name the group of a pair where nothing else is said."""
+"""Columns that name the group of a pair by default."""
 
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """A table of minimal pairs, read.
+    """A table of minimal pairs.
 
     Attributes:
         text: Two passages per pair, the good one first.
         table: The rows of the pairs, with every column of the file.
         groups: The group of each pair; all empty where the table has none.
-        group: The column that names it; empty where there is none.
-        sha256: Of the passages and every cell.
-        skipped: Rows that were left out, each with its reason.
+        group: The column of groups; empty where there is none.
+        sha256: SHA-256 of the passages and every cell.
+        skipped: One line for each row that was left out, with the reason.
     """
 
     text: Text
@@ -66,11 +66,11 @@ def read_pairs(
     """Read a table of minimal pairs.
 
     Args:
-        path: A CSV, TSV, JSONL or Parquet file, such as one of BLiMP's own; or the name of a sample in experiments/items.
+        path: A CSV, TSV, JSONL or Parquet file, such as one of BLiMP's; or the name of a sample in experiments/items.
         good: The column of the sentences that should win; by default "good", or "sentence_good".
-        bad: The column of the others; by default "bad", or "sentence_bad".
-        group: The column that names the group of a pair; by default "group" or "UID" where there is one.
-        skip_bad: Leave bad rows out and list them, instead of refusing the table.
+        bad: The column of the other sentences; by default "bad", or "sentence_bad".
+        group: The column of groups; by default "group" or "UID" where there is one.
+        skip_bad: Whether to leave bad rows out and list them; by default one bad row refuses the table.
 
     Returns:
         The pairs.
@@ -133,18 +133,18 @@ def _column(path: Path, table: pd.DataFrame, asked: str | None, known: Sequence[
 def pair_table(pairs: Pairs, scores: TokenScores) -> pd.DataFrame:
     """Decide every pair by three rules.
 
-    Columns, after all columns of the pairs' own table: `model`; of each sentence (`_good`, `_bad`) the sum of log-probs in
-    nats (`logprob`), the tokens that have a prediction (`n_scored`) and their bytes of UTF-8 (`n_bytes`), the mean per token
-    (`mean_logprob`) and per byte (`logprob_per_byte`); for each rule of `RULES` `correct_...`: 1, 0, or 0.5 where both
+    The columns, after all columns of the pairs' own table: `model`; for each sentence (`_good`, `_bad`) the sum of log-probs in
+    nats (`logprob`), the number of tokens with a prediction (`n_scored`) and of their UTF-8 bytes (`n_bytes`), the mean per
+    token (`mean_logprob`) and per byte (`logprob_per_byte`); for each rule of `RULES` `correct_...`: 1, 0, or 0.5 where both
     are equal; `identical`, whether the sentences are the same; `first_differs`, whether their first tokens differ and have no
-    prediction, which is then missing from both sums.
+    prediction, which is then missing in both sums.
 
     Args:
         pairs: The pairs.
-        scores: One model on their text.
+        scores: Scores of their text by one model.
 
     Raises:
-        TextError: The scores are not of these pairs.
+        TextError: The scores are of another text.
 
     Returns:
         One row per pair.
@@ -167,12 +167,12 @@ def pair_table(pairs: Pairs, scores: TokenScores) -> pd.DataFrame:
 
 
 def decide(own: pd.DataFrame, passages: Sequence[str], scores: TokenScores) -> pd.DataFrame:
-    """Decide pairs by the scores of their sentences; see `pair_table`.
+    """Decide pairs by the scores of their sentences, as `pair_table` does.
 
     Args:
         own: The pairs' own columns.
         passages: Their sentences, the good one of each pair first.
-        scores: One model on these.
+        scores: Scores of these sentences by one model.
 
     Returns:
         One row per pair.

@@ -1,7 +1,7 @@
 """Prompts and continuations: the log-prob of a continuation, given the prompt before it.
 
-Prompt and continuation are one string, which is cut into tokens and scored as a whole. Its log-prob given the prompt is the sum
-over the continuation's tokens; a token that crosses the border belongs to the continuation, and is counted.
+Prompt and continuation are one string, which is tokenized and scored as a whole. The continuation's log-prob given the prompt
+is the sum over its tokens; a token that crosses the border belongs to the continuation, and is counted.
 """
 
 import json
@@ -27,26 +27,26 @@ from tokenviz.units.sums import sum_units
 PROMPTS_VERSION = 1  # raise it when the same scores and prompts would give other numbers
 
 RULES = ("sum", "per_token", "per_byte")
-"""By what one of a prompt's continuations is the best: the sum of log-probs, the mean per token, the mean per byte."""
+"""Rules for the best continuation of a prompt: the sum of log-probs, the mean per token, the mean per byte."""
 
 NUMBERS = (
     "n_tokens_prompt", "n_tokens", "n_scored", "crossings", "n_bytes", "logprob", "mean_logprob", "logprob_per_byte",
     "surprisal_bits", "rank_first", "rank_worst", "all_first", *(f"best_by_{rule}" for rule in RULES),
 )  # fmt: skip
-PROMPT, CONTINUATION = "prompt", "continuation"  # the names of the spans, and of the columns
+PROMPT, CONTINUATION = "prompt", "continuation"  # names of the spans, and of the columns
 _TAKEN = {"model", "passage", "prompt_number", *NUMBERS}
 
 
 @dataclass(frozen=True, eq=False)
 class Prompts:
-    """Prompts with their continuations, read.
+    """Prompts with their continuations.
 
     Attributes:
-        text: One passage per continuation, after its prompt; its spans are `prompt` and `continuation`.
+        text: One passage per continuation, which follows its prompt; its spans are `prompt` and `continuation`.
         table: One row per continuation, with every column of the file.
-        borders: For each passage, where the prompt ends and the continuation begins, in characters.
-        sha256: Of the passages, the borders and every cell.
-        skipped: Rows that were left out, each with its reason.
+        borders: For each passage, the end of the prompt and start of the continuation, in characters.
+        sha256: SHA-256 of the passages, the borders and every cell.
+        skipped: One line for each row that was left out, with the reason.
     """
 
     text: Text
@@ -70,15 +70,15 @@ def continuations(prompt: str, given: Sequence[str], *, name: str = "prompt") ->
     """Make a prompt with its continuations.
 
     Args:
-        prompt: What stands before; as it stands, with its spaces.
+        prompt: The text before the continuations, taken literally, with its spaces.
         given: Continuations, each with the space that it begins with.
-        name: Of the text.
+        name: The text's name; by default "prompt".
 
     Returns:
         The prompt's continuations, to be scored as `text` and read with `prompt_table`.
 
     Raises:
-        TextError: The prompt or a continuation is empty, or no Unicode text.
+        TextError: The prompt or a continuation is empty, or not Unicode text.
 
     Example:
         >>> made = tv.continuations("Alice was very", [" tired.", " late."])
@@ -110,14 +110,14 @@ def read_prompts(
             continuations; in JSONL and Parquet a cell may hold a list of them.
         prompt: The column of the prompts.
         continuation: The column of the continuations.
-        skip_bad: Leave bad rows out and list them, instead of refusing the table.
+        skip_bad: Whether to leave bad rows out and list them; by default one bad row refuses the table.
 
     Returns:
         The prompts, one row per continuation.
 
     Raises:
-        TextError: The file cannot be read, a column is missing or has a name that the results need; a prompt or a continuation
-            is missing, empty or no Unicode text.
+        TextError: The file cannot be read; a column is missing or has a name that the results need; a prompt or a continuation
+            is missing, empty or not Unicode text.
 
     Example:
         >>> from pathlib import Path
@@ -177,7 +177,7 @@ def _pairs_of(prompt: Any, given: Any, columns: tuple[str, str], where: str) -> 
 
 
 def _checked(column: str, value: Any, where: str) -> str | Bad:
-    """Return a string with a character; whitespace is one."""
+    """Return a string with at least one character; whitespace counts."""
     if not isinstance(value, str):
         missing = value is None or value is pd.NA or value != value
         return Bad(f"{where} has {'nothing' if missing else f'a {type(value).__name__}'} in column {column!r}")
@@ -205,25 +205,25 @@ def prompt_table(prompts: Prompts, scores: TokenScores) -> pd.DataFrame:
     Columns, after all columns of the prompts' own table:
 
     - `model`; `passage` and `prompt_number` (from 0; continuations of one prompt have one number); `prompt` and `continuation`,
-      where the own columns have other names.
-    - `n_tokens_prompt`; of the continuation `n_tokens`, `n_scored`, `crossings` (1 where its first token begins in the prompt)
+      if the own columns have other names.
+    - `n_tokens_prompt`; for the continuation `n_tokens`, `n_scored`, `crossings` (1 where its first token begins in the prompt)
       and `n_bytes` (UTF-8, of its own characters).
     - `logprob`, the sum in nats; `mean_logprob` per token; `logprob_per_byte`; `surprisal_bits`. NaN where a token has no
-      prediction: without a BOS that is so where the prompt is within the first token.
-    - `rank_first` and `rank_worst`, of its first token and the greatest; `all_first`, whether every token is the model's first
-      choice.
-    - `best_by_sum`, `best_by_per_token`, `best_by_per_byte`: whether no other continuation of the prompt has more; missing
-      where it has no other.
+      prediction: without a BOS this is so where the prompt is within the first token.
+    - `rank_first` and `rank_worst`, the rank of its first token and the greatest rank; `all_first`, whether every token is the
+      model's first choice.
+    - `best_by_sum`, `best_by_per_token`, `best_by_per_byte`: whether no other continuation of the prompt has a greater value;
+      missing where there is no other.
 
     Args:
         prompts: The prompts.
-        scores: One model on their text.
+        scores: Scores of their text by one model.
 
     Returns:
         One row per continuation.
 
     Raises:
-        TextError: The scores are not of these prompts.
+        TextError: The scores are of another text.
 
     Example:
         >>> prompts = tv.read_prompts("prompts.csv")  # of the example of `read_prompts`
@@ -244,7 +244,7 @@ def prompt_table(prompts: Prompts, scores: TokenScores) -> pd.DataFrame:
 
 
 def note_unscored(table: pd.DataFrame, name: str) -> None:
-    """Tell the reader how many continuations have no number, and why."""
+    """Print a warning with the number of continuations that have no number, and the reason."""
     count = int(table["logprob"].isna().sum())
     if count:
         warn(
@@ -258,9 +258,9 @@ def conditional(own: pd.DataFrame, passages: Sequence[str], borders: Sequence[in
 
     Args:
         own: The prompts' own table.
-        passages: Of their text.
-        borders: Where each prompt ends.
-        scores: One model on the text.
+        passages: The passages of their text.
+        borders: The end of each prompt, in characters.
+        scores: Scores of the text by one model.
     """
     ends = [[border, len(passage)] for border, passage in zip(borders, passages, strict=True)]
     sums = sum_units(scores, passages, ends)
@@ -299,7 +299,7 @@ def conditional(own: pd.DataFrame, passages: Sequence[str], borders: Sequence[in
 
 
 def _worst(ranks: NDArray[np.float64]) -> float:
-    return float(ranks.max()) if len(ranks) else math.nan  # NaN where one is not known, as of scores from elsewhere
+    return float(ranks.max()) if len(ranks) else math.nan  # NaN where one is not known, as in imported scores
 
 
 def _whole(values: NDArray[np.float64]) -> Any:
@@ -307,7 +307,7 @@ def _whole(values: NDArray[np.float64]) -> Any:
 
 
 def _best(values: NDArray[np.float64], prompt_number: NDArray[np.int64]) -> Any:
-    """Whether each value is the greatest of its prompt; missing where it has no number, or is the prompt's only one."""
+    """Return whether each value is the greatest of its prompt; missing where there is no value, or no other continuation."""
     frame = pd.DataFrame({"value": values, "prompt": prompt_number})
     groups = frame.groupby("prompt")["value"]
     best, others = groups.transform("max"), groups.transform("count")

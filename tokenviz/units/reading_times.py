@@ -1,4 +1,4 @@
-"""Reading times of a study's units: from a column of the items' own table, or from a table of their own with subjects."""
+"""Reading times of a study's units: from a column of the items' own table, or from a separate table with subjects."""
 
 import math
 from collections.abc import Iterator
@@ -27,10 +27,10 @@ class ReadingTimes:
 
     Attributes:
         table: One row per reading: `passage` (from 0) and `unit_number` (from 1) as in `tidy_table`, `reading_time` in
-            milliseconds, and `subject` where subjects are named.
-        by: What a unit is: "region" (or an own word), or the whole "item".
-        sha256: Of every reading.
-        skipped: Rows that were left out, each with its reason.
+            milliseconds, and `subject` where there are subjects.
+        by: The kind of unit: "region" (or a word of the table), or the whole "item".
+        sha256: SHA-256 of all readings.
+        skipped: One line for each row that was left out, with the reason.
     """
 
     table: pd.DataFrame
@@ -58,19 +58,20 @@ def read_reading_times(
 
     Args:
         items: The study, from `read_items`.
-        times: A table of readings, one per row: the columns of items and conditions as in the study, `region` where the study
-            has regions (of own words it is the word's number, from 1), the reading time, and perhaps the subject. By default
-            the times are in the items' own table: of each word, where that has one word per row, else of whole items.
-        column: The column of reading times, in milliseconds; by default "reading_time", or the one whose name ends so.
+        times: A table with one reading per row: the columns of items and conditions as in the study, `region` where the study
+            has regions (for words of the table it is the word's number, from 1), the reading time, and optionally the subject.
+            By default the times are in the items' own table: of each word, where that has one word per row, else of whole
+            items.
+        column: The column of reading times, in milliseconds; by default "reading_time", or the only column whose name ends so.
         subject: The column of subjects; by default "subject" where there is one.
-        skip_bad: Leave bad rows out and list them, instead of refusing the table.
+        skip_bad: Whether to leave bad rows out and list them; by default one bad row refuses the table.
 
     Returns:
         The readings.
 
     Raises:
-        TextError: The file cannot be read; a column is missing; a reading time is missing, no number, or not above 0; a row is
-            of an item or region that the study does not have.
+        TextError: The file cannot be read; a column is missing; a reading time is missing, not a number, or not above 0; a row
+            is of an item or region that the study does not have.
 
     Example:
         >>> from pathlib import Path
@@ -120,10 +121,10 @@ def read_reading_times(
 
 
 def join_times(table: pd.DataFrame, times: ReadingTimes) -> pd.DataFrame:
-    """Join the numbers of a study's units with the readings of them: one row per reading, and one per unit without any.
+    """Join the numbers of a study's units with their readings: one row per reading, and one per unit without any.
 
     Args:
-        table: From `tidy_table`, by what the readings are of.
+        table: A table from `tidy_table`, with the kind of unit of the readings.
         times: The readings.
 
     Returns:
@@ -153,7 +154,7 @@ def _own_places(items: Items, by: str) -> Iterator[tuple[int, tuple[int, int]]]:
 
 
 def _places(items: Items, table: pd.DataFrame, name: str, by: str) -> Iterator[tuple[int, tuple[int, int] | Bad]]:
-    """Find the unit of each row of a table of readings."""
+    """Yield the unit of each row of a table of readings."""
     passages = {label: number for number, label in enumerate(_labels(items))}
     units = [{unit.name: number for number, unit in enumerate(own, start=1) if unit.name} for own in items.units]
     columns = [items.item, *([items.condition] if items.condition else [])]

@@ -1,6 +1,6 @@
-"""Token log-probs summed over the spans of a text: a prompt and what follows it, the turns of a chat, the regions of an item.
+"""Token log-probs summed over the spans of a text: a prompt and its continuation, the turns of a chat, the regions of an item.
 
-The rule for a token that crosses a border is that of `tokenviz.units.sums`: it belongs to the later span, and is counted.
+A token that crosses a border belongs to the later span, and is counted, by the rule of `tokenviz.units.sums`.
 """
 
 import math
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
 def span_table(scores: TokenScores) -> "pd.DataFrame":
     """Sum one model's log-probs over the spans of a text.
 
-    A token that crosses the border of two spans belongs to the later one: the span of its last character. What no span names
-    is a row without a name, so that the sums of a passage's rows are the sum of its tokens.
+    A token that crosses the border of two spans belongs to the later one: the span of its last character. Characters outside
+    all spans are rows without a name, so that the sums of a passage's rows add up to the sum of its tokens.
 
     Args:
-        scores: Of a text with spans, see `Text.with_spans`.
+        scores: Scores of a text with spans (`Text.with_spans`).
 
     Returns:
         One row per span, in reading order: `passage`, `span` (its name), `start` and `end` (half-open, in characters of the
-        passage), `text`; `n_tokens`, `n_scored` (those with a prediction: without a BOS the first of a passage has none),
+        passage), `text`; `n_tokens`, `n_scored` (tokens with a prediction: without a BOS the first of a passage has none),
         `crossings` (tokens of the span that begin before it), `n_bytes` (UTF-8, of the span's own characters); `logprob`, the
         sum in nats over the scored tokens, NaN where there is none; `mean_logprob` per scored token; `logprob_per_byte`;
-        `surprisal_bits`; `entropy_before` and `rank`, of the prediction of the span's first token.
+        `surprisal_bits`; `entropy_before` in nats and `rank`, from the prediction of the span's first token.
 
     Raises:
         TextError: The text has no spans.
@@ -79,7 +79,7 @@ class SpanScores:
 
     Attributes:
         text_name: The text's name.
-        table: One row per span.
+        table: The table, with one row per span.
     """
 
     text_name: str
@@ -87,21 +87,21 @@ class SpanScores:
 
     @classmethod
     def of(cls, scores: TokenScores) -> "SpanScores":
-        """Sum a token table."""
+        """Sum a token table over its spans."""
         return cls(scores.text_name, span_table(scores))
 
     def to_frame(self) -> "pd.DataFrame":
-        """A copy of the table."""
+        """Return a copy of the table."""
         return self.table.copy()
 
     def to_json(self) -> list[dict[str, Any]]:
-        """The rows as plain values, None where a value is missing."""
+        """Return the rows as plain values, None where a value is missing."""
         rows = self.table.astype(object).where(self.table.notna(), None).to_dict(orient="records")
         return [{str(name): nan_to_none(value) for name, value in row.items()} for row in rows]
 
 
 def span_sums(scores: TokenScores) -> tuple[UnitSums, list[Span], list[str]]:
-    """Sum a token table over the spans of its text, and what lies between them.
+    """Sum a token table over the spans of its text and the ranges between them.
 
     Returns:
         The sums, the span of each row, and its slice of the passage.
@@ -122,7 +122,7 @@ def span_sums(scores: TokenScores) -> tuple[UnitSums, list[Span], list[str]]:
 
 
 def whole_passages(scores: TokenScores) -> list[str]:
-    """Put the passages of a text with spans together from their tokens."""
+    """Return the passages of a text with spans, put together from their tokens."""
     passages = [""] * len(scores.spans)
     for number, rows in groupby(range(len(scores)), key=lambda row: int(scores.passage[row])):
         passages[number] = "".join(scores.token[row] for row in rows)

@@ -1,7 +1,7 @@
-"""Sums of token log-probs over units that cut a passage without gaps: regions, a researcher's own words, whole items.
+"""Sums of token log-probs over units that cut a passage without gaps: regions, words of a user's table, whole items.
 
-One rule says which unit a token belongs to: the unit of its last character. So a token that crosses a border belongs to the
-later unit, no token is lost, and the sums of a passage's units are the passage's sum. Crossings are counted.
+A token belongs to the unit of its last character. So a token that crosses a border belongs to the later unit, no token is lost,
+and the sums of a passage's units add up to the passage's sum. Crossings are counted.
 """
 
 from collections.abc import Sequence
@@ -17,22 +17,22 @@ from tokenviz.units.words import Ending
 
 @dataclass(frozen=True, eq=False)
 class UnitSums:
-    """One row per unit, in reading order; all columns have the length n.
+    """One row per unit, in reading order; all columns have length n.
 
     Attributes:
-        passage: Which passage, from 0. int64.
+        passage: Number of the passage, from 0. int64.
         start: First character in the passage. int64.
         end: One past the last character. int64.
-        first_row: The row of the unit's first token in the token table; that of the next token where it has none. int64.
-        n_tokens: Tokens that belong to the unit; 0 where all its characters are in a token of the unit after it. int64.
-        n_scored: Those that have a prediction. int64.
-        crossings: Tokens of the unit that begin in a unit before it: 0 or 1. int64.
-        logprob: The sum of the log-probs of the unit's scored tokens, in nats; NaN where there is none, and where the model did
-            not read all of its characters.
-        corrected_logprob: `logprob` with the cost of the word's end where it belongs, see `words`; NaN where one of the tokens
+        first_row: Row of the unit's first token in the token table, or of the next token where the unit has none. int64.
+        n_tokens: Tokens that belong to the unit; 0 where all its characters are in a token of the next unit. int64.
+        n_scored: Tokens of the unit that have a prediction. int64.
+        crossings: Tokens of the unit that begin in an earlier unit: 0 or 1. int64.
+        logprob: Sum of the log-probs of the unit's scored tokens, in nats; NaN where there is none, and where the model did not
+            read all of its characters.
+        corrected_logprob: `logprob` with the correction for ends of words, as in `words`, in nats; NaN where one of the tokens
             is not scored, or where what follows does not show that a word has ended.
-        entropy: Of the prediction of the unit's first token, in nats; NaN where that is unscored.
-        rank: Of the unit's first token, 1 for the model's first choice; NaN where that is unscored.
+        entropy: Entropy of the prediction of the unit's first token, in nats; NaN where that is unscored.
+        rank: Rank of the unit's first token, 1 for the model's first choice; NaN where that is unscored.
     """
 
     passage: NDArray[np.int64]
@@ -49,7 +49,7 @@ class UnitSums:
 
     @property
     def complete(self) -> NDArray[np.bool_]:
-        """Which units have a prediction for each of their tokens, and at least one token."""
+        """Whether each unit has at least one token and a prediction for each of its tokens."""
         return np.asarray((self.n_tokens > 0) & (self.n_scored == self.n_tokens))
 
 
@@ -57,10 +57,10 @@ def sum_units(scores: TokenScores, passages: Sequence[str], ends: Sequence[Seque
     """Sum a token table over the units of its passages.
 
     Args:
-        scores: One model on the text.
+        scores: Scores of the text by one model.
         passages: The text's passages.
-        ends: For each passage, where its units end: ascending, the last one the passage's length. A passage without
-            characters has none.
+        ends: For each passage, the ends of its units in characters: ascending, the last one is the passage's length. A passage
+            without characters has none.
 
     Returns:
         One row per unit.
@@ -77,20 +77,20 @@ def sum_units(scores: TokenScores, passages: Sequence[str], ends: Sequence[Seque
     opens_passage = np.append(True, passage[1:] != passage[:-1])[: len(end)]
     start = np.where(opens_passage, 0, np.roll(end, 1))
 
-    # A place in the whole text for every character: units and tokens are both in reading order there.
+    # Number the characters of the whole text: units and tokens are both in reading order there.
     offset = np.cumsum([0, *map(len, passages)])
     last_character = offset[scores.passage] + np.maximum(scores.end - 1, 0)
     unit = np.searchsorted(offset[passage] + end, last_character, side="right")
-    is_token = scores.token_id >= 0  # other rows are of characters that the model did not read
+    is_token = scores.token_id >= 0  # the model did not read the characters of other rows
     n_tokens = np.bincount(unit[is_token], minlength=len(end))
     first_row = np.searchsorted(unit, np.arange(len(end)))
     scored = scores.scored
     n_scored = np.bincount(unit[scored], minlength=len(end))
-    # A token may hold the last bytes of a character that the token before it has: it begins there.
+    # A token may hold the last bytes of a character that belongs to the token before it: it begins there.
     crosses = is_token & (scores.first_character < start[unit]) & (scores.end > scores.start)
     logprob = np.bincount(unit[scored], weights=scores.logprob[scored], minlength=len(end)).astype(np.float64)
     logprob[n_scored == 0] = np.nan
-    # What was not read in whole has no sum of a part of it.
+    # A unit that was not read completely has no sum.
     unread = np.flatnonzero(scores.token_id == UNREAD)
     first_character = offset[scores.passage[unread]] + scores.start[unread]
     touched = np.searchsorted(offset[passage] + end, first_character, side="right")
@@ -119,12 +119,12 @@ def sum_units(scores: TokenScores, passages: Sequence[str], ends: Sequence[Seque
 def _corrected(
     scores: TokenScores, passages: Sequence[str], sums: UnitSums, opens_passage: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
-    """Put the cost of each unit's end where it belongs."""
+    """Return each unit's log-prob with the correction for ends of words."""
     if not len(sums.end):
         return np.empty(0)
     ends_passage = np.append(opens_passage[1:], True)
-    next_row = np.append(sums.first_row[1:], len(scores))  # of what follows
-    begins_there = np.append(scores.start, -1)[next_row] == sums.end  # else a token reaches over the end
+    next_row = np.append(sums.first_row[1:], len(scores))  # the row of what follows
+    begins_there = np.append(scores.start, -1)[next_row] == sums.end  # otherwise a token crosses the end
     endings = [
         _ending(passages[passage], int(end)) if ends or begins else "unknown"
         for passage, end, ends, begins in zip(sums.passage, sums.end, ends_passage, begins_there, strict=True)
@@ -136,7 +136,7 @@ def _corrected(
 
 
 def _ending(passage: str, end: int) -> Ending:
-    """How one knows that a word has ended at a place."""
+    """Return what must follow a place for a word to have ended there."""
     if passage[end - 1].isspace():
         return "anything" if end == len(passage) else "unknown"
     return "space" if end == len(passage) or passage[end].isspace() else "unknown"

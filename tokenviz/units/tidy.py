@@ -1,4 +1,4 @@
-"""Tidy tables of a study: one row per item, region, word or token, with every column of the researcher's own table."""
+"""Tidy tables of a study: one row per item, region, word or token, with every column of the study's own table."""
 
 import math
 from collections.abc import Sequence
@@ -28,27 +28,27 @@ _PLACE = ("model", "passage", "unit_number", "unit", "region", "start", "end")
 def tidy_table(
     items: Items, scores: TokenScores, *, by: By | None = None, previous: int = 1, frequency: str | None = None
 ) -> pd.DataFrame:
-    """Join one model's scores with the items they are of.
+    """Join one model's scores with the items.
 
-    Columns, after all columns of the items' own table:
+    The columns, after all columns of the items' own table:
 
     - `model`; `passage` (from 0), `unit_number` (from 1), `unit` (the slice of the text, with the whitespace before it),
-      `region` (the region or own word that the unit's last character is in; empty where there is none), `start` and `end`
-      (half-open, in characters of the item).
+      `region` (the region or word of the table that contains the unit's last character; empty where there is none), `start` and
+      `end` (half-open, in characters of the item).
     - `n_tokens`, `n_scored`; `crossings`, tokens of the unit that begin in the unit before; `length` in characters, without the
       whitespace around.
-    - `logprob`, the sum in nats; `mean_logprob` per token; `corrected_logprob`, see `words`; `surprisal_bits` and
-      `corrected_surprisal_bits`, the same as surprisals. NaN where a token of the unit has no prediction (a text's first token,
-      without a BOS); of whole items the sum of those that have one.
-    - `entropy_before` in nats, and `rank`: of the prediction of the unit's first token.
-    - `zipf_frequency`, where a language is named: of the unit without punctuation around it, on wordfreq's Zipf scale.
-    - the numbers of the units before it in the same item: `..._prev1` and so on; NaN where there is none.
+    - `logprob`, the sum in nats; `mean_logprob` per token; `corrected_logprob`, as in `words`; `surprisal_bits` and
+      `corrected_surprisal_bits`, the same as surprisals in bits. NaN where a token of the unit has no prediction (a text's
+      first token, without a BOS); for whole items the sum of the tokens that have one.
+    - `entropy_before` in nats, and `rank`, from the prediction of the unit's first token.
+    - `zipf_frequency`, if a language is named: frequency of the unit without punctuation around it, on wordfreq's Zipf scale.
+    - the numbers of the preceding units in the same item: `..._prev1` and so on; NaN where there is none.
 
     Args:
         items: The items.
-        scores: One model on their text.
-        by: What the rows are; by default regions or own words where the items have such, else items.
-        previous: For how many units before each the numbers are repeated, 0 to 3; none for whole items.
+        scores: Scores of their text by one model.
+        by: What a row is; by default a region or word of the table where the items have such, else an item.
+        previous: Number of preceding units whose numbers are repeated in each row, 0 to 3; by default 1. Whole items have none.
         frequency: A language of the package wordfreq, such as "en"; by default no frequencies.
 
     Returns:
@@ -85,18 +85,18 @@ def tidy_table(
 def numbers_again(
     table: pd.DataFrame, scores: TokenScores, passages: Sequence[str], *, by: By, previous: int, frequency: str | None
 ) -> pd.DataFrame:
-    """Compute the numbers of a tidy table's units by other scores of the same text.
+    """Recompute the numbers of a tidy table with other scores of the same text.
 
     Args:
-        table: From `tidy_table`.
-        scores: One model on its text.
-        passages: The text's.
-        by: What its rows are.
-        previous: See `tidy_table`.
-        frequency: See `tidy_table`.
+        table: A table from `tidy_table`.
+        scores: Scores of its text by one model.
+        passages: The text's passages.
+        by: What a row is.
+        previous: Number of preceding units whose numbers are repeated in each row, 0 to 3.
+        frequency: A language of the package wordfreq, or None for no frequencies.
 
     Returns:
-        The table with the numbers of now; all other columns are as they were.
+        The table with new numbers; all other columns are unchanged.
 
     Raises:
         TextError: wordfreq is not installed or does not know the language.
@@ -109,7 +109,7 @@ def numbers_again(
 
 
 def _counted(sums: UnitSums, passages: Sequence[str], by: By, previous: int, frequency: str | None) -> pd.DataFrame:
-    """The numbers of every unit, with those of the units before it."""
+    """Return the numbers of every unit, with those of the preceding units."""
     numbers = _numbers(sums, [passages[p][a:b] for p, a, b in zip(sums.passage, sums.start, sums.end, strict=True)], by)
     if frequency is not None:
         numbers["zipf_frequency"] = _frequencies(numbers["unit"], frequency)
@@ -122,10 +122,10 @@ def _counted(sums: UnitSums, passages: Sequence[str], by: By, previous: int, fre
 
 
 def check_request(items: Items, *, by: str, previous: int) -> None:
-    """Refuse what `tidy_table` could not give, before anything is scored.
+    """Refuse requests that `tidy_table` cannot fulfil, before anything is scored.
 
     Raises:
-        TextError: See `tidy_table`.
+        TextError: The items have no regions, or `previous` is not possible.
     """
     if by not in get_args(By):
         raise TextError(f"rows by {by!r} are not possible: take {', '.join(get_args(By))}")
@@ -141,7 +141,7 @@ def check_request(items: Items, *, by: str, previous: int) -> None:
 
 
 def _ends(items: Items, by: By, scores: TokenScores) -> list[list[int]]:
-    """Where the units of each passage end."""
+    """Return the ends of the units of each passage, in characters."""
     passages = items.text.passages
     match by:
         case "item":
@@ -186,11 +186,11 @@ def _numbers(sums: UnitSums, slices: Sequence[str], by: By) -> pd.DataFrame:
 
 
 def _own_columns(items: Items, sums: UnitSums, by: By) -> pd.DataFrame:
-    """The columns of the items' own table, a row for each unit."""
+    """Return the columns of the items' own table, one row per unit."""
     if by == "item":
         rows = [own[0] for own in items.rows]
         table = items.table.iloc[rows]
-        if items.own_words:  # a column that differs within an item says nothing of the whole
+        if items.own_words:  # a column that differs within an item does not describe the whole item
             several = [items.table.iloc[list(own)] for own in items.rows]
             kept = [name for name in table if all(one[name].nunique(dropna=False) == 1 for one in several)]
             table = table[kept]
@@ -217,6 +217,6 @@ def _frequencies(units: pd.Series, language: str) -> list[float]:
         raise TextError(f"wordfreq has no frequencies of {language!r}: it has {', '.join(sorted(known))}")
     found: dict[str, float] = {}
     for unit in dict.fromkeys(units):
-        # wordfreq cuts what it is given into words of its own and drops punctuation.
+        # wordfreq tokenizes its input itself and drops punctuation.
         found[unit] = zipf_frequency(unit.strip(), language)
     return [found[unit] for unit in units]

@@ -1,8 +1,8 @@
-"""Where words begin and end in writing, whatever the script.
+"""Words of writing: where words begin and end, in any script.
 
-The ground is Unicode's default word segmentation (UAX #29) as ICU computes it, with its dictionaries for scripts that write no
-spaces: Chinese, Japanese, Thai, Lao, Khmer, Burmese. What it finds are words of *writing*: in Vietnamese, whose spaces stand
-between syllables, a word here is a syllable (Việt | Nam); in Korean it is an eojeol, particles included.
+The rule is Unicode's default word segmentation (UAX #29) as ICU computes it, with its dictionaries for scripts without spaces:
+Chinese, Japanese, Thai, Lao, Khmer, Burmese. It finds words of *writing*. In Vietnamese, which puts spaces between syllables, a
+word here is a syllable (Việt | Nam); in Korean it is an eojeol, particles included.
 
 Every character is in one word, and no grapheme cluster (an emoji sequence, a letter and its marks, CR LF) is cut. Whitespace
 belongs to the word after it, as in the tokens of most models; whitespace that ends a passage is a word by itself.
@@ -19,7 +19,7 @@ from tokenviz.errors import ComparisonError
 
 Punctuation = Literal["attached", "apart"]
 
-# How one knows, from what follows, that a word has ended.
+# What must follow a word to show that it has ended.
 Ending = Literal["space", "space or punctuation", "anything", "unknown"]
 
 _Kind = Literal["blank", "sign", "spaced", "unspaced"]
@@ -32,8 +32,8 @@ class Word:
     Attributes:
         end: One past its last character; it begins where the word before it ends.
         ending: What must follow for the word to have ended there: "space" after a word with its punctuation, "space or
-            punctuation" after a word without, "anything" after punctuation that is kept apart, and "unknown" after a word of
-            a script without spaces, where the same letters may go on with it or open the next.
+            punctuation" after a word without, "anything" after punctuation that is kept apart, and "unknown" after a word of a
+            script without spaces, where the same letters may continue it or begin the next word.
     """
 
     end: int
@@ -45,10 +45,10 @@ def words_of(passage: str, *, punctuation: Punctuation) -> list[Word]:
 
     Args:
         passage: Any text; an empty one has no words.
-        punctuation: "attached": what stands between two whitespaces is one word, punctuation and symbols included
-            (well-known, "can't!", https://example.com); scripts without spaces are cut further, their closing punctuation
-            goes with the word before it and their opening brackets with the word after them. "apart": the words of
-            UAX #29 (well | - | known, can't | !), each punctuation mark, symbol and emoji one by itself.
+        punctuation: "attached": everything between two whitespaces is one word, punctuation and symbols included (well-known,
+            "can't!", https://example.com); scripts without spaces are cut further, with closing punctuation in the word before
+            it and opening brackets in the word after them. "apart": the words of UAX #29 (well | - | known, can't | !), with
+            each punctuation mark, symbol and emoji by itself.
 
     Raises:
         ComparisonError: `punctuation` is neither.
@@ -69,10 +69,10 @@ def _apart(passage: str) -> Iterator[Word]:
 
 
 def _attached(passage: str) -> Iterator[Word]:
-    """Between whitespaces a cut is made where a word of a script without spaces touches another word."""
-    ending: Ending | None = None  # of the word in the making; None where it has no character but whitespace
-    before: _Kind | None = None  # the word last met between these whitespaces
-    bracket: int | None = None  # where an opening bracket has stood since
+    """Yield words between whitespaces, cut further where a word of a script without spaces touches another word."""
+    ending: Ending | None = None  # ending of the current word; None while it has only whitespace
+    before: _Kind | None = None  # the previous word between these whitespaces
+    bracket: int | None = None  # place of a pending opening bracket
     for start, _, kind in _pieces(passage):
         if kind == "blank":
             if ending is not None:
@@ -94,14 +94,14 @@ def _attached(passage: str) -> Iterator[Word]:
 
 
 def _pieces(passage: str) -> Iterator[tuple[int, int, _Kind]]:
-    """Start, end and kind of what UAX #29 sets apart, whitespace included."""
+    """Yield start, end and kind of the pieces of UAX #29, whitespace included."""
     from icu4py.breakers import WordBreaker
 
     clusters = set(cluster_ends(passage))
     start = 0
     for end in accumulate(map(len, WordBreaker(passage, "und"))):
         if end not in clusters:
-            continue  # of old Korean syllables, for one
+            continue  # for example in old Korean syllables
         if passage[start:end].isspace() or not any(map(str.isspace, passage[start:end])):
             yield start, end, _kind(passage[start:end])
         else:
@@ -110,7 +110,7 @@ def _pieces(passage: str) -> Iterator[tuple[int, int, _Kind]]:
 
 
 def _split(passage: str, start: int, end: int, clusters: set[int]) -> Iterator[tuple[int, int, _Kind]]:
-    """Parts a piece at the whitespace that opens its clusters: an accent, a joiner or a mark stays with a space before it."""
+    """Split a piece at whitespace that opens a cluster: an accent, a joiner or a mark stays with a space before it."""
     blank: list[bool] = []
     for stop in (place for place in range(start + 1, end + 1) if place in clusters):
         cluster = passage[start + len(blank) : stop]
@@ -127,5 +127,5 @@ def _kind(piece: str) -> _Kind:
         return "blank"
     if any(map(in_unspaced_word, piece)):
         return "unspaced"
-    # A mark alone makes no word of a symbol: many emoji end with one.
+    # A mark alone does not make a symbol a word: many emoji end with one.
     return "spaced" if any(in_word(sign) and unicodedata.category(sign)[0] != "M" for sign in piece) else "sign"

@@ -198,8 +198,7 @@ def record_scores(scores: TokenScores, text: Text, seconds: float, folder: Path)
 
 
 def logprob_curve(scores: TokenScores) -> list[tuple[int, float]]:
-    """Return pairs of a character and a log-prob: each scored token's log-prob, at the token's first character in the whole
-    text.
+    """Return pairs of the first character, in the whole text, and the log-prob of each scored token.
 
     So the curves of two tokenizers align. Passages follow each other; characters are counted from 0.
     """
