@@ -1,1 +1,1 @@
-"""From a recorded run back to its tables: the one reader, which checks what it reads."""
+"""Records: reading the tables of a recorded run, with checks of what is read."""

@@ -1,4 +1,4 @@
-"""Runs and their tables as tidy frames for pandas."""
+"""Runs and their tables as tidy pandas data frames."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
 
 
 def load_runs(experiment: str | None = None, *, where: str | None = None) -> "pd.DataFrame":
-    """Finished runs as a pandas data frame, one row a run, newest first.
+    """Load finished runs as a pandas data frame, one row per run, newest first.
 
-    Columns: `experiment`, `run_id`, `name`, `kind` ("score", "comparison", "summary" or a measure), `model` or `model_a` and
-    `model_b`, `text`, `status`, `started` (UTC), `seconds`, then the metrics and the parameters by their names; NaN where a
+    The columns are `experiment`, `run_id`, `name`, `kind` ("score", "comparison", "summary" or a measure), `model` or `model_a`
+    and `model_b`, `text`, `status`, `started` (UTC), `seconds`, then the metrics and the parameters by their names; NaN where a
     run has none.
 
     Args:
-        experiment: The MLflow experiment's name; by default all.
-        where: Which runs, such as "kind=comparison and r<0.9"; see `tokenviz.tracking.where`.
+        experiment: Name of the MLflow experiment; by default all experiments.
+        where: Conditions such as "kind=comparison and r<0.9", in the syntax of `tokenviz.tracking.where`; by default none.
 
     Returns:
-        The frame; without a row where no run is meant.
+        The data frame; it is empty where no run meets the conditions.
 
     Raises:
         StoreError: The store cannot be read, or `where` is not understood.
@@ -42,7 +42,7 @@ def load_runs(experiment: str | None = None, *, where: str | None = None) -> "pd
 
 
 def runs_frame(runs: Sequence[FoundRun]) -> "pd.DataFrame":
-    """Runs as a data frame; see `load_runs`."""
+    """Return runs as a data frame, as `load_runs` does."""
     import pandas as pd
 
     rows = [run.row for run in runs]
@@ -51,20 +51,20 @@ def runs_frame(runs: Sequence[FoundRun]) -> "pd.DataFrame":
 
 
 def load_tokens(experiment: str | None = None, *, where: str | None = None) -> "pd.DataFrame":
-    """The token tables of finished score runs as one pandas data frame, one row a token.
+    """Load the token tables of finished score runs as one pandas data frame, one row per token.
 
-    Columns: `run_id`, `model`, `text`, then those of `TokenScores.to_frame`.
+    The columns are `run_id`, `model`, `text`, then those of `TokenScores.to_frame`.
 
     Args:
-        experiment: The MLflow experiment's name; by default all.
-        where: Which runs; see `tokenviz.tracking.where`.
+        experiment: Name of the MLflow experiment; by default all experiments.
+        where: Conditions, in the syntax of `tokenviz.tracking.where`; by default none.
 
     Returns:
-        The frame, newest runs first; log-probs and entropies in nats, NaN where a token has no prediction.
+        The data frame, newest runs first; log-probs and entropies in nats, NaN where a token has no prediction.
 
     Raises:
-        StoreError: The store cannot be read, or `where` is not understood; or there is no such score run, or the table of one
-            is gone or damaged.
+        StoreError: The store cannot be read, or `where` cannot be parsed; or there is no such score run, or a table is missing
+            or damaged.
 
     Example:
         >>> tokens = tv.load_tokens("precisions")  # of the example of `Grid`
@@ -78,16 +78,18 @@ def load_tokens(experiment: str | None = None, *, where: str | None = None) -> "
 
 
 def load_units(experiment: str | None = None, *, where: str | None = None) -> "pd.DataFrame":
-    """The aligned tables of finished comparison runs as one pandas data frame, one row a unit.
+    """Load the aligned tables of finished comparison runs as one pandas data frame, one row per unit.
 
-    Columns: `run_id`, `model_a`, `model_b`, `text`, then those of `Comparison.to_frame`; the slice of the text is `unit`.
+    The columns are `run_id`, `model_a`, `model_b`, `text`, then those of `Comparison.to_frame`; the slice of the text is
+    `unit`.
 
     Args:
-        experiment: The MLflow experiment's name; by default all.
-        where: Which runs; see `tokenviz.tracking.where`.
+        experiment: Name of the MLflow experiment; by default all experiments.
+        where: Conditions, in the syntax of `tokenviz.tracking.where`; by default none.
 
     Raises:
-        StoreError: See `find_runs`; or there is no such comparison run, or the table of one is gone or damaged.
+        StoreError: The store cannot be read, or `where` cannot be parsed; or there is no such comparison run, or a table is
+            missing or damaged.
     """
     names = ("model_a", "model_b", "text")
     return _joined(experiment, where, "comparison", names, lambda run: run.frame("units").rename(columns={"text": "unit"}))

@@ -18,19 +18,19 @@ _MOST_NAMED = 4
 
 
 def load_scores(run: Any) -> "TokenScores":
-    """Read the scores of a score run back from the tracking store; no model is loaded.
+    """Read the scores of a score run from the tracking store; no model is loaded.
 
-    The table is compared with the checksum and the numbers that were recorded, and is refused where it is not what it was.
+    The table is compared with the recorded checksum and numbers, and refused if it has changed.
 
     Args:
-        run: Which run: how its id or its fingerprint begins (at least four digits), its name, a row of `load_runs`, or a run
-            of a `GridResult`. Results that wait in the outbox are found by fingerprint and name.
+        run: The run: the first digits of its id or fingerprint (at least four), its name, a row of `load_runs`, or a run of a
+            `GridResult`. Results that wait in the outbox are found by fingerprint and name.
 
     Returns:
-        The scores as `score` returned them.
+        The scores, equal to what `score` returned.
 
     Raises:
-        StoreError: There is no such run or more than one, it is no score run, or its table is gone or damaged.
+        StoreError: There is no such run or more than one, it is not a score run, or its table is missing or damaged.
 
     Example:
         >>> runs = tv.load_runs("precisions", where="kind=score and model=glass-en")  # of the example of `Grid`
@@ -42,20 +42,21 @@ def load_scores(run: Any) -> "TokenScores":
 
 
 def load_comparison(run: Any) -> "Comparison":
-    """Read the comparison of a comparison run back from the tracking store; no model is loaded.
+    """Read the comparison of a comparison run from the tracking store; no model is loaded.
 
-    It has the units and the numbers that were recorded, whatever they were compared over; nothing is computed again. Tables
-    are compared with the checksums and the numbers that were recorded, and are refused where they are not what they were.
+    It has the units and numbers that were recorded; nothing is computed again. Tables are compared with the recorded checksums
+    and numbers, and refused if they have changed.
 
     Args:
-        run: See `load_scores`.
+        run: The run: the first digits of its id or fingerprint (at least four), its name, a row of `load_runs`, or a run of a
+            `GridResult`.
 
     Returns:
-        The comparison as `compare` returned it.
+        The comparison, equal to what `compare` returned.
 
     Raises:
-        StoreError: There is no such run or more than one, it is no comparison, or a table of it or of one of the two score
-            runs that it is made of is gone or damaged.
+        StoreError: There is no such run or more than one, it is not a comparison, or a table of it or of its two score runs is
+            missing or damaged.
 
     Example:
         >>> runs = tv.load_runs("precisions", where="kind=comparison")  # of the example of `Grid`
@@ -67,10 +68,10 @@ def load_comparison(run: Any) -> "Comparison":
 
 
 def recorded_run(run: Any) -> RecordedRun:
-    """Find the run that is meant; see `load_scores`.
+    """Find a run by any of the references that `load_scores` accepts.
 
     Raises:
-        StoreError: There is none, or more than one.
+        StoreError: There is no such run, or more than one.
     """
     recorded = getattr(run, "recorded", None)
     if isinstance(recorded, RecordedRun):
@@ -80,7 +81,7 @@ def recorded_run(run: Any) -> RecordedRun:
         raise StoreError(
             f"a {type(run).__name__} names no run: give the id of one, its name, or one row of load_runs, such as runs.iloc[0]"
         )
-    store = open_store() if server_uri() else open_for_reading()  # a server may be away: what waits for it is here
+    store = open_store() if server_uri() else open_for_reading()  # a server may not answer: results that wait for it are here
     waiting = _waiting(reference, store)
     if waiting is not None and store.silent:
         return waiting
@@ -107,7 +108,7 @@ def recorded_run(run: Any) -> RecordedRun:
 
 
 def _waiting(reference: str, store: Store) -> RecordedRun | None:
-    """Find results that wait in the outbox, by the beginning of their fingerprint or by their name."""
+    """Return results that wait in the outbox, by the beginning of their fingerprint or by their name; None for none."""
     for slip in Runs(store, "", "").outbox.slips():
         if slip.name == reference or (is_reference(reference) and slip.fingerprint.startswith(reference)):
             runs = Runs(store, slip.experiment, "")

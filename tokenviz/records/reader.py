@@ -1,4 +1,4 @@
-"""Reading the tables of many runs of one store: what several runs share is read once."""
+"""Reading the tables of many runs of one store; tables that several runs share are read once."""
 
 from tokenviz.errors import StoreError
 from tokenviz.records.run import RecordedRun, StoredRun
@@ -9,47 +9,47 @@ from tokenviz.tracking.store import Store
 
 
 class Reader:
-    """Reads runs of a store. Token tables stay in memory until they are let go: one text after another needs the least."""
+    """Reads runs of a store. Token tables stay in memory until `let_go`; reading text by text needs least memory."""
 
     def __init__(self, store: Store) -> None:
-        """Read nothing yet.
+        """Keep the store; nothing is read yet.
 
         Args:
-            store: Where the runs are.
+            store: The runs' store.
         """
         self.store = store
         self._scores: dict[str, TokenScores] = {}
 
     def recorded(self, run: FoundRun) -> StoredRun:
-        """Return a run as it was recorded."""
+        """Return a run as a recorded run."""
         return StoredRun.of(run, self.store)
 
     def scores(self, run_id: str, run: RecordedRun) -> TokenScores:
         """Read the token table of a score run.
 
         Args:
-            run_id: MLflow's id.
+            run_id: MLflow's id of the run.
             run: The run.
 
         Raises:
-            StoreError: See `read_scores`.
+            StoreError: The table is missing or damaged, as in `read_scores`.
         """
         if run_id not in self._scores:
             self._scores[run_id] = read_scores(run)
         return self._scores[run_id]
 
     def scores_beside(self, run: FoundRun, *, same_model: bool) -> tuple[FoundRun, TokenScores]:
-        """Find a score run of the text of a run that has no table of its tokens.
+        """Find a score run of a run's text, for a run without a token table.
 
         Args:
-            run: The run; its parameters say which text and which model.
-            same_model: Whether the scores must be those of its own model.
+            run: The run; its parameters name the text and the model.
+            same_model: Whether the scores must be by the run's model.
 
         Returns:
             The newest such run of its experiment, and its table.
 
         Raises:
-            StoreError: There is none, or its table is gone or damaged.
+            StoreError: There is no such run, or its table is missing or damaged.
         """
         wanted = ("text_sha256", *(("model", "identity") if same_model else ()))
         for other in find_runs(run.experiment, where="kind=score", store=self.store):
@@ -62,5 +62,5 @@ class Reader:
         )
 
     def let_go(self) -> None:
-        """Let the tables that are in memory go."""
+        """Free the tables in memory."""
         self._scores = {}

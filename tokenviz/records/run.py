@@ -1,8 +1,8 @@
-"""A recorded run and its files, each checked against the checksum that it was written with.
+"""A recorded run and its files, each checked against its recorded checksum.
 
 A figure or a number from a damaged table is worse than none. So a file is compared with the run's list of files
-(`checksums.sha256`), and the run's main table also with what the store itself says of it: whoever changes a table and the list
-with it has not changed the store. Runs of early versions have no list; they are read with a note.
+(`checksums.sha256`), and the run's main table also with the hash in the store: whoever changes a table together with the list
+has not changed the store. Runs of early versions have no list; they are read with a note.
 """
 
 import tempfile
@@ -42,13 +42,13 @@ _MAIN_TABLES = {"score": TOKENS_TABLE, "comparison": UNITS_TABLE}
 
 @dataclass(frozen=True, eq=False)
 class RecordedRun(ABC):
-    """A finished computation as it was recorded, wherever it is.
+    """A finished computation as it was recorded, in a store or in the outbox.
 
     Attributes:
-        name: The run's, for a reader.
+        name: The run's name, for readers.
         kind: "score", "comparison", "summary", or a measure's name.
-        params: Its settings.
-        metrics: Its numbers; one that is not determined is absent.
+        params: The run's settings.
+        metrics: The run's numbers; one that is not determined is absent.
     """
 
     name: str
@@ -59,46 +59,46 @@ class RecordedRun(ABC):
     @property
     @abstractmethod
     def described(self) -> str:
-        """The run in messages."""
+        """The run's description in messages."""
 
     @property
     @abstractmethod
     def cure(self) -> str:
-        """What to do where the run is damaged."""
+        """Advice for the case that the run is damaged."""
 
     @abstractmethod
     def other(self, param: str) -> "RecordedRun":
         """Return the run that a parameter names.
 
         Raises:
-            StoreError: It is gone.
+            StoreError: That run is gone.
         """
 
     @abstractmethod
     def fetch(self, artifact: str, folder: Path) -> Path:
-        """Have one of the run's files on this disk, as it was written.
+        """Return the path of one of the run's files on this disk, unchanged since it was written; download it where necessary.
 
         Args:
-            artifact: Its path among the run's files.
-            folder: Where to put it, if it has to be fetched.
+            artifact: The file's path among the run's files.
+            folder: The folder for a downloaded file.
 
         Raises:
-            StoreError: The file is gone or is not what was written, or a server does not answer.
+            StoreError: The file is gone or was changed, or a server does not answer.
         """
 
     @abstractmethod
     def has(self, artifact: str) -> bool:
-        """Whether the run was written with a file of this path."""
+        """Return whether the run was written with a file of this path."""
 
     def read(self, artifact: str, reader: Callable[[Path], T]) -> T:
-        """Read one of the run's files, once it is known to be what was written.
+        """Read one of the run's files after checking that it is unchanged.
 
         Args:
-            artifact: Its path among the run's files.
-            reader: Reads it.
+            artifact: The file's path among the run's files.
+            reader: The function that reads it.
 
         Raises:
-            StoreError: See `fetch`; or this version cannot read it.
+            StoreError: The file cannot be fetched, as in `fetch`; or this version cannot read it.
         """
         import pyarrow as pa
 
@@ -113,10 +113,10 @@ class RecordedRun(ABC):
                 ) from error
 
     def frame(self, name: str) -> "pd.DataFrame":
-        """Read one of the run's tables, by its name without folder and ending.
+        """Read one of the run's tables, by its name without folder and suffix.
 
         Raises:
-            StoreError: See `read`.
+            StoreError: The table cannot be read, as in `read`.
         """
         import pandas as pd
 
@@ -125,12 +125,12 @@ class RecordedRun(ABC):
 
 @dataclass(frozen=True, eq=False)
 class StoredRun(RecordedRun):
-    """A run of a store.
+    """A run in a store.
 
     Attributes:
-        run_id: MLflow's id.
-        tags: What the store says of it.
-        store: Where it is.
+        run_id: MLflow's id of the run.
+        tags: The run's tags in the store.
+        store: The store.
     """
 
     run_id: str
@@ -139,7 +139,7 @@ class StoredRun(RecordedRun):
 
     @classmethod
     def of(cls, run: FoundRun, store: Store) -> "StoredRun":
-        """Return a run as it was found."""
+        """Return a found run as a recorded run."""
         return cls(run.name, run.tags.get("kind", ""), run.params, run.metrics, run.run_id, run.tags, store)
 
     @property
@@ -178,10 +178,10 @@ class StoredRun(RecordedRun):
 
     @cached_property
     def _listed(self) -> dict[str, str] | None:
-        """The run's list of files; None for one of an early version, which has none."""
+        """The run's list of files; None for a run of an early version, which has none."""
         with tempfile.TemporaryDirectory(prefix="tokenviz-") as name:
             folder = Path(name)
-            with suppress(DamagedError):  # it has none; what follows knows whether it should have one
+            with suppress(DamagedError):  # there is no list; the code below knows whether there should be one
                 folder = fetch(self.store, self.run_id, CHECKSUMS, folder).parent
             try:
                 listed = read_checksums(folder, self.tags)
@@ -197,8 +197,8 @@ class WaitingRun(RecordedRun):
     """Results that wait in the outbox for a store.
 
     Attributes:
-        parcel: Where they are.
-        runs: The MLflow experiment's runs, where they go to.
+        parcel: The staged run.
+        runs: The runs of the MLflow experiment that it will belong to.
     """
 
     parcel: Parcel = field(repr=False)
@@ -206,7 +206,7 @@ class WaitingRun(RecordedRun):
 
     @classmethod
     def of(cls, parcel: Parcel, runs: Runs) -> "WaitingRun":
-        """Return a parcel as a run."""
+        """Return a staged run as a recorded run."""
         slip = parcel.slip
         params = {name: str(value) for name, value in slip.params.items()}
         return cls(slip.name, slip.tags.get("kind", ""), params, slip.metrics, parcel, runs)
@@ -225,7 +225,7 @@ class WaitingRun(RecordedRun):
 
     def fetch(self, artifact: str, folder: Path) -> Path:
         listed, path = packed_checksums(self.parcel.folder), self.parcel.files / artifact
-        if listed is None:  # `tokenviz sync` was at work meanwhile
+        if listed is None:  # `tokenviz sync` has delivered it in the meantime
             return recorded_of(self.runs, self.parcel.slip.fingerprint, "there were").fetch(artifact, folder)
         try:
             digest = checksum(path)
@@ -240,12 +240,12 @@ class WaitingRun(RecordedRun):
 
 
 def recorded_of(runs: Runs, fingerprint: str, what: str) -> RecordedRun:
-    """Return what was recorded under a fingerprint: the finished run, or else what waits in the outbox.
+    """Return the results with a fingerprint: the finished run, or else the staged run in the outbox.
 
     Args:
         runs: The MLflow experiment's runs.
-        fingerprint: See `tokenviz.tracking.runs.fingerprint_of`.
-        what: How a message begins where there is neither.
+        fingerprint: The fingerprint (`tokenviz.tracking.runs.fingerprint_of`).
+        what: The beginning of the message where there is neither.
 
     Raises:
         StoreError: There is neither, or the store fails.

@@ -1,7 +1,7 @@
-"""The tables of a recorded run as what they were made from: scores, comparisons and their numbers.
+"""The tables of a recorded run as the objects that they were made from: scores, comparisons and their numbers.
 
-Nothing is computed again: a comparison keeps the units and the numbers that were recorded, so that a figure drawn today shows
-what the run says. What a run's tables hold is compared with the numbers that the store keeps of it.
+Nothing is computed again. A comparison keeps the recorded units and numbers, so that a figure drawn today shows what the run
+says. The content of a run's tables is compared with the run's numbers in the store.
 """
 
 import math
@@ -22,23 +22,23 @@ from tokenviz.stats import definitions
 from tokenviz.stats.estimate import Estimate
 from tokenviz.stats.summaries import estimates_of
 
-_CLOSE = 1e-9  # of two computations of one number: processors differ in the order of sums
+_CLOSE = 1e-9  # relative difference between two computations of one number: processors differ in the order of sums
 _MOST_NAMED = 3
-_BEFORE_IT_WAS_RECORDED = 2  # COMPARISON_VERSION of runs that do not say it
+_BEFORE_IT_WAS_RECORDED = 2  # COMPARISON_VERSION of runs that do not record it
 
 
 def read_scores(run: RecordedRun) -> TokenScores:
     """Read the token table of a score run.
 
     Raises:
-        StoreError: The run is no score run, its table is gone or damaged, or holds other numbers than the run.
+        StoreError: The run is not a score run, its table is missing or damaged, or has other numbers than the run.
     """
     if run.kind != "score":
         reader = "load_comparison reads it" if run.kind == "comparison" else "only score runs have scores of tokens"
         raise StoreError(f"{run.described} is of kind {run.kind!r}: {reader}")
     scores = run.read(TOKENS_TABLE, TokenScores.load)
     summary = scores.summary()
-    names = ("n_tokens", "n_scored", "mean_logprob", "mean_entropy")  # whose definitions do not change
+    names = ("n_tokens", "n_scored", "mean_logprob", "mean_entropy")  # the definitions of these do not change
     check_numbers(run, TOKENS_TABLE, {name: float(getattr(summary, name)) for name in names})
     if scores.spec.scoring_version != SCORING_VERSION and not scores.spec.imported:
         warn(
@@ -49,16 +49,16 @@ def read_scores(run: RecordedRun) -> TokenScores:
 
 
 def read_comparison(run: RecordedRun, a: TokenScores | None = None, b: TokenScores | None = None) -> Comparison:
-    """Read the comparison of a comparison run, with the units and the numbers that were recorded.
+    """Read the comparison of a comparison run, with the recorded units and numbers.
 
     Args:
         run: The run.
-        a: The first model's scores, where they are read already.
-        b: The second's.
+        a: The first model's scores; None (the default) to read them.
+        b: The second model's scores; None (the default) to read them.
 
     Raises:
-        StoreError: The run is no comparison, one of its tables or one of its two score runs is gone or damaged, or the tables
-            do not fit each other or the run's numbers.
+        StoreError: The run is not a comparison, one of its tables or of its two score runs is missing or damaged, or the tables
+            contradict each other or the run's numbers.
     """
     if run.kind != "comparison":
         reader = "load_scores reads it" if run.kind == "score" else "only comparison runs have a comparison"
@@ -79,7 +79,7 @@ def read_statistics(run: RecordedRun) -> dict[str, Estimate]:
     """Read the numbers of a comparison run by name, with intervals and definitions.
 
     Raises:
-        StoreError: The table is gone or damaged, or holds other numbers than the run.
+        StoreError: The table is missing or damaged, or has other numbers than the run.
     """
     estimates = estimates_of(run.frame("statistics"))
     _check_statistics(run, estimates)
@@ -87,14 +87,14 @@ def read_statistics(run: RecordedRun) -> dict[str, Estimate]:
 
 
 def _check_comparison(run: RecordedRun, comparison: Comparison) -> None:
-    """Refuse a comparison whose tables do not fit each other or the run's numbers."""
+    """Refuse a comparison whose tables contradict each other or the run's numbers."""
     units = comparison.units
     _check_statistics(run, comparison.estimates())
     for param, scores, logprob, counts in (
         ("run_a", comparison.a, units.logprob_a, units.n_tokens_a),
         ("run_b", comparison.b, units.logprob_b, units.n_tokens_b),
     ):
-        # A span may have no token: all its characters are in one that reaches into the next.
+        # A span has no token if all its characters are in a token that reaches into the next span.
         if not _are_sums(logprob, counts, scores, least=0 if units.by == "span" else 1):
             raise DamagedError(f"the table {UNITS_TABLE!r} of {run.described} does not fit its {param}: {run.cure}")
     both = ~np.isnan(units.logprob_a + units.logprob_b)
@@ -112,7 +112,7 @@ def _check_comparison(run: RecordedRun, comparison: Comparison) -> None:
 
 
 def _are_sums(logprob: NDArray[np.float64], counts: NDArray[np.int64], scores: TokenScores, *, least: int) -> bool:
-    """Whether units are the sums of as many tokens each, end to end, as they say, and none has fewer than the least."""
+    """Return whether units are consecutive sums of their numbers of tokens, and each has at least `least` tokens."""
     if int(counts.sum()) != len(scores) or (counts < least).any():
         return False
     if not len(counts):
@@ -130,22 +130,22 @@ def _check_statistics(run: RecordedRun, estimates: Mapping[str, Estimate]) -> No
 
 
 def check_numbers(run: RecordedRun, table: str, found: Mapping[str, float]) -> None:
-    """Refuse a table that gives other numbers than its run has.
+    """Refuse a table with other numbers than its run.
 
     Args:
         run: The run.
         table: The path of the table among its files.
-        found: What the table gives, by name; numbers that the run does not have are passed over.
+        found: The table's numbers, by name; numbers that the run does not have are ignored.
 
     Raises:
-        DamagedError: One differs.
+        DamagedError: A number differs.
     """
     if differing := _differing(run.metrics, found):
         raise DamagedError(_other_numbers(run, table, differing))
 
 
 def _differing(recorded: Mapping[str, float], found: Mapping[str, float]) -> list[str]:
-    """Say of each number that a run and its table both have in which they differ."""
+    """Return a line for each number that differs between a run and its table."""
     return [
         f"{name} is {recorded[name]:.6g} and {value:.6g}"
         for name, value in found.items()

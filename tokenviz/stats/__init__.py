@@ -1,12 +1,13 @@
-"""Statistics that know no models and no texts: arrays in, frozen estimates out.
+"""Statistics on arrays, without models or texts: arrays go in, frozen estimates come out.
 
     from tokenviz.stats import pearson_r, fisher
 
     fisher(pearson_r(x, y))
 
-Every number is an `Estimate`: its value, n, unit, and its interval with how that was found. Definitions are in
+Every number is an `Estimate`: its value, n, unit, and its interval with the method. Definitions are in
 `tokenviz.stats.definitions`, intervals in closed form in `tokenviz.stats.formulas`, resampling and its intervals in
-`tokenviz.stats.resampling` and `tokenviz.stats.intervals`. Importing this loads nothing heavy; each name loads what it needs.
+`tokenviz.stats.resampling` and `tokenviz.stats.intervals`. Importing this package loads nothing heavy; each name loads what it
+needs.
 """
 
 from typing import TYPE_CHECKING
@@ -85,5 +86,5 @@ _HOMES = {
 }
 __all__ = list(_HOMES)
 
-if not TYPE_CHECKING:  # to whom a misspelt name is an error
+if not TYPE_CHECKING:  # type checkers then report a misspelt name as an error
     __getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -1,7 +1,7 @@
-"""Whether a model is as surprised as it expects to be: the entropy of its predictions against the surprisal of what came.
+"""Calibration: the entropy of a model's predictions compared with the surprisal of the tokens that follow.
 
 The entropy of a predicted distribution is the surprisal that the model itself expects. Where its probabilities are right,
-the tokens that it predicted with an entropy of H have a mean surprisal of H. More is overconfidence, less underconfidence.
+tokens predicted with an entropy of H have a mean surprisal of H. A higher mean is overconfidence, a lower one underconfidence.
 """
 
 from dataclasses import dataclass
@@ -11,18 +11,18 @@ from numpy.typing import NDArray
 
 from tokenviz.stats.definitions import Values
 
-_FEWEST = 5  # tokens of a bin: fewer have no mean worth a mark
+_FEWEST = 5  # tokens per bin: the mean of fewer is too uncertain to draw
 
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """Scored tokens in bins of nearly equal counts, by their entropy; arrays of one value a bin, in nats.
+    """Scored tokens in bins of nearly equal counts, by the entropy of their predictions; arrays of one value per bin, in nats.
 
     Attributes:
         entropy: Mean entropy of the predictions.
-        surprisal: Mean surprisal of the tokens that came.
-        standard_error: Of the mean surprisal, as if the tokens were independent; NaN in a bin of one.
-        n: Tokens.
+        surprisal: Mean surprisal of the tokens that followed.
+        standard_error: Standard error of the mean surprisal, as if the tokens were independent; NaN in a bin of one.
+        n: Number of tokens.
     """
 
     entropy: NDArray[np.float64]
@@ -35,9 +35,9 @@ def calibrate(entropy: Values, surprisal: Values, *, bins: int = 10) -> Calibrat
     """Bin tokens by the entropy of their predictions.
 
     Args:
-        entropy: (n,) of each token's prediction, in nats.
-        surprisal: (n,) of the token that came; NaN for one without a prediction, which is left out.
-        bins: The most bins; there are fewer where one would hold fewer than five tokens.
+        entropy: (n,) entropy of each token's prediction, in nats.
+        surprisal: (n,) surprisal of the token that followed, in nats; NaN for one without a prediction, which is left out.
+        bins: The most bins; there are fewer where a bin would hold fewer than five tokens. By default 10.
 
     References:
         Braverman et al. 2020, "Calibration, Entropy Rates, and Memory in Language Models", compare the two means over a whole

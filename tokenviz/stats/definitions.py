@@ -1,8 +1,7 @@
-"""Statistics of paired values: the definitions. Arrays in, estimates out; nothing here knows what a model is.
+"""Definitions of statistics of paired values. Arrays go in, estimates come out; no function knows models.
 
-x and y are two models' log-probs of the same units, in nats. Pairs in which either value is missing (NaN) are left out,
-and only those. A number that the data do not determine is NaN with a reason, never 0. Intervals are added elsewhere
-(`tokenviz.stats.intervals`).
+x and y are two models' log-probs of the same units, in nats. Only pairs with a missing value (NaN) are left out. A number that
+the data do not determine is NaN with a reason, never 0. Intervals are added elsewhere (`tokenviz.stats.intervals`).
 """
 
 import math
@@ -16,22 +15,22 @@ from tokenviz.stats.estimate import Estimate
 
 Values = NDArray[np.float64]
 
-_FEWEST = 3  # pairs of a correlation
+_FEWEST = 3  # pairs that a correlation needs
 _ROUND = 1e-12
 _NO_LINE = "the pairs have no line: they spread alike in every direction, or straight up"
 
 
 def paired(x: Values, y: Values) -> tuple[Values, Values]:
-    """The pairs in which neither value is missing."""
+    """Return the pairs in which neither value is missing."""
     both = ~(np.isnan(x) | np.isnan(y))
     return x[both], y[both]
 
 
 def pearson_r(x: Values, y: Values) -> Estimate:
-    """Pearson's product-moment correlation: how close the pairs lie to any rising straight line.
+    """Return Pearson's product-moment correlation: how close the pairs are to any rising straight line.
 
-    r = sum (x - mean x)(y - mean y) / sqrt(sum (x - mean x)^2 sum (y - mean y)^2), between -1 and 1. It does not change
-    when either row is shifted or stretched, so it says nothing of equal size: see `concordance`.
+    r = sum (x - mean x)(y - mean y) / sqrt(sum (x - mean x)^2 sum (y - mean y)^2), between -1 and 1. It does not change when
+    either series is shifted or scaled, so it does not show whether the values are equal: for that see `concordance`.
 
     The same: scipy.stats.pearsonr, R's cor, and the correlation that llama.cpp's perplexity --kl-divergence prints as
     Cor(ln(PPL(Q)), ln(PPL(base))).
@@ -47,10 +46,10 @@ def pearson_r(x: Values, y: Values) -> Estimate:
 
 
 def spearman_rho(x: Values, y: Values) -> Estimate:
-    """Spearman's rank correlation: Pearson's r of the ranks, ties at the mean of the ranks they share.
+    """Return Spearman's rank correlation: Pearson's r of the ranks, with ties at the mean of the ranks they share.
 
-    Between -1 and 1; 1 where one row rises whenever the other does, along whatever curve. A few very surprising tokens
-    weigh no more in it than any others.
+    It is between -1 and 1, and 1 where one series rises whenever the other does, along any curve. A few very surprising tokens
+    have no more weight in it than any others.
 
     The same: scipy.stats.spearmanr, pandas' corr(method="spearman"), R's cor(method="spearman"). Different with ties:
     the short formula 1 - 6 sum d^2 / (n^3 - n).
@@ -66,18 +65,7 @@ def spearman_rho(x: Values, y: Values) -> Estimate:
 
 
 def kendall_tau(x: Values, y: Values) -> Estimate:
-    """Kendall's tau-b: of two units taken at random, how much likelier both models order them alike than not.
-
-    tau-b = (C - D) / sqrt((P - Tx)(P - Ty)) with P = n (n - 1) / 2 pairs of units, C of them ordered alike by x and y, D
-    in opposite ways, Tx tied in x and Ty tied in y. Between -1 and 1; (1 + tau) / 2 is the share of pairs ordered alike
-    where nothing is tied.
-
-    The same: scipy.stats.kendalltau, pandas' corr(method="kendall"), R's cor(method="kendall"). Different with ties:
-    tau-a, which divides by P, and tau-c.
-
-    References:
-        Kendall 1938, Biometrika 30:81-93; 1945, Biometrika 33:239-251 (tau-b).
-    """
+    """Return Kendall's tau-b: how much more likely two random units are in the same order in both series than not."""
     from scipy import stats
 
     x, y = paired(x, y)
@@ -86,11 +74,11 @@ def kendall_tau(x: Values, y: Values) -> Estimate:
 
 
 def concordance(x: Values, y: Values) -> Estimate:
-    """Lin's concordance correlation coefficient: how close the pairs lie to the line y = x, the unity line.
+    """Return Lin's concordance correlation coefficient: how close the pairs are to the line y = x, the unity line.
 
-    ccc = 2 s_xy / (s_x^2 + s_y^2 + (mean x - mean y)^2), with variances and covariance that divide by n. It is Pearson's
-    r times C_b = 2 / (v + 1/v + u^2), where v = s_x / s_y is the shift in scale and u = (mean x - mean y) / sqrt(s_x s_y)
-    the shift in place: 1 only where y = x, and never further from 0 than r.
+    ccc = 2 s_xy / (s_x^2 + s_y^2 + (mean x - mean y)^2), with variances and covariance that divide by n. It is Pearson's r
+    times C_b = 2 / (v + 1/v + u^2), where v = s_x / s_y is the shift in scale and u = (mean x - mean y) / sqrt(s_x s_y) the
+    shift in location. It is 1 only where y = x, and never further from 0 than r.
 
     The same: R's epiR::epi.ccc and DescTools::CCC. Different, in the order of 1/n: programs that divide by n - 1, such
     as torchmetrics' ConcordanceCorrCoef.
@@ -108,10 +96,10 @@ def concordance(x: Values, y: Values) -> Estimate:
 
 
 def concordance_accuracy(x: Values, y: Values) -> Estimate:
-    """Return the second factor of Lin's concordance, C_b: how close the line that the pairs lie along is to y = x.
+    """Return the second factor of Lin's concordance, C_b: how close the line of the pairs is to y = x.
 
     ccc = r C_b with C_b = 2 / (v + 1/v + u^2), u the `location_shift` and v the `scale_shift`. Pearson's r is the precision:
-    how close the pairs lie to their own line. Between 0 and 1; 1 where means and variances are equal, whatever r is.
+    how close the pairs are to their own line. C_b is between 0 and 1, and 1 where means and variances are equal, whatever r is.
 
     The same: C.b of R's epiR::epi.ccc.
 
@@ -122,15 +110,15 @@ def concordance_accuracy(x: Values, y: Values) -> Estimate:
 
 
 def location_shift(x: Values, y: Values) -> Estimate:
-    """Return the first of the two ways in which C_b falls below 1: (mean y - mean x) / sqrt(s_x s_y).
+    """Return the shift in location, the first cause of a C_b below 1: (mean y - mean x) / sqrt(s_x s_y).
 
-    Above 0 where the second row lies higher. The same: l.shift of R's epiR::epi.ccc.
+    It is above 0 where y has the higher mean. The same: l.shift of R's epiR::epi.ccc.
     """
     return _of_moments(x, y, lambda one: one.shift / math.sqrt(one.s_x * one.s_y))
 
 
 def scale_shift(x: Values, y: Values) -> Estimate:
-    """Return the second of them: s_y / s_x, above 1 where the second row spreads further.
+    """Return the shift in scale, the second cause of a C_b below 1: s_y / s_x, above 1 where y has the larger deviation.
 
     The same: s.shift of R's epiR::epi.ccc.
     """
@@ -138,11 +126,11 @@ def scale_shift(x: Values, y: Values) -> Estimate:
 
 
 def deming_slope(x: Values, y: Values) -> Estimate:
-    """Return the slope of Deming's line with equal error variances, which has the least squared distance from the pairs.
+    """Return the slope of Deming's line with equal error variances: the line with the least squared distance from the pairs.
 
-    slope = tan(theta), theta = atan2(2 s_xy, s_x^2 - s_y^2) / 2: the first principal component of the pairs. Unlike that of
-    least squares it takes neither row for exact, and exchanging the rows turns it into 1 / slope. Not determined where the
-    pairs spread alike in every direction.
+    slope = tan(theta), theta = atan2(2 s_xy, s_x^2 - s_y^2) / 2: the first principal component of the pairs. Unlike least
+    squares it takes neither series as exact, and exchanging the series gives 1 / slope. It is not determined where the pairs
+    vary equally in every direction.
 
     The same: scipy.odr with equal weights, R's mcr::mcreg(method.reg="Deming", error.ratio=1).
 
@@ -153,15 +141,15 @@ def deming_slope(x: Values, y: Values) -> Estimate:
 
 
 def deming_intercept(x: Values, y: Values) -> Estimate:
-    """Return where Deming's line meets x = 0, in nats: mean y - slope mean x."""
+    """Return Deming's line's value at x = 0, in nats: mean y - slope mean x."""
     return _of_moments(x, y, lambda one: one.mean_y - one.slope * one.mean_x, _NO_LINE)
 
 
 def d_z(x: Values, y: Values) -> Estimate:
-    """Return the mean of y - x over the standard deviation of y - x (n - 1).
+    """Return the mean of y - x divided by the standard deviation of y - x (n - 1).
 
-    How sure the sign of a difference is: t = d_z sqrt(n) of independent pairs. It grows with the correlation of the rows, and
-    so is not comparable with the d of two groups.
+    It shows how certain the sign of a difference is: t = d_z sqrt(n) for independent pairs. It grows with the correlation of
+    the series, and so is not comparable with the d of two groups.
 
     References:
         Lakens 2013, Frontiers in Psychology 4:863.
@@ -172,9 +160,9 @@ def d_z(x: Values, y: Values) -> Estimate:
 
 
 def d_av(x: Values, y: Values) -> Estimate:
-    """Return the mean of y - x over the mean of the two rows' standard deviations (n - 1).
+    """Return the mean of y - x divided by the mean of the two series' standard deviations (n - 1).
 
-    How great a difference is compared with how much the rows vary, whatever their correlation.
+    It shows the size of a difference relative to the variation within the series, whatever their correlation.
 
     References:
         Cumming 2012, Understanding the New Statistics; Lakens 2013, Frontiers in Psychology 4:863.
@@ -188,7 +176,7 @@ def d_av(x: Values, y: Values) -> Estimate:
 
 @dataclass(frozen=True)
 class _Moments:
-    """Means, and deviations that divide by n, of pairs."""
+    """Means of pairs, and deviations that divide by n."""
 
     n: int
     mean_x: float
@@ -225,14 +213,14 @@ def _of_moments(x: Values, y: Values, statistic: Callable[[_Moments], float], no
 
 
 def flat_differences(x: Values, y: Values) -> bool:
-    """Whether y - x is the same everywhere, beyond the rounding of x and y."""
+    """Return whether y - x is the same everywhere, up to the rounding of x and y."""
     return bool(np.ptp(y - x) <= _ROUND * max(np.abs(x).max(), np.abs(y).max()))
 
 
 def mean_difference(x: Values, y: Values) -> Estimate:
-    """The mean of y - x, in nats: how much more log-prob the second model gives a unit on average.
+    """Return the mean of y - x, in nats: how much more log-prob the second model gives per unit on average.
 
-    Times n it is the difference of the two models' total log-probs, so exp of it is the ratio of their perplexities a
+    Times n it is the difference of the two models' total log-probs, so its exponential is the ratio of their perplexities per
     unit. In bits it is divided by ln 2.
     """
     x, y = paired(x, y)
@@ -240,18 +228,18 @@ def mean_difference(x: Values, y: Values) -> Estimate:
 
 
 def median_difference(x: Values, y: Values) -> Estimate:
-    """The median of y - x, in nats; of an even number of pairs, the mean of the two in the middle.
+    """Return the median of y - x, in nats; for an even number of pairs, the mean of the two in the middle.
 
-    Unlike the mean it is not moved by a few units on which the models lie far apart.
+    Unlike the mean it is not changed by a few units with large differences.
     """
     x, y = paired(x, y)
     return _of_differences(y - x, lambda difference: float(np.median(difference)))
 
 
 def rms_difference(x: Values, y: Values) -> Estimate:
-    """The root mean square of y - x, in nats: how far apart the models lie at a unit, in whichever direction.
+    """Return the root mean square of y - x, in nats: the size of the difference at a unit, in either direction.
 
-    sqrt(mean (y - x)^2), the square root of the squared mean difference plus the variance of the differences.
+    sqrt(mean (y - x)^2), the square root of the sum of the squared mean difference and the variance of the differences.
 
     Different: llama.cpp's "RMS Δp" is of probabilities in per cent, not of log-probs.
     """
@@ -260,31 +248,31 @@ def rms_difference(x: Values, y: Values) -> Estimate:
 
 
 def share_greater(x: Values, y: Values) -> Estimate:
-    """The share of the pairs in which y is greater than x, between 0 and 1; a tie does not count.
+    """Return the share of the pairs in which y is greater than x, between 0 and 1; a tie does not count.
 
-    With log-probs: the share of units to which the second model gives the greater probability. It is 1 minus the same
-    with x and y exchanged only where nothing is tied.
+    For log-probs: the share of units to which the second model gives the greater probability. It is 1 minus the share with x
+    and y exchanged only where nothing is tied.
     """
     x, y = paired(x, y)
     return _of_differences(y - x, lambda difference: float((difference > 0).mean()))
 
 
 def share_same(same: Values) -> Estimate:
-    """The share of positions at which both models' likeliest next token is the same one, between 0 and 1.
+    """Return the share of positions at which both models' likeliest next token is the same, between 0 and 1.
 
     The same: llama.cpp's "Same top p".
 
     Args:
-        same: One a position: 1 where the two first choices are one token, 0 where not, NaN where there are none.
+        same: One value per position: 1 where the two first choices are one token, 0 where not, NaN where there are none.
     """
     return _of_differences(same[~np.isnan(same)], lambda known: float(known.mean()))
 
 
 def influence_on_r(x: Values, y: Values) -> Values:
-    """How much each pair moves Pearson's r: the empirical influence function, whose mean is 0.
+    """Return how much each pair changes Pearson's r: the empirical influence function, whose mean is 0.
 
-    With standardised values, x y - r (x^2 + y^2) / 2. To first order r of a resample is r plus the mean of these, so how
-    they depend on each other is how the parts of r do.
+    With standardised values, x y - r (x^2 + y^2) / 2. To first order r of a resample is r plus the mean of these values, so
+    their dependence on each other shows how the parts of r depend on each other.
 
     References:
         Devlin, Gnanadesikan and Kettenring 1975, Biometrika 62:531-545.
@@ -309,6 +297,6 @@ def _undetermined(x: Values, y: Values) -> str:
 
 
 def flat(values: Values) -> bool:
-    """Whether values do not differ, beyond rounding."""
-    # A spread at the level of rounding is no spread: scipy would warn and give noise.
+    """Return whether values are equal, up to rounding."""
+    # For a spread at the level of rounding scipy would warn and return noise.
     return bool(np.ptp(values) <= 1e-12 * np.abs(values).max())

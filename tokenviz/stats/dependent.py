@@ -1,7 +1,7 @@
-"""The difference of two correlations that have a row in common: is a closer to b than to c?
+"""The difference of two correlations with a common series: is a closer to b than to c?
 
-Both come from the same units, so they rise and fall together, and two intervals that overlap say little of their difference.
-Both are computed of every resample, and the interval is that of their difference.
+Both correlations come from the same units, so they vary together, and two overlapping intervals do not tell whether they
+differ. So both are computed for every resample, and the interval is that of their difference.
 """
 
 from dataclasses import replace
@@ -31,22 +31,23 @@ def correlation_difference(
     seed: int = SEED,
     level: float = LEVEL,
 ) -> Summary:
-    """Ask whether a correlates more with b than with c, over the units at which none of the three is missing.
+    """Estimate whether a correlates more with b than with c, over the units at which none of the three is missing.
 
     Args:
         a: (n,) in reading order; NaN where missing.
-        b: (n,) of the same units.
-        c: (n,) of the same units.
-        passages: (n,) which passage of its text each unit belongs to; None for one passage.
-        texts: (n,) which text; None for one text. Whole texts are resampled where there are several, as in `tokenviz.compare`.
-        unit: What a unit is, such as "token", for a reader.
-        resamples: How many to draw; None for 2,000, of more than 10,000 units fewer; 0 for no intervals.
-        seed: Of the random numbers.
-        level: Of the intervals.
+        b: (n,) for the same units.
+        c: (n,) for the same units.
+        passages: (n,) the passage of its text that each unit belongs to; None for one passage.
+        texts: (n,) the text of each unit; None for one text. Whole texts are resampled where there are several, as in
+            `tokenviz.compare`.
+        unit: The noun for a unit, such as "token".
+        resamples: Number of resamples; None for 2,000, and fewer for more than 10,000 units; 0 for no intervals.
+        seed: Seed of the random numbers.
+        level: Level of the intervals; by default 0.95.
 
     Returns:
         In `estimates`, for Pearson's r: `pearson_r_ab`, `pearson_r_ac` and `pearson_r_difference`, which is r(a, b) - r(a, c),
-        between -2 and 2; and the same of Spearman's rho (`spearman_rho_ab`, ...).
+        between -2 and 2; and the same for Spearman's rho (`spearman_rho_ab`, ...).
 
     Raises:
         ComparisonError: `resamples` or `seed` is not possible.

@@ -1,4 +1,4 @@
-"""The paired sign-flip test: would differences as great be seen if each might as well have had the other sign?"""
+"""The paired sign-flip test: how likely are differences of this size if each could have had either sign?"""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -10,7 +10,7 @@ from tokenviz.errors import ComparisonError
 from tokenviz.stats.definitions import Values
 from tokenviz.stats.resampling import SEED
 
-FLIPS = 99_999  # random ones: p of 0.05 is then known to 0.0014 (two standard errors)
+FLIPS = 99_999  # random flips; a p of 0.05 is then known to 0.0014 (two standard errors)
 
 _MOST_EXACT = 16  # differences: 65,536 ways to set their signs
 _ROUNDING = 1e-12
@@ -22,13 +22,13 @@ class SignFlips:
     """The result of `sign_flip_test`.
 
     Attributes:
-        p: Two-sided; NaN without differences. It is never 0: of n differences at least 2 in 2^n, and of random flips at least 1
-            in `flips` + 1.
+        p: Two-sided p; NaN without differences. It is never 0: at least 2 in 2^n for n differences, and at least 1 in `flips` +
+            1 for random flips.
         mean: The mean difference.
-        n: Differences, one for each text or item.
-        flips: How many ways to set the signs were looked at.
-        exact: Whether these were all there are.
-        seed: Of the random ones.
+        n: Number of differences, one for each text or item.
+        flips: Number of ways to set the signs that were tried.
+        exact: Whether these were all possible ways.
+        seed: Seed of the random flips.
     """
 
     p: float
@@ -40,7 +40,7 @@ class SignFlips:
 
     @property
     def described(self) -> str:
-        """In a line for a reader."""
+        """The result in one line for readers."""
         if not self.n:
             return "no sign-flip test: there are no differences"
         how = f"all {self.flips:,} ways to set the signs" if self.exact else f"{self.flips:,} random flips, seed {self.seed}"
@@ -48,24 +48,24 @@ class SignFlips:
         return f"sign-flip test p = {self.p:.2g} (two-sided, {how}{least})"
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values; None for what is NaN."""
+        """Return plain values; None for NaN."""
         return {name: None if value != value else value for name, value in asdict(self).items()}
 
 
 def sign_flip_test(differences: Values, *, flips: int = FLIPS, seed: int = SEED) -> SignFlips:
-    """Test whether paired differences are as often and as far above 0 as below, whatever else they are.
+    """Test whether paired differences are symmetric around 0.
 
     Each difference keeps its size and may have either sign. p is the share of the ways to set the signs whose mean is at least
-    as far from 0 as the one that was seen: over all 2^n ways up to n = 16, else over random ones, the observed one counted
-    among them: p = (1 + those as far) / (1 + flips). The differences must be independent: take one for each text or item, not
+    as far from 0 as the observed one. Up to n = 16 all 2^n ways are tried, else random ones, with the observed one counted
+    among them: p = (1 + number as far) / (1 + flips). The differences must be independent: take one for each text or item, not
     for each token. Missing ones (NaN) are left out; those of 0 stay.
 
     The same: scipy.stats.permutation_test(permutation_type="samples").
 
     Args:
         differences: (n,), one for each text or item.
-        flips: How many random ones, where there are more than 16 differences.
-        seed: Of the random numbers (NumPy's PCG64).
+        flips: Number of random flips, where there are more than 16 differences; by default 99,999.
+        seed: Seed of the random numbers (NumPy's PCG64).
 
     Raises:
         ComparisonError: `flips` or `seed` is not possible.
@@ -83,9 +83,7 @@ def sign_flip_test(differences: Values, *, flips: int = FLIPS, seed: int = SEED)
     n = len(values)
     if not n:
         return SignFlips(float("nan"), float("nan"), 0, 0, exact=True, seed=seed)
-    least = abs(float(values.sum())) - _ROUNDING * float(
-        np.abs(values).sum()
-    )  # sums in another order are equal but for rounding
+    least = abs(float(values.sum())) - _ROUNDING * float(np.abs(values).sum())  # sums in another order are equal up to rounding
     exact = n <= _MOST_EXACT
     if exact:
         ways = np.arange(2**n)
@@ -104,6 +102,6 @@ def sign_flip_test(differences: Values, *, flips: int = FLIPS, seed: int = SEED)
 
 
 def _count(values: Values, signs: NDArray[np.integer[Any]], least: float) -> int:
-    """How many ways, each a row of 0 and 1, have a sum at least so far from 0."""
+    """Return the number of ways, each a row of 0 and 1, whose sum is at least as far from 0 as `least`."""
     sums = (1 - 2 * signs) @ values
     return int((np.abs(sums) >= least).sum())

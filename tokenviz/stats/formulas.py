@@ -1,6 +1,6 @@
-"""Intervals in closed form: Fisher's of a correlation, Wilson's of a share, Student's of a mean, and one over groups.
+"""Intervals in closed form: Fisher's for a correlation, Wilson's for a share, Student's for a mean, and one over groups.
 
-They know nothing of resamples. Each one names what it takes for granted.
+They need no resamples. Each one names its assumptions.
 """
 
 import math
@@ -15,15 +15,15 @@ from tokenviz.stats.estimate import LEVEL, Estimate, Unit
 FISHER = "Fisher's z, as if the units were independent and normal"
 
 _ROUNDING = 1e-12
-_LEAST = 2  # values, or groups of them, which show how much they differ
+_LEAST = 2  # values or groups that are needed to see how much they differ
 
 
 def fisher(r: Estimate) -> Estimate:
     """Add Fisher's interval to Pearson's r: tanh(artanh r -/+ 1.96 / sqrt(n - 3)).
 
-    Right for independent pairs from a bivariate normal distribution. Tokens of a text are neither: neighbours depend on
-    each other, and log-probs have one long tail. Then it is too narrow, by a quarter to nearly a half in simulations; it
-    stands beside the other for readers who know it from elsewhere.
+    It is correct for independent pairs from a bivariate normal distribution. Tokens of a text are neither: neighbours depend on
+    each other, and log-probs have one long tail. Then it is too narrow, by a quarter to nearly a half in simulations. It is
+    shown next to the other interval for readers who know it from elsewhere.
 
     References:
         Fisher 1921, Metron 1:3-32.
@@ -42,11 +42,11 @@ def wilson(correct: float, n: int) -> Estimate:
     """Return a share with Wilson's interval, as if all n were independent.
 
     Args:
-        correct: How many are right; a tie is half of one.
-        n: How many there are.
+        correct: Number of correct ones; a tie is half of one.
+        n: Number of all.
 
     Returns:
-        The share; NaN where there are none.
+        The share; NaN where n is 0.
 
     References:
         Wilson 1927, Journal of the American Statistical Association 22:209-212.
@@ -61,13 +61,13 @@ def wilson(correct: float, n: int) -> Estimate:
 
 
 def clustered(correct: Values, groups: NDArray[np.int64]) -> Estimate:
-    """Return a share with an interval over groups, which are the sample: what is in one group is alike.
+    """Return a share with an interval over groups, which are the sample: members of one group are similar.
 
-    The variance is that of a ratio of sums over groups; Student's t has one degree of freedom per group less one.
+    The variance is that of a ratio of sums over groups; Student's t has one degree of freedom per group minus one.
 
     Args:
         correct: (n,) 1, 0, or 0.5 for a tie.
-        groups: (n,) the number of each one's group.
+        groups: (n,) number of the group.
 
     Returns:
         The share, with an interval between 0 and 1; without one for fewer than two groups.
@@ -93,10 +93,10 @@ def student(values: Values, unit: Unit = "bits") -> Estimate:
 
     Args:
         values: (n,), none missing.
-        unit: Theirs.
+        unit: Unit of the values; by default "bits".
 
     Returns:
-        The mean; NaN of no values, without an interval of one.
+        The mean; NaN for no values, without an interval for one.
 
     References:
         Student 1908, Biometrika 6:1-25.
@@ -112,14 +112,14 @@ def student(values: Values, unit: Unit = "bits") -> Estimate:
 
 
 def _normal() -> float:
-    """The normal quantile of the level, 1.96."""
+    """Return the normal quantile of the level, 1.96."""
     from scipy import stats
 
     return float(stats.norm.ppf((1 + LEVEL) / 2))
 
 
 def _student(freedom: float) -> float:
-    """Student's t of the level."""
+    """Return Student's t of the level."""
     from scipy import stats
 
     return float(stats.t.ppf((1 + LEVEL) / 2, freedom))

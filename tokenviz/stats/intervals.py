@@ -1,20 +1,20 @@
-"""Intervals from resamples: how far a number would have moved over them.
+"""Intervals from resamples: how much a number varies over them.
 
-An interval is g^-1(g(value) -/+ t se), with Student's t for k - 1 degrees of freedom, where k is the number of blocks, or
-the effective number of passages or texts, that are drawn from. The scale g is one on which the number's spread hardly
-depends on its size, so that the interval is lopsided where it should be, holds the number and stays in its range: the
-logarithm for a root mean square, and for coefficients Fisher's z (artanh), unless one of a resample is 1, which has no z.
-Shares have Wilson's interval, for an effective number of units.
+An interval is g^-1(g(value) -/+ t se), with Student's t for k - 1 degrees of freedom, where k is the number of blocks, or the
+effective number of passages or texts, that are drawn from. The scale g is one on which the number's spread hardly depends on
+its size, so that the interval is asymmetric where it should be, contains the number and stays in its range: the logarithm for a
+root mean square, and Fisher's z (artanh) for coefficients, unless a resample has a coefficient of 1, which has no z. Shares
+have Wilson's interval, for an effective number of units.
 
 se is the standard deviation of g over the resamples, times sqrt(k / (k - 1)). Where whole texts or passages are drawn, and
-there are few of them, it is at least what the jackknife gives: sqrt((m - 1) / m sum (g_i - g)^2), with g_i from all m texts
-but the i-th. For coefficients and sizes the factor (m - 1) / m is left out (the jackknife then is Efron and Stein's upper
-bound): how texts differ among themselves lowers a correlation and makes differences greater, few texts show too little
-of it, and without that margin intervals of five to ten texts held the truth in 88 to 93 of 100 cases.
+there are few of them, it is at least the jackknife's: sqrt((m - 1) / m sum (g_i - g)^2), with g_i from all m texts except the
+i-th. For coefficients and sizes the factor (m - 1) / m is left out (the jackknife then is Efron and Stein's upper bound).
+Differences between texts lower a correlation and increase differences, and few texts show too little of this. Without that
+margin intervals of five to ten texts contained the true value in 88 to 93 of 100 cases.
 
-How often they hold the truth was simulated (tests/test_coverage.py, tests/test_coverage_of_texts.py). Percentiles of the
-resamples, which know neither t nor the factor, held it in 2 to 7 of 100 cases fewer on 64 units in blocks, and over texts
-in 59 to 76 of 100 cases with three of them, in 72 to 85 with five.
+How often intervals contain the true value was simulated (tests/test_coverage.py, tests/test_coverage_of_texts.py). Percentiles
+of the resamples use neither t nor the factor. They contained it in 2 to 7 of 100 cases fewer on 64 units in blocks; over texts,
+in 59 to 76 of 100 cases with three of them, and in 72 to 85 with five.
 
 References:
     Künsch 1989, Annals of Statistics 17:1217-1241 (blocks); Efron and Tibshirani 1993, An Introduction to the Bootstrap,
@@ -32,10 +32,10 @@ from tokenviz.stats.definitions import Values
 from tokenviz.stats.estimate import LEVEL, Estimate, percent
 from tokenviz.stats.resampling import Resampling
 
-_MOST_UNDETERMINED = 0.05  # share of the resamples
+_MOST_UNDETERMINED = 0.05  # share of the resamples that may leave the number undetermined
 _ROUNDING = 1e-12
 _LEAST_FACTOR = 1e-3
-_MOST_EXPONENT = 25.0  # so that an end is a number that can be printed
+_MOST_EXPONENT = 25.0  # so that an interval's end can be printed
 _STEEPEST = math.pi / 2 - 1e-4  # a slope of 10,000, for the same reason
 
 Ends = tuple[float, float]
@@ -46,9 +46,10 @@ class Kind:
     """A kind of interval.
 
     Attributes:
-        name: For a reader.
-        scaled: Numbers on the scale g, given the value as well.
-        ends: Given the value, its standard error on that scale, Student's t, and the number k of pieces.
+        name: Name for readers.
+        scaled: Function of numbers and of the value that returns the numbers on the scale g.
+        ends: Function of the value, its standard error on that scale, Student's t, and the number k of pieces that returns the
+            interval's ends.
         bound: Whether the jackknife's error is not reduced by (m - 1) / m.
     """
 
@@ -67,15 +68,15 @@ def interval(
     left_out: Values | None = None,
     level: float = LEVEL,
 ) -> Estimate:
-    """An estimate with its interval.
+    """Return an estimate with its interval.
 
     Args:
-        estimate: With a value.
+        estimate: An estimate with a value.
         replicates: (m,) the statistic of each resample; NaN where one does not determine it.
-        kind: Which formula.
+        kind: The kind of interval.
         drawn: What was resampled.
-        left_out: The statistic without each of the passages or texts; None or empty where that is not needed.
-        level: How often it is to hold the truth; see `adjusted_level`.
+        left_out: The statistic without each of the passages or texts; None or empty where it is not needed.
+        level: Share of cases in which the interval must contain the true value (`adjusted_level`); by default 0.95.
     """
     undetermined = np.isnan(replicates)
     found, lost = replicates[~undetermined], undetermined.mean()
@@ -101,14 +102,14 @@ def interval(
 
 
 def adjusted_level(count: int, level: float = LEVEL) -> float:
-    """Return the level at which each of several intervals has to be made for all of them to hold at once at a given level.
+    """Return the level at which each of several intervals must be made for all of them to hold at once at a given level.
 
-    1 - (1 - level) / count, Bonferroni's bound: it holds however the numbers depend on each other, so also where models and
-    texts are shared. Where they depend strongly, as correlations with one model do, the intervals are wider than needed.
+    1 - (1 - level) / count, Bonferroni's bound: it is valid however the numbers depend on each other, so also where models and
+    texts are shared. Where they depend strongly, as correlations with one model do, the intervals are wider than necessary.
 
     Args:
-        count: How many intervals, at least 1.
-        level: At which all together are to hold.
+        count: Number of intervals, at least 1.
+        level: The level for all together; by default 0.95.
 
     References:
         Dunn 1961, Journal of the American Statistical Association 56:52-64.
@@ -117,7 +118,7 @@ def adjusted_level(count: int, level: float = LEVEL) -> float:
 
 
 def many_intervals(count: int) -> str:
-    """Say what so many intervals next to each other mean; empty for one or none."""
+    """Return a sentence on the meaning of several intervals next to each other; empty for one or none."""
     if count < 2:
         return ""
     once, missed = percent(LEVEL), count * (1 - LEVEL)
@@ -129,7 +130,7 @@ def many_intervals(count: int) -> str:
 
 
 def _jackknife(kind: Kind, value: float, left_out: Values) -> float:
-    """The standard error that follows from leaving out each text, or passage, in turn."""
+    """Return the standard error from leaving out each text, or passage, in turn."""
     left_out = left_out[~np.isnan(left_out)]
     moved = kind.scaled(left_out, value) - kind.scaled(np.array([value]), value)
     factor = 1.0 if kind.bound else (len(left_out) - 1) / max(len(left_out), 1)
@@ -137,26 +138,26 @@ def _jackknife(kind: Kind, value: float, left_out: Values) -> float:
 
 
 def _student(pieces: float, level: float) -> float:
-    """Student's t of the level."""
+    """Return Student's t of the level."""
     from scipy import stats
 
     return float(stats.t.ppf((1 + level) / 2, pieces - 1))
 
 
 def _spread(replicates: Values, pieces: float) -> float:
-    """The standard error that the replicates show: of so few pieces their standard deviation is a little too small."""
+    """Return the standard error of the replicates; for few pieces their standard deviation is slightly too small."""
     if np.ptp(replicates) == 0:
-        return 0.0  # of equal numbers the standard deviation is rounding
+        return 0.0  # the standard deviation of equal numbers is rounding
     return float(np.std(replicates, ddof=1)) * math.sqrt(pieces / (pieces - 1))
 
 
 def _is_full(coefficients: Values) -> bool:
-    """Whether some are 1 or -1, whose z is infinite: of models that hardly differ, some texts are ranked alike."""
+    """Return whether a coefficient is 1 or -1, whose z is infinite: models that hardly differ rank some texts alike."""
     return bool((np.abs(coefficients) >= 1 - _ROUNDING).any())  # False for NaN
 
 
 def _beyond_rounding(coefficients: Values, value: float) -> Values:
-    """The coefficients, equal to the value where they are but for rounding: a full correlation has no spread."""
+    """Return the coefficients, equal to the value where they differ by rounding only: a full correlation has no spread."""
     return np.where(np.abs(coefficients - value) <= _ROUNDING, value, coefficients)
 
 
@@ -189,7 +190,7 @@ def _logit_ends(share: float, error: float, t: float, _: float) -> Ends:
 
 
 def _on_angle(slopes: Values, slope: float) -> Values:
-    # Angles of lines, not of arrows: one that has turned past the vertical is near the other end of the range.
+    # Angles of lines, not of vectors: a line that has turned past the vertical is near the other end of the range.
     turned = np.arctan(slopes) - math.atan(slope)
     return math.atan(slope) + (turned + math.pi / 2) % math.pi - math.pi / 2
 
@@ -204,7 +205,7 @@ def _plain_ends(value: float, error: float, t: float, _: float) -> Ends:
 
 
 def _on_logarithm(values: Values, value: float) -> Values:
-    # A resample of two models that hardly differ may hold no difference at all, whose logarithm is infinite.
+    # A resample of two models that hardly differ may contain no difference at all, whose logarithm is infinite.
     return np.log(np.maximum(values / value, _LEAST_FACTOR))
 
 
@@ -214,10 +215,10 @@ def _logarithm_ends(value: float, error: float, t: float, _: float) -> Ends:
 
 
 def _wilson_ends(share: float, error: float, t: float, pieces: float) -> Ends:
-    """Wilson's score interval for as many independent units as would let the share vary as much as it does.
+    """Return Wilson's score interval for as many independent units as would let the share vary as much as it does.
 
-    Where no resample differs (all or none of the units count), for as many as there are pieces: that nothing was
-    seen is no proof that there is nothing.
+    Where no resample differs (all or none of the units count), the number of units is that of the pieces: an event that was not
+    observed may still be possible.
     """
     effective = share * (1 - share) / error**2 if error > 0 else pieces
     square = t**2 / effective

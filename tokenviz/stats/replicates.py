@@ -1,11 +1,10 @@
-"""Every statistic of a comparison, of many resamples at once: the same definitions as in `definitions`, over units that
-count as often as a resample holds them.
+"""The statistics of a comparison for many resamples at once, over units weighted by how often a resample contains them.
 
-Means, variances and shares come from weighted sums, ranks and medians from weights in the order of the values. Each replicate
-is the statistic of the whole resample, computed again; none is approximated.
+The definitions are those of `definitions`. Means, variances and shares come from weighted sums, ranks and medians from weights
+in the order of the values. Each replicate is the exact statistic of the whole resample, not an approximation.
 
-A resample holds a unit several times, and its copies are ties. So ranks are means over ties throughout; nothing is sorted
-again, since the order of the values does not change.
+A resample contains a unit several times, and its copies are ties, so ranks are means over ties. Nothing is sorted again, since
+the order of the values does not change.
 """
 
 from collections.abc import Iterable, Sequence
@@ -23,14 +22,14 @@ Indices = NDArray[np.intp]
 
 
 def correlation_replicates(rows: Sequence[Values], resamples: Iterable[Weights]) -> dict[str, Values]:
-    """Return the correlations of the first of several rows with each of the others, in each resample.
+    """Return the correlations of the first series with each of the others, in each resample.
 
     Args:
-        rows: The rows, each (n,), nothing missing.
+        rows: The series, each (n,), nothing missing.
         resamples: Weights (n, m) at a time.
 
     Returns:
-        `pearson_r` and `spearman_rho`, each (one per other row, resamples).
+        `pearson_r` and `spearman_rho`, each (number of other series, resamples).
     """
     first, *others = rows
     moments = [_Moments(first, other, np.full(len(first), np.nan)) for other in others]
@@ -44,18 +43,17 @@ def correlation_replicates(rows: Sequence[Values], resamples: Iterable[Weights])
 
 
 def replicates(x: Values, y: Values, same: Values, resamples: Iterable[Weights], *, ranks: bool = True) -> dict[str, Values]:
-    """The statistics of each resample.
+    """Return the statistics of each resample.
 
     Args:
         x: (n,), nothing missing.
         y: (n,), nothing missing.
-        same: (n,), 1 where the first choices are the same, 0 where not, NaN where that is not known.
+        same: (n,), 1 where the first choices are the same, 0 where not, NaN where it is not known.
         resamples: Weights (n, m) at a time.
-        ranks: Whether those of ranks and the median are wanted, which take most of the time.
+        ranks: Whether to include the statistics of ranks and the median, which take most of the time; by default yes.
 
     Returns:
-        By the names that `Agreement` gives the statistics, one number a resample; NaN where a resample does not
-        determine one.
+        By the names of the statistics in `Agreement`, one number per resample; NaN where a resample does not determine one.
     """
     moments = _Moments(x, y, same)
     ranked = _Ranks(x, y) if ranks else None
@@ -64,7 +62,7 @@ def replicates(x: Values, y: Values, same: Values, resamples: Iterable[Weights],
 
 
 class _Ranks:
-    """What follows from the order of the units."""
+    """The statistics that depend on the order of the units."""
 
     def __init__(self, x: Values, y: Values) -> None:
         self._x, self._y, self._middle = Order(x), Order(y), Middle(y - x)
@@ -73,7 +71,7 @@ class _Ranks:
 
     def of(self, drawn: Weights) -> dict[str, Values]:
         x, y = self._x.of(drawn), self._y.of(drawn)
-        # Where no two units are equal in x, none are in both, and the only ties are copies.
+        # Where no two units are equal in x, none are equal in both, and the only ties are copies.
         both = x if self._x.distinct else self._both.of(drawn)
         return {
             "spearman_rho": spearman(drawn, x, y),
@@ -83,18 +81,18 @@ class _Ranks:
 
 
 class _Moments:
-    """What follows from sums over the units."""
+    """The statistics that depend on sums over the units."""
 
     def __init__(self, x: Values, y: Values, same: Values) -> None:
-        # Centred first: a variance is a small difference of large numbers otherwise.
+        # The values are centred first: otherwise a variance is a small difference of large numbers.
         u, v, difference = x - x.mean(), y - y.mean(), y - x
         known = ~np.isnan(same)
         columns = [np.ones(len(x)), u, v, u * u, v * v, u * v, difference, difference**2]
         columns += [difference > 0, difference < 0, known, np.where(known, same, 0.0), (v - u) ** 2]
         self._columns = np.stack(columns, axis=1).astype(np.float64)  # (n, columns)
-        # A resample's variance is a difference of sums: below, it is their rounding, and the row is constant.
+        # A resample's variance is a difference of sums. Below this limit it is their rounding, and the series is constant.
         self._flat = [_ROUNDING * float((values**2).max()) for values in (u, v, v - u)]
-        # Differences that are equal but for the rounding of x and y do not differ.
+        # Differences that are equal up to the rounding of x and y count as constant.
         self._flat[2] = max(self._flat[2], (1e-12 * float(np.abs([x, y]).max())) ** 2)
         self._means = float(x.mean()), float(y.mean())
 
@@ -141,21 +139,21 @@ class _Moments:
 
 
 class Order:
-    """One row's values in order, ready for any number of resamples.
+    """The values of one series in order, prepared for any number of resamples.
 
     Attributes:
-        distinct: Whether no two are equal.
+        distinct: Whether no two values are equal.
     """
 
     def __init__(self, values: Values) -> None:
         self._order = np.argsort(values, kind="stable")
         ordered = values[self._order]
-        self._first = np.searchsorted(ordered, values, "left")  # of each unit, how many values are less
-        self._last = np.searchsorted(ordered, values, "right")  # and how many are not greater
+        self._first = np.searchsorted(ordered, values, "left")  # for each unit, the number of smaller values
+        self._last = np.searchsorted(ordered, values, "right")  # for each unit, the number of values that are not greater
         self.distinct = bool((self._last - self._first == 1).all())
 
     def of(self, drawn: Weights) -> "Ranked":
-        """The ranks in m resamples of weights (n, m)."""
+        """Return the ranks in m resamples of weights (n, m)."""
         before = sums_before(drawn[self._order])
         less, up_to = before[self._first], before[self._last]
         return Ranked(less + up_to - before[-1], up_to - less)
@@ -166,29 +164,29 @@ class Ranked:
     """Ranks of n units in m resamples.
 
     Attributes:
-        centred: (n, m), twice the mean rank less its mean: of a unit, how many units of the resample have a lesser value,
-            less how many have a greater one.
-        tied: (n, m), how many units of the resample have the unit's value.
+        centred: (n, m), twice the difference of a unit's mean rank and the mean of all ranks: the number of units in the
+            resample with a smaller value, minus the number with a greater one.
+        tied: (n, m), the number of units in the resample with the unit's value.
     """
 
     centred: Weights
     tied: Weights
 
     def tied_pairs(self, drawn: Weights) -> Values:
-        """Pairs of units of one value, in each resample: (m,)."""
+        """Return the number of pairs of units with one value, in each resample: (m,)."""
         return (_sum(drawn, self.tied) - _sum(drawn)) / 2
 
 
 def spearman(drawn: Weights, x: Ranked, y: Ranked) -> Values:
-    """Spearman's rho of each resample, (m,); NaN where one row is constant."""
+    """Return Spearman's rho of each resample, (m,); NaN where one series is constant."""
     both = _sum(drawn, x.centred, y.centred)
     return _ratio(both, np.sqrt(_sum(drawn, x.centred, x.centred) * _sum(drawn, y.centred, y.centred)))
 
 
 class Inversions:
-    """Pairs of units that x and y order in opposite ways, counted like a merge sort counts them.
+    """Pairs of units in opposite order in x and y, counted as a merge sort counts them.
 
-    The units stand in order of x. At each level they are cut into runs of 2, 4, 8, ... of them; of each run the second half
+    The units are in the order of x. At each level they are cut into runs of 2, 4, 8, ... units. In each run the second half
     comes after the first in x, so that a unit of it makes an inversion with each unit of the first half that has a greater y.
     These are counted by going through the run from the greatest y down.
 
@@ -197,21 +195,21 @@ class Inversions:
     """
 
     def __init__(self, x: Values, y: Values) -> None:
-        """O(n log^2 n), once.
+        """Prepare the levels once, in O(n log^2 n).
 
         Args:
             x: (n,)
             y: (n,)
         """
         n = len(x)
-        # Of units tied in x those with the lesser y stand first, and so make no inversion.
+        # Among units tied in x the smaller y comes first, so that they make no inversion.
         self._order = np.lexsort((y, x))
         place = np.arange(n)
         self._levels: list[_Level] = []
         for half in (2**power for power in range(max(n - 1, 0).bit_length())):
             run = place // (2 * half)
             second = place // half % 2 == 1
-            # Down in y; of units tied in y those of the second half first, since a tie is no inversion.
+            # Descending in y; among units tied in y the second half comes first, since a tie is no inversion.
             along = np.lexsort((~second, -y[self._order], run))
             in_second = second[along]
             begins = np.arange(0, n, 2 * half)
@@ -227,13 +225,13 @@ class Inversions:
             )
 
     def of(self, drawn: Weights) -> Values:
-        """The number of inversions in each of m resamples of weights (n, m)."""
+        """Return the number of inversions in each of m resamples of weights (n, m)."""
         found = np.zeros(drawn.shape[1])
         in_order = sums_before(drawn[self._order])
         for level in self._levels:
             before = sums_before(drawn[level.first])
             in_second = in_order[level.ends] - in_order[level.begins_second]
-            # What was passed over all runs, less what was passed before the run.
+            # The number passed over all runs, minus the number passed before the run.
             found += _sum(drawn[level.second], before[level.passed]) - _sum(in_second, before[level.before_run])
         return found
 
@@ -243,12 +241,12 @@ class _Level:
     """Runs of one length.
 
     Attributes:
-        first: Units of the first halves, run by run, down in y.
+        first: Units of the first halves, run by run, descending in y.
         second: Units of the second halves, likewise.
-        passed: Of each of `second`, how many of `first` come before it.
-        before_run: Of each run, how many of `first` are in the runs before it.
-        begins_second: Where in the order of x its second half begins.
-        ends: Where it ends.
+        passed: For each of `second`, the number of `first` before it.
+        before_run: For each run, the number of `first` in the runs before it.
+        begins_second: Start of each run's second half in the order of x.
+        ends: End of each run's second half in the order of x.
     """
 
     first: Indices
@@ -260,14 +258,14 @@ class _Level:
 
 
 def kendall(drawn: Weights, x: Ranked, y: Ranked, both: Ranked, inversions: Inversions) -> Values:
-    """Kendall's tau-b of each resample, (m,); NaN where one row is constant.
+    """Return Kendall's tau-b of each resample, (m,); NaN where one series is constant.
 
     Args:
-        drawn: (n, m)
-        x: Ranks of one row.
-        y: Of the other.
-        both: Of any numbers that are equal for two units where both x and y are.
-        inversions: Of x and y.
+        drawn: Weights (n, m).
+        x: Ranks of the first series.
+        y: Ranks of the second series.
+        both: Ranks of any numbers that are equal for two units where both x and y are equal.
+        inversions: Inversions of x and y.
     """
     n = _sum(drawn)
     pairs = n * (n - 1) / 2
@@ -277,14 +275,15 @@ def kendall(drawn: Weights, x: Ranked, y: Ranked, both: Ranked, inversions: Inve
 
 
 class Middle:
-    """The median of one row in any number of resamples."""
+    """The median of one series in any number of resamples."""
 
     def __init__(self, values: Values) -> None:
         self._order = np.argsort(values, kind="stable")
         self._values = values[self._order]
 
     def of(self, drawn: Weights) -> Values:
-        """Of each of m resamples of weights (n, m): the value in the middle, or the mean of the two."""
+        """Return the median of each of m resamples of weights (n, m): the middle value, or the mean of the two in the
+        middle."""
         up_to = sums_before(drawn[self._order])[1:]
         n = up_to[-1]
         below = [np.count_nonzero(up_to < middle, axis=0) for middle in ((n + 1) // 2, n // 2 + 1)]
@@ -292,7 +291,7 @@ class Middle:
 
 
 def _sum(*factors: Weights) -> Values:
-    """Of the products, down the rows; exact, since whole numbers below 2^53 are."""
+    """Return the sums of the products over the first axis; exact, since integers below 2^53 are."""
     indices = ",".join(["ij"] * len(factors))
     return np.asarray(np.einsum(f"{indices}->j", *factors, dtype=np.float64, casting="unsafe"))
 

@@ -1,9 +1,9 @@
-"""Resamples: what is drawn with replacement to see how far a number would have moved, blocks, passages or texts.
+"""Resampling: blocks, passages or texts are drawn with replacement, to estimate how much a number varies.
 
-The units of a text are not independent: what makes one token surprising to both models makes its neighbours so. So whole
-stretches are drawn. Where there are several texts or passages, those: the interval then speaks of other texts of the
-kind. Where there is one, blocks of consecutive units: the interval speaks of other stretches of the same text. Several
-texts are never cut into blocks: texts differ from each other by more than stretches of one do.
+The units of a text are not independent: what makes one token surprising to both models affects its neighbours as well. So
+groups of units are drawn whole. Where there are several texts or passages, these are drawn, and the interval generalises to
+other texts of the kind. Where there is one, blocks of consecutive units are drawn, and the interval generalises to other parts
+of the same text. Several texts are never cut into blocks: texts differ from each other more than parts of one do.
 """
 
 import math
@@ -21,33 +21,34 @@ from tokenviz.stats.definitions import Values
 SEED = 0
 FEWEST_UNITS = 10
 FEWEST_GROUPS = 3
-LEAST_EFFECTIVE = 2  # groups: what three unequal ones count as; below, Student's t has less than one degree of freedom
+# Groups: the effective number of three unequal ones; below it Student's t has less than one degree of freedom
+LEAST_EFFECTIVE = 2
 
 _FEWEST_RESAMPLES = 100
 _ELEMENTS = 1 << 20  # weights in memory at once
-_MOST_LEFT_OUT = 200  # groups; of more, resamples and the jackknife agree to a quarter of a per cent
+_MOST_LEFT_OUT = 200  # groups; for more, resamples and the jackknife agree to a quarter of a per cent
 
 Groups = Literal["passages", "texts"]
-GROUPS: tuple[Groups, ...] = ("texts", "passages")  # the widest first
+GROUPS: tuple[Groups, ...] = ("texts", "passages")  # the largest groups first
 Labels = NDArray[np.int64]
 Weights = NDArray[np.int16] | NDArray[np.int32] | NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Resampling:
-    """How the resamples behind an interval are drawn.
+    """How the resamples for an interval are drawn.
 
     Attributes:
         of: What is drawn.
-        block_length: Units in a block; None where passages or texts are drawn.
-        count: How many there are to draw from; of blocks, as many as cover the units end to end. 0 where that is not known, as
-            of runs of comparison version 2.
-        pieces: How many they are worth. Of blocks, n over their length. Of passages or texts, the effective number
-            (sum n)^2 / sum n^2 over their sizes n, so that one long passage among many short ones does not count as many
-            (Kish 1965, Survey Sampling).
-        resamples: How often.
-        seed: Of the random numbers (NumPy's PCG64).
-        unit: What a block is made of, for a reader.
+        block_length: Units per block; None where passages or texts are drawn.
+        count: Number of pieces to draw from; for blocks, as many as cover the units end to end. 0 where it is not known, as for
+            runs of comparison version 2.
+        pieces: Effective number of pieces. For blocks, n divided by their length. For passages or texts, (sum n)^2 / sum n^2
+            over their sizes n, so that one long passage among many short ones does not count as many (Kish 1965, Survey
+            Sampling).
+        resamples: Number of resamples.
+        seed: Seed of the random numbers (NumPy's PCG64).
+        unit: The noun for a unit of a block.
     """
 
     of: Literal["blocks", "passages", "texts"]
@@ -61,7 +62,7 @@ class Resampling:
 
     @property
     def pieces_named(self) -> str:
-        """What is drawn and how many there are, for a reader: "5 texts, effectively 3.6", "41 blocks of 9 tokens"."""
+        """What is drawn and how many there are, for readers: "5 texts, effectively 3.6", "41 blocks of 9 tokens"."""
         if not self.count:
             return f"blocks of {self.block_length:,} {self.unit}{_s(self.block_length)}" if self.block_length else self.of
         if self.block_length:
@@ -72,12 +73,12 @@ class Resampling:
 
     @property
     def described(self) -> str:
-        """For a reader: what is drawn, how often, from which seed."""
+        """What is drawn, how often, and the seed, for readers."""
         return f"{self.resamples:,} resamples of {self.pieces_named} (seed {self.seed})"
 
     @property
     def numbers(self) -> dict[str, float]:
-        """What is drawn as metrics of a run, such as `n_resampled_texts`."""
+        """Return what is drawn as metrics of a run, such as `n_resampled_texts`."""
         found = {f"n_resampled_{self.of}": float(self.count)}
         if self.block_length:
             return found | {"block_length": float(self.block_length)}
@@ -89,11 +90,11 @@ def _s(count: int) -> str:
 
 
 def drawn_in(metrics: Mapping[str, float], unit: str) -> str:
-    """What `Resampling.numbers` say, in words: `pieces_named` again; empty where they say nothing.
+    """Return `pieces_named` from the metrics of a run that `Resampling.numbers` gave; empty where there are none.
 
     Args:
-        metrics: Of a run.
-        unit: What a block is made of, such as "token".
+        metrics: The run's metrics.
+        unit: The noun for a unit of a block, such as "token".
     """
     groups: tuple[Literal["blocks"], ...] = ("blocks",)
     for of in (*groups, *GROUPS):
@@ -106,16 +107,19 @@ def drawn_in(metrics: Mapping[str, float], unit: str) -> str:
 
 
 def default_resamples(n: int) -> int:
-    """How many are drawn of n units: 2,000, which give a standard error to 1.6 %; of more than 10,000 units fewer, so that
-    the work stays the same, down to 500 (3.2 %)."""
+    """Return the default number of resamples of n units.
+
+    It is 2,000, which determines a standard error to 1.6 %. For more than 10,000 units it is smaller, so that the work stays
+    constant, but at least 500 (3.2 %).
+    """
     return min(2000, max(500, 20_000_000 // max(n, 1)))
 
 
 def check_resampling(resamples: int | None, seed: int) -> None:
-    """Refuse numbers that make no interval.
+    """Refuse numbers that give no interval.
 
     Raises:
-        ComparisonError: They are not possible.
+        ComparisonError: `resamples` or `seed` is not possible.
     """
     if resamples is not None and resamples != 0 and resamples < _FEWEST_RESAMPLES:
         raise ComparisonError(
@@ -135,16 +139,16 @@ def decide(
     counted: str,
     unit: str,
 ) -> tuple[Resampling | None, str]:
-    """How to draw resamples of n units, or None and why there are none.
+    """Return how to draw resamples of n units, or None and the reason why there are none.
 
     Args:
-        n: How many units there are.
-        series: Gives the rows of `plan`.
-        groups: See `plan`.
-        resamples: How many to draw; None for `default_resamples`, 0 for none.
-        seed: From which seed.
-        counted: What n counts, for a reader, such as "units are scored by both".
-        unit: What one of them is, such as "token".
+        n: Number of units.
+        series: Returns the series for `plan`.
+        groups: The texts and passages of the units, as in `plan`.
+        resamples: Number of resamples; None for `default_resamples`, 0 for none.
+        seed: Seed of the random numbers.
+        counted: What n counts, for readers, such as "units are scored by both".
+        unit: The noun for a unit, such as "token".
     """
     if resamples == 0:
         return None, "no resamples were asked for"
@@ -156,27 +160,27 @@ def decide(
 def plan(
     series: Sequence[Values], groups: Mapping[Groups, Labels], resamples: int, seed: int, *, unit: str = "token"
 ) -> tuple[Resampling | None, str]:
-    """Decide what to draw, or say why nothing can be drawn.
+    """Decide what to draw, or return the reason why nothing can be drawn.
 
-    Texts where the units come from several; passages where they come from several passages of one text; else blocks.
-    Two texts, or passages, have no interval, nor have more of which one is so long that all count for less than two: they
-    do not show how much texts differ. Blocks laid over the end of one text and the beginning of the next held the truth in
-    57 of 100 simulated cases with three texts, in 86 with six. An interval with Student's t for the effective number
-    held it in 93 to 97 of 100 with five and more equal texts, also where they differed much among themselves, and in 92 to 99
-    with unequal ones (tests/test_coverage_of_texts.py). With three it is wide: two degrees of freedom are few.
+    Texts are drawn where the units come from several; passages where they come from several passages of one text; else blocks.
+    There is no interval for two texts or passages, or where one is so long that the effective number is below two: these do not
+    show how much texts differ. Blocks across the end of one text and the beginning of the next contained the true value in 57
+    of 100 simulated cases with three texts, in 86 with six. An interval with Student's t for the effective number contained it
+    in 93 to 97 of 100 with five and more equal texts, also where they differed much, and in 92 to 99 with unequal ones
+    (tests/test_coverage_of_texts.py). With three texts it is wide, since it has only two degrees of freedom.
 
-    A block that runs over the end of the last unit goes on at the first (the circular block bootstrap).
+    A block that reaches beyond the last unit continues at the first (the circular block bootstrap).
 
     Args:
-        series: Rows of n values each, in reading order, whose dependence decides the length of the blocks.
-        groups: Which text, and which passage of it, each of the n units belongs to. Passages count only where all units are
-            of one text, so that those of different texts may have the same numbers.
-        resamples: How many resamples will be drawn.
-        seed: From which seed.
-        unit: What one of the n is, for a reader.
+        series: Series of n values each, in reading order, whose dependence determines the length of the blocks.
+        groups: The text, and the passage, of each of the n units. Passages count only where all units are of one text, so that
+            passages of different texts may have the same numbers.
+        resamples: Number of resamples that will be drawn.
+        seed: Seed of the random numbers.
+        unit: The noun for a unit, for readers.
 
     Returns:
-        How to draw, or None and why, as the end of a sentence.
+        How to draw, or None and the reason, as the end of a sentence.
 
     References:
         Politis and Romano 1992, in LePage and Billard (eds), Exploring the Limits of Bootstrap, 263-270.
@@ -201,27 +205,26 @@ def plan(
 
 
 def block_length(series: Sequence[Values]) -> int:
-    """The length of the blocks: the longest that the rule of Politis and White gives for any of the rows, at least the cube
-    root of n, at most a quarter of n.
+    """Return the length of the blocks, in units: the longest that the rule of Politis and White gives for any of the series.
 
-    The rule finds the length that estimates a row's long-run variance with the least mean square error; its autocovariances
-    come from a flat-top lag window. On few or weakly dependent values it is often too short, which makes intervals
-    too narrow: hence the cube root, at whose rate the best length for a variance grows (Hall, Horowitz and Jing 1995,
-    Biometrika 82:561-574). The quarter leaves four blocks.
+    It is at least the cube root of n, and at most a quarter of n. The rule finds the length that estimates a series' long-run
+    variance with the least mean square error; its autocovariances come from a flat-top lag window. For few or weakly dependent
+    values it is often too short, which makes intervals too narrow: hence the cube root, at whose rate the best length for a
+    variance grows (Hall, Horowitz and Jing 1995, Biometrika 82:561-574). The quarter leaves four blocks.
 
     Args:
-        series: Rows of n >= 10 values each, in reading order.
+        series: Series of n >= 10 values each, in reading order.
     """
     n = len(series[0])
     length = max([n ** (1 / 3), *(_politis_white(values) for values in series)])
-    return int(min(math.ceil(length - 1e-9), n // 4))  # the cube root of 1000 is 10, and not 9.9999
+    return int(min(math.ceil(length - 1e-9), n // 4))  # the cube root of 1000 is 10, not 9.9999
 
 
 def weights(resampling: Resampling, n: int) -> Iterator[Weights]:
-    """The resamples: how often each unit is in each, (n, m) at a time, m resamples until all are drawn.
+    """Yield the resamples as weights (n, m), m resamples at a time: how often each contains each unit.
 
-    A resample of blocks has n units, the last block cut short. One of groups has as many groups as there are, and so more or
-    fewer units.
+    A resample of blocks has n units; the last block is cut short. A resample of groups has as many groups as there are, and so
+    more or fewer units.
     """
     random = np.random.Generator(np.random.PCG64(resampling.seed))
     at_once = min(192, max(16, _ELEMENTS // n))
@@ -237,9 +240,9 @@ def weights(resampling: Resampling, n: int) -> Iterator[Weights]:
 
 
 def left_out(resampling: Resampling, n: int) -> Iterator[Weights]:
-    """All units but those of one passage or text, for each of these: (n, m) at a time, like `weights`.
+    """Yield weights (n, m) of all units except those of one passage or text, for each of these in turn, like `weights`.
 
-    There are none for blocks, and none for so many groups that the jackknife says nothing that the resamples do not.
+    There are none for blocks, nor for so many groups that the jackknife adds nothing to the resamples.
     """
     labels = resampling._labels
     if labels is None or resampling.count > _MOST_LEFT_OUT:
@@ -251,11 +254,11 @@ def left_out(resampling: Resampling, n: int) -> Iterator[Weights]:
 
 
 def sums_before(rows: Weights) -> Weights:
-    """Cumulative sums down the rows of (n, m), from 0: (n + 1, m)."""
-    # numpy's own goes number by number; in steps of whole blocks it is four times as fast.
+    """Return cumulative sums over the first axis of (n, m), from 0: (n + 1, m)."""
+    # numpy's cumsum adds number by number; in whole blocks it is four times as fast.
     size = 32
     n, m = rows.shape
-    blocks = np.zeros((n // size + 1, size, m), rows.dtype)  # room for a zero at the beginning
+    blocks = np.zeros((n // size + 1, size, m), rows.dtype)  # with room for a zero at the beginning
     flat = blocks.reshape(-1, m)
     flat[1 : n + 1] = rows
     for i in range(1, size):
@@ -269,7 +272,7 @@ def _of_blocks(random: np.random.Generator, n: int, length: int, m: int) -> Weig
     columns = np.arange(m)
     begun = np.bincount((starts[:, :-1] * m + columns[:, None]).ravel(), minlength=n * m).reshape(n, m).astype(_dtype(n))
     before = sums_before(np.concatenate([begun[n - length + 1 :], begun]))
-    drawn = before[length:] - before[:-length]  # a unit is in the blocks begun at it or up to length - 1 before it
+    drawn = before[length:] - before[:-length]  # a unit is in the blocks that begin at it or up to length - 1 before it
     for i in range(n - (starts.shape[1] - 1) * length):  # the last block
         drawn[(starts[:, -1] + i) % n, columns] += 1
     return np.asarray(drawn)
@@ -284,17 +287,17 @@ def _of_groups(random: np.random.Generator, labels: Labels, m: int) -> Weights:
 
 
 def _dtype(most: int) -> type[np.int16] | type[np.int32] | type[np.int64]:
-    """The smallest in which twice a resample's units can be counted: a quarter of the memory is a quarter of the time."""
+    """Return the smallest type that can count twice a resample's units: a quarter of the memory is a quarter of the time."""
     return np.int16 if 2 * most < 2**15 else np.int32 if 2 * most < 2**31 else np.int64
 
 
 def _politis_white(values: Values) -> float:
-    """The length for one row, as a number that need not be whole.
+    """Return the length for one series; it need not be an integer.
 
-    b = (2 G^2 / D)^(1/3) n^(1/3) with G = sum lambda(k / M) |k| R(k) and D = 4/3 (sum lambda(k / M) R(k))^2 over the lags
-    k from -M to M, autocovariances R and the trapezoid lambda(t) = min(1, 2 (1 - |t|)). M is twice the first lag from
-    which K = max(5, log10 n) autocorrelations in a row lie within 2 sqrt(log10(n) / n). The same: R's np::b.star and
-    Python's arch.bootstrap.optimal_block_length.
+    b = (2 G^2 / D)^(1/3) n^(1/3) with G = sum lambda(k / M) |k| R(k) and D = 4/3 (sum lambda(k / M) R(k))^2 over the lags k
+    from -M to M, autocovariances R and the trapezoid lambda(t) = min(1, 2 (1 - |t|)). M is twice the first lag from which K =
+    max(5, log10 n) consecutive autocorrelations are within 2 sqrt(log10(n) / n). The same: R's np::b.star and Python's
+    arch.bootstrap.optimal_block_length.
 
     References:
         Politis and White 2004, Econometric Reviews 23:53-70; Patton, Politis and White 2009, ibid. 28:372-375.

@@ -1,4 +1,4 @@
-"""Numbers over the tokens of texts that are sums over sums, or percentiles, with intervals."""
+"""Numbers over the tokens of texts that are ratios of sums, or percentiles, with intervals."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Summary:
-    """Some numbers, and how their intervals were found.
+    """Some numbers, and how their intervals were computed.
 
     Attributes:
-        estimates: By name.
+        estimates: The numbers by name.
         resampling: How the resamples were drawn; None where there are none.
     """
 
@@ -47,27 +47,27 @@ class Summary:
         return f"Summary({', '.join(f'{name} {rounded(one)}' for name, one in self.estimates.items())})"
 
     def _repr_html_(self) -> str:
-        """For a notebook: every number with its interval."""
+        """Return HTML for a notebook: every number with its interval."""
         return display.fragment(estimates_table(self.estimates.values()), display.line(self.intervals_from))
 
     @property
     def intervals_from(self) -> str:
-        """In a line for a reader, where the intervals come from, or why there are none."""
+        """A line that says how the intervals were computed, or why there are none."""
         if self.resampling is None:
             return next((one.reason for one in self.estimates.values() if one.determined), "")
         return f"{percent(level_of(self.estimates.values()))} intervals from {self.resampling.described}"
 
     def to_json(self) -> dict[str, dict[str, Any]]:
-        """The numbers by name as plain values, each with all that is needed to cite it."""
+        """Return the numbers by name as plain values, each with all that is needed to cite it."""
         return cited(self.estimates, self.resampling)
 
     def to_frame(self) -> "pd.DataFrame":
-        """The same as a pandas data frame, one row a number."""
+        """Return the numbers as a pandas data frame with one row per number."""
         return cited_frame(self.to_json())
 
 
 def cited(estimates: Mapping[str, Estimate], drawn: Resampling | None) -> dict[str, dict[str, Any]]:
-    """Estimates by name as plain values, with how their intervals were found, where that was by resampling."""
+    """Return estimates by name as plain values, with the resampling of their intervals where there was one."""
     names = ("resampled", "n_resampled", "n_effective", "block_length", "resamples", "seed")
     nothing: dict[str, Any] = dict.fromkeys(names)
     about = nothing
@@ -78,7 +78,7 @@ def cited(estimates: Mapping[str, Estimate], drawn: Resampling | None) -> dict[s
 
 
 def cited_frame(statistics: Mapping[str, Mapping[str, Any]]) -> "pd.DataFrame":
-    """The same as a pandas data frame, one row a number, with columns of one type each."""
+    """Return the values of `cited` as a pandas data frame with one row per number, and columns of one type each."""
     import pandas as pd
 
     frame = pd.DataFrame([{"statistic": name, **about} for name, about in statistics.items()])
@@ -91,19 +91,19 @@ def cited_frame(statistics: Mapping[str, Mapping[str, Any]]) -> "pd.DataFrame":
 
 
 def estimates_of(frame: "pd.DataFrame") -> dict[str, Estimate]:
-    """Read the estimates of a table of `cited_frame`, by name."""
+    """Read the estimates from a table of `cited_frame`, by name."""
     known = [field.name for field in fields(Estimate) if field.name in frame.columns]
     found = {row["statistic"]: Estimate(**{name: row[name] for name in known}) for row in frame.to_dict("records")}
-    # What programs read has the minus of ASCII, as `Estimate.to_json` writes it; readers see the sign itself.
+    # Programs read the ASCII minus that `Estimate.to_json` writes; readers see the minus sign.
     return {name: replace(one, definition=one.definition.replace(" - ", " − ")) for name, one in found.items()}
 
 
 def resampling_of(frame: "pd.DataFrame", unit: str) -> Resampling | None:
-    """Read from a table of `cited_frame` how its intervals were found; None where they were not by resampling.
+    """Read the resampling from a table of `cited_frame`; None where there was none.
 
     Args:
-        frame: The table. Those of comparison version 2 do not say how many pieces there were.
-        unit: What the numbers are over, such as "token".
+        frame: The table. Tables of comparison version 2 do not record the number of pieces.
+        unit: The noun for a unit, such as "token".
     """
     drawn = frame[frame["resampled"].notna()]
     if drawn.empty:
@@ -116,14 +116,14 @@ def resampling_of(frame: "pd.DataFrame", unit: str) -> Resampling | None:
 
 @dataclass(frozen=True, eq=False)
 class Ratio:
-    """The sum of one row over the sum of another.
+    """The sum of one series divided by the sum of another.
 
     Attributes:
-        definition: What it is, by name.
-        unit: Its unit.
-        kind: Of its interval.
-        above: (n,) a row a token.
-        below: (n,); ones make a mean.
+        definition: Name of the definition.
+        unit: Unit of the number.
+        kind: Kind of its interval.
+        above: (n,) numerator, one value per token.
+        below: (n,) denominator; ones give a mean.
     """
 
     definition: str
@@ -133,34 +133,34 @@ class Ratio:
     below: Values
 
     def only(self, rows: NDArray[np.bool_]) -> "Ratio":
-        """Over some of the tokens."""
+        """Return the ratio over some of the tokens."""
         return replace(self, above=self.above[rows], below=self.below[rows])
 
     @cached_property
     def value(self) -> float:
-        """The number; NaN where there is nothing to divide by."""
+        """The number; NaN where the denominator is 0."""
         below = self.below.sum()
         return float(self.above.sum() / below) if below else math.nan
 
     @property
     def influence(self) -> Values:
-        """(n,) what each token does to the number, but for a factor: its dependence decides the length of blocks."""
+        """Return each token's influence on the number, up to a factor, (n,): its dependence determines the length of blocks."""
         return self.above - self.value * self.below
 
     def of(self, drawn: Weights) -> Values:
-        """Of each of m resamples of weights (n, m)."""
+        """Return the ratio of each of m resamples of weights (n, m)."""
         return np.asarray((self.above @ drawn) / (self.below @ drawn))
 
 
 @dataclass(frozen=True, eq=False)
 class Quantile:
-    """The least value that at least so great a share of the values does not exceed.
+    """The least value that at least a given share of the values does not exceed.
 
     Attributes:
-        definition: What it is, by name.
-        unit: Its unit.
-        values: (n,) a row a token, none below 0.
-        share: Between 0 and 1.
+        definition: Name of the definition.
+        unit: Unit of the number.
+        values: (n,) one value per token, none below 0.
+        share: The share, between 0 and 1.
     """
 
     definition: str
@@ -170,7 +170,7 @@ class Quantile:
     kind: ClassVar[Kind] = intervals.LOGARITHM
 
     def only(self, rows: NDArray[np.bool_]) -> "Quantile":
-        """Over some of the tokens."""
+        """Return the quantile over some of the tokens."""
         return replace(self, values=self.values[rows])
 
     @cached_property
@@ -179,13 +179,13 @@ class Quantile:
 
     @property
     def value(self) -> float:
-        """The number; NaN of no values."""
+        """The number; NaN for no values."""
         return float(self.of(np.ones((len(self.values), 1), np.int64))[0]) if len(self.values) else math.nan
 
     def of(self, drawn: Weights) -> Values:
-        """Of each of m resamples of weights (n, m)."""
+        """Return the quantile of each of m resamples of weights (n, m)."""
         up_to = sums_before(drawn[self._order])[1:]
-        least = np.maximum(np.ceil(self.share * up_to[-1] - 1e-9), 1)  # 0.95 x 20 is 19, and not a rounding more
+        least = np.maximum(np.ceil(self.share * up_to[-1] - 1e-9), 1)  # 0.95 x 20 is 19, without a rounding error above it
         return np.asarray(self.values[self._order][np.count_nonzero(up_to < least, axis=0)])
 
 
@@ -198,15 +198,15 @@ def summarise(
     seed: int,
     level: float = LEVEL,
 ) -> Summary:
-    """Numbers over the scored tokens of some texts, with intervals from one set of resamples.
+    """Return numbers over the scored tokens of some texts, with intervals from one set of resamples.
 
     Args:
-        numbers: By name, over all n tokens.
-        scored: (n,) which tokens count.
-        passages: For each text, which passage each of its tokens belongs to.
-        resamples: How many to draw; None for `default_resamples`, 0 for no intervals.
-        seed: From which seed.
-        level: Of the intervals.
+        numbers: Ratios and quantiles over all n tokens, by name.
+        scored: (n,) whether each token counts.
+        passages: For each text, the passage of each of its tokens.
+        resamples: Number of resamples; None for `default_resamples`, 0 for no intervals.
+        seed: Seed of the random numbers.
+        level: Level of the intervals; by default 0.95.
 
     Raises:
         ComparisonError: `resamples` or `seed` is not possible.

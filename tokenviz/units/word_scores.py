@@ -1,8 +1,8 @@
 """`words`: one model's scores of a text, word by word, with and without the correction for spaces at the front of words.
 
-Tokens of most models hold the space before a word. The sum of a word's token log-probs is then the log-prob that the text goes
-on with these letters, not that the word is over after them: "mat" gets the same in "a mat" and in "a matron", and what it
-costs to end is paid by the word after it. The corrected log-prob puts the cost of the end where it belongs.
+Tokens of most models include the space before a word. The sum of a word's token log-probs is then the log-prob that the text
+continues with these letters, not that the word ends after them. "mat" gets the same sum in "a mat" and in "a matron", and the
+cost of its end is part of the next word's sum. The corrected log-prob moves that cost to the word itself.
 """
 
 import math
@@ -22,27 +22,28 @@ from tokenviz.units.words import Ending, Punctuation, words_of
 if TYPE_CHECKING:
     import pandas as pd
 
-_ROWS_SHOWN = 20  # in a notebook
+_ROWS_SHOWN = 20  # rows in a notebook
 
 
 @dataclass(frozen=True, eq=False)
 class WordScores:
-    """One row a word, in reading order; all columns have the length n.
+    """One row per word, in reading order; all columns have length n.
 
     Attributes:
         text_name: The text's name.
         model: The model's spec.
-        punctuation: How the words were cut, see `words_of`.
+        punctuation: "attached" or "apart", as in `words_of`.
         uncorrected: Why no word has a corrected log-prob; empty where one has.
-        passage: Which passage, from 0. int64.
+        passage: Number of the passage, from 0. int64.
         start: First character in the passage. int64.
         end: One past the last character. int64.
-        word: The slice of the passage, whitespace before the word included; all slices of a passage, joined, are the passage.
-        n_words: Words in the row: more than one where a token reaches over the end of a word, see units/common.py. int64.
+        word: The slice of the passage, including whitespace before the word; the concatenated slices of a passage are the
+            passage.
+        n_words: Words in the row: more than one where a token crosses the end of a word (units/common.py). int64.
         n_tokens: Tokens of the row. int64.
-        logprob: The sum of its tokens' log-probs, in nats; NaN where one of them is not scored.
-        end_logprob: The log-prob that a word is over where this one ends, in nats; NaN where that cannot be told.
-        corrected_logprob: `logprob` plus its own `end_logprob`, less that of the word before it; NaN where one is missing.
+        logprob: Sum of its tokens' log-probs, in nats; NaN where one of them is not scored.
+        end_logprob: Log-prob that a word ends where this one does, in nats; NaN where it cannot be determined.
+        corrected_logprob: `logprob` plus its own `end_logprob`, minus that of the preceding word; NaN where one is missing.
     """
 
     text_name: str
@@ -67,7 +68,7 @@ class WordScores:
         return f"WordScores({self.text_name!r} by {self.model!r}: {len(self)} words, {scored} scored, {corrected} corrected)"
 
     def _repr_html_(self) -> str:
-        """For a notebook: the first words."""
+        """Return HTML for a notebook: the first words."""
         columns = ["word", "tokens", "log-prob (nats)", "corrected (nats)"]
         rows: list[list[display.Cell]] = [
             [
@@ -87,7 +88,7 @@ class WordScores:
         )
 
     def to_frame(self) -> "pd.DataFrame":
-        """A pandas data frame, one row a word, with `surprisal_bits` and `corrected_surprisal_bits`."""
+        """Return a pandas data frame with one row per word, with `surprisal_bits` and `corrected_surprisal_bits`."""
         import pandas as pd
 
         frame = pd.DataFrame({name: value for name, value in vars(self).items() if isinstance(value, np.ndarray)})
@@ -97,7 +98,7 @@ class WordScores:
         return frame
 
     def to_json(self) -> list[dict[str, Any]]:
-        """The rows as plain values, None where a value is missing."""
+        """Return the rows as plain values, None where a value is missing."""
         rows = self.to_frame().to_dict(orient="records")
         return [{str(name): nan_to_none(value) for name, value in row.items()} for row in rows]
 
@@ -105,38 +106,39 @@ class WordScores:
 def words(scores: TokenScores, *, punctuation: Punctuation = "attached") -> WordScores:
     """Sum token log-probs to words, and correct the sums for the spaces at the front of words.
 
-    Let E be the log-prob, given all tokens up to the end of a word, that the word is over there. The corrected log-prob of a
-    word is log P(its tokens) + E(at its end) - E(at its beginning): the log-prob of the word *and its end*, given that the
-    word before it has ended. Over all words that may come next, and the end of the text, these probabilities sum to 1; the
-    plain ones sum to more.
+    Let E be the log-prob, given all tokens up to the end of a word, that the word ends there. The corrected log-prob of a word
+    is log P(its tokens) + E(at its end) - E(at its beginning): the log-prob of the word *and its end*, given that the preceding
+    word has ended. Over all words that may come next, and the end of the text, these probabilities sum to 1; the uncorrected
+    ones sum to more.
 
-    E is the log of the total probability of the tokens that end the word, from the very logits that predict the next token:
-    tokens that begin with whitespace (a space, tab, line end or no-break space: whichever comes) and special tokens, which
-    end the text. With punctuation "apart", tokens that begin with punctuation or a symbol end a word too, and after
-    punctuation every token does: E = 0.
+    E is the log of the total probability of the tokens that end the word, from the same logits that predict the next token.
+    These are tokens that begin with any whitespace (a space, tab, line end or no-break space), and special tokens, which end
+    the text. With punctuation "apart", tokens that begin with punctuation or a symbol end a word too, and after punctuation
+    every token does: E = 0.
 
     - The first word of a passage is divided by nothing: whether a text begins with whitespace is part of its probability.
-      (Pimentel and Meister divide by the mass of the tokens without a space.) Without a BOS its first token is not scored,
-      and it is NaN.
-    - After punctuation: attached, "mat," is one word and ends with whitespace; apart, the comma is a word that cannot go on.
-    - Before and after line ends, tabs and several spaces nothing is special: whitespace belongs to the word after it, and
-      the word before it ends where it begins.
+      (Pimentel and Meister divide by the mass of the tokens without a space.) Without a BOS its first token is not scored, and
+      it is NaN.
+    - After punctuation: with "attached", "mat," is one word and ends with whitespace; with "apart", the comma is a word that
+      cannot continue.
+    - Line ends, tabs and several spaces need no special rule: whitespace belongs to the word after it, and the word before it
+      ends where it begins.
     - The last word ends with the passage, where E is that of the position after it. A passage's log-prob is the sum of the
-      plain ones; the corrected ones sum to that plus the E at its end, no more and no less. Whitespace that ends a passage
-      is a word by itself, with E = 0.
-    - NaN, and with it the corrected log-probs of the words on both sides: the end of a word in a script without spaces; a
-      word that touches one of those; and where the token after the end does not begin as the rule says (the rest of a
+      uncorrected ones; the corrected ones sum to that plus the E at its end. Whitespace that ends a passage is a word by
+      itself, with E = 0.
+    - E is NaN, and with it the corrected log-probs of the words on both sides: at the end of a word in a script without spaces;
+      where a word touches such a word; and where the token after the end does not begin as the rule says (the rest of a
       character that two tokens share).
 
-    A token is known by its first character. One that only begins a joining sign, such as "'" before the "t" of "don't", counts
-    as punctuation, so with punctuation apart E is a little too large after a word that might go on so.
+    A token is classified by its first character. A token that is only a joining character, such as "'" before the "t" of
+    "don't", counts as punctuation, so with punctuation apart E is a little too large after a word that might continue so.
 
     Args:
-        scores: Of one text by one model.
-        punctuation: Cut words with their punctuation ("attached") or without ("apart"), see `words_of`.
+        scores: Scores of one text by one model.
+        punctuation: Cut words with their punctuation ("attached", the default) or without ("apart"), as in `words_of`.
 
     Returns:
-        One row a word: `logprob`, `corrected_logprob` and `end_logprob` in nats, and where the word stands.
+        One row per word: `logprob`, `corrected_logprob` and `end_logprob` in nats, and the word's place in the text.
 
     Raises:
         ComparisonError: `punctuation` is neither.
@@ -193,22 +195,22 @@ def end_logprobs(
     ends_passage: NDArray[np.bool_],
     endings: Sequence[Ending],
 ) -> NDArray[np.float64]:
-    """Return the log-prob, given all tokens up to the end of a unit, that a word is over there.
+    """Return the log-prob, given all tokens up to the end of a unit, that a word ends there.
 
     Args:
-        scores: One model on one text.
-        last: (n,) the row of each unit's last token.
-        opens_next: (n,) how the token after it begins, as in `TokenScores.opens`.
+        scores: Scores of one text by one model.
+        last: (n,) row of each unit's last token.
+        opens_next: (n,) how the next token begins, as in `TokenScores.opens`.
         ends_passage: (n,) whether the passage ends there.
-        endings: n ways of knowing that a word has ended there.
+        endings: What must follow each of the n units for a word to have ended there.
 
     Returns:
-        (n,) in nats; NaN where that cannot be told.
+        (n,) in nats; NaN where it cannot be determined.
     """
     found = np.full(len(last), np.nan)
     if scores.spec.spaces != "front":
         return found
-    with np.errstate(invalid="ignore"):  # of a missing value
+    with np.errstate(invalid="ignore"):  # for missing values
         either = np.logaddexp(scores.space_logprob, scores.punctuation_logprob)
     for ending, values, openings in (
         ("space", scores.space_logprob, [SPACE]),
