@@ -1,1 +1,1 @@
-"""Log-probs that another engine computed: its files are read, checked against a tokenizer, and made into token tables."""
+"""Dumps: log-probs that another engine computed are read, checked against a tokenizer, and made into token tables."""

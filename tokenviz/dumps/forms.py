@@ -9,8 +9,8 @@
 | OpenAI, content | `choices` with `logprobs.content` | the chat completions API; llama.cpp writes it for both |
 | plain | `logprobs` with `ids` or `tokens` | docs/studies.md |
 
-Rows may be wrapped as batch files are: the answer in `response` and its `body`, the question in `request`. What engines changed
-over time and what they write in the place of a missing value is noted where it is read.
+Rows may be wrapped as in batch files: the answer in `response` and its `body`, the request in `request`. Changes of the engines
+over time, and their values for a missing number, are noted where they are read.
 """
 
 import math
@@ -22,20 +22,20 @@ from tokenviz.errors import TextError
 
 Json = Mapping[str, Any]
 
-_ROUNDING = 1e-6  # a log-softmax in float32 may end so far above 0
+_ROUNDING = 1e-6  # a log-softmax in float32 may exceed 0 by this much
 _MASKED = -9000.0  # vLLM writes -9999.0, and llama.cpp the least float32, for a probability of 0
 
 
 @dataclass(frozen=True)
 class Alternative:
-    """A token that an engine names for a position.
+    """A token that an engine lists for a position.
 
     Attributes:
         token_id: Its id; None where the form has only strings.
-        token: As the engine writes it; None where it does not.
-        content: Its bytes, where the engine gives them.
-        logprob: In nats.
-        rank: Its rank, where the engine says it; None otherwise.
+        token: The engine's string for it; None where there is none.
+        content: Its bytes; None where the engine does not write them.
+        logprob: Log-prob, in nats.
+        rank: Its rank; None where the engine does not write it.
     """
 
     token_id: int | None
@@ -47,16 +47,16 @@ class Alternative:
 
 @dataclass(frozen=True)
 class DumpedToken:
-    """A token of the text as an engine wrote it down.
+    """A token of the text in an engine's dump.
 
     Attributes:
-        token_id: See `Alternative`.
-        token: See `Alternative`.
-        content: See `Alternative`.
-        logprob: In nats; None where the engine gives none.
-        rank: Its rank, where the engine says it; None otherwise.
+        token_id: Its id; None where the form has only strings.
+        token: The engine's string for it; None where there is none.
+        content: Its bytes; None where the engine does not write them.
+        logprob: Log-prob, in nats; None where the engine gives none.
+        rank: Its rank; None where the engine does not write it.
         top: The likeliest tokens at its place, perhaps with itself among them; empty for none.
-        left_out: Whether the engine lists the token nowhere: llama.cpp leaves out those that only begin a character.
+        left_out: Whether the dump omits the token: llama.cpp omits tokens that only begin a character.
     """
 
     token_id: int | None
@@ -70,19 +70,19 @@ class DumpedToken:
 
 @dataclass(frozen=True)
 class Dumped:
-    """One passage as an engine wrote it down.
+    """One passage in an engine's dump.
 
     Attributes:
-        engine: Its name and version, as far as the row says them.
-        tokens: Those that the row lists.
-        text: What the tokens stand for; None where the row does not say it.
-        before: What the engine read before the first of the tokens, for which it gives no log-probs.
-        n_before: How many tokens it read there, start tokens included; None where the row does not say it.
-        n_prompt: How many of the tokens the engine was given, the rest being generated; None where that is not known.
-        prompt: What these stand for; None where the row does not say it.
-        ids: Of all tokens, where the row lists them apart from the log-probs; empty otherwise.
-        unscored: The beginning of the text for which there need be no log-probs.
-        id: The row's own name for the passage.
+        engine: Name and version of the engine, as far as the row has them.
+        tokens: The tokens that the row lists.
+        text: The text of the tokens; None where the row does not have it.
+        before: The text that the engine read before the first of the tokens, without log-probs.
+        n_before: Number of tokens that it read there, start tokens included; None where the row does not have it.
+        n_prompt: Number of the tokens that the engine was given; the rest was generated. None where it is not known.
+        prompt: The text of the tokens that it was given; None where the row does not have it.
+        ids: Ids of all tokens, where the row lists them separately from the log-probs; else empty.
+        unscored: The beginning of the text that may have no log-probs.
+        id: The row's name for the passage.
     """
 
     engine: str
@@ -98,10 +98,10 @@ class Dumped:
 
 
 def passages_of(row: object) -> Iterator[Dumped]:
-    """Read the passages of one row of a dump: one, or as many as the answer has choices.
+    """Yield the passages of one row of a dump: one, or as many as the answer has choices.
 
     Raises:
-        TextError: The row is of no known form, or breaks its own; the message does not name the row.
+        TextError: The row has no known form, or violates its form; the message does not name the row.
     """
     if not isinstance(row, Mapping):
         raise TextError("is no JSON object")
@@ -113,7 +113,7 @@ def passages_of(row: object) -> Iterator[Dumped]:
             "completion_probabilities (llama.cpp), choices with logprobs (OpenAI), or logprobs with ids or tokens"
         )
     name = next((row[key] for key in ("custom_id", "id") if isinstance(row.get(key), str | int)), None)
-    batch = "custom_id" in row or answer is not row or read is _plain  # else an id is the engine's, of the request
+    batch = "custom_id" in row or answer is not row or read is _plain  # any other id is the engine's id of the request
     for one in read(answer, prompt):
         if not one.tokens:
             raise TextError("lists no token")
@@ -146,7 +146,7 @@ def _vllm(answer: Json, prompt: str | None) -> Iterator[Dumped]:
             tokens.append(_vllm_token(entry, token_id, place))
         if ids is not None:
             _refuse_shifted_keys(tokens)
-        text = answer.get("text") if one is answer and prompt is None else prompt  # of a choice the text is what was generated
+        text = answer.get("text") if one is answer and prompt is None else prompt  # the text of a choice is what was generated
         yield Dumped(_engine(answer, "vLLM"), tuple(tokens), text if isinstance(text, str) else None)
 
 
@@ -164,7 +164,7 @@ def _vllm_token(entry: object, token_id: int | None, place: int) -> DumpedToken:
         logprob = _logprob(said.get("logprob"), f"token {place}", of_alternative=number != token_id)
         if logprob is not None:
             found.append(Alternative(number, _string(said.get("decoded_token")), None, logprob, _count(said.get("rank"))))
-    # Without ids it is not known yet which of these the token itself is: see `dumps.matching`.
+    # Without ids it is not known yet which of these is the token itself: `dumps.matching` finds out.
     own = next((one for one in found if one.token_id == token_id), None)
     if own is None:
         return DumpedToken(token_id, None, None, None, None, tuple(found))
@@ -278,14 +278,14 @@ def _of_content(answer: Json, choice: Json, usage: Json, prompt: str | None) -> 
         raise TextError("has no prompt, and its log-probs are of what was generated after one: add the prompt to the row")
     message = choice.get("message")
     text = choice.get("text") if message is None else message.get("content") if isinstance(message, Mapping) else None
-    # llama.cpp says its build as the fingerprint of the system, and gives an id to each token, which others do not.
+    # llama.cpp writes its build as the system fingerprint, and an id for each token, which others do not.
     engine = _engine(answer, "llama.cpp" if rows and "id" in rows[0] else "an OpenAI-compatible server")
     read = _count(usage.get("prompt_tokens"))
     return Dumped(engine, _contents(rows), text if isinstance(text, str) else None, before=prompt, n_before=read, n_prompt=0)
 
 
 def _contents(rows: Sequence[Json]) -> tuple[DumpedToken, ...]:
-    """Read tokens as the chat API writes them: a string, bytes, a log-prob, and likewise the likeliest."""
+    """Read tokens in the chat API's form: a string, bytes, a log-prob, and likewise for the likeliest."""
     found = []
     for place, row in enumerate(rows):
         top = []
@@ -322,7 +322,7 @@ def _of_completion(answer: Json, choice: Json, usage: Json, prompt: str | None, 
 
 
 def _strings(logprobs: Json, name: str) -> tuple[DumpedToken, ...]:
-    """Read tokens as the completions API writes them: parallel lists of strings, log-probs and objects of the likeliest."""
+    """Read tokens in the completions API's form: parallel lists of strings, log-probs and objects of the likeliest."""
     strings, values, tops = _list(logprobs, "tokens"), _list(logprobs, name), logprobs.get("top_logprobs")
     _same_length(strings, values, "tokens", name)
     if tops:
@@ -392,7 +392,7 @@ def _with(answer: Json, key: str) -> list[Json]:
 
 
 def _engine(answer: Json, name: str) -> str:
-    """Return an engine's name, with the version that an answer says: llama.cpp and newer vLLM write it as a fingerprint."""
+    """Return an engine's name with its version, which llama.cpp and newer vLLM write as the system fingerprint."""
     said = answer.get("engine")
     if isinstance(said, str) and said:
         return said

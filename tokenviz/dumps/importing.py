@@ -1,4 +1,4 @@
-"""`import_scores`: a file of another engine's log-probs in, token tables out."""
+"""`import_scores`: reads a file of another engine's log-probs and returns token tables."""
 
 import json
 from collections import Counter
@@ -29,12 +29,12 @@ _MOST_NAMED = 20
 
 @dataclass(frozen=True, eq=False)
 class Imported:
-    """What a dump holds.
+    """The content of a dump.
 
     Attributes:
-        scores: The token table. Entropies, ranks beyond the alternatives and what may follow a token are missing.
+        scores: The token table. Entropies, ranks beyond the alternatives and openings are missing.
         text: Its text.
-        skipped: Rows that were left out, each with its reason.
+        skipped: One line for each row that was left out, with the reason.
     """
 
     scores: TokenScores
@@ -55,28 +55,30 @@ def import_scores(
 ) -> Imported:
     """Read log-probs that another engine computed, and check them against the model's tokenizer.
 
-    The file is JSON Lines, a row per line, or one JSON document: vLLM's `prompt_logprobs`, SGLang's `input_token_logprobs`,
-    llama.cpp's `completion_probabilities`, the completions and chat forms of the OpenAI API, or objects with `text`, `ids` (or
-    `tokens`) and `logprobs`. Only the model's tokenizer is read, not its weights.
+    The file is JSON Lines, with one row per line, or one JSON document: vLLM's `prompt_logprobs`, SGLang's
+    `input_token_logprobs`, llama.cpp's `completion_probabilities`, the completions and chat forms of the OpenAI API, or objects
+    with `text`, `ids` (or `tokens`) and `logprobs`. Only the model's tokenizer is read, not its weights.
 
     Args:
         path: A `.jsonl`, `.ndjson` or `.json` file, or the name of a sample in experiments/dumps.
         model: The model spec whose tokenizer the engine used.
-        engine: Its name and version, such as "vLLM 0.11.0"; by default what the rows say.
-        name: What the model is called in tables and figures; by default its spec and the engine's name.
-        text: The text that the rows are of, in the order of its passages: a row that goes on after its passage is cut there. By
-            default the text is what the rows say, named after the file.
-        bos: What stood before each text: "auto" what the tokenizer puts there by itself, "always" its BOS, "never" nothing.
-        generated: Whether tokens that were generated after a prompt with log-probs belong to the text.
-        skip_bad: Leave bad rows out and list them. Where `text` is given their passages stay, without log-probs.
+        engine: Name and version of the engine, such as "vLLM 0.11.0"; by default what the rows say.
+        name: Name of the model in tables and figures; by default its spec and the engine's name.
+        text: The text of the rows, in the order of its passages: a row that continues after its passage is cut there. By
+            default the text comes from the rows, and is named after the file.
+        bos: What came before each text: "auto" (the default) what the tokenizer itself puts there, "always" its BOS, "never"
+            nothing.
+        generated: Whether tokens that were generated after a prompt with log-probs belong to the text; by default not.
+        skip_bad: Whether to leave bad rows out and list them; where `text` is given their passages stay, without log-probs. By
+            default one bad row refuses the file.
 
     Returns:
         The token table, its text, and the rows that were left out.
 
     Raises:
-        TextError: The file cannot be read, or a row breaks its form, contradicts itself or the tokenizer, or has a value that
-            is no log-prob; the message names the row.
-        ModelError: The model's tokenizer cannot be had.
+        TextError: The file cannot be read, or a row violates its form, contradicts itself or the tokenizer, or has a value that
+            is not a log-prob; the message names the row.
+        ModelError: The model's tokenizer cannot be loaded.
         ScoringError: `bos` is not possible for this tokenizer.
 
     Example:
@@ -136,7 +138,7 @@ def import_scores(
 
 
 def _dumped(path: Path) -> Iterator[tuple[str, Dumped | TextError]]:
-    """Read every passage of a file, or why a row has none."""
+    """Yield every passage of a file, or the error that explains why a row has none."""
     for where, row in rows_of_dump(path):
         rows = row if isinstance(row, list) else [row]  # SGLang answers a batch with a list
         for number, one in enumerate(rows, 1):
@@ -192,7 +194,7 @@ def _text_of(path: Path, rows: Sequence[Matched], ids: Sequence[str | None]) -> 
 
 
 def _spec(known: Tokens, engine: str, name: str | None, rows: Sequence[Matched]) -> ScoreSpec:
-    # What the engine said, and nothing of how the model would be loaded here: equal dumps are equal runs.
+    # Only what the engine wrote, not how the model would be loaded here: equal dumps are equal runs.
     said = [[[one.token_id, one.logprob, one.rank, *((a.token, a.token_id, a.logprob) for a in one.top)] for one in row.tokens]
             for row in rows]  # fmt: skip
     identity = sha256(json.dumps([IMPORT_VERSION, engine, known.prefix, said]).encode("utf-8", "surrogatepass")).hexdigest()
@@ -221,9 +223,9 @@ def _spec(known: Tokens, engine: str, name: str | None, rows: Sequence[Matched])
 
 
 def _top_k(rows: Sequence[Matched], known: Tokens) -> int:
-    """How many of the likeliest tokens every scored place has.
+    """Return the number of likeliest tokens at every scored place.
 
-    Some engines add the token itself where it is not among them: then places differ by one, or it is the last of all
+    Some engines add the token itself where it is not among them. Then places differ by one, or it is the last of all
     everywhere, or its rank is greater than their number.
     """
     every = [one for row in rows for one in row.tokens if one.top]
@@ -237,12 +239,12 @@ def _top_k(rows: Sequence[Matched], known: Tokens) -> int:
 
 
 def _is_whole(one: DumpedToken, known: Tokens) -> bool:
-    """Whether every alternative is known: of tokens with one string an object of strings holds only one."""
+    """Return whether every alternative is known: an object of strings holds only one of several tokens with one string."""
     return all(known.named(other) is not None for other in one.top)
 
 
 def _is_last(one: DumpedToken) -> bool:
-    """Whether a token is among its alternatives, and none of them is less likely."""
+    """Return whether a token is among its alternatives, and none of them is less likely."""
     assert one.logprob is not None
     return min(other.logprob for other in one.top) >= one.logprob - 1e-9 and any(
         other.token_id == one.token_id or (other.token_id is None and other.logprob == one.logprob) for other in one.top
@@ -265,12 +267,12 @@ def _table(text: Text, rows: Sequence[Matched], spec: ScoreSpec, known: Tokens) 
             ahead = sum(other.logprob > one.logprob for other in one.top)
             if ahead < k <= len(one.top) and _is_whole(one, known):
                 rank[begin + place] = ahead + 1
-            elif one.rank and true_ranks:  # an older vLLM wrote k + 1 for whatever was not among the k likeliest
+            elif one.rank and true_ranks:  # an older vLLM wrote k + 1 for all tokens outside the k likeliest
                 rank[begin + place] = one.rank
             for column, other in enumerate(top):
                 number = known.named(other)
                 if number is None:
-                    break  # the string of several tokens, or of none: it and what comes after it stay missing
+                    break  # the string of several tokens, or of none: it and later alternatives stay missing
                 top_ids[begin + place, column], top_logprobs[begin + place, column] = number, other.logprob
         begin += length
     joined = {

@@ -1,4 +1,4 @@
-"""A dumped passage held against a tokenizer: which ids its tokens are, what stood before them, and whether it all fits."""
+"""Matching of a dumped passage with a tokenizer: the ids of its tokens, what came before them, and whether all agrees."""
 
 import re
 from collections import Counter
@@ -15,20 +15,20 @@ from tokenviz.models.tokens import bos_prefix, encode
 from tokenviz.models.vocabulary import Vocabulary
 from tokenviz.scores import BosMode
 
-_EQUAL = 1e-3  # nats: one number, written twice, perhaps once in half the precision
+_EQUAL = 1e-3  # nats; one number written twice, perhaps once in half precision
 _PLACEHOLDER = re.compile(r"token_id:(\d+)")  # vLLM with return_tokens_as_token_ids
 _ESCAPED = re.compile(r"bytes:((?:\\x[0-9a-fA-F]{2})+)")  # OpenAI's completions API
-_REPLACED = "\ufffd"  # in the place of bytes that are no whole character
+_REPLACED = "\ufffd"  # in the place of bytes that are not a whole character
 
 
 class Tokens:
-    """What a tokenizer knows, turned round: which id stands for some bytes.
+    """A tokenizer's vocabulary in reverse: from bytes to ids.
 
     Attributes:
         tokenizer: A fast tokenizer.
-        name: Its model's, for messages.
+        name: Name of its model, for messages.
         bos: What is expected before a text.
-        prefix: The ids of that.
+        prefix: The ids that are expected before a text.
     """
 
     def __init__(self, tokenizer: Any, name: str, bos: BosMode) -> None:
@@ -40,7 +40,7 @@ class Tokens:
 
     @cached_property
     def openings(self) -> Openings:
-        """How its tokens begin."""
+        """The openings of its tokens."""
         return openings_of(self.tokenizer, self.size)
 
     def content(self, number: int) -> bytes:
@@ -48,7 +48,7 @@ class Tokens:
         return self._vocabulary.content(number)
 
     def named(self, one: Alternative | DumpedToken) -> int | None:
-        """Return the id of a token as an engine names it; None where no id, or more than one, may be meant."""
+        """Return the id of a token that an engine names; None where no id matches, or more than one."""
         if one.token_id is not None:
             return one.token_id
         content = one.content if one.content is not None else _content(one.token)
@@ -67,21 +67,22 @@ class Tokens:
         return self._ids.get(content, [])
 
     def is_written(self, number: int, one: Alternative | DumpedToken) -> bool:
-        """Whether what an engine writes of a token may be said of an id."""
+        """Return whether the engine's string and bytes for a token are compatible with an id."""
         content = self.content(number)
         if one.content is not None:
-            # llama.cpp writes nothing for special tokens, and for the first bytes of a character: its last token has them all.
+            # llama.cpp writes nothing for special tokens, and for the first bytes of a character: its last token has all of
+            # them.
             return one.content in (content, b"") or (not _is_text(content) and one.content.endswith(content))
         said = _content(one.token)
         if isinstance(said, int):
             return said == number
         if said is None:
-            return one.token is None or not _is_text(content)  # bytes that are no character
-        return said.strip() in (content.strip(), b"")  # decoding takes away the first space, and special tokens
+            return one.token is None or not _is_text(content)  # bytes that are not a character
+        return said.strip() in (content.strip(), b"")  # decoding removes the first space, and special tokens
 
 
 def _content(token: str | None) -> bytes | int | None:
-    """Return the bytes of a token's string, or the id that it gives; None where it does not tell."""
+    """Return the bytes of a token's string, or the id that it contains; None where it has neither."""
     if token is None or _REPLACED in token:
         return None
     if found := _PLACEHOLDER.fullmatch(token):
@@ -101,15 +102,16 @@ def _is_text(content: bytes) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class Matched:
-    """A passage whose tokens are known.
+    """A passage with known token ids.
 
     Attributes:
         passage: The text.
         encoded: Its tokens, from its first character to its last.
-        tokens: What the engine says of each.
-        own: Whether they are the tokens that the tokenizer itself cuts the text into.
-        generated: How many tokens at the end, which the engine generated, were left out.
-        unfinished: How many were left out of a character that the engine did not finish, and of the sign that the text is over.
+        tokens: The engine's entry for each token.
+        own: Whether the tokenizer itself gives the same tokens for the text.
+        generated: Number of generated tokens at the end that were left out.
+        unfinished: Number of tokens that were left out because they belong to an unfinished character or mark the end of the
+            text.
     """
 
     passage: str
@@ -121,16 +123,16 @@ class Matched:
 
 
 def match(dumped: Dumped, known: Tokens, passage: str | None, *, generated: bool) -> Matched:
-    """Hold a dumped passage against a tokenizer.
+    """Match a dumped passage with a tokenizer.
 
     Args:
-        dumped: From `passages_of`.
+        dumped: A passage from `passages_of`.
         known: The tokenizer, and what is expected before a text.
-        passage: The text that the passage must be, or begin with; None where the row says it itself.
-        generated: Whether tokens that the engine generated after a prompt that has log-probs belong to the passage.
+        passage: The text that the passage must be, or begin with; None where the row has it.
+        generated: Whether tokens that the engine generated after a prompt with log-probs belong to the passage.
 
     Raises:
-        TextError: The two do not fit; the message does not name the row.
+        TextError: The two do not match; the message does not name the row.
     """
     tokens, left_out, dropped = _completed(dumped, known), 0, 0
     text = None if dumped.text is None else dumped.before + dumped.text
@@ -155,7 +157,7 @@ def match(dumped: Dumped, known: Tokens, passage: str | None, *, generated: bool
     text = _read_back(known, ids) if text is None else text
     encoded, own_cut = _placed(known, text, ids)
     if unread and dumped.n_prompt:
-        unscored += 1  # SGLang gives none for the first of the tokens that it was asked for
+        unscored += 1  # SGLang gives none for the first of the requested tokens
     if dumped.unscored:
         unscored = int((encoded.ends <= len(dumped.unscored)).sum())
     _check_missing(tokens, opened=opened, unscored=unscored)
@@ -164,9 +166,9 @@ def match(dumped: Dumped, known: Tokens, passage: str | None, *, generated: bool
 
 
 def _completed(dumped: Dumped, known: Tokens) -> list[DumpedToken]:
-    """Put the tokens in that the engine leaves out: llama.cpp lists no token that ends inside a character.
+    """Insert the tokens that the engine omits: llama.cpp lists no token that ends inside a character.
 
-    Its next token that ends one is listed with the bytes of all of them, and the log-prob of its own.
+    The next token that ends a character is listed with the bytes of all of them, and with its own log-prob.
     """
     tokens = list(dumped.tokens)
     longer = [one for one in tokens if _absorbs(one, known)]
@@ -195,7 +197,7 @@ def _completed(dumped: Dumped, known: Tokens) -> list[DumpedToken]:
 
 
 def _absorbs(one: DumpedToken, known: Tokens) -> bool:
-    """Whether an engine writes a token with the bytes of tokens before it, which it leaves out."""
+    """Return whether an engine writes a token with the bytes of earlier tokens, which it omits."""
     if one.content is None or one.token_id is None or one.token_id >= known.size:
         return False
     content = known.content(one.token_id)
@@ -203,7 +205,7 @@ def _absorbs(one: DumpedToken, known: Tokens) -> bool:
 
 
 def _shortened(text: str | None, tokens: Sequence[DumpedToken]) -> str | None:
-    """Take tokens off the end of a text; None where their strings do not say how much that is."""
+    """Remove tokens from the end of a text; return None where their strings do not show how much that is."""
     ending = "".join(one.token or "" for one in tokens)
     return text[: len(text) - len(ending)] if text and ending and text.endswith(ending) else None
 
@@ -211,7 +213,7 @@ def _shortened(text: str | None, tokens: Sequence[DumpedToken]) -> str | None:
 def _to_whole_characters(
     tokens: list[DumpedToken], known: Tokens, text: str | None
 ) -> tuple[list[DumpedToken], str | None, int]:
-    """Leave out the tokens at the end that are no text: one that ends the generation, and bytes of a character not finished."""
+    """Drop tokens at the end that are not text: one that ends the generation, and bytes of an unfinished character."""
     kept, special = len(tokens), set(known.tokenizer.all_special_ids)
     while kept > 1 and text is not None and _id(tokens[kept - 1]) in special:
         if text.encode().endswith(known.content(_id(tokens[kept - 1]))):
@@ -220,12 +222,12 @@ def _to_whole_characters(
     while kept > 1 and not _is_text(b"".join(known.content(_id(one)) for one in tokens[:kept])):
         kept -= 1
     if kept < len(tokens) and text is not None and _REPLACED in text:
-        text = None  # of a character that was not finished
+        text = None  # part of an unfinished character
     return tokens[:kept], text, len(tokens) - kept
 
 
 def _unread(dumped: Dumped, known: Tokens) -> list[DumpedToken]:
-    """Return the tokens of what an engine read before those that it gives log-probs of."""
+    """Return the tokens that an engine read before those with log-probs."""
     ids = encode(known.tokenizer, dumped.before).ids.tolist()
     if dumped.n_prompt:  # the end of the prompt is among the tokens
         there = [one.token_id for one in dumped.tokens[: dumped.n_prompt]]
@@ -246,7 +248,7 @@ def _unread(dumped: Dumped, known: Tokens) -> list[DumpedToken]:
 
 
 def _identified(tokens: list[DumpedToken], known: Tokens, text: str | None, *, whole: bool) -> list[DumpedToken]:
-    """Give every token its id."""
+    """Return the tokens with an id for each."""
     if any(one.token_id is None for one in tokens):
         tokens = _named_by_text(tokens, known, text, whole=whole)
     for place, one in enumerate(tokens):
@@ -265,7 +267,7 @@ def _identified(tokens: list[DumpedToken], known: Tokens, text: str | None, *, w
 
 
 def _named_by_text(tokens: list[DumpedToken], known: Tokens, text: str | None, *, whole: bool) -> list[DumpedToken]:
-    """Find the ids of tokens that are written as strings, or not at all: as the tokenizer cuts the text, where that fits."""
+    """Find the ids of tokens that are strings or missing, from the tokenizer's own tokens of the text where these match."""
     if text:
         own = encode(known.tokenizer, text).ids.tolist()
         bos = known.tokenizer.bos_token_id
@@ -330,13 +332,13 @@ def _named(ids: Sequence[int], known: Tokens) -> str:
 
 
 def _without_prefix(tokens: list[DumpedToken], known: Tokens, text: str | None) -> tuple[list[DumpedToken], bool]:
-    """Take the start tokens off, where they are no part of the text; say whether any were there."""
+    """Remove the start tokens where they are not part of the text; return whether there were any."""
     prefix, bos = known.prefix, known.tokenizer.bos_token_id
     ids = [_id(one) for one in tokens]
     written = encode(known.tokenizer, text).ids.tolist() if text else []
     if prefix and tuple(ids[: len(prefix)]) == prefix:
         if written[: len(prefix)] == list(prefix) and ids[: 2 * len(prefix)] != [*prefix, *prefix]:
-            return tokens, False  # the text brings its own
+            return tokens, False  # the text contains its own
         for place, one in enumerate(tokens[: len(prefix)]):
             if one.logprob is not None:
                 what = "0.0, which stands for no value" if one.logprob == 0 else f"a log-prob ({one.logprob:g})"
@@ -356,9 +358,9 @@ def _where_they_part(ids: list[int], own: list[int], known: Tokens) -> str:
 
 
 def _read_back(known: Tokens, ids: list[int]) -> str:
-    """Return the text that the tokenizer cuts into some ids; of ids that it makes of none, what it decodes them to.
+    """Return a text that the tokenizer cuts into some ids; if there is none, the text that it decodes them to.
 
-    Decoders take away a space at the beginning, or put some between the tokens; the tokens' own bytes have all that there is.
+    Decoders remove a space at the beginning, or put spaces between tokens. The tokens' own bytes contain everything.
     """
     decoded = str(known.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))
     joined = b"".join(map(known.content, ids)).decode("utf-8", "replace")
@@ -369,7 +371,7 @@ def _read_back(known: Tokens, ids: list[int]) -> str:
 
 
 def _placed(known: Tokens, text: str, ids: list[int]) -> tuple[EncodedPassage, bool]:
-    """Find what each token stands for; the ids need not be those that the tokenizer cuts the text into."""
+    """Find the characters of each token; the ids need not be those that the tokenizer gives for the text."""
     if not ids:
         raise TextError("has no token but the start token")
     try:
@@ -388,7 +390,7 @@ def _placed(known: Tokens, text: str, ids: list[int]) -> tuple[EncodedPassage, b
 
 
 def _check_missing(tokens: list[DumpedToken], *, opened: bool, unscored: int) -> None:
-    """Refuse a passage whose missing values are not where nothing can be predicted."""
+    """Refuse a passage with missing values at places that have a prediction."""
     missing = [one.logprob is None for one in tokens]
     if all(missing):
         raise TextError("has no log-prob at all")
@@ -439,12 +441,12 @@ def _check_alternatives(tokens: list[DumpedToken], known: Tokens) -> None:
 
 
 def _listed(one: DumpedToken, known: Tokens) -> float | None:
-    """Return the value of a token among its alternatives; None where it is not there, or cannot be told."""
+    """Return the value of a token among its alternatives; None where it is missing or ambiguous."""
     return next((other.logprob for other in one.top if known.named(other) == one.token_id), None)
 
 
 def _agrees(value: DumpedToken, place: DumpedToken, known: Tokens) -> bool:
-    """Whether a log-prob may be that of the token of a place, by the alternatives there."""
+    """Return whether a log-prob may be that of the token of a place, judging by the alternatives there."""
     assert value.logprob is not None
     listed = _listed(place, known)
     if listed is not None:

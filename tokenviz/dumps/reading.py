@@ -1,4 +1,4 @@
-"""Files of dumps: JSON Lines with a row per line, or one JSON document, an object or a list of them."""
+"""Reading files of dumps: JSON Lines with one row per line, or one JSON document, an object or a list of them."""
 
 import json
 from collections.abc import Iterator
@@ -12,10 +12,10 @@ SUFFIXES = (".jsonl", ".ndjson", ".json")
 
 
 def find_dump(source: str | Path) -> Path:
-    """Return the file that is meant: a path, or the name of a sample in experiments/dumps.
+    """Return the file of a dump: a path, or the name of a sample in experiments/dumps.
 
     Raises:
-        TextError: There is none.
+        TextError: There is no such file.
     """
     path, samples = Path(source), samples_folder("dumps")
     if path.suffix or path.exists() or not samples.is_dir():
@@ -31,14 +31,13 @@ def rows_of_dump(path: Path) -> Iterator[tuple[str, object]]:
     """Read the rows of a dump.
 
     Args:
-        path: A file with one of `SUFFIXES`. A line of JSON Lines that is no JSON is an error by itself, and others are
-            read.
+        path: A file with one of `SUFFIXES`. A line of JSON Lines that is not JSON is one error, and the other lines are read.
 
     Yields:
-        Where a row is, for messages, and the row, or the `TextError` that says why it is none.
+        The place of a row, for messages, and the row, or the `TextError` about it.
 
     Raises:
-        TextError: The file is missing, of another kind, empty, or no UTF-8; or a JSON document that cannot be read.
+        TextError: The file is missing, of another kind, empty, or not UTF-8; or a JSON document that cannot be read.
     """
     if path.suffix.lower() not in SUFFIXES:
         raise TextError(f"cannot read {str(path)!r} as a dump: a file ends in {', '.join(SUFFIXES)}")
@@ -58,7 +57,7 @@ def rows_of_dump(path: Path) -> Iterator[tuple[str, object]]:
         rows = document if isinstance(document, list) else [document]
         yield from ((f"row {number} of {str(path)!r}", row) for number, row in enumerate(rows, 1))
         return
-    for number, line in enumerate(text.split("\n"), 1):  # only "\n" ends a line: "\r" and U+2028 may stand in JSON
+    for number, line in enumerate(text.split("\n"), 1):  # only "\n" ends a line: "\r" and U+2028 may occur in JSON
         if line.strip():
             where = f"line {number} of {str(path)!r}"
             yield where, _parsed(line, where)
@@ -70,5 +69,5 @@ def _parsed(text: str, where: str) -> object:
     except json.JSONDecodeError as error:
         place = f"column {error.colno}" if "\n" not in text else f"line {error.lineno}"
         return TextError(f"{where} is not JSON: {error.msg} at {place}")
-    except (ValueError, RecursionError) as error:  # a number of thousands of digits; brackets within brackets
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits; deeply nested brackets
         return TextError(f"{where} cannot be read: {error}")

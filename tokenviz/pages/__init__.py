@@ -1,1 +1,1 @@
-"""Pages on recorded grids: what `tokenviz ui` shows first, and what `tokenviz runs export --html` writes."""
+"""Pages of recorded grids, which `tokenviz ui` serves and `tokenviz runs export --html` writes."""

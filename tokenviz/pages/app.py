@@ -1,15 +1,15 @@
-"""What `tokenviz ui` serves: a page for each grid, and MLflow's own pages behind them.
+"""The app that `tokenviz ui` serves: a page for each grid, and MLflow's own pages.
 
-`create_app` is an app of MLflow's (`mlflow server --app-name tokenviz`), as its basic-auth is; `tokenviz ui` starts it.
-Addresses are relative throughout, so that any port, proxy and path prefix will do:
+`create_app` is an app for MLflow (`mlflow server --app-name tokenviz`), as its basic-auth is; `tokenviz ui` starts it. All
+addresses are relative, so that any port, proxy and path prefix works:
 
     /                          where nothing of MLflow's is asked for: the newest grid
     /grids/                    the newest grid
     /grids/GRID/               its overview
     /grids/GRID/runs/RUN/FILE  a figure
 
-Pages and figures come from the store, where others may have written them: each is served as a document without an origin, which
-can neither read nor change anything of MLflow's.
+Pages and figures come from the store, where others may have written them. Each is served as a document without an origin, which
+can neither read nor change MLflow's data.
 """
 
 import json
@@ -32,13 +32,13 @@ from tokenviz.tracking.store import Store, open_embedded_for_reading
 if TYPE_CHECKING:
     from flask import Flask, Response
 
-RECENT = 12  # grids that a page names
+RECENT = 12  # grids that a page lists
 _NO_ORIGIN = "sandbox allow-scripts allow-popups allow-popups-to-escape-sandbox allow-downloads allow-modals"
 _RUN, _FILE = re.compile(r"[0-9a-f]{32}"), re.compile(r"[^/\\]+\.(html|png|svg|pdf)")
 _TYPES = {"html": "text/html; charset=utf-8", "png": "image/png", "svg": "image/svg+xml", "pdf": "application/pdf"}
 
-# What MLflow's pages keep in the browser, where nobody has chosen otherwise: models are trained here, the assistant and the
-# advice for first steps (which is to serve to everybody) stay closed, and nothing is reported.
+# Settings that MLflow's pages store in the browser, unless the user has chosen others: the page mode is for machine learning,
+# the assistant and the advice for first steps (to serve to everybody) stay closed, and nothing is reported.
 _CHOICES = {
     "mlflow.workflowType_v1": "machine_learning",
     "mlflow.assistant.fab.autoOpenedOnFirstLoad_v1": True,
@@ -46,7 +46,7 @@ _CHOICES = {
     "mlflow.telemetry.info.alert.dismissed_v1": True,
     "mlflow.settings.telemetry.enabled_v1": False,
 }
-# An address of MLflow's pages is behind the #, which no server sees: so the page itself goes on.
+# The path of MLflow's pages follows the #, which no server sees, so a script in the page redirects.
 _FIRST = """<script>
 for (const [name, value] of Object.entries(%s)) try {
   if (localStorage.getItem(name) === null) localStorage.setItem(name, JSON.stringify(value));
@@ -58,7 +58,7 @@ addEventListener("hashchange", home);
 
 
 def create_app() -> Any:
-    """Return MLflow's app on the embedded store, with the pages of grids before it; `mlflow server` calls this."""
+    """Return MLflow's app on the embedded store, with the pages of grids added; `mlflow server` calls this."""
     from mlflow.server import app
     from mlflow.server.fastapi_app import create_fastapi_app
     from mlflow.server.handlers import STATIC_PREFIX_ENV_VAR
@@ -70,9 +70,9 @@ def create_app() -> Any:
 
 
 def create_pages(store: Store) -> "Flask":
-    """Return an app of the pages of grids alone, of a server that has MLflow's own pages.
+    """Return an app with only the pages of grids, for a server that has MLflow's own pages.
 
-    It answers only to names of this machine, as MLflow's does: a foreign page's script cannot reach it by another name.
+    It answers only to names of this machine, as MLflow's does, so that scripts of other sites cannot reach it by another name.
     """
     from flask import Flask, redirect
 
@@ -88,9 +88,9 @@ def add_pages(app: "Flask", prefix: str, store: Callable[[], Store], *, pages: s
 
     Args:
         app: The app.
-        prefix: What its paths begin with.
-        store: Opens the store that they are in.
-        pages: Where MLflow's pages are, seen from a grid's page.
+        prefix: Prefix of the pages' paths.
+        store: Opens the store.
+        pages: Address of MLflow's pages, relative to a grid's page.
     """
     from flask import redirect
 
@@ -109,7 +109,7 @@ def add_pages(app: "Flask", prefix: str, store: Callable[[], Store], *, pages: s
         found = grids_of(store(), most=1)
         if not found:
             return _said("No grid yet: run an experiment, such as make experiment, and load this page again.", 200)
-        return redirect(f"{found[0].grid}/")  # type: ignore[return-value]  # a relative address, as every link of these pages
+        return redirect(f"{found[0].grid}/")  # type: ignore[return-value]  # a relative address, as in all links of these pages
 
     def overview(grid: str) -> "Response":
         entry = grid_named(store(), grid)

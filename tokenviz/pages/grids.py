@@ -1,4 +1,4 @@
-"""Grids as a store has them: the newest ones, and each with its runs as the overview shows them."""
+"""Grids in a store: the newest ones, and the overview of each."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,14 +20,14 @@ _DRAWN_HERE = 200  # pictures of a grid whose summary has none; each takes 15 ms
 
 @dataclass(frozen=True)
 class GridEntry:
-    """A grid of a store.
+    """A grid in a store.
 
     Attributes:
-        grid: Its id.
-        experiment: The MLflow experiment's name.
-        experiment_id: Its id.
-        started: When its newest run, or its summary, was.
-        summary: The id of its summary run; empty for a grid that is not finished.
+        grid: Id of the grid.
+        experiment: Name of the MLflow experiment.
+        experiment_id: MLflow's id of the experiment.
+        started: Start of its newest run, or of its summary.
+        summary: Id of its summary run; empty for a grid that is not finished.
     """
 
     grid: str
@@ -38,23 +38,23 @@ class GridEntry:
 
     @property
     def name(self) -> str:
-        """For a reader."""
+        """The name for readers."""
         return f"{self.experiment}, {self.started.astimezone():%Y-%m-%d %H:%M}" + " (not finished)" * (not self.summary)
 
 
 def grids_of(store: Store, *, most: int | None = None) -> list[GridEntry]:
-    """Find the grids of a store, the newest first.
+    """Find the grids of a store, newest first.
 
     Args:
-        store: Open.
-        most: How many at most; by default all.
+        store: The open store.
+        most: The most grids to return; by default all.
 
     Raises:
         StoreError: The store fails.
     """
     found: dict[str, GridEntry] = {}
     for run in find_runs(store=store):
-        # A run lists its grids oldest first; a summary is of one alone.
+        # A run lists its grids oldest first; a summary belongs to one grid.
         for grid in reversed(run.tags.get("grid", "").split()):
             known = found.get(grid)
             summary = run.run_id if run.tags.get("kind") == "summary" else ""
@@ -70,7 +70,7 @@ def grid_named(store: Store, grid: str) -> GridEntry:
     """Find one grid.
 
     Raises:
-        StoreError: There is none of that id, or the store fails.
+        StoreError: There is no grid with that id, or the store fails.
     """
     for entry in grids_of(store):
         if entry.grid == grid:
@@ -89,9 +89,9 @@ def runs_of(store: Store, entry: GridEntry) -> list[FoundRun]:
 
 
 def overview_of(store: Store, entry: GridEntry) -> Overview:
-    """Return a grid as its page shows it, from the numbers that its runs have.
+    """Return the data of a grid's page, from the numbers of its runs.
 
-    Pictures are those of the summary's own page; where it has none, the first are drawn from the runs' tables.
+    Pictures are those of the summary's page; where it has none, the first are drawn from the runs' tables.
 
     Raises:
         StoreError: The store fails.
@@ -141,11 +141,11 @@ def _kept_pictures(store: Store, entry: GridEntry) -> dict[str, str]:
         try:
             return pictures_in(fetch(store, entry.summary, OVERVIEW, Path(folder)).read_text(encoding="utf-8"))
         except DamagedError:
-            return {}  # of an earlier version
+            return {}  # an earlier version wrote none
 
 
 def _drawn(store: Store, run: FoundRun) -> str:
     try:
         return picture_of(StoredRun.of(run, store).read(TOKENS_TABLE, TokenScores.load))
     except StoreError:
-        return ""  # the numbers of a run whose table is gone are still there
+        return ""  # the numbers of a run without its table are shown nevertheless

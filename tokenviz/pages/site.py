@@ -1,4 +1,4 @@
-"""A grid as a static site: the same page as `tokenviz ui` serves, with every figure and table beside it, and no server."""
+"""A grid as a static site: the same page that `tokenviz ui` serves, with every figure and table, without a server."""
 
 import tempfile
 from collections.abc import Iterator
@@ -19,12 +19,12 @@ from tokenviz.tracking.store import Store
 
 @dataclass(frozen=True)
 class Site:
-    """What was written.
+    """The result of writing a site.
 
     Attributes:
         entry: The grid.
-        figures: How many figures.
-        problems: What could not be written, a line each.
+        figures: Number of figures.
+        problems: One line for each file that could not be written.
     """
 
     entry: GridEntry
@@ -35,13 +35,13 @@ class Site:
 def write_site(store: Store, folder: Path, *, experiment: str | None = None, grid: str | None = None) -> Site:
     """Write a grid as pages into a folder: `index.html`, `runs/RUN/FIGURE.html` and `tables/TABLE.csv`.
 
-    Files are compared with what was recorded; one that is gone or changed is left out and said.
+    Files are compared with what was recorded; one that is missing or changed is left out and reported.
 
     Args:
-        store: Where the grid is.
-        folder: It must be empty, or not be there yet; it is there when all is written.
-        experiment: The newest grid of this MLflow experiment; by default of all.
-        grid: The grid's id.
+        store: The grid's store.
+        folder: An empty or new folder; it appears when everything is written.
+        experiment: The MLflow experiment whose newest grid is written; by default the newest of all.
+        grid: The id of the grid; by default the newest.
 
     Raises:
         StoreError: There is no such grid, or the store fails.
@@ -89,7 +89,7 @@ def _chosen(store: Store, experiment: str | None, grid: str | None) -> GridEntry
 
 
 def _files_of(store: Store, run: FoundRun) -> Iterator[tuple[str, str]]:
-    """Yield a run's files that the site has, and where."""
+    """Yield the paths of a run's files that belong to the site, in the run and in the site."""
     summary = run.tags.get("kind") == "summary"
     for name in sorted(figures_of(store, run.run_id)):
         if name.endswith(".html") or (summary and name.endswith((".png", ".pdf"))):

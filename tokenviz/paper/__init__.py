@@ -1,4 +1,4 @@
-"""From runs into a paper's folder: figures, tables and numbers pulled, checked, traced back and drawn again."""
+"""Runs in papers: figures, tables and numbers are pulled into a paper's folder, checked, traced and drawn again."""
 
 from typing import TYPE_CHECKING
 
@@ -18,5 +18,5 @@ _HOMES = {
 }
 __all__ = list(_HOMES)
 
-if not TYPE_CHECKING:  # to whom a misspelt name is an error
+if not TYPE_CHECKING:  # type checkers then report a misspelt name as an error
     __getattr__, __dir__ = lazy_names(__name__, _HOMES)

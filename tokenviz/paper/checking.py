@@ -1,4 +1,4 @@
-"""Whether a paper's folder still is what its runs say: for its authors, and for its CI."""
+"""A check that a paper's folder still agrees with its runs, for its authors and for its CI."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ State = Literal["missing", "edited", "stale", "damaged"]
 
 @dataclass(frozen=True)
 class Problem:
-    """A file that is not what a pull would leave.
+    """A file that differs from what a pull would write.
 
     Attributes:
-        path: Within the folder.
-        state: "missing": it is not there; "edited": it is not what was pulled; "stale": the runs now give another one;
-            "damaged": the tables of its run are not what was recorded.
-        why: In a few words.
+        path: Path within the folder.
+        state: "missing": the file does not exist; "edited": it differs from what was pulled; "stale": the runs now give another
+            file; "damaged": the tables of its run differ from what was recorded.
+        why: The reason in a few words.
     """
 
     path: str
@@ -32,12 +32,12 @@ class Problem:
 
 @dataclass(frozen=True)
 class Checked:
-    """What was found.
+    """The result of a check.
 
     Attributes:
-        n_files: Files that the manifest lists.
-        problems: In the order of their paths; a file may have two.
-        not_asked: Why the runs could not be asked, so that nothing is known of stale files; empty where they were.
+        n_files: Number of files in the manifest.
+        problems: Problems in the order of their paths; a file may have two.
+        not_asked: Why the runs could not be read, so that stale files are unknown; empty where they were read.
     """
 
     n_files: int
@@ -46,16 +46,16 @@ class Checked:
 
     @property
     def clean(self) -> bool:
-        """Whether the folder is what it should be."""
+        """Whether the folder agrees with its runs."""
         return not self.problems and not self.not_asked
 
 
 def check(experiment: str, folder: Path) -> Checked:
-    """Hold a folder against its manifest, and that against the runs. Nothing is drawn, and nothing is written.
+    """Compare a folder with its manifest, and the manifest with the runs. Nothing is drawn or written.
 
     Args:
-        experiment: Whose runs were pulled.
-        folder: Where to.
+        experiment: The MLflow experiment whose runs were pulled.
+        folder: The folder that they were pulled into.
 
     Raises:
         PaperError: The folder has no manifest, or one of another experiment.
@@ -69,7 +69,7 @@ def check(experiment: str, folder: Path) -> Checked:
     problems, not_asked = list(_on_disk(manifest, folder)), ""
     try:
         problems += _against_runs(manifest)
-    except (StoreError, PaperError) as error:  # what is known of the files is worth saying all the same
+    except (StoreError, PaperError) as error:  # the problems of the files are reported nevertheless
         not_asked = str(error)
     return Checked(len(manifest.files), tuple(sorted(problems, key=lambda problem: problem.path)), not_asked)
 
@@ -110,7 +110,7 @@ def _against_runs(manifest: Manifest) -> Iterator[Problem]:
             yield Problem(
                 f"{drawing.stem}.{drawing.form}", "missing", f"run {drawing.subject.run.run_id} has it since the pull"
             )
-    if damaged:  # the numbers rest on it as well
+    if damaged:  # the numbers depend on it as well
         why = next(iter(damaged.values()))
         others = [path for path, entry in manifest.files.items() if not entry.made]
         yield from (Problem(path, "damaged", why) for path in others)

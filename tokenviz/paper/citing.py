@@ -1,4 +1,4 @@
-"""BibTeX for what stands behind runs: the software that computed them, their models and their texts."""
+"""BibTeX for what runs are based on: the software that computed them, their models and their texts."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,11 +15,11 @@ from tokenviz.tracking.finding import FoundRun, find_run, find_runs
 from tokenviz.tracking.store import Store
 
 FILE = "references.bib"
-_WEIGHTS = ("revision", "identity", "weights_sha256")  # parameters that tell which weights
+_WEIGHTS = ("revision", "identity", "weights_sha256")  # parameters that identify the weights
 _HASH = re.compile(r"\b([0-9a-f]{16})[0-9a-f]{16,}\b")
 _RUN_ID = re.compile(r"[0-9a-f]{32}")
 
-Fields = Mapping[str, str]  # of an entry, written as they are
+Fields = Mapping[str, str]  # fields of an entry, written literally
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,10 @@ class Citation:
     """An entry of a bibliography.
 
     Attributes:
-        kind: BibTeX's, such as "misc".
-        key: By which a paper cites it.
-        fields: In LaTeX's letters.
-        plain: The words among them that are of no known letters, as they were before.
+        kind: BibTeX's kind of entry, such as "misc".
+        key: The key by which a paper cites it.
+        fields: Fields, written for LaTeX.
+        plain: The original form of words in scripts that LaTeX needs support for.
     """
 
     kind: str
@@ -43,10 +43,10 @@ class Citation:
         return f"@{self.kind}{{{self.key},\n{lines}}}\n"
 
 
-# Where each is to be cited as its authors ask: pytorch.org and the CITATION file of the repository of transformers.
+# The citations that the authors ask for: pytorch.org, and the CITATION file of the repository of transformers.
 _SOFTWARE: dict[str, tuple[str, dict[str, str]]] = {
     "tokenviz": (
-        "misc",  # BibTeX itself knows no entries of software
+        "misc",  # BibTeX itself has no entries for software
         {
             "author": "{tokenviz developers}",
             "title": "{tokenviz: what causal language models predict, token by token}",
@@ -80,17 +80,17 @@ _SOFTWARE: dict[str, tuple[str, dict[str, str]]] = {
 
 
 def cite(references: Sequence[str], store: Store) -> list[Citation]:
-    """Return what a paper should cite for some runs: software, models, texts, each once.
+    """Return what a paper should cite for some runs: software, models and texts, each once.
 
-    A run of two models stands for both of their score runs, and a summary for all runs of its grid.
+    A run of two models represents both of their score runs, and a summary all runs of its grid.
 
     Args:
-        references: How the runs' ids, or their fingerprints, begin.
-        store: Where they are.
+        references: The first digits of the runs' ids or fingerprints.
+        store: The runs' store.
 
     Raises:
         StoreError: There is no such run, or the store fails.
-        PaperError: A run is about no model and no text.
+        PaperError: A run has neither model nor text.
     """
     runs = {run.run_id: run for reference in references for run in _meant(find_run(reference, store), store)}
     if not runs:
@@ -100,11 +100,11 @@ def cite(references: Sequence[str], store: Store) -> list[Citation]:
 
 
 def write_citations(citations: Sequence[Citation], folder: Path) -> Path:
-    """Write a bibliography into a paper's folder, in place of the one that was written before.
+    """Write a bibliography into a paper's folder; an earlier one is replaced.
 
     Raises:
         DiskError: The folder cannot be written.
-        PaperError: There is a file of that name that is not ours.
+        PaperError: A file of this name exists that tokenviz did not write.
     """
     file = folder / FILE
     try:
@@ -129,7 +129,7 @@ def bibliography(citations: Sequence[Citation]) -> str:
 
 
 def _meant(run: FoundRun, store: Store) -> Iterator[FoundRun]:
-    """The runs of one model and one text that a run stands for."""
+    """Yield the runs of one model and one text that a run represents."""
     if run.tags.get("kind") == "summary":
         grids = set(run.tags.get("grid", "").split())
         for other in find_runs(run.experiment, store=store):
@@ -141,7 +141,7 @@ def _meant(run: FoundRun, store: Store) -> Iterator[FoundRun]:
         if name.startswith("run_") and _RUN_ID.fullmatch(value):
             try:
                 yield from _meant(find_run(value, store), store)
-            except StoreError:  # it was removed: what it says is gone with it
+            except StoreError:  # it was removed, and with it what it records
                 continue
 
 
@@ -152,7 +152,7 @@ def _software(runs: Sequence[FoundRun]) -> Iterator[Citation]:
 
 
 def _models(runs: Sequence[FoundRun]) -> Iterator[Citation]:
-    """One entry for each set of weights, whatever options it was loaded with."""
+    """Yield one entry for each set of weights, whatever options it was loaded with."""
     by_weights: dict[str, list[FoundRun]] = {}
     for run in runs:
         by_weights.setdefault(run.params.get("identity") or run.params["model"], []).append(run)
@@ -163,7 +163,7 @@ def _models(runs: Sequence[FoundRun]) -> Iterator[Citation]:
         run = some[0]
         described = description_in(run.params, "model")
         labels = sorted({one.params["model"] for one in some})
-        # One that is trained here has the sha256 of its weights for an identity, which the catalogue cannot know.
+        # The identity of a model that is trained here is the SHA-256 of its weights, which the catalogue cannot know.
         known = CATALOGUE.get(names[weights]) if run.params.get("source") == "catalogue" else None
         notes = [f"Here {' and '.join(labels)}"]
         notes += [described] if described and (known is None or known.cited) else []
@@ -190,5 +190,5 @@ def _texts(runs: Sequence[FoundRun]) -> Iterator[Citation]:
 
 
 def _short(words: str) -> str:
-    """Words with long hashes cut to what tells them apart; the runs have them whole."""
+    """Shorten long hashes in words; the runs have them in full."""
     return _HASH.sub(r"\1...", words)

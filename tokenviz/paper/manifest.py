@@ -1,4 +1,4 @@
-"""`manifest.json`: what was pulled into a folder, how, from which runs, and the sha256 of each file."""
+"""`manifest.json`: what was pulled into a folder, with which settings, from which runs, and the SHA-256 of each file."""
 
 import json
 from collections.abc import Mapping
@@ -18,29 +18,29 @@ from tokenviz.paper.naming import PREFIX, macro_prefix
 MANIFEST = "manifest.json"
 
 FORMATS = tuple(form for form in formats_of("heatmap") if form != "ansi")
-"""Those of figures in a paper."""
+"""The formats of figures in a paper."""
 
 _FORMAT_VERSION = 2
-_WITH_TITLES = 1  # in which all figures have their title, and the order says nothing of it
+_WITH_TITLES = 1  # the version in which all figures have a title, which the order does not record
 _MADE = {"figure", "format", "stem", "caption", "key"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """What is asked of a pull.
+    """The settings of a pull.
 
     Attributes:
-        experiment: The MLflow experiment's name.
-        where: Which of its runs; see `tokenviz.tracking.where`.
-        figures: Which figures, where a run has them; empty for those that a run's own page shows.
-        formats: Of the figures. One that a figure does not have is left out of it.
-        measure: Of the heatmaps.
-        limits: Of the heatmaps' colours, as `text_heatmap` takes them; "shared" for those of all heatmaps that are pulled.
-        colours: Of the heatmaps.
-        width: Of the figures; see `Look`.
-        font_size: In points.
-        prefix: How the macros begin.
-        title: Whether figures have their title, which their caption in a paper repeats.
+        experiment: Name of the MLflow experiment.
+        where: Conditions on its runs, in the syntax of `tokenviz.tracking.where`; None for all.
+        figures: Names of figures, for runs that have them; empty for those that a run's page shows.
+        formats: Formats of the figures. A format that a figure does not have is skipped for it.
+        measure: Measure of the heatmaps; None for log-probs.
+        limits: Limits of the heatmaps' colours, as in `text_heatmap`; "shared" for common limits of all pulled heatmaps.
+        colours: Colour map of the heatmaps; None for the default.
+        width: Width of the figures, as in `Look`.
+        font_size: Font size, in points.
+        prefix: Prefix of the macros.
+        title: Whether figures have a title, which a paper's caption would repeat.
     """
 
     experiment: str
@@ -71,15 +71,15 @@ class Order:
         macro_prefix(self.prefix)
 
     def look(self, figure: str, shared: Limits | None = None) -> Look:
-        """Return how a figure is to look; what is asked of heatmaps is not asked of others.
+        """Return the look of a figure; settings of heatmaps do not apply to other figures.
 
         Args:
-            figure: Its name.
-            shared: The limits of all heatmaps, where they are to be shared.
+            figure: Name of the figure.
+            shared: The common limits of all heatmaps, where they share them; by default None.
         """
         if figure not in ("heatmap", "segments"):
             return Look(width=self.width, font_size=self.font_size, title=self.title or figure not in TITLED)
-        # A segment may hold several tokens: its values are others than those of the heatmaps that share their limits.
+        # A segment may hold several tokens, so its values differ from those of the heatmaps that share their limits.
         limits = (shared if figure == "heatmap" else None) if self.limits == "shared" else self.limits
         return Look(
             measure=self.measure, limits=limits, colours=self.colours, width=self.width, font_size=self.font_size,
@@ -92,9 +92,9 @@ class Entry:
     """A file that was pulled.
 
     Attributes:
-        sha256: Of its bytes.
-        runs: The runs that it shows.
-        made: Of a figure: which, in which format, its path's `stem`, its caption, and the `key` of all that it was made from.
+        sha256: SHA-256 of its bytes.
+        runs: Ids of the runs that it shows.
+        made: For a figure: its name, format, caption, its path's `stem`, and the `key` (hash) of all that it was made from.
             Else empty.
     """
 
@@ -103,16 +103,16 @@ class Entry:
     made: Mapping[str, str] = field(default_factory=dict)
 
     def untouched(self, path: Path) -> bool:
-        """Whether a file still is what was pulled."""
+        """Return whether a file is unchanged since it was pulled."""
         return path.is_file() and digest_of(path) == self.sha256
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a folder holds of ours.
+    """The files that tokenviz wrote into a folder.
 
     Attributes:
-        order: How it was pulled.
+        order: The settings of the pull.
         runs: By id: fingerprint, kind, models, text, parameters, commit and command.
         files: By path within the folder, with slashes.
     """
@@ -122,7 +122,7 @@ class Manifest:
     files: Mapping[str, Entry]
 
     def to_text(self) -> str:
-        """As the file's content: the same for equal manifests."""
+        """Return the file's content; equal manifests have equal content."""
         content = {
             "format": _FORMAT_VERSION,
             "order": asdict(self.order),
@@ -133,11 +133,11 @@ class Manifest:
 
 
 def read_manifest(folder: Path) -> Manifest | None:
-    """A folder's manifest; None where it has none.
+    """Read a folder's manifest; None where it has none.
 
     Raises:
-        PaperError: Its manifest.json is no manifest of ours, or of a version that is not known here.
-        DiskError: It cannot be read.
+        PaperError: Its manifest.json was not written by tokenviz, or by a version that is not known here.
+        DiskError: The file cannot be read.
     """
     path = folder / MANIFEST
     try:
@@ -174,19 +174,19 @@ def read_manifest(folder: Path) -> Manifest | None:
 
 
 def _is_place(name: str) -> bool:
-    """Whether a path stays within the folder."""
+    """Return whether a path stays within the folder."""
     path = Path(name)
     return "\0" not in name and len(name.encode()) < 256 and not path.is_absolute() and ".." not in path.parts
 
 
 def _is_whole(entry: Entry) -> bool:
-    """Whether an entry holds what was written."""
+    """Return whether an entry has all values, and of the right types."""
     texts = (entry.sha256, *entry.runs, *entry.made.values())
     return bool(entry.runs) and set(entry.made) in (set(), _MADE) and all(isinstance(text, str) for text in texts)
 
 
 def digest_of(path: Path) -> str:
-    """sha256 of a file's bytes."""
+    """Return the SHA-256 of a file's bytes."""
     return sha256(path.read_bytes()).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""What the models of runs are, in words: for tables and files that name a model by its spec."""
+"""Descriptions of the models of runs, for tables and files that name a model by its spec."""
 
 from collections.abc import Sequence
 
@@ -11,13 +11,13 @@ _NAMES = ("model", "model_a", "model_b")
 
 
 def descriptions_of(runs: Sequence[FoundRun], store: Store) -> dict[str, str]:
-    """Return what each model of some runs is, by its label; a model that nobody knows more of is left out.
+    """Return the descriptions of the models of some runs, by label; a model without a description is left out.
 
-    A comparison of an older version does not say it: then its score runs do, or the catalogue by their weights.
+    A comparison of an older version does not record them; then its score runs do, or the catalogue by the weights.
 
     Args:
-        runs: Newest first: where two runs say different things of one label, the first of them counts.
-        store: Where they are.
+        runs: Runs, newest first: where two runs describe one label differently, the first counts.
+        store: The runs' store.
     """
     found: dict[str, str] = {}
     for run in runs:
@@ -34,7 +34,7 @@ def descriptions_of(runs: Sequence[FoundRun], store: Store) -> dict[str, str]:
     for label, run_id in missing.items():
         try:
             said = description_in(find_run(run_id, store).params)
-        except StoreError:  # it was removed: then nobody knows
+        except StoreError:  # it was removed, so the description is unknown
             continue
         if said:
             found[label] = said

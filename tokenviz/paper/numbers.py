@@ -37,7 +37,7 @@ _DEFINITIONS = {
     "effective_passages": "effective number of the passages, by their sizes",
     "share_rank_1": "share of tokens that were the first choice",
 }
-_OF_THE_MACHINE = ("scoring_seconds", "tokens_per_second")  # they say nothing of a text or a model
+_OF_THE_MACHINE = ("scoring_seconds", "tokens_per_second")  # they do not describe a text or a model
 
 
 @dataclass(frozen=True)
@@ -45,15 +45,15 @@ class Number:
     """One number of a run.
 
     Attributes:
-        name: As the run has it, such as "pearson_r".
-        definition: What it is, with its unit.
-        value: Rounded as everywhere, with a minus sign; "–" where it is not determined.
-        low: Where its 95 % interval begins; empty where there is none.
-        high: Where that ends.
-        n: What it rests on; empty for a count.
-        reason: Why it is not determined, where it is not.
-        family: The `FamilyTable` that it is a row of; empty for none.
-        labels: The words of that row.
+        name: Name in the run, such as "pearson_r".
+        definition: Definition, with the unit.
+        value: The rounded value with a minus sign; "–" where it is not determined.
+        low: Lower end of its 95 % interval; empty where there is none.
+        high: Upper end of its 95 % interval; empty where there is none.
+        n: Number of units that it is computed from; empty for a count.
+        reason: Why it is not determined; empty where it is.
+        family: The `FamilyTable` that has a row for it; empty for none.
+        labels: The labels of that row.
     """
 
     name: str
@@ -68,7 +68,7 @@ class Number:
 
     @property
     def parts(self) -> dict[str, str]:
-        """What has a macro, by the ending of its name."""
+        """Return the values that get macros, by the suffix of the macro's name."""
         if self.reason:
             return {}
         found = {"": self.value, "Low": self.low, "High": self.high, "N": self.n}
@@ -76,10 +76,10 @@ class Number:
 
 
 def numbers_of(subject: Subject, tables: Tables) -> list[Number]:
-    """The numbers of a run, in its order; none of a summary, whose numbers are its tables.
+    """Return the numbers of a run, in its order; none for a summary, whose numbers are its tables.
 
     Raises:
-        StoreError: It has lost the table of its numbers, or that is not what was recorded.
+        StoreError: The table of its numbers is missing, or differs from what was recorded.
     """
     if not subject.of_text:
         return []
@@ -96,7 +96,7 @@ def numbers_of(subject: Subject, tables: Tables) -> list[Number]:
 
 
 def macros_of(numbers: Mapping[Subject, Sequence[Number]], prefix: str) -> dict[tuple[Subject, str], str]:
-    """Each number's macro, without the endings: text, models and number, such as tvCorrelationGptTwoMeanLogprob."""
+    """Return each number's macro without suffix: text, models and number, such as tvCorrelationGptTwoMeanLogprob."""
     keys = [(subject, number.name) for subject, found in numbers.items() for number in found]
     names = {key: f"{macro_stem(key[0], prefix)}{macro_part(key[1])}" for key in keys}
     marks = {(subject, name): macro_mark(repr((*subject.key, name))) for subject, name in keys}
@@ -104,7 +104,7 @@ def macros_of(numbers: Mapping[Subject, Sequence[Number]], prefix: str) -> dict[
 
 
 def macro_stem(subject: Subject, prefix: str) -> str:
-    """How the macros of a run begin."""
+    """Return the beginning of a run's macros."""
     kind = "" if subject.has.plain else macro_part(subject.kind)
     return f"{prefix}{macro_part(subject.text)}{'Vs'.join(map(macro_part, subject.models))}{kind}"
 
@@ -115,13 +115,14 @@ def numbers_tex(
     about: Mapping[str, object],
     descriptions: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
-    """The file: definitions of macros, each number with a comment that says what it is.
+    """Return the file's content: definitions of macros, each number with a comment that defines it.
 
     Args:
-        numbers: Of each run.
-        prefix: Of the macros.
+        numbers: The numbers of each run.
+        prefix: Prefix of the macros.
         about: What made the file.
-        descriptions: What the models are, by label. Each model has a macro that says it, so that a paper names what was scored.
+        descriptions: Descriptions of the models, by label. Each model has a macro with its description, so that a paper can
+            name what was scored.
     """
     macros = macros_of(numbers, prefix)
     labels = dict.fromkeys(label for subject in numbers for label in subject.models)
@@ -148,7 +149,7 @@ def numbers_tex(
 
 
 def number_tex(value: str) -> str:
-    """A printed number for text and formulas alike."""
+    """Return a printed number as LaTeX that works in text and formulas."""
     if value == "–":
         return r"\textendash{}"
     return rf"\ensuremath{{-{value[1:]}}}" if value.startswith("−") else value
@@ -166,7 +167,7 @@ def _plain(metrics: Mapping[str, float], n: int, definitions: Mapping[str, str],
 
 
 def _defined(name: str, definitions: Mapping[str, str], intervals: str) -> str:
-    """What a metric is; of an interval's end also where the interval comes from."""
+    """Return the definition of a metric; for an interval's end also how the interval was computed."""
     for ending, what in zip(_ENDS, ("begins", "ends"), strict=True):
         if name.endswith(ending):
             number = name.removesuffix(ending)
@@ -187,5 +188,5 @@ def _with_interval(quantity: Quantity) -> Number:
 
 
 def _quoted(text: str) -> str:
-    """A text within a comment of one line."""
+    """Return a text as part of a comment of one line."""
     return json.dumps(text, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""What an order makes of an experiment's runs: which figures, and the content of the other files. Nothing is drawn here."""
+"""Plans: the figures that a pull makes from an experiment's runs, and the content of its other files. Nothing is drawn here."""
 
 import json
 import math
@@ -33,10 +33,10 @@ class Drawing:
 
     Attributes:
         subject: The run.
-        figure: Which.
+        figure: Name of the figure.
         form: The format.
-        stem: Of the file, within the folder.
-        key: Of all that it is made from.
+        stem: Path within the folder, without the suffix.
+        key: Hash of all that it is made from.
     """
 
     subject: Subject
@@ -46,19 +46,19 @@ class Drawing:
     key: str
 
     def files(self, known: Mapping[str, Entry]) -> dict[str, Entry]:
-        """Those of a manifest that are this figure as it would be drawn now; several where it has pages."""
+        """Return the entries of a manifest that are this figure as it would be drawn now; several where it has pages."""
         return {path: entry for path, entry in known.items() if entry.made.get("key") == self.key}
 
 
 class Plan:
-    """What an order makes: which figures, and the content of the other files."""
+    """The figures that a pull makes, and the content of its other files."""
 
     def __init__(self, order: Order, store: Store) -> None:
         """Find the runs; nothing is drawn yet.
 
         Raises:
-            StoreError: See `subjects_of`.
-            PaperError: See `subjects_of`; or no run that is meant has such figures.
+            StoreError: The runs cannot be found, as in `subjects_of`.
+            PaperError: No run is found, as in `subjects_of`; or none has such figures.
             FigureError: There is no such figure.
         """
         self.order = order
@@ -77,24 +77,24 @@ class Plan:
 
     @property
     def undrawn(self) -> list[Subject]:
-        """The runs without a figure of this order."""
+        """Return the runs without a figure of this pull."""
         drawn = {drawing.subject for drawing in self.drawings}
         return [subject for subject in self.subjects if subject not in drawn]
 
     @cached_property
     def numbers(self) -> dict[Subject, list[Number]]:
-        """Of each run."""
+        """The numbers of each run."""
         return {subject: numbers_of(subject, self.tables) for subject in self.subjects}
 
     @cached_property
     def descriptions(self) -> dict[str, str]:
-        """What each model is, by its label."""
+        """The description of each model, by its label."""
         newest = sorted((subject.run for subject in self.subjects), key=lambda run: run.started, reverse=True)
         return descriptions_of(newest, self._store)
 
     @property
     def runs(self) -> dict[str, dict[str, Any]]:
-        """For the manifest."""
+        """Return the runs for the manifest."""
         return {
             subject.run.run_id: {
                 "fingerprint": subject.origin.fingerprint,
@@ -110,10 +110,10 @@ class Plan:
         }
 
     def texts(self, captions: Mapping[Drawing, str]) -> dict[str, str]:
-        """The content of the files that are no figures, by path.
+        """Return the content of the files that are not figures, by path.
 
         Args:
-            captions: Of the figures.
+            captions: The captions of the figures.
         """
         about = self._about()
         tables = tables_tex(self.numbers, about)
@@ -143,16 +143,16 @@ class Plan:
     def _key(self, subject: Subject, figure: str, form: str) -> str:
         look = asdict(self.look(subject, figure))
         if look["title"]:
-            del look["title"]  # as when every figure had one: what was pulled then is still known
+            del look["title"]  # as when every figure had a title, so that figures pulled then are still recognised
         return fingerprint_of({**asdict(subject.origin), **look, "figure": figure, "format": form, "tokenviz": __version__})
 
     def look(self, subject: Subject, figure: str) -> Look:
-        """Return how a figure of a run is to look, with the limits of all heatmaps where they share them."""
+        """Return the look of a run's figure, with the limits of all heatmaps where they share them."""
         return subject.has.look(figure, self.order.look(figure, self._shared if self.order.limits == "shared" else None))
 
     @cached_property
     def _shared(self) -> Limits:
-        """The limits of all heatmaps."""
+        """The common limits of all heatmaps."""
         own = [subject for subject in self.subjects if subject.has.of_tokens]
         sources = [self.tables.source(subject) for subject in own]
         measure = measure_named(self.order.measure or "logprob")
@@ -161,7 +161,7 @@ class Plan:
         return shared_limits(sources, measure=measure) if sources else Limits(math.nan, math.nan, "set")
 
     def _about(self) -> dict[str, object]:
-        """What the files that are no figures say of where they come from."""
+        """Return what the files that are not figures record about their origin."""
         runs = [subject.run for subject in self.subjects]
         return {
             "experiment": self.order.experiment,
@@ -194,7 +194,7 @@ class Plan:
 
 
 def pull_command(order: Order) -> str:
-    """The command line of an order, for any folder."""
+    """Return the command line that pulls with some settings, for any folder."""
     parts = ["tokenviz", "pull", order.experiment, "--format", ",".join(order.formats)]
     options = {
         "where": order.where,

@@ -1,7 +1,7 @@
-"""Pulling: the figures, tables, captions and numbers of an experiment's runs as files of a paper's folder.
+"""Pulling: the figures, tables, captions and numbers of an experiment's runs are written into a paper's folder.
 
-A folder is what one order makes of it. A file that is the same already is not written, one that was edited is left alone,
-and one that the order no longer makes is removed if nobody has edited it.
+A folder has the files of one pull. A file that is equal already is not written, an edited one is left alone, and one that the
+settings no longer include is removed unless it was edited.
 """
 
 import shlex
@@ -24,13 +24,13 @@ from tokenviz.tracking.store import open_for_reading
 
 @dataclass(frozen=True)
 class Pulled:
-    """What a pull did, as paths within the folder.
+    """The result of a pull, as paths within the folder.
 
     Attributes:
         written: Files that are new or changed.
-        unchanged: Files that were the same already.
-        kept: Files that were edited, or are not ours, and stay as they are.
-        removed: Files that the order no longer makes.
+        unchanged: Files that were equal already.
+        kept: Files that were edited, or that tokenviz did not write; they are not changed.
+        removed: Files that the settings no longer include.
     """
 
     written: tuple[str, ...]
@@ -43,13 +43,13 @@ def pull(order: Order, folder: Path, *, overwrite: bool = False) -> Pulled:
     """Pull an experiment's runs into a folder.
 
     Args:
-        order: What is asked.
-        folder: Where to; it is made where there is none.
-        overwrite: Whether files that were edited are replaced, or removed where the order no longer makes them.
+        order: The settings of the pull.
+        folder: The folder; it is made where there is none.
+        overwrite: Whether edited files are replaced, or removed where the settings no longer include them; by default not.
 
     Raises:
         StoreError: There is no such experiment, or its runs cannot be read.
-        PaperError: No run is meant, one has lost its tables, or the folder holds another experiment's files.
+        PaperError: No run meets the conditions, one has lost its tables, or the folder holds another experiment's files.
         FigureError: A figure cannot be drawn as asked.
         DiskError: The folder cannot be written.
     """
@@ -78,19 +78,20 @@ def pull(order: Order, folder: Path, *, overwrite: bool = False) -> Pulled:
 
 
 def _made(plan: Plan, before: Mapping[str, Entry], folder: Path, place: Path, overwrite: bool) -> dict[str, Entry]:
-    """Draw and write what is not there already, into `place`; returns the manifest's entries of all files."""
+    """Draw and write the files that are missing, into `place`; return the manifest's entries of all files."""
     files: dict[str, Entry] = {}
     captions: dict[Drawing, str] = {}
     with task("pulling figures", len(plan.drawings), "figures") as advance:
         for drawing in plan.drawings:
             found = drawing.files(before)
-            # One that was edited is drawn again only if it may be put in its place.
+            # An edited one is drawn again only if it may be replaced.
             there = [
                 entry.untouched(folder / path) if overwrite else (folder / path).is_file() for path, entry in found.items()
             ]
             if not there or not all(there):
                 found = _drawn(plan, drawing, place)
-            plan.tables.source(drawing.subject)  # also of a figure that is there: nobody is to rest on damaged tables
+            # Checks the tables even if the figure exists: no figure may be based on damaged tables
+            plan.tables.source(drawing.subject)
             files |= found
             captions[drawing] = next(iter(found.values())).made["caption"]
             advance(1)
@@ -120,12 +121,12 @@ def _drawn(plan: Plan, drawing: Drawing, place: Path) -> dict[str, Entry]:
 
 
 def _own_caption(drawing: Drawing) -> str:
-    """Of a figure whose experiment says no caption."""
+    """Return the caption of a figure for which the experiment gives none."""
     return f"{drawing.figure.replace('_', ' ')}, of the experiment {drawing.subject.run.experiment}".capitalize()
 
 
 def _put(files: Mapping[str, Entry], before: Mapping[str, Entry], folder: Path, place: Path, overwrite: bool) -> Pulled:
-    """Move what was made to where it belongs."""
+    """Move the new files to their places."""
     written, unchanged, kept, removed = [], [], [], []
     for path, entry in files.items():
         new, there = place / path, folder / path

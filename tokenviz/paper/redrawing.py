@@ -1,4 +1,4 @@
-"""Figures drawn again from a run's tables: no model is loaded."""
+"""Drawing figures again from a run's tables, without loading a model."""
 
 import shlex
 from collections.abc import Sequence
@@ -19,18 +19,18 @@ def redraw(
     """Draw a figure of a run again.
 
     Args:
-        run_id: Of a run, or how it begins.
-        figure: Which of the run's figures; by default the first one of its page.
-        formats: Which files to write.
-        look: How.
-        folder: Where to; it is made where there is none.
+        run_id: Id of the run, or its first digits.
+        figure: Name of the figure; by default the first one on the run's page.
+        formats: Formats to write; by default PDF.
+        look: The look of the figure.
+        folder: The folder to write to; it is made where there is none. By default the working directory.
 
     Returns:
-        The files, in the order of `formats`, named by text, models and figure as those of a pull.
+        The files, in the order of `formats`, named by text, models and figure as in a pull.
 
     Raises:
         StoreError: There is no such run.
-        PaperError: It has no figure, or not this one.
+        PaperError: The run has no figure, or not this one.
         FigureError: The figure, a format or the look is not possible.
         DiskError: A file cannot be written.
     """
@@ -54,9 +54,9 @@ def _first(subject: Subject, tables: Tables) -> str:
 
 
 def draw(subject: Subject, tables: Tables, figure: str, formats: Sequence[str], look: Look, stem: Path) -> list[Path]:
-    """Draw one figure of a run; its files say which run it is of and the command that draws it."""
+    """Draw one figure of a run; its files record the run and the command that draws it."""
     possible = tables.figures(subject)
-    # What scores and comparisons cannot show, the figures themselves say best.
+    # For other figures of scores and comparisons, the drawing function's own error is better.
     if figure not in possible and not subject.has.of_tokens:
         there = f"it has {', '.join(possible)}" if possible else "it has none"
         raise PaperError(f"{_named(subject)} has no figure {figure!r}: {there}")
@@ -70,7 +70,7 @@ def _named(subject: Subject) -> str:
 
 
 def command(run_id: str, figure: str, formats: Sequence[str], look: Look) -> str:
-    """The command line that draws a figure."""
+    """Return the command line that draws a figure."""
     parts = ["tokenviz", "redraw", run_id, "--figure", figure, "--format", ",".join(formats)]
     if look.measure is not None:
         parts += ["--measure", look.measure]

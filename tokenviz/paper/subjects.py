@@ -1,4 +1,4 @@
-"""What is carried into a paper: runs of an experiment, one for each kind, models and text, and the tables of each."""
+"""The runs of an experiment that a paper uses, one for each kind, models and text, and the tables of each."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,13 +19,13 @@ _MOST_NAMED = 3
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """A run that has something for a paper.
+    """A run that a paper uses.
 
     Attributes:
-        run: As it was found.
-        kind: Its tag, such as "score", or a measure's name.
-        models: One, or two; none of a summary.
-        text: The text's name; of a summary the experiment's.
+        run: The run as it was found.
+        kind: Its kind, such as "score", or a measure's name.
+        models: Its model, or two; none for a summary.
+        text: The text's name; for a summary the experiment's.
     """
 
     run: FoundRun
@@ -35,52 +35,52 @@ class Subject:
 
     @classmethod
     def of(cls, run: FoundRun) -> "Subject":
-        """Return what a run has for a paper."""
+        """Return a run as a paper uses it."""
         tags = run.tags
         models = (tags["model"],) if tags.get("model") else tuple(filter(None, (tags.get("model_a"), tags.get("model_b"))))
         return cls(run, tags["kind"], models, tags.get("text", run.experiment))
 
     @property
     def of_text(self) -> bool:
-        """Whether it is about one text, not about a whole experiment."""
+        """Whether the run is of one text, not of a whole experiment."""
         return "text" in self.run.tags
 
     @property
     def has(self) -> Kind[Any]:
-        """What its kind says of it."""
+        """The kind of the run."""
         return kind_named(self.kind)
 
     @property
     def key(self) -> tuple[str, tuple[str, ...], str]:
-        """What a pull has once."""
+        """The key that is unique within a pull."""
         return self.text, self.models, self.kind
 
     @property
     def origin(self) -> Origin:
-        """Where its figures come from."""
+        """The origin of its figures."""
         run = self.run
         fingerprint, command = run.tags.get("fingerprint", ""), run.tags.get("command", "")
         return Origin(fingerprint, run.experiment, self.kind, run.commit, command, run.run_id)
 
     def about(self, source: object) -> dict[str, object]:
-        """For the metadata of a figure that is drawn of its tables."""
+        """Return the metadata of a figure that is drawn from its tables."""
         return self.origin.about(self.has.about(source))
 
 
 def subjects_of(experiment: str, *, where: str | None, store: Store) -> list[Subject]:
-    """The runs of an experiment that are meant, in the order of texts and models.
+    """Return an experiment's runs that meet some conditions, in the order of texts and models.
 
-    A comparison has the settings that its two score runs have in common. Of several runs of the same kind, models and text
-    the newest is taken, and a note says what is left out.
+    A comparison has the settings that its two score runs share. Of several runs of the same kind, models and text the newest is
+    taken, and a note lists the others.
 
     Args:
-        experiment: The MLflow experiment's name.
-        where: See `tokenviz.tracking.where`; by default all.
-        store: Where they are.
+        experiment: Name of the MLflow experiment.
+        where: Conditions, in the syntax of `tokenviz.tracking.where`; None for all runs.
+        store: The runs' store.
 
     Raises:
-        StoreError: There is no such experiment, or the line cannot be read or asks for a field that no run has.
-        PaperError: No run is meant.
+        StoreError: There is no such experiment, or the conditions cannot be parsed or name a field that no run has.
+        PaperError: No run meets the conditions.
     """
     runs = find_runs(experiment, store=store)
     if where is not None:
@@ -111,7 +111,7 @@ def _common_params(run: FoundRun, params: dict[str, dict[str, str]]) -> dict[str
 
 
 def _left_out(left: Sequence[tuple[Subject, Subject]]) -> str:
-    """What is said of older runs."""
+    """Return the note about older runs that are left out."""
     different: dict[str, None] = {}
     for newest, older in left:
         ours, theirs = newest.run.params, older.run.params
@@ -124,19 +124,19 @@ def _left_out(left: Sequence[tuple[Subject, Subject]]) -> str:
 
 
 class Tables:
-    """The tables of runs. Those of the text that was asked for last stay in memory: one text after another needs the least."""
+    """Tables of runs. Those of the last text stay in memory; reading text by text needs least memory."""
 
     def __init__(self, store: Store) -> None:
-        """Of a store."""
+        """Keep the store; nothing is read yet."""
         self.reader = Reader(store)
         self._text = ""
         self._sources: dict[str, object] = {}
 
     def source(self, subject: Subject) -> Any:
-        """Read what figures and numbers of a run are made from.
+        """Read the data that figures and numbers of a run are made from.
 
         Raises:
-            StoreError: The run has lost a table, or one is not what was recorded.
+            StoreError: A table is missing, or differs from what was recorded.
         """
         if subject.text != self._text:
             self._text, self._sources = subject.text, {}
@@ -151,9 +151,9 @@ class Tables:
         return subject.has.figures(subject.run, self.reader)
 
     def quantities(self, subject: Subject) -> Sequence[Quantity]:
-        """Read the numbers of a run that have an interval or a definition of their own.
+        """Read the numbers of a run that have an interval or their own definition.
 
         Raises:
-            StoreError: The run has lost them, or they are not what was recorded.
+            StoreError: The numbers are missing, or differ from what was recorded.
         """
         return subject.has.quantities(subject.run, self.reader)

@@ -13,15 +13,15 @@ Numbers = Mapping[Subject, Sequence[Number]]
 
 
 def tables_of(subjects: Sequence[Subject]) -> dict[str, RunTable | FamilyTable]:
-    """The tables that the kinds of some runs have, by name."""
+    """Return the tables that the kinds of some runs have, by name."""
     return {table.name: table for subject in subjects for table in subject.has.tables}
 
 
 def tables_tex(numbers: Numbers, about: Mapping[str, object]) -> dict[str, str]:
-    """The tables that runs allow, by name: "scores" and "comparisons", and those of other kinds.
+    """Return the LaTeX tables that runs allow, by name: "scores" and "comparisons", and those of other kinds.
 
     Args:
-        numbers: Of each run.
+        numbers: The numbers of each run.
         about: What made the files.
     """
     found: dict[str, str] = {}
@@ -54,7 +54,7 @@ def _by_family(table: FamilyTable, numbers: Numbers, about: Mapping[str, object]
         for number in values
         if number.family == table.name
     ]
-    # A word that is the same in no row, such as the region of whole items, has no column.
+    # Labels that are empty in all rows, such as the region of whole items, have no column.
     models = len(_model_headings(numbers))
     kept = [place for place in range(len(table.words)) if any(row[1 + models + place] for row in rows)]
     dropped = {1 + models + place for place in range(len(table.words)) if place not in kept}

@@ -1,20 +1,20 @@
-"""What a predictor adds to a regression of reading times: the gain in log-likelihood per observation, on items left out.
+"""The gain from predictors in a regression of reading times: log-likelihood per observation, on items that were left out.
 
-A baseline is compared with the same regression and some predictors more. Both are fitted to some of the items and predict the
-others, so that a predictor which says nothing gains nothing: its gain is a little below 0 on average. Two regressions, two
-names:
+A baseline is compared with the same regression with additional predictors. Both are fitted to some of the items and predict the
+others, so that a predictor without information gains nothing: its gain is slightly below 0 on average. There are two
+regressions:
 
 - `ols_on_means`: ordinary least squares on the mean reading time of each unit over its readers.
-- `mixed`: single readings with random intercepts of the item and, where subjects are named, of the subject.
+- `mixed`: single readings with random intercepts of the item and, where there are subjects, of the subject.
 
 In the mixed model the readings of an item that was left out are jointly normal and share the variance of its intercept; its
 subjects are known from other items, and their intercepts are predicted.
 
 The mixed model is fitted as lme4 does it (Bates, Maechler, Bolker and Walker 2015, Fitting Linear Mixed-Effects Models Using
 lme4, section 3): the likelihood is profiled down to the ratios of standard deviations, one or two numbers. statsmodels 0.15 has
-such models, and did not do here: 15 of 21 fits to 216 readings of 27 items reported no convergence, one seed in three ended in
-a singular matrix, and crossed intercepts took 4 s per fit on 1,200 readings (this: some hundredths). tests/test_regression.py
-holds these fits against statsmodels and lme4, and against the likelihood written out.
+such models, but cannot be used here: 15 of 21 fits to 216 readings of 27 items reported no convergence, one seed in three ended
+in a singular matrix, and crossed intercepts took 4 s per fit on 1,200 readings (here: some hundredths).
+tests/test_regression.py compares these fits with statsmodels and lme4, and with the likelihood written out.
 """
 
 import math
@@ -49,11 +49,11 @@ class Readings:
     Attributes:
         time: (n,) reading times, in milliseconds.
         baseline: (n, p) predictors of the baseline.
-        added: (n, q) predictors whose gain is asked for.
-        item: (n,) the number of each reading's item, from 0.
-        unit: (n,) that of the unit that was read: a word or region of an item in a condition.
-        subject: (n,) that of its subject; None where subjects are not named.
-        names: Of the p + q predictors.
+        added: (n, q) predictors whose gain is estimated.
+        item: (n,) number of each reading's item, from 0.
+        unit: (n,) number of the unit that was read: a word or region of an item in a condition.
+        subject: (n,) number of the subject; None where there are none.
+        names: Names of the p + q predictors.
     """
 
     time: Values
@@ -66,7 +66,7 @@ class Readings:
 
     @property
     def full(self) -> NDArray[np.float64]:
-        """All predictors."""
+        """All predictors, (n, p + q)."""
         return np.hstack([self.baseline, self.added])
 
     def part(self, chosen: NDArray[np.bool_] | NDArray[np.int64]) -> "Readings":
@@ -85,12 +85,12 @@ class Readings:
 
 @dataclass(frozen=True, eq=False)
 class Gain:
-    """What the added predictors gain in one kind of regression.
+    """The gain from the added predictors in one regression.
 
     Attributes:
-        regression: Its name.
-        by_item: One row per item: `item` (its number), `n` observations, `fold`, and `gain`, the sum of their gains in nats.
-        slopes: One row per added predictor, of the regression on all items: `predictor`, `slope` and `standard_error` in
+        regression: Name of the regression.
+        by_item: One row per item: `item` (its number), `n` observations, `fold`, and `gain`, the sum of its gains in nats.
+        slopes: One row per added predictor, from the regression on all items: `predictor`, `slope` and `standard_error` in
             milliseconds per unit of the predictor.
     """
 
@@ -108,12 +108,12 @@ def gain_per_observation(gains: Values, sizes: Values, regression: str) -> Estim
     """Divide the sum of items' gains by the number of observations, with an interval over items.
 
     The variance is that of a ratio of sums over items, which are the sample; Student's t has one degree of freedom per item
-    less one. Folds share most of their training items: the interval takes items as independent all the same.
+    minus one. Folds share most of their training items; the interval treats items as independent nevertheless.
 
     Args:
-        gains: (m,) of each item, in nats.
+        gains: (m,) gain of each item, in nats.
         sizes: (m,) observations of each item.
-        regression: Its name.
+        regression: Name of the regression.
     """
     count, n = len(gains), float(sizes.sum())
     value = float(gains.sum()) / n
@@ -126,7 +126,7 @@ def gain_per_observation(gains: Values, sizes: Values, regression: str) -> Estim
 
 
 def folds_of(count: int, folds: int, seed: int) -> NDArray[np.int64]:
-    """Deal items to folds at random, as equally as can be: (count,) the fold of each item, from 0."""
+    """Assign items to folds at random, as equally as possible; return (count,) the fold of each item, from 0."""
     order = np.random.default_rng(seed).permutation(count)
     dealt = np.empty(count, dtype=np.int64)
     dealt[order] = np.arange(count) % folds
@@ -134,20 +134,19 @@ def folds_of(count: int, folds: int, seed: int) -> NDArray[np.int64]:
 
 
 def gain(readings: Readings, regression: Regression, *, folds: int = 10, seed: int = 0) -> Gain:
-    """Cross-validate over items what the added predictors gain in log-likelihood.
+    """Cross-validate over items how much the added predictors gain in log-likelihood.
 
     Args:
         readings: The readings.
         regression: `ols_on_means` or `mixed`.
-        folds: Of items; at most as many as there are.
-        seed: Of the deal of items to folds.
+        folds: Number of folds of items; at most the number of items. By default 10.
+        seed: Seed of the random assignment of items to folds.
 
     Returns:
         The gain by item, and the slopes on all items.
 
     Raises:
-        ComparisonError: There are fewer than six items, too few readings for the predictors, or a
-            predictor that is the same everywhere.
+        ComparisonError: There are fewer than six items, too few readings for the predictors, or a predictor that is constant.
 
     References:
         Goodkind and Bicknell (2018), Predictive power of word surprisal for reading times is a linear function of language
@@ -203,7 +202,7 @@ def _check(readings: Readings, count: int) -> None:
 
 
 def _means(readings: Readings) -> Readings:
-    """One observation for each unit: its mean over readers."""
+    """Return one observation per unit: its mean over readers."""
     _, first, unit = np.unique(readings.unit, return_index=True, return_inverse=True)
     means = np.bincount(unit, weights=readings.time) / np.bincount(unit)
     return replace(readings.part(first), time=means, subject=None)
@@ -214,13 +213,13 @@ class Fit:
     """A fitted regression.
 
     Attributes:
-        slopes: Of the intercept and the predictors.
-        errors: Their standard errors.
-        variance: Of a reading around its mean.
-        of_items: The variance of the items' intercepts.
-        of_subjects: That of the subjects'; 0 where they are not named.
-        subjects: (subjects,) the predicted intercept of each; 0 of one who was not in the data.
-        loglik: The log-likelihood of the data, in nats.
+        slopes: Slopes of the intercept and the predictors.
+        errors: Standard errors of the slopes.
+        variance: Variance of a reading around its mean.
+        of_items: Variance of the items' intercepts.
+        of_subjects: Variance of the subjects' intercepts; 0 where there are no subjects.
+        subjects: (subjects,) predicted intercept of each subject; 0 for one who is not in the data.
+        loglik: Log-likelihood of the data, in nats.
     """
 
     slopes: Values
@@ -243,7 +242,7 @@ class Fit:
 
 
 def fit_ols(readings: Readings, predictors: NDArray[np.float64]) -> Fit:
-    """Fit ordinary least squares; the variance is over degrees of freedom, and errors allow for items that are alike.
+    """Fit ordinary least squares; the variance uses degrees of freedom, and errors allow for dependence within items.
 
     References:
         Liang and Zeger 1986, Biometrika 73:13-22, for the errors, with the factor m / (m - 1) for m items.
@@ -262,12 +261,12 @@ def fit_ols(readings: Readings, predictors: NDArray[np.float64]) -> Fit:
 
 
 def fit_mixed(readings: Readings, predictors: NDArray[np.float64], *, subjects: int = 0) -> Fit:
-    """Fit random intercepts of items, and of subjects where they are named, by maximum likelihood.
+    """Fit random intercepts of items, and of subjects where there are any, by maximum likelihood.
 
     Args:
         readings: The readings.
-        predictors: (n, p).
-        subjects: How many subjects there are, in all data.
+        predictors: (n, p) predictors.
+        subjects: Number of subjects in all data; by default 0.
     """
     from scipy import linalg, optimize
 
@@ -275,7 +274,7 @@ def fit_mixed(readings: Readings, predictors: NDArray[np.float64], *, subjects: 
     factors = [readings.item] + ([readings.subject] if readings.subject is not None else [])
     levels = [np.unique(factor, return_inverse=True) for factor in factors]
     z = np.zeros((n, sum(len(known) for known, _ in levels)))
-    of, start = np.empty(z.shape[1], dtype=np.int64), 0  # which factor a column belongs to
+    of, start = np.empty(z.shape[1], dtype=np.int64), 0  # the factor that a column belongs to
     for number, (known, place) in enumerate(levels):
         z[np.arange(n), start + place.reshape(-1)] = 1
         of[start : start + len(known)] = number
@@ -286,7 +285,7 @@ def fit_mixed(readings: Readings, predictors: NDArray[np.float64], *, subjects: 
         return solved(ratios)[0]
 
     def solved(ratios: Values) -> tuple[float, float, Values, Values, NDArray[np.float64]]:
-        """Deviance, residual sum of squares, slopes, intercepts and the factor of the slopes' covariance."""
+        """Return deviance, residual sum of squares, slopes, intercepts and the factor of the slopes' covariance."""
         scale = np.abs(ratios)[of]
         lower = linalg.cholesky(scale[:, None] * zz * scale + np.eye(len(scale)), lower=True)
         of_y = linalg.solve_triangular(lower, scale * zy, lower=True)
@@ -313,7 +312,7 @@ def fit_mixed(readings: Readings, predictors: NDArray[np.float64], *, subjects: 
 
 
 def _scaled(columns: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Columns with a mean of 0 and a standard deviation of 1, for sums that lose no digits."""
+    """Return columns with a mean of 0 and a standard deviation of 1, whose sums lose no digits."""
     return np.asarray((columns - columns.mean(axis=0)) / columns.std(axis=0))
 
 

@@ -282,8 +282,7 @@ class Middle:
         self._values = values[self._order]
 
     def of(self, drawn: Weights) -> Values:
-        """Return the median of each of m resamples of weights (n, m): the middle value, or the mean of the two in the
-        middle."""
+        """Return the median of each of m resamples of weights (n, m): the middle value, or the mean of the middle two."""
         up_to = sums_before(drawn[self._order])[1:]
         n = up_to[-1]
         below = [np.count_nonzero(up_to < middle, axis=0) for middle in ((n + 1) // 2, n // 2 + 1)]
