@@ -63,6 +63,15 @@ def test_csv_has_a_row_a_token(run: Run) -> None:
     assert float(rows[1]["logprob"]) < 0
 
 
+def test_csv_has_the_alternatives_that_are_asked_for(run: Run, glass: LoadedModel) -> None:
+    _, out, _ = run("score", "--model", "glass-en", "--text", ALICE, "--csv", "--top-k", "2")
+    rows, expected = list(csv.DictReader(io.StringIO(out, newline=""))), tv.score(glass, ALICE, top_k=2)
+    assert list(rows[0])[-4:] == ["top_token_1", "top_logprob_1", "top_token_2", "top_logprob_2"]
+    assert [rows[0][name] for name in list(rows[0])[-4:]] == [""] * 4
+    assert tuple(rows[1][f"top_token_{k}"] for k in (1, 2)) == expected.top_tokens[1]
+    assert [float(row["top_logprob_2"]) for row in rows[1:]] == expected.top_logprobs[1:, 1].tolist()
+
+
 def test_csv_keeps_carriage_returns_inside_their_cell(run: Run) -> None:
     text = 'Alice\r\nwas\rvery, "very" tired'
     code, out, _ = run("score", "--model", "glass-en", "--text", text, "--csv")
@@ -231,9 +240,9 @@ BAD_INPUT: list[tuple[list[str], int, str]] = [
     ),
     (["--text", "x", "--json", "--csv"], 2, "choose one of --json, --csv and --parquet"),
     (
-        ["--text", "x", "--csv", "--top-k", "3"],
+        ["--text", "x", "--top-k", "3"],
         2,
-        "--top-k needs --json or --parquet: neither the text nor the CSV has room",
+        "--top-k needs --json, --csv or --parquet: the coloured text has no room for alternatives",
     ),
     (["--text", "x", "--by", "word"], 2, "--by word needs --json or --csv"),
     (["--text", "x", "--by", "word", "--parquet", "t.parquet"], 2, "--by word needs --json or --csv"),

@@ -163,7 +163,7 @@ def test_numbers_of_an_older_definition_are_kept_and_that_is_said(
 
 def test_frames_hold_what_the_runs_hold(runs: list[str]) -> None:
     tokens, units = tv.load_tokens("trial"), load_units("trial")
-    assert list(tokens.columns) == ["run_id", "model", "text", *long_pair(40)[0].to_frame().columns]
+    assert list(tokens.columns) == ["run_id", "model", "text", *long_pair(40)[0].to_frame(alternatives=False).columns]
     assert list(units["unit"]) == list(long_pair(40)[0].token)
 
 

@@ -334,13 +334,25 @@ def test_columns_of_a_loaded_table_are_read_only(tmp_path: Path) -> None:
 def test_a_frame_has_one_row_a_token(bigram) -> None:
     frame = score(bigram, "ab").to_frame()
     assert list(frame) == [
-        "passage", "position", "token_id", "token", "start", "end", "first_character", "n_bytes", "unknown", "logprob", "rank",
-        "entropy",
+        "passage", "position", "token_id", "token", "start", "end", "first_character", "n_bytes", "unknown", "logprob",
+        "surprisal_bits", "rank", "entropy",
     ]  # fmt: skip
+    assert frame["surprisal_bits"].isna().tolist() == [True, False]
+    assert frame["surprisal_bits"][1] == -frame["logprob"][1] / math.log(2)
     assert frame["token"].tolist() == ["a", "b"]
     assert frame["rank"].isna().tolist() == [True, False]
     assert frame["rank"][1] == 3
     assert str(frame["rank"].dtype) == "Int64"
+
+
+def test_a_frame_has_the_alternatives_as_columns(bigram) -> None:
+    scores = score(bigram, "ab", top_k=2)
+    frame = scores.to_frame()
+    added = ["top_token_1", "top_logprob_1", "top_token_2", "top_logprob_2"]
+    assert list(frame) == [*scores.to_frame(alternatives=False), *added]
+    assert frame[added].isna().to_numpy().tolist() == [[True] * 4, [False] * 4]
+    assert tuple(frame[added[::2]].iloc[1]) == scores.top_tokens[1]
+    assert frame[added[1::2]].iloc[1].tolist() == scores.top_logprobs[1].tolist()
 
 
 def test_a_table_says_what_it_is() -> None:

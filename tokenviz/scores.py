@@ -326,10 +326,20 @@ class TokenScores:
                 columns[name] = tuple(value[row] for row in rows)
         return replace(self, **columns)
 
-    def to_frame(self) -> "pd.DataFrame":
-        """Return a pandas data frame with one row per token; `rank` is a nullable integer.
+    def to_frame(self, *, alternatives: bool = True) -> "pd.DataFrame":
+        """Return a pandas data frame with one row per token.
 
-        Alternatives and openings are left out. Where the text has spans, `span` is the name of the one that contains the token.
+        Its columns are those of this table without the openings, and
+
+        - `surprisal_bits`, minus the logarithm of the token's probability to base 2;
+        - `span`, where the text has spans: the name of the one that contains the token;
+        - `top_token_1`, `top_logprob_1`, `top_token_2`, ... up to `spec.top_k`: the likeliest tokens, and their log-probs in
+          nats.
+
+        `rank` is a nullable integer. What is not scored is missing.
+
+        Args:
+            alternatives: Whether the likeliest tokens have columns.
         """
         import pandas as pd
 
@@ -339,9 +349,17 @@ class TokenScores:
         frame["token"] = list(self.token)
         for name in ("start", "end", "first_character", "n_bytes", "unknown", "logprob"):
             frame[name] = getattr(self, name)
+        frame["surprisal_bits"] = -self.logprob / math.log(2) + 0.0  # 0 bits, not -0
         frame["rank"] = pd.array(self.rank, dtype="Float64").astype("Int64")
         frame["entropy"] = self.entropy
-        return frame
+        if not alternatives:
+            return frame
+        columns: dict[str, Any] = {}
+        for k in range(self.spec.top_k):
+            known = (self.top_ids[:, k] >= 0).tolist()
+            names = [row[k] if there else None for row, there in zip(self.top_tokens, known, strict=True)]
+            columns |= {f"top_token_{k + 1}": names, f"top_logprob_{k + 1}": self.top_logprobs[:, k]}
+        return frame.assign(**columns)
 
     def to_json(self) -> dict[str, Any]:
         """Return the text's object in the output of `tokenviz score --json`: plain values, None where unscored."""

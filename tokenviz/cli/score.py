@@ -54,7 +54,8 @@ def score_command(
     context: Context = None,
     stride: Stride = None,
     top_k: Annotated[
-        int | None, typer.Option("--top-k", min=1, help="Alternatives to print for every position, with --json.")
+        int | None,
+        typer.Option("--top-k", min=1, help="Alternatives to print for every position, with --json, --csv or --parquet."),
     ] = None,
     as_json: AsJson = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print one CSV row a token.")] = False,
@@ -105,8 +106,8 @@ def score_command(
     """
     if as_json + as_csv + (parquet is not None) > 1:
         raise typer.BadParameter("choose one of --json, --csv and --parquet")
-    if top_k and not as_json and parquet is None:
-        raise typer.BadParameter("--top-k needs --json or --parquet: neither the text nor the CSV has room for alternatives")
+    if top_k and not (as_json or as_csv or parquet is not None):
+        raise typer.BadParameter("--top-k needs --json, --csv or --parquet: the coloured text has no room for alternatives")
     if by == "continuation" or prompt is not None or continuation:
         _check_prompts(by, text or [], others=bool(top_k or measure or limits or spans or parquet))
         columns = (prompt_column, continuation_column)

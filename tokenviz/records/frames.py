@@ -53,7 +53,8 @@ def runs_frame(runs: Sequence[FoundRun]) -> "pd.DataFrame":
 def load_tokens(experiment: str | None = None, *, where: str | None = None) -> "pd.DataFrame":
     """Load the token tables of finished score runs as one pandas data frame, one row per token.
 
-    The columns are `run_id`, `model`, `text`, then those of `TokenScores.to_frame`.
+    The columns are `run_id`, `model`, `text`, then those of `TokenScores.to_frame` without the alternatives, which
+    `load_scores` has.
 
     Args:
         experiment: Name of the MLflow experiment; by default all experiments.
@@ -74,7 +75,7 @@ def load_tokens(experiment: str | None = None, *, where: str | None = None) -> "
         glass-en,dtype=bfloat16   -...
         Name: logprob, dtype: float64
     """
-    return _joined(experiment, where, "score", ("model", "text"), lambda run: read_scores(run).to_frame())
+    return _joined(experiment, where, "score", ("model", "text"), lambda run: read_scores(run).to_frame(alternatives=False))
 
 
 def load_units(experiment: str | None = None, *, where: str | None = None) -> "pd.DataFrame":

@@ -67,16 +67,14 @@ def score(
     Example:
         >>> model = tv.load_model("glass-en")
         >>> scores = tv.score(model, "Alice was very tired.", top_k=3)
-        >>> scores.to_frame()[["token", "logprob", "rank"]].round(1)
-           token  logprob  rank
-        0  Alice      NaN  <NA>
-        1    was     -3.2     4
-        2   very     -4.0    12
-        3      t     -4.8    25
-        4      i     -2.9     5
-        5   red.     -5.4    12
-        >>> scores.top_tokens[1]
-        ('\\n', ' said', ' went')
+        >>> scores.to_frame()[["token", "logprob", "surprisal_bits", "rank", "top_token_2", "top_logprob_2"]].round(1)
+           token  logprob  surprisal_bits  rank top_token_2  top_logprob_2
+        0  Alice      NaN             NaN  <NA>         NaN            NaN
+        1    was     -3.2             4.6     4        said           -2.3
+        2   very     -4.0             5.8    12         all           -2.8
+        3      t     -4.8             6.9    25        much           -2.4
+        4      i     -2.9             4.1     5         umb           -2.5
+        5   red.     -5.4             7.8    12         red           -1.1
     """
     scores = score_silently(model, text, bos=bos, context=context, stride=stride, top_k=top_k)
     note_caveats(scores.summary(), Counter("".join(scores.unread)), scores)

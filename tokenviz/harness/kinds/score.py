@@ -173,7 +173,7 @@ def record_scores(scores: TokenScores, text: Text, seconds: float, folder: Path)
     """Write a model/text pair's tables into a folder; return the rest of its run."""
     tables = tables_folder(folder)
     scores.save(folder / TOKENS_TABLE)
-    write_csv(scores.to_frame(), tables / "tokens.csv")
+    write_csv(scores.to_frame(alternatives=False), tables / "tokens.csv")
     if text.passage_ids:
         rows = {"passage": range(len(text.passages)), "id": text.passage_ids}
         write_csv(pd.DataFrame(rows), tables / "passages.csv")
