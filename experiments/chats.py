@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from tokenviz import BosMode, Grid, GridResult, chat_text, experiment, load_model, span_table
+from tokenviz import BosMode, Grid, GridResult, chat_text, experiment, span_table
 from tokenviz.harness import ScoreRun
 
 READING = """
@@ -28,7 +28,7 @@ def chats(
         bos: BOS before a chat: what the tokenizer does by itself, always, never, or a token by name.
         skip_bad: Leave bad rows out and list them.
     """
-    text = chat_text(load_model(models[0]), file, skip_bad=skip_bad)
+    text = chat_text(models[0], file, skip_bad=skip_bad)
     grid = Grid(models, [text], bos=bos)
     roles = pd.concat([by_role(run) for run in grid.score()], ignore_index=True)
     if len(models) > 1:

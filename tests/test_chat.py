@@ -1,6 +1,7 @@
 """Chats: the template applied once, the roles as spans, one BOS, and chats that no template takes refused in a line."""
 
 import copy
+import io
 import json
 import re
 from dataclasses import replace
@@ -166,7 +167,18 @@ BAD_ROWS = [
     ),
     ({"messages": [{"role": "user", "content": ""}]}, "message 1 has no content: give a string"),
     ({"messages": [{"role": "user", "content": None}]}, "message 1 has no content: give a string"),
-    ({"messages": [{"role": "user", "content": ["x"]}]}, "message 1 has a list for content: give a string"),
+    (
+        {"messages": [{"role": "user", "content": [{"type": "text", "text": "x"}]}]},
+        "message 1 has a list for content: give a string; join its parts of type 'text'",
+    ),
+    (
+        {"messages": [TURNS[0], {"role": "assistant", "content": None, "tool_calls": [{"function": {"name": "f"}}]}]},
+        "message 2 has tool_calls: only the content of a message is scored; write the call into it",
+    ),
+    (
+        {"messages": [TURNS[0], {"role": "assistant", "content": "x", "function_call": {"name": "f"}}]},
+        "message 2 has function_call: only the content of a message is scored; write the call into it",
+    ),
     ({"messages": TURNS[1:3]}, "the chat template of 'M' refuses it: Conversation roles must alternate user/assistant"),
     ({"messages": [{"role": "user", "content": "a\ud83d"}]}, "has a lone surrogate at character"),
     ({"messages": [{"role": "user", "content": "  "}]}, "message 1, of the role 'user', is not in what the template makes"),
@@ -225,6 +237,12 @@ def test_a_template_that_leaves_a_message_out_is_refused(gpt2: LoadedModel) -> N
         tv.chat_text(with_template(gpt2, template), WITH_SYSTEM)
 
 
+def test_calls_that_are_none_are_nothing(gpt2: LoadedModel) -> None:
+    none = [{**message, "tool_calls": calls} for message, calls in zip(TURNS, (None, [], None, []), strict=True)]
+    model = with_template(gpt2, TEMPLATES["chatml"])
+    assert tv.chat_text(model, none) == tv.chat_text(model, TURNS)
+
+
 def test_the_command_scores_a_chat(run: Any, gpt2: LoadedModel, gpt2_folder: Path, project: Path) -> None:
     import shutil
 
@@ -238,6 +256,29 @@ def test_the_command_scores_a_chat(run: Any, gpt2: LoadedModel, gpt2_folder: Pat
     [entry] = json.loads(out)["texts"]
     assert entry["chat_template_sha256"] == sha256(TEMPLATES["chatml"].encode()).hexdigest()
     assert [row["span"] for row in entry["spans"]][1::2] == ["user", "assistant", "user", "assistant"]
+    assert tv.chat_text("chatty", "chats.jsonl") == tv.chat_text(tv.load_model("chatty"), "chats.jsonl")  # the tokenizer alone
+
+    write(project, {"messages": TURNS}, {"messages": []}, {"messages": TURNS[:2]})
+    code, out, error = run("score", "-m", "chatty", "--chat", "chats.jsonl", "--by", "span", "--csv")
+    assert (code, out, error.count("\n"), "line 2 of 'chats.jsonl' has nothing for messages" in error) == (1, "", 1, True)
+    both = ("-m", "chatty", "-m", "glass-en", "--chat", "chats.jsonl", "--skip-bad")
+    code, out, error = run("compare", *both, "--by", "span", "--csv")
+    assert (code, "1 of 3 chats of chats are left out: line 2 of" in error) == (0, True)
+    assert "the chats are written by the template of 'chatty', for all models" in error
+    table = pd.read_csv(io.StringIO(out))
+    assert table["span"].dropna().tolist() == ["user", "assistant"] * 3
+    assert table["text_name"].unique().tolist() == ["chats"]
+    code, out, _ = run("report", *both, "--to", "chats.html")
+    assert (code, out) == (0, "chats.html\n")
+    page = (project / "chats.html").read_text(encoding="utf-8")
+    assert "chatty, glass-en on the chats of “chats”" in page
+    assert '"name":"chat 2"' in page
+    assert page.count('"marks":[{"name":"user"') == 2
+    for command in ("compare", "report"):
+        code, _, error = run(command, "-m", "chatty", "-m", "glass-en", "-t", "x", "--skip-bad")
+        assert (code, "--skip-bad needs --spans or --chat" in re.sub(r"[\s│]+", " ", error)) == (2, True)
+    code, _, error = run("report", "-m", "chatty", "--by", "item", "x.csv", "--chat")
+    assert (code, "--by item has no --spans, --chat and --skip-bad" in re.sub(r"[\s│]+", " ", error)) == (2, True)
     code, _, error = run("score", "-m", "chatty", "--chat", "-t", "x")
     assert (code, "--chat takes .jsonl or .parquet files with messages" in re.sub(r"[\s│]+", " ", error)) == (2, True)
     code, _, error = run("score", "-m", "glass-en", "--chat", "chats.jsonl")

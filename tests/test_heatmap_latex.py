@@ -15,10 +15,11 @@ from programs import needs_fonts_for, needs_program, needs_tex_file
 from tables import NAN, falling, make_scores
 
 from tokenviz.figures import latex, scripts
-from tokenviz.figures.colours import to_hex
+from tokenviz.figures.colours import span_colours, to_hex
 from tokenviz.figures.definition import Source, text_heatmap
 from tokenviz.figures.fonts import drawable
 from tokenviz.figures.latex import heatmap_latex, heatmap_latex_document
+from tokenviz.spans import Span
 
 HOSTILE = [
     "$$", " $x$", "\\input{/etc/passwd}", " \\write18{touch harmed}", "%", " 50% of", "{", "}", "}}", "~", "^",
@@ -278,3 +279,20 @@ def test_the_first_lines_say_which_engine_is_needed(tokens: list[str], line: str
 def test_what_made_it_is_one_line_of_comment() -> None:
     fragment = heatmap_latex(text_heatmap(make_scores([["a"]])), about='{"run": "1\\u000a2"}')
     assert '% \\caption{\\tokenvizcaption} states what it shows. {"run": "1\\u000a2"}' in fragment.split("\n")
+
+
+def test_spans_have_lines_and_names_above_the_text(tmp_path: Path) -> None:
+    scores = make_scores([["Alice", " was", " very", " tired", "."], ["No", " one", "."]])
+    spans = ((Span("a_b%$ #1", 0, 9), Span("rest", 14, 20)), (Span("rest", 0, 6),))
+    source = document(replace(scores, spans=spans))
+    boxes = re.findall(r"\\TVspan\{(\w+)\}\{(.*?)\}\{\\TV[nb]", source)
+    first, second = (colour[1:].upper() for colour in span_colours(["a_b%$ #1", "rest"]).values())
+    assert boxes == [
+        (first, r"a\_b\%\$ \#1"), (first, ""), (second, "rest"), (second, "rest"), (second, ""),
+    ]  # fmt: skip
+    done = compile_with("pdflatex", tmp_path, source)
+    found = body(text_of(tmp_path, done))
+    assert "Overfull" not in done.stdout
+    for words in ("a_b%$#1", "Alicewasverytired.", "rest", "Noone."):
+        assert words in found
+    assert "\\TVspan" not in document(scores)

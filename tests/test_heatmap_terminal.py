@@ -2,6 +2,7 @@
 
 import io
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -14,6 +15,7 @@ from tokenviz.controls import visible
 from tokenviz.figures.colours import ColourScale, text_colour, to_hex
 from tokenviz.figures.definition import Source, text_heatmap
 from tokenviz.figures.terminal import heatmap_ansi, heatmap_text, legend_text
+from tokenviz.spans import Span
 
 OVERRIDES = [chr(code) for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))]
 CONTROLS = [chr(code) for code in [*range(0x20), *range(0x7F, 0xA0)] if chr(code) not in "\n\t"] + OVERRIDES
@@ -182,3 +184,15 @@ def test_a_file_for_a_terminal_holds_the_text_with_headings_and_legend() -> None
     assert f"\n{''.join(words)}\nnext\n\n" in plain
     assert plain.endswith("underlined: not scored\n")
     assert "\x1b[" in out
+
+
+def test_spans_stand_in_brackets_with_their_names() -> None:
+    scores = make_scores([["Is", " it", "?", " \x1b[5m", "Yes"], ["No"]])
+    spans = ((Span("user", 0, 6), Span("a\x1bb", 7, 14)), ())
+    heatmap = text_heatmap(replace(scores, spans=spans))
+    text = heatmap_text(heatmap, heatmap.panels[0])
+    assert text.plain == "⟦user: Is it?⟧⟦a␛b:  ␛[5mYes⟧\nNo"
+    assert "⟦name: …⟧: a span of the text; underlined: not scored" in legend_text(heatmap).plain
+    last = text_heatmap(replace(scores, spans=((), (Span("x", 0, 2),))))
+    assert heatmap_text(last, last.panels[0]).plain.endswith("\n⟦x: No⟧")
+    assert "⟦" not in text_of(scores).plain + legend_text(text_heatmap(scores)).plain

@@ -1,10 +1,12 @@
 """Named spans of a text: nothing is lost or counted twice, borders inside tokens are counted, bad spans are refused."""
 
+import io
 import json
 import math
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -193,7 +195,7 @@ def test_a_column_of_spans_that_is_not_there_is_named(tmp_path: Path, form: str)
     ("cell", "message"),
     [
         ("[[1, 2", r"^row 1 of .* has '\[\[1, 2' for spans, which is not JSON: "),
-        ("7", r"^row 1 of .* has '7' for spans: give a list, such as \[\['verb', 4, 9\]\]$"),
+        ("7", r"^row 1 of .* has '7' for spans: give a list, such as \[\['verb', 4, 9\]\]; --skip-bad leaves such rows out$"),
         ('[["a", 0, 9]]', r"^row 1 of .* has the span 'a' from 0 to 9, and 3 characters"),
     ],
 )
@@ -201,6 +203,42 @@ def test_bad_spans_of_a_row_are_named_with_its_number(tmp_path: Path, cell: str,
     pd.DataFrame({"text": ["abc"], "spans": [cell]}).to_csv(tmp_path / "t.csv", index=False)
     with pytest.raises(TextError, match=message):
         tv.read_text(tmp_path / "t.csv", spans="spans")
+
+
+def test_rows_with_bad_spans_are_left_out_on_request_and_listed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    cells = ['[["a", 0, 2]]', '[["a", 0, 9]]', "", "7"]
+    table = pd.DataFrame({"text": ["abc", "def", "ghi", "jkl"], "spans": cells, "id": ["w", "x", "y", "z"]})
+    table.to_csv(tmp_path / "t.csv", index=False)
+    with (tmp_path / "t.csv").open("a", encoding="utf-8") as file:
+        file.write("mno,,v,too,many\n")
+    text = tv.read_text(tmp_path / "t.csv", spans="spans", skip_bad=True)
+    assert (text.passages, text.passage_ids) == (("abc", "ghi"), ("w", "y"))
+    assert text.spans == ((Span("a", 0, 2),), ())
+    [said] = [record.message for record in caplog.records if "left out" in record.message]
+    assert said.startswith("3 of 5 rows of t.csv are left out: row 2 of ")
+    assert re.findall(r"row (\d) of", said) == ["2", "4", "5"]
+    assert said.endswith("has more cells than the header has columns")
+    table[1:2].to_csv(tmp_path / "t.csv", index=False)
+    with pytest.raises(TextError, match=r"^'.*' has no row that can be scored: row 1 of .* has the span 'a' from 0 to 9"):
+        tv.read_text(tmp_path / "t.csv", spans="spans", skip_bad=True)
+
+
+def test_the_command_prints_spans_as_csv(run: Any, project: Path) -> None:
+    write_table(project, "jsonl")
+    code, out, _ = run("score", "-m", "glass-en", "t.jsonl", "--spans", "parts", "--by", "span", "--csv")
+    table = pd.read_csv(io.StringIO(out), keep_default_na=False)
+    assert (code, list(table.columns[:6])) == (0, ["text_name", "id", "passage", "span", "start", "end"])
+    assert table["text"].tolist() == ["Is it? ", "Yes", "中", "文", "文本", "none"]
+
+
+def test_the_difference_of_two_models_shows_the_spans_of_the_text() -> None:
+    spans = [("x", 0, 3), ("y", 3, 5)]
+    a = with_spans(make_scores([["ab", "cd", "ef"]], [-1.0, -2.0, -4.0], model="a"), spans)
+    b = with_spans(make_scores([["ab", "cd", "ef"]], [-1.0, -1.0, -1.0], model="b"), spans)
+    assert tv.text_heatmap([a, b], measure="difference").panels[0].spans == ("x", "y", "")
+    other = with_spans(make_scores([["a", "bcd", "ef"]], [-1.0, -1.0, -1.0], model="c", tokenizer="c"), spans)
+    heatmap = tv.text_heatmap([a, other], by="segment")
+    assert [panel.spans for panel in heatmap.panels] == [("y", "")] * 2
 
 
 def test_spans_of_what_is_no_table_are_refused() -> None:

@@ -7,6 +7,7 @@ import re
 import subprocess
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,12 @@ from tables import NAN, make_scores
 from test_heatmap_html import HARD, passages_of
 from test_report import long_tables, three, with_alternatives
 
-from tokenviz.figures.colours import COLOUR_MAPS, contrast, stands_out, text_colour, to_hex
+from tokenviz.figures.colours import COLOUR_MAPS, contrast, span_colours, stands_out, text_colour, to_hex
 from tokenviz.figures.definition import text_heatmap
 from tokenviz.figures.report import report_html
 from tokenviz.figures.rows import common_rows
 from tokenviz.scores import TokenScores
+from tokenviz.spans import Span
 
 pytestmark = pytest.mark.browser
 
@@ -653,3 +655,21 @@ def test_nan_is_not_a_number_that_is_shown(opened: Open) -> None:
     assert details(window)["log-prob (nats)"] == ["not scored", "−1.0000"]
     assert "NaN" not in window.find_element("tag name", "body").text
     assert "null" not in window.find_element("tag name", "body").text
+
+
+def test_spans_are_marked_and_no_part_of_the_text(opened: Open) -> None:
+    spans = ((Span("user", 0, 3), Span("</style>", 3, 9)), (Span("user", 0, 5),))
+    tables = [replace(table, spans=spans) for table in three()]
+    window = opened(tables)
+    marks = window.execute_script(
+        "return [...document.querySelectorAll('.panel')].map(panel => [...panel.querySelectorAll('[data-mark]')].map(e => "
+        "[e.dataset.mark, getComputedStyle(e, '::after').content, getComputedStyle(e).borderTopColor]))"
+    )
+    colours = [f"rgb({', '.join(str(round(255 * part)) for part in to_rgb(one))})" for one in span_colours(["a", "b"]).values()]
+    assert len(marks) == len(tables)
+    for own in marks:
+        user = ["user", '"user"', colours[0]]
+        assert own == [user, ["</style>", '"</style>"', colours[1]], user]
+    assert window.execute_script("return document.querySelector('.passage').textContent") == "The cat sat.\n"
+    window.execute_script("document.querySelectorAll('.passage span')[0].click()")
+    assert window.execute_script("return document.querySelector('#details .context i').textContent") == "user: "

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from test_report import Page, passages_of, three, with_alternatives
 import tokenviz as tv
 from tokenviz.errors import FigureError
 from tokenviz.figures import report
+from tokenviz.figures.colours import span_colours
 from tokenviz.figures.report import save_texts_report, texts_report_html
 from tokenviz.figures.report_data import report_data
 from tokenviz.figures.report_texts import list_data, most_telling, pair_entries, passage_entries, text_entries
@@ -24,6 +26,7 @@ from tokenviz.harness.kinds import reports
 from tokenviz.models.loading import LoadedModel
 from tokenviz.progress import collecting
 from tokenviz.scores import TokenScores
+from tokenviz.spans import Span
 from tokenviz.tracking.store import open_store
 from tokenviz.units.pairs import Pairs, pair_table, read_pairs
 
@@ -303,3 +306,32 @@ def test_a_run_says_which_of_its_pairs_the_report_has_or_why_there_is_none(
         "the run has no report: a report of 2 texts by 1 model would hold more than 0 MB: give fewer texts or models, or keep "
         "fewer alternatives (--top-k 3)"
     ]
+
+
+def spanned() -> list[TokenScores]:
+    """Two models of two tokenizers on a text of three passages, of which the first and the last have spans."""
+    spans = ((Span("user", 0, 2), Span("assistant", 2, 6)), (), (Span("user", 1, 4),))
+    a = make_scores([["ab", "cd", "ef"], ["x"], ["gh", "ij"]], model="a", tokenizer="a")
+    b = make_scores([["a", "bc", "def"], ["x"], ["g", "hi", "j"]], model="b", tokenizer="b")
+    return [replace(table, spans=spans) for table in (a, b)]
+
+
+def test_the_page_knows_the_spans_of_a_text() -> None:
+    tables = spanned()
+    shown = report_data(tables)
+    names = ["user", "assistant"]
+    assert shown["marks"] == [{"name": name, "colour": colour} for name, colour in span_colours(names).items()]
+    for table, own in zip(tables, shown["tokens"], strict=True):
+        assert [names[number] if number >= 0 else "" for number in own["span"]] == table.span_names
+    assert (shown["units"]["text"], shown["units"]["span"]) == (["abcdef", "x", "ghij"], [1, -1, 0])
+    difference = next(one for one in shown["measures"] if one["name"] == "difference")
+    assert "Lines above the text mark its spans: “assistant” and “user”." in difference["views"][0]["caption"]
+    assert "marks" not in report_data([replace(table, spans=()) for table in tables])
+
+
+def test_a_passage_keeps_its_own_spans() -> None:
+    first, second, third = passage_entries(spanned())
+    assert [entry.tables[0].spans for entry in (first, second, third)] == [
+        ((Span("user", 0, 2), Span("assistant", 2, 6)),), ((),), ((Span("user", 1, 4),),),
+    ]  # fmt: skip
+    assert third.tables[1].span_names == ["", "user", "user"]

@@ -6,7 +6,6 @@ are stored in one Parquet file and read back unchanged.
 
 import json
 import math
-from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 from tokenviz import display, durable, slim_tables
 from tokenviz.errors import DiskError, ScoringError
 from tokenviz.score_summary import ScoreSummary
-from tokenviz.spans import Span
+from tokenviz.spans import Span, names_at
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -256,13 +255,7 @@ class TokenScores:
     @property
     def span_names(self) -> list[str]:
         """The name of the span that contains each token's last character; empty where there is none."""
-        ends = [[span.end for span in own] for own in self.spans]
-        names = []
-        for passage, end in zip(self.passage.tolist(), self.end.tolist(), strict=True):
-            place = bisect_left(ends[passage], max(end, 1)) if self.spans else 0
-            own = self.spans[passage][place] if self.spans and place < len(ends[passage]) else None
-            names.append(own.name if own and max(end, 1) > own.start else "")
-        return names
+        return names_at(self.spans, self.passage.tolist(), self.end.tolist())
 
     @property
     def unread(self) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ A passage is scored as a whole, whatever its spans are. Log-probs are summed, co
 outside all spans have no name; spans and nameless ranges together are the passage, so that nothing is lost.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -83,3 +84,23 @@ def pieces_of_spans(spans: Sequence[Span], length: int) -> list[Span]:
     if reached < length:
         found.append(Span("", reached, length))
     return found
+
+
+def names_at(spans: Sequence[Sequence[Span]], passages: Sequence[int], ends: Sequence[int]) -> list[str]:
+    """Name the span that the last character of each piece is in.
+
+    Args:
+        spans: Of each passage, in reading order; empty where the text has none.
+        passages: Which passage each piece is in.
+        ends: One past its last character.
+
+    Returns:
+        A name per piece; empty where it is in no span.
+    """
+    borders = [[span.end for span in own] for own in spans]
+    names = []
+    for passage, end in zip(passages, ends, strict=True):
+        place = bisect_left(borders[passage], max(end, 1)) if spans else 0
+        own = spans[passage][place] if spans and place < len(borders[passage]) else None
+        names.append(own.name if own and max(end, 1) > own.start else "")
+    return names

@@ -19,7 +19,7 @@ from tokenviz.checks import listed
 from tokenviz.errors import TextError, did_you_mean
 from tokenviz.progress import note, task, warn
 from tokenviz.project import samples_folder
-from tokenviz.rows import MUCH, TABLE_SUFFIXES, decoded, rows_of, say_much
+from tokenviz.rows import MORE_CELLS, MUCH, TABLE_SUFFIXES, decoded, rows_of, say_much
 from tokenviz.spans import Span, checked_spans
 
 PLAIN_SUFFIXES = (".txt", ".md")
@@ -200,7 +200,14 @@ def corpus(passages: list[str], *, name: str, passage_ids: list[str] | None = No
     return Text(name, tuple(passages), tuple(passage_ids or ()), _sha256(passages))
 
 
-def read_text(source: str | Path, *, column: str = "text", samples: Path | None = None, spans: str | None = None) -> Text:
+def read_text(
+    source: str | Path,
+    *,
+    column: str = "text",
+    samples: Path | None = None,
+    spans: str | None = None,
+    skip_bad: bool = False,
+) -> Text:
     """Read one text from its source.
 
     Args:
@@ -211,6 +218,8 @@ def read_text(source: str | Path, *, column: str = "text", samples: Path | None 
         samples: The folder of the sample texts, where a bare name is looked up; by default the project's own.
         spans: The table's column that holds the spans of each passage: a list of objects with name, start and end, or of lists
             of the three; in CSV the list is JSON. An empty cell is a passage without spans. By default texts have no spans.
+        skip_bad: Leave rows of a table without a text, or with bad spans, out and list them; by default one bad row refuses the
+            table.
 
     Returns:
         The text, named after the file or folder.
@@ -238,7 +247,7 @@ def read_text(source: str | Path, *, column: str = "text", samples: Path | None 
         if path.is_dir():
             return _folder(path)
         if path.suffix.lower() in TABLE_SUFFIXES:
-            return _table(path, column, spans)
+            return _table(path, column, spans, skip_bad=skip_bad)
         say_much(repr(str(path)), path.stat().st_size)
         return _plain(path.stem, path.read_bytes(), str(path))
     except OSError as error:
@@ -337,29 +346,49 @@ def _refuse(error: OSError) -> None:
     raise TextError(f"cannot read {str(error.filename)!r}: {error.strerror or error}") from error
 
 
-def _table(path: Path, column: str, spans_column: str | None) -> Text:
+def _table(path: Path, column: str, spans_column: str | None, *, skip_bad: bool) -> Text:
     passages: list[str] = []
     ids: list[str] = []
     spans: list[tuple[Span, ...]] = []
-    for where, row in rows_of(path, column, also=[spans_column] if spans_column else []):
+    skipped: list[str] = []
+    too_long: list[int] | None = [] if skip_bad else None
+    for where, row in rows_of(path, column, also=[spans_column] if spans_column else [], too_long=too_long):
         for name, option in ((column, "--column names the one with the text"), (spans_column, "--spans names the one")):
             if name is not None and name not in row:
                 raise TextError(f"{where} has no column {name!r}: {_columns(name, list(row), option)}")
-        passage = row[column]
-        if not isinstance(passage, str):
-            kind = "nothing" if passage is None else type(passage).__name__
-            raise TextError(f"{where} has {kind} in column {column!r}: a passage is a string")
-        _utf8(passage, where)
+        try:
+            if too_long and too_long.pop() is not None:
+                raise TextError(f"{where} has {MORE_CELLS}")
+            passage = _passage_in(row[column], column, where)
+            own = () if spans_column is None else checked_spans(_spans_in(row[spans_column], where), len(passage), where)
+        except TextError as error:
+            if not skip_bad and spans_column is not None:
+                raise TextError(f"{error}; --skip-bad leaves such rows out") from error
+            if not skip_bad:
+                raise
+            skipped.append(str(error))
+            continue
         passages.append(passage)
-        if spans_column is not None:
-            spans.append(checked_spans(_spans_in(row[spans_column], where), len(passage), where))
+        spans.append(own)
         if row.get("id") is not None:
             ids.append(str(row["id"]))
+    if skipped and not passages:
+        raise TextError(f"{str(path)!r} has no row that can be scored: {skipped[0]}")
+    if skipped:
+        warn(f"{len(skipped)} of {len(skipped) + len(passages)} rows of {path.name} are left out: {'; '.join(skipped[:20])}")
     if not passages:
         raise TextError(f"{str(path)!r} is empty: it has no row")
     if ids and len(ids) != len(passages):
         raise TextError(f"{str(path)!r} names only {len(ids)} of its {len(passages)} passages in column 'id'")
     return replace(corpus(passages, name=path.stem, passage_ids=ids or None), spans=tuple(spans) if any(spans) else ())
+
+
+def _passage_in(cell: object, column: str, where: str) -> str:
+    if not isinstance(cell, str):
+        kind = "nothing" if cell is None else type(cell).__name__
+        raise TextError(f"{where} has {kind} in column {column!r}: a passage is a string")
+    _utf8(cell, where)
+    return cell
 
 
 def _spans_in(cell: object, where: str) -> list[object]:

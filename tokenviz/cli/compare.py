@@ -6,7 +6,22 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from tokenviz.cli.agreement_tables import print_results
-from tokenviz.cli.inputs import AsJson, Bos, Column, Context, Files, Literals, Spans, Stride, WordPunctuation, read_texts
+from tokenviz.cli.inputs import (
+    AsJson,
+    Bos,
+    Chat,
+    Column,
+    Context,
+    Files,
+    Literals,
+    SkipBad,
+    Spans,
+    Stride,
+    WordPunctuation,
+    check_chat,
+    read_chats,
+    read_texts,
+)
 from tokenviz.cli.outputs import named_frames, print_csv, print_json
 from tokenviz.cli.pairs import Windows, read_by_both
 from tokenviz.cli.three import compare_three
@@ -30,6 +45,8 @@ def compare_command(
     text: Literals = None,
     column: Column = "text",
     spans: Spans = None,
+    chat: Chat = False,
+    skip_bad: SkipBad = False,
     bos: Bos = "auto",
     context: Context = None,
     stride: Stride = None,
@@ -37,7 +54,7 @@ def compare_command(
         Literal["token", "segment", "word", "span"] | None,
         typer.Option(
             help="What to compare over; by default tokens where the tokenizers are the same, else segments, the finest cut "
-            "that both make; spans are the texts' own, see --spans.",
+            "that both make; spans are the texts' own, see --spans and --chat.",
             show_default=False,
         ),
     ] = None,
@@ -85,9 +102,10 @@ def compare_command(
         raise typer.BadParameter("choose one of --json and --csv")
     if punctuation == "apart" and by != "word":
         raise typer.BadParameter("--punctuation apart needs --by word: tokens and segments are cut without regard to it")
-    if by == "span" and spans is None:
-        raise typer.BadParameter("--by span needs --spans COLUMN: the column of a table that holds the texts' spans")
-    texts = read_texts(files, text, column, spans)
+    if by == "span" and spans is None and not chat:
+        raise typer.BadParameter("--by span needs --spans COLUMN, the column of a table that holds the texts' spans, or --chat")
+    check_chat(files, text, spans, chat=chat, skip_bad=skip_bad)
+    texts = [] if chat else read_texts(files, text, column, spans, skip_bad=skip_bad)
     from tokenviz.comparing.comparison import Comparison, PooledComparison, compare, pool
     from tokenviz.comparing.divergences import summarise_divergences
     from tokenviz.models.loading import resolve
@@ -96,6 +114,8 @@ def compare_command(
     from tokenviz.stats.resampling import check_resampling
 
     check_resampling(resamples, seed)
+    if chat:
+        texts = read_chats(files, model, skip_bad=skip_bad)
     windows: Windows = {"bos": bos, "context": context, "stride": stride}
     if len(model) == 3:
         how: Alignment = {"by": by, "punctuation": punctuation}

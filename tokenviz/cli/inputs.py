@@ -25,6 +25,15 @@ Spans = Annotated[
         show_default=False,
     ),
 ]
+Chat = Annotated[
+    bool,
+    typer.Option(
+        "--chat",
+        help="The files are chats: .jsonl or .parquet tables with a column messages. The (first) model's own template writes "
+        "them, and their roles are spans.",
+    ),
+]
+SkipBad = Annotated[bool, typer.Option("--skip-bad", help="With --spans or --chat: leave bad rows out and list them.")]
 Bos = Annotated[
     str,
     typer.Option(
@@ -50,7 +59,29 @@ WordPunctuation = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
-def read_texts(files: list[str] | None, literals: list[str] | None, column: str, spans: str | None = None) -> "list[Text]":
+def check_chat(files: list[str] | None, literals: list[str] | None, spans: str | None, *, chat: bool, skip_bad: bool) -> None:
+    """Refuse options that do not go with each other, before the work."""
+    if chat and (literals or spans or not files):
+        raise typer.BadParameter("--chat takes .jsonl or .parquet files with messages, without --text and --spans")
+    if skip_bad and not (chat or spans):
+        raise typer.BadParameter("--skip-bad needs --spans or --chat: rows of other tables are refused")
+
+
+def read_chats(files: list[str] | None, models: list[str], *, skip_bad: bool) -> "list[Text]":
+    """The chats of the command line, written by the first model's template."""
+    from tokenviz.models.chat import chat_text
+    from tokenviz.progress import note, shown
+
+    with shown():
+        texts = [chat_text(models[0], file, skip_bad=skip_bad) for file in files or []]
+        if len(models) > 1:
+            note(f"the chats are written by the template of {models[0]!r}, for all models")
+    return texts
+
+
+def read_texts(
+    files: list[str] | None, literals: list[str] | None, column: str, spans: str | None = None, *, skip_bad: bool = False
+) -> "list[Text]":
     """The texts of the command line, files first."""
     from tokenviz.progress import shown
     from tokenviz.project import samples_folder
@@ -59,5 +90,7 @@ def read_texts(files: list[str] | None, literals: list[str] | None, column: str,
     if not files and not literals:
         raise typer.BadParameter("give at least one file, --text STRING, or - for standard input")
     with shown():
-        texts = [read_text(file, column=column, samples=samples_folder(), spans=spans) for file in files or []]
+        texts = [
+            read_text(file, column=column, samples=samples_folder(), spans=spans, skip_bad=skip_bad) for file in files or []
+        ]
     return texts + [literal(one) for one in literals or []]

@@ -31,7 +31,8 @@ ContinuationColumn = Annotated[
     str, typer.Option(help="With --by continuation: the column of the continuations; in JSONL and Parquet lists as well.")
 ]
 SkipBad = Annotated[
-    bool, typer.Option("--skip-bad", help="With --by continuation or --chat: leave bad rows out and list them.")
+    bool,
+    typer.Option("--skip-bad", help="With --by passage or continuation, --spans or --chat: leave bad rows out and list them."),
 ]
 
 

@@ -6,7 +6,21 @@ from typing import TYPE_CHECKING, Annotated, Literal, Unpack
 
 import typer
 
-from tokenviz.cli.inputs import Bos, Column, Context, Files, Limits, Literals, Stride, read_texts
+from tokenviz.cli.inputs import (
+    Bos,
+    Chat,
+    Column,
+    Context,
+    Files,
+    Limits,
+    Literals,
+    SkipBad,
+    Spans,
+    Stride,
+    check_chat,
+    read_chats,
+    read_texts,
+)
 from tokenviz.harness import completion
 
 if TYPE_CHECKING:
@@ -31,6 +45,9 @@ def report_command(
     files: Files = None,
     text: Literals = None,
     column: Column = "text",
+    spans: Spans = None,
+    chat: Chat = False,
+    skip_bad: SkipBad = False,
     bos: Bos = "auto",
     context: Context = None,
     stride: Stride = None,
@@ -56,8 +73,14 @@ def report_command(
     from tokenviz.models.spec import ModelSpec
     from tokenviz.progress import shown
 
-    subject = _subject(files, text, column, by)
+    if by in ("item", "pair") and (spans or chat or skip_bad):
+        raise typer.BadParameter(f"--by {by} has no --spans, --chat and --skip-bad: the table says what its parts are")
+    check_chat(files, text, spans, chat=chat, skip_bad=skip_bad)
     checked_path(to)
+    if chat:
+        subject = _of_texts(read_chats(files, model, skip_bad=skip_bad), by)
+    else:
+        subject = _subject(files, text, column, by, spans=spans, skip_bad=skip_bad)
     if limits is not None:
         report_limits(limits)  # before the work, not after it
     with shown():
@@ -102,7 +125,8 @@ class _Subject:
 
     def _words(self) -> str:
         name = f"“{self.texts[0].name}”"
-        found = {"item": f"the items of {name}", "pair": f"the minimal pairs of {name}"}.get(self.by, f"the passages of {name}")
+        noun = "chats" if self.texts[0].chat_template_sha256 else "passages"
+        found = {"item": f"the items of {name}", "pair": f"the minimal pairs of {name}"}.get(self.by, f"the {noun} of {name}")
         return found if len(self.texts) == 1 else f"{len(self.texts)} texts"
 
     def _entries(self, tables: "list[TokenScores]") -> "list[Entry]":
@@ -116,13 +140,16 @@ class _Subject:
         entries = []
         for own in self.texts:
             of_it = [table for table in tables if table.text_sha256 == own.sha256]
-            names = own.passage_ids or [f"passage {number + 1}" for number in range(len(own.passages))]
+            noun = "chat" if own.chat_template_sha256 else "passage"
+            names = own.passage_ids or [f"{noun} {number + 1}" for number in range(len(own.passages))]
             before = f"{own.name}: " if len(self.texts) > 1 else ""
             entries += passage_entries(of_it, [f"{before}{name}" for name in names])
         return entries
 
 
-def _subject(files: list[str] | None, literals: list[str] | None, column: str, by: str | None) -> _Subject:
+def _subject(
+    files: list[str] | None, literals: list[str] | None, column: str, by: str | None, *, spans: str | None, skip_bad: bool
+) -> _Subject:
     if by in ("item", "pair"):
         from tokenviz.units.items import read_items
         from tokenviz.units.pairs import read_pairs
@@ -131,14 +158,20 @@ def _subject(files: list[str] | None, literals: list[str] | None, column: str, b
             raise typer.BadParameter(f"--by {by} takes one table, and nothing else")
         [file] = files or []
         if by == "item":
-            return _Subject([read_items(file).text], by)
+            return _Subject([read_items(file).spanned], by)
         pairs = read_pairs(file)
         return _Subject([pairs.text], by, pairs)
-    texts = read_texts(files, literals, column)
+    texts = read_texts(files, literals, column, spans, skip_bad=skip_bad)
+    if by is None and len(texts) == 1 and files and Path(files[0]).is_dir():
+        by = "passage"
+    return _of_texts(texts, by)
+
+
+def _of_texts(texts: "list[Text]", by: str | None) -> _Subject:
     if len({one.sha256 for one in texts}) < len(texts):
         hashes = [one.sha256 for one in texts]
         twice = next(one for number, one in enumerate(texts) if one.sha256 in hashes[:number])
         raise typer.BadParameter(f"the text {twice.name!r} is given twice: a report shows it once")
     if by is None and len(texts) == 1:
-        by = "passage" if files and Path(files[0]).is_dir() else ""
+        by = "passage" if texts[0].chat_template_sha256 and len(texts[0].passages) > 1 else ""
     return _Subject(texts, "text" if by is None else by)

@@ -9,6 +9,7 @@ import typer
 from tokenviz.cli.inputs import (
     AsJson,
     Bos,
+    Chat,
     Column,
     Context,
     Files,
@@ -17,6 +18,8 @@ from tokenviz.cli.inputs import (
     Spans,
     Stride,
     WordPunctuation,
+    check_chat,
+    read_chats,
     read_texts,
 )
 from tokenviz.cli.outputs import named_frames, print_csv, print_json
@@ -84,14 +87,7 @@ def score_command(
     continuation_column: ContinuationColumn = "continuation",
     watch: Watch = None,
     watch_at: WatchAt = "every",
-    chat: Annotated[
-        bool,
-        typer.Option(
-            "--chat",
-            help="The files are chats: .jsonl or .parquet tables with a column messages. They are written by the model's own "
-            "template, and their roles are spans.",
-        ),
-    ] = False,
+    chat: Chat = False,
     skip_bad: SkipBad = False,
     parquet: Annotated[
         Path | None,
@@ -126,14 +122,15 @@ def score_command(
             parquet=parquet,
         )  # fmt: skip
         return
-    if skip_bad and not chat:
-        raise typer.BadParameter("--skip-bad needs --by passage or continuation, or --chat: rows of other tables are refused")
+    if skip_bad and not (chat or spans):
+        raise typer.BadParameter(
+            "--skip-bad needs --by passage or continuation, --spans or --chat: rows of other tables are refused"
+        )
     if watch:
         _check_watch(by, others=bool(top_k or measure or limits or parquet))
     elif watch_at != "every":
         raise typer.BadParameter("--watch-at needs --watch: it says where a candidate is looked at")
-    if chat and (text or spans or not files):
-        raise typer.BadParameter("--chat takes .jsonl or .parquet files with messages, without --text and --spans")
+    check_chat(files, text, spans, chat=chat, skip_bad=skip_bad)
     if by != "token" and not (as_json or as_csv):
         raise typer.BadParameter(f"--by {by} needs --json or --csv")
     if by == "span" and spans is None and not chat:
@@ -142,24 +139,23 @@ def score_command(
         raise typer.BadParameter("--punctuation apart needs --by word: tokens are what they are")
     if by != "token" and top_k:
         raise typer.BadParameter("--top-k needs --by token: alternatives are of tokens")
-    texts = [] if chat else read_texts(files, text, column, spans)
+    texts = [] if chat else read_texts(files, text, column, spans, skip_bad=skip_bad)
     if measure is not None:
         _check_measure(measure, as_json or as_csv or parquet is not None)
     if limits is not None:
         _check_limits(limits, measure or "logprob", as_json or as_csv or parquet is not None)
     if parquet is not None and (count := len(files or []) + len(text or [])) > 1:
         raise typer.BadParameter(f"--parquet takes one text, and {count} were given: one file holds one table")
-    from tokenviz.models.chat import chat_text
     from tokenviz.models.loading import load_model
     from tokenviz.progress import shown
     from tokenviz.scoring.scorer import score
     from tokenviz.scoring.streaming import score_to_file
     from tokenviz.units.spans import SpanScores
 
+    if chat:
+        texts = read_chats(files, [model], skip_bad=skip_bad)
     with shown():
         loaded = load_model(model)
-        if chat:
-            texts = [chat_text(loaded, file, skip_bad=skip_bad) for file in files or []]
         if watch:
             how = {"as_json": as_json, "as_csv": as_csv}
             print_watched(loaded, texts, watch, watch_at, bos=bos, context=context, stride=stride, **how)
@@ -177,7 +173,7 @@ def score_command(
     if as_json:
         print_json(document(tables, sums, texts, f"{by}s"))
     elif as_csv:
-        print_csv(named_frames(sums or tables, texts, "text"))
+        print_csv(named_frames(sums or tables, texts, "text_name" if by == "span" else "text"))  # a span has a text itself
     else:
         print_text(tables, measure or "logprob", limits or "shared")
 

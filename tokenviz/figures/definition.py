@@ -16,6 +16,7 @@ from tokenviz.figures.measures import PairMeasure, TokenMeasure, measure_named
 from tokenviz.figures.panels import Panel, pair_panel, segment_panels, token_panel
 from tokenviz.models.describing import full_name_of
 from tokenviz.scores import TokenScores
+from tokenviz.spans import Span
 
 if TYPE_CHECKING:
     from tokenviz.figures.files import HeatmapFormat
@@ -249,7 +250,7 @@ def text_heatmap(
         a, b = comparison.a.spec, comparison.b.spec
         return pair_heatmap(
             comparison.units, chosen, models=(a.model, b.model), names=(full_name_of(a), full_name_of(b)),
-            text_name=comparison.text_name, limits=limits, colours=colours,
+            text_name=comparison.text_name, spans=comparison.a.spans, limits=limits, colours=colours,
         )  # fmt: skip
     tables = tables_of(source)
     several = len({table.spec.tokenizer for table in tables}) > 1
@@ -279,11 +280,14 @@ def pair_heatmap(
     models: tuple[str, str],
     text_name: str,
     names: tuple[str, str] | None = None,
+    spans: Sequence[Sequence[Span]] = (),
     limits: str | Chosen | None = None,
     colours: str | None = None,
 ) -> TextHeatmap:
-    """The heatmap of a measure of two models on given units; `names` say what they are, settings as for `text_heatmap`."""
-    panels = (pair_panel(units, models, names or models, measure),)
+    """The heatmap of a measure of two models on given units; `names` say what they are, `spans` are the text's, settings as for
+    `text_heatmap`.
+    """
+    panels = (pair_panel(units, models, names or models, measure, spans),)
     found = _limits(limits, measure, panels)
     return TextHeatmap(
         text_name=text_name,

@@ -15,7 +15,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from tokenviz.figures.bidi import base_level, levels, strong_direction, turned
-from tokenviz.figures.colours import stands_out, text_colour, to_hex
+from tokenviz.figures.colours import span_colours, stands_out, text_colour, to_hex
 from tokenviz.figures.definition import TextHeatmap
 from tokenviz.figures.fonts import drawable
 from tokenviz.figures.layout import Paragraph, paragraphs
@@ -102,7 +102,12 @@ def latex_prelude(text: str) -> str:
 
 
 def _rendered(template: str, heatmap: TextHeatmap, size: float, about: str, **more: str) -> str:
-    texts = [heatmap.text_name, *heatmap.models, *(piece for panel in heatmap.panels for piece in (panel.name, *panel.text))]
+    texts = [
+        heatmap.text_name,
+        *heatmap.models,
+        *heatmap.span_names,
+        *(piece for panel in heatmap.panels for piece in (panel.name, *panel.text)),
+    ]
     setting = _Setting(_shown("".join(texts)))
     words, scale = heatmap.legend, heatmap.scale
     page: str = (
@@ -118,6 +123,7 @@ def _rendered(template: str, heatmap: TextHeatmap, size: float, about: str, **mo
             fonts=setting.font_checks(),
             size=size,
             code=heatmap.is_code,
+            marked=bool(heatmap.span_names),
             panels=[
                 (setting.sentence(f"{panel.name}: {panel.remark}"), [*setting.lines(heatmap, panel)])
                 for panel in heatmap.panels
@@ -208,12 +214,13 @@ class _Setting:
 
     def lines(self, heatmap: TextHeatmap, panel: Panel) -> Iterable[str]:
         """TeX's paragraphs, one for each line of the text."""
+        named: set[int] = set()  # rows over which the name of their span was written
         for paragraph in paragraphs(panel, range(len(panel)), _shown):
-            yield self._paragraph(heatmap, panel, paragraph)
+            yield self._paragraph(heatmap, panel, paragraph, named)
             if paragraph.ends_passage:
                 yield r"\TVpassage"
 
-    def _paragraph(self, heatmap: TextHeatmap, panel: Panel, paragraph: Paragraph) -> str:
+    def _paragraph(self, heatmap: TextHeatmap, panel: Panel, paragraph: Paragraph, named: set[int]) -> str:
         found, base = levels(paragraph.texts), base_level(paragraph.texts)
         parts = [
             _Part(rows, text, level, kind if not number else "none")
@@ -223,12 +230,18 @@ class _Setting:
             )
         ]
         boxes = []
+        colours = span_colours(heatmap.span_names)
         for k, part in enumerate(parts):
             before, after = part.touches(parts[k - 1 : k]), part.touches(parts[k + 1 : k + 2])
             # No room is left at a cut inside a token, so that a reader of the PDF finds it whole.
             text = r"\TVnopad " * before + self.escaped(part.text) + r"\TVnopad " * after
             end = _ENDS[parts[k + 1].before, after] if k + 1 < len(parts) else r"\TVgap"
-            boxes.append((part.level, f"{_box(heatmap, panel, part.rows, text)}{end}%\n"))
+            box = _box(heatmap, panel, part.rows, text)
+            if name := panel.spans[part.rows[0]] if panel.spans else "":
+                opens = panel.opens_span(part.rows[0]) and part.rows[0] not in named
+                named.add(part.rows[0])
+                box = f"\\TVspan{{{colours[name][1:].upper()}}}{{{self.sentence(name) if opens else ''}}}{{{box}}}"
+            boxes.append((part.level, f"{box}{end}%\n"))
         return f"\\TV{'rtl' if base else 'ltr'}{{%\n{_nested(boxes, base)}}}"
 
     def sentence(self, text: str) -> str:

@@ -16,6 +16,7 @@ from tokenviz.figures.rows import common_rows
 from tokenviz.models.describing import full_name_of
 from tokenviz.score_summary import ScoreSummary
 from tokenviz.scores import UNREAD, TokenScores
+from tokenviz.spans import Span, names_at
 from tokenviz.stats.estimate import printed
 
 _OF_SUMS = {"logprob": 1.0, "surprisal_bits": -1 / math.log(2)}  # measures that are sums over tokens, by what one nat is
@@ -142,9 +143,14 @@ def segment_panels(tables: Sequence[TokenScores], measure: TokenMeasure) -> tupl
                 text=rows.spans.text,
                 values=values,
                 notes=tuple(notes),
+                spans=_spans_of(tables[0].spans, rows.passage, rows.spans.end),
             )
         )
     return tuple(panels)
+
+
+def _spans_of(spans: Sequence[Sequence[Span]], passage: NDArray[np.int64], end: NDArray[np.int64]) -> tuple[str, ...]:
+    return tuple(names_at(spans, passage.tolist(), end.tolist())) if spans else ()
 
 
 def _bits_per_byte(table: TokenScores) -> str:
@@ -166,8 +172,14 @@ def _token_note(table: TokenScores, row: int, measure: TokenMeasure, value: floa
     return own + ", ".join(parts)
 
 
-def pair_panel(units: Units, models: tuple[str, str], names: tuple[str, str], measure: PairMeasure) -> Panel:
-    """The units of two models and what a measure says of them there; `names` say what the models are."""
+def pair_panel(
+    units: Units,
+    models: tuple[str, str],
+    names: tuple[str, str],
+    measure: PairMeasure,
+    spans: Sequence[Sequence[Span]] = (),
+) -> Panel:
+    """The units of two models and what a measure says of them; `names` say what the models are, `spans` are the text's."""
     values, (a, b) = measure.take(units), models
     there = values[~np.isnan(values)]
     mean = printed(float(there.mean())) if len(there) else "–"
@@ -185,5 +197,5 @@ def pair_panel(units: Units, models: tuple[str, str], names: tuple[str, str], me
         text=units.text,
         values=values,
         notes=tuple(notes),
-        spans=tuple(units.span) if isinstance(units, SpanUnits) else (),
+        spans=tuple(units.span) if isinstance(units, SpanUnits) else _spans_of(spans, units.passage, units.end),
     )

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tokenviz.figures.colours import span_colours
 from tokenviz.figures.definition import TextHeatmap, pair_heatmap, text_heatmap
 from tokenviz.figures.limits import Chosen, Limits, limits_fit
 from tokenviz.figures.measures import MEASURES, Measure, PairMeasure
@@ -20,6 +21,7 @@ from tokenviz.figures.pieces import boxes, passages_of
 from tokenviz.figures.rows import Rows, common_rows
 from tokenviz.models.describing import description_of, full_name_of
 from tokenviz.scores import TokenScores, nan_to_none
+from tokenviz.spans import names_at
 from tokenviz.stats.definitions import pearson_r, spearman_rho
 from tokenviz.stats.estimate import rounded
 
@@ -46,7 +48,7 @@ def report_data(
     Returns:
         Values that JSON can write; None where unscored. Rows of `tokens` are each model's own tokens; rows of `units` are
         what all models have in common, `first` and `n_tokens` say which tokens they hold. `measures` have one view, or one a
-        pair of models.
+        pair of models. Of a text with spans `marks` are their names and colours, and `span` is the number of each row's.
 
     Raises:
         ComparisonError: The tables are of different texts.
@@ -54,11 +56,15 @@ def report_data(
     rows = common_rows(tables)
     pairs = list(combinations(range(len(tables)), 2))
     strings: dict[str, int] = {}
+    marks = list(dict.fromkeys(span.name for own in tables[0].spans for span in own))
     return {
         "text": tables[0].text_name,
         "unit": rows.by,
         "models": [{"name": table.spec.model, "settings": _settings(table)} for table in tables],
-        "tokens": [_tokens(table, strings, alternatives) for table in tables],
+        "tokens": [
+            _tokens(table, strings, alternatives) | ({"span": _numbered(table.span_names, marks)} if marks else {})
+            for table in tables
+        ],
         "alternatives": list(strings),
         "units": {
             "passage": rows.passage.tolist(),
@@ -67,10 +73,19 @@ def report_data(
             "first": [first.tolist() for first in rows.spans.first_rows],
             "n_tokens": [counts.tolist() for counts in rows.spans.n_tokens],
             **_drawn(rows.spans.text, rows.passage),
+            **({"span": _numbered(names_at(tables[0].spans, rows.passage.tolist(), rows.spans.end.tolist()), marks)}
+               if marks else {}),
         },
+        **({"marks": [{"name": name, "colour": colour} for name, colour in span_colours(marks).items()]} if marks else {}),
         "pairs": [{"models": pair, "words": _agreement(rows, pair)} for pair in pairs],
         "measures": list(_measures(tables, rows, pairs, limits, shared or {})),
     }  # fmt: skip
+
+
+def _numbered(names: Sequence[str], marks: Sequence[str]) -> list[int]:
+    """The number of each name, -1 for none."""
+    numbers = {name: number for number, name in enumerate(marks)}
+    return [numbers.get(name, -1) for name in names]
 
 
 def _settings(table: TokenScores) -> dict[str, str]:
@@ -155,6 +170,7 @@ def _measures(
                     models=(tables[a].spec.model, tables[b].spec.model),
                     names=(full_name_of(tables[a].spec), full_name_of(tables[b].spec)),
                     text_name=tables[0].text_name,
+                    spans=tables[0].spans,
                     limits=own,
                 )
                 for a, b in pairs

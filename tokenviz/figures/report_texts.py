@@ -112,9 +112,11 @@ def _rows(table: TokenScores, rows: slice, together: int) -> TokenScores:
     own = {
         field.name: getattr(table, field.name)[rows]
         for field in fields(table)
-        if field.name not in ("text_name", "text_sha256", "spec")
+        if field.name not in ("text_name", "text_sha256", "spec", "spans")
     }
+    begin = int(own["passage"][0]) // together * together
     own["passage"] = own["passage"] % together
+    own["spans"] = table.spans[begin : begin + together]
     return replace(table, **own, text_sha256=sha256("".join(own["token"]).encode("utf-8", "surrogatepass")).hexdigest())
 
 

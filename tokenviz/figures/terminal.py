@@ -1,7 +1,5 @@
 """The text heatmap for a terminal, as rich text that never carries a control sequence of the text's own."""
 
-from itertools import pairwise
-
 from rich.color import ColorSystem
 from rich.console import Console
 from rich.style import Style
@@ -13,25 +11,36 @@ from tokenviz.figures.definition import SHARED, TextHeatmap
 from tokenviz.figures.panels import Panel
 
 _STEPS = 12
+_OPENS, _CLOSES = "⟦", "⟧"
 _SHARED = "a character that several tokens share has the colour of the most surprising"
 
 
 def heatmap_text(heatmap: TextHeatmap, panel: Panel) -> Text:
     """Return one panel of a text heatmap: its text with every piece on its background.
 
-    A terminal has one background for a character: of several tokens that share one, the most surprising is shown.
+    A terminal has one background for a character: of several tokens that share one, the most surprising is shown. It has no
+    line above a character either: brackets that are no part of the text hold its spans, with their names.
     """
     drawn = Text(end="")
-    for before, piece in pairwise([None, *panel.pieces]):
-        assert piece is not None
-        if before and panel.passage[piece.rows[0]] != panel.passage[before.rows[0]]:
+    within = (0, "")  # the passage and the span of the piece before
+    for piece in panel.pieces:
+        row = piece.rows[0]
+        passage, span = int(panel.passage[row]), panel.spans[row] if panel.spans else ""
+        if within[1] and within != (passage, span):
+            drawn.append(_CLOSES, style="bold")
+        if drawn and within[0] != passage:
             drawn.append("\n")
+        if span and within != (passage, span):
+            drawn.append(visible(f"{_OPENS}{span}: "), style="bold")
+        within = (passage, span)
         value = heatmap.scale.most_telling([float(panel.values[row]) for row in piece.rows])
         colour = heatmap.scale.colour(value)
         style = f"{text_colour(colour)} on {to_hex(colour)}" if colour else "underline"
         if colour and heatmap.scale.underlined(value):
             style = f"underline {style}"
         drawn.append(visible(piece.text), style=style)
+    if within[1]:
+        drawn.append(_CLOSES, style="bold")
     return drawn
 
 
@@ -50,8 +59,12 @@ def legend_text(heatmap: TextHeatmap) -> Text:
             line.append(" ", style=_background(heatmap, value))
         line.append(f" {words.axis}, {' to '.join((words.ticks[0], words.ticks[-1]))}; ")
     line.append(visible("; ".join(_SHARED if sentence == SHARED else sentence for sentence in words.lines)))
-    if words.unscored:
+    if heatmap.span_names:
         line.append("; " if words.lines else "")
+        line.append(f"{_OPENS}name: …{_CLOSES}", style="bold")
+        line.append(": a span of the text")
+    if words.unscored:
+        line.append("; " if words.lines or heatmap.span_names else "")
         line.append("underlined without colour" if scale.colours.diverging else "underlined", style="underline")
         line.append(": not scored")
     return line

@@ -7,14 +7,15 @@ are not used: most templates have none, and then a mask made from them silently 
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from tokenviz.checks import listed
 from tokenviz.errors import ModelError, TextError, did_you_mean
-from tokenviz.models.loading import LoadedModel
+from tokenviz.models.loading import load_tokenizer
+from tokenviz.models.spec import ModelSpec
 from tokenviz.progress import warn
 from tokenviz.project import samples_folder
 from tokenviz.rows import rows_of
@@ -25,17 +26,40 @@ ROLES = ("system", "developer", "user", "assistant", "tool")
 
 Message = Mapping[str, Any]
 _COLUMN = "messages"
+_CALLS = ("tool_calls", "function_call")
 _MARK = "\ue000\ue001"  # private-use characters, which no message contains by chance
 
 
+class Writer(Protocol):
+    """What writes chats: a model, or its tokenizer alone.
+
+    Attributes:
+        label: Of the model, for messages.
+        tokenizer: With its chat template.
+    """
+
+    @property
+    def label(self) -> str: ...
+    @property
+    def tokenizer(self) -> Any: ...
+
+
+@dataclass(frozen=True, eq=False)
+class _Tokenizer:
+    """A `Writer` without its model."""
+
+    label: str
+    tokenizer: Any
+
+
 def chat_text(
-    model: LoadedModel, source: str | Path | Sequence[Message] | Sequence[Sequence[Message]], *, name: str | None = None,
+    model: Writer | str, source: str | Path | Sequence[Message] | Sequence[Sequence[Message]], *, name: str | None = None,
     skip_bad: bool = False,
 ) -> Text:  # fmt: skip
     """Render chats with a model's template: one passage per chat, with spans named by the roles.
 
     Args:
-        model: A model from `load_model`; its tokenizer's template is used.
+        model: A model from `load_model`, or a model spec, of which only the tokenizer is read. Its template writes the chats.
         source: A JSONL or Parquet file with a column `messages`: lists of objects with `role` and `content`; an optional column
             `id` names the chats. Or the name of a sample in experiments/chats; or one chat, or several, as such lists.
         name: Name of the text; by default the file's, or "chat".
@@ -49,8 +73,8 @@ def chat_text(
 
     Raises:
         ModelError: The model has no chat template.
-        TextError: The file cannot be read; a row has no messages, or one without a role or content; the template refuses a
-            chat, or leaves one of its messages out.
+        TextError: The file cannot be read; a row has no messages, or one without a role, whose content is no string, or with
+            calls of tools; the template refuses a chat, or leaves one of its messages out.
 
     Example:
         >>> model = tv.load_model("smollm2-135m")
@@ -58,6 +82,9 @@ def chat_text(
         >>> [(span.name, text.passages[0][span.start : span.end]) for span in text.spans[0]]
         [('user', 'Hi'), ('assistant', 'Hello!<|im_end|>')]
     """
+    if isinstance(model, str):
+        spec = ModelSpec.parse(model)
+        model = _Tokenizer(spec.label, load_tokenizer(spec))
     template = chat_template(model)
     chats, name = _chats(source, name)
     passages: list[str] = []
@@ -87,7 +114,7 @@ def chat_text(
     return replace(text, chat_template_sha256=sha256(template.encode()).hexdigest())
 
 
-def chat_template(model: LoadedModel) -> str:
+def chat_template(model: Writer) -> str:
     """Return a model's chat template.
 
     Raises:
@@ -101,7 +128,7 @@ def chat_template(model: LoadedModel) -> str:
     return str(model.tokenizer.get_chat_template())
 
 
-def render(model: LoadedModel, messages: Sequence[Message], where: str) -> tuple[str, list[Span]]:
+def render(model: Writer, messages: Sequence[Message], where: str) -> tuple[str, list[Span]]:
     """Render one chat, and return the string and the span of each message.
 
     Raises:
@@ -128,7 +155,7 @@ def render(model: LoadedModel, messages: Sequence[Message], where: str) -> tuple
     return whole, spans
 
 
-def _content(model: LoadedModel, messages: Sequence[Message], number: int, whole: str) -> tuple[int, int] | None:
+def _content(model: Writer, messages: Sequence[Message], number: int, whole: str) -> tuple[int, int] | None:
     """Return the range of a message's content: what changes when the content is replaced. None where it cannot be found."""
     others = [*messages[:number], {**messages[number], "content": _MARK}, *messages[number + 1 :]]
     try:
@@ -139,7 +166,7 @@ def _content(model: LoadedModel, messages: Sequence[Message], number: int, whole
     return (len(before), end) if mark and whole.startswith(before) and whole.endswith(after) and end > len(before) else None
 
 
-def _tail(model: LoadedModel, before: Sequence[Message]) -> str:
+def _tail(model: Writer, before: Sequence[Message]) -> str:
     """Return what ends an assistant's turn: what a template writes after it whether or not the user goes on."""
     turn, next_turn = {"role": "assistant", "content": _MARK}, {"role": "user", "content": "x"}
     try:
@@ -150,7 +177,7 @@ def _tail(model: LoadedModel, before: Sequence[Message]) -> str:
     return last[: _common(last, inner, model)].rstrip()
 
 
-def _common(one: str, other: str, model: LoadedModel) -> int:
+def _common(one: str, other: str, model: Writer) -> int:
     """Return the length of two strings' common beginning; it does not end within a special token of the first."""
     count = next(
         (place for place, pair in enumerate(zip(one, other, strict=False)) if len(set(pair)) > 1), min(len(one), len(other))
@@ -164,7 +191,7 @@ def _common(one: str, other: str, model: LoadedModel) -> int:
     return count
 
 
-def _prefix(model: LoadedModel, messages: Sequence[Message], whole: str) -> int | None:
+def _prefix(model: Writer, messages: Sequence[Message], whole: str) -> int | None:
     """Return the length of a chat up to where the assistant's turn begins; None where that is no beginning of the whole.
 
     Some templates open the assistant's thoughts in a prompt, and leave the thoughts out of past turns.
@@ -176,7 +203,7 @@ def _prefix(model: LoadedModel, messages: Sequence[Message], whole: str) -> int 
     return len(begun) if whole.startswith(begun) else None
 
 
-def _rendered(model: LoadedModel, messages: Sequence[Message], where: str, **options: bool) -> str:
+def _rendered(model: Writer, messages: Sequence[Message], where: str, **options: bool) -> str:
     from jinja2 import TemplateError
 
     try:
@@ -229,7 +256,13 @@ def _checked(messages: Any, where: str) -> list[Message]:
                 f"{where}: message {number} has the role {message['role']!r}: take {', '.join(ROLES)}"
                 f"{did_you_mean(str(message['role']), ROLES)}"
             )
+        # Many templates pass over calls, and those that write them put them after the content, where no span would have them.
+        if calls := [name for name in _CALLS if message.get(name) not in (None, [], (), {}, "")]:
+            raise TextError(
+                f"{where}: message {number} has {calls[0]}: only the content of a message is scored; write the call into it"
+            )
         if not isinstance(message["content"], str) or not message["content"]:
             kind = "no content" if not message["content"] else f"a {type(message['content']).__name__} for content"
-            raise TextError(f"{where}: message {number} has {kind}: give a string")
+            parts = "; join its parts of type 'text'" if isinstance(message["content"], list | tuple | Mapping) else ""
+            raise TextError(f"{where}: message {number} has {kind}: give a string{parts if message['content'] else ''}")
     return list(messages)

@@ -32,7 +32,8 @@ function show(place) {
 
 function context(place) {
   const { before, after } = around(place);
-  const line = make("p", [before, make("b", seen(units.text[place])), after], "context");
+  const mark = data.marks?.[units.span[place]];
+  const line = make("p", [...(mark ? [make("i", `${mark.name}: `)] : []), before, make("b", seen(units.text[place])), after], "context");
   line.dir = "auto";
   return line;
 }
