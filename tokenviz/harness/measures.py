@@ -291,6 +291,5 @@ def known_measure(params: Mapping[str, str]) -> Measure | None:
     if params.get("measure") == "context_effect" and "seen" in params:
         return context_effect(json.loads(params["seen"]))
     if params.get("measure") == "candidates" and {"watched", "at"} <= params.keys():
-        # Type: ignore[arg-type]  # it was checked when the run was made
-        return candidates(json.loads(params["watched"]), at=params["at"])
+        return candidates(json.loads(params["watched"]), at=params["at"])  # type: ignore[arg-type]  # checked when it was made
     return None
