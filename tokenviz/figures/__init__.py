@@ -1,4 +1,4 @@
-"""Figures from tables: data in, matplotlib figures, HTML, LaTeX or a terminal's text out. Nothing here touches a model."""
+"""Figures from tables: matplotlib figures, HTML, LaTeX or terminal text. No figure loads a model."""
 
 from typing import TYPE_CHECKING
 
@@ -64,5 +64,5 @@ _HOMES = {
 }
 __all__ = list(_HOMES)
 
-if not TYPE_CHECKING:  # to whom a misspelt name is an error
+if not TYPE_CHECKING:  # type checkers then report a misspelt name as an error
     __getattr__, __dir__ = lazy_names(__name__, _HOMES)

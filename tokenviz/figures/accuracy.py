@@ -19,8 +19,8 @@ def pair_accuracy(accuracies: "pd.DataFrame", *, width: float | str = 7.0, font_
 
     Args:
         accuracies: One row per model and group: `model`, `group`, `accuracy`, `low`, `high`.
-        width: Inches, a length such as "8.4cm", or the name of a venue's column such as "acl".
-        font_size: Of the axes' names, in points; everything else follows it.
+        width: In inches, a length such as "8.4cm", or the name of a venue's column such as "acl"; by default 7 inches.
+        font_size: Size of the axes' names, in points; all other text follows it. By default 9.
     """
     groups, models = (list(dict.fromkeys(accuracies[name])) for name in ("group", "model"))
     row = max(0.28, 0.12 * len(models))  # inches; room for the marks of one group, one above the other
@@ -34,7 +34,7 @@ def pair_accuracy(accuracies: "pd.DataFrame", *, width: float | str = 7.0, font_
 
 
 def draw_pair_accuracy(axes: Axes, accuracies: "pd.DataFrame", *, font_size: float = 9.0) -> Axes:
-    """Draw `pair_accuracy` on given axes, without its legend: the first lines are the models in order."""
+    """Draw `pair_accuracy` on given axes, without a legend: the first lines are the models in order."""
     label = "share of pairs in which the good sentence wins, 95 % interval"
     draw_marks(
         axes,

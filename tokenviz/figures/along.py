@@ -1,4 +1,4 @@
-"""Log-probs along a text: several models' lines in reading order."""
+"""Log-probs along a text: one line per model, in reading order."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,7 @@ from tokenviz.figures.rows import common_rows
 from tokenviz.figures.widths import inches, points
 from tokenviz.scores import TokenScores
 
-_FEW = 400  # units up to which each is drawn; beyond, the eye needs a mean
+_FEW = 400  # the most units that are drawn one by one; with more, a mean is easier to read
 _SMOOTHING = 51
 _STYLES = ("-", (0, (3, 1)), (0, (1, 1)), (0, (5, 1, 1, 1)), (0, (6, 2)), (0, (3, 1, 1, 1, 1, 1)))
 
@@ -25,15 +25,16 @@ _STYLES = ("-", (0, (3, 1)), (0, (1, 1)), (0, (5, 1, 1, 1)), (0, (6, 2)), (0, (3
 def along_text(
     source: Comparison | Sequence[TokenScores], *, width: float | str = 7.0, height: float = 2.8, font_size: float = 9.0
 ) -> Figure:
-    """Models' log-probs of one text in reading order; missing ones are gaps. Long texts are drawn as a running mean, which
-    does not reach from one passage into the next.
+    """Draw models' log-probs of one text in reading order; missing values are gaps.
+
+    Long texts are drawn as a running mean, which does not cross from one passage into the next.
 
     Args:
         source: A comparison, or token tables of the same text by any number of models. Where the tokenizers differ, the units
-            are the segments that all of them cut alike, with the sum of their tokens' log-probs.
-        width: Inches, a length such as "8.4cm", or the name of a venue's column such as "acl".
-        height: In inches.
-        font_size: Of the axes' names, in points; everything else follows it.
+            are the segments that all of them share, with the sum of their tokens' log-probs.
+        width: In inches, a length such as "8.4cm", or the name of a venue's column such as "acl"; by default 7 inches.
+        height: In inches; by default 2.8.
+        font_size: Size of the axes' names, in points; all other text follows it. By default 9.
 
     Raises:
         ComparisonError: The tables are of different texts.
@@ -57,10 +58,10 @@ def draw_along_text(axes: Axes, source: Comparison | Sequence[TokenScores], *, f
         values = np.concatenate([_running_mean(part, _SMOOTHING) for part in parts]) if smoothed else logprob
         lines += axes.plot(
             places,
-            np.insert(values, cuts, np.nan),  # a line that ends with its passage
+            np.insert(values, cuts, np.nan),  # ends a line with its passage
             color=LINE_COLOURS[number % len(LINE_COLOURS)],
             linestyle=_STYLES[number % len(_STYLES)],
-            # Where lines lie on each other, the ones below are seen as rims.
+            # Where lines coincide, the lower ones are wider and remain visible as rims.
             linewidth=1.1 + 0.9 * (len(tables) - 1 - number),
             zorder=2 + 0.01 * number,
         )
@@ -73,7 +74,7 @@ def draw_along_text(axes: Axes, source: Comparison | Sequence[TokenScores], *, f
 
 
 def _running_mean(values: Values, width: int) -> Values:
-    """Centred, over the values that are there; NaN where the window holds none."""
+    """Return the centred running mean over the existing values; NaN where the window has none."""
     there = ~np.isnan(values)
     window = np.ones(width)
 

@@ -1,8 +1,8 @@
-"""Right-to-left scripts: where tokens stand on a line, and how the letters of a word join that several tokens share.
+"""Right-to-left scripts: the order of tokens on a line, and the joining of letters across tokens.
 
-Tokens are boxes with a text each, so a drawing library shapes and orders letters inside a box only. What lies between boxes
-is done here: their order by the Unicode Bidirectional Algorithm (UAX 9) with a box in the place of a character, and the
-joining of Arabic letters by joiners at the cuts.
+Each token is a box with its own text, and a drawing library shapes and orders letters only inside a box. What concerns several
+boxes is done here: their order, by the Unicode Bidirectional Algorithm (UAX 9) with a box in the place of a character, and the
+joining of Arabic letters, by joiners at the cuts.
 """
 
 import unicodedata
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 JOINER, RIGHT_TO_LEFT_MARK = "\u200d", "\u200f"
 
-# Arabic letters that join to the one before but not to the one after, and those that join to neither (Unicode's
+# Arabic letters that join to the preceding letter but not to the following one, and those that join to neither (Unicode's
 # ArabicShaping.txt). All others of the block join on both sides.
 _JOINS_BEFORE = {
     *range(0x0622, 0x0626), 0x0627, 0x0629, *range(0x062F, 0x0633), 0x0648, *range(0x0671, 0x0674), *range(0x0675, 0x0678),
@@ -20,23 +20,23 @@ _JOINS_NEITHER = {0x0621, 0x0674, 0x06DD}
 
 
 def base_level(texts: Sequence[str]) -> int:
-    """Of a paragraph: 1 where its first letter is of a right-to-left script, else 0 (rules P2 and P3)."""
+    """Return a paragraph's level: 1 where its first letter is of a right-to-left script, else 0 (rules P2 and P3)."""
     return 1 if next((kind for text in texts if (kind := strong_direction(text))), "L") == "R" else 0
 
 
 def levels(texts: Sequence[str]) -> list[int]:
-    """The embedding level of each box of a paragraph: odd ones run from right to left.
+    """Return the embedding level of each box of a paragraph: odd levels run from right to left.
 
     Args:
-        texts: What stands in the boxes, in reading order. A box is taken for what its first letter is; without a letter, for
-            a number where it has a digit; else for a neutral sign.
+        texts: The boxes' texts, in reading order. A box has the class of its first letter; without a letter it is a number if
+            it has a digit, else neutral.
     """
     base = base_level(texts)
     kinds = [strong_direction(text) or ("N" if any(sign.isdecimal() for sign in text) else "") for text in texts]
     for place in range(1, len(kinds) - 1):  # one separator between numbers is part of a number (W4)
         if _bidi_class(texts[place]) in ("CS", "ES") and kinds[place - 1] == kinds[place + 1] == "N":
             kinds[place] = "N"
-    for places in (range(len(kinds)), reversed(range(len(kinds)))):  # and so are signs such as % beside one (W5)
+    for places in (range(len(kinds)), reversed(range(len(kinds)))):  # characters such as % next to a number belong to it (W5)
         beside = False
         for place in places:
             beside = kinds[place] == "N" or (beside and _bidi_class(texts[place]) == "ET")
@@ -49,7 +49,7 @@ def levels(texts: Sequence[str]) -> list[int]:
         elif kind:
             before = kind
     place = 0
-    while place < len(kinds):  # neutral signs between letters of one direction take it, others the base's (N1, N2)
+    while place < len(kinds):  # neutral characters between letters of one direction take it, others the base's (N1, N2)
         if kinds[place]:
             place += 1
             continue
@@ -61,10 +61,10 @@ def levels(texts: Sequence[str]) -> list[int]:
 
 
 def visual_order(line: Sequence[int]) -> list[int]:
-    """The places of a line's boxes from left to right: each run of a level or a higher one is turned round (L2).
+    """Return the boxes of a line from left to right: each run of at least a level is reversed (L2).
 
     Args:
-        line: Their levels, in reading order.
+        line: The boxes' levels, in reading order.
     """
     order = list(range(len(line)))
     for level in range(max(line, default=0), 0, -1):
@@ -79,7 +79,7 @@ def visual_order(line: Sequence[int]) -> list[int]:
 
 
 def joined(texts: Sequence[str]) -> list[str]:
-    """The same texts with joiners where a letter joins to one in the next box: each then takes the form it has in the word."""
+    """Return the texts with joiners where a letter joins to one in the next box, so that each has its form within the word."""
     shown = list(texts)
     for place in range(len(texts) - 1):
         last = next((sign for sign in reversed(texts[place]) if not _is_mark(sign)), "")
@@ -92,8 +92,9 @@ def joined(texts: Sequence[str]) -> list[str]:
 
 
 def parted(texts: Sequence[str]) -> list[tuple[int, str]]:
-    """Each text's place and the text itself, or its spaces apart from its word where they stand in another place than it: the
-    space before a right-to-left word belongs to the left-to-right text before it.
+    """Return each text with its index; its leading spaces are separated where they belong elsewhere on the line.
+
+    The space before a right-to-left word belongs to the left-to-right text before it.
     """
     parts: list[tuple[int, str]] = []
     for place, text in enumerate(texts):
@@ -111,14 +112,14 @@ def parted(texts: Sequence[str]) -> list[tuple[int, str]]:
 
 
 def turned(text: str, level: int) -> str:
-    """A box's text with a mark where only its place says that it runs from right to left: brackets then face the right way."""
+    """Return a box's text, marked as right-to-left where only its level says so: brackets then face the right way."""
     return (
         RIGHT_TO_LEFT_MARK + text if level % 2 and not strong_direction(text) and any(map(unicodedata.mirrored, text)) else text
     )
 
 
 def strong_direction(text: str) -> str:
-    """L or R: the direction of the first letter; empty without one."""
+    """Return L or R, the direction of the first letter; empty without a letter."""
     for sign in text:
         kind = unicodedata.bidirectional(sign)
         if kind in ("L", "R", "AL"):
@@ -127,12 +128,12 @@ def strong_direction(text: str) -> str:
 
 
 def _bidi_class(text: str) -> str:
-    """The bidirectional class of a box that holds one character; empty for others."""
+    """Return the bidirectional class of a box with one character; empty for others."""
     return unicodedata.bidirectional(text) if len(text) == 1 else ""
 
 
 def is_arabic(sign: str) -> bool:
-    """Whether a sign is a letter of the Arabic script, or the stroke that lengthens one."""
+    """Return whether a character is a letter of the Arabic script, or the stroke that lengthens one."""
     return sign == "\u0640" or ("\u0600" <= sign <= "\u08ff" and unicodedata.category(sign) == "Lo")
 
 

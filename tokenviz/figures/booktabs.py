@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 def booktabs(columns: str, headings: Sequence[str], rows: Sequence[list[str]], about: Mapping[str, object]) -> str:
-    """A tabular, in which what stands first in a row is left out where the row above begins alike.
+    """Return a tabular; a row omits the words at its beginning that are the same in the row above.
 
     Args:
-        columns: Their alignment, "l" for words and "r" for numbers; words come first.
-        headings: In LaTeX.
-        rows: Words as they are, numbers in LaTeX.
+        columns: Alignment of the columns, "l" for words and "r" for numbers; words come first.
+        headings: Headings, in LaTeX.
+        rows: Rows; words are plain text, numbers are LaTeX.
         about: What made the table, for a comment.
     """
     texts = [row[0] for row in rows]
@@ -39,10 +39,11 @@ def booktabs(columns: str, headings: Sequence[str], rows: Sequence[list[str]], a
 
 
 def frame_booktabs(frame: "pd.DataFrame", about: Mapping[str, object]) -> str:
-    """A data frame as such a table: numbers as they are printed everywhere, an interval in brackets behind its number.
+    """Return a data frame as a tabular: numbers are printed as elsewhere, with the interval in brackets after its number.
 
     Args:
-        frame: A column of numbers `x` with `x low` and `x high` beside it has an interval. Its index is left out.
+        frame: The data frame; its index is left out. A column of numbers `x` has an interval if there are columns `x low` and
+            `x high`.
         about: What made the table, for a comment.
     """
     names = [str(name) for name in frame.columns if not _is_end(str(name), frame)]

@@ -1,4 +1,4 @@
-"""Calibration: what a model expected to be surprised, against how much it was."""
+"""Calibration: the entropy of a model's predictions compared with the surprisal of the tokens."""
 
 from collections.abc import Sequence
 
@@ -19,14 +19,15 @@ from tokenviz.stats.estimate import printed
 def entropy_calibration(
     tables: Sequence[TokenScores], *, bins: int = 10, width: float | str = 4.6, font_size: float = 9.0
 ) -> Figure:
-    """Mean surprisal of the tokens against the mean entropy of their predictions, in bins of equal counts by entropy, with
-    the line on which a model is exactly as surprised as it expected.
+    """Draw the mean surprisal of tokens over the mean entropy of their predictions, in bins of equal counts by entropy.
+
+    A line marks where both are equal.
 
     Args:
-        tables: One for each model.
-        bins: The most bins of each.
-        width: Inches, a length such as "8.4cm", or the name of a venue's column such as "acl".
-        font_size: Of the axes' names, in points; everything else follows it.
+        tables: One token table per model.
+        bins: The most bins per model; by default 10.
+        width: In inches, a length such as "8.4cm", or the name of a venue's column such as "acl"; by default 4.6 inches.
+        font_size: Size of the axes' names, in points; all other text follows it. By default 9.
     """
     size = inches(width)
     figure = Picture(figsize=(size, size + 0.3 * len(tables)), layout="constrained", facecolor="white")

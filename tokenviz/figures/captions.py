@@ -1,4 +1,4 @@
-"""Captions of plots: models, text, what is shown and n in sentences, for a paper. A heatmap has its own."""
+"""Captions of plots for a paper: models, text, what is shown and n in sentences. A heatmap has its own caption."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from tokenviz.stats.estimate import printed, rounded, rounded_interval
 
 
 def scatter_caption(comparison: Comparison, *, rho: bool = False) -> str:
-    """Return the caption of a unity scatter, with Spearman's rho where the figure has no title that says it."""
+    """Return the caption of a unity scatter, with Spearman's rho where the figure has no title that contains it."""
     unit, r = comparison.units.by, comparison.pearson_r
     a, b = full_name_of(comparison.a.spec), full_name_of(comparison.b.spec)
     found = f"Pearson’s r = {rounded(r)}" if r.determined else "Pearson’s r is not determined"
@@ -25,12 +25,12 @@ def scatter_caption(comparison: Comparison, *, rho: bool = False) -> str:
 
 
 def along_caption(tables: Sequence[TokenScores]) -> str:
-    """Of log-probs along a text."""
+    """Return the caption of log-probs along a text."""
     return f"Log-probs (nats) along “{tables[0].text_name}”, in reading order, by {_models(tables)}. A gap has no prediction."
 
 
 def calibration_caption(tables: Sequence[TokenScores]) -> str:
-    """Of calibration."""
+    """Return the caption of a calibration plot."""
     return (
         f"Mean surprisal of the tokens of “{tables[0].text_name}” against the mean entropy of their predictions (nats), in "
         f"bins of equal counts, by {_models(tables)}. Bars are one standard error. On the dashed line a model is as surprised "
@@ -51,7 +51,7 @@ def _models(tables: Sequence[TokenScores]) -> str:
 
 
 def gaps_caption(comparison: Comparison) -> str:
-    """Of `gap_bars`."""
+    """Return the caption of `gap_bars`."""
     a, b = comparison.full_names
     return (
         f"What each kind of string adds to the mean difference of “{comparison.text_name}”, in bits per "

@@ -1,11 +1,11 @@
-"""From a value to a colour that is honest in print: perceptually uniform, safe for colour-blind readers.
+"""Colours for values that remain correct in print: perceptually uniform, and safe for colour-blind readers.
 
 A sequential map's lightness falls evenly from the light to the dark end, so a grey copy keeps the order. A diverging map is
-lightest in the middle and equally dark at equal distances on both sides: a grey copy keeps the distance, and a line under
-the values below zero keeps the sign.
+lightest in the middle and equally dark at equal distances on both sides: a grey copy keeps the distance, and a line under the
+values below zero keeps the sign.
 
-Between the colours that carry black letters and those that carry white ones, a map may have some that carry neither in a
-grey copy: viridis' teal gives black 5.5 to 1 in colour and 4.2 to 1 in grey. Maps pass over these.
+Between the colours on which black letters are readable and those on which white ones are, a map may have some on which neither
+are in a grey copy: viridis' teal gives black a contrast of 5.5 to 1 in colour and 4.2 to 1 in grey. Maps skip these colours.
 """
 
 import math
@@ -21,25 +21,26 @@ from tokenviz.errors import FigureError
 Colour = tuple[float, float, float]
 
 LINE_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")  # Okabe and Ito
-MARKERS = "osD^v"  # five, against six colours: thirty pairs look different
+MARKERS = "osD^v"  # five, with six colours: thirty pairs look different
 UNSCORED_EDGE = "#8a8a8a"
 INKS: dict[str, Colour] = {"black": (0.0, 0.0, 0.0), "white": (1.0, 1.0, 1.0)}
-LEAST_CONTRAST = 4.5  # WCAG 2.2, level AA; with less, a letter on several grounds is given an edge in the other ink
-_SHADES = 256  # in each of matplotlib's maps
-_GREYS = ((0.299, 0.587, 0.114), (0.30, 0.59, 0.11))  # of red, green, blue: Rec. 601, and as PDF (ISO 32000, 10.4.2) rounds it
+LEAST_CONTRAST = 4.5  # WCAG 2.2, level AA; with less, a letter on several backgrounds gets an edge in the other ink
+_SHADES = 256  # colours in each of matplotlib's maps
+# Weights of red, green, blue: Rec. 601, and as PDF (ISO 32000, 10.4.2) rounds it
+_GREYS = ((0.299, 0.587, 0.114), (0.30, 0.59, 0.11))
 
 
 @dataclass(frozen=True)
 class ColourMap:
-    """Colours from 0 to 1: matplotlib's, without those on which no letter can be read in a grey copy.
+    """Colours from 0 to 1: those of matplotlib, except those on which no letter is readable in a grey copy.
 
-    What is passed over is stepped across at once, at the same distance on both sides of a diverging map: 29 of viridis' 256
-    shades, 4 of magma's, 16 of each of the diverging ones', none of the others'.
+    The excluded colours are skipped at once, at the same distance on both sides of a diverging map: 29 of viridis' 256 colours,
+    4 of magma's, 16 of each diverging map's, none of the others'.
 
     Attributes:
-        source: Matplotlib's name of it, in the direction from light to dark.
+        source: Matplotlib's name of the map, in the direction from light to dark.
         diverging: Whether it is light in the middle and dark at both ends.
-        begin: Where in matplotlib's map 0 lies: white itself is kept for what has no value.
+        begin: Place of 0 in matplotlib's map: white is reserved for what has no value.
     """
 
     source: str
@@ -48,15 +49,15 @@ class ColourMap:
 
     @property
     def shades(self) -> list[Colour]:
-        """All its colours, in order."""
+        """Return all its colours, in order."""
         return list(_kept(self))
 
     def at(self, fraction: float) -> Colour:
-        """The colour at a fraction from 0 to 1, as red, green, blue in 0..1."""
+        """Return the colour at a fraction from 0 to 1, as red, green, blue in 0..1."""
         return _kept(self)[self.place(fraction)]
 
     def place(self, fraction: float) -> int:
-        """Which of its `shades` is the colour at a fraction from 0 to 1."""
+        """Return the index in `shades` of the colour at a fraction from 0 to 1."""
         count = len(_kept(self))
         return min(count - 1, int(fraction * count))
 
@@ -69,13 +70,14 @@ COLOUR_MAPS = {
     "rdbu": ColourMap("RdBu", diverging=True),
     "brbg": ColourMap("BrBG", diverging=True),
 }
-"""By name. All keep their order for protanopes, deuteranopes and tritanopes: sequential ones by lightness, and of
-ColorBrewer's diverging ones (Brewer 2003) the two that it marks as safe and whose sides are equally dark."""
+"""The colour maps by name. All keep their order for protanopes, deuteranopes and tritanopes: sequential ones by their
+lightness;
+diverging ones are the two of ColorBrewer (Brewer 2003) that it marks as safe and whose sides are equally dark."""
 
 
 @cache
 def _kept(colours: ColourMap) -> list[Colour]:
-    """The colours of a map without those that carry no letters, as they are and in the 255 steps that files have."""
+    """Return the colours of a map on which letters are readable, both exactly and in the 255 steps that files have."""
     table = colormaps[colours.source](np.arange(round(colours.begin * _SHADES), _SHADES))[:, :3]
     shades: list[Colour] = [(red, green, blue) for red, green, blue in table.tolist()]
     stepped: list[Colour] = [(red, green, blue) for red, green, blue in (np.round(table * 255) / 255).tolist()]
@@ -86,14 +88,14 @@ def _kept(colours: ColourMap) -> list[Colour]:
 
 
 def colour_map(name: str, *, diverging: bool) -> ColourMap:
-    """A colour map by its name.
+    """Return a colour map by its name.
 
     Args:
         name: One of `COLOUR_MAPS`.
-        diverging: Which kind is needed.
+        diverging: Whether a diverging map is needed, else a sequential one.
 
     Raises:
-        FigureError: There is none of that name, or it is of the other kind.
+        FigureError: There is no map of that name, or it is of the other kind.
     """
     fitting = [known for known, one in COLOUR_MAPS.items() if one.diverging == diverging]
     if name not in COLOUR_MAPS:
@@ -106,12 +108,12 @@ def colour_map(name: str, *, diverging: bool) -> ColourMap:
 
 @dataclass(frozen=True)
 class ColourScale:
-    """Min-max scaling of values to 0..1, and of those to colours.
+    """Min-max scaling of values to 0..1, and from there to colours.
 
     Attributes:
-        low: The least value with a colour of its own.
-        high: The greatest.
-        colours: The map.
+        low: The least value with its own colour.
+        high: The greatest value with its own colour.
+        colours: The colour map.
         falling: Whether the map runs from `high` to `low`.
     """
 
@@ -126,17 +128,17 @@ class ColourScale:
         return math.isnan(self.low)
 
     def fraction(self, value: float) -> float:
-        """Where a value lies between the limits, 0 to 1; everything is in the middle where the limits coincide."""
+        """Return the place of a value between the limits, 0 to 1; 0.5 where the limits are equal."""
         if self.high == self.low:
             return 0.5
         return min(1.0, max(0.0, (value - self.low) / (self.high - self.low)))
 
     def colour(self, value: float) -> Colour | None:
-        """The colour of a value; None where it is NaN (unscored)."""
+        """Return the colour of a value; None where it is NaN (unscored)."""
         return None if math.isnan(value) else self.colours.at(self._along(value))
 
     def shade(self, value: float) -> int | None:
-        """Which of the map's `shades`, counted from the light end or the first, is the colour of a value."""
+        """Return the index in the map's `shades` of a value's colour; None where it is NaN."""
         return None if math.isnan(value) else self.colours.place(self._along(value))
 
     def _along(self, value: float) -> float:
@@ -144,7 +146,7 @@ class ColourScale:
         return 1 - fraction if self.falling else fraction
 
     def underlined(self, value: float) -> bool:
-        """Whether a line under the value says that it is below zero."""
+        """Return whether a line under the value shows that it is below zero."""
         return self.colours.diverging and value < 0
 
     def most_telling(self, values: Sequence[float]) -> float:
@@ -153,17 +155,17 @@ class ColourScale:
         return max(known, key=abs if self.colours.diverging else lambda value: -self._along(value), default=math.nan)
 
     def steps(self, count: int) -> list[float]:
-        """Values in the middles of equal parts of the scale, from low to high."""
+        """Return the centres of equal parts of the scale, from low to high."""
         return [self.low + (self.high - self.low) * (step + 0.5) / count for step in range(count)]
 
 
 def text_colour(*backgrounds: Colour | None) -> str:
-    """Choose black or white: whichever stands out more, in colour and in grey; on several grounds, where it does so least.
+    """Return black or white, whichever has more contrast in colour and in grey; for several backgrounds the worst one counts.
 
-    On one ground the contrast in colour is at least 4.5 to 1; on every colour of a map it is in grey as well.
+    On one background the contrast in colour is at least 4.5 to 1; on every colour of a map it is in grey as well.
 
     Args:
-        backgrounds: The colours that a letter stands on; None is white.
+        backgrounds: The colours behind a letter; None is white.
     """
 
     def standing(ink: str) -> tuple[float, float]:
@@ -174,18 +176,18 @@ def text_colour(*backgrounds: Colour | None) -> str:
 
 
 def stands_out(ink: str, *backgrounds: Colour | None) -> bool:
-    """Return whether letters in black or white have a contrast of 4.5 to 1 on all grounds, in colour and in grey."""
+    """Return whether black or white letters have a contrast of 4.5 to 1 on all backgrounds, in colour and in grey."""
     return all(_worst(ground, ink) >= LEAST_CONTRAST for ground in backgrounds)
 
 
 def _worst(ground: Colour | None, ink: str) -> float:
-    """The contrast of an ink with a ground in colour or in grey, where it is least."""
+    """Return the contrast of an ink with a background in colour or in grey, whichever is less."""
     ground = ground or INKS["white"]
     return min(contrast(seen, INKS[ink]) for seen in (ground, *_greys(ground)))
 
 
 def _greys(colour: Colour) -> list[Colour]:
-    """A colour in grey, in 255 steps as screens and printers have them: by what is common in print, and by its luminance."""
+    """Return a colour in grey, in 255 steps, by the weights that are common in print and by its luminance."""
     luminance = _luminance(colour)
     even = 12.92 * luminance if luminance <= 0.0031308 else 1.055 * luminance ** (1 / 2.4) - 0.055
     lumas = [sum(share * part for share, part in zip(shares, colour, strict=True)) for shares in _GREYS]
@@ -193,7 +195,7 @@ def _greys(colour: Colour) -> list[Colour]:
 
 
 def contrast(first: Colour, second: Colour) -> float:
-    """The contrast ratio of two colours, 1 to 21, by the Web Content Accessibility Guidelines 2.2."""
+    """Return the contrast ratio of two colours, 1 to 21, by the Web Content Accessibility Guidelines 2.2."""
     lighter, darker = sorted((_luminance(first), _luminance(second)), reverse=True)
     return (lighter + 0.05) / (darker + 0.05)
 
@@ -204,10 +206,10 @@ def _luminance(colour: Colour) -> float:
 
 
 def to_hex(colour: Colour) -> str:
-    """`#rrggbb`."""
+    """Return a colour as `#rrggbb`."""
     return "#" + "".join(f"{round(255 * part):02x}" for part in colour)
 
 
 def span_colours(names: Sequence[str]) -> dict[str, str]:
-    """Return a colour for the line above each span, by name; the label says which it is where colours are not seen."""
+    """Return a colour for the line above each span, by name; labels distinguish spans where colours cannot be seen."""
     return {name: LINE_COLOURS[place % len(LINE_COLOURS)] for place, name in enumerate(names)}

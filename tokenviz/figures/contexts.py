@@ -1,4 +1,4 @@
-"""What more context does: mean log-prob, and correlations, by the number of tokens that may be read."""
+"""The effect of context: mean log-prob, and correlations, by the number of tokens that may be read."""
 
 from typing import TYPE_CHECKING, Literal
 
@@ -13,20 +13,20 @@ from tokenviz.figures.widths import inches, points
 if TYPE_CHECKING:
     import pandas as pd
 
-_STYLES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))  # one a text, so that a grey copy tells them apart
+_STYLES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))  # one per text, so that a grey copy distinguishes them
 _LEAST_SPAN = 0.02
 
 
 def context_curves(
     means: "pd.DataFrame", between: "pd.DataFrame", *, width: float | str = 7.0, font_size: float = 9.0
 ) -> Figure:
-    """Mean log-prob, r with the whole context, and r between models, by the tokens that may be read.
+    """Draw the mean log-prob, r with the whole context, and r between models, by the number of tokens that may be read.
 
     Args:
-        means: One row a model, text and context: `model`, `text`, `seen`, `mean log-prob`, `r with whole context`.
-        between: One row a pair of models, text and context: `a`, `b`, `text`, `seen`, `r between models`; may be empty.
-        width: Inches, a length such as "8.4cm", or the name of a venue's column such as "acl".
-        font_size: Of the axes' names, in points; everything else follows it.
+        means: One row per model, text and context: `model`, `text`, `seen`, `mean log-prob`, `r with whole context`.
+        between: One row per pair of models, text and context: `a`, `b`, `text`, `seen`, `r between models`; may be empty.
+        width: In inches, a length such as "8.4cm", or the name of a venue's column such as "acl"; by default 7 inches.
+        font_size: Size of the axes' names, in points; all other text follows it. By default 9.
     """
     panels = 3 if len(between) else 2
     across = inches(width)
@@ -38,7 +38,7 @@ def context_curves(
     draw_context_curves(axes[1], means, ["model"], "r with whole context", "Pearson's r with the whole context", font_size=size)
     if len(between):
         draw_context_curves(axes[2], between, ["a", "b"], "r between models", "Pearson's r between models", font_size=size)
-    # One legend for the panels of models, and one for that of pairs: each of its own would leave the panels no room.
+    # One legend for the panels of models, and one for that of pairs: a legend in each panel would leave no room.
     _legend_outside(figure, axes[0], "outside upper center", size)
     if len(between):
         _legend_outside(figure, axes[2], "outside lower center", size)
@@ -49,7 +49,7 @@ def context_curves(
 def _legend_outside(
     figure: Figure, axes: Axes, place: Literal["outside upper center", "outside lower center"], font_size: float
 ) -> None:
-    """Move the legend of a panel out of it."""
+    """Move the legend of a panel outside of it."""
     legend = axes.get_legend()
     assert legend is not None  # every panel has lines
     names = [" ".join(text.get_text().split("\n")) for text in legend.get_texts()]
@@ -60,15 +60,15 @@ def _legend_outside(
 def draw_context_curves(
     axes: Axes, frame: "pd.DataFrame", models: list[str], value: str, label: str, *, font_size: float = 9.0
 ) -> Axes:
-    """One of the panels of `context_curves` on given axes.
+    """Draw one of the panels of `context_curves` on given axes.
 
     Args:
-        axes: To draw on.
-        frame: See there.
+        axes: The axes to draw on.
+        frame: `means` or `between` of `context_curves`.
         models: The columns that name the model, or the models.
         value: The column to draw.
-        label: Of the vertical axis.
-        font_size: Of the axes' names, in points.
+        label: Label of the vertical axis.
+        font_size: Size of the axes' names, in points; by default 9.
     """
     names, texts = list(dict.fromkeys(zip(*(frame[name] for name in models), strict=True))), list(dict.fromkeys(frame["text"]))
     lines, labels = [], []
@@ -84,7 +84,7 @@ def draw_context_curves(
     axes.set_xscale("log", base=2)
     name_values(axes, ticks, [f"{tick:,}" for tick in ticks], font_size)
     low, high = axes.get_ylim()
-    if high - low < _LEAST_SPAN:  # two precisions of one model: rounding is not to look like a finding
+    if high - low < _LEAST_SPAN:  # two precisions of one model: rounding must not look like a finding
         axes.set_ylim((low + high - _LEAST_SPAN) / 2, (low + high + _LEAST_SPAN) / 2)
     axes.ticklabel_format(axis="y", useOffset=False)
     axes.grid(axis="y", color="#e4e4e4", linewidth=0.7)

@@ -1,4 +1,4 @@
-"""Continuations of prompts: the log-prob of each, as marks in a row per continuation, one colour per model."""
+"""Continuations of prompts: the log-prob of each, as marks in one row per continuation and one colour per model."""
 
 from typing import TYPE_CHECKING
 
@@ -14,16 +14,17 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MOST = 40
-"""Continuations that are drawn; with more the figure says of how many these are the first."""
+"""The most continuations that are drawn; with more the figure gives their total number."""
 
 
 def continuation_marks(table: "pd.DataFrame", *, width: float | str = 7.0, font_size: float = 9.0) -> Figure:
     """Draw the log-prob of each continuation, given its prompt, below the prompt's end.
 
     Args:
-        table: From `prompt_table`, of one model or several below each other. The first `MOST` continuations are drawn.
-        width: Inches, a length such as "8.4cm", or the name of a venue's column such as "acl".
-        font_size: Of the axes' names, in points; everything else follows it.
+        table: A table from `prompt_table`, of one model or of several below each other. The first `MOST` continuations are
+            drawn.
+        width: In inches, a length such as "8.4cm", or the name of a venue's column such as "acl"; by default 7 inches.
+        font_size: Size of the axes' names, in points; all other text follows it. By default 9.
     """
     models = list(dict.fromkeys(table["model"]))
     shown = table[table["passage"] < MOST]
@@ -38,7 +39,7 @@ def continuation_marks(table: "pd.DataFrame", *, width: float | str = 7.0, font_
 
 
 def draw_continuation_marks(axes: Axes, table: "pd.DataFrame", *, font_size: float = 9.0) -> Axes:
-    """Draw `continuation_marks` on given axes, without its legend: the first lines are the models in order."""
+    """Draw `continuation_marks` on given axes, without a legend: the first lines are the models in order."""
     shown = table[table["passage"] < MOST]
     rows: dict[int, int] = {}
     names: list[str] = []
@@ -74,6 +75,6 @@ def draw_continuation_marks(axes: Axes, table: "pd.DataFrame", *, font_size: flo
 
 
 def _end_of(prompt: str) -> str:
-    """The end of a prompt, which the continuation follows."""
+    """Return the end of a prompt, up to 38 characters."""
     line = prompt.replace("\n", "↵")
     return f"… {line[-38:]}" if len(line) > 40 else line

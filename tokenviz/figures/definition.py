@@ -1,4 +1,4 @@
-"""What a text heatmap shows: pieces of text, their values, one scale, headings, legend and caption. Drawers only draw it."""
+"""The definition of a text heatmap: pieces of text, their values, one scale, headings, legend and caption, for all drawers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from tokenviz.figures.files import HeatmapFormat
 
 Source = TokenScores | Sequence[TokenScores] | Comparison
-_PIECES_SHOWN = 2000  # of a panel, in a notebook
-_PIECES_DRAWN = 1000  # of all panels, in a notebook's picture
-_SPANS_NAMED = 6  # in a caption
+_PIECES_SHOWN = 2000  # pieces of a panel in a notebook
+_PIECES_DRAWN = 1000  # pieces of all panels in a notebook's picture
+_SPANS_NAMED = 6  # spans in a caption
 SHARED = "several colours in one box: tokens that share a character"
 UNSCORED = "not scored: no prediction, and no part in the scale"
 
@@ -35,9 +35,9 @@ class Legend:
 
     Attributes:
         axis: What the colours show, with its unit.
-        ticks: What stands below the bar, from low to high; or the names of the buckets.
+        ticks: The labels below the bar, from low to high; or the names of the buckets.
         lines: Sentences on the ends of the scale, and on boxes that are divided.
-        unscored: The sentence beside a sample of that look; empty where every piece has a value.
+        unscored: The sentence next to a sample of an unscored piece; empty where every piece has a value.
     """
 
     axis: str
@@ -48,16 +48,16 @@ class Legend:
 
 @dataclass(frozen=True, eq=False)
 class TextHeatmap:
-    """A text with every piece on a background that shows a measure of it.
+    """A text in which the background of every piece shows a measure of it.
 
     Attributes:
         text_name: The text's name.
-        unit: What the pieces are: tokens, the segments in which two tokenizers agree, or words.
+        unit: The kind of piece: tokens, the segments that two tokenizers share, or words.
         measure: What the colours show.
-        limits: Of the scale.
-        scale: From values to colours, one for all panels.
-        models: Whose values they are; two for a difference.
-        panels: From the top.
+        limits: The limits of the scale.
+        scale: The mapping from values to colours, one for all panels.
+        models: The models whose values they are; two for a difference.
+        panels: The panels from the top.
     """
 
     text_name: str
@@ -73,13 +73,13 @@ class TextHeatmap:
         return f"TextHeatmap({what} of {self.text_name!r} by {models}, {' to '.join(self.printed_limits)})"
 
     def _repr_html_(self) -> str:
-        """For a notebook: the text in its colours, long ones to the first 2,000 pieces."""
+        """Return HTML for a notebook: the text in its colours, long texts up to the first 2,000 pieces."""
         from tokenviz.figures.html import heatmap_fragment
 
         return heatmap_fragment(self, most=_PIECES_SHOWN)
 
     def _repr_png_(self) -> tuple[bytes, dict[str, int]] | None:
-        """Where no HTML is shown, such as in a PDF made of a notebook; a long text is not drawn, which would take too long."""
+        """Return a picture for where no HTML is shown, such as a PDF of a notebook; None for a long text, to save time."""
         from tokenviz.figures.heatmap import heatmap_pages
 
         if sum(map(len, self.panels)) > _PIECES_DRAWN:
@@ -95,7 +95,7 @@ class TextHeatmap:
         width: float | str = 7.0,
         font_size: float = 9.0,
     ) -> list[Path]:
-        """Write the heatmap as files; see `save_heatmap`."""
+        """Write the heatmap as files, as `save_heatmap` does."""
         from tokenviz.figures.files import save_heatmap
 
         return save_heatmap(self, stem, formats=formats, width=width, font_size=font_size)
@@ -113,19 +113,19 @@ class TextHeatmap:
 
     @property
     def span_names(self) -> tuple[str, ...]:
-        """The names of the text's spans, in the order in which they come; none where it has none."""
+        """The names of the text's spans, in the order in which they come; empty where it has none."""
         return tuple(dict.fromkeys(name for panel in self.panels for name in panel.spans if name))
 
     @property
     def is_code(self) -> bool:
-        """Whether the text is to be set in a face of fixed width: three lines or more, and one in five, are indented."""
+        """Whether the text is set in a fixed-width face: at least three lines, and one in five, are indented."""
         lines = [line for line in "".join(self.panels[0].text).split("\n") if line.strip()]
         indented = sum(line.startswith(("  ", "\t")) for line in lines)
         return indented >= 3 and 5 * indented >= len(lines)
 
     @property
     def legend(self) -> Legend:
-        """What the legend says."""
+        """The words of the legend."""
         unscored = UNSCORED if any(panel.n_scored < len(panel) for panel in self.panels) else ""
         axis = f"{self.measure.axis}, {self.limits.percentiles}" if self.limits.percentiles else self.measure.axis
         shared = (SHARED,) if any(panel.shares_characters for panel in self.panels) else ()
@@ -142,14 +142,14 @@ class TextHeatmap:
 
     @property
     def printed_limits(self) -> tuple[str, str]:
-        """The limits as the legend prints them; where values lie beyond, the sign says that the end holds them too."""
+        """Return the limits as the legend prints them; where values are beyond a limit, "≤" or "≥" shows it."""
         below, above = self._beyond()
         low, high = self.measure.printed(self.limits.low), self.measure.printed(self.limits.high)
         return f"≤ {low}" if below else low, f"≥ {high}" if above else high
 
     @property
     def caption(self) -> str:
-        """Models, text, measure, limits and n in sentences, for a paper."""
+        """The caption for a paper: models, text, measure, limits and n in sentences."""
         shown = f"{self.measure.axis[0].upper()}{self.measure.axis[1:]}"
         if isinstance(self.measure, PairMeasure):
             a = self.models[0]
@@ -162,7 +162,7 @@ class TextHeatmap:
             counts = [
                 f"{label} ({'; '.join(filter(None, (words, f'n = {panel.n_scored} of {panel.n_units} {self.unit}s')))})"
                 for label, panel in zip(self.models, self.panels, strict=True)
-                for words in (panel.name.removeprefix(label)[2:-1],)  # within the brackets
+                for words in (panel.name.removeprefix(label)[2:-1],)  # the words within the brackets
             ]
             what = f"{shown} of each {self.unit} of “{self.text_name}” by {_listed(counts)}. {self._ends()}"
         return " ".join(part for part in (what, self._limits(), self._unscored(), self._spans()) if part)
@@ -201,7 +201,7 @@ class TextHeatmap:
         return f"Lines above the text mark its spans: {_listed(names)}." if names else ""
 
     def _beyond(self) -> tuple[int, int]:
-        """How many values lie below and above the limits."""
+        """Return the number of values below and above the limits."""
         values = np.concatenate([panel.values for panel in self.panels])
         return int((values < self.limits.low).sum()), int((values > self.limits.high).sum())
 
@@ -214,23 +214,23 @@ def text_heatmap(
     colours: str | None = None,
     by: Literal["token", "segment"] = "token",
 ) -> TextHeatmap:
-    """Define a heatmap of a text: every token on a background that shows a measure of it, predictable tokens dark.
+    """Define a heatmap of a text: the background of every token shows a measure of it; predictable tokens are dark.
 
     Args:
-        source: One token table, or several of the same text, each a panel; or a comparison, whose two tables are the panels
-            of a measure of tokens, and whose units are the pieces of a difference.
-        measure: One of `MEASURES`: "logprob", "surprisal_bits", "probability", "rank_bucket", "entropy"; or "difference", the
-            second model's log-prob minus the first's, for which two tables do as well. Or one of your own, a `TokenMeasure` or
-            `PairMeasure` of `tokenviz.figures`.
-        limits: Of the colours: low and high, also as "-12,0"; "text", the default, for the least and the greatest value of the
-            text in all panels, and for a difference the greatest one on both sides of 0; a percentile such as "p1" for the 1st
-            to the 99th, so that one outlier does not flatten the scale; or those of a set from `shared_limits`.
+        source: One token table, or several of the same text, each a panel; or a comparison, whose two tables are the panels for
+            a measure of tokens, and whose units are the pieces for a difference.
+        measure: One of `MEASURES`: "logprob" (the default), "surprisal_bits", "probability", "rank_bucket", "entropy"; or
+            "difference", the second model's log-prob minus the first's, which two tables allow as well. Or your own
+            `TokenMeasure` or `PairMeasure` from `tokenviz.figures`.
+        limits: Limits of the colours: low and high, also as "-12,0"; "text" (the default) for the least and the greatest value
+            of the text in all panels, and for a difference the greatest size on both sides of 0; a percentile such as "p1" for
+            the 1st to the 99th, so that one outlier does not flatten the scale; or those of a set from `shared_limits`.
         colours: One of `COLOUR_MAPS`; by default the measure's own.
-        by: What the pieces are: each model's tokens, or the segments that all models cut alike, with the sums of their tokens.
-            Where tokenizers differ only the latter can be compared colour by colour. Of "logprob" and "surprisal_bits".
+        by: The kind of piece: each model's tokens (the default), or the segments that all models share, with the sums of their
+            tokens. Where tokenizers differ only segments can be compared colour by colour. For "logprob" and "surprisal_bits".
 
     Returns:
-        What is to be drawn. A notebook shows it; `save_heatmap` writes it from the same arguments.
+        The definition of the heatmap. A notebook shows it; `save_heatmap` writes it from the same arguments.
 
     Raises:
         ComparisonError: The tables are of different texts.
@@ -255,7 +255,7 @@ def text_heatmap(
     tables = tables_of(source)
     several = len({table.spec.tokenizer for table in tables}) > 1
     if not several:
-        by = "token"  # which all models have in common
+        by = "token"  # all models have these tokens
     if by == "segment":
         panels = segment_panels(tables, chosen)
     else:
@@ -284,9 +284,7 @@ def pair_heatmap(
     limits: str | Chosen | None = None,
     colours: str | None = None,
 ) -> TextHeatmap:
-    """The heatmap of a measure of two models on given units; `names` say what they are, `spans` are the text's, settings as for
-    `text_heatmap`.
-    """
+    """Define the heatmap of a measure of two models on given units; `spans` are the text's, settings are as for `text_heatmap`."""
     panels = (pair_panel(units, models, names or models, measure, spans),)
     found = _limits(limits, measure, panels)
     return TextHeatmap(
@@ -314,14 +312,14 @@ def _limits(given: str | Chosen | None, measure: TokenMeasure | PairMeasure, pan
 
 
 def shared_limits(sources: Sequence[Source], *, measure: str | TokenMeasure | PairMeasure = "logprob") -> Limits:
-    """The limits of a whole set, so that one colour means one value in all its heatmaps.
+    """Return the limits of a whole set, so that one colour means one value in all its heatmaps.
 
     Args:
-        sources: What the set's heatmaps are made from.
-        measure: What they show.
+        sources: The sources of the set's heatmaps.
+        measure: What the heatmaps show; by default log-probs.
 
     Raises:
-        FigureError: There is no such measure, or it does not fit what is given.
+        FigureError: There is no such measure, or it does not fit the sources.
     """
     chosen = measure_named(measure) if isinstance(measure, str) else measure
     if isinstance(chosen, PairMeasure):
@@ -332,11 +330,11 @@ def shared_limits(sources: Sequence[Source], *, measure: str | TokenMeasure | Pa
 
 
 def tables_of(source: Source) -> list[TokenScores]:
-    """The token tables of what a figure is made from.
+    """Return the token tables of a figure's source.
 
     Raises:
-        ComparisonError: They are of different texts.
-        FigureError: There is none.
+        ComparisonError: The tables are of different texts.
+        FigureError: There is no table.
     """
     if isinstance(source, Comparison):
         return [source.a, source.b]

@@ -1,4 +1,4 @@
-"""A text heatmap as files, in any format: the one door for runs, the command line and notebooks."""
+"""Text heatmaps as files in any format, for runs, the command line and notebooks."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -43,23 +43,24 @@ def save_heatmap(
     """Draw a text heatmap and write it; either all its files appear or none.
 
     Args:
-        source: Token tables of one text, or a comparison, as for `text_heatmap`; or a heatmap that it returned, which has its
-            measure, limits, colours and pieces already.
+        source: Token tables of one text, or a comparison, as for `text_heatmap`; or a heatmap that it returned, whose measure,
+            limits, colours and pieces are fixed.
         stem: Path without suffix: `STEM.png`, `STEM.svg`, `STEM.pdf`, `STEM.html`; `STEM.tex` for \\input and
-            `STEM-document.tex`, which compiles by itself; `STEM.ansi` for a terminal. Of several pages PNG and SVG become
+            `STEM-document.tex`, which compiles by itself; `STEM.ansi` for a terminal. For several pages PNG and SVG are called
             `STEM_p1.png`, ...
-        formats: Which of `FORMATS` to write.
-        measure: What the colours show; one of `MEASURES`, or your own as for `text_heatmap`.
-        limits: Of the colours: low and high, a percentile such as "p1", or those of a set from `shared_limits`, as for
+        formats: Formats to write, from `FORMATS`; by default PNG, SVG, PDF and HTML.
+        measure: What the colours show; one of `MEASURES` (by default "logprob"), or your own as for `text_heatmap`.
+        limits: Limits of the colours: low and high, a percentile such as "p1", or those of a set from `shared_limits`, as for
             `text_heatmap`; by default the text's own.
         colours: One of `COLOUR_MAPS`; by default the measure's own.
-        by: What the pieces are: tokens, or the segments that all models cut alike; see `text_heatmap`.
-        width: Inches, a length such as "8.4cm", or the name of a venue's column such as "acl". HTML and a terminal take the
-            width they have, and a fragment that of the lines around it.
-        font_size: Of the text, in points; not for HTML and the terminal.
-        title: Whether a line above says what is shown. A paper's caption says it as well; LaTeX has the caption alone.
-        about: What made the figure, for its metadata, which say besides what it shows and with which settings. A terminal's
-            file has none.
+        by: The kind of piece: tokens (the default), or the segments that all models share, as for `text_heatmap`.
+        width: In inches (by default 7), a length such as "8.4cm", or the name of a venue's column such as "acl". HTML and a
+            terminal use the width they have, and a fragment that of the lines around it.
+        font_size: Size of the text, in points; not for HTML and the terminal. By default 9.
+        title: Whether a line above says what is shown; by default it does. A paper's caption says it as well; LaTeX has the
+            caption alone.
+        about: What made the figure, for its metadata, which also contain what it shows and with which settings. A terminal's
+            file has no metadata.
 
     Returns:
         The files, in the order of `formats`.
@@ -103,7 +104,7 @@ def save_heatmap(
 
 
 def file_title(models: Sequence[str], text_name: str) -> str:
-    """What a figure's file is called in its metadata."""
+    """Return the title in a figure file's metadata."""
     return drawable(f"{', '.join(models)} on {text_name}", set())
 
 
@@ -135,7 +136,7 @@ def _write(
 
 
 def _description(heatmap: TextHeatmap, settings: Mapping[str, object], about: Mapping[str, object]) -> str:
-    """What made the figure and what it shows, as JSON of ASCII characters alone: it fits into every format's metadata."""
+    """Return what made the figure and what it shows, as JSON in ASCII, which is valid in every format's metadata."""
     limits = heatmap.limits
     shown = {
         "figure": "heatmap",

@@ -1,8 +1,8 @@
-"""Fonts for many scripts, and what to draw where no installed font has a character.
+"""Fonts for many scripts, and replacements for characters that no installed font has.
 
-DejaVu Sans comes with matplotlib and IPAexGothic with matplotlib-fontja, so Latin, Vietnamese, Greek, Cyrillic, Arabic,
-Hebrew and Japanese draw on any machine. For the rest a font of the system is taken. A character that none of
-them has is drawn as its code point, never as an empty box.
+DejaVu Sans comes with matplotlib and IPAexGothic with matplotlib-fontja, so Latin, Vietnamese, Greek, Cyrillic, Arabic, Hebrew
+and Japanese can be drawn on any machine. For other scripts a font of the system is used. A character that no font has is drawn
+as its code point, never as an empty box.
 """
 
 import unicodedata
@@ -20,13 +20,14 @@ from tokenviz.figures.truetype import with_truetype_outlines
 
 _BASE = "DejaVu Sans"
 _FIXED_WIDTH = "DejaVu Sans Mono"  # comes with matplotlib as well
-_TYPICAL = {"emoji": "\U0001f600", "Chinese, Japanese and Korean": "\ud55c"}  # which not every font of a few signs has
+# Characters that small fonts of these scripts may lack
+_TYPICAL = {"emoji": "\U0001f600", "Chinese, Japanese and Korean": "\ud55c"}
 _INVISIBLE = {"Cf", "Mn"}  # joiners, direction marks, variation selectors: without a glyph they are left out
 
 
 @cache
 def _japanese() -> str | None:
-    """The name of the Japanese font that comes as a package, made known to matplotlib; the package is not imported."""
+    """Register matplotlib_fontja's Japanese font with matplotlib, without importing the package; return its name."""
     spec = find_spec("matplotlib_fontja")
     for folder in (spec.submodule_search_locations or []) if spec else []:
         for path in sorted(Path(folder, "fonts").glob("*.ttf")):
@@ -43,22 +44,22 @@ def _charmap(family: str) -> frozenset[int]:
 
 @cache
 def _installed() -> frozenset[str]:
-    """The names of all fonts. Matplotlib keeps a list of its own that does not notice a font installed since."""
+    """Return the names of all fonts. Matplotlib's own cached list does not contain fonts installed since."""
     known = {entry.fname for entry in font_manager.fontManager.ttflist}
     for path in sorted(set(font_manager.findSystemFonts()) - known):
         try:
             font_manager.fontManager.addfont(path)
         except (OSError, RuntimeError, NotImplementedError):
-            continue  # not scalable, or not a font after all
+            continue  # not scalable, or not a font
     return frozenset(entry.name for entry in font_manager.fontManager.ttflist)
 
 
 def fonts_for(characters: set[str], *, fixed_width: bool = False) -> tuple[list[str], set[str]]:
-    """Find the font families to draw some characters with, in order of preference, and the characters that none has.
+    """Return font families for some characters, in order of preference, and the characters that no font has.
 
     Args:
-        characters: Which.
-        fixed_width: Whether Latin letters are to be equally wide, as in code.
+        characters: The characters to draw.
+        fixed_width: Whether Latin letters should be equally wide, as in code; by default not.
     """
     japanese = _japanese()
     families = [*[_FIXED_WIDTH] * fixed_width, _BASE, *([japanese] if japanese else [])]
@@ -75,7 +76,7 @@ def fonts_for(characters: set[str], *, fixed_width: bool = False) -> tuple[list[
 
 
 def drawable(text: str, missing: set[str]) -> str:
-    """A piece of text as it is drawn: control characters made visible, missing ones as code points."""
+    """Return a piece of text as it is drawn: control characters made visible, missing ones as code points."""
     return "".join(_sign(sign, missing) for sign in text)
 
 
@@ -90,20 +91,20 @@ def _sign(sign: str, missing: set[str]) -> str:
 
 
 def code_point(sign: str) -> str:
-    """What stands in for a character that cannot be drawn."""
+    """Return the replacement of a character that cannot be drawn."""
     return f"⟨{ord(sign):X}⟩"
 
 
-# Characters that would be obeyed instead of drawn: controls, breaks of lines and paragraphs, overrides of the writing
-# direction; and those without any width, which would leave a token that looks empty.
+# Characters that would have an effect instead of being drawn: controls, breaks of lines and paragraphs, overrides of the
+# writing direction; and those without any width, with which a token would look empty.
 _OBEYED = [*range(0x20), *range(0x7F, 0xA0), 0xAD, 0x200B, 0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2060, 0x2065),
            *range(0x2066, 0x206A), 0xFEFF, 0xFFFE, 0xFFFF]  # fmt: skip
 VISIBLE = {chr(code): code_point(chr(code)) for code in _OBEYED} | {"\n": "↵", "\t": "⇥", "\r": "⇤"}
-"""What is drawn for them, in signs that DejaVu Sans has; it has none of the "control pictures" such as ␛."""
+"""Replacements for these characters, which DejaVu Sans has; it lacks the "control pictures" such as ␛."""
 
 
 def shortened(name: str, fits: Callable[[str], bool]) -> str:
-    """A name with as much of its middle left out as it takes to fit."""
+    """Return a name without as much of its middle as necessary to fit."""
     shown, kept = name, len(name)
     while kept > 2 and not fits(shown):
         kept -= 1
@@ -112,7 +113,7 @@ def shortened(name: str, fits: Callable[[str], bool]) -> str:
 
 
 def missing_scripts() -> list[Script]:
-    """Scripts for which no font is installed."""
+    """Return scripts for which no font is installed."""
     return [script for script in SCRIPTS if fonts_for({_TYPICAL.get(script.name) or _first_letter(script)})[1]]
 
 
@@ -122,7 +123,7 @@ def _first_letter(script: Script) -> str:
 
 
 def missing_note(missing: set[str]) -> str:
-    """One line for the reader on characters without a glyph, and what to install; empty where there are none."""
+    """Return one line on characters without a glyph, and what to install; empty where there are none."""
     visible = sorted(sign for sign in missing if unicodedata.category(sign) not in _INVISIBLE and sign not in VISIBLE)
     if not visible:
         return ""

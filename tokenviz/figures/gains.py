@@ -1,4 +1,4 @@
-"""What surprisal adds to regressions of reading times, by model, as marks with their intervals."""
+"""The gain from surprisal in regressions of reading times, by model, as marks with their intervals."""
 
 from typing import TYPE_CHECKING
 
@@ -21,8 +21,8 @@ def likelihood_gains(gains: "pd.DataFrame", *, width: float | str = 7.0, font_si
 
     Args:
         gains: One row per model and regression: `model`, `regression`, `gain`, `low`, `high`, in nats per observation.
-        width: Inches, a length such as "8.4cm", or the name of a venue's column such as "acl".
-        font_size: Of the axes' names, in points; everything else follows it.
+        width: In inches, a length such as "8.4cm", or the name of a venue's column such as "acl"; by default 7 inches.
+        font_size: Size of the axes' names, in points; all other text follows it. By default 9.
     """
     models, regressions = (list(dict.fromkeys(gains[name])) for name in ("model", "regression"))
     height = 1.1 + max(0.42, 0.2 * len(regressions)) * len(models)
@@ -34,7 +34,7 @@ def likelihood_gains(gains: "pd.DataFrame", *, width: float | str = 7.0, font_si
 
 
 def draw_likelihood_gains(axes: Axes, gains: "pd.DataFrame", *, font_size: float = 9.0) -> Axes:
-    """Draw `likelihood_gains` on given axes, without its legend: the first lines are the regressions in order."""
+    """Draw `likelihood_gains` on given axes, without a legend: the first lines are the regressions in order."""
     label = "gain in log-likelihood by surprisal (nats per observation),\nitems left out, 95 % interval over items"
     draw_marks(
         axes, gains, row="model", series="regression", value="gain", spread=0.5, nothing=0, label=label, font_size=font_size

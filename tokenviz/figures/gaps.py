@@ -1,4 +1,4 @@
-"""Where the gap between two models lies: a bar for each kind of string, whose lengths add up to the mean difference."""
+"""Where two models differ: one bar per kind of string, whose lengths add up to the mean difference."""
 
 from typing import TYPE_CHECKING
 
@@ -24,15 +24,15 @@ _LONGEST = 20  # characters of a name under the axis
 
 
 def gap_bars(comparison: Comparison, *, width: float | str = 7.0, font_size: float = 9.0) -> Figure:
-    """Draw what each kind of string adds to the mean difference of two models, in bits per unit, with 95 % intervals.
+    """Draw each kind of string's contribution to the mean difference of two models, in bits per unit, with 95 % intervals.
 
     Bars to the right are in favour of the second model; those to the left, hatched, in favour of the first. The lowest bar is
     their sum.
 
     Args:
-        comparison: Two models on a text.
-        width: Inches, a length such as "8.4cm", or the name of a venue's column such as "acl".
-        font_size: Of the axes' names, in points; everything else follows it.
+        comparison: A comparison of two models on a text.
+        width: In inches, a length such as "8.4cm", or the name of a venue's column such as "acl"; by default 7 inches.
+        font_size: Size of the axes' names, in points; all other text follows it. By default 9.
     """
     table = gaps(comparison)
     size = points(font_size)
@@ -45,18 +45,18 @@ def draw_gap_bars(axes: Axes, table: "pd.DataFrame", *, unit: str, models: tuple
     """Draw `gap_bars` on given axes.
 
     Args:
-        axes: Where.
-        table: From `tokenviz.comparing.gaps.gaps`.
-        unit: What a unit is, such as "token".
+        axes: The axes to draw on.
+        table: The table of `tokenviz.comparing.gaps.gaps`.
+        unit: The noun for a unit, such as "token".
         models: The names of a and b.
-        font_size: Of the axes' names, in points.
+        font_size: Size of the axes' names, in points; by default 9.
     """
     a, b = (short_name(name, _LONGEST) for name in models)
-    rim = [withStroke(linewidth=2.6, foreground="white")]  # an interval is seen on a dark bar, in grey as well
+    rim = [withStroke(linewidth=2.6, foreground="white")]  # makes an interval visible on a dark bar, in grey as well
     values, names = table["bits_per_unit"].to_numpy(float), list(table["kind"])
     for place, (name, value) in enumerate(zip(names, values, strict=True)):
         colour = _WHOLE if name == ALL else _BETTER if value >= 0 else _WORSE
-        # Hatched to the left: a grey copy keeps the sign where a bar is as short as its line.
+        # Hatched to the left: a grey copy shows the sign even where a bar is as short as its line.
         axes.barh(
             place, value, 0.62, color=colour if value >= 0 else "white", edgecolor=colour, hatch="" if value >= 0 else "////"
         )

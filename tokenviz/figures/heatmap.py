@@ -1,4 +1,4 @@
-"""The text heatmap by matplotlib: as pages of its own, or on the axes of somebody's figure."""
+"""The text heatmap in matplotlib: as separate pages, or on given axes."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -23,12 +23,12 @@ from tokenviz.progress import warn
 
 _INCH = 72.0
 _MARGIN = 4.0
-_DPI = 200  # with far fewer, where letters are hinted, a word becomes wider than its box
+_DPI = 200  # with far fewer, letters are hinted so that a word is wider than its box
 _LINES_A_PAGE = 40
-_LINE_PITCH = 1.75  # in font sizes
-_SPAN_ROOM = 0.85  # above a line, in font sizes, where the text has spans: for their lines and names
+_LINE_PITCH = 1.75  # distance of lines, in font sizes
+_SPAN_ROOM = 0.85  # additional room above a line for the lines and names of spans, in font sizes
 _BOX_HEIGHT = 1.5
-_GAP = 0.6  # points of white between two tokens
+_GAP = 0.6  # width of the white line between two tokens, in points
 _BASELINE = 0.72  # in box heights from the top
 _STRIPS = 64
 
@@ -36,14 +36,14 @@ _STRIPS = 64
 def heatmap_pages(
     heatmap: TextHeatmap, *, width: float | str = 7.0, font_size: float = 9.0, title: bool = True
 ) -> list[Picture]:
-    """Draw a text heatmap, one figure a page.
+    """Draw a text heatmap, one figure per page.
 
     Args:
-        heatmap: What to draw, from `text_heatmap`.
-        width: Of the figure: inches, a length such as "8.4cm", or the name of a venue's column such as "acl".
-        font_size: Of the text, in points; legend and headings follow it.
-        title: Whether a line above says what is shown, as a caption does.
-
+        heatmap: A heatmap from `text_heatmap`.
+        width: Width of the figure: in inches, a length such as "8.4cm", or the name of a venue's column such as "acl"; by
+            default 7 inches.
+        font_size: Size of the text, in points; legend and headings follow it. By default 9.
+        title: Whether a line above says what is shown, as a caption does; by default it does.
     Raises:
         FigureError: The width or the font size is not possible.
     """
@@ -63,9 +63,9 @@ def draw_heatmap(axes: Axes, heatmap: TextHeatmap, *, font_size: float = 9.0) ->
     """Draw a text heatmap on given axes, from their upper left corner; the text is as wide as they are.
 
     Args:
-        axes: Where to draw. They must have the size that they will be printed in.
-        heatmap: What to draw.
-        font_size: Of the text, in points.
+        axes: The axes to draw on. They must have the size in which they will be printed.
+        heatmap: A heatmap from `text_heatmap`.
+        font_size: Size of the text, in points; by default 9.
 
     Raises:
         FigureError: The axes are not high enough, or the font size is not possible.
@@ -85,7 +85,7 @@ def draw_heatmap(axes: Axes, heatmap: TextHeatmap, *, font_size: float = 9.0) ->
 
 @dataclass
 class _Page:
-    """Everything that stands on a page, in points from its upper left corner."""
+    """The content of a page, in points from its upper left corner."""
 
     width: float
     height: float = 0.0
@@ -99,7 +99,7 @@ class _Page:
     edged: list[tuple[float, float, str, FontProperties, str, Rectangle]] = field(default_factory=list)
 
     def put(self, axes: Axes, margin: float, height: float | None = None) -> None:
-        """Make artists of it."""
+        """Add the content to axes as artists."""
         axes.set(xlim=(-margin, self.width + margin), ylim=((height or self.height) + margin, -margin))
         axes.set_axis_off()
         axes.add_collection(_boxes(self.scored))
@@ -107,13 +107,13 @@ class _Page:
         axes.add_collection(_boxes(self.strips))
         axes.add_collection(_boxes([(gap, "white") for gap in self.gaps]))
         axes.add_collection(_boxes(self.lines))
-        if self.rules:  # the files of a text without spans stay what they were, byte for byte
+        if self.rules:  # the files of a text without spans stay the same, byte for byte
             axes.add_collection(_boxes(self.rules))
         for x, y, text, font, colour, place in self.texts:
-            # parse_math: a text may hold dollar signs of its own
+            # a text may contain dollar signs
             axes.text(x, y, text, fontproperties=font, color=colour, va=place, parse_math=False, usetex=False)
         for x, y, text, font, colour, part in self.edged:
-            # As shapes: the text itself is written once, and found once by who searches a PDF or an SVG.
+            # Drawn as shapes, so that the text itself is in a PDF or an SVG only once, for a search.
             place_of = Affine2D().scale(1, -1).translate(x, y) + axes.transData
             letters = PathPatch(TextPath((0, 0), text, prop=font), transform=place_of, facecolor=colour, linewidth=0, zorder=4)
             axes.add_patch(letters)
@@ -138,7 +138,7 @@ def _unscored(boxes: Sequence[Rectangle]) -> PatchCollection:
 
 
 def _stretches(block: TextBlock) -> Iterator[tuple[int, float, float, float]]:
-    """Yield each token's boxes: its row, the line, where it begins and ends; what touches on a line is one box."""
+    """Yield each token's boxes: its row, the line, the left and right end; adjacent boxes on a line are one."""
     found: list[tuple[int, float, float, float]] = []
     for cell in block.cells:
         part = cell.width / len(cell.rows)
@@ -152,7 +152,7 @@ def _stretches(block: TextBlock) -> Iterator[tuple[int, float, float, float]]:
 
 
 class _Sheet:
-    """What the pages of one heatmap have in common; lengths in points."""
+    """The layout that the pages of one heatmap share; lengths in points."""
 
     def __init__(self, heatmap: TextHeatmap, width: float, font_size: float, title: bool = True) -> None:
         self.heatmap, self.width, self.size, self.title = heatmap, width, font_size, title
@@ -168,25 +168,25 @@ class _Sheet:
             warn(f"heatmap of {heatmap.text_name}: {warning}")
             self.footnotes.append("⟨...⟩: the code point of a character that no installed font has")
         self.font = FontProperties(family=families, size=font_size)
-        families = families[heatmap.is_code :]  # headings are no code
+        families = families[heatmap.is_code :]  # headings are not code
         self.small = FontProperties(family=families, size=font_size * 0.85)
         self.label = FontProperties(family=families, size=font_size * 0.6)
         self.large = FontProperties(family=families, size=font_size * 1.2)
 
     def pages(self, lines: int) -> list[range]:
-        """The rows of the first panel that stand on each page."""
+        """Return the rows of the first panel on each page."""
         first = self.heatmap.panels[0]
         return paginate(self._block(first, range(len(first))), lines)
 
     def page(self, rows: range, remark: str) -> _Page:
-        """The page on which the first panel's `rows` stand, with the same stretch of text from the others."""
+        """Return the page with `rows` of the first panel, and the same part of the text from the other panels."""
         page = _Page(self.width)
         before, after = self.heatmap.title
         if self.title:
             shown = f"{before}{self.heatmap.text_name}{after}{f' ({remark})' if remark else ''}"
             self._paragraph(page, shown, self.large)
             page.height += self.size * 0.5
-        elif remark:  # which no caption says
+        elif remark:  # the caption does not contain it
             self._paragraph(page, remark, self.small)
             page.height += self.size * 0.3
         for panel in self.heatmap.panels:
@@ -228,13 +228,13 @@ class _Sheet:
         }
         for _, line, left, right in _stretches(block):
             y = page.height + line * self.size * self.pitch
-            # A white line between tokens, and none through a character, which it would make hard to read.
+            # A white line between tokens, but none through a shared character, which would be hard to read.
             page.gaps += [Rectangle((x - _GAP / 2, y), _GAP, box) for x in (left, right) if (line, round(x, 3)) not in shared]
         for cell in block.cells:
             y = page.height + cell.line * self.size * self.pitch
             grounds = [self.heatmap.scale.colour(float(panel.values[row])) for row in cell.rows]
             ink = text_colour(*grounds)
-            # Aligned by the baseline, so that the letters of a line stand on one line.
+            # Aligned by the baseline, so that the letters of a line are at one height.
             left = cell.x + (cell.width - _measure(self.font)(cell.text)) / 2
             page.texts.append((left, y + box * _BASELINE, cell.text, self.font, ink, "baseline"))
             for number, ground in enumerate(grounds):
@@ -243,10 +243,10 @@ class _Sheet:
                     page.edged.append((left, y + box * _BASELINE, cell.text, self.font, text_colour(ground), part))
 
     def _marks(self, page: _Page, panel: Panel, block: TextBlock) -> None:
-        """A line above the boxes of each span, with its name where it begins."""
+        """Draw a line above the boxes of each span, with its name at the beginning."""
         if not panel.spans:
             return
-        reached: dict[float, float] = {}  # where the last name of a line ends
+        reached: dict[float, float] = {}  # end of the last name on a line
         named: set[int] = set()
         measure = _measure(self.label)
 
@@ -329,7 +329,7 @@ class _Sheet:
         page.height += self.size * 1.5
 
     def _paragraph(self, page: _Page, text: str, font: FontProperties, *, left: float = 0.0) -> None:
-        """A sentence in as many lines as it takes; a word that is wider than a line loses its middle."""
+        """Add a sentence in as many lines as necessary; a word that is wider than a line is shortened in the middle."""
         room, measure = self.width - left, _measure(font)
         for line in wrapped(self._visible(text), lambda shown: measure(shown) <= room):
             shown = shortened(line, lambda shown: measure(shown) <= room)

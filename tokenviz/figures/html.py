@@ -17,21 +17,21 @@ from tokenviz.figures.panels import Panel
 from tokenviz.figures.pieces import Box, boxes
 
 _GRADIENT_STEPS = 17
-_MAY_END = Markup("<wbr>")  # no character: who copies the text gets it as it is
-# Marks and overrides of the writing direction: in a token of their own box they reach no further than its end.
+_MAY_END = Markup("<wbr>")  # not a character, so that copied text is unchanged
+# Marks and overrides of the writing direction. Inside a token's own box they have no effect beyond its end.
 _DIRECTIONS = {chr(code) for code in (0x200E, 0x200F, 0x061C, *range(0x202A, 0x202F), *range(0x2066, 0x206A))}
 
 
 def heatmap_html(heatmap: TextHeatmap, *, about: str = "", title: bool = True) -> str:
-    """A page that shows a text heatmap.
+    """Return a page that shows a text heatmap.
 
-    Pointing at a token shows its numbers. The element of class `passage` holds the passage itself, exactly;
-    only NUL, which HTML cannot hold, stands as ␀.
+    Pointing at a token shows its numbers. The element of class `passage` contains exactly the passage, except that NUL, which
+    HTML cannot contain, is ␀.
 
     Args:
-        heatmap: What to show, from `text_heatmap`.
+        heatmap: A heatmap from `text_heatmap`.
         about: What made it, for the page's metadata.
-        title: Whether a heading says what is shown, as the caption does.
+        title: Whether a heading says what is shown, as the caption does; by default it does.
     """
     before, after = heatmap.title
     page: str = page_template("heatmap.html.j2").render(
@@ -44,11 +44,11 @@ def heatmap_html(heatmap: TextHeatmap, *, about: str = "", title: bool = True) -
 
 
 def heatmap_fragment(heatmap: TextHeatmap, *, most: int) -> str:
-    """The same as a part of another page, such as a notebook.
+    """Return a text heatmap as a part of another page, such as a notebook.
 
     Args:
-        heatmap: What to show, from `text_heatmap`.
-        most: Pieces to show of each panel, from the beginning; a line counts the others.
+        heatmap: A heatmap from `text_heatmap`.
+        most: The most pieces to show per panel, from the beginning; a line counts the others.
     """
     shown: str = page_template("heatmap_fragment.html.j2").render(
         **_figure(heatmap, [panel.beginning(most) for panel in heatmap.panels])
@@ -57,7 +57,7 @@ def heatmap_fragment(heatmap: TextHeatmap, *, most: int) -> str:
 
 
 def _figure(heatmap: TextHeatmap, panels: list[Panel]) -> dict[str, Any]:
-    """What the template of the figure takes, with some panels in the place of the heatmap's own."""
+    """Return the arguments of the figure's template, with `panels` in the place of the heatmap's own."""
     words, scale = heatmap.legend, heatmap.scale
     left_out = [len(whole) - len(panel) for whole, panel in zip(heatmap.panels, panels, strict=True)]
     return {
@@ -88,9 +88,9 @@ class _Spans:
     span_colours: Mapping[str, str]
 
     def passages(self) -> Iterator[Markup]:
-        """Yield each passage as spans; what is between their tags is the passage.
+        """Yield each passage as HTML spans; the text between the tags is exactly the passage.
 
-        A line ends at a `wbr` alone: a browser of its own accord ends it after a space, and would paint that space, the first
+        Lines break only at a `wbr`. By default a browser breaks after a space, and would paint that space, the first character
         of the next token, at the end of the line.
         """
         for _, passage in groupby(self.panel.pieces, key=lambda piece: self.panel.passage[piece.rows[0]]):
@@ -123,14 +123,14 @@ class _Spans:
         if span:
             declarations.append(f"border-top-color:{self.span_colours[span]}")
             note += f"; in the span {span}"
-        # The name of a span is drawn by the style sheet: who copies the text gets the text alone.
+        # The style sheet adds the name of a span, so that copied text does not contain it.
         opens = Markup(' data-span="{}"').format(span) if self.panel.opens_span(rows[0]) else ""
         style = Markup(' style="{}"').format(";".join(declarations)) if declarations else ""
         return before + Markup('<span{}{}{} title="{}">{}</span>').format(named, style, opens, note, token)
 
 
 def _style(colours: Sequence[Colour | None], text: str) -> str:
-    """The declarations for a box: one colour, or equal parts for tokens that share a character."""
+    """Return the declarations for a box: one colour, or equal parts for tokens that share a character."""
     shown = [to_hex(colour) if colour else "#ffffff" for colour in colours]
     ink = text_colour(*colours)
     if len(shown) == 1:
@@ -147,7 +147,7 @@ def _style(colours: Sequence[Colour | None], text: str) -> str:
 
 @cache
 def page_template(name: str) -> Any:
-    """A template beside this module, in which every value is escaped."""
+    """Return a template next to this module, in which every value is escaped."""
     environment = Environment(
         loader=PackageLoader("tokenviz", "figures"),
         autoescape=True,

@@ -1,4 +1,4 @@
-"""The key of a plot: what each model is, in lines below it, where axes and legends have room for the short names only."""
+"""The key of a plot: lines below it that describe each model, since axes and legends have room for short names only."""
 
 from collections.abc import Mapping, Sequence
 
@@ -11,23 +11,23 @@ from tokenviz.models.describing import description_of, full_name
 from tokenviz.scores import TokenScores
 
 _GID = "what-the-models-are"
-_LINE = 1.35  # in font sizes
-_LEFT = 4.0  # points
+_LINE = 1.35  # height of a line, in font sizes
+_LEFT = 4.0  # left margin, in points
 _LONGEST = 120  # characters of a name
 
 
 def described_models(tables: Sequence[TokenScores]) -> dict[str, str]:
-    """Return what the models of token tables are, by their labels."""
+    """Return the descriptions of token tables' models, by label."""
     return {table.spec.model: description_of(table.spec) for table in tables}
 
 
 def add_key(figure: Figure, descriptions: Mapping[str, str], *, font_size: float = 9.0) -> Figure:
-    """Write what models are below a plot, which gets as much higher; nothing where their names say it all, or twice.
+    """Write descriptions of models below a plot, which becomes higher; nothing where the names say everything.
 
     Args:
         figure: The plot, by itself or in the constrained layout.
-        descriptions: What each model is, by its label.
-        font_size: Of the axes' names, in points; the key is a little smaller.
+        descriptions: The description of each model, by its label.
+        font_size: Size of the axes' names, in points; the key is slightly smaller. By default 9.
     """
     names = [full_name(short_name(label), words) for label, words in descriptions.items() if full_name(label, words) != label]
     if not names or any(text.get_gid() == _GID for text in figure.texts):

@@ -1,4 +1,4 @@
-"""The words of a plot: names that cannot spoil it, in fonts that have their characters, and numbers as they are printed."""
+"""The words of a plot: safe names, fonts that have their characters, and printed numbers."""
 
 import math
 from collections.abc import Sequence
@@ -16,28 +16,28 @@ from tokenviz.figures.fonts import drawable, fonts_for, shortened
 from tokenviz.figures.layout import wrapped
 from tokenviz.stats.estimate import Estimate, rounded, rounded_interval
 
-LONGEST_NAME = 28  # characters that leave room for the rest of an axis label
+LONGEST_NAME = 28  # characters; leaves room for the rest of an axis label
 
 
 def number(estimate: Estimate) -> str:
-    """An estimate as figures print it, with its interval where it has one."""
+    """Return an estimate as figures print it, with its interval where it has one."""
     interval = f", 95 % interval {rounded_interval(estimate, ' to ')}" if estimate.has_interval else ""
     return rounded(estimate) + interval + (f", resampled {estimate.drawn_from}" if estimate.drawn_from else "")
 
 
 def short_name(name: str, longest: int = LONGEST_NAME) -> str:
-    """A model's or text's name as it is drawn: not too long, and no sign that would come out as an empty box."""
+    """Return a model's or text's name as it is drawn: shortened, and without characters that would be empty boxes."""
     _, missing = fonts_for(set(name))
     return shortened(drawable(name, missing), lambda shown: len(shown) <= longest)
 
 
 def families(text: str) -> list[str]:
-    """The fonts for a text."""
+    """Return the fonts for a text."""
     return fonts_for(set(text))[0]
 
 
 def label_axes(axes: Axes, x: str, y: str, font_size: float) -> None:
-    """Name both axes, in as many lines as it takes, and leave them the lines on the left and below alone."""
+    """Name both axes, in as many lines as necessary, and keep only the left and lower spines."""
     width, height = _room(axes)
     axes.set_xlabel(_broken(x, width, font_size), fontsize=font_size, parse_math=False, fontfamily=families(x))
     axes.set_ylabel(_broken(y, height, font_size), fontsize=font_size, parse_math=False, fontfamily=families(y))
@@ -46,15 +46,15 @@ def label_axes(axes: Axes, x: str, y: str, font_size: float) -> None:
 
 
 def title_axes(axes: Axes, title: str, font_size: float) -> None:
-    """Write a title above the left edge, in as many lines as it takes."""
+    """Write a title above the left edge, in as many lines as necessary."""
     shown = _broken(title, _room(axes)[0], font_size)
     axes.set_title(shown, fontsize=font_size, loc="left", parse_math=False, fontfamily=families(title))
 
 
 def legend_above(axes: Axes, lines: Sequence[Line2D], names: Sequence[str], font_size: float) -> Legend:
-    """Name lines above the axes, as many in a row as there is room for.
+    """Add a legend above the axes, with as many lines per row as there is room for.
 
-    They are given one by one: of its own accord a legend leaves out a name that begins with an underscore.
+    The lines are passed one by one: by default a legend omits a name that begins with an underscore.
     """
     width, size = _room(axes)[0], 0.9 * font_size
     shown = [_broken(name, width - 4 * size, size) for name in names]
@@ -74,14 +74,14 @@ def legend_outside(
     place: Literal["outside upper left", "outside upper center", "outside lower center"],
     font_size: float,
 ) -> None:
-    """Name lines above or below all panels of a figure in the constrained layout, which gets as much higher.
+    """Add a legend above or below all panels of a figure in the constrained layout, which becomes higher.
 
     Args:
-        figure: Its panels.
-        lines: Those that are named.
-        names: Of the lines.
-        place: Above or below; on the left, one below the other.
-        font_size: Of the axes' names, in points; the legend is a little smaller.
+        figure: The figure.
+        lines: The lines to name.
+        names: Names of the lines.
+        place: Above or below; on the left side the names are below each other.
+        font_size: Size of the axes' names, in points; the legend is slightly smaller.
     """
     across, size = figure.get_figwidth() * 72, 0.9 * font_size
     shown = [_broken(name, across - 6 * size, size) for name in names]
@@ -94,7 +94,7 @@ def legend_outside(
 
 
 def name_places(axes: Axes, names: Sequence[str], font_size: float) -> None:
-    """Name the places 0, 1, ... along an axis: in lines that fit between them, or aslant where a word is too wide for that."""
+    """Name the places 0, 1, ... along an axis: in lines that fit between them, or rotated where a word is too wide."""
     room, size = 0.95 * _room(axes)[0] / len(names), 0.9 * font_size
     shown = [_broken(name, room, size) for name in names]
     too_wide = any(line_width(line, size) > room for name in shown for line in name.split("\n"))
@@ -104,7 +104,7 @@ def name_places(axes: Axes, names: Sequence[str], font_size: float) -> None:
 
 
 def name_values(axes: Axes, values: Sequence[float], names: Sequence[str], font_size: float) -> None:
-    """Name values along a logarithmic axis, aslant where two of them are too near for their names."""
+    """Name values along a logarithmic axis, rotated where two of them are too close for their names."""
     axes.set_xticks(values, names, minor=False)
     low, high = (math.log(end) for end in axes.get_xlim())
     places = [_room(axes)[0] * (math.log(value) - low) / (high - low) for value in values]
@@ -115,13 +115,13 @@ def name_values(axes: Axes, values: Sequence[float], names: Sequence[str], font_
 
 
 def turn_names(axes: Axes) -> None:
-    """Turn the names along an axis, so that they end at their places."""
+    """Rotate the names along an axis, so that they end at their places."""
     for label in axes.get_xticklabels():
         label.set(rotation=35, ha="right", rotation_mode="anchor")
 
 
 def _room(axes: Axes) -> tuple[float, float]:
-    """How wide and high words beside axes may be, in points."""
+    """Return the width and height available for words next to axes, in points."""
     box = axes.get_window_extent()
     scale = 72 / axes.get_figure(root=True).dpi  # type: ignore[union-attr]
     return box.width * scale, box.height * scale
@@ -133,13 +133,13 @@ def _broken(text: str, room: float, size: float) -> str:
 
 
 def line_width(text: str, size: float) -> float:
-    """Of a line, in points."""
+    """Return the width of a line, in points."""
     font = FontProperties(family=families(text), size=size)
     return float(text_to_path.get_text_width_height_descent(text, font, ismath=False)[0]) if text else 0.0
 
 
 def plain_text(legend: Legend) -> None:
-    """Take the names of a legend for what they are: no formulas, and fonts that have them."""
+    """Draw the names of a legend literally: no formulas, and fonts that have their characters."""
     for label in legend.get_texts():
         label.set_parse_math(False)
         label.set_fontfamily(families(label.get_text()))

@@ -1,7 +1,7 @@
 """The text heatmap as LaTeX: a fragment for \\input, and a document that compiles by itself.
 
-TeX breaks the lines; the order of the boxes in scripts of both directions is settled here and set by the engine. Nothing of a
-text reaches TeX unescaped. What an engine or a font cannot set stops with an error that says what to do.
+TeX breaks the lines; the order of boxes in scripts of both directions is computed here and set by the engine. All text is
+escaped. A character that an engine or a font cannot set stops with an error that says what to do.
 """
 
 import re
@@ -26,7 +26,7 @@ from tokenviz.figures.widths import inches, points
 
 _STRIPS = 24
 
-# What stands for itself in no engine, or only in some. The empty group ends a command's name.
+# Characters that not all engines set literally. The empty group ends a command's name.
 _COMMANDS = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%", "_": r"\_",
     "^": r"\textasciicircum{}", "~": r"\textasciitilde{}", '"': r"\textquotedbl{}", "'": r"\textquotesingle{}",
@@ -36,36 +36,36 @@ _COMMANDS = {
     "≥": r"$\ge$", "⟨": r"$\langle$", "⟩": r"$\rangle$", "↵": r"$\hookleftarrow$", "⇥": r"$\rightarrow\mkern-5mu\vert$",
     "⇤": r"$\vert\mkern-5mu\leftarrow$",
 }  # fmt: skip
-# What ends a box: by whether a line may end there, and by whether the token goes on behind it.
+# What ends a box, by whether a line may end there, and whether the token continues after it.
 _ENDS = {
     ("word", False): r"\TVgap", ("token", False): r"\TVlong\TVgap", ("none", False): r"\TVstay\TVgap",
     ("word", True): r"\TVcut", ("token", True): r"\TVlong\TVcut", ("none", True): r"\TVstay\TVcut",
 }  # fmt: skip
-_LONE_SPACE = re.compile(r"(?<=[^ ])\\ (?=\\[^ ]|[^\\])")  # one between two words, where a line may be broken
-_LIGATING = set("-,<>")  # two of them become another sign
+_LONE_SPACE = re.compile(r"(?<=[^ ])\\ (?=\\[^ ]|[^\\])")  # one between two words, where a line may end
+_LIGATING = set("-,<>")  # two of them become another character
 
-# Letters that pdfTeX's fonts hold as one glyph, by encoding; accents put together would not be found again in the PDF.
+# Letters that are one glyph in pdfTeX's fonts, by encoding; combined accents could not be searched in the PDF.
 _T1 = set("ĂăĄąĆćČčĎďđĘęĚěĞğİıĹĺĽľŁłŃńŇňŊŋŐőŒœŔŕŘřŚśŞşŠšŤťŮůŰűŸŹźŻżŽž¡¿«»„‚‹›") | {
     chr(code) for code in range(0xC0, 0x100) if code not in (0xD7, 0xF7)
 }
-# Đ is T5's, though T1 has it: there it is the glyph of the Icelandic Ð, and is found as that.
+# Đ is taken from T5, though T1 has it: there it is the glyph of the Icelandic Ð, and a search finds that.
 _TS1 = set("¢£¤¥¦§¨©ª¬®¯°±²³´µ¶·¹º¼½¾×÷†‡•€™")
 _T5 = {chr(code) for code in (*range(0x1EA0, 0x1EFA), 0x110, 0x128, 0x129, 0x168, 0x169, 0x1A0, 0x1A1, 0x1AF, 0x1B0)}
-# With lualatex and xelatex, which know \Umathcode, every font has them.
+# With lualatex and xelatex, which define \Umathcode, every font has these letters.
 _VIETNAMESE = r"\protected\gdef\TVv#1{{\ifdefined\Umathcode\else\fontencoding{T5}\selectfont\fi#1}}"
-_PDFTEX = _T1 | _TS1 | _T5  # which every font of a document is expected to have
+_PDFTEX = _T1 | _TS1 | _T5  # which every font of a document should have
 
 
 def heatmap_latex(heatmap: TextHeatmap, *, font_size: float = 9.0, about: str = "") -> str:
-    """A fragment for \\input, as wide as the lines where it stands. It defines \\tokenvizcaption.
+    """Return a fragment for \\input, as wide as the lines around it. It defines \\tokenvizcaption.
 
     It needs xcolor; with pdflatex T5 as a font encoding for Vietnamese; for scripts that pdflatex cannot set, lualatex or
-    xelatex with fontspec; for those that run from right to left, lualatex. Its first lines say which. A font that the
-    document has chosen beforehand, by \\newfontfamily\\TVfThai and the like, is taken.
+    xelatex with fontspec; for right-to-left scripts, lualatex. Its first lines say which. A font that the document has chosen
+    before, by \\newfontfamily\\TVfThai for example, is used.
 
     Args:
-        heatmap: What to set, from `text_heatmap`.
-        font_size: Of the text, in points.
+        heatmap: A heatmap from `text_heatmap`.
+        font_size: Size of the text, in points; by default 9.
         about: What made it, for a comment.
 
     Raises:
@@ -75,12 +75,13 @@ def heatmap_latex(heatmap: TextHeatmap, *, font_size: float = 9.0, about: str = 
 
 
 def heatmap_latex_document(heatmap: TextHeatmap, *, width: float | str = 7.0, font_size: float = 9.0, about: str = "") -> str:
-    """A document that compiles by itself and holds what `heatmap_latex` gives, with its caption.
+    """Return a document that compiles by itself and contains the result of `heatmap_latex`, with its caption.
 
     Args:
-        heatmap: What to set, from `text_heatmap`.
-        width: Of the lines: inches, a length such as "8.4cm", or the name of a venue's column such as "acl".
-        font_size: Of the text, in points.
+        heatmap: A heatmap from `text_heatmap`.
+        width: Width of the lines: in inches, a length such as "8.4cm", or the name of a venue's column such as "acl"; by
+            default 7 inches.
+        font_size: Size of the text, in points; by default 9.
         about: What made it, for a comment.
 
     Raises:
@@ -90,14 +91,15 @@ def heatmap_latex_document(heatmap: TextHeatmap, *, width: float | str = 7.0, fo
 
 
 def latex_text(text: str) -> str:
-    """A name, or a sentence with names in it, for the body of any document: every sign stands for itself, in the document's
-    font. `latex_prelude` says what must stand before it.
+    """Return a name, or a sentence with names, for the body of any document: escaped, in the document's font.
+
+    `latex_prelude` returns the line that must come before it.
     """
     return _LONE_SPACE.sub(" ", _signs(_shown(text)))
 
 
 def latex_prelude(text: str) -> str:
-    """The line that must stand before `latex_text` of a text: the font encoding of Vietnamese for pdflatex; empty for none."""
+    """Return the line needed before `latex_text` of a text: Vietnamese's font encoding for pdflatex; empty for none."""
     return f"{_VIETNAMESE}%\n" if set(_shown(text)) & _T5 else ""
 
 
@@ -147,13 +149,13 @@ def _hex(heatmap: TextHeatmap, value: float) -> str:
 
 
 def _shown(text: str) -> str:
-    """A text as it is set: controls made visible, and letters with their accents as one where there is such a letter."""
+    """Return a text as it is set: controls made visible, and letters with their accents composed where possible."""
     return unicodedata.normalize("NFC", drawable(text, set()))
 
 
 @dataclass(frozen=True)
 class _Part:
-    """A box: whose it is, its text, its level, and whether a line may end before it."""
+    """A box: the rows of its tokens, its text, its level, and whether a line may end before it."""
 
     rows: tuple[int, ...]
     text: str
@@ -161,12 +163,12 @@ class _Part:
     before: Break
 
     def touches(self, neighbour: "Sequence[_Part]") -> bool:
-        """Whether a token of it is in the neighbouring box as well."""
+        """Return whether the neighbouring box contains a part of one of its tokens."""
         return any(set(self.rows) & set(other.rows) for other in neighbour)
 
 
 def _box(heatmap: TextHeatmap, panel: Panel, rows: tuple[int, ...], text: str) -> str:
-    """A box with its colour, or with an equal part for each of the tokens that share its character."""
+    """Return a box with its colour, or with an equal part for each of the tokens that share its character."""
     values = [float(panel.values[row]) for row in rows]
     colours = [heatmap.scale.colour(value) for value in values]
     ink = text_colour(*colours)
@@ -183,21 +185,22 @@ def _box(heatmap: TextHeatmap, panel: Panel, rows: tuple[int, ...], text: str) -
 
 
 class _Setting:
-    """How the characters of one heatmap are set: by which engines, and in which fonts."""
+    """The engines and fonts that set the characters of one heatmap."""
 
     def __init__(self, text: str) -> None:
         signs = {sign for sign in text if not sign.isascii() and sign not in _COMMANDS}
         self.needs_unicode = bool(signs - _PDFTEX)
-        # XeTeX turns a line of right-to-left boxes round with the marks that begin and end its colours.
+        # XeTeX reverses a line of right-to-left boxes together with the commands that begin and end its colours.
         self.needs_luatex = any(strong_direction(sign) == "R" for sign in signs)
         self.needs_t5 = bool(signs & _T5)
-        self.signs = sorted(sign for sign in signs if unicodedata.category(sign) != "Cf")  # joiners and the like have no glyph
+        # Joiners and similar characters have no glyph
+        self.signs = sorted(sign for sign in signs if unicodedata.category(sign) != "Cf")
         found = dict.fromkeys(script for sign in self.signs if (script := _script(sign)))
         self.scripts = {script: f"\\TVf{''.join(filter(str.isalpha, script.name))}" for script in found}
         self.names = ", ".join(script.name for script in found) or "signs beyond T1"
 
     def font_checks(self) -> list[str]:
-        """One line a script that chooses the first of its fonts that is there, and one a character that looks for it in it."""
+        """Return one line per script that chooses its first available font, and one per character that tests the font."""
         lines = [self._choice(script, macro) for script, macro in self.scripts.items()]
         for sign in self.signs:
             script = _script(sign)
@@ -213,8 +216,8 @@ class _Setting:
         return f"\\ifdefined{macro}\\else{choice}\\fi"
 
     def lines(self, heatmap: TextHeatmap, panel: Panel) -> Iterable[str]:
-        """TeX's paragraphs, one for each line of the text."""
-        named: set[int] = set()  # rows over which the name of their span was written
+        """Yield TeX's paragraphs, one for each line of the text."""
+        named: set[int] = set()  # rows above which the name of their span was written
         for paragraph in paragraphs(panel, range(len(panel)), _shown):
             yield self._paragraph(heatmap, panel, paragraph, named)
             if paragraph.ends_passage:
@@ -233,7 +236,7 @@ class _Setting:
         colours = span_colours(heatmap.span_names)
         for k, part in enumerate(parts):
             before, after = part.touches(parts[k - 1 : k]), part.touches(parts[k + 1 : k + 2])
-            # No room is left at a cut inside a token, so that a reader of the PDF finds it whole.
+            # There is no space at a cut inside a token, so that a PDF's text has the token in one piece.
             text = r"\TVnopad " * before + self.escaped(part.text) + r"\TVnopad " * after
             end = _ENDS[parts[k + 1].before, after] if k + 1 < len(parts) else r"\TVgap"
             box = _box(heatmap, panel, part.rows, text)
@@ -245,11 +248,11 @@ class _Setting:
         return f"\\TV{'rtl' if base else 'ltr'}{{%\n{_nested(boxes, base)}}}"
 
     def sentence(self, text: str) -> str:
-        """A text of ours with names in it; it may be broken between words."""
+        """Return a sentence with names in it; lines may end between words."""
         return " ".join(self.escaped(word) for word in _shown(text).split(" "))
 
     def escaped(self, text: str) -> str:
-        """Text that TeX sets as it stands, each script in its font."""
+        """Return a text that TeX sets literally, each script in its font."""
         parts = []
         for script, run in groupby(_with_scripts(text), key=lambda pair: pair[0]):
             signs = "".join(sign for _, sign in run)
@@ -261,7 +264,7 @@ class _Setting:
 
 
 def _script(sign: str) -> Script | None:
-    """The script in whose font a character is set; None for the document's own."""
+    """Return the script in whose font a character is set; None for the document's own font."""
     return None if sign in _PDFTEX or sign in _COMMANDS else script_of(sign)
 
 
@@ -270,7 +273,7 @@ def _advice(script: Script) -> str:
 
 
 def _with_scripts(text: str) -> Iterable[tuple[Script | None, str]]:
-    """Each character with the script in whose font it is set: marks of no script and joiners follow the letter before them."""
+    """Yield each character with the script of its font: marks of no script and joiners follow the letter before them."""
     before: Script | None = None
     for sign in text:
         own = _script(sign)
@@ -280,7 +283,7 @@ def _with_scripts(text: str) -> Iterable[tuple[Script | None, str]]:
 
 
 def _signs(text: str) -> str:
-    """Every character escaped, in the font that is chosen."""
+    """Return every character escaped, in the current font."""
     parts = []
     for place, sign in enumerate(text):
         if sign in _T5:
@@ -293,7 +296,7 @@ def _signs(text: str) -> str:
 
 
 def _nested(boxes: Sequence[tuple[int, str]], level: int) -> str:
-    """Boxes of a level as they are, and each run of higher ones in a group of the other direction."""
+    """Return boxes of a level, and each run of higher ones in a group of the other direction."""
     parts = []
     for higher, run in groupby(boxes, key=lambda box: box[0] > level):
         inner = list(run)
@@ -307,7 +310,7 @@ def _environment() -> Any:
     return Environment(
         loader=PackageLoader("tokenviz", "figures"),
         undefined=StrictUndefined,
-        autoescape=False,  # what TeX could take for a command is escaped above
+        autoescape=False,  # what TeX could read as a command is escaped above
         trim_blocks=True,
         lstrip_blocks=True,
         block_start_string="<%",

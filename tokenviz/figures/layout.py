@@ -1,6 +1,6 @@
-"""Where each piece of a text stands on the page: computed once, drawn by whoever asks.
+"""The layout of a text on the page, computed once for all formats.
 
-All lengths are points (1/72 inch), y grows downwards from the top of the text block.
+All lengths are points (1/72 inch); y grows downwards from the top of the text block.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -12,20 +12,20 @@ from tokenviz.figures.panels import Panel
 from tokenviz.figures.pieces import Break, Piece
 from tokenviz.units.breaks import clusters
 
-PAD = 0.04  # to the left and right of a token's text, in font sizes: with more, readers of a PDF take cuts for spaces
+PAD = 0.04  # to the left and right of a token's text, in font sizes; with more, PDF readers take cuts for spaces
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A piece of text on one line: the place of its box, and what is drawn in it.
+    """A piece of text on one line, with its box.
 
     Attributes:
-        rows: Whose it is in the panel, from left to right: one row; or several that share a character, whose box they divide
-            into equal parts.
-        x: Where the box begins.
-        line: On which line it is.
-        width: Of the box.
-        text: What is drawn in it.
+        rows: Its rows in the panel, from left to right: one row; or several that share a character and divide its box into
+            equal parts.
+        x: Left end of the box.
+        line: Number of the line.
+        width: Width of the box.
+        text: The text in the box.
     """
 
     rows: tuple[int, ...]
@@ -36,13 +36,13 @@ class Cell:
 
     @property
     def right(self) -> float:
-        """Where the box ends."""
+        """Right end of the box."""
         return self.x + self.width
 
 
 @dataclass(frozen=True)
 class TextBlock:
-    """Cells of consecutive tokens in reading order, and the number of lines they take (passages are half a line apart)."""
+    """Cells of consecutive tokens in reading order, and the number of their lines (passages are half a line apart)."""
 
     cells: tuple[Cell, ...]
     lines: float
@@ -50,12 +50,12 @@ class TextBlock:
 
 @dataclass(frozen=True)
 class Paragraph:
-    """What is between two line ends: the pieces of text, as they are drawn, and where they come from.
+    """The pieces of text between two line ends, as they are drawn, with their rows.
 
     Attributes:
-        rows: The rows in the panel of each piece, more than one where they share a character.
-        texts: The pieces; Arabic letters that join across two have joiners at the cut.
-        breaks: Whether a line may end before each.
+        rows: The rows in the panel of each piece; several where they share a character.
+        texts: The pieces; Arabic letters that join across two pieces have joiners at the cut.
+        breaks: Whether a line may end before each piece.
         ends_passage: Whether another passage follows.
     """
 
@@ -65,7 +65,7 @@ class Paragraph:
     ends_passage: bool
 
     def words(self) -> Iterator[range]:
-        """The pieces between two places where a line may end."""
+        """Yield the pieces between two places where a line may end."""
         begins = [place for place, kind in enumerate(self.breaks) if kind == "word" or not place]
         return map(range, begins, [*begins[1:], len(self.breaks)])
 
@@ -75,8 +75,8 @@ def paragraphs(panel: Panel, rows: range, visible: Callable[[str], str]) -> Iter
 
     Args:
         panel: The panel.
-        rows: Which of its rows, consecutive.
-        visible: A piece of text as it is drawn.
+        rows: Consecutive rows of the panel.
+        visible: Returns a piece of text as it is drawn.
     """
     found: list[Piece] = []
     own = [piece for piece in panel.pieces if piece.rows[0] in rows]
@@ -95,7 +95,7 @@ def _paragraph(found: list[Piece], visible: Callable[[str], str], ends_passage: 
     parts = parted(joined([visible(piece.text) for piece in found]))
     places = [place for place, _ in parts]
     breaks = tuple(
-        found[place].before if not k or places[k - 1] != place else "none"  # spaces that are parted from their word
+        found[place].before if not k or places[k - 1] != place else "none"  # spaces that are separated from their word
         for k, place in enumerate(places)
     )
     return Paragraph(tuple(found[place].rows for place in places), tuple(text for _, text in parts), breaks, ends_passage)
@@ -104,20 +104,21 @@ def _paragraph(found: list[Piece], visible: Callable[[str], str], ends_passage: 
 def lay_out(
     panel: Panel, rows: range, *, width: float, pad: float, visible: Callable[[str], str], measure: Callable[[str], float]
 ) -> TextBlock:
-    """Set pieces in lines like a text: a word that does not fit begins the next line, a newline ends one. A word that is longer
-    than a line is broken between its tokens, and a token that is longer between its characters. A paragraph whose first letter
-    is of a right-to-left script runs from the right edge.
+    """Set pieces in lines like a text: a word that does not fit begins the next line, and a newline ends a line.
+
+    A word that is longer than a line is broken between its tokens, and a longer token between its characters. A paragraph whose
+    first letter is of a right-to-left script begins at the right edge.
 
     Args:
         panel: The panel.
-        rows: Which of its rows, consecutive.
-        width: Of a line, in points.
-        pad: To the left and right of a piece in its box, in points.
-        visible: A piece of text as it is drawn.
-        measure: The width of a drawn string, in points.
+        rows: Consecutive rows of the panel.
+        width: Width of a line, in points.
+        pad: Space to the left and right of a piece in its box, in points.
+        visible: Returns a piece of text as it is drawn.
+        measure: Returns the width of a drawn string, in points.
 
     Returns:
-        One cell for each token on each line that it is on; a character that several tokens share has its own.
+        One cell for each token on each of its lines; a character that several tokens share has its own cell.
     """
     cells: list[Cell] = []
     line = 0.0
@@ -132,7 +133,7 @@ def lay_out(
 
 @dataclass(frozen=True)
 class _Part:
-    """A piece of a word, and whether it rather stays with the one before it."""
+    """A piece of a word, and whether it should stay with the one before it."""
 
     rows: tuple[int, ...]
     text: str
@@ -147,7 +148,7 @@ class _Setter:
     pad: float
     measure: Callable[[str], float]
     line: float
-    whole: bool  # whether the pieces of a token are one cell: not where their order on the line is still to be found
+    whole: bool  # whether the pieces of a token are one cell; not while their order on the line is unknown
     x: float = 0.0
     cells: list[Cell] = field(default_factory=list)
 
@@ -174,7 +175,7 @@ class _Setter:
         self.x, self.line = 0.0, self.line + 1
 
     def _reached(self, parts: list[_Part]) -> float:
-        """Where the line ends with some parts in it."""
+        """Return the right end of the line with some parts added."""
         return self._with(parts)[-1].right
 
     def _add(self, parts: list[_Part]) -> None:
@@ -183,7 +184,7 @@ class _Setter:
         self.x = cells[-1].right
 
     def _with(self, parts: list[_Part]) -> list[Cell]:
-        """The last cell of the line, where there is one, and those of some parts after it."""
+        """Return the last cell of the line, if there is one, and the cells of some parts after it."""
         last = self._last()
         cells = [last] if last else []
         x = self.x
@@ -201,7 +202,7 @@ class _Setter:
 
 
 def _kept_together(word: list[_Part]) -> list[list[_Part]]:
-    """The parts of a word that is longer than a line, cut where a line may rather end."""
+    """Return the parts of a word that is longer than a line, grouped where a line should end if possible."""
     found: list[list[_Part]] = []
     for part in word:
         if found and part.stays:
@@ -212,12 +213,12 @@ def _kept_together(word: list[_Part]) -> list[list[_Part]]:
 
 
 def _width(text: str, pad: float, measure: Callable[[str], float]) -> float:
-    """Of a box; one without characters is still to be seen."""
+    """Return the width of a box; one without characters is still visible."""
     return measure(text) + 2 * pad if text else 8 * pad
 
 
 def _placed(cells: list[Cell], width: float, pad: float, measure: Callable[[str], float]) -> list[Cell]:
-    """The cells of a paragraph at the places that their directions give them on their lines."""
+    """Return the cells of a paragraph at their places on the line, by their directions."""
     texts = [cell.text for cell in cells]
     found = levels(texts)
     if not any(found):
@@ -242,7 +243,7 @@ def _placed(cells: list[Cell], width: float, pad: float, measure: Callable[[str]
 
 
 def _fitting(text: str, width: float, measure: Callable[[str], float]) -> list[str]:
-    """Text cut into pieces that fit into a line, at least one cluster each."""
+    """Cut a text into pieces that fit into a line, with at least one cluster each."""
     if len(text) < 2 or measure(text) <= width:
         return [text]
     pieces = [""]
@@ -254,7 +255,7 @@ def _fitting(text: str, width: float, measure: Callable[[str], float]) -> list[s
 
 
 def paginate(block: TextBlock, lines_a_page: int) -> list[range]:
-    """Cut a block's tokens into pages of at most so many lines; neither a token nor a character is cut between pages."""
+    """Cut a block's tokens into pages of at most `lines_a_page` lines; no token or character is cut between pages."""
     pages: list[range] = []
     first_row, first_line = (min(block.cells[0].rows) if block.cells else 0), 0.0
     last_row = first_row
@@ -268,7 +269,7 @@ def paginate(block: TextBlock, lines_a_page: int) -> list[range]:
 
 
 def wrapped(text: str, fits: Callable[[str], bool]) -> list[str]:
-    """A sentence in lines that fit, broken between words; a word that does not fit stands alone."""
+    """Cut a sentence into lines that fit, between words; a word that does not fit is on its own line."""
     lines: list[str] = []
     for word in text.split(" "):
         longer = f"{lines[-1]} {word}" if lines else word
@@ -280,7 +281,7 @@ def wrapped(text: str, fits: Callable[[str], bool]) -> list[str]:
 
 
 def same_stretch(panel: Panel, first: Panel, rows: range) -> range:
-    """The rows of a panel that begin in the stretch of text in which another panel's rows lie."""
+    """Return the rows of a panel that begin within the characters of another panel's rows."""
     if panel is first:
         return rows
     begin = (first.passage[rows.start], first.start[rows.start])

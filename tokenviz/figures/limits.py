@@ -1,4 +1,4 @@
-"""The ends of a colour scale: of one text, of a set of texts, between two percentiles, or fixed beforehand."""
+"""The ends of a colour scale: of one text, of a set of texts, between two percentiles, or fixed numbers."""
 
 import math
 import re
@@ -13,17 +13,17 @@ from tokenviz.figures.measures import MEASURES, PairMeasure, TokenMeasure, Value
 
 _NUMBER = r"\s*([-+−]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*"
 _PAIR = re.compile(f"{_NUMBER},{_NUMBER}")
-_SET = "shared:"  # before the numbers that were found for a set, in the command that draws one of its figures again
+_SET = "shared:"  # comes before the limits of a set, in the command that draws one of its figures again
 _PERCENTILES = re.compile(r"\s*p(\d+\.?\d*|\.\d+)\s*(?:,\s*p(\d+\.?\d*|\.\d+)\s*)?")
 
 
 @dataclass(frozen=True)
 class Percentiles:
-    """Two percentiles of a text's values: what lies beyond them has the colour of the end.
+    """Two percentiles of a text's values: values beyond them have the colour of the end.
 
     Attributes:
-        low: From 0 to 100.
-        high: The same, above `low`.
+        low: Percentile, 0 to 100.
+        high: Percentile, 0 to 100, above `low`.
     """
 
     low: float
@@ -35,14 +35,14 @@ class Percentiles:
 
 @dataclass(frozen=True)
 class Limits:
-    """The values at the two ends of a colour scale, and where they come from.
+    """The values at the two ends of a colour scale, and their origin.
 
     Attributes:
-        low: NaN where nothing is scored.
-        high: The same.
+        low: The lower end; NaN where nothing is scored.
+        high: The upper end; NaN where nothing is scored.
         origin: The least and greatest value of the "text", or of a "set" of texts; "percentiles" of the text; or "fixed"
-            beforehand.
-        percentiles: Which ones.
+            numbers.
+        percentiles: The percentiles; None for other origins.
     """
 
     low: float
@@ -52,15 +52,15 @@ class Limits:
 
 
 Chosen = Literal["text", "shared"] | tuple[float, float] | Percentiles | Limits
-"""Limits as they are asked for: of the text, of the texts that are shown together, between percentiles, or two numbers."""
+"""Requested limits: of the text, of the texts that are shown together, between percentiles, or two numbers."""
 
 
 def chosen_limits(given: str | Chosen) -> Chosen:
-    """Read limits as a user writes them; what is none of the words and numbers is refused.
+    """Parse limits as a user writes them; refuse anything else.
 
     Args:
         given: "text", "shared", a percentile such as "p1" (from the 1st to the 99th) or two such as "p5,p100", two numbers such
-            as "-12,0"; or what was read already.
+            as "-12,0"; or limits that are parsed already.
 
     Raises:
         FigureError: It is none of these.
@@ -89,7 +89,7 @@ def run_limits(limits: str | Chosen | None) -> Chosen:
     """Return the limits of the figures of runs, each of which is drawn before the scores of the next one are known.
 
     Raises:
-        FigureError: They are not possible.
+        FigureError: The limits are not possible.
     """
     chosen = chosen_limits("text" if limits is None else limits)
     if chosen == "shared":
@@ -101,14 +101,14 @@ def run_limits(limits: str | Chosen | None) -> Chosen:
 
 
 def limits_fit(chosen: Chosen, measure: TokenMeasure | PairMeasure) -> bool:
-    """Whether limits that are given for several figures at once are meant for one: numbers are of log-probs."""
+    """Return whether limits that are given for several figures apply to one: numbers are log-probs."""
     if isinstance(chosen, Percentiles):
         return not (isinstance(measure, TokenMeasure) and measure.buckets)
     return not isinstance(chosen, Limits | tuple) or measure.name == "logprob"
 
 
 def written_limits(chosen: str | Chosen) -> str:
-    """Return limits as `chosen_limits` reads them again."""
+    """Return limits in the form that `chosen_limits` parses."""
     if isinstance(chosen, str):
         return chosen
     if isinstance(chosen, Percentiles):
@@ -118,10 +118,10 @@ def written_limits(chosen: str | Chosen) -> str:
 
 
 def checked_limits(limits: Limits | tuple[float, float], measure: TokenMeasure | PairMeasure) -> Limits:
-    """Return limits that were given as numbers, if a scale of the measure can have them.
+    """Return limits that were given as numbers, if they are possible for a measure.
 
     Raises:
-        FigureError: It cannot.
+        FigureError: They are not possible.
     """
     if isinstance(limits, Limits):
         return limits
@@ -145,16 +145,16 @@ def limits_of(
     origin: Literal["text", "set"],
     between: Percentiles | None = None,
 ) -> Limits:
-    """Return the limits of values: the least and the greatest, or two percentiles; of a difference as far on both sides of 0.
+    """Return the limits of values: the least and the greatest, or two percentiles; for a difference symmetric around 0.
 
     Args:
-        values: Of all panels or texts that share the scale.
-        measure: What they are of.
-        origin: What they are all values of.
-        between: Percentiles to take instead of the least and the greatest.
+        values: Values of all panels or texts that share the scale.
+        measure: The measure of the values.
+        origin: Whether the values are of one text or of a set.
+        between: Percentiles to take instead of the least and the greatest; by default none.
 
     Raises:
-        FigureError: The measure has classes, of which there are no percentiles.
+        FigureError: The measure has classes, which have no percentiles.
     """
     if between is not None:
         _refuse_classes(measure)

@@ -1,4 +1,4 @@
-"""Marks with their intervals in rows, one for each series: what accuracies and gains are drawn as."""
+"""Marks with their intervals in rows, one mark per series, for accuracies and gains."""
 
 from typing import TYPE_CHECKING
 
@@ -18,15 +18,15 @@ def draw_marks(
     """Draw a mark and its interval for each row of a frame; the first lines of the axes are the series in order.
 
     Args:
-        axes: To draw on.
-        frame: With the columns `low` and `high`, and those that are named below.
+        axes: The axes to draw on.
+        frame: A frame with the columns `low` and `high`, and those named below.
         row: The column whose values are the rows of the picture.
         series: The column whose values differ in colour and mark.
         value: The column of the marks.
-        spread: How much of a row's height its marks take up.
-        nothing: Where a dashed line stands: chance, or no gain.
-        label: Of the values' axis.
-        font_size: Of the axis' name, in points.
+        spread: The share of a row's height that its marks occupy.
+        nothing: Place of a dashed line: chance, or no gain.
+        label: Label of the values' axis.
+        font_size: Size of the axis' name, in points.
     """
     rows, names = (list(dict.fromkeys(frame[column])) for column in (row, series))
     for place, name in enumerate(names):

@@ -1,4 +1,4 @@
-"""Every pair of some models as a matrix: a number and its interval in each cell, on a colour that says the same."""
+"""Pairs of models as a matrix: a number and its interval in each cell, with the number's colour behind them."""
 
 import math
 from typing import TYPE_CHECKING
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _LONGEST_NAME = 30
-_WIDEST_NAME = 0.4  # of the figure; a wider one is broken at its commas
+_WIDEST_NAME = 0.4  # share of the figure; a wider name is broken at its commas
 _EMPTY = "#f2f2f2"
-_CELL = 0.46  # inches high
-_LETTER = 0.64  # the width of a digit, in font sizes
-_SMALLEST = 5.0  # points; a narrow cell has no interval
+_CELL = 0.46  # height in inches
+_LETTER = 0.64  # width of a digit, in font sizes
+_SMALLEST = 5.0  # points; a narrower cell has no interval
 
 
 def model_matrix(
@@ -34,16 +34,17 @@ def model_matrix(
     width: float | str = 7.0,
     font_size: float = 9.0,
 ) -> Figure:
-    """A matrix of models: row a, column b.
+    """Draw a matrix of models: row a, column b.
 
     Args:
-        cells: A number for each pair (a, b). Of a number that is the same both ways one of the pairs is enough: it stands
-            below the diagonal.
-        title: What the numbers are, with their unit.
-        limits: The colours' ends; by default the least and the greatest number.
-        colours: One of `COLOUR_MAPS`, a sequential one.
-        width: Inches, a length such as "8.4cm", or the name of a venue's column such as "acl".
-        font_size: Of the title and the names, in points; the numbers follow it, smaller where cells are narrow.
+        cells: A number for each pair (a, b). For a symmetric number one order of each pair is enough; it is drawn below the
+            diagonal.
+        title: The name of the numbers, with their unit.
+        limits: The ends of the colour scale; by default the least and the greatest number.
+        colours: One of `COLOUR_MAPS`, a sequential one; by default "cividis".
+        width: In inches, a length such as "8.4cm", or the name of a venue's column such as "acl"; by default 7 inches.
+        font_size: Size of the title and the names, in points; the numbers follow it, smaller where cells are narrow. By default
+            9.
 
     Raises:
         FigureError: There is no pair, or a setting is not possible.
@@ -53,7 +54,7 @@ def model_matrix(
     figure = Picture(figsize=(across, 0.6 + _CELL * len(names)), dpi=200, layout="constrained", facecolor="white")
     axes = figure.subplots()
     _draw_frame(axes, names, size)
-    figure.draw_without_rendering()  # how wide title and cells may be depends on the names beside them
+    figure.draw_without_rendering()  # the width of title and cells depends on the names next to them
     title_axes(axes, _with_source(title, cells), size)
     figure.draw_without_rendering()
     _draw_cells(axes, cells, names, limits, colours, size)
@@ -78,7 +79,7 @@ def draw_model_matrix(
 
 
 def _draw_frame(axes: Axes, names: list[str], font_size: float) -> None:
-    """Rows with a number and a name, columns with the number."""
+    """Draw rows with a number and a name, and columns with the number."""
     places = range(len(names))
     axes.set_xlim(-0.5, len(names) - 0.5)
     axes.set_ylim(len(names) - 0.5, -0.5)
@@ -127,7 +128,7 @@ def _draw_cells(
 
 
 def _with_source(title: str, cells: "Mapping[tuple[str, str], Estimate]") -> str:
-    """The title, with what was resampled where that is the same for all intervals."""
+    """Return the title, with what was resampled if it is the same for all intervals."""
     sources = {one.drawn_from for one in cells.values() if one.has_interval}
     return (
         f"{title}; {percent(level_of(cells.values()))} intervals, resampled {''.join(sources)}"
@@ -143,7 +144,7 @@ def _names(cells: "Mapping[tuple[str, str], Estimate]") -> list[str]:
 
 
 def _placed(cells: "Mapping[tuple[str, str], Estimate]", names: list[str]) -> dict[tuple[int, int], Estimate]:
-    """Each pair's place: below the diagonal, unless both ways are there."""
+    """Return each pair's cell: below the diagonal, unless both orders are given."""
     placed = {}
     for (a, b), estimate in cells.items():
         row, column = names.index(a), names.index(b)

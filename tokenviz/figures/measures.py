@@ -1,6 +1,6 @@
-"""What a heatmap can show of a token. A new measure is one definition here; drawers, captions and the command line follow.
+"""Measures of tokens that a heatmap can show. Each is one definition here; drawers, captions and the command line use it.
 
-Dark is always the predictable end, so that the same text looks alike by every measure. Missing values stay NaN.
+Dark is always the predictable end, so that a text looks similar with every measure. Missing values stay NaN.
 """
 
 import math
@@ -21,13 +21,13 @@ Values = NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class Measure:
-    """What every measure says of itself.
+    """The properties that all measures share.
 
     Attributes:
-        name: What users write.
-        label: In headings and legends, a singular noun.
-        unit: Of its numbers; empty where they have none.
-        colours: The colour map where none is asked for.
+        name: The name that users write.
+        label: A singular noun for headings and legends.
+        unit: Unit of its numbers; empty where they have none.
+        colours: The default colour map.
     """
 
     name: str
@@ -37,11 +37,11 @@ class Measure:
 
     @property
     def axis(self) -> str:
-        """Label and unit, as a legend prints them."""
+        """Return label and unit, as a legend prints them."""
         return f"{self.label} ({self.unit})" if self.unit else self.label
 
     def printed(self, value: float) -> str:
-        """A value as legends and captions print it: two decimals, or one digit of a share that is too small for them."""
+        """Return a value for legends and captions: two decimals, or one digit for a share that is too small for them."""
         if not self.unit and 0 < value < 0.005:
             return f"{value:.0e}".replace("e-0", "e-").replace("-", "−")
         return printed(value)
@@ -52,10 +52,10 @@ class TokenMeasure(Measure):
     """A measure of one model's tokens.
 
     Attributes:
-        take: The values of a table's tokens, (n,); NaN where unscored.
-        dark: Which values are dark: the "high" or the "low" ones.
-        ends: What the light and the dark end mean, in a word each.
-        buckets: For a measure of a few classes, their names from 0 up; its values are their numbers.
+        take: Returns the values of a table's tokens, (n,); NaN where unscored.
+        dark: The values that are dark: "high" or "low" ones.
+        ends: One word each for the light and the dark end.
+        buckets: For a measure with classes, their names from 0 up; its values are their numbers. Else empty.
     """
 
     take: Callable[[TokenScores], Values]
@@ -70,7 +70,7 @@ class PairMeasure(Measure):
     """A measure of two models on the units of a comparison: signed, and 0 where they agree.
 
     Attributes:
-        take: The values of the units, (n,), above 0 in favour of the second model; NaN where a model did not score the
+        take: Returns the values of the units, (n,), above 0 in favour of the second model; NaN where a model did not score the
             whole unit.
     """
 
@@ -79,8 +79,9 @@ class PairMeasure(Measure):
 
 
 BUCKET_TOPS = (1, 10, 100, 1000)
-"""The greatest rank of each bucket but the last, after GLTR (Gehrmann, Strobelt and Rush 2019), with the first choice
-apart."""
+"""The greatest rank of each bucket except the last, as in GLTR (Gehrmann, Strobelt and Rush 2019), with an additional bucket
+for the first
+choice."""
 
 
 def _bucket(scores: TokenScores) -> Values:
@@ -112,10 +113,10 @@ MEASURES: dict[str, TokenMeasure | PairMeasure] = {
 
 
 def measure_named(name: str) -> TokenMeasure | PairMeasure:
-    """A measure by its name.
+    """Return a measure by its name.
 
     Raises:
-        FigureError: There is none of that name.
+        FigureError: There is no measure of that name.
     """
     if name not in MEASURES:
         raise FigureError(f"no measure {name!r}: there are {', '.join(MEASURES)}{did_you_mean(name, MEASURES)}")

@@ -1,4 +1,4 @@
-"""The figures of token tables by name: for runs, for papers and for redrawing, each drawn and written in one way."""
+"""The figures of token tables by name, for runs, papers and redrawing; each is drawn and written in one way."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -23,19 +23,19 @@ from tokenviz.figures.scatter import unity_scatter
 from tokenviz.figures.widths import inches, points
 from tokenviz.scores import TokenScores
 
-_HEATMAPS = {"heatmap": "logprob", "segments": "logprob", "difference": "difference"}  # and what each shows by default
+_HEATMAPS = {"heatmap": "logprob", "segments": "logprob", "difference": "difference"}  # with their default measures
 _HEATMAP_WIDTH = 7.0  # inches
 PLOT_FORMATS: tuple[FigureFormat, ...] = get_args(FigureFormat)
 
 
 @dataclass(frozen=True)
 class Plot:
-    """A figure that is no heatmap.
+    """A figure that is not a heatmap.
 
     Attributes:
         draw: Draws it, given its source, its width in inches, the font size in points, and whether it has its title.
-        caption: Its caption, given its source and whether it has its title.
-        width: Inches, where none is asked for.
+        caption: Returns its caption, given its source and whether it has its title.
+        width: Default width, in inches.
     """
 
     draw: Callable[[Any, float, float, bool], Figure]
@@ -68,22 +68,22 @@ _PLOTS = {
 
 FIGURES = (*_HEATMAPS, *_PLOTS)
 OF_ONE_MODEL = ("heatmap", "along_text", "calibration")
-"""Those that need no second model."""
+"""The figures that need only one model."""
 TITLED = (*_HEATMAPS, "scatter")
-"""Those that have a title, unless they are drawn without it."""
+"""The figures that have a title, which can be left out."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Look:
-    """How a figure is to look; None stands for what the figure itself does.
+    """The look of a figure; None stands for the figure's default.
 
     Attributes:
-        measure: Of heatmaps: what the colours show; one of `MEASURES`.
-        limits: Of heatmaps: the colours' ends, as `text_heatmap` takes them.
-        colours: Of heatmaps: one of `COLOUR_MAPS`.
-        width: Inches, a length such as "8.4cm", or the name of a venue's column such as "acl".
-        font_size: In points.
-        title: Whether those of `TITLED` have their title, which a paper's caption repeats.
+        measure: For heatmaps: what the colours show; one of `MEASURES`.
+        limits: For heatmaps: limits of the colours, as in `text_heatmap`.
+        colours: For heatmaps: one of `COLOUR_MAPS`.
+        width: In inches, a length such as "8.4cm", or the name of a venue's column such as "acl".
+        font_size: In points; by default 9.
+        title: Whether the figures in `TITLED` have their title, which a paper's caption repeats; by default they do.
     """
 
     measure: str | None = None
@@ -98,7 +98,7 @@ OWN_LOOK = Look()
 
 
 def formats_of(figure: str) -> tuple[str, ...]:
-    """The formats that a figure can be written in.
+    """Return the formats that a figure can be written in.
 
     Raises:
         FigureError: There is no such figure.
@@ -123,15 +123,15 @@ def save_named(
         figure: One of `FIGURES`.
         source: One model's scores of a text, or a comparison.
         stem: Path without suffix.
-        formats: Some of `formats_of(figure)`.
-        look: How.
-        about: What made it, for the files' metadata, which say besides what it shows and how.
+        formats: Formats from `formats_of(figure)`.
+        look: The look of the figure.
+        about: What made it, for the files' metadata, which also contain what it shows and how.
 
     Returns:
         The files, in the order of `formats`.
 
     Raises:
-        FigureError: There is no such figure of this source, or not in such a format or with such a look.
+        FigureError: The figure is not possible for this source, in such a format or with such a look.
         DiskError: A file cannot be written.
     """
     allowed = formats_of(figure)
@@ -167,25 +167,25 @@ def save_plot(
     about: Mapping[str, object] | None = None,
     titled: bool = False,
 ) -> list[Path]:
-    """Draw a figure that is no heatmap and write it; either all its files appear or none.
+    """Draw a figure that is not a heatmap and write it; either all its files appear or none.
 
     Args:
-        figure: Its name.
+        figure: Name of the figure.
         plot: How it is drawn.
-        source: What of.
+        source: The data.
         stem: Path without suffix.
         models: The models that it shows.
         text: The text's name.
-        formats: Some of `PLOT_FORMATS`.
-        look: How.
-        about: What made it, for the files' metadata, which say besides what it shows and how.
-        titled: Whether the figure has a title that can be left out.
+        formats: Formats from `PLOT_FORMATS`.
+        look: The look of the figure.
+        about: What made it, for the files' metadata, which also contain what it shows and how.
+        titled: Whether the figure has a title that can be left out; by default not.
 
     Returns:
         The files, in the order of `formats`.
 
     Raises:
-        FigureError: It has no such format, or cannot have such a look.
+        FigureError: The format or the look is not possible.
         DiskError: A file cannot be written.
     """
     for form in formats:

@@ -1,4 +1,4 @@
-"""Where a figure comes from: what its file says of the run that its numbers belong to."""
+"""The origin of a figure: metadata about the run that its numbers belong to."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -10,13 +10,13 @@ from tokenviz.scores import TokenScores
 
 @dataclass(frozen=True)
 class Origin:
-    """A run.
+    """The run that a figure belongs to.
 
     Attributes:
-        fingerprint: Of everything that moves the run's numbers; finds it in any store that holds it.
-        experiment: The MLflow experiment's name.
-        kind: Of the run.
-        commit: Of the code that made it; empty where that is not known.
+        fingerprint: Hash of everything that the run's numbers depend on; finds the run in any store that has it.
+        experiment: Name of the MLflow experiment.
+        kind: Kind of the run.
+        commit: Commit of the code that made it; empty where it is not known.
         command: The command line that made it.
         run_id: MLflow's id; empty for a figure that is drawn before a store has given the run one.
     """
@@ -29,19 +29,19 @@ class Origin:
     run_id: str = ""
 
     def about(self, more: Mapping[str, object]) -> dict[str, object]:
-        """For a file's metadata: the run, and what else there is to say of it."""
+        """Return a file's metadata: the run, and further entries."""
         known = {"run_id": self.run_id} if self.run_id else {}
         known |= {"fingerprint": self.fingerprint, "experiment": self.experiment, "kind": self.kind}
         return {**known, **more, "commit": self.commit, "command": self.command}
 
 
 def of_scores(scores: TokenScores) -> dict[str, object]:
-    """What the file of a model's figure says besides its run: the text and every setting."""
+    """Return metadata of a model's figure besides its run: the text and every setting."""
     return {"text_sha256": scores.text_sha256, "spec": _settings(scores)}
 
 
 def of_pair(comparison: Comparison) -> dict[str, object]:
-    """What the file of two models' figure says besides its run: the text, and every setting of both."""
+    """Return metadata of two models' figure besides its run: the text, and every setting of both."""
     specs = [_settings(table) for table in (comparison.a, comparison.b)]
     return {"text_sha256": comparison.a.text_sha256, "specs": specs}
 

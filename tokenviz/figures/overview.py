@@ -1,7 +1,7 @@
 """The overview of a grid: one self-contained HTML page with models x texts, pairs of models x texts, and its other runs.
 
-Each cell has a run's numbers and leads to its heatmap or report; that of a score has a small picture of the heatmap as well.
-The page loads nothing. Where its links lead follows from where it is (see `Links`).
+Each cell has a run's numbers and links to its heatmap or report; the cell of a score also has a small picture of the heatmap.
+The page loads nothing. The targets of its links depend on where the page is (`Links`).
 """
 
 import json
@@ -23,23 +23,23 @@ from tokenviz.scores import TokenScores, nan_to_none
 from tokenviz.tables import cell
 
 Links = Literal["folder", "artifact"]
-"""Where a run's figures are, seen from the page: "folder" where each is at `runs/RUN/FILE`, as `tokenviz ui` serves them and
-`tokenviz runs export --html` writes them; "artifact" where the page is a file of the summary run. On a disk the artifacts of
-other runs are beside it then. MLflow's pages show it in a frame that may open nothing: it says where each figure is."""
+"""Where a run's figures are, relative to the page: "folder" if each is at `runs/RUN/FILE`, as `tokenviz ui` serves them and
+`tokenviz runs export --html` writes them; "artifact" if the page is a file of the summary run. On a disk the artifacts of
+other runs are next to it then. MLflow's pages show it in a frame that cannot open links: it names the place of each figure."""
 
 Addresses = Sequence[tuple[str, str]]
-"""Where links lead, and what they are called."""
+"""Targets of links, with their names."""
 
 OVERVIEW = "overview.html"  # the page's name among a summary run's files
-COLUMNS, LINES = 24, 4  # of a picture, which is as large as a reader can compare with its neighbours
+COLUMNS, LINES = 24, 4  # of a picture, which is large enough to compare it with its neighbours
 _STEP = 0.2  # nats
 _CODES = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"  # multiples of -_STEP
 _UNSCORED = "-"
 _SHADES = 62
-_NOTHING = 1e-9  # characters: less is what rounding leaves of none
-_MOST_NUMBERS = 3  # of a run of a kind that has no matrix
-_LOOKED_AT = ("report.html", "heatmap.html")  # what such a run is looked at by: the first that it has
-_DECIMALS, _NARROW, _MORE_DECIMALS = 6, 0.01, 9  # more where an interval is so narrow that more are printed
+_NOTHING = 1e-9  # characters; less is rounding of 0
+_MOST_NUMBERS = 3  # numbers of a run of a kind that has no matrix
+_LOOKED_AT = ("report.html", "heatmap.html")  # the page links to the first of these that such a run has
+_DECIMALS, _NARROW, _MORE_DECIMALS = 6, 0.01, 9  # more digits where a narrow interval needs more
 _DATA = re.compile(r'<script type="application/json" id="data">(.*?)</script>', re.DOTALL)
 
 
@@ -50,11 +50,11 @@ class ScoreCell:
     Attributes:
         model: The model's label.
         text: The text's name.
-        run_id: Of its run; empty where a server has not taken it yet.
-        bits_per_byte: See `ScoreSummary`.
-        mean_logprob: Nats per token.
+        run_id: Id of its run; empty while it waits for a server.
+        bits_per_byte: Bits per byte, as in `ScoreSummary`.
+        mean_logprob: Mean log-prob, in nats per token.
         n_scored: Tokens with a prediction.
-        picture: From `picture_of`; empty for none.
+        picture: The result of `picture_of`; empty for none.
     """
 
     model: str
@@ -67,7 +67,7 @@ class ScoreCell:
 
     @classmethod
     def of(cls, model: str, text: str, run_id: str, numbers: Mapping[str, float], picture: str = "") -> "ScoreCell":
-        """Return the cell of a run by its numbers' names."""
+        """Return the cell of a run from its numbers by name."""
         bits, mean, n = (numbers.get(name, math.nan) for name in ("bits_per_byte", "mean_logprob", "n_scored"))
         return cls(model, text, run_id, bits, mean, 0 if math.isnan(n) else int(n), picture)
 
@@ -78,15 +78,15 @@ class PairCell:
 
     Attributes:
         a: The first model's label.
-        b: The second's.
+        b: The second model's label.
         text: The text's name.
-        run_id: Of its run; empty where a server has not taken it yet.
-        by: What they are compared over.
-        n: Units that both have a value of.
+        run_id: Id of its run; empty while it waits for a server.
+        by: The units that they are compared over.
+        n: Units that both models scored.
         r: Pearson's r.
-        low: Where its 95 % interval begins; NaN where there is none.
-        high: Where it ends.
-        concordance: Lin's coefficient.
+        low: Lower end of its 95 % interval; NaN where there is none.
+        high: Upper end of its 95 % interval; NaN where there is none.
+        concordance: Lin's concordance coefficient.
     """
 
     a: str
@@ -102,7 +102,7 @@ class PairCell:
 
     @classmethod
     def of(cls, a: str, b: str, text: str, run_id: str, by: str, numbers: Mapping[str, float]) -> "PairCell":
-        """Return the cell of a run by its numbers' names."""
+        """Return the cell of a run from its numbers by name."""
         names = ("pearson_r", "pearson_r_low", "pearson_r_high", "concordance")
         return cls(a, b, text, run_id, by, int(numbers.get("n", 0)), *(numbers.get(name, math.nan) for name in names))
 
@@ -112,11 +112,11 @@ class OtherRun:
     """A run of any other kind.
 
     Attributes:
-        kind: The run's.
-        name: The run's, for a reader.
-        run_id: Its id; empty where a server has not taken it yet.
+        kind: Kind of the run.
+        name: Name of the run, for readers.
+        run_id: Id of the run; empty while it waits for a server.
         found: Its first numbers, in words.
-        figure: The file among its figures that the page leads to; empty for none.
+        figure: The file among its figures that the page links to; empty for none.
     """
 
     kind: str
@@ -127,13 +127,13 @@ class OtherRun:
 
     @classmethod
     def of(cls, kind: str, name: str, run_id: str, numbers: Mapping[str, float], figures: Collection[str]) -> "OtherRun":
-        """Return what the overview says of a run.
+        """Return a run's entry in the overview.
 
         Args:
-            kind: The run's.
-            name: The run's.
-            run_id: Its id.
-            numbers: Its numbers.
+            kind: Kind of the run.
+            name: Name of the run.
+            run_id: Id of the run.
+            numbers: Its numbers, by name.
             figures: The names of its figures' files.
         """
         shown = [f"{number.replace('_', ' ')} {cell(value)}" for number, value in list(numbers.items())[:_MOST_NUMBERS]]
@@ -142,17 +142,17 @@ class OtherRun:
 
 @dataclass(frozen=True)
 class Overview:
-    """A grid.
+    """The data of a grid's page.
 
     Attributes:
-        experiment: The MLflow experiment's name.
-        experiment_id: Its id.
-        grid: The grid's id.
-        question: What the experiment asks, in a line.
+        experiment: Name of the MLflow experiment.
+        experiment_id: MLflow's id of the experiment.
+        grid: Id of the grid.
+        question: The experiment's question, in one line.
         scores: Its score runs.
         pairs: Its comparison runs.
         others: Its other runs.
-        remark: What a reader should know of the whole, such as that it is not finished.
+        remark: A remark about the whole, such as that it is not finished; empty for none.
     """
 
     experiment: str
@@ -166,10 +166,10 @@ class Overview:
 
 
 def picture_of(scores: TokenScores) -> str:
-    """Draw a text's heatmap in little: `COLUMNS` x `LINES` equal parts of its characters, in reading order.
+    """Return a small picture of a text's heatmap: `COLUMNS` x `LINES` equal parts of its characters, in reading order.
 
     Returns:
-        A character for each part: the mean log-prob of the tokens that its characters are of, in steps of 0.2 nats down to
+        A character for each part: the mean log-prob of the tokens that contain its characters, in steps of 0.2 nats down to
         -12.2, or "-" where none is scored.
     """
     values = _parts(scores)
@@ -197,11 +197,11 @@ def overview_html(overview: Overview, links: Links, *, pages: str = "", grids: A
     """Return the page of a grid.
 
     Args:
-        overview: The grid.
+        overview: The data of the page.
         links: Where a run's figures are.
         pages: The address of MLflow's pages, absolute or relative to this one; empty where there are none.
-        grids: Other grids, where there are such.
-        files: Figures and tables of the whole grid, where the page can lead to them.
+        grids: Other grids, with their addresses; by default none.
+        files: Figures and tables of the whole grid, with their addresses; by default none.
     """
     style, script = page_part("overview.css"), page_part("overview.js")
     page: str = page_template("page/overview.html.j2").render(
@@ -219,7 +219,7 @@ def overview_html(overview: Overview, links: Links, *, pages: str = "", grids: A
 
 
 def pictures_in(page: str) -> dict[str, str]:
-    """Return the pictures that the page of a grid has, by the ids of their runs; none where it is no such page."""
+    """Return the pictures in the page of a grid, by the ids of their runs; empty for any other page."""
     found = _DATA.search(page)
     if not found:
         return {}
@@ -231,7 +231,7 @@ def pictures_in(page: str) -> dict[str, str]:
 
 
 def _plain(overview: Overview) -> dict[str, Any]:
-    """The grid as columns of plain values, names by number: 20 models on 200 texts stay below 5 MB."""
+    """Return the grid as columns of plain values, names by number: 20 models on 200 texts stay below 5 MB."""
     models = _numbered([*(one.model for one in overview.scores), *(name for one in overview.pairs for name in (one.a, one.b))])
     texts = _numbered([*(one.text for one in overview.scores), *(one.text for one in overview.pairs)])
     units = _numbered([one.by for one in overview.pairs])

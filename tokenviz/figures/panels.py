@@ -1,4 +1,4 @@
-"""The panels of a text heatmap: pieces of text in reading order, each with its value and what a reader is told of it."""
+"""The panels of a text heatmap: pieces of text in reading order, each with its value and notes."""
 
 import math
 from collections.abc import Sequence
@@ -19,24 +19,24 @@ from tokenviz.scores import UNREAD, TokenScores
 from tokenviz.spans import Span, names_at
 from tokenviz.stats.estimate import printed
 
-_OF_SUMS = {"logprob": 1.0, "surprisal_bits": -1 / math.log(2)}  # measures that are sums over tokens, by what one nat is
+_OF_SUMS = {"logprob": 1.0, "surprisal_bits": -1 / math.log(2)}  # measures that are sums over tokens, with the value of one nat
 
 
 @dataclass(frozen=True, eq=False)
 class Panel:
-    """One model's reading of the text, or the difference of two; all columns have the length n.
+    """One model's values of the text, or the difference of two models; all columns have length n.
 
     Attributes:
-        name: Of the model, or of both, with what they are.
-        remark: What the heading says after the name.
+        name: Name of the model, or of both, with their descriptions.
+        remark: Words that follow the name in the heading.
         n_scored: Pieces with a value.
-        n_units: Tokens or other units; pieces that no token stands for are none.
-        passage: Which passage each piece is in, from 0.
-        start: Its first character in the passage.
-        text: The pieces; those of a passage, joined, are the passage.
-        values: NaN where unscored.
-        notes: What a reader who points at a piece is told.
-        spans: The name of the span that each piece is in, empty where it is in none; empty where the text has no spans.
+        n_units: Tokens or other units; pieces that no token covers do not count.
+        passage: Number of the passage of each piece, from 0.
+        start: First character of each piece in its passage.
+        text: The pieces; the concatenated pieces of a passage are the passage.
+        values: Values of the pieces; NaN where unscored.
+        notes: What is shown when the user points at a piece.
+        spans: The name of each piece's span, empty where it is in none; no names where the text has no spans.
     """
 
     name: str
@@ -55,30 +55,30 @@ class Panel:
 
     @cached_property
     def pieces(self) -> tuple[Piece, ...]:
-        """What the panel's text is drawn in, in reading order: tokens, and characters that several of them share."""
+        """The pieces in which the panel's text is drawn, in reading order: tokens, and characters that several tokens share."""
         return tuple(piece for passage in passages_of(self.text, self.passage) for piece in passage)
 
     @property
     def shares_characters(self) -> bool:
-        """Whether a character is of several tokens."""
+        """Whether several tokens share a character."""
         plain = all(self.text) and all(map(str.isascii, self.text))
         return not plain and any(len(piece.rows) > 1 for piece in self.pieces)
 
     def opens_span(self, row: int) -> bool:
-        """Whether a piece is the first of a span; of two of one name that touch, the second is a part of the first."""
+        """Return whether a piece is the first of a span; two adjacent spans of one name count as one."""
         name = self.spans[row] if self.spans else ""
         return bool(name) and (not row or self.passage[row - 1] != self.passage[row] or self.spans[row - 1] != name)
 
     def beginning(self, most: int) -> "Panel":
-        """Its first pieces, under the heading of the whole."""
+        """Return the panel with its first pieces only, under the heading of the whole."""
         columns = {name: getattr(self, name)[:most] for name in ("passage", "start", "text", "values", "notes", "spans")}
         return replace(self, n_scored=int((~np.isnan(columns["values"])).sum()), **columns)
 
 
 def token_panel(table: TokenScores, measure: TokenMeasure, *, several_tokenizers: bool = False) -> Panel:
-    """A model's tokens and what a measure says of each.
+    """Return the panel of a model's tokens for a measure.
 
-    With `several_tokenizers` the heading begins with bits per byte: means per token cannot be compared then, so those of
+    With `several_tokenizers` the heading begins with bits per byte. Means per token cannot be compared then, so means of
     log-probs are left out and others are marked.
     """
     values, summary = measure.take(table), table.summary()
@@ -113,7 +113,7 @@ def _caveats(summary: ScoreSummary) -> str:
 
 
 def segment_panels(tables: Sequence[TokenScores], measure: TokenMeasure) -> tuple[Panel, ...]:
-    """Each model's sums over the segments that all of them cut alike, so that one colour means one value in all panels.
+    """Return each model's sums over the segments that all models share, so that one colour means one value in all panels.
 
     Raises:
         FigureError: The measure has no sums.
@@ -165,7 +165,7 @@ def _token_note(table: TokenScores, row: int, measure: TokenMeasure, value: floa
     own = "" if measure.name in MEASURES else f"{measure.label} {value:.4g}{f' {measure.unit}'.rstrip()}, "
     own = "unknown to the tokenizer, " * bool(table.unknown[row]) + own
     parts = [f"log-prob {table.logprob[row]:.4f} nats"]
-    if not np.isnan(table.rank[row]):  # another engine says no rank, or only those of a few
+    if not np.isnan(table.rank[row]):  # imported scores may lack ranks
         parts.append(f"rank {table.rank[row]:.0f}")
     if not np.isnan(table.entropy[row]):
         parts.append(f"entropy {table.entropy[row]:.3f} nats")
@@ -179,7 +179,7 @@ def pair_panel(
     measure: PairMeasure,
     spans: Sequence[Sequence[Span]] = (),
 ) -> Panel:
-    """The units of two models and what a measure says of them; `names` say what the models are, `spans` are the text's."""
+    """Return the panel of the units of two models for a measure; `names` describe the models, `spans` are the text's."""
     values, (a, b) = measure.take(units), models
     there = values[~np.isnan(values)]
     mean = printed(float(there.mean())) if len(there) else "–"

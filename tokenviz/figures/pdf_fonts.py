@@ -1,8 +1,8 @@
-"""Fonts in a PDF: without tables that no reader of a PDF looks at, and cut down as seldom as possible.
+"""Fonts in a PDF: without tables that PDF readers ignore, and subset as rarely as possible.
 
-Cutting a font down to the letters of a figure takes 21 ms for DejaVu Sans without the tables for shaping text, 60 ms with
-them. The letters of English text and of captions are cut out once in a process: a figure that needs no others takes
-these, 24 kB of DejaVu Sans before compression, which spares a fifth of the time of drawing a run's figures.
+Subsetting a font to the letters of a figure takes 21 ms for DejaVu Sans without the tables for shaping text, and 60 ms with
+them. A subset with the letters of English text and of captions is made once per process. A figure that needs no other letters
+uses it, 24 kB of DejaVu Sans before compression, which saves a fifth of the time of drawing a run's figures.
 """
 
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ _cut_down = _backend_pdf_ps.get_glyphs_subset
 
 @dataclass(frozen=True)
 class _Kept:
-    """A font that was cut down, with what matplotlib reads of one."""
+    """A subset font, with the attributes that matplotlib reads."""
 
     content: bytes
     glyph_index_map: dict[Any, Any]
@@ -36,7 +36,7 @@ class _Kept:
 
 @contextmanager
 def economical_fonts() -> Iterator[None]:
-    """While it is open, matplotlib embeds fonts so."""
+    """Make matplotlib embed fonts as described above, inside the block."""
     before = subset.Options._drop_tables_default
     subset.Options._drop_tables_default = [*before, "GSUB", "GPOS", "GDEF"]
     _backend_pdf_ps.get_glyphs_subset = _cut  # type: ignore[assignment]

@@ -1,8 +1,8 @@
-"""Text in a PDF that is found and copied as it was written, also where letters are shaped from several glyphs.
+"""Text in a PDF that is searched and copied exactly, even where letters are shaped from several glyphs.
 
 Matplotlib 3.11 shapes text and writes, for each glyph of a cluster (a Thai consonant with its marks, a Devanagari syllable),
-the characters of the whole cluster, so that a reader who copies them gets each several times. While a PDF is written
-here, the glyphs of a cluster share its characters out among themselves.
+the characters of the whole cluster, so that copied text has each several times. While a PDF is written here, the glyphs of a
+cluster divide its characters among themselves.
 """
 
 import math
@@ -17,12 +17,12 @@ from matplotlib.ft2font import LoadFlags
 
 from tokenviz.figures.bidi import JOINER, RIGHT_TO_LEFT_MARK, is_arabic, strong_direction
 
-_NOTHING = "\u200b"  # for a glyph more than there are characters: one must stand there
+_NOTHING = "\u200b"  # for a glyph beyond the number of characters: each needs one
 
 
 @dataclass(frozen=True)
 class _Glyph:
-    """What the PDF backend reads of matplotlib's own class, whose characters cannot be set."""
+    """The attributes that the PDF backend reads of matplotlib's class, whose characters cannot be set."""
 
     ft_object: Any
     char: str
@@ -34,7 +34,7 @@ class _Glyph:
 
 @contextmanager
 def exact_text() -> Iterator[None]:
-    """While it is open, PDF files are written with each character once."""
+    """Write each character once in PDF files, inside the block."""
     shaped = _text_helpers.layout
 
     def layout(string: str, font: Any, **settings: Any) -> Iterator[_Glyph]:
@@ -51,7 +51,7 @@ def exact_text() -> Iterator[None]:
 
 
 def shared_out(string: str, clusters: list[str]) -> list[str]:
-    """What each glyph stands for, so that every character of the text is there once.
+    """Return the characters of each glyph, so that every character of the text occurs once.
 
     Args:
         string: The text.
@@ -61,7 +61,7 @@ def shared_out(string: str, clusters: list[str]) -> list[str]:
     found: list[str] = []
     for cluster, count in runs:
         counts = [other for text, other in runs if text == cluster]
-        # How many glyphs each has: no fewer than leave as many clusters as the text can hold.
+        # The number of glyphs of each cluster: at least as many as leave no more clusters than the text can hold.
         glyphs = next(
             n for n in range(1, count + 1)
             if math.gcd(*counts) % n == 0 and (sum(counts) <= n * string.count(cluster) or n == math.gcd(*counts))
@@ -78,7 +78,7 @@ def _shares(cluster: str, glyphs: int) -> list[str]:
 
 
 def _without_joiners(glyphs: list[Any], string: str) -> list[_Glyph]:
-    """The glyphs without the blank ones of signs that only say how the letters of two boxes join, and which way they run."""
+    """Return the glyphs without the blank ones of characters that only control joining and direction."""
     signs = {RIGHT_TO_LEFT_MARK} | ({JOINER} if any(map(is_arabic, string)) else set())
     kept: list[_Glyph] = []
     skipped = 0.0

@@ -1,4 +1,4 @@
-"""`Picture`: a figure of matplotlib that shows itself in a notebook, whatever is set up there, and outside any pyplot state."""
+"""`Picture`: a matplotlib figure that displays itself in any notebook, independently of pyplot's state."""
 
 from io import BytesIO
 
@@ -7,15 +7,15 @@ from matplotlib.figure import Figure
 
 from tokenviz.figures.saving import fixed_settings
 
-_SCREEN = 96  # pixels of an inch on a page
-_SHARP = 2  # pixels of the picture for each of them
+_SCREEN = 96  # pixels per inch on a page
+_SHARP = 2  # pixels of the picture per pixel of the page
 
 
 class Picture(Figure):
-    """What the functions that draw return: a `Figure` like any other, to be changed, combined or saved."""
+    """The result of the drawing functions: a `Figure` like any other, to be changed, combined or saved."""
 
     def __repr__(self) -> str:
-        titles = (axes.get_title(loc="left") for axes in self.findobj(Axes))  # with those inside others
+        titles = (axes.get_title(loc="left") for axes in self.findobj(Axes))  # including axes inside others
         title = " ".join(next((title for title in titles if title), "without a title").split())
         width, height = self.get_size_inches()
         return f"Picture({width:.1f} by {height:.1f} inches: {title})"

@@ -1,9 +1,9 @@
-"""The pieces that a text is drawn in: tokens, characters that several tokens share, and the places where a line may end.
+"""The pieces in which a text is drawn: tokens, characters that several tokens share, and the places where a line may end.
 
-Every format draws these pieces and breaks its lines at these places, so that a text looks alike in all of them. What a reader
-sees as one character is a grapheme cluster (UAX 29): a letter with its marks, a syllable, an emoji of several code points.
-Where several tokens have a part of one, it is a piece of its own and names all of them. Lines end where the Unicode line
-breaking algorithm lets them (UAX 14), with ICU's dictionaries for scripts without spaces.
+Every format draws these pieces and breaks its lines at these places, so that a text looks the same in all of them. A character
+of a reader is a grapheme cluster (UAX 29): a letter with its marks, a syllable, an emoji of several code points. Where several
+tokens contain a part of one, it is a separate piece with all of these tokens. Lines end where the Unicode line breaking
+algorithm allows it (UAX 14), with ICU's dictionaries for scripts without spaces.
 """
 
 import unicodedata
@@ -20,21 +20,21 @@ from tokenviz.units.breaks import clusters, line_ends
 
 _STOPS = set(",.;:!?%…、。，．；：！？।॥،؛؟")
 Break = Literal["word", "token", "none"]
-"""What lies before a piece: a place where a line may end; a place where it ends only if a word is longer than the line; or
-none, inside of a token that is cut for another reason, and before a closing sign."""
+"""What is before a piece: a place where a line may end; a place where it ends only if a word is longer than the line; or
+"none", within a token that is cut for another reason, and before closing punctuation."""
 
 
 LONGEST_WORD = 24
-"""Characters: where a format has no lengths to go by, a longer word may be broken anywhere."""
+"""Characters: where a format cannot measure lengths, a longer word may be broken anywhere."""
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A stretch of a text that is drawn in one go.
+    """A range of a text that is drawn at once.
 
     Attributes:
-        rows: The tokens that it stands for, by number: one; or several, of which each has a part of its only character.
-        text: Its characters; none where a token has none and shares none.
+        rows: The numbers of its tokens: one; or several, each with a part of its only character.
+        text: Its characters; empty where a token has none and shares none.
         before: Whether a line may end before it.
     """
 
@@ -47,12 +47,12 @@ def pieces(tokens: Sequence[str], first: int = 0) -> list[Piece]:
     """Cut a passage into its pieces.
 
     Args:
-        tokens: The slices of the passage that its tokens stand for, in reading order. A token without characters shares the
+        tokens: The slices of the passage that its tokens cover, in reading order. A token without characters shares the
             character before it.
-        first: The number of the first token.
+        first: The number of the first token; by default 0.
 
     Returns:
-        The pieces; joined, they are the passage, and every token is in at least one.
+        The pieces; concatenated they are the passage, and every token is in at least one.
     """
     text = "".join(tokens)
     places = line_ends(text)
@@ -75,12 +75,12 @@ def pieces(tokens: Sequence[str], first: int = 0) -> list[Piece]:
 
 @dataclass(frozen=True)
 class Box:
-    """All pieces of one token that follow each other, or a character of several, for formats that break lines by themselves.
+    """Consecutive pieces of one token, or a character of several, for formats that break lines by themselves.
 
     Attributes:
-        rows: As of its pieces.
-        parts: Their texts.
-        may_end: Whether a line may end before each.
+        rows: The rows of its pieces.
+        parts: The texts of its pieces.
+        may_end: Whether a line may end before each piece.
     """
 
     rows: tuple[int, ...]
@@ -94,7 +94,7 @@ class Box:
 
 
 def boxes(passage: Sequence[Piece]) -> list[Box]:
-    """Put the pieces of a passage together to boxes; lines may end inside words that are too long for most lines."""
+    """Group the pieces of a passage into boxes; lines may end inside words that are too long for most lines."""
     parts: list[tuple[tuple[int, ...], str, bool]] = []
     for word in _words(passage):
         long = sum(len(piece.text) for piece in word) > LONGEST_WORD
@@ -109,7 +109,7 @@ def boxes(passage: Sequence[Piece]) -> list[Box]:
 
 
 def _words(passage: Sequence[Piece]) -> list[list[Piece]]:
-    """Group pieces that no line ends between, unless they are longer than one."""
+    """Group pieces between which no line ends, unless they are longer than a line."""
     found: list[list[Piece]] = []
     for piece in passage:
         if not found or piece.before == "word":
@@ -119,7 +119,7 @@ def _words(passage: Sequence[Piece]) -> list[list[Piece]]:
 
 
 def shortened(text: str) -> list[str]:
-    """Cut a token of a long word into parts of at most 8 characters, where its lines may end if they must."""
+    """Cut a token of a long word into parts of at most 8 characters, between which lines may end if necessary."""
     signs = clusters(text)
     return ["".join(signs[begin : begin + 8]) for begin in range(0, len(signs), 8)] or [text]
 
@@ -129,7 +129,7 @@ def passages_of(tokens: Sequence[str], passage: Sequence[int] | NDArray[np.int64
 
     Args:
         tokens: The slices of all passages, in reading order.
-        passage: Which passage each is in.
+        passage: Number of the passage of each slice.
     """
     numbers = [int(number) for number in passage]
     groups = [list(rows) for _, rows in groupby(range(len(tokens)), key=numbers.__getitem__)]
@@ -137,7 +137,7 @@ def passages_of(tokens: Sequence[str], passage: Sequence[int] | NDArray[np.int64
 
 
 def _shared(tokens: Sequence[str], text: str) -> list[tuple[tuple[int, ...], str]]:
-    """The tokens' numbers and texts, with characters of several tokens apart."""
+    """Return the tokens' numbers and texts, with characters of several tokens separate."""
     if text.isascii() and all(tokens):
         return [((row,), token) for row, token in enumerate(tokens)]
     edges = list(accumulate(map(len, clusters(text)), initial=0))
@@ -164,12 +164,12 @@ def _shared(tokens: Sequence[str], text: str) -> list[tuple[tuple[int, ...], str
 
 
 def _closes(text: str) -> bool:
-    """Whether a piece begins with a sign that no line begins with."""
+    """Return whether a piece begins with a character that no line begins with."""
     return text[:1] in _STOPS or unicodedata.category(text[:1] or " ") in ("Pe", "Pf")
 
 
 def _before_spaces(text: str, place: int, edges: list[int]) -> int:
-    """A place where a line may end, moved from after spaces to before those that belong to the next token."""
+    """Return a place where a line may end, moved from after spaces to before those that belong to the next token."""
     begin = place
     while begin and text[begin - 1] == " ":
         begin -= 1

@@ -1,4 +1,4 @@
-"""A grid's correlations in one figure."""
+"""All correlations of a grid in one figure."""
 
 import math
 from collections.abc import Sequence
@@ -15,13 +15,14 @@ from tokenviz.figures.widths import inches, points
 
 
 def correlation_overview(comparisons: Sequence[Comparison], *, width: float | str = 7.0, font_size: float = 9.0) -> Figure:
-    """Every pair of models on every text: Pearson's r as a mark, with its interval where there is one, texts as rows. Hollow
-    marks are over segments: their r is another quantity than one over tokens.
+    """Draw Pearson's r of every pair of models on every text as a mark, with its interval where there is one; texts are rows.
+
+    Hollow marks are over segments: their r is not comparable with one over tokens.
 
     Args:
-        comparisons: What to draw, in the order in which pairs and texts shall appear.
-        width: Inches, a length such as "8.4cm", or the name of a venue's column such as "acl".
-        font_size: Of the axes' names, in points; everything else follows it.
+        comparisons: The comparisons, in the order in which pairs and texts appear.
+        width: In inches, a length such as "8.4cm", or the name of a venue's column such as "acl"; by default 7 inches.
+        font_size: Size of the axes' names, in points; all other text follows it. By default 9.
     """
     texts, pairs = _rows_and_pairs(comparisons)
     row = max(0.32, 0.1 * len(pairs))  # inches; room for the marks of one text, one above the other
@@ -35,7 +36,7 @@ def correlation_overview(comparisons: Sequence[Comparison], *, width: float | st
 
 
 def draw_correlation_overview(axes: Axes, comparisons: Sequence[Comparison], *, font_size: float = 9.0) -> Axes:
-    """Draw `correlation_overview` on given axes, without its legend: the lines are the pairs in order."""
+    """Draw `correlation_overview` on given axes, without a legend: the lines are the pairs in order."""
     texts, pairs = _rows_and_pairs(comparisons)
     for place, pair in enumerate(pairs):
         own = [c for c in comparisons if (c.a.spec.model, c.b.spec.model) == pair]

@@ -1,4 +1,4 @@
-"""How far a model's predictions move when its numbers are rounded: how often, and at which tokens."""
+"""The effect of rounding a model's numbers on its predictions: how often they change, and at which tokens."""
 
 import math
 from itertools import pairwise
@@ -16,18 +16,18 @@ from tokenviz.figures.widths import inches, points
 if TYPE_CHECKING:
     import pandas as pd
 
-_STYLES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))  # a grey copy tells them apart
-_LEAST = 1e-9  # nats; below lies the rounding of float32
+_STYLES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))  # a grey copy distinguishes them
+_LEAST = 1e-9  # nats; smaller values are rounding of float32
 _EDGES = (0.0, 1.0, 2.0, 4.0, 8.0, math.inf)  # bits of surprisal
 
 
 def precision_curves(moved: "pd.DataFrame", *, width: float | str = 7.0, font_size: float = 9.0) -> Figure:
-    """Two panels: the share of tokens whose prediction moved by more than so much, and where it moves most.
+    """Draw two panels: the share of tokens whose prediction changed by more than a value, and where it changes most.
 
     Args:
-        moved: One row a variant and token: `model`, `kl` from the reference in nats, `surprisal_bits` by the reference.
-        width: Inches, a length such as "8.4cm", or the name of a venue's column such as "acl".
-        font_size: Of the axes' names, in points; everything else follows it.
+        moved: One row per variant and token: `model`, `kl` from the reference in nats, `surprisal_bits` by the reference.
+        width: In inches, a length such as "8.4cm", or the name of a venue's column such as "acl"; by default 7 inches.
+        font_size: Size of the axes' names, in points; all other text follows it. By default 9.
     """
     across = inches(width)
     rows, columns = (2, 1) if across < 5 else (1, 2)
@@ -39,7 +39,7 @@ def precision_curves(moved: "pd.DataFrame", *, width: float | str = 7.0, font_si
 
 
 def draw_movement(axes: Axes, moved: "pd.DataFrame", *, font_size: float = 9.0) -> Axes:
-    """The share of tokens with a divergence above each value, on given axes."""
+    """Draw the share of tokens with a divergence above each value, on given axes."""
     lines, labels = [], []
     for place, (name, own) in enumerate(moved.groupby("model", sort=False)):
         values = np.sort(np.maximum(own["kl"].to_numpy(), _LEAST))
@@ -56,7 +56,7 @@ def draw_movement(axes: Axes, moved: "pd.DataFrame", *, font_size: float = 9.0) 
 
 
 def draw_movement_by_surprisal(axes: Axes, moved: "pd.DataFrame", *, font_size: float = 9.0) -> Axes:
-    """The mean divergence of tokens that the reference finds more and more surprising, on given axes."""
+    """Draw the mean divergence of tokens by their surprisal under the reference, on given axes."""
     bins = np.digitize(moved["surprisal_bits"].to_numpy(), _EDGES[1:-1])
     lines, labels = [], []
     for place, (name, own) in enumerate(moved.assign(bin=bins).groupby("model", sort=False)):

@@ -21,9 +21,9 @@ def region_means(means: "pd.DataFrame", *, width: float | str = 7.0, font_size: 
     """Draw mean surprisal by region, one line per condition, with 95 % intervals over items.
 
     Args:
-        means: One row per model, region and condition, as `condition_means` gives them; in bits.
-        width: Inches, a length such as "8.4cm", or the name of a venue's column such as "acl".
-        font_size: Of the axes' names, in points; everything else follows it.
+        means: One row per model, region and condition, as `condition_means` returns them; in bits.
+        width: In inches, a length such as "8.4cm", or the name of a venue's column such as "acl"; by default 7 inches.
+        font_size: Size of the axes' names, in points; all other text follows it. By default 9.
     """
     models = list(dict.fromkeys(means["model"]))
     across = inches(width)

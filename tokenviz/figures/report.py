@@ -1,7 +1,7 @@
-"""The interactive report: one self-contained HTML file in which several models' readings of a text are explored.
+"""The interactive report: one self-contained HTML file to explore several models' readings of a text.
 
-It runs from disk and in a sandboxed frame: no network, no storage, no other file. The text and all names come in as data
-that the page's script puts into text nodes only, and the page's own policy lets nothing else run or load.
+It works from disk and in a sandboxed frame: no network, no storage, no other file. The text and all names are data that the
+page's script puts only into text nodes, and the page's content security policy lets nothing else run or load.
 """
 
 import base64
@@ -28,8 +28,9 @@ from tokenviz.figures.report_texts import Entry, entries_data, list_data
 from tokenviz.models.describing import full_name_of
 
 MOST_BYTES = 64_000_000
-"""Of a report of several texts: 200 texts of 135 tokens by 3 models take 25 MB with 10 alternatives per token (Chromium opens
-them in a second), 12 MB with 3."""
+"""Limit for a report of several texts: 200 texts of 135 tokens by 3 models take 25 MB with 10 alternatives per token (Chromium
+opens
+them in a second), and 12 MB with 3."""
 
 _SCRIPTS = (
     "data.js",
@@ -46,18 +47,18 @@ _SCRIPTS = (
 def save_report(
     source: Source, path: Path | str, *, limits: str | Chosen | None = None, about: Mapping[str, object] | None = None
 ) -> Path:
-    """Write an interactive page of one or several models' readings of a text.
+    """Write an interactive page with one or several models' readings of a text.
 
     Pointing at a token, or going to it by the arrow keys, shows its log-prob, rank, entropy and likeliest alternatives by each
-    model; the scatter of two models and a list of the places where they differ most lead to the text, and back.
+    model. The scatter of two models and a list of the places where they differ most are linked with the text.
 
     Args:
         source: Token tables of one text by any number of models, or a comparison. Alternatives are shown where they were kept
-            (`top_k`), ten at most. The models are laid side by side over tokens where one tokenizer made all of them, else over
-            the segments that all of them cut alike.
-        path: Of the file, `*.html`.
-        limits: Of the colours, as for `text_heatmap`: numbers are of log-probs and of no other measure, percentiles of all.
-        about: What made it, for its metadata, which say besides what it shows.
+            (`top_k`), ten at most. Models are compared over tokens where one tokenizer made all of them, else over the segments
+            that all of them share.
+        path: The file to write, `*.html`.
+        limits: Limits of the colours, as for `text_heatmap`: numbers are for log-probs only, percentiles for all measures.
+        about: What made it, for its metadata, which also contain what it shows.
 
     Returns:
         The path.
@@ -93,24 +94,24 @@ def save_texts_report(
 ) -> Path:
     """Write an interactive page of several texts, passages, items or minimal pairs, with a list of them at its side.
 
-    The list is sorted by what differs most between two models, by bits per byte, by name, or by the margin of minimal pairs.
-    A text is shown as `save_report` shows one; of a minimal pair both sentences, side by side, with their sums.
+    The list is sorted by the difference of two models, by bits per byte, by name, or by the margin of minimal pairs. A text is
+    shown as by `save_report`; for a minimal pair both sentences are shown next to each other, with their sums.
 
     Args:
-        entries: From `text_entries`, `passage_entries` or `pair_entries`.
-        path: Of the file, `*.html`.
-        title: Over the page, and its name.
-        limits: Of the colours, as for `save_report`; "shared" for those of all texts together.
+        entries: Entries from `text_entries`, `passage_entries` or `pair_entries`.
+        path: The file to write, `*.html`.
+        title: Heading and title of the page.
+        limits: Limits of the colours, as for `save_report`; "shared" for those of all texts together.
         about: What made it, for its metadata.
-        alternatives: Of each token, at most; fewer make the page smaller.
-        most_bytes: Of the page; by default 64 MB.
+        alternatives: The most alternatives per token; fewer make the page smaller. By default 10.
+        most_bytes: The largest size of the page, in bytes; by default 64 MB.
 
     Returns:
         The path.
 
     Raises:
         ComparisonError: The texts are not all by the same models.
-        ReportSizeError: The page would hold more.
+        ReportSizeError: The page would be larger than `most_bytes`.
         FigureError: There is no text, or the file's name does not end in .html.
         DiskError: The file cannot be written.
     """
@@ -147,11 +148,11 @@ def texts_report_html(
 
 
 class ReportSizeError(FigureError):
-    """A report that would be larger than what a page opens quickly."""
+    """A report would be larger than a page that opens quickly."""
 
 
 def too_large(texts: int, models: int, most: int = MOST_BYTES) -> ReportSizeError:
-    """Return the error of a report that would be too large."""
+    """Return the error about a report that would be too large."""
     return ReportSizeError(
         f"a report of {texts} texts by {models} model{'s' * (models != 1)} would hold more than {most // 1_000_000} MB: "
         "give fewer texts or models, or keep fewer alternatives (--top-k 3)"
@@ -159,11 +160,11 @@ def too_large(texts: int, models: int, most: int = MOST_BYTES) -> ReportSizeErro
 
 
 def checked_path(path: Path | str) -> Path:
-    """The path of a report, if there can be one.
+    """Return the path of a report, if it is possible.
 
     Raises:
         FigureError: Its name does not end in .html.
-        DiskError: There is no such folder.
+        DiskError: Its folder does not exist.
     """
     path = Path(path)
     if path.suffix.lower() not in (".html", ".htm"):
@@ -174,10 +175,10 @@ def checked_path(path: Path | str) -> Path:
 
 
 def report_limits(limits: str | Chosen | None) -> Chosen:
-    """Return the limits of a report of one text: those of all its texts are those of the text.
+    """Return the limits of a report of one text, where "shared" means those of the text.
 
     Raises:
-        FigureError: No report can have them.
+        FigureError: The limits are not possible for a report.
     """
     chosen = chosen_limits("text" if limits in (None, "shared") else limits)
     return checked_limits(chosen, measure_named("logprob")) if isinstance(chosen, tuple) else chosen
@@ -209,13 +210,13 @@ def _page(title: str, data: Mapping[str, Any], about: Mapping[str, object], text
 
 @cache
 def page_part(name: str) -> str:
-    """Return one of the files that the pages of this room are made of."""
+    """Return one of the files from which the pages of this package are made."""
     return files("tokenviz.figures").joinpath("page", name).read_text(encoding="utf-8")
 
 
 @cache
 def _shades() -> str:
-    """A class for every colour: background and a text that stands out from it."""
+    """Return one CSS class per colour: background and a text colour that contrasts with it."""
     rules = [
         f".{name}-{number}{{background:{to_hex(colour)};color:{text_colour(colour)}}}"
         for name in sorted({measure.colours for measure in MEASURES.values()})
@@ -225,7 +226,7 @@ def _shades() -> str:
 
 
 def policy_of(style: str, script: str) -> str:
-    """Return a page's policy: its own style and script, and nothing else, run or load."""
+    """Return a page's content security policy: only its own style and script may be used."""
     return f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; base-uri 'none'; form-action 'none'"
 
 

@@ -1,7 +1,7 @@
-"""What the interactive report shows, as plain values: the page only lays them out.
+"""The data of the interactive report as plain values; the page only lays them out.
 
-Every number, colour, limit and word of a measure is that of the text heatmap (`definition.py`). Colours are numbers of a
-map's shades, so that thousands of tokens stay small and change quickly.
+Every number, colour, limit and word of a measure is that of the text heatmap (`definition.py`). Colours are indices of a map's
+shades, so that thousands of tokens stay small and change quickly.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,9 +25,9 @@ from tokenviz.spans import names_at
 from tokenviz.stats.definitions import pearson_r, spearman_rho
 from tokenviz.stats.estimate import rounded
 
-MOST_ALTERNATIVES = 10  # of each token: what a reader takes in, and what keeps a long text's file small
+MOST_ALTERNATIVES = 10  # per token: as many as a user can read; keeps a long text's file small
 _LOGPROB, _ENTROPY, _ALTERNATIVE = 4, 3, 4  # decimals
-_STEPS = 17  # of a legend's bar
+_STEPS = 17  # steps of a legend's bar
 
 
 def report_data(
@@ -37,18 +37,18 @@ def report_data(
     shared: Mapping[str, Limits] | None = None,
     alternatives: int = MOST_ALTERNATIVES,
 ) -> dict[str, Any]:
-    """All that the page knows of a text.
+    """Return all data of the page about a text.
 
     Args:
-        tables: Of one text, at least one.
-        limits: Of the colours; numbers are of log-probs.
-        shared: Limits that were found for several texts, by measure; they are taken instead.
-        alternatives: Of each token, at most.
+        tables: Tables of one text, at least one.
+        limits: Limits of the colours; numbers are log-probs.
+        shared: Common limits of several texts, by measure, which replace `limits`; by default none.
+        alternatives: The most alternatives per token; by default 10.
 
     Returns:
-        Values that JSON can write; None where unscored. Rows of `tokens` are each model's own tokens; rows of `units` are
-        what all models have in common, `first` and `n_tokens` say which tokens they hold. `measures` have one view, or one a
-        pair of models. Of a text with spans `marks` are their names and colours, and `span` is the number of each row's.
+        Values that JSON can write; None where unscored. Rows of `tokens` are each model's own tokens. Rows of `units` are the
+        units that all models share, and their `first` and `n_tokens` name the tokens. `measures` have one view, or one per pair
+        of models. For a text with spans, `marks` are their names and colours, and `span` is the number of each row's span.
 
     Raises:
         ComparisonError: The tables are of different texts.
@@ -83,13 +83,13 @@ def report_data(
 
 
 def _numbered(names: Sequence[str], marks: Sequence[str]) -> list[int]:
-    """The number of each name, -1 for none."""
+    """Return the number of each name, -1 for none."""
     numbers = {name: number for number, name in enumerate(marks)}
     return [numbers.get(name, -1) for name in names]
 
 
 def _settings(table: TokenScores) -> dict[str, str]:
-    """What the scores come from, by name, as it is printed."""
+    """Return the settings of the scores, by name, as they are printed."""
     spec = asdict(table.spec)
     versions = ", ".join(f"{package} {version}" for package, version in spec.pop("versions").items())
     bos_ids = ", ".join(map(str, spec.pop("bos_ids"))) or "none"
@@ -100,7 +100,7 @@ def _settings(table: TokenScores) -> dict[str, str]:
 
 
 def _tokens(table: TokenScores, strings: dict[str, int], most: int) -> dict[str, Any]:
-    """A model's tokens; the strings of its alternatives are numbered in `strings`."""
+    """Return a model's tokens; the strings of its alternatives are numbered in `strings`."""
     k = min(table.spec.top_k, most)
     numbered = [
         strings.setdefault(string, len(strings)) for row in table.top_tokens for string in row[:k] + ("",) * (k - len(row))
@@ -121,10 +121,10 @@ def _tokens(table: TokenScores, strings: dict[str, int], most: int) -> dict[str,
 
 
 def _drawn(texts: Sequence[str], passage: NDArray[np.int64]) -> dict[str, list[Any]]:
-    """How the page draws texts in boxes, counted in UTF-16 units from the beginning of the first passage.
+    """Return how the page draws texts in boxes, in UTF-16 units from the beginning of the first passage.
 
     Returns:
-        `shared`: of each character that several rows share the first row, how many they are, its beginning and its length;
+        `shared`: for each character that several rows share, the first row, the number of rows, its beginning and its length;
         `ends`: the distances between places where a line may end.
     """
     shared, ends, reached = [], [], 0
@@ -147,7 +147,7 @@ def _numbers(values: NDArray[np.float64], decimals: int) -> list[float | None]:
 
 
 def _agreement(rows: Rows, pair: tuple[int, int]) -> str:
-    """How alike two models are, in a line."""
+    """Return one line on the agreement of two models."""
     x, y = (rows.logprobs[model] for model in pair)
     r = pearson_r(x, y)
     return f"r = {rounded(r)}, ρ = {rounded(spearman_rho(x, y))}, n = {r.n} {rows.by}s scored by both"

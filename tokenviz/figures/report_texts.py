@@ -1,4 +1,4 @@
-"""What the report of several texts shows: each text, passage, item or minimal pair by itself, and the list of them."""
+"""The data of a report of several texts: each text, passage, item or minimal pair, and the list of them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -19,18 +19,19 @@ from tokenviz.scores import TokenScores, nan_to_none
 from tokenviz.texts import Text
 
 _BEGINNING = 120  # characters of a text that the list may show
-_LONG = 8  # characters per token: more than tokenizers of natural language reach on average
+_LONG = 8  # characters per token: more than the average of tokenizers of natural language
 _SIDES = ("good", "bad")
 
 
 @dataclass(frozen=True, eq=False)
 class Entry:
-    """One line of the list, and what it opens.
+    """One line of the list, and the page that it opens.
 
     Attributes:
-        name: What the list calls it.
-        tables: Each model's scores of it, in the same order in all entries.
-        decided: Of a minimal pair each model's row of `pair_table`; the passages are then the good and the bad sentence.
+        name: Name in the list.
+        tables: Each model's scores, in the same order in all entries.
+        decided: For a minimal pair, each model's row of `pair_table`; the passages are then the good and the bad sentence. Else
+            empty.
     """
 
     name: str
@@ -42,7 +43,7 @@ def text_entries(tables: Sequence[TokenScores]) -> list[Entry]:
     """Return one entry per text.
 
     Args:
-        tables: Of one or more texts by the same models; texts and models stand in the order in which they come first.
+        tables: Tables of one or more texts by the same models; texts and models keep the order of their first occurrence.
 
     Raises:
         FigureError: There is no table, a model read a text twice, or not every model read every text.
@@ -71,8 +72,8 @@ def passage_entries(tables: Sequence[TokenScores], names: Sequence[str] = ()) ->
     """Return one entry per passage of a text.
 
     Args:
-        tables: Several models on one text, at least one.
-        names: Of the passages; by default numbers from 1.
+        tables: Tables of one text by one or several models.
+        names: Names of the passages; by default numbers from 1.
     """
     cut = [_passages(table, 1) for table in tables]
     found = []
@@ -86,7 +87,7 @@ def pair_entries(tables: Sequence[TokenScores], decisions: Sequence[pd.DataFrame
     """Return one entry per minimal pair.
 
     Args:
-        tables: Several models on the text of the pairs.
+        tables: Tables of the text of the pairs by several models.
         decisions: Each model's `pair_table`.
         groups: The group of each pair.
     """
@@ -101,7 +102,7 @@ def pair_entries(tables: Sequence[TokenScores], decisions: Sequence[pd.DataFrame
 
 
 def _passages(table: TokenScores, together: int) -> dict[int, TokenScores]:
-    """A table of each passage, or of so many passages together, by its number."""
+    """Return a table for each passage, or for each `together` consecutive passages, by its number."""
     numbers = table.passage // together
     first = np.flatnonzero(np.append(True, numbers[1:] != numbers[:-1])) if len(table) else np.array([], np.int64)
     ends = np.append(first[1:], len(table))
@@ -121,7 +122,7 @@ def _rows(table: TokenScores, rows: slice, together: int) -> TokenScores:
 
 
 def most_telling(entries: Sequence[Entry], most: int) -> Sequence[Entry]:
-    """Return so many entries at most, in their order: pairs of the least margin by a model, or what models differ most in."""
+    """Return at most `most` entries, in their order: pairs with the least margin, or texts with the largest differences."""
     if len(entries) <= most:
         return entries
 
@@ -139,18 +140,18 @@ def most_telling(entries: Sequence[Entry], most: int) -> Sequence[Entry]:
 
 
 def least_bytes(texts: Sequence[Text], *, models: int, alternatives: int) -> int:
-    """Return how many bytes a report of some texts takes at least, so that one that is too large is refused before the work."""
+    """Return the least size of a report of some texts, in bytes, so that one that is too large is refused early."""
     tokens = sum(len(passage) for text in texts for passage in text.passages) // _LONG
     return tokens * models * (40 + 10 * alternatives)
 
 
 def list_data(entries: Sequence[Entry]) -> dict[str, Any]:
-    """What the list of a report shows of each text.
+    """Return the data of a report's list.
 
     Returns:
-        Values that JSON can write. Of each text its name, its beginning, how many units both models of a pair scored at most
-        (`n`), the mean |difference| of each pair of models in nats, each model's bits per byte; of minimal pairs the margin
-        of the sums, good minus bad in nats, and the decision in words.
+        Values that JSON can write. For each text its name, its beginning, the most units that both models of a pair scored
+        (`n`), the mean |difference| of each pair of models in nats, and each model's bits per byte; for minimal pairs the
+        margin of the sums, good minus bad in nats, and the decision in words.
     """
     rows = common_rows(entries[0].tables)
     found: dict[str, Any] = {"unit": rows.by, "texts": [_listed(entry) for entry in entries]}
@@ -174,7 +175,7 @@ def _listed(entry: Entry) -> dict[str, Any]:
 
 
 def _beginning(entry: Entry) -> str:
-    """A line of the text; of a minimal pair of the good sentence."""
+    """Return a line of the text; for a minimal pair a line of the good sentence."""
     table, found = entry.tables[0], ""
     for token, passage in zip(table.token, table.passage, strict=True):
         if len(found) > _BEGINNING or (entry.decided and passage):
@@ -184,7 +185,7 @@ def _beginning(entry: Entry) -> str:
 
 
 def _decision(row: Mapping[str, Any]) -> str:
-    """Which sentence of a pair wins by its sum."""
+    """Return in words which sentence of a pair wins by its sum."""
     correct = row["correct_sum"]
     if np.isnan(correct):
         return "not decided"
@@ -204,12 +205,12 @@ def _rounded(value: float) -> float | None:
 def entries_data(
     entries: Sequence[Entry], limits: Chosen, *, alternatives: int = MOST_ALTERNATIVES
 ) -> Iterator[dict[str, Any]]:
-    """Yield what the page knows of each text, as `report_data` of one.
+    """Yield the data of the page about each text, as `report_data` returns it.
 
     Args:
-        entries: At least one; all by the same models.
-        limits: Of the colours; "shared" are those of all texts together, of each measure.
-        alternatives: Of each token, at most.
+        entries: At least one entry; all by the same models.
+        limits: Limits of the colours; "shared" for those of all texts together, for each measure.
+        alternatives: The most alternatives per token; by default 10.
 
     Raises:
         ComparisonError: The texts are not all by the same models.
@@ -224,7 +225,7 @@ def entries_data(
 
 
 def _sides(entry: Entry) -> dict[str, Any]:
-    """The labels over the two sentences of a pair: their sums, and which wins."""
+    """Return the labels above the two sentences of a pair: their sums, and which wins."""
     if not entry.decided:
         return {}
     sides = []

@@ -15,12 +15,12 @@ from tokenviz.units.common import Spans, common_spans
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """The units in which several models can be laid side by side, in reading order; all columns have the length n.
+    """The units over which several models can be compared, in reading order; all columns have length n.
 
     Attributes:
-        by: What the units are.
-        spans: Where they stand in the text, and each model's tokens of them.
-        logprobs: One array a model, in nats per unit; NaN where it did not score every token of the unit.
+        by: The kind of unit.
+        spans: The units' places in the text, and each model's tokens in them.
+        logprobs: One array per model, in nats per unit; NaN where it did not score every token of the unit.
     """
 
     by: By
@@ -32,11 +32,11 @@ class Rows:
 
     @property
     def passage(self) -> NDArray[np.int64]:
-        """Which passage each unit is in."""
+        """Number of the passage of each unit."""
         return self.spans.passage
 
     def pair(self, a: int, b: int) -> Units:
-        """Two of the models, by their numbers."""
+        """Return the units of two of the models, by the models' numbers."""
         spans = self.spans
         return Units(
             by=self.by,
@@ -52,13 +52,13 @@ class Rows:
 
 
 def common_rows(tables: Sequence[TokenScores]) -> Rows:
-    """The tokens, where one tokenizer made all of them; else the segments that all models cut alike.
+    """Return the tokens, where one tokenizer made all of them, else the segments that all models share.
 
     Args:
-        tables: Of one text, at least one.
+        tables: Tables of one text, at least one.
 
     Raises:
-        ComparisonError: They are of different texts.
+        ComparisonError: The tables are of different texts.
     """
     first, *others = tables
     for other in others:
@@ -74,7 +74,7 @@ def common_rows(tables: Sequence[TokenScores]) -> Rows:
 
 
 def _tokens(table: TokenScores, models: int) -> Spans:
-    """Each token as a span, which several models have in common."""
+    """Return each token as a span that several models share."""
     n = len(table)
     return Spans(
         passage=table.passage,

@@ -1,4 +1,4 @@
-"""Writing figures: the same figure gives the same bytes, and says in its metadata what it shows."""
+"""Writing figures: equal figures give equal bytes, and their metadata describe what they show."""
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +19,7 @@ FigureFormat = Literal["png", "svg", "pdf"]
 
 _DPI = 200
 _SETTINGS: Any = {
-    "text.hinting": "no_hinting",  # letters are as wide in a PNG as in a vector format, and so in their boxes
+    "text.hinting": "no_hinting",  # letters are as wide in a PNG as in a vector format, so that they fit their boxes
     "svg.fonttype": "none",  # text stays text: it can be searched, selected and checked
     "svg.hashsalt": "tokenviz",
     "pdf.fonttype": 42,
@@ -28,7 +28,7 @@ _SETTINGS: Any = {
 
 @contextmanager
 def fixed_settings() -> Iterator[None]:
-    """Matplotlib's own defaults, whatever a matplotlibrc or a notebook has made of them: files differ by no taste."""
+    """Use matplotlib's default settings inside the block, whatever a matplotlibrc or a notebook has set."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(_SETTINGS)
@@ -43,14 +43,14 @@ def save_figure(
     description: str = "",
     formats: Sequence[FigureFormat] = ("png", "svg", "pdf"),
 ) -> list[Path]:
-    """Write a figure of one or more pages: the same figure gives the same bytes, and PDF and SVG keep their text.
+    """Write a figure of one or more pages: equal figures give equal bytes, and PDF and SVG keep their text.
 
     Args:
-        pages: The figure.
-        stem: Path without suffix. A figure of several pages becomes one PDF, and `STEM_p1.png`, ... otherwise.
-        title: For the metadata; by default the file's name.
-        description: For the metadata: what made it.
-        formats: Which files to write.
+        pages: The figure, or its pages.
+        stem: Path without suffix. A figure of several pages becomes one PDF, and `STEM_p1.png`, ... in other formats.
+        title: Title in the metadata; by default the file's name.
+        description: Description in the metadata: what made it. By default empty.
+        formats: Formats to write; by default PNG, SVG and PDF.
 
     Returns:
         The files, in the order of `formats`.
@@ -89,14 +89,14 @@ def save_figure(
 
 
 def together(stem: Path, write: Callable[[Path], list[Path]]) -> list[Path]:
-    """Have the files of a figure appear together, or none of them.
+    """Make the files of a figure appear together, or none of them.
 
     Args:
-        stem: Path without suffix of where they belong.
+        stem: The files' final path without suffix.
         write: Writes them, given such a path in another folder.
 
     Returns:
-        The files, where they belong.
+        The files at their final paths.
 
     Raises:
         DiskError: A file cannot be written.
@@ -117,7 +117,7 @@ _CREATOR: dict[str, dict[str, str | None]] = {
 
 
 def _keep_spaces(path: Path) -> None:
-    """Tokens begin with spaces, which SVG drops unless told otherwise: browsers by the style, others by the attribute."""
+    """Keep the spaces at the beginning of tokens, which SVG drops by default: browsers read the style, others the attribute."""
     svg = path.read_text(encoding="utf-8").replace("<svg ", '<svg xml:space="preserve" ', 1)
     path.write_text(svg.replace('<style type="text/css">', '<style type="text/css">text{white-space:pre}', 1), encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""Two models' log-probs of each unit against each other: the unity scatter."""
+"""The unity scatter: two models' log-probs of each unit, one on each axis."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,30 +18,32 @@ from tokenviz.figures.picture import Picture
 from tokenviz.figures.widths import inches, points
 from tokenviz.stats.estimate import printed
 
-_FEW = 400  # points that are told apart as marks of full size
-_MANY = 2000  # points above which cells that count them show more than marks
+_FEW = 400  # the most points that are drawn as marks of full size
+_MANY = 2000  # with more points, cells that count them show more than marks
 _BINS = 40
-_CROWD = 3  # points under a name that are as bad as that many steps away from its own point
+_CROWD = 3  # penalty of a crossing line, and the largest for points under a name, in steps of distance from its own point
 _LONGEST_LABEL = 16
 _RESERVED = (0.0, 0.0, 0.16, 0.07)  # shares of the axes, for the line's name
-_MARGINS = 0.17  # of the square's side: the histograms beside it, with the room around them
+_MARGINS = 0.17  # share of the square's side: the histograms next to it, with the space around them
 
 
 def unity_scatter(
     comparison: Comparison, *, width: float | str = 4.6, outliers: int = 5, font_size: float = 9.0, title: bool = True
 ) -> Figure:
-    """Both models' log-probs of each unit against each other, with the line on which they agree, the units on which they
-    differ most by name, and a histogram of each model in the margin. Many points are shown as cells that count them.
+    """Draw both models' log-probs of each unit, one on each axis, with the line where they agree.
+
+    The units with the largest differences are named, and each model has a histogram in the margin. Many points are drawn as
+    cells that count them.
 
     Args:
-        comparison: What to draw.
-        width: Inches, a length such as "8.4cm", or the name of a venue's column such as "acl".
-        outliers: How many units to name, those with the greatest differences.
-        font_size: Of the axes' names, in points; everything else follows it.
-        title: Whether the text's name, the correlations and n stand above, as in a caption.
+        comparison: The comparison to draw.
+        width: In inches, a length such as "8.4cm", or the name of a venue's column such as "acl"; by default 4.6 inches.
+        outliers: Number of units to name, those with the largest differences; by default 5.
+        font_size: Size of the axes' names, in points; all other text follows it. By default 9.
+        title: Whether the text's name, the correlations and n are above, as in a caption; by default they are.
 
     Returns:
-        The figure, which is in no pyplot state: a notebook shows it, `savefig` or `save_figure` writes it.
+        The figure, outside of pyplot's state: a notebook shows it, `savefig` or `save_figure` writes it.
 
     Raises:
         FigureError: The width or the font size is not possible.
@@ -60,7 +62,7 @@ def unity_scatter(
         assert axis_x is not None
         if min(axis_y.x0, axis_x.y0) > -0.5 or left > inches(width) / 3:
             return add_key(figure, described_models([comparison.a, comparison.b]), font_size=font_size)
-        # Longer names, or longer numbers.
+        # Room for longer names, or longer numbers.
         left += max(0.0, -axis_y.x0 / figure.dpi) * 1.1
         below += max(0.0, -axis_x.y0 / figure.dpi) * 1.1
 
@@ -68,7 +70,7 @@ def unity_scatter(
 def _placed(
     comparison: Comparison, size: float, left: float, below: float, line: float, outliers: int, font_size: float, title: bool
 ) -> Picture:
-    """The figure with so much room on the left and below; all lengths in inches."""
+    """Return the figure with the given room on the left and below; all lengths in inches."""
     side = (size - left) / (1 + _MARGINS)
     height = below + side * (1 + _MARGINS) + (5.5 if title else 0.5) * line
     figure = Picture(figsize=(size, height), facecolor="white")
@@ -84,16 +86,16 @@ def draw_unity_scatter(axes: Axes, comparison: Comparison, *, outliers: int = 5,
     """Draw `unity_scatter` on given axes, without the margins.
 
     Args:
-        axes: Where to draw. So that names do not overlap, they must have the size that they will be printed in.
-        comparison: What to draw.
-        outliers: How many units to name.
-        font_size: Of the axes' names, in points; everything else follows it.
+        axes: The axes to draw on. They must have the size in which they will be printed, so that names do not overlap.
+        comparison: The comparison to draw.
+        outliers: Number of units to name; by default 5.
+        font_size: Size of the axes' names, in points; all other text follows it. By default 9.
     """
     units = comparison.units
     there = _scored(comparison)
     x, y = units.logprob_a[there], units.logprob_b[there]
     low = float(min(x.min(), y.min())) if len(x) else 0.0
-    low = low or -1.0  # limits that coincide are none
+    low = low or -1.0  # limits must not be equal
     limits = (low * 1.04, -low * 0.03)
     axes.set(xlim=limits, ylim=limits, aspect="equal")
     axes.plot(limits, limits, color="#555555", linewidth=1, linestyle=(0, (4, 3)), zorder=3)
@@ -112,20 +114,20 @@ def draw_unity_scatter(axes: Axes, comparison: Comparison, *, outliers: int = 5,
     title_axes(
         axes,
         f"{short_name(comparison.text_name)}\nr\u00a0=\u00a0{r}, ρ\u00a0=\u00a0{rho}, "
-        f"n\u00a0=\u00a0{comparison.n}\u00a0{units.by}s",  # a line is broken between the numbers
+        f"n\u00a0=\u00a0{comparison.n}\u00a0{units.by}s",  # a line may break between the numbers
         font_size,
     )
     axes.annotate("equal", (limits[0] * 0.97, limits[0] * 0.97), xytext=(8, 0), textcoords="offset points",
                   fontsize=0.9 * font_size, color="#555555", va="center")  # fmt: skip
     order = there[np.argsort(-np.abs(x - y), kind="stable")]
-    rows = [row for row in order if units.text[row]][:outliers]  # the rest of a character has nothing to be called by
+    rows = [row for row in order if units.text[row]][:outliers]  # the rest of a shared character has no text to name it
     names = [short_name(units.text[row].strip() or units.text[row], _LONGEST_LABEL) for row in rows]
     _name_points(axes, units.logprob_a[rows], units.logprob_b[rows], names, np.column_stack([x, y]), 0.8 * font_size)
     return axes
 
 
 def draw_margins(axes: Axes, comparison: Comparison) -> tuple[Axes, Axes]:
-    """Histograms of both models' log-probs above and to the right of a unity scatter, with its title above them."""
+    """Draw histograms of both models' log-probs above and to the right of a unity scatter, with its title above them."""
     there = _scored(comparison)
     edges = np.linspace(*axes.get_xlim(), _BINS + 1).tolist()
     above = axes.inset_axes((0.0, 1.02, 1.0, _MARGINS - 0.04), sharex=axes)
@@ -143,7 +145,7 @@ def draw_margins(axes: Axes, comparison: Comparison) -> tuple[Axes, Axes]:
 
 
 def _scored(comparison: Comparison) -> NDArray[np.intp]:
-    """The units that both models scored."""
+    """Return the units that both models scored."""
     units = comparison.units
     return np.flatnonzero(~(np.isnan(units.logprob_a) | np.isnan(units.logprob_b)))
 
@@ -151,11 +153,11 @@ def _scored(comparison: Comparison) -> NDArray[np.intp]:
 def _cells(
     axes: Axes, x: NDArray[np.float64], y: NDArray[np.float64], limits: tuple[float, float], unit: str, font_size: float
 ) -> None:
-    """Hexagons whose darkness says how many points they hold, with their scale in the corner below the line."""
+    """Draw hexagons whose darkness shows how many points they hold, with their scale in the corner below the line."""
     cells = axes.hexbin(
         x, y, gridsize=_BINS, extent=(*limits, *limits), bins="log", mincnt=1, cmap="Blues", linewidths=0.1, zorder=1
     )
-    cells.set_clim(vmin=0.5)  # a cell of one point is not white
+    cells.set_clim(vmin=0.5)  # so that a cell of one point is not white
     corner = axes.inset_axes((0.60, 0.10, 0.34, 0.025))
     bar = axes.get_figure(root=True).colorbar(  # type: ignore[union-attr]
         cells, cax=corner, orientation="horizontal"
@@ -193,13 +195,13 @@ class _Box:
         )
 
     def line_to(self, point: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Points of the line from a name in the box to its point, in equal steps, (steps, 2)."""
+        """Return points of the line from a name in the box to its point, in equal steps, (steps, 2)."""
         middle = np.array([self.left + self.width / 2, self.below + self.height / 2])
         line: NDArray[np.float64] = middle + np.linspace(0, 1, 25)[:, None] * (point - middle)
         return line
 
     def crossed(self, point: NDArray[np.float64], names: Sequence["_Box"], lines: Sequence[NDArray[np.float64]]) -> bool:
-        """Whether the line to its point runs over another name, or another line over the box."""
+        """Return whether the line to its point crosses another name, or another line crosses the box."""
         own = self.line_to(point)
         return any(name.holds(own) for name in names) or any(self.holds(line) for line in lines)
 
@@ -216,8 +218,10 @@ def _name_points(
     cloud: NDArray[np.float64],
     font_size: float,
 ) -> None:
-    """Write names beside points: none over another or over the edge, and rather over few other points or near their own. A name
-    for which there is no room is left out."""
+    """Write names next to points, without overlap and inside the axes; a name without room is left out.
+
+    Places over few other points and near their own are preferred.
+    """
     axes.apply_aspect()
     scale = 72 / axes.get_figure(root=True).dpi  # type: ignore[union-attr]
     extent = axes.get_window_extent()
@@ -252,7 +256,7 @@ def _name_points(
 
 
 def _around(point: NDArray[np.float64], width: float, height: float) -> Iterator[tuple[int, _Box]]:
-    """Boxes for a name beside a point, the nearest first, and in how many steps from it."""
+    """Yield boxes for a name next to a point, the nearest first, each with its number of steps from the point."""
     for step, distance in enumerate((6, 12, 20, 30, 44)):
         for right, up in ((1, 1), (-1, 1), (1, -1), (-1, -1), (1, 0), (-1, 0), (0, 1), (0, -1)):
             middle = point[0] + right * (distance + width / 2), point[1] + up * (distance + height / 2)

@@ -1,4 +1,4 @@
-"""Scripts and the fonts that have them: which to look for, and which to install where none is found."""
+"""Scripts and their fonts: which fonts to look for, and which to install where none is found."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -12,9 +12,9 @@ class Script:
     """A script, or a group of scripts that one font covers.
 
     Attributes:
-        name: As messages write it.
+        name: Name in messages.
         ranges: First and last code points.
-        families: Fonts that have it, the best first: scalable ones in one colour, since matplotlib draws no others.
+        families: Fonts that have it, the best first; scalable and in one colour, since matplotlib draws no others.
         package: Debian's package with the first of them that Debian has.
         opentype: The script's name in fontspec, for shaping; empty where letters do not change their form.
     """
@@ -72,13 +72,13 @@ OTHER = Script(
     "other signs", (), ("Symbola", "DejaVu Sans", "FreeSerif", "FreeSans", "Unifont", "Arial Unicode MS", "Nirmala UI",
                         "Leelawadee UI"), "fonts-symbola",
 )  # fmt: skip
-"""For what is in no script: mathematics, arrows."""
+"""For characters of no script: mathematics, arrows."""
 _NO_SCRIPTS = ("Common", "Inherited", "Unknown", "Latin")
 
 
 @cache
 def script_of(sign: str) -> Script | None:
-    """The script of a character; None for the Latin letters, digits and signs that every font has."""
+    """Return the script of a character; None for Latin letters, digits and punctuation that every font has."""
     code = ord(sign)
     if code < 0x250 or 0x1E00 <= code <= 0x1EFF or 0x0300 <= code <= 0x036F or 0x2010 <= code <= 0x2026:
         return None
@@ -90,7 +90,7 @@ def script_of(sign: str) -> Script | None:
 
 @cache
 def _by_name(name: str) -> Script:
-    """A script that lies outside the ranges above, such as the capitals of Georgian, or is not named there at all."""
+    """Return a script outside the ranges above, such as the capitals of Georgian, or one that has no entry."""
     if name in _NO_SCRIPTS:
         return OTHER
     known = next((script for script in SCRIPTS if name in script.name.split(" and ")), None)

@@ -1,4 +1,4 @@
-"""The text heatmap for a terminal, as rich text that never carries a control sequence of the text's own."""
+"""The text heatmap for a terminal, as rich text in which no control sequence of the text is active."""
 
 from rich.color import ColorSystem
 from rich.console import Console
@@ -18,8 +18,8 @@ _SHARED = "a character that several tokens share has the colour of the most surp
 def heatmap_text(heatmap: TextHeatmap, panel: Panel) -> Text:
     """Return one panel of a text heatmap: its text with every piece on its background.
 
-    A terminal has one background for a character: of several tokens that share one, the most surprising is shown. It has no
-    line above a character either: brackets that are no part of the text hold its spans, with their names.
+    A terminal has one background per character: where several tokens share one, the most surprising is shown. It has no line
+    above a character either: spans are in brackets with their names, which are not part of the text.
     """
     drawn = Text(end="")
     within = (0, "")  # the passage and the span of the piece before
@@ -45,7 +45,7 @@ def heatmap_text(heatmap: TextHeatmap, panel: Panel) -> Text:
 
 
 def legend_text(heatmap: TextHeatmap) -> Text:
-    """One line that prints the limits and says what the colours and the underlining mean."""
+    """Return one line with the limits and the meaning of the colours and the underlining."""
     words, scale, line = heatmap.legend, heatmap.scale, Text()
     if heatmap.buckets:
         line.append(words.axis)
@@ -71,9 +71,9 @@ def legend_text(heatmap: TextHeatmap) -> Text:
 
 
 def heatmap_ansi(heatmap: TextHeatmap, *, title: bool = True) -> str:
-    """A text heatmap with the escape sequences that colour it in a terminal: headings, text and legend.
+    """Return a text heatmap with escape sequences that colour it in a terminal: headings, text and legend.
 
-    `cat` and `less -R` show it; the lines are wrapped by the terminal.
+    `cat` and `less -R` show it; the terminal wraps the lines.
     """
     before, after = heatmap.title
     parts = [Text(visible(f"{before}{heatmap.text_name}{after}".replace("\n", " "))), Text()] if title else []
@@ -84,7 +84,7 @@ def heatmap_ansi(heatmap: TextHeatmap, *, title: bool = True) -> str:
 
 
 def _ansi(text: Text) -> str:
-    """The text with its escape sequences; no colour crosses the end of a line, and tabs stay tabs."""
+    """Return the text with its escape sequences; no colour crosses the end of a line, and tabs are kept."""
     return "".join(
         "\n".join((style or Style()).render(line, color_system=ColorSystem.TRUECOLOR) for line in piece.split("\n"))
         for piece, style, _ in text.render(Console(force_terminal=True))

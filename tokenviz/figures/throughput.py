@@ -1,4 +1,4 @@
-"""Bars of speed: each contender's ratio to a baseline, one panel a case."""
+"""Bars of speed: each tool's ratio to a baseline, with one panel per case."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -12,22 +12,22 @@ from tokenviz.figures.labels import line_width, title_axes
 from tokenviz.figures.layout import wrapped
 from tokenviz.figures.picture import Picture
 
-_OWN, _OTHER = "#1f3b57", "#c9ced4"  # told apart by lightness alone
-# So that the line at the baseline crosses no words.
+_OWN, _OTHER = "#1f3b57", "#c9ced4"  # distinguished by lightness alone
+# Keeps the line at the baseline from crossing words.
 _ON_WHITE: dict[str, Any] = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
-_BAR = 0.27  # inches a row
+_BAR = 0.27  # inches per row
 
 
 @dataclass(frozen=True)
 class RatioPanel:
-    """What one panel shows.
+    """The content of one panel.
 
     Attributes:
-        title: Above it.
-        names: Of the rows, from the top.
-        ratios: To the baseline; NaN where there is none.
-        remarks: What stands in a row without a ratio.
-        own: Rows to set off from the others.
+        title: Title above the panel.
+        names: Names of the rows, from the top.
+        ratios: Ratios to the baseline; NaN where there is none.
+        remarks: Words in a row without a ratio.
+        own: Rows that are highlighted.
     """
 
     title: str
@@ -38,12 +38,12 @@ class RatioPanel:
 
 
 def ratio_bars(panels: Sequence[RatioPanel], *, baseline: str, width: float = 7.0) -> Figure:
-    """Horizontal bars with their values, and a line at the baseline; all panels share one scale.
+    """Draw horizontal bars with their values, and a line at the baseline; all panels share one scale.
 
     Args:
-        panels: What to draw, from the top.
-        baseline: What the ratios are to, for the axis label.
-        width: In inches.
+        panels: The panels, from the top.
+        baseline: Name of the baseline, for the axis label.
+        width: In inches; by default 7.
     """
     rows = [len(panel.names) for panel in panels]
     height = 0.5 + sum(0.45 + _BAR * count for count in rows)
@@ -55,7 +55,7 @@ def ratio_bars(panels: Sequence[RatioPanel], *, baseline: str, width: float = 7.
         draw_ratio_bars(axes, panel)
         axes.set_xlim(0, right)
     figure.supxlabel("\n".join(wrapped(f"tokens per second, as a multiple of {baseline}", _fits(72 * width - 8))), fontsize=9)
-    figure.draw_without_rendering()  # how wide titles may be depends on the names next to the bars
+    figure.draw_without_rendering()  # the width of titles depends on the names next to the bars
     for axes, panel in zip(grid[:, 0], panels, strict=True):
         title_axes(axes, panel.title, 9)
     return figure
@@ -66,7 +66,7 @@ def _fits(room: float) -> Callable[[str], bool]:
 
 
 def draw_ratio_bars(axes: Axes, panel: RatioPanel) -> Axes:
-    """One panel of `ratio_bars` on given axes."""
+    """Draw one panel of `ratio_bars` on given axes."""
     for row, (ratio, remark) in enumerate(zip(panel.ratios, panel.remarks, strict=True)):
         if math.isnan(ratio):
             axes.annotate(remark, (0, row), xytext=(4, 0), textcoords="offset points", va="center", fontsize=7,

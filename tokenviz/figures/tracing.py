@@ -1,4 +1,4 @@
-"""What a file of ours says of where it comes from: figures in any format, tables and numbers."""
+"""Reading the origin of a file that tokenviz wrote: figures in any format, tables and numbers."""
 
 import json
 import re
@@ -16,19 +16,19 @@ from tokenviz.models.describing import description_in, full_name
 _DESCRIPTION = "{http://purl.org/dc/elements/1.1/}description"
 _SUBJECT = re.compile(rb"/Subject \(((?:\\.|[^\\()])*)\)", re.S)
 _COMMENT = re.compile(r"^%[^\n]*?(\{\"[^\n]*\})[ \t]*$", re.M)
-_OLD_LIMITS = re.compile(r"(?<= --limits )([-\d.e+]+) ([-\d.e+]+)(?= |$)")  # two words, where one is wanted now
+_OLD_LIMITS = re.compile(r"(?<= --limits )([-\d.e+]+) ([-\d.e+]+)(?= |$)")  # two numbers, where newer commands have one word
 _SETTINGS_APART = ("model", "model_description", "versions")
 
 
 def provenance_of(path: Path) -> dict[str, Any]:
-    """What made a file.
+    """Return what made a file.
 
     Args:
         path: A PNG, SVG, PDF, HTML or LaTeX file.
 
     Raises:
-        PaperError: It is none of ours, or has lost what it said.
-        DiskError: It cannot be read.
+        PaperError: tokenviz did not write the file, or its metadata are missing.
+        DiskError: The file cannot be read.
     """
     try:
         data = path.read_bytes()
@@ -50,7 +50,7 @@ def provenance_of(path: Path) -> dict[str, Any]:
 
 
 def _is_whole(about: Any) -> bool:
-    """Whether it has the form that we write."""
+    """Return whether metadata have the form that tokenviz writes."""
     if not isinstance(about, dict) or not {"figure", "experiment"} & set(about):
         return False
     lists, specs = [about.get(name, []) for name in ("runs", "models", "commits", "commands")], _specs(about)
@@ -62,7 +62,7 @@ def _is_whole(about: Any) -> bool:
 
 
 def provenance_lines(about: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The same for a reader: headings and what stands beside them."""
+    """Return what made a file as pairs of a heading and its text, for readers."""
     lines: list[tuple[str, object]] = [
         ("run", _run(about)),
         ("runs", ", ".join(about.get("runs", ()))),
@@ -83,7 +83,7 @@ def provenance_lines(about: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _described(path: Path, data: bytes) -> str | None:
-    """The description in a file's metadata; the file's first bytes say what it is, whatever it is called."""
+    """Return the description in a file's metadata; the first bytes determine the format, not the name."""
     head = data[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     readers: list[tuple[bool, Callable[[Path, bytes], str | None]]] = [
         (head.startswith(b"\x89png"), _of_png),
@@ -99,7 +99,7 @@ def _of_png(path: Path, data: bytes) -> str | None:
     try:
         with Image.open(path, formats=["PNG"]) as image:
             found = image.info.get("Description")
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError):  # what Pillow says of a damaged file
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError):  # errors of Pillow for a damaged file
         return None
     return found if isinstance(found, str) else None
 
@@ -158,13 +158,13 @@ def _look(about: Mapping[str, Any]) -> str:
 
 
 def _models(about: Mapping[str, Any]) -> list[str]:
-    """The models with what they are, as the file says it, or as the catalogue knows it by their weights."""
+    """Return the models with their descriptions, from the file or from the catalogue by their weights."""
     known = {str(spec["model"]): description_in(spec) for spec in _specs(about)} | dict(_said_of_models(about))
     return [full_name(model, known.get(model, "")) for model in about.get("models", ())]
 
 
 def _said_of_models(about: Mapping[str, Any]) -> Mapping[str, str]:
-    """What a file of several runs says of their models."""
+    """Return the descriptions of models in a file of several runs."""
     said = about.get("descriptions", {})
     return {str(model): str(words) for model, words in said.items()} if isinstance(said, Mapping) else {}
 

@@ -1,4 +1,4 @@
-"""A course of training in two figures: curves over the steps by text, and one text's log-probs with a row per step."""
+"""A course of training in two figures: curves over the steps by text, and one text's log-probs with one row per step."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -25,17 +25,17 @@ _PANELS = (
     ("r_to_last", "Pearson's r with the last"),
     ("kl_to_last", "KL from the last (nats per token)"),
 )
-_BLOCKS = 3  # of tokens, one below the other
-_CELL = 0.165  # inches wide
+_BLOCKS = 3  # blocks of tokens, one below the other
+_CELL = 0.165  # width in inches
 
 
 def training_curves(table: "pd.DataFrame", *, width: float | str = 7.0, font_size: float = 9.0) -> Figure:
     """Draw four numbers over the training steps, one line per text.
 
     Args:
-        table: From `training_table`, with a column `text`.
-        width: Inches, a length such as "8.4cm", or the name of a venue's column such as "acl".
-        font_size: Of the axes' names, in points; everything else follows it.
+        table: The table of `training_table`, with a column `text`.
+        width: In inches, a length such as "8.4cm", or the name of a venue's column such as "acl"; by default 7 inches.
+        font_size: Size of the axes' names, in points; all other text follows it. By default 9.
     """
     across, size = inches(width), points(font_size)
     rows, columns = (4, 1) if across < 5 else (2, 2)
@@ -59,7 +59,7 @@ def draw_training_curve(axes: Axes, table: "pd.DataFrame", name: str, label: str
             linestyle=_STYLES[place % len(_STYLES)], linewidth=1.1, markersize=3.5,
         )  # fmt: skip
     steps = sorted(set(table["step"]))
-    if steps[-1] > 20 * max(steps[1], 1):  # kept ever further apart; a step 0 has its place on this axis
+    if steps[-1] > 20 * max(steps[1], 1):  # steps at growing distances: a logarithmic axis, on which step 0 has a place
         axes.set_xscale("symlog", base=2, linthresh=max(steps[1] if steps[0] == 0 else steps[0], 1))
         axes.set_xticks(steps, [f"{step:,}" for step in steps], minor=False)
         if len(steps) > 6:
@@ -74,12 +74,12 @@ def draw_training_curve(axes: Axes, table: "pd.DataFrame", name: str, label: str
 
 
 def step_heatmap(logprobs: "pd.DataFrame", *, width: float | str = 7.0, font_size: float = 9.0) -> Figure:
-    """Draw the beginning of a text with a column per token and a row per step: dark is predictable, as in text heatmaps.
+    """Draw the beginning of a text with one column per token and one row per step; dark is predictable, as in text heatmaps.
 
     Args:
-        logprobs: From `step_logprobs`, in nats. As many tokens are drawn as fit in three blocks.
-        width: Inches, a length such as "8.4cm", or the name of a venue's column such as "acl".
-        font_size: Of the axes' names, in points; everything else follows it.
+        logprobs: The table of `step_logprobs`, in nats. As many tokens are drawn as fit in three blocks.
+        width: In inches, a length such as "8.4cm", or the name of a venue's column such as "acl"; by default 7 inches.
+        font_size: Size of the axes' names, in points; all other text follows it. By default 9.
     """
     across, size = inches(width), points(font_size)
     steps = [str(name).removeprefix("step_") for name in logprobs if str(name).startswith("step_")]
@@ -119,13 +119,13 @@ def draw_step_heatmap(
     """Draw one block of `step_heatmap` on given axes.
 
     Args:
-        axes: To draw on.
-        tokens: Of the columns.
-        steps: Of the rows, the first at the top.
-        values: (steps, tokens), in nats; NaN has an outline in the place of a colour.
-        scale: From values to colours.
-        columns: For how many there is room.
-        font_size: Of the axes' names, in points.
+        axes: The axes to draw on.
+        tokens: Labels of the columns.
+        steps: Labels of the rows, the first at the top.
+        values: (steps, tokens), in nats; NaN has an outline instead of a colour.
+        scale: The scale from values to colours.
+        columns: The number of columns that fit.
+        font_size: Size of the axes' names, in points; by default 9.
     """
     axes.set_xlim(-0.5, columns - 0.5)
     axes.set_ylim(len(steps) - 0.5, -0.5)
@@ -145,7 +145,7 @@ def draw_step_heatmap(
 
 
 def _written(token: str) -> str:
-    """Return a token as a label: line ends as signs, long ones shortened."""
+    """Return a token as a label: line ends as symbols, long tokens shortened."""
     shown = token.replace("\n", "↵").replace("\t", "→").strip(" ") or "␣" * bool(token)
     _, missing = fonts_for(set(shown))
     shown = drawable(shown, missing)

@@ -1,7 +1,7 @@
-"""Fonts with CFF outlines (Noto Sans CJK among them) as TrueType, for the characters that a figure needs.
+"""Fonts with CFF outlines (for example Noto Sans CJK) converted to TrueType, for the characters that a figure needs.
 
-Matplotlib embeds every font of a PDF as TrueType, also one that is not: readers warn or show nothing. The outlines of the
-few characters needed are converted beforehand, so that the PDF holds what it says it holds.
+Matplotlib embeds every font of a PDF as TrueType, even one that is not: PDF readers warn or show nothing. The outlines of the
+few characters that are needed are converted first, so that the PDF is valid.
 """
 
 from functools import cache
@@ -17,7 +17,7 @@ from fontTools.ttLib import TTFont, newTable
 from matplotlib import font_manager
 from matplotlib.font_manager import FontPath, FontProperties
 
-_ERROR = 0.0005  # of the em: how far a converted curve may lie from the original
+_ERROR = 0.0005  # share of the em: the largest distance of a converted curve from the original
 _MAXP_FIELDS = (
     "maxPoints", "maxContours", "maxCompositePoints", "maxCompositeContours", "maxTwilightPoints", "maxStorage",
     "maxFunctionDefs", "maxInstructionDefs", "maxStackElements", "maxSizeOfInstructions", "maxComponentElements",
@@ -26,9 +26,9 @@ _MAXP_FIELDS = (
 
 
 def with_truetype_outlines(family: str, characters: frozenset[str]) -> list[str]:
-    """The families to ask matplotlib for: a font as it is, or, where it has CFF outlines, its conversion before it.
+    """Return the families to request from matplotlib: the font, or if it has CFF outlines, its conversion and then the font.
 
-    A reader of SVG knows only the second.
+    A program that shows an SVG knows only the font itself.
     """
     path = font_manager.findfont(FontProperties(family=family), fallback_to_default=False)
     number = path.face_index if isinstance(path, FontPath) else 0
@@ -45,7 +45,7 @@ def _folder() -> TemporaryDirectory[str]:
 
 @cache
 def _converted(path: str, number: int, family: str, characters: frozenset[str]) -> str:
-    """Convert some characters of a font, make them known to matplotlib, and return the new family's name."""
+    """Convert some characters of a font, register them with matplotlib, and return the new family's name."""
     text = "".join(sorted(characters))
     name = f"{family} {sha256(text.encode()).hexdigest()[:12]}"
     options = subset.Options(

@@ -1,4 +1,4 @@
-"""How wide a figure is: in a unit of length, or by the name of the venue whose column it shall fill."""
+"""Widths of figures: in a unit of length, or by the name of the venue whose column they fill."""
 
 import re
 
@@ -8,9 +8,9 @@ _MM = 1 / 25.4
 _UNITS = {"in": 1.0, "cm": 10 * _MM, "mm": _MM, "pt": 1 / 72.27, "bp": 1 / 72}  # pt is TeX's, as \columnwidth prints it
 _LEAST, _GREATEST = 1.5, 40.0
 
-# Inches of a column, and of the whole text where a page has two columns: from the venues' style files and author kits.
+# Width of a column in inches, and of the whole text where a page has two columns: from the venues' style files and author kits.
 _VENUES: dict[str, tuple[float, ...]] = {
-    "acl": (77 * _MM, 160 * _MM),  # and EMNLP, NAACL, EACL, TACL: one style
+    "acl": (77 * _MM, 160 * _MM),  # also EMNLP, NAACL, EACL, TACL: one style
     "neurips": (5.5,),
     "iclr": (5.5,),
     "colm": (5.5,),
@@ -34,21 +34,21 @@ WIDTHS = {
 
 
 def inches(width: float | str) -> float:
-    """A width in inches.
+    """Return a width in inches.
 
     Args:
-        width: Inches; or a length such as "3.3in", "8.4cm", "84mm", "240pt" (TeX's point, 1/72.27 inch) or "239bp"; or a name
-            of `WIDTHS`.
+        width: In inches; or a length such as "3.3in", "8.4cm", "84mm", "240pt" (TeX's point, 1/72.27 inch) or "239bp"; or a
+            name from `WIDTHS`.
 
     Raises:
-        FigureError: It is none of these, or no width that a text can be set in.
+        FigureError: It is none of these, or a width in which no text can be set.
     """
     found = _parsed(width) if isinstance(width, str) else width
     if found is None:
         raise FigureError(
             f"no width {width!r}: give inches, a length such as 3.3in, 8.4cm, 84mm or 240pt, or one of {', '.join(WIDTHS)}"
         )
-    if not _LEAST <= found <= _GREATEST:  # NaN is refused as well
+    if not _LEAST <= found <= _GREATEST:  # refuses NaN as well
         raise FigureError(f"a width of {width!r} is not possible: take {_LEAST:g} to {_GREATEST:g} inches")
     return found
 
@@ -61,10 +61,10 @@ def _parsed(width: str) -> float | None:
 
 
 def points(font_size: float) -> float:
-    """A font size that can be read and set, in points.
+    """Return a font size in points, if it is possible.
 
     Raises:
-        FigureError: It is not.
+        FigureError: The size is not 4 to 48 points.
     """
     if not 4 <= font_size <= 48:
         raise FigureError(f"a font size of {font_size:g} points is not possible: take 4 to 48")
