@@ -284,7 +284,7 @@ def pair_heatmap(
     limits: str | Chosen | None = None,
     colours: str | None = None,
 ) -> TextHeatmap:
-    """Define the heatmap of a measure of two models on given units; `spans` are the text's, settings are as for `text_heatmap`."""
+    """Define the heatmap of a measure of two models on given units and `spans`; settings are as for `text_heatmap`."""
     panels = (pair_panel(units, models, names or models, measure, spans),)
     found = _limits(limits, measure, panels)
     return TextHeatmap(
