@@ -1,1 +1,1 @@
-"""The `tokenviz` command. Its modules import nothing heavy: `tokenviz --help` answers at once."""
+"""The `tokenviz` command. Its modules import nothing heavy, so that `tokenviz --help` answers at once."""

@@ -1,4 +1,4 @@
-"""What `tokenviz compare` prints: tables of statistics with their intervals, and of the largest differences."""
+"""The output of `tokenviz compare`: tables of statistics with their intervals, and of the largest differences."""
 
 from typing import TYPE_CHECKING
 
@@ -9,19 +9,19 @@ if TYPE_CHECKING:
     from tokenviz.stats.estimate import Estimate
     from tokenviz.stats.summaries import Summary
 
-_CONTEXT = 28  # characters before a unit that a terminal has room for
+_CONTEXT = 28  # characters before a unit for which a terminal has room
 _ONE_LINE = str.maketrans({"\n": "␊", "\t": "␉"})
 
 
 def print_results(
     results: "Sequence[tuple[Comparison | PooledComparison, Summary | None]]", no_divergences: str, differences: int
 ) -> None:
-    """Print comparisons with their divergences, one text after the other, and what comes from all together last.
+    """Print comparisons with their divergences text by text, and the pooled comparison last.
 
     Args:
-        results: Each with its divergences, where there are any.
+        results: Comparisons, each with its divergences or None.
         no_divergences: Why there are none.
-        differences: How many of the largest differences to print.
+        differences: The number of largest differences to print.
     """
     from tokenviz.comparing.comparison import Comparison
     from tokenviz.controls import visible
@@ -74,7 +74,7 @@ def _print_estimates(estimates: "Mapping[str, Estimate]", title: str) -> None:
         Column("95 % interval", list(map(rounded_interval, values)), 1, right=True),
         Column("n", [f"{one.n:,}" for one in values], 3, right=True),
         Column("unit", [one.unit for one in values], 2),
-        Column("resampled", list(map(interval_source, values)), 4),  # the line below the table says it as well
+        Column("resampled", list(map(interval_source, values)), 4),  # the line below the table contains it as well
     ]
     console = results_console()
     console.print()

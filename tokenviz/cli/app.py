@@ -1,4 +1,4 @@
-"""The `tokenviz` command: one small module a group of commands, heavy imports inside the commands only."""
+"""The `tokenviz` command: one small module per group of commands; heavy imports are inside the commands."""
 
 from typing import Annotated, Any
 
@@ -34,7 +34,7 @@ _SECTIONS = {
 
 
 class _Sections(TyperGroup):
-    """Lists the commands by what they are for."""
+    """Lists the commands by purpose."""
 
     def list_commands(self, context: Any) -> list[str]:
         return [name for names in _SECTIONS.values() for name in names]
@@ -89,7 +89,7 @@ def _root(
 
 
 def main() -> None:
-    """The entry point."""
+    """Run the command line: the entry point of `tokenviz`."""
     from tokenviz.terminal import run_command
 
     run_command(strict(typer.main.get_command(app)), prog_name="tokenviz")

@@ -1,4 +1,4 @@
-"""`tokenviz compare`: two models and texts in, how alike their predictions are out, nothing tracked."""
+"""`tokenviz compare`: compares two models' predictions of texts, without tracking."""
 
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -124,7 +124,7 @@ def compare_command(
     if as_csv:
         resamples, divergences = 0, "none"
     with shown():
-        a, b = (resolve(ModelSpec.parse(spec)) for spec in model)  # both are there before the first is scored
+        a, b = (resolve(ModelSpec.parse(spec)) for spec in model)  # both are available before the first is scored
         read = read_by_both(a, b, texts, windows, divergences)
         compared = [
             compare(*pair, by=by, punctuation=punctuation, resamples=resamples, seed=seed)

@@ -1,4 +1,4 @@
-"""`tokenviz doctor`: is everything as it should be, and what to do about what is not."""
+"""`tokenviz doctor`: checks the installation and the store, and advises what to do."""
 
 from dataclasses import asdict
 from typing import Annotated

@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any
 
 import typer
-from typer.core import CompletionItem, TyperGroup  # type: ignore[attr-defined]  # it is used there, and lives in a private place
+from typer.core import CompletionItem, TyperGroup  # type: ignore[attr-defined]  # typer uses this private class itself
 
 from tokenviz.errors import ExperimentError, TokenvizError, did_you_mean
 from tokenviz.harness import completion
@@ -18,7 +18,7 @@ from tokenviz.project import experiment_files, project_root, shipped_folder
 
 
 def question(path: Path) -> str:
-    """What an experiment asks: the first line of its file's docstring, read without running the file."""
+    """Return an experiment's question: the first line of its file's docstring, read without running the file."""
     try:
         documented = ast.get_docstring(ast.parse(path.read_bytes())) or ""
     except (SyntaxError, ValueError) as error:  # one bad file must not hide the others
@@ -38,10 +38,10 @@ def load_experiment(name: str) -> Any:
     """Import one experiment.
 
     Args:
-        name: Of the project's; or the path of a file elsewhere, which ends in `.py`.
+        name: Name of one of the project's experiments, or the path of a file elsewhere, which ends in `.py`.
 
     Raises:
-        ExperimentError: There is none of that name, or its file defines no experiment.
+        ExperimentError: There is no experiment of that name, or its file defines none.
     """
     from tokenviz.harness.decorator import Experiment
 
@@ -75,7 +75,7 @@ def load_experiment(name: str) -> Any:
 
 
 def _place(error: Exception, path: Path, shown: str) -> str:
-    """Where an experiment's file, or one that it imports from its own folder, is wrong: file and line."""
+    """Return file and line of an error in an experiment's file, or in one that it imports from its own folder."""
     if isinstance(error, SyntaxError) and error.filename:
         frames = [(error.filename, error.lineno)]
     else:
@@ -95,8 +95,8 @@ def _mistake(error: Exception) -> str:
 
 
 def _imported(path: Path) -> ModuleType:
-    """A file as a module; like a script, it may import what lies beside it."""
-    name = f"experiment_in_a_file_{path.stem}"  # no name of another module
+    """Import a file as a module; like a script, it may import files next to it."""
+    name = f"experiment_in_a_file_{path.stem}"  # a name that no other module has
     spec = importlib.util.spec_from_file_location(name, path.resolve())
     assert spec is not None
     assert spec.loader is not None
@@ -115,7 +115,7 @@ class _ExperimentGroup(TyperGroup):
     def shell_complete(self, context: Any, incomplete: str) -> list[CompletionItem]:
         if incomplete.startswith("-"):
             return [CompletionItem("--help")]
-        files = experiment_files()  # none is imported
+        files = experiment_files()  # without importing any
         return [CompletionItem(name, help=question(files[name])) for name in completion.experiments(incomplete)]
 
     def get_command(self, context: Any, name: str) -> Any:

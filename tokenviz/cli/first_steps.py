@@ -1,4 +1,4 @@
-"""What `tokenviz` alone prints: the handful of commands that a newcomer needs, in order."""
+"""The output of `tokenviz` alone: the few commands that a new user needs, in order."""
 
 STEPS = (
     (
@@ -15,7 +15,7 @@ STEPS = (
 
 
 def first_steps() -> str:
-    """The guide, with what the models take that it names."""
+    """Return the guide, with the sizes of the models that it names."""
     from tokenviz.models.catalogue import CATALOGUE
     from tokenviz.project import project_root
 

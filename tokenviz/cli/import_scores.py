@@ -1,4 +1,4 @@
-"""`tokenviz import-scores`: another engine's log-probs in, a token table out, tracked on request."""
+"""`tokenviz import-scores`: turns another engine's log-probs into a token table, tracked on request."""
 
 from pathlib import Path
 from typing import Annotated

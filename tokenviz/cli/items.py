@@ -1,4 +1,4 @@
-"""`tokenviz items`: a table of items in, a tidy table with a model's numbers out, nothing tracked."""
+"""`tokenviz items`: turns a table of items into a tidy table with a model's numbers, without tracking."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal

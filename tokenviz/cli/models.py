@@ -1,4 +1,4 @@
-"""`tokenviz models`: the catalogue, what of it is on disk, and the family that is made here."""
+"""`tokenviz models`: the catalogue, its models on disk, and the family that is trained here."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""How the commands that score print for programs: one JSON object, or one CSV table."""
+"""The output of the scoring commands for programs: one JSON object, or one CSV table."""
 
 import io
 import json
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 
 def print_json(document: Mapping[str, Any]) -> None:
-    """Print one object on one line; what is missing is null, and what the output's encoding lacks is an escape of JSON's."""
-    # json.dump would write it piece by piece, in pure Python: three times as slow.
+    """Print one object on one line; missing values are null, and characters that the encoding lacks are JSON escapes."""
+    # json.dump writes piece by piece, in pure Python: three times as slow.
     sys.stdout.write(json.dumps(document, ensure_ascii=not takes_unicode(sys.stdout), allow_nan=False) + "\n")
 
 
 def print_csv(frames: "Iterable[pd.DataFrame]") -> None:
-    """Print tables of the same columns, one below the other.
+    """Print tables with the same columns, one after the other.
 
     Raises:
         DiskError: The output's encoding lacks a character, for which CSV has no escape.
@@ -43,12 +43,12 @@ def print_csv(frames: "Iterable[pd.DataFrame]") -> None:
 
 
 def named_frames(tables: "Iterable[_Table]", texts: "Sequence[Text]", heading: str) -> "Iterator[pd.DataFrame]":
-    """Make tables ready for CSV: each with its text's name in front and, where one of the texts has ids, its passages' ids.
+    """Yield tables for CSV, each with its text's name in the first column and, if a text has ids, its passages' ids.
 
     Args:
-        tables: One for each text, with a column `passage`.
-        texts: In the same order.
-        heading: Of the column with the text's name.
+        tables: One table per text, with a column `passage`.
+        texts: The texts, in the same order.
+        heading: Heading of the column with the text's name.
     """
     identified = any(text.passage_ids for text in texts)
     for table, text in zip(tables, texts, strict=True):

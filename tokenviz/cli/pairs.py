@@ -1,4 +1,4 @@
-"""Two models read the same texts: the scores of both, and the divergences between them where they have one vocabulary."""
+"""Two models on the same texts: the scores of both, and their divergences if they have one vocabulary."""
 
 import tempfile
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ How = Literal["memory", "disk", "none"]
 
 
 class Windows(TypedDict):
-    """How texts are read; see `score`."""
+    """The settings of scoring, as in `score`."""
 
     bos: "BosMode"
     context: int | None
@@ -26,12 +26,12 @@ class Windows(TypedDict):
 
 @dataclass(frozen=True)
 class Reading:
-    """What two models make of some texts.
+    """Two models' results for some texts.
 
     Attributes:
-        a: The first model's scores, a table a text.
-        b: The second's.
-        divergences: One a text; empty where there are none.
+        a: The first model's scores, one table per text.
+        b: The second model's scores, one table per text.
+        divergences: Divergences per text; empty where there are none.
         no_divergences: Why there are none.
     """
 
@@ -49,13 +49,13 @@ def read_by_both(
     Args:
         first: Model a.
         second: Model b.
-        texts: What both read.
-        windows: How.
-        how: "memory" keeps both models in memory, "disk" one after the other and the first one's predictions on disk,
-            "none" one after the other, without divergences.
+        texts: The texts.
+        windows: The settings of scoring.
+        how: "memory" keeps both models in memory; "disk" loads one after the other and keeps the first one's predictions on
+            disk; "none" loads one after the other, without divergences.
 
     Raises:
-        TokenvizError: Something cannot be read, or compared token by token though the vocabulary is one.
+        TokenvizError: A text cannot be scored, or models of one vocabulary cannot be compared token by token.
     """
     from tokenviz.models.loading import load
 
@@ -79,7 +79,7 @@ def read_by_both(
 
 
 def scores_of(model: "LoadedModel", texts: "Sequence[Text]", windows: Windows) -> "list[TokenScores]":
-    """Score texts with a model; the one alternative that is kept is the first choice."""
+    """Score texts with a model; one alternative is kept, the first choice."""
     from tokenviz.scoring.scorer import score
 
     return [score(model, text, **windows, top_k=1) for text in texts]

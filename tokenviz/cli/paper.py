@@ -1,4 +1,4 @@
-"""`tokenviz pull`, `trace`, `redraw` and `cite`: from runs into a paper, and from a paper's files back to the runs."""
+"""`tokenviz pull`, `trace`, `redraw` and `cite`: from runs to a paper, and from a paper's files back to the runs."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -163,7 +163,7 @@ def cite_command(
 
 
 def _refuse_beside_check(context: typer.Context) -> None:
-    """--check holds the folder against how it was pulled, and not against anything else."""
+    """Refuse other options next to --check, which compares the folder with the settings of its last pull."""
     for name in context.params:
         source = context.get_parameter_source(name)
         if name not in ("experiment", "to", "check", "as_json") and source is not None and source.name == "COMMANDLINE":

@@ -1,4 +1,4 @@
-"""`tokenviz score FILE --by passage`: a table of texts in, the same table with one model's numbers out, one row per text."""
+"""`tokenviz score FILE --by passage`: adds one model's numbers to a table of texts, one row per text."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +21,7 @@ def score_passages(
     as_json: bool,
     parquet: Path | None,
 ) -> None:
-    """Score the texts of a table and print it with the numbers, as CSV unless told otherwise."""
+    """Score the texts of a table and print it with the numbers, as CSV unless another output is chosen."""
     from tokenviz.cli.items import plain_rows
     from tokenviz.models.loading import load_model
     from tokenviz.progress import shown

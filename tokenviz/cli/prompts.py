@@ -1,4 +1,4 @@
-"""`tokenviz score` of continuations after a prompt: the options, and what is printed."""
+"""`tokenviz score` for continuations of a prompt: the options, and the output."""
 
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
@@ -42,10 +42,10 @@ def prompts_given(
     """Read the prompts of the command line.
 
     Args:
-        files: Tables.
-        prompt: A prompt itself.
-        given: Its continuations.
-        columns: Of the tables.
+        files: Paths of tables.
+        prompt: A prompt.
+        given: Continuations of the prompt.
+        columns: The tables' columns of prompts and continuations.
         skip_bad: Whether to leave bad rows out.
     """
     from tokenviz.progress import shown

@@ -1,4 +1,4 @@
-"""`tokenviz report`: models and texts in, an interactive page out, nothing tracked."""
+"""`tokenviz report`: an interactive page of models and texts, without tracking."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,20 +82,20 @@ def report_command(
     else:
         subject = _subject(files, text, column, by, spans=spans, skip_bad=skip_bad)
     if limits is not None:
-        report_limits(limits)  # before the work, not after it
+        report_limits(limits)  # refuses bad limits before the work
     with shown():
-        resolved = [resolve(ModelSpec.parse(spec)) for spec in model]  # all are there before the first is scored
+        resolved = [resolve(ModelSpec.parse(spec)) for spec in model]  # all are available before the first is scored
         typer.echo(subject.save(resolved, to, limits, top_k, bos=bos, context=context, stride=stride))
 
 
 @dataclass(frozen=True)
 class _Subject:
-    """What a report is of.
+    """The content of a report.
 
     Attributes:
-        texts: What is scored.
-        by: What the list holds; empty for the page of one text.
-        pairs: Minimal pairs, where it holds those.
+        texts: The texts to score.
+        by: The kind of entry in the list; empty for the page of one text.
+        pairs: Minimal pairs, if the list holds these.
     """
 
     texts: "list[Text]"

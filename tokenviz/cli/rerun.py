@@ -1,4 +1,4 @@
-"""`tokenviz rerun RUN`: is a run what its model gives of its text today?"""
+"""`tokenviz rerun RUN`: checks whether a run's model still gives the run's numbers."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 

@@ -16,13 +16,14 @@ if TYPE_CHECKING:
 
     from tokenviz.tracking.finding import FoundRun
 
-_ID = 8  # digits
+_ID = 8  # digits of a run's id
 _MODELS = ("model", "model_a", "model_b")
-_HEADLINES = (("pearson_r", "r"), ("bits_per_byte", "bits per byte"), ("mean_logprob", "mean log-prob"))  # the first it has
+# The first that a run has is shown
+_HEADLINES = (("pearson_r", "r"), ("bits_per_byte", "bits per byte"), ("mean_logprob", "mean log-prob"))
 
 
 def print_list(runs: "list[FoundRun]", where: str | None, descriptions: "Mapping[str, str]") -> None:
-    """Print a line for each run, with the fields that `where` asks for; models by number, with what they are above."""
+    """Print one line per run, with the fields that `where` names; models by number, explained above."""
     shown = {"kind", "model", "model_a", "model_b", "text", "experiment", "run_id", "started", *dict(_HEADLINES)}
     asked = sorted(parse_where(where).fields() - shown) if where else []
     models = [[str(run.row[name]) for name in _MODELS if run.row[name]] for run in runs]
@@ -49,7 +50,7 @@ def _headline(run: "FoundRun") -> str:
 
 
 def pairs_table(title: str, values: dict[str, Any]) -> Table:
-    """Names and values."""
+    """Return a table of names and values."""
     table = Table(title=_cell(title), title_justify="left", show_header=False)
     for name, value in values.items():
         table.add_row(_cell(name), _cell(_value(value)))
@@ -57,7 +58,7 @@ def pairs_table(title: str, values: dict[str, Any]) -> Table:
 
 
 def print_side_by_side(runs: "list[FoundRun]", rows: dict[str, list[Any]], descriptions: "Mapping[str, str]") -> None:
-    """Print a column for each run, by number, and their difference where there are two."""
+    """Print one column per run, by number, and their difference where there are two."""
     columns = [Column("", list(rows))]
     columns += [
         Column(str(place + 1), [_value(values[place]) for values in rows.values()], right=True, folds=True)
@@ -74,7 +75,7 @@ def print_side_by_side(runs: "list[FoundRun]", rows: dict[str, list[Any]], descr
 
 
 def local_time(run: "FoundRun") -> str:
-    """When a run was started, by the clock on the wall."""
+    """Return when a run was started, in local time."""
     return f"{run.started.astimezone():%Y-%m-%d %H:%M}"
 
 
@@ -83,5 +84,5 @@ def _value(value: object) -> str:
 
 
 def _cell(text: str) -> Text:
-    """Text of somebody else's, in which nothing is markup or a terminal's command."""
+    """Return a text from outside as plain text, without markup or terminal commands."""
     return Text(visible(text))

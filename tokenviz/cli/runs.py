@@ -1,4 +1,4 @@
-"""`tokenviz runs`: what is in the tracking store, listed, shown, compared, removed, and copied to another."""
+"""`tokenviz runs`: lists, shows, compares and removes runs of the tracking store, and copies them to another."""
 
 import sys
 from pathlib import Path
@@ -270,7 +270,7 @@ def _export_site(folder: Path, experiment: str | None, grid: str | None) -> None
 
 
 def _ask(question: str, yes: bool) -> None:
-    """End the command unless the answer is yes."""
+    """End the command unless the user answers yes."""
     if yes:
         return
     typer.echo(f"{question} [y/N] ", nl=False, err=True)
@@ -302,7 +302,7 @@ def _meant(store: "Store", runs: list[str] | None, experiment: str | None, where
 
     if runs:
         return list({run.run_id: run for run in (find_run(one, store) for one in runs)}.values())
-    # Somebody may be at work on one that is open.
+    # A process may still be working on one that is running.
     return [run for run in find_runs(experiment, where=where, every=True, store=store) if run.status != "RUNNING"]
 
 
@@ -314,7 +314,7 @@ def _document(run: "FoundRun") -> dict[str, Any]:
 
 
 def _differences(found: "list[FoundRun]", *, everything: bool) -> dict[str, list[Any]]:
-    """Tags, numbers and settings by name, a value a run; None where a run has none."""
+    """Return tags, numbers and settings by name, one value per run; None where a run has none."""
     rows: dict[str, list[Any]] = {}
     for part in ("tags", "metrics", "params"):
         for name in dict.fromkeys(name for run in found for name in getattr(run, part)):

@@ -1,4 +1,4 @@
-"""`tokenviz score`: texts in, scores out, nothing tracked."""
+"""`tokenviz score`: scores texts token by token, without tracking."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -206,7 +206,7 @@ def _check_measure(measure: str, no_colours: bool) -> None:
 
 
 def _check_limits(limits: str, measure: str, no_colours: bool) -> None:
-    """Refuse what is wrong before the work, not after it."""
+    """Refuse invalid limits before the work, not after it."""
     from tokenviz.figures.limits import checked_limits, chosen_limits
     from tokenviz.figures.measures import measure_named
 

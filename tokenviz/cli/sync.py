@@ -1,4 +1,4 @@
-"""`tokenviz sync`: what could not be logged is delivered."""
+"""`tokenviz sync`: delivers results that could not be logged."""
 
 import typer
 

@@ -41,7 +41,7 @@ def compare_three(
 
     level = adjusted_level(len(specs)) if simultaneous else LEVEL
     with shown():
-        resolved = [resolve(ModelSpec.parse(spec)) for spec in specs]  # all are there before the first is scored
+        resolved = [resolve(ModelSpec.parse(spec)) for spec in specs]  # all are available before the first is scored
         tables = dict(zip(_LETTERS, [scores_of(load(one), texts, windows) for one in resolved], strict=True))
         pairs: dict[str, Comparison | PooledComparison] = {}
         for first, second in combinations(tables, 2):
@@ -126,7 +126,7 @@ def _print(
 
 
 def _questions(tables: "Mapping[str, list[TokenScores]]") -> list[str]:
-    """The rows of `closest`, in its order: a with b less a with c, and so on."""
+    """Return the rows of `closest` in words, in its order: a with b minus a with c, and so on."""
     return [
         f"{one} with {first}, less {one} with {second}"
         for one in tables

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tokenviz.tracking.store import Store
 
 _RECENT = 5  # grids whose links are printed
-_PAUSE = 0.2  # seconds
+_PAUSE = 0.2  # seconds between two attempts
 
 
 def ui_command(
@@ -52,31 +52,33 @@ def ui_command(
             err=True,
         )
     folder = embedded_folder()
-    # Pages are there to change runs as well; and a moved store shows its files only once its paths are mended.
+    # Users change runs on these pages, and a moved store shows its files only after its paths are corrected.
     store = open_for_reading() if database_of(folder).exists() and not is_writable(folder) else open_store()
     _guide(store, address)
     announce(folder, f"http://127.0.0.1:{port}" if host == "0.0.0.0" else address)
     artifacts = str(artifacts_of(folder))
     arguments = [sys.executable, "-m", "mlflow", "server", "--app-name", "tokenviz", "--backend-store-uri", store.uri]
-    arguments += ["--registry-store-uri", store.uri, "--uvicorn-opts", "--log-level warning"]  # else it says more than we do
+    # Otherwise uvicorn logs every request
+    arguments += ["--registry-store-uri", store.uri, "--uvicorn-opts", "--log-level warning"]
     arguments += ["--default-artifact-root", artifacts, "--artifacts-destination", artifacts]
     arguments += ["--host", host, "--port", str(port), "--workers", "1"]
-    if _is_loopback(host):  # else MLflow advises to serve everybody; what names it answers to is narrower than by default
+    if _is_loopback(host):  # otherwise MLflow advises to serve to everybody; the names listed here are fewer than by default
         names = dict.fromkeys((host, "localhost", "127.0.0.1", "[::1]"))
         arguments += ["--allowed-hosts", ",".join(f"{name},{name}:*" for name in names)]
     environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "PYTHONWARNINGS": "ignore"}
-    environment["PYTHONSAFEPATH"] = "1"  # what an old installation left in the working directory hides the app from MLflow
+    environment["PYTHONSAFEPATH"] = "1"  # otherwise an old installation in the working directory hides the app from MLflow
     sys.stdout.flush()
     if store.copy is not None:
         typer.echo("The store may not be written here: what is changed in the pages is not kept.", err=True)
-        raise typer.Exit(_call(arguments, environment, f"{address}/" if browse else ""))  # the copy goes when this process ends
+        # The copy is removed when this process ends
+        raise typer.Exit(_call(arguments, environment, f"{address}/" if browse else ""))
     if browse:
         raise typer.Exit(_call(arguments, environment, f"{address}/"))
     os.execve(sys.executable, arguments, environment)
 
 
 def _guide(store: "Store", address: str) -> None:
-    """Print where the pages are: the first of them, and the recent grids."""
+    """Print the addresses of the first page and of the recent grids."""
     from tokenviz.pages.grids import grids_of
 
     typer.echo(address)
@@ -89,7 +91,7 @@ def _guide(store: "Store", address: str) -> None:
 
 
 def _serve_server(host: str, port: int, address: str, browse: bool) -> None:
-    """Serve the grids of the server that is set."""
+    """Serve the grids of the configured server."""
     from werkzeug.serving import make_server
 
     from tokenviz.pages.app import create_pages
@@ -105,7 +107,7 @@ def _serve_server(host: str, port: int, address: str, browse: bool) -> None:
     sys.stdout.flush()
     with make_server(host, port, create_pages(store), threaded=True) as server:
         if browse:
-            webbrowser.open(f"{address}/")  # it is listening already
+            webbrowser.open(f"{address}/")  # the server is listening already
         server.serve_forever()
 
 

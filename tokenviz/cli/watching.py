@@ -1,4 +1,4 @@
-"""`tokenviz score --watch`: the options, and what is printed."""
+"""`tokenviz score --watch`: the options, and the output."""
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -40,7 +40,7 @@ def print_watched(
     as_json: bool,
     as_csv: bool,
 ) -> None:
-    """Ask for candidates and print what a model gives to them."""
+    """Print a model's probabilities of candidates."""
     import pandas as pd
 
     from tokenviz.progress import shown

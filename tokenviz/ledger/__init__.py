@@ -1,1 +1,1 @@
-"""The ledger: shards of texts scored by any number of workers on any number of machines, with files as the record."""
+"""The ledger: shards of texts, scored by any number of workers on any number of machines; files hold the state."""

@@ -1,13 +1,13 @@
-"""The files of a ledger, and what each says.
+"""The files of a ledger, and their content.
 
-    ledger.json                          its format, the versions that move numbers, and how texts are cut
-    texts/TEXT.json                      a text's name and shards, by its sha256
-    texts/TEXT/SHARD.json.gz             the passages of a shard, so that a worker needs nothing but the ledger and the model
+    ledger.json                          the format, the versions that numbers depend on, and how texts are cut
+    texts/TEXT.json                      a text's name and shards, by its SHA-256
+    texts/TEXT/SHARD.json.gz             the passages of a shard, so that a worker needs only the ledger and the model
     cells/CELL.json                      one model on one text, by the score run's fingerprint
-    results/CELL/SHARD.parquet           the token table of a shard: there is one when the work is done, and not before
-    claims/CELL/SHARD.WORKER             who is at it; of no weight, see `claims`
-    failed/CELL/SHARD.WORKER             who failed at it, and why
-    workers/WORKER                       who is alive
+    results/CELL/SHARD.parquet           the token table of a shard; it exists when the shard is done, and not before
+    claims/CELL/SHARD.WORKER             the worker on a shard; only advisory, see `claims`
+    failed/CELL/SHARD.WORKER             a worker that failed on a shard, and the reason
+    workers/WORKER                       a worker that is running
 
 Passages are numbered from 0 in each shard's table.
 """
@@ -27,7 +27,7 @@ from tokenviz.scoring import parts
 from tokenviz.texts import Text
 
 FORMAT = 1
-MOST_FAILURES = 3  # of a shard, on different workers: then it is set aside
+MOST_FAILURES = 3  # failures of a shard on different workers, after which it is set aside
 _HEADER = "ledger.json"
 _TABLE = ".parquet"
 
@@ -37,12 +37,12 @@ class Cell:
     """One model on one text.
 
     Attributes:
-        fingerprint: Of the score run.
+        fingerprint: Fingerprint of the score run.
         model: The model spec's label.
-        identity: What pins its weights.
+        identity: The hash that pins the model's weights.
         text: The text's name.
-        text_sha256: The text's hash.
-        settings: How it is scored: bos, context, stride and top_k.
+        text_sha256: SHA-256 of the text.
+        settings: The settings of scoring: bos, context, stride and top_k.
     """
 
     fingerprint: str
@@ -54,21 +54,21 @@ class Cell:
 
 
 class Ledger:
-    """A ledger on any path that fsspec knows."""
+    """A ledger at any path that fsspec knows."""
 
     def __init__(self, storage: Storage, header: Mapping[str, Any]) -> None:
-        """Take an opened one; see `open_ledger` and `plan_ledger`."""
+        """Keep an open storage and its header; use `open_ledger` or `plan_ledger` instead."""
         self.storage = storage
         self.shard_bytes, self.part_characters = int(header["shard_bytes"]), int(header["part_characters"])
         self._shards: dict[str, list[Shard]] = {}
 
     @property
     def address(self) -> str:
-        """Where it is."""
+        """The address of the ledger."""
         return self.storage.address
 
     def cells(self) -> list[Cell]:
-        """List what there is to do, in the order of models and texts."""
+        """Return all cells, in the order of models and texts."""
         found = [self._json(f"cells/{name}") for name in self.storage.names("cells") if name.endswith(".json")]
         try:
             cells = [Cell(**one) for one in found if one is not None]
@@ -77,10 +77,10 @@ class Ledger:
         return sorted(cells, key=lambda cell: (cell.model, cell.text))
 
     def shards(self, text_sha256: str) -> list[Shard]:
-        """List the shards of a text, in order.
+        """Return the shards of a text, in order.
 
         Raises:
-            LedgerError: The ledger does not hold the text.
+            LedgerError: The ledger does not have the text.
         """
         if text_sha256 not in self._shards:
             about = self._json(f"texts/{text_sha256}.json")
@@ -93,13 +93,13 @@ class Ledger:
         """Read the passages of a shard.
 
         Raises:
-            LedgerError: They are missing, or not what the shard's hash says.
+            LedgerError: The passages are missing, or do not match the shard's hash.
         """
         name = f"texts/{text_sha256}/{shard.sha256}.json.gz"
         data = self.storage.read(name)
         try:
             found = tuple(json.loads(gzip.decompress(data))) if data is not None else ()
-        except (OSError, EOFError, ValueError):  # what gzip and json raise
+        except (OSError, EOFError, ValueError):  # errors of gzip and json
             found = ()
         if not found or sha256_of(found) != shard.sha256:
             raise LedgerError(
@@ -109,17 +109,17 @@ class Ledger:
         return found
 
     def done(self, cell: Cell) -> set[str]:
-        """The hashes of a cell's shards whose results are there."""
+        """Return the hashes of a cell's shards that have results."""
         return {
             name.removesuffix(_TABLE) for name in self.storage.names(f"results/{cell.fingerprint}") if name.endswith(_TABLE)
         }
 
     def failures(self, cell: Cell) -> dict[str, list[str]]:
-        """Who failed at which of a cell's shards."""
+        """Return the workers that failed on a cell's shards, by shard."""
         return self.marks("failed", cell)
 
     def marks(self, kind: str, cell: Cell) -> dict[str, list[str]]:
-        """The workers that left a mark, "claims" or "failed", by shard."""
+        """Return the workers with a mark on a cell's shards, "claims" or "failed", by shard."""
         found: dict[str, list[str]] = {}
         for name in sorted(self.storage.names(f"{kind}/{cell.fingerprint}")):
             shard, _, worker = name.partition(".")
@@ -127,18 +127,18 @@ class Ledger:
         return found
 
     def reason(self, cell: Cell, shard: str, worker: str) -> str:
-        """Why a worker failed."""
+        """Return the reason why a worker failed."""
         return str((self._json(f"failed/{cell.fingerprint}/{shard}.{worker}") or {}).get("reason", "unknown"))
 
     def set_aside(self, cell: Cell) -> dict[str, str]:
-        """The shards that failed too often, and why."""
+        """Return the shards that failed too often, with the reason."""
         found = self.failures(cell)
         return {
             shard: self.reason(cell, shard, workers[-1]) for shard, workers in found.items() if len(workers) >= MOST_FAILURES
         }
 
     def forget_failures(self, cells: Iterable[Cell]) -> int:
-        """Give the shards that were set aside another try; return how many there were."""
+        """Remove the failures of shards that were set aside, so that they are tried again; return their number."""
         count = 0
         for cell in cells:
             aside = self.set_aside(cell)
@@ -149,7 +149,7 @@ class Ledger:
         return count
 
     def fail(self, cell: Cell, shard: str, worker: str, reason: str) -> None:
-        """Leave word that a worker failed."""
+        """Record that a worker failed."""
         content = json.dumps({"worker": worker, "reason": " ".join(reason.split())[:1000]}, ensure_ascii=False)
         self.storage.replace(f"failed/{cell.fingerprint}/{shard}.{worker}", content.encode())
 
@@ -162,15 +162,15 @@ class Ledger:
 
 
 def result_name(cell: Cell, shard: str) -> str:
-    """The name of a result's file."""
+    """Return the name of a result's file."""
     return f"results/{cell.fingerprint}/{shard}{_TABLE}"
 
 
 def open_ledger(address: str) -> Ledger:
-    """Open a ledger that is there.
+    """Open an existing ledger.
 
     Raises:
-        LedgerError: There is none, or it is of another version.
+        LedgerError: There is no ledger, or it is of another version.
     """
     storage = Storage(address)
     ledger = _opened(storage)
@@ -182,19 +182,20 @@ def open_ledger(address: str) -> Ledger:
 def plan_ledger(
     address: str, cells: Sequence[Cell], texts: Sequence[Text], *, shard_bytes: int | None = None
 ) -> tuple[Ledger, list[Cell]]:
-    """Open a ledger, or make it, and have it hold some cells. What is there already stays.
+    """Open or make a ledger, and add some cells to it. Existing cells stay.
 
     Args:
         address: A folder, or any address that fsspec knows.
-        cells: What is to be done.
+        cells: The cells to score.
         texts: The texts of the cells.
-        shard_bytes: See `cut_shards`; by default those of the ledger, or about 4 MiB.
+        shard_bytes: Size of a shard in bytes, as in `cut_shards`; by default that of the ledger, or about 4 MiB.
 
     Returns:
-        The ledger, and its cells that are to be done.
+        The ledger, and the cells as the ledger has them.
 
     Raises:
-        LedgerError: It is of another version, cuts texts otherwise, holds another text of the same name, or cannot be written.
+        LedgerError: The ledger is of another version, cuts texts differently, holds another text of the same name, or cannot be
+            written.
     """
     storage = Storage(address)
     ledger = _opened(storage)
@@ -264,7 +265,7 @@ def _refuse_other_texts(ledger: Ledger, texts: Sequence[Text]) -> None:
 
 
 def _add_text(ledger: Ledger, text: Text) -> None:
-    """Put a text's shards in the ledger, the list of them last: where that is, everything is."""
+    """Write a text's shards to the ledger, their list last, so that the list exists only when all shards do."""
     storage, about = ledger.storage, f"texts/{text.sha256}.json"
     if storage.exists(about):
         return

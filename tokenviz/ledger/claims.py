@@ -1,8 +1,8 @@
-"""Claims: who is at which shard. They spare double work and mean nothing else.
+"""Claims: which worker is on which shard. They only avoid double work; results do not depend on them.
 
-A claim is a file that its worker writes again every minute; after five without it is ignored. Ages are taken by the clock of
-where the files lie, on both sides, so that the clocks of machines may be hours apart. A worker of this machine that is dead
-is known at once.
+A claim is a file that its worker rewrites every minute; it is ignored after five minutes without that. Ages are measured by the
+clock of the file system on both sides, so that the clocks of machines may differ by hours. A dead worker of this machine is
+detected at once.
 """
 
 import json
@@ -20,12 +20,12 @@ import psutil
 from tokenviz.errors import LedgerError
 from tokenviz.ledger.storage import Storage
 
-REFRESHED = 60.0  # seconds
+REFRESHED = 60.0  # seconds between two writes
 IGNORED = 300.0
 
 
 def this_machine() -> str:
-    """What tells this machine, or container, from others: process ids mean something within it only."""
+    """Return an id of this machine or container: process ids have a meaning only within it."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
         space = os.readlink("/proc/self/ns/pid")
@@ -35,10 +35,10 @@ def this_machine() -> str:
 
 
 class Beacon:
-    """A worker's sign of life: its own file, and its claim, written again every minute by a thread."""
+    """Signs of life of a worker: its own file, and its claim, rewritten every minute by a thread."""
 
     def __init__(self, storage: Storage) -> None:
-        """Give it a name; nothing is written yet."""
+        """Make a name for the worker; nothing is written yet."""
         host = "".join(sign if sign.isalnum() else "-" for sign in socket.gethostname())[:40]
         self.name = f"{host}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self.said: dict[str, Any] = {}
@@ -66,18 +66,18 @@ class Beacon:
 
     @property
     def now(self) -> float:
-        """The time by the clock of where the files lie, in seconds."""
+        """Return the time by the file system's clock, in seconds."""
         return self._written + time.monotonic() - self._at
 
     def write(self) -> None:
-        """Show that this worker is alive, and take the time."""
+        """Show that this worker is alive, and read the file system's clock."""
         self._storage.replace(f"workers/{self.name}", json.dumps({**self._about, **self.said}).encode())
         written = self._storage.written(f"workers/{self.name}")
         if written is not None:
             self._written, self._at = written, time.monotonic()
 
     def claim(self, cell: str, shard: str) -> bool:
-        """Claim a shard; False where another worker that is alive has it, or is about to."""
+        """Claim a shard; return False where another running worker has claimed it, or is claiming it."""
         self._claim = f"claims/{cell}/{shard}.{self.name}"
         self._write_claim()
         rivals = [name for name in self._storage.names(f"claims/{cell}") if name.startswith(f"{shard}.")]
@@ -95,12 +95,12 @@ class Beacon:
                 self._storage.remove(claim)
 
     def fresh(self, cell: str, shard: str, worker: str) -> bool:
-        """Whether another worker's claim counts; one that is dead is cleared away."""
+        """Return whether another worker's claim counts; remove that of a dead one."""
         name = f"claims/{cell}/{shard}.{worker}"
         return worker != self.name and self._counts(name)
 
     def alive(self) -> dict[str, dict[str, Any]]:
-        """What other workers say of themselves, of those that are alive."""
+        """Return the files' content of other workers that are running, by worker."""
         found = {}
         for worker in self._storage.names("workers") - {self.name}:
             if self._counts(f"workers/{worker}"):
@@ -126,7 +126,7 @@ class Beacon:
 
     def _refresh(self) -> None:
         while not self._ended.wait(REFRESHED):
-            with suppress(LedgerError):  # a storage that does not answer: the work is what counts
+            with suppress(LedgerError):  # a storage that does not answer: scoring goes on
                 self.write()
                 self._write_claim()
 
@@ -144,7 +144,7 @@ def _read(storage: Storage, name: str) -> dict[str, Any]:
 
 
 def _runs(about: dict[str, Any]) -> bool:
-    """Whether the process of a claim of this machine still runs."""
+    """Return whether the process of a claim of this machine is still running."""
     try:
         pid = int(about["pid"])
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE and _began(pid) == about["began"]
@@ -155,7 +155,7 @@ def _runs(about: dict[str, Any]) -> bool:
 
 
 def _began(pid: int) -> float:
-    """When a process began, in a unit of this machine's own; on Linux no clock that is set moves it."""
+    """Return the start of a process, in any unit; on Linux it does not change when the clock is set."""
     try:
         return float(Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19])
     except (OSError, IndexError):

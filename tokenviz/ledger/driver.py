@@ -1,6 +1,7 @@
-"""The driver: has workers fill a ledger, and follows by listing its files.
+"""The driver: starts workers that fill a ledger, and follows their progress by listing its files.
 
-Repeating the command is the resume. A driver that died costs nothing: its workers go on, and the next one finds what is done.
+Repeating the command resumes the work. A driver that ends loses nothing: its workers continue, and the next driver finds what
+is done.
 """
 
 import time
@@ -15,22 +16,22 @@ from tokenviz.ledger.engines import Ended, Engine
 from tokenviz.ledger.shard_scores import Footer, read_footer
 from tokenviz.progress import note, task, warn
 
-_POLL, _POLL_REMOTE = 0.5, 10.0  # seconds between two looks at a folder of this machine, and of another
-# Workers that end one after the other without a shard done in between: of themselves, and by a signal.
+_POLL, _POLL_REMOTE = 0.5, 10.0  # seconds between two looks at a folder of this machine, and at a remote one
+# Workers that end one after the other without a shard done in between: by themselves, and by a signal.
 _REFUSALS, _KILLS = 3, 10
 _FAILED = 3  # a worker's exit code where shards failed
 
 
 def drive(ledger: Ledger, cells: Sequence[Cell], engine: Engine) -> None:
-    """Have every shard of some cells done, or set aside.
+    """Finish every shard of some cells, or set it aside.
 
     Args:
-        ledger: From `plan_ledger`.
-        cells: Of it.
-        engine: That starts the workers.
+        ledger: The ledger from `plan_ledger`.
+        cells: Cells of the ledger.
+        engine: The engine that starts the workers.
 
     Raises:
-        LedgerError: Workers end without getting anything done, or the ledger cannot be used.
+        LedgerError: Workers end without finishing anything, or the ledger cannot be used.
     """
     again = ledger.forget_failures(cells)
     if again:
@@ -71,7 +72,7 @@ def drive(ledger: Ledger, cells: Sequence[Cell], engine: Engine) -> None:
 
 
 class _Watch:
-    """What of a ledger's cells is done, as far as has been seen."""
+    """The progress of a ledger's cells, as far as it has been seen."""
 
     def __init__(self, ledger: Ledger, cells: Sequence[Cell]) -> None:
         self._ledger, self._cells = ledger, cells
@@ -87,7 +88,7 @@ class _Watch:
         self._first = True
 
     def look(self) -> int:
-        """List the results; return the characters of those that are new. What is torn is moved aside."""
+        """List the results; return the characters of the new ones. Torn results are moved aside."""
         characters = 0
         for cell in self._cells:
             sizes = self._sizes[cell.fingerprint]
@@ -108,7 +109,7 @@ class _Watch:
         return characters
 
     def open_models(self) -> list[str]:
-        """The models that have shards which are neither done nor set aside."""
+        """Return the models with shards that are neither done nor set aside."""
         models: dict[str, None] = {}
         self._failed = 0
         for cell in self._cells:
@@ -121,7 +122,7 @@ class _Watch:
         return list(models)
 
     def details(self) -> str:
-        """For the reader."""
+        """Return details of the progress, for the user."""
         rate = (self._tokens - self._tokens_before) / max(1e-9, time.monotonic() - self._begun)
         return f"{self._tokens:,} tokens, {rate:,.0f} tokens/s, {self.workers} workers, {self._failed} shards failed"
 
@@ -137,7 +138,7 @@ class _Watch:
 
 
 def _sizes(ledger: Ledger, cell: Cell) -> dict[str, int]:
-    """Characters by shard."""
+    """Return the characters of each shard."""
     sizes: dict[str, int] = {}
     for shard in ledger.shards(cell.text_sha256):
         sizes[shard.sha256] = sizes.get(shard.sha256, 0) + shard.characters
@@ -145,7 +146,7 @@ def _sizes(ledger: Ledger, cell: Cell) -> dict[str, int]:
 
 
 def move_aside(ledger: Ledger, cell: Cell, shard: str, why: str) -> None:
-    """Take a file that is no result out of the results, so that the shard is open again; it is kept."""
+    """Move a file that is not a valid result out of the results, so that the shard is open again; the file is kept."""
     name = result_name(cell, shard)
     content = ledger.storage.read(name)
     if content is not None:
@@ -155,13 +156,13 @@ def move_aside(ledger: Ledger, cell: Cell, shard: str, why: str) -> None:
 
 
 def _set_killers_aside(ledger: Ledger, cells: Sequence[Cell], ended: list[Ended], held: Counter[tuple[str, str]]) -> None:
-    """Set a shard aside at which worker after worker was killed, with nothing done in between: it may want too much memory.
+    """Set aside a shard on which several workers were killed with nothing done in between: it may need too much memory.
 
     Args:
-        ledger: Where their claims are.
-        cells: Whose shards.
+        ledger: The ledger with the workers' claims.
+        cells: The cells of the shards.
         ended: Workers that have just ended.
-        held: How many were killed at which shard; added to.
+        held: Number of workers killed on each shard; it is updated.
     """
     killed = {str(one.pid): -one.code for one in ended if one.code < 0 and one.pid}
     for cell in cells if killed else ():

@@ -1,4 +1,4 @@
-"""What a ledger holds of a cell, as one table: the shards' end to end, and which passages are missing."""
+"""Results of a cell as one table: the shards' tables concatenated, and the passages that are missing."""
 
 import tempfile
 from collections.abc import Sequence
@@ -19,9 +19,9 @@ class CellResult:
 
     Attributes:
         scores: The table of the whole text. A passage that is missing is one row without a score.
-        seconds: That all workers took together.
-        missing: Passages without scores, and why.
-        n_failed: How many of them are in shards that were set aside, which another command may try again.
+        seconds: Total duration of all workers, in seconds.
+        missing: Passages without scores, with the reason.
+        n_failed: Number of these in shards that were set aside, which another command may try again.
     """
 
     scores: TokenScores
@@ -34,9 +34,9 @@ def cell_result(ledger: Ledger, cell: Cell, text: Text) -> CellResult:
     """Read and check the shards of a cell, and join them.
 
     Args:
-        ledger: From `plan_ledger`.
-        cell: Whose shards are all done, or set aside.
-        text: The cell's.
+        ledger: The ledger from `plan_ledger`.
+        cell: A cell whose shards are all done, or set aside.
+        text: The cell's text.
 
     Raises:
         LedgerError: A result is missing or torn, the shards do not fit each other, or none could be scored.
@@ -76,7 +76,7 @@ def cell_result(ledger: Ledger, cell: Cell, text: Text) -> CellResult:
 
 
 def _joined_spec(specs: Sequence[ScoreSpec], cell: Cell) -> ScoreSpec:
-    """One spec for shards that several machines computed: devices and versions may differ, and are all named."""
+    """Return one spec for shards from several machines: devices and versions may differ, and all are named."""
     first = specs[0]
     devices = " and ".join(sorted({spec.device for spec in specs}))
     versions = {name: " and ".join(sorted({spec.versions.get(name, "") for spec in specs})) for name in first.versions}

@@ -1,4 +1,4 @@
-"""The token table of one shard: made from a model, written with sums in its footer, read back and checked."""
+"""The token table of one shard: computed, written with sums in its footer, read and checked."""
 
 import hashlib
 import json
@@ -27,20 +27,20 @@ _KEY = "tokenviz.shard"
 
 @dataclass(frozen=True)
 class Footer:
-    """What the file of a shard's result says of itself.
+    """The metadata in a shard's result.
 
     Attributes:
-        cell: The score run's fingerprint.
-        shard: The shard's sha256.
-        n_rows: Rows of the table.
-        summary: Its numbers.
-        sums: Of the scored tokens: log-probs, their squares, entropies, and how many were the first choice.
-        digest: Of the table's columns.
-        unscored: Passages that cannot be scored, from 0, and why.
-        versions: Of the packages that computed.
-        device: That computed.
-        worker: Who computed.
-        seconds: That it took.
+        cell: Fingerprint of the score run.
+        shard: SHA-256 of the shard.
+        n_rows: Number of rows of the table.
+        summary: The numbers of the table.
+        sums: Sums over the scored tokens: log-probs, their squares, entropies, and the number of first choices.
+        digest: SHA-256 of the table's columns.
+        unscored: Passages that cannot be scored, from 0, with the reason.
+        versions: Versions of the packages that computed.
+        device: The device that computed.
+        worker: The worker that computed.
+        seconds: Duration in seconds.
     """
 
     cell: str
@@ -60,15 +60,15 @@ def write_shard(model: "LoadedModel", ledger: Ledger, cell: Cell, shard: Shard, 
     """Score a shard into a file on this disk.
 
     Args:
-        model: The cell's.
-        ledger: Where the passages are.
-        cell: Whose shard.
-        shard: Which.
-        target: The file.
-        worker: Who computes.
+        model: The cell's model.
+        ledger: The ledger with the passages.
+        cell: The cell.
+        shard: The shard.
+        target: The file to write.
+        worker: The name of the worker.
 
     Raises:
-        TokenvizError: The shard cannot be scored, or the file not be written.
+        TokenvizError: The shard cannot be scored, or the file cannot be written.
     """
     begun = time.perf_counter()
     text = Text(cell.text, ledger.passages(cell.text_sha256, shard), (), cell.text_sha256)
@@ -93,10 +93,10 @@ def write_shard(model: "LoadedModel", ledger: Ledger, cell: Cell, shard: Shard, 
 
 
 def read_footer(ledger: Ledger, cell: Cell, shard: str) -> Footer:
-    """Read what a result says of itself; of the file only its end is read.
+    """Read the metadata of a result; only the end of the file is read.
 
     Raises:
-        LedgerError: It is torn, or the result of something else.
+        LedgerError: The file is torn, or the result of another shard.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -121,13 +121,13 @@ def read_shard(ledger: Ledger, cell: Cell, shard: str, scratch: Path) -> TokenSc
     """Read a result.
 
     Args:
-        ledger: Where it is.
-        cell: Whose.
-        shard: The shard's sha256.
-        scratch: A folder for a copy of what is not on this disk.
+        ledger: The ledger.
+        cell: The cell.
+        shard: SHA-256 of the shard.
+        scratch: A folder for a copy of a remote file.
 
     Raises:
-        LedgerError: It is torn, or not what its footer says.
+        LedgerError: The file is torn, or contradicts its footer.
     """
     footer = read_footer(ledger, cell, shard)
     name, copy = result_name(cell, shard), scratch / "result.parquet"
@@ -145,11 +145,11 @@ def read_shard(ledger: Ledger, cell: Cell, shard: str, scratch: Path) -> TokenSc
 
 
 def unread_rows(like: TokenScores, passages: Mapping[int, str]) -> TokenScores:
-    """Rows of passages that were not scored, each in one slice, so that the table still holds the whole text.
+    """Return rows of passages that were not scored, one row each, so that the table still holds the whole text.
 
     Args:
         like: A table of the same text and spec.
-        passages: By number.
+        passages: The passages by number.
     """
     numbers, slices = np.array(list(passages), np.int64), tuple(passages.values())
     n, k = len(slices), like.spec.top_k
@@ -165,14 +165,14 @@ def unread_rows(like: TokenScores, passages: Mapping[int, str]) -> TokenScores:
 
 
 def _parts(model: "LoadedModel", text: Text, settings: Mapping[str, Any]) -> Iterator[tuple[TokenScores, dict[int, str]]]:
-    """Yield the tables of a shard's parts, each with its passages that cannot be scored, and why."""
+    """Yield the tables of a shard's parts, each with its passages that cannot be scored, and the reasons."""
     from tokenviz.scoring.parts import parts_of
     from tokenviz.scoring.scorer import scored_parts
 
     how = {name: value for name, value in settings.items() if name != "part_characters"}
     for begin, end in parts_of(text.passages, settings["part_characters"]):
         some = replace(text, passages=text.passages[begin:end])
-        most = sum(map(len, some.passages)) + 1  # of one part
+        most = sum(map(len, some.passages)) + 1  # more than any part has
 
         def scored(passages: tuple[str, ...], some: Text = some, most: int = most) -> TokenScores:
             (table,) = scored_parts(model, replace(some, passages=passages), part_characters=most, **how)
@@ -184,7 +184,7 @@ def _parts(model: "LoadedModel", text: Text, settings: Mapping[str, Any]) -> Ite
         except ScoringError as error:
             bad = _poisoned(some.passages, scored)
             if not bad or (len(bad) == sum(map(bool, text.passages)) > 1):
-                raise  # it is not the passages
+                raise  # the passages are not the cause
             warn(f"{cell_words(model.label, text.name)}: {len(bad)} passages cannot be scored: {error}")
             rest = scored(tuple("" if number in bad else passage for number, passage in enumerate(some.passages)))
             rows = unread_rows(rest, {number: some.passages[number] for number in bad})
@@ -194,12 +194,12 @@ def _parts(model: "LoadedModel", text: Text, settings: Mapping[str, Any]) -> Ite
 
 
 def cell_words(model: str, text: str) -> str:
-    """A cell, for a reader."""
+    """Return a cell's name for readers."""
     return f"{model} on {text}"
 
 
 def _poisoned(passages: tuple[str, ...], scored: Any) -> dict[int, str]:
-    """The passages that cannot be scored by themselves, found by halves, and why."""
+    """Return the passages that cannot be scored by themselves, found by bisection, with the reason."""
     bad: dict[int, str] = {}
     left = [(0, len(passages))]
     while left:
@@ -216,7 +216,7 @@ def _poisoned(passages: tuple[str, ...], scored: Any) -> dict[int, str]:
 
 
 class _Gathered:
-    """What the footer says, gathered from the parts as they are written."""
+    """Collects the content of the footer from the parts as they are written."""
 
     def __init__(self) -> None:
         self._summaries: list[ScoreSummary] = []
@@ -258,7 +258,7 @@ class _Gathered:
 
 
 class _Digests:
-    """sha256 of a table's columns, which do not depend on the parts that they come in."""
+    """SHA-256 of a table's columns, independent of the parts in which they come."""
 
     def __init__(self) -> None:
         self._columns: dict[str, Any] = {}

@@ -1,7 +1,7 @@
-"""Shards: consecutive whole passages of one text, cut by the text alone.
+"""Shards: consecutive whole passages of one text; the cuts depend on the text alone.
 
-Shard 17 of a text holds the same passages for every model, so that comparisons go shard by shard. A shard is made of whole
-parts (see `tokenviz.scoring.parts`), which makes its log-probs those of the whole text, to the last bit.
+Shard 17 of a text has the same passages for every model, so that comparisons can go shard by shard. A shard consists of whole
+parts (`tokenviz.scoring.parts`), so that its log-probs are those of the whole text, to the last bit.
 """
 
 import json
@@ -12,7 +12,7 @@ from hashlib import sha256
 from tokenviz.scoring.parts import parts_of
 
 SHARD_BYTES = 4 << 20
-"""About how much UTF-8 a shard holds: a minute of a small model on a processor, some seconds of it on a GPU."""
+"""Approximate size of a shard in bytes of UTF-8: a minute of a small model on a processor, some seconds on a GPU."""
 
 
 @dataclass(frozen=True)
@@ -21,9 +21,9 @@ class Shard:
 
     Attributes:
         begin: Its first passage in the text.
-        end: One past its last.
-        characters: In its passages.
-        sha256: Of the JSON array of its passages. Shards with the same passages are one.
+        end: One past its last passage.
+        characters: Number of characters in its passages.
+        sha256: SHA-256 of the JSON array of its passages. Shards with the same passages are one.
     """
 
     begin: int
@@ -36,9 +36,9 @@ def cut_shards(passages: Sequence[str], *, shard_bytes: int, part_characters: in
     """Cut a text into shards.
 
     Args:
-        passages: The text's.
-        shard_bytes: The most UTF-8 of a shard of several parts; a part is never cut.
-        part_characters: See `parts_of`.
+        passages: The text's passages.
+        shard_bytes: The largest size, in bytes of UTF-8, of a shard of several parts; a part is never cut.
+        part_characters: The most characters in a part of several passages, as in `parts_of`.
 
     Returns:
         Shards that hold each passage once, in order.
@@ -60,5 +60,5 @@ def _shard(passages: Sequence[str], begin: int, end: int) -> Shard:
 
 
 def sha256_of(passages: Sequence[str]) -> str:
-    """Hash passages as `Text.sha256` does those of a corpus."""
+    """Return the SHA-256 of passages, as `Text.sha256` does for a corpus."""
     return sha256(json.dumps(list(passages), ensure_ascii=False).encode()).hexdigest()

@@ -1,7 +1,7 @@
-"""Files on any path that fsspec knows: a folder, a shared file system, object storage.
+"""Files at any path that fsspec knows: a folder, a shared file system, object storage.
 
-A file appears whole or not at all, and the first writer of a name wins. There are no locks: those of NFS and Lustre are not to
-be trusted. Calls that fail are tried again, since object storage refuses one now and then.
+A file appears completely or not at all, and the first writer of a name wins. There are no locks, since those of NFS and Lustre
+are not reliable. Failed calls are repeated, since object storage refuses one from time to time.
 """
 
 import errno
@@ -19,9 +19,9 @@ from tokenviz.errors import LedgerError, of_full_disk
 T = TypeVar("T")
 
 _TRIES = 8
-_WAITS = 0.05  # seconds before the second try, twice as many before each further one, 4 at most
-_CREATED = "create"  # fsspec's mode of a file that must not be there yet
-# What no second try would mend.
+_WAITS = 0.05  # seconds before the first retry; twice as many before each further one, 4 at most
+_CREATED = "create"  # fsspec's mode for a file that must not exist yet
+# Errors for which a retry is useless.
 _FINAL = (FileNotFoundError, FileExistsError, PermissionError, NotADirectoryError, IsADirectoryError)
 
 
@@ -32,7 +32,7 @@ class Storage:
         """Find the file system of an address; nothing is read or written.
 
         Raises:
-            LedgerError: No file system is known for it, or its package is not installed.
+            LedgerError: No file system is known for the address, or its package is not installed.
         """
         from fsspec.core import url_to_fs
 
@@ -48,11 +48,11 @@ class Storage:
         self.address = str(Path(root)) if self.is_local else address.rstrip("/")
 
     def path(self, name: str) -> str:
-        """The file system's own path of a name."""
+        """Return the file system's path for a name."""
         return f"{self.root}/{name}" if name else self.root
 
     def names(self, folder: str) -> set[str]:
-        """List the names in a folder; none where it is missing."""
+        """Return the names in a folder; none where it is missing."""
 
         def look() -> set[str]:
             self._fs.invalidate_cache()
@@ -65,7 +65,7 @@ class Storage:
         return {name for name in found if not name.startswith(".")}
 
     def exists(self, name: str) -> bool:
-        """Whether there is a file of that name."""
+        """Return whether there is a file of a name."""
 
         def look() -> bool:
             self._fs.invalidate_cache()
@@ -74,7 +74,7 @@ class Storage:
         return self._again(look, name)
 
     def read(self, name: str) -> bytes | None:
-        """Read a file; None where there is none."""
+        """Read a file; return None where there is none."""
         try:
             content: bytes = self._again(lambda: self._fs.cat_file(self.path(name)), name)
         except FileNotFoundError:
@@ -82,25 +82,25 @@ class Storage:
         return content
 
     def opened(self, name: str) -> Any:
-        """Open a file for reading; only what is read of it is fetched."""
+        """Open a file for reading; only the parts that are read are fetched."""
         return self._again(lambda: self._fs.open(self.path(name), "rb"), name)
 
     def fetch(self, name: str, target: Path) -> Path:
-        """Have a file on this disk: its own place where that is local, else a copy."""
+        """Return the path of a file on this disk: its own where it is local, else a copy."""
         if self.is_local:
             return Path(self.path(name))
         self._again(lambda: self._fs.get_file(self.path(name), str(target)), name)
         return target
 
     def add(self, name: str, content: bytes | Path) -> bool:
-        """Put a file in its place unless there is one already.
+        """Write a file unless it exists.
 
         Args:
-            name: Its name.
-            content: Bytes, or a file on this disk that holds them.
+            name: Name of the file.
+            content: The bytes, or a file on this disk that holds them.
 
         Returns:
-            Whether it was put there; False where somebody else was first.
+            Whether it was written; False where another worker was first.
         """
         if self.is_local:
             return self._again(lambda: self._add_local(name, content), name)
@@ -112,7 +112,7 @@ class Storage:
         return True
 
     def replace(self, name: str, content: bytes) -> None:
-        """Write a file whole, also over one that is there."""
+        """Write a file completely, replacing an existing one."""
 
         def write() -> None:
             if self.is_local:
@@ -120,7 +120,7 @@ class Storage:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
                 try:
-                    unfinished.write_bytes(content)  # a claim need not outlive a power failure: nothing is synced
+                    unfinished.write_bytes(content)  # a claim need not survive a power failure, so there is no fsync
                     unfinished.replace(path)
                 finally:
                     unfinished.unlink(missing_ok=True)
@@ -135,7 +135,7 @@ class Storage:
             self._again(lambda: self._fs.rm_file(self.path(name)), name)
 
     def written(self, name: str) -> float | None:
-        """When a file was written, by the clock of where it lies, in seconds; None where there is none."""
+        """Return when a file was written, by the file system's clock, in seconds; None where there is none."""
 
         def look() -> float:
             self._fs.invalidate_cache()
@@ -150,7 +150,7 @@ class Storage:
         """Write a file and remove it.
 
         Raises:
-            LedgerError: It cannot be written.
+            LedgerError: The ledger cannot be written.
         """
         name = f"writable-{uuid.uuid4().hex[:8]}"
         self.replace(name, b"")
@@ -166,7 +166,7 @@ class Storage:
                 file.flush()
                 os.fsync(file.fileno())
             try:
-                os.link(unfinished, path)  # unlike a rename, it fails where somebody else was first
+                os.link(unfinished, path)  # unlike a rename, it fails where another worker was first
             except FileExistsError:
                 return False
             except OSError as error:  # a file system without links
@@ -183,13 +183,13 @@ class Storage:
     def _create(self, name: str, data: bytes) -> None:
         try:
             self._with_folder(name, lambda: self._fs.pipe_file(self.path(name), data, mode=_CREATED))
-        except (NotImplementedError, TypeError):  # a file system that cannot: what two workers write is the same
+        except (NotImplementedError, TypeError):  # a file system without this mode: two workers write the same content
             if self._fs.exists(self.path(name)):
                 raise FileExistsError(name) from None
             self._with_folder(name, lambda: self._fs.pipe_file(self.path(name), data))
 
     def _with_folder(self, name: str, write: Callable[[], object]) -> None:
-        """Write a file; object storage has no folders, others want them first."""
+        """Write a file; make its folder if the file system needs one, which object storage does not."""
         try:
             write()
         except FileNotFoundError:
@@ -197,7 +197,7 @@ class Storage:
             write()
 
     def _again(self, call: Callable[[], T], name: str) -> T:
-        """Do something with a file, some more times where it fails."""
+        """Call something for a file, with several retries."""
         wait = _WAITS
         for number in range(_TRIES):
             try:

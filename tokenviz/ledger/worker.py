@@ -1,6 +1,6 @@
-"""The worker: a plain process that loads one model and scores the open shards of it, and then perhaps another's.
+"""The worker: an ordinary process that loads one model and scores its open shards, then perhaps another model's.
 
-It needs the ledger and the model, nothing else: no driver, no engine, no other worker.
+It needs only the ledger and the model: no driver, no engine, no other worker.
 """
 
 import tempfile
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 @dataclass
 class Worked:
-    """What a worker did.
+    """The result of a worker.
 
     Attributes:
-        shards: That it put in the ledger.
-        tokens: In them.
-        failed: Shards that it failed at.
-        left: Open shards that other workers have claimed.
+        shards: Number of shards that it finished.
+        tokens: Number of tokens in them.
+        failed: Number of shards that it failed on.
+        left: Number of open shards that other workers have claimed.
     """
 
     shards: int = 0
@@ -43,13 +43,13 @@ def work(ledger: Ledger, *, model: str | None = None, tokens_per_second: float |
     """Score open shards until none is left.
 
     Args:
-        ledger: From `open_ledger`.
-        model: The label of the model to begin with; by default the one that the fewest workers have.
-        tokens_per_second: The most to do, to see what many workers cost where there are few cores; by default no limit.
+        ledger: The ledger from `open_ledger`.
+        model: The label of the model to begin with; by default one that the fewest workers have.
+        tokens_per_second: The most tokens per second, to simulate many workers on few cores; by default no limit.
 
     Raises:
         LedgerError: The ledger has no such model, or cannot be used.
-        ModelError: A model cannot be had, or is not the one of the ledger.
+        ModelError: A model cannot be loaded, or is not the one in the ledger.
         DiskError: There is no room for a result.
     """
     with Beacon(ledger.storage) as beacon:
@@ -69,7 +69,7 @@ class _Worker:
         loaded: LoadedModel | None = None
         while (label := self._next_model(model)) is not None:
             if loaded is None or loaded.label != label:
-                loaded = None  # there may be no room for two
+                loaded = None  # frees the model first: there may be no room for two
                 loaded = self._load(label)
             self._beacon.said["model"] = label
             self._beacon.write()
@@ -79,7 +79,7 @@ class _Worker:
         return self._done
 
     def _next_model(self, wanted: str | None) -> str | None:
-        """The model to go on with: the wanted one, or of those with open shards one that the fewest workers have."""
+        """Return the model to continue with: the wanted one, or one with open shards that the fewest workers have."""
         cells = self._ledger.cells()
         open_ = {cell.model for cell in cells if self._candidates(cell)}
         if wanted in open_:
@@ -133,7 +133,7 @@ class _Worker:
             self._ledger.storage.add(result_name(cell, shard.sha256), target)
         except (TokenvizError, MemoryError, *RAISED) as error:
             if isinstance(error, LedgerError) or of_full_disk(error):
-                raise  # the next shard would fare no better
+                raise  # the next shard would fail as well
             self._failed.add((cell.fingerprint, shard.sha256))
             self._done.failed += 1
             reason = str(error) if isinstance(error, TokenvizError) else f"{type(error).__name__}: {error}"
@@ -147,7 +147,7 @@ class _Worker:
         self._beacon.said |= {"tokens": self._done.tokens, "shards": self._done.shards}
 
     def _open(self, cell: Cell) -> list[Shard]:
-        """The shards of a cell that are neither done nor set aside, each content once."""
+        """Return the shards of a cell that are neither done nor set aside, each content once."""
         done, failures = self._ledger.done(cell), self._ledger.failures(cell)
         by_content = {shard.sha256: shard for shard in self._ledger.shards(cell.text_sha256)}
         return [
@@ -157,7 +157,7 @@ class _Worker:
         ]
 
     def _candidates(self, cell: Cell) -> list[Shard]:
-        """The open shards that no other worker is at, in an order of this worker's own."""
+        """Return the open shards that no other worker has claimed, in this worker's own order."""
         claims, open_ = self._ledger.marks("claims", cell), self._open(cell)
         turn = zlib.crc32(self._beacon.name.encode()) % len(open_) if open_ else 0
         return [
@@ -167,7 +167,7 @@ class _Worker:
         ]
 
     def _claim(self, cell: Cell) -> Shard | None:
-        """The next shard of a cell, claimed; None where none is open."""
+        """Claim the next open shard of a cell; return None where there is none."""
         for shard in self._candidates(cell):
             if self._beacon.claim(cell.fingerprint, shard.sha256):
                 if not self._ledger.storage.exists(result_name(cell, shard.sha256)):
@@ -177,7 +177,7 @@ class _Worker:
 
 
 def say(worked: Worked) -> None:
-    """Tell the reader what a worker did."""
+    """Print a worker's result for the user."""
     note(f"{worked.shards} shards with {worked.tokens:,} tokens done, {worked.failed} failed")
     if worked.left:
         note(f"{worked.left} shards are left to other workers that are at them")

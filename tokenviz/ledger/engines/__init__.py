@@ -1,4 +1,4 @@
-"""What starts workers: this machine, Slurm, or a Ray cluster. Files are the record, so that no state of an engine matters."""
+"""Engines that start workers: this machine, Slurm, or a Ray cluster. Files hold the state, so that an engine needs none."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ ENGINES: tuple[str, ...] = get_args(EngineName)
 
 @dataclass(frozen=True)
 class Ended:
-    """A worker that came to an end.
+    """A worker that has ended.
 
     Attributes:
-        pid: Its process, which its claim names; 0 where that is not known.
-        code: Its exit code; that of a signal is negative.
-        said: The last line that it said.
+        pid: Its process id, which its claim contains; 0 where it is not known.
+        code: Its exit code; negative for a signal.
+        said: The last line that it printed.
     """
 
     pid: int
@@ -30,22 +30,22 @@ class Ended:
 
 
 class Engine(Protocol):
-    """Starts workers and says which of them have ended."""
+    """Starts workers and reports which of them have ended."""
 
     def room(self) -> int:
-        """Bytes of memory that the largest worker may have; 0 where that is not known."""
+        """Return the memory that the largest worker may have, in bytes; 0 where it is not known."""
         ...
 
     def start(self, ledger: "Ledger", models: Sequence[str]) -> int:
-        """Start workers where there is room, so that each of the models has one if possible; return how many were started."""
+        """Start workers where there is room, if possible one for each model; return the number of started workers."""
         ...
 
     def ended(self) -> list[Ended]:
-        """List the workers that have ended since the last call."""
+        """Return the workers that have ended since the last call."""
         ...
 
     def alive(self) -> int:
-        """Count the workers that were started and have not ended."""
+        """Return the number of workers that were started and have not ended."""
         ...
 
     def stop(self) -> None:
@@ -54,21 +54,21 @@ class Engine(Protocol):
 
 
 def missing_extra(engine: str, package: str) -> LedgerError:
-    """The error that names the extra of an engine."""
+    """Return the error that names the extra of an engine."""
     return LedgerError(
         f"the engine {engine!r} needs the package {package}, which is not installed: pip install 'tokenviz-harness[{engine}]'"
     )
 
 
 def engine_of(name: str, *, workers: int | None) -> Engine:
-    """Find an engine; whatever it needs is looked for now.
+    """Return an engine, after checking that it is available.
 
     Args:
         name: One of `ENGINES`.
-        workers: How many workers at most; by default what the engine finds.
+        workers: The most workers; None for as many as the engine finds.
 
     Raises:
-        LedgerError: There is no such engine, or what it needs is not there.
+        LedgerError: There is no such engine, or something that it needs is missing.
     """
     if name not in ENGINES:
         raise LedgerError(f"no engine {name!r}: take one of {', '.join(ENGINES)}{did_you_mean(name, ENGINES)}")

@@ -16,8 +16,8 @@ from tokenviz.ledger.engines import Ended
 if TYPE_CHECKING:
     from tokenviz.ledger.book import Ledger
 
-_CORES = 8  # of a worker: more cores make a model of a few hundred million weights hardly faster
-_PATIENCE = 20.0  # seconds for a worker that is asked to end
+_CORES = 8  # cores per worker: with more, a model of a few hundred million weights is hardly faster
+_PATIENCE = 20.0  # seconds that a worker may take to end when asked
 
 
 @dataclass
@@ -29,10 +29,10 @@ class _Running:
 
 
 class Local:
-    """Plain processes of this machine."""
+    """Ordinary processes of this machine."""
 
     def __init__(self, workers: int | None) -> None:
-        """Decide how many there are to be."""
+        """Decide on the number of workers."""
         self._gpus = _gpus()
         self._wanted = workers or self._gpus or max(1, cores() // _CORES)
         self._running: list[_Running] = []
@@ -80,7 +80,7 @@ class Local:
             visible = environment.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(self._gpus)))).split(",")
             environment["CUDA_VISIBLE_DEVICES"] = visible[place % len(visible)]
         environment.setdefault("OMP_NUM_THREADS", str(max(1, cores() // self._wanted)))
-        log = tempfile.TemporaryFile()  # noqa: SIM115  it is closed when the worker has ended
+        log = tempfile.TemporaryFile()  # noqa: SIM115  # it is closed when the worker has ended
         command = [sys.executable, "-m", "tokenviz", "work", ledger.address, "--model", model]
         process = subprocess.Popen(
             command,
@@ -88,7 +88,7 @@ class Local:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=log,
-            start_new_session=True,  # Ctrl-C in a terminal goes to the driver, which asks them to end
+            start_new_session=True,  # Ctrl-C in a terminal goes to the driver, which asks the workers to end
         )
         return _Running(process, log, place, model)
 
@@ -99,7 +99,7 @@ def make(*, workers: int | None) -> Local:
 
 
 def _gpus() -> int:
-    """NVIDIA's devices, counted without loading torch, which would take memory of each."""
+    """Return the number of NVIDIA devices, without loading torch, which would use memory of each."""
     if "CUDA_VISIBLE_DEVICES" in os.environ:
         return len([one for one in os.environ["CUDA_VISIBLE_DEVICES"].split(",") if one.strip() not in ("", "-1")])
     folder = Path("/proc/driver/nvidia/gpus")

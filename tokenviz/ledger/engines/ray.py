@@ -1,7 +1,7 @@
 """Workers as actors of a Ray cluster: one per GPU, or one per eight cores.
 
-Each actor has one call under way, which is a whole worker; it takes shards by itself. An actor that dies leaves its shard open,
-and another is started: Ray's own retries of tasks were seen to be spent on a dead socket.
+Each actor has one running call, which is a whole worker; it takes shards by itself. An actor that dies leaves its shard open,
+and another one is started. Ray's own retries of tasks are not used: they were all spent on a dead socket in tests.
 """
 
 import os
@@ -22,15 +22,15 @@ _PASSED_ON = ("PYTHONPATH", "OMP_NUM_THREADS", "HF_HOME", "HF_HUB_OFFLINE", "TOK
 
 
 class Worker:
-    """What an actor is made of."""
+    """The class of an actor."""
 
     def work(self, address: str, model: str, folder: str) -> tuple[int, str]:
-        """Work; return the exit code and the last line."""
+        """Score shards; return the exit code and the last line."""
         from tokenviz.errors import TokenvizError
         from tokenviz.ledger.book import open_ledger
         from tokenviz.ledger.worker import work
 
-        os.chdir(folder)  # a model that is a folder is found from there
+        os.chdir(folder)  # paths of model folders are relative to it
         try:
             return (3 if work(open_ledger(address), model=model).failed else 0), ""
         except TokenvizError as error:
@@ -38,7 +38,7 @@ class Worker:
 
 
 class Ray:
-    """Actors of a cluster, by RAY_ADDRESS or the one of this machine."""
+    """Actors of a cluster, at RAY_ADDRESS or on this machine."""
 
     def __init__(self, workers: int | None) -> None:
         """Join the cluster."""
@@ -115,7 +115,7 @@ class Ray:
 
 
 def _reach(address: str) -> None:
-    """Raise an OSError where nothing listens at an address: Ray itself tries for a minute and more."""
+    """Raise an OSError where nothing listens at an address; Ray itself tries for more than a minute."""
     host, _, port = address.rpartition("://")[2].rpartition(":")
     if host and port.isdigit():
         socket.create_connection((host, int(port)), timeout=_GRACE).close()
@@ -125,7 +125,7 @@ def make(*, workers: int | None) -> Ray:
     """Return the engine.
 
     Raises:
-        LedgerError: Ray is not installed, or no cluster is there.
+        LedgerError: Ray is not installed, or there is no cluster.
     """
     if find_spec("ray") is None:
         raise missing_extra("ray", "ray")

@@ -1,7 +1,7 @@
 """Workers as jobs of a Slurm array, through submitit.
 
-Partition, account, time and the like are Slurm's own business: `SBATCH_PARTITION` and the other variables that `sbatch` reads.
-A job that is requeued, or that comes to the end of its time, begins again and takes what is open.
+Partition, account, time and similar settings are Slurm's: `SBATCH_PARTITION` and the other variables that `sbatch` reads. A job
+that is requeued, or that reaches its time limit, starts again and takes open shards.
 """
 
 import os
@@ -20,20 +20,20 @@ from tokenviz.ledger.engines import Ended, missing_extra
 if TYPE_CHECKING:
     from tokenviz.ledger.book import Ledger
 
-_MOST_MINUTES = 24 * 60  # of a job where its partition has no limit
+_MOST_MINUTES = 24 * 60  # minutes of a job where its partition has no limit
 _CORES = 8
 _WORKERS = 16
 
 
 class Worker:
-    """What a job runs; submitit carries it there, and back into the queue when its time is over."""
+    """What a job runs; submitit sends it there, and back into the queue when its time is over."""
 
     def __init__(self, address: str, model: str) -> None:
-        """Name the ledger and the model to begin with."""
+        """Keep the address of the ledger and the model to begin with."""
         self.address, self.model = address, model
 
     def __call__(self) -> tuple[int, str]:
-        """Work; return the exit code and the last line."""
+        """Score shards; return the exit code and the last line."""
         from tokenviz.errors import TokenvizError
         from tokenviz.ledger.book import open_ledger
         from tokenviz.ledger.worker import work
@@ -44,7 +44,7 @@ class Worker:
             return 1, f"error: {error}"
 
     def checkpoint(self) -> Any:
-        """Begin again: the ledger knows what is done."""
+        """Start again: the ledger knows what is done."""
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(self)
@@ -54,7 +54,7 @@ class Slurm:
     """Jobs of this user."""
 
     def __init__(self, workers: int | None) -> None:
-        """See whether Slurm answers, and what the partition allows."""
+        """Check that Slurm answers, and read the limits of the partition."""
         self._wanted = workers or _WORKERS
         self._partition = os.environ.get("SBATCH_PARTITION", "")
         found = _partition(self._partition)
@@ -114,7 +114,7 @@ def make(*, workers: int | None) -> Slurm:
     """Return the engine.
 
     Raises:
-        LedgerError: submitit or Slurm is not there, or Slurm lacks the partition.
+        LedgerError: submitit or Slurm is missing, or Slurm lacks the partition.
     """
     if find_spec("submitit") is None:
         raise missing_extra("slurm", "submitit")
@@ -125,7 +125,7 @@ def make(*, workers: int | None) -> Slurm:
 
 @dataclass(frozen=True)
 class _Partition:
-    """What all nodes of a partition allow: minutes of a job, cores and bytes of memory of the least node, and GPUs."""
+    """Limits of a partition: minutes of a job, cores and bytes of memory of the smallest node, and whether it has GPUs."""
 
     minutes: int
     cores: int
@@ -151,12 +151,12 @@ def _partition(name: str) -> _Partition:
 
 
 def _number(said: str) -> int:
-    """Of Slurm's counts, which may have a "+" behind them."""
+    """Return one of Slurm's counts, which may end in "+"."""
     return int(re.sub(r"\D", "", said) or 1)
 
 
 def _minutes(limit: str) -> int:
-    """Of Slurm's [days-]hours:minutes:seconds, or a day where there is no limit."""
+    """Return Slurm's [days-]hours:minutes:seconds in minutes, or a day where there is no limit."""
     found = re.fullmatch(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)", limit.strip())
     if not found:
         return _MOST_MINUTES
@@ -165,7 +165,7 @@ def _minutes(limit: str) -> int:
 
 
 def _queue() -> set[str]:
-    """The jobs of this user that wait or run; an array's members by themselves."""
+    """Return the jobs of this user that wait or run; the members of an array are separate."""
     return set(_run(["squeue", "-h", "--me", "-r", "-o", "%i"]).split())
 
 
@@ -180,11 +180,11 @@ def _run(command: list[str]) -> str:
 
 
 def _end_of(job: Any) -> Ended:
-    """How a job ended, by the file that submitit writes; without one it was killed."""
+    """Return how a job ended, from the file that submitit writes; without one it was killed."""
     if not job.paths.result_pickle.exists():
         return Ended(0, -9, f"job {job.job_id} left no result, see {job.paths.stderr}")
     try:
         code, said = job.result()
-    except Exception as error:  # noqa: BLE001  whatever the job raised, as submitit hands it on
+    except Exception as error:  # noqa: BLE001  # whatever the job raised, as submitit passes it on
         return Ended(0, 1, " ".join(str(error).split())[-300:])
     return Ended(0, code, said)
