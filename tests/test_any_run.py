@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 from slips import filled, make_slip
 
-from tokenviz.harness.grid import is_file_name
+from tokenviz.harness.kinds.files import is_file_name
 from tokenviz.tracking.files import fetch, files_of
 from tokenviz.tracking.finding import find_run
 from tokenviz.tracking.parcels import Slip

@@ -198,7 +198,10 @@ def test_what_an_experiment_leaves_is_a_table_of_pairs() -> None:
         a=SimpleNamespace(model="<a>", text="t"), b=SimpleNamespace(model="b"), by="token", metrics=metrics,
         estimate=lambda name: getattr(comparison, name),
     )  # fmt: skip
-    result = GridResult("trial", "1", "grid", "", ({},), (run,), (), (), (), (), (), "abc", 0)
+    result = GridResult(
+        experiment="trial", experiment_id="1", grid="grid", web_address="", scores=[{}], comparisons=[run],
+        summary_run_id="abc", waiting=0,
+    )  # fmt: skip
     found = shown(result)
     assert found.rows[1][:5] == ["<a>", "b", "t", "tokens", "59"]
     assert found.words.endswith("summary run abc")

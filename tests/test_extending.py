@@ -36,7 +36,7 @@ def test_a_measure_of_ones_own_is_a_run_with_table_heatmap_chart_and_correlation
     measure = position_measure("doubt", doubt, **about)
     grid = Grid(["glass-en"], ["correlation"])
     (run,) = grid.measure(measure)
-    (scored,) = grid.scores  # made first, since the heatmap stands on them
+    (scored,) = grid.made.scores  # made first, since the heatmap stands on them
     table = run.table
     assert list(table) == ["passage", "position", "token", "logprob", "doubt"]
     assert "".join(table["token"]) == (project / "experiments" / "texts" / "correlation.txt").read_text()

@@ -314,7 +314,7 @@ def test_a_text_of_one_token_is_recorded_as_unscored(models: list[str]) -> None:
 
 def test_one_model_alone_is_a_grid_too(models: list[str]) -> None:
     result = run_grid(models[:1])
-    assert result.comparisons == ()
+    assert result.comparisons == []
     assert figure_link(result).endswith(
         f"{result.scores[0].run_id}/artifacts/figures/heatmap.html?workflowType=machine_learning"
     )
@@ -383,7 +383,7 @@ def test_comparing_before_scoring_is_refused(models: list[str]) -> None:
 def test_scoring_twice_is_scoring_once(models: list[str]) -> None:
     grid = Grid(models[:1], [tv.literal("abcd")], top_k=0)
     assert grid.score() == grid.score()
-    assert len(grid.scores) == 1
+    assert len(grid.made.scores) == 1
 
 
 @pytest.mark.parametrize(

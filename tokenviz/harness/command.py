@@ -14,19 +14,12 @@ from tokenviz.fitting import KEPT, Column, print_named
 from tokenviz.harness.completion import OF_ARGUMENTS
 from tokenviz.harness.context import LedgerRequest
 from tokenviz.harness.decorator import Experiment, OwnResult
-from tokenviz.harness.kinds.comparison import COMPARISON_METRICS
-from tokenviz.harness.kinds.items import ItemsRun
-from tokenviz.harness.kinds.pairs import PairsRun
-from tokenviz.harness.kinds.prompts import PromptsRun
-from tokenviz.harness.kinds.reading_times import ReadingTimesRun
 from tokenviz.harness.kinds.score import without
 from tokenviz.harness.kinds.summary import models_of, several_tokenizers
-from tokenviz.harness.kinds.training import TrainingRun
 from tokenviz.harness.links import chart_link, figure_link, grid_link, runs_link
 from tokenviz.harness.options import Command, strict
 from tokenviz.harness.results import GridResult
 from tokenviz.progress import shown
-from tokenviz.scores import nan_to_none
 from tokenviz.stats.estimate import LEVEL, interval_source, percent, printed, rounded, rounded_interval
 from tokenviz.streams import takes_unicode
 from tokenviz.tables import cell
@@ -128,8 +121,7 @@ def experiment_command(experiment: Experiment[..., Any]) -> Command:
 def print_result(result: GridResult | OwnResult, *, as_json: bool) -> None:
     """Print the result's numbers on stdout, and where to look next on stderr."""
     if as_json:
-        values = result_json(result) if isinstance(result, GridResult) else result.to_json()
-        sys.stdout.write(json.dumps(values, ensure_ascii=not takes_unicode(sys.stdout)) + "\n")
+        sys.stdout.write(json.dumps(result.to_json(), ensure_ascii=not takes_unicode(sys.stdout)) + "\n")
         return
     if not isinstance(result, GridResult):
         results_console().print(result.to_table())
@@ -145,11 +137,7 @@ def print_result(result: GridResult | OwnResult, *, as_json: bool) -> None:
     if result.missing:
         guide.print(f"The results are {without(result.missing)}: tables/missing.csv of each run says which.", markup=False)
     if result.waiting:
-        kinds = (
-            result.scores, result.comparisons, result.measures, result.items, result.pairs, result.prompts, result.training,
-            result.readings,
-        )  # fmt: skip
-        total = 1 + sum(map(len, kinds))
+        total = 1 + len(result.every_run)
         guide.print(
             f"{result.waiting} of {total} results wait in the outbox until the tracking server takes them: repeat the command, "
             "or 'tokenviz sync'",
@@ -168,53 +156,6 @@ def print_result(result: GridResult | OwnResult, *, as_json: bool) -> None:
         guide.print(f"  {one} {figure_link(result)}", markup=False)
         guide.print(f"  all models on it, token by token  {chart_link(result)}", markup=False)
     guide.print("Next: tokenviz score --model smollm2-135m --text 'Your own sentence.'", markup=False)
-
-
-def result_json(result: GridResult) -> dict[str, Any]:
-    """Return the result as plain values; a number that is not determined is None."""
-    return {
-        "experiment": result.experiment,
-        "experiment_id": result.experiment_id,
-        "grid": result.grid,
-        "summary_run_id": result.summary_run_id,
-        "scores": [{"model": run.model, "text": run.text, "run_id": run.run_id, "reused": run.reused} for run in result.scores],
-        "comparisons": [
-            {
-                "model_a": run.a.model,
-                "model_b": run.b.model,
-                "text": run.a.text,
-                "by": run.by,
-                "n": int(run.metrics["n"]),
-            }
-            | {name: nan_to_none(run.metrics.get(name)) for name in COMPARISON_METRICS}
-            | {"resampled": run.estimate("pearson_r").drawn_from or None}
-            | {"run_id": run.run_id, "reused": run.reused}
-            for run in result.comparisons
-        ],
-        "measures": [
-            {"measure": run.name, "model": run.model, "text": run.text}
-            | {name: nan_to_none(value) for name, value in run.metrics.items()}
-            | {"run_id": run.run_id, "reused": run.reused}
-            for run in result.measures
-        ],
-        "items": [_study_json(run) for run in result.items],
-        "pairs": [_study_json(run) for run in result.pairs],
-        "prompts": [_study_json(run) for run in result.prompts],
-        "training": [_study_json(run) for run in result.training],
-        "reading_times": [_study_json(run) for run in result.readings],
-        "waiting": result.waiting,
-        "missing": result.missing,
-        "tables": {name: _rows(frame) for name, frame in result.tables.items()},
-    }
-
-
-def _study_json(run: ItemsRun | PairsRun | PromptsRun | TrainingRun | ReadingTimesRun) -> dict[str, Any]:
-    numbers = {name: nan_to_none(value) for name, value in run.metrics.items()}
-    return {"model": run.model, "text": run.text, **numbers, "run_id": run.run_id, "reused": run.reused}
-
-
-def _rows(frame: "pd.DataFrame") -> list[dict[str, Any]]:
-    return [{str(name): nan_to_none(value) for name, value in row.items()} for row in frame.to_dict("records")]
 
 
 def _print_own_table(console: Console, name: str, frame: "pd.DataFrame", described: Mapping[str, str]) -> None:

@@ -14,48 +14,35 @@ from tokenviz.errors import ExperimentError
 from tokenviz.harness.context import current_experiment
 from tokenviz.harness.jobs import fingerprint_of_pair
 from tokenviz.harness.kinds.comparison import ComparisonJob, ComparisonRun
+from tokenviz.harness.kinds.files import is_file_name
 from tokenviz.harness.kinds.imported import ImportJob, fingerprint_of_import
-from tokenviz.harness.kinds.items import ItemsJob, ItemsRun
 from tokenviz.harness.kinds.measure import MeasureJob, MeasureRun
-from tokenviz.harness.kinds.pairs import PairsJob, PairsRun
-from tokenviz.harness.kinds.prompts import PromptsJob, PromptsRun
-from tokenviz.harness.kinds.reading_times import ReadingTimesJob, ReadingTimesRun
 from tokenviz.harness.kinds.score import ScoreJob, ScoreRun
 from tokenviz.harness.kinds.summary import SummaryJob, several_tokenizers
-from tokenviz.harness.kinds.training import TrainingJob, TrainingRun
 from tokenviz.harness.ledgers import LedgerRun
 from tokenviz.harness.links import views_of
 from tokenviz.harness.measures import Measure, Settings
-from tokenviz.harness.results import GridResult
+from tokenviz.harness.results import GridResult, GridRuns
 from tokenviz.harness.scheduler import Scheduler
 from tokenviz.harness.session import ModelMemory, Session
-from tokenviz.models.checkpoints import Checkpoint
+from tokenviz.harness.studies import Studies
 from tokenviz.models.loading import LoadedModel, load, resolve
 from tokenviz.models.spec import ModelSpec
 from tokenviz.progress import note
 from tokenviz.scores import BosMode
 from tokenviz.scoring.windows import check_settings
-from tokenviz.stats.regression import REGRESSIONS, Regression
 from tokenviz.texts import Text, read_text
 from tokenviz.tracking.provenance import provenance
 from tokenviz.tracking.runs import Runs, fingerprint_of
 from tokenviz.tracking.store import open_store
-from tokenviz.units.items import Items
-from tokenviz.units.pairs import Pairs
-from tokenviz.units.prompts import Prompts
-from tokenviz.units.reading_times import ReadingTimes
-from tokenviz.units.tidy import By as Rows
-from tokenviz.units.tidy import check_request
 from tokenviz.units.words import Punctuation
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-_LONGEST_NAME = 200  # bytes; file systems allow 255, endings included
 
-
-class Grid:
+class Grid(Studies):
     """Models x texts, tracked as the runs of the current experiment.
 
     A finished run is found in the store and not computed again.
@@ -122,14 +109,7 @@ class Grid:
         cells = [fingerprint_of_pair("score", model, text, settings) for model, text in pairs]
         cells += map(fingerprint_of_import, imported)
         self.grid = fingerprint_of({"experiment": experiment.name, "cells": cells})[:12]
-        self.scores: list[ScoreRun] = []
-        self.comparisons: list[ComparisonRun] = []
-        self.measures: list[MeasureRun] = []
-        self.items: list[ItemsRun] = []
-        self.pairs: list[PairsRun] = []
-        self.prompts: list[PromptsRun] = []
-        self.training: list[TrainingRun] = []
-        self.readings: list[ReadingTimesRun] = []
+        self.made = GridRuns()
         memory = ModelMemory(self._load)
         ledger = LedgerRun(experiment.ledger) if experiment.ledger else None
         self._session = Session(experiment, self.grid, settings, memory, self.runs, provenance(experiment.file), ledger)
@@ -146,16 +126,16 @@ class Grid:
         Raises:
             TokenvizError: Something cannot be scored or stored; what was finished before stays.
         """
-        if self.scores:
-            return self.scores
+        if self.made.scores:
+            return self.made.scores
         jobs = [ScoreJob(self._session, *pair) for pair in itertools.product(self._models, self._texts)]
         if self._session.ledger is not None:
             wanted = [(job.fingerprint, job.model, job.text) for job in self._scheduler.unfinished(jobs)]
             self._session.ledger.fill(wanted, self._session.settings)
         scored = self._scheduler.do(jobs, "scoring model/text pairs", "pairs") if jobs else []
         kept = [ImportJob(self._session, one) for one in self._imported]
-        self.scores = [*scored, *(self._scheduler.do(kept, "keeping imported scores", "tables") if kept else [])]
-        return self.scores
+        self.made.scores.extend([*scored, *(self._scheduler.do(kept, "keeping imported scores", "tables") if kept else [])])
+        return self.made.scores
 
     def measure(self, measure: Measure) -> list[MeasureRun]:
         """Measure every model on every text, where not finished, each pair as one run with its table.
@@ -171,135 +151,7 @@ class Grid:
         pairs = list(itertools.product(self._models, self._texts))
         scored = self.score()[: len(pairs)] if measure.shown else [None] * len(pairs)
         jobs = [MeasureJob(self._session, measure, *pair, run) for pair, run in zip(pairs, scored, strict=True)]
-        made = self._scheduler.do(jobs, f"measuring {measure.name}", "pairs")
-        self.measures += made
-        return made
-
-    def tabulate(
-        self, items: Items, *, by: Rows | None = None, previous: int = 1, frequency: str | None = None
-    ) -> list[ItemsRun]:
-        """Join the scores of a table of items with its columns, each model's as one run with a tidy table and a figure.
-
-        Args:
-            items: Items from `read_items`; their text must be one of the grid's.
-            by: What a row is, as in `tidy_table`; by default a region or own word where the items have such, else an item.
-            previous: Number of preceding units whose numbers are repeated in each row, 0 to 3; by default 1.
-            frequency: A language of the package wordfreq, such as "en"; by default no frequencies.
-
-        Raises:
-            ExperimentError: The grid does not score the items' text.
-            TokenvizError: The table cannot be made or stored; what was finished before stays.
-        """
-        rows: Rows = by or ("region" if any(items.units) else "item")
-        check_request(items, by=rows, previous=previous)
-        jobs = [ItemsJob(self._session, run, items, rows, previous, frequency) for run in self._scores_of(items.text)]
-        made = self._scheduler.do(jobs, "tabulating items", "models")
-        self.items += made
-        return made
-
-    def decide(self, pairs: Pairs) -> list[PairsRun]:
-        """Decide minimal pairs by every model's scores, each model's as one run with its decisions and accuracies.
-
-        Args:
-            pairs: Pairs from `read_pairs`; their text must be one of the grid's.
-
-        Raises:
-            ExperimentError: The grid does not score the pairs' text.
-            TokenvizError: The runs cannot be stored; what was finished before stays.
-        """
-        jobs = [PairsJob(self._session, run, pairs) for run in self._scores_of(pairs.text)]
-        made = self._scheduler.do(jobs, "deciding pairs", "models")
-        self.pairs += made
-        return made
-
-    def continue_prompts(self, prompts: Prompts) -> list[PromptsRun]:
-        """Score continuations given their prompts by every model, each model's as one run with its table and figure.
-
-        Args:
-            prompts: Prompts from `read_prompts` or `continuations`; their text must be one of the grid's.
-
-        Raises:
-            ExperimentError: The grid does not score the prompts' text.
-            TokenvizError: The runs cannot be stored; what was finished before stays.
-        """
-        jobs = [PromptsJob(self._session, run, prompts) for run in self._scores_of(prompts.text)]
-        made = self._scheduler.do(jobs, "scoring continuations", "models")
-        self.prompts += made
-        return made
-
-    def follow(self, model: str, checkpoints: Sequence[Checkpoint]) -> list[TrainingRun]:
-        """Follow one model over its checkpoints, each text as one run with numbers by training step, curves and a heatmap.
-
-        Args:
-            model: The name of the model whose checkpoints these are.
-            checkpoints: Checkpoints from `checkpoints_of`; their models must be the grid's.
-
-        Raises:
-            ExperimentError: A checkpoint is not one of the grid's models.
-            TokenvizError: The checkpoints cannot be compared, or the runs cannot be stored; what was finished before stays.
-        """
-        by_label = {one.spec.label: one for one in self._models}
-        missing = [one.model for one in checkpoints if one.model not in by_label]
-        if missing:
-            raise ExperimentError(f"the checkpoint {missing[0]!r} is none of the grid's models: make the grid of all of them")
-        resolved = [by_label[one.model] for one in checkpoints]
-        scored = {(run.model, run.text): run for run in self.score()}
-        jobs = [
-            TrainingJob(
-                self._session, model, checkpoints, resolved, [scored[one.model, text.name] for one in checkpoints], text
-            )
-            for text in self._texts
-        ]
-        made = self._scheduler.do(jobs, "following training", "texts")
-        self.training += made
-        return made
-
-    def regress(
-        self,
-        items: Items,
-        times: ReadingTimes,
-        *,
-        previous: int = 1,
-        frequency: str | None = None,
-        regressions: Sequence[Regression] = REGRESSIONS,
-        folds: int = 10,
-        seed: int = 0,
-    ) -> list[ReadingTimesRun]:
-        """Measure what surprisal adds to regressions of reading times, each model's as one run with an R script.
-
-        Args:
-            items: Items from `read_items`; their text must be one of the grid's.
-            times: Reading times from `read_reading_times`.
-            previous: Number of preceding units that are predictors as well, 0 to 3; by default 1. Whole items have none.
-            frequency: A language of the package wordfreq, such as "en"; by default the baseline has no frequencies.
-            regressions: "ols_on_means", "mixed" or both; by default both.
-            folds: Number of folds of items in the cross-validation.
-            seed: Seed of the random assignment of items to folds.
-
-        Raises:
-            ExperimentError: The grid does not score the items' text, or a regression or number of folds is not possible.
-            TokenvizError: The regressions cannot be fitted or stored; what was finished before stays.
-        """
-        unknown = [name for name in regressions if name not in REGRESSIONS]
-        if unknown or not regressions:
-            asked = f"the regression {unknown[0]!r} is" if unknown else "no regression is"
-            raise ExperimentError(f"{asked} {'not known' if unknown else 'asked for'}: take {' or '.join(REGRESSIONS)}")
-        if folds < 2:
-            raise ExperimentError(f"a cross-validation with {folds} folds is not possible: take at least 2")
-        check_request(items, by=times.by, previous=previous)
-        jobs = [
-            ReadingTimesJob(self._session, run, items, times, previous, frequency, regressions, folds, seed)
-            for run in self._scores_of(items.text)
-        ]
-        made = self._scheduler.do(jobs, "regressing reading times", "models")
-        self.readings += made
-        return made
-
-    def _scores_of(self, text: Text) -> list[ScoreRun]:
-        """Return every model's score run of a study's text."""
-        if all(own.sha256 != text.sha256 for own in self._texts):
-            raise ExperimentError(f"{text.name!r} is none of the grid's texts: give it the text of the items, pairs or prompts")
-        return [run for run in self.score() if run.text == text.name]
+        return self._do(jobs, f"measuring {measure.name}", "pairs", self.made.measures)
 
     def compare(
         self,
@@ -321,9 +173,9 @@ class Grid:
             TokenvizError: Something cannot be compared or stored; what was finished before stays.
         """
         pairs = self._pairs(reference)
-        if not self.scores:
+        if not self.made.scores:
             raise ExperimentError("there is nothing to compare yet: call score() before compare()")
-        by_cell = {(run.model, run.text): run for run in self.scores}
+        by_cell = {(run.model, run.text): run for run in self.made.scores}
         how: Alignment = {"by": by, "punctuation": punctuation}
         jobs = [
             ComparisonJob(self._session, by_cell[a, text.name], by_cell[b, text.name], text, how, measures)
@@ -331,8 +183,8 @@ class Grid:
             for text in self._texts
             if {(a, text.name), (b, text.name)} <= by_cell.keys()  # another engine's scores may be missing for some texts
         ]
-        self.comparisons += self._scheduler.do(jobs, "comparing models", "comparisons")
-        return self.comparisons
+        self.made.comparisons.extend(self._scheduler.do(jobs, "comparing models", "comparisons"))
+        return self.made.comparisons
 
     def summarise(
         self,
@@ -359,52 +211,23 @@ class Grid:
                 raise ExperimentError(
                     f"no file can be named {name!r}: give tables and figures names of words, without / \\ # ? %"
                 )
-        runs = [
-            *self.scores,
-            *self.measures,
-            *self.items,
-            *self.pairs,
-            *self.prompts,
-            *self.training,
-            *self.readings,
-            *self.comparisons,
-        ]
-        job = SummaryJob(
-            self._session,
-            self.scores,
-            self.comparisons,
-            self.measures,
-            self.items,
-            self.pairs,
-            self.prompts,
-            self.training,
-            self.readings,
-            description,
-            figures or {},
-            tables,
-        )
+        job = SummaryJob(self._session, self.made, description, figures or {}, tables)
         (summary,) = self._scheduler.do([job], "summarising", "summaries")
-        self.runs.offer(views_of(self.grid, self._texts[0].name, several_tokenizers=several_tokenizers(self.scores)))
+        self.runs.offer(views_of(self.grid, self._texts[0].name, several_tokenizers=several_tokenizers(self.made.scores)))
+        runs = self.made.every_run
         reused = sum(run.reused for run in runs)
         if reused:
             note(f"{reused} of {len(runs)} runs were finished already and were not computed again (--force does)")
         return GridResult(
+            **self.made.copied(),
             experiment=self._session.experiment.name,
             experiment_id=self.runs.try_experiment_id(),
             grid=self.grid,
             web_address=self.store.web_address,
-            scores=tuple(self.scores),
-            comparisons=tuple(self.comparisons),
-            measures=tuple(self.measures),
-            items=tuple(self.items),
-            pairs=tuple(self.pairs),
-            prompts=tuple(self.prompts),
-            training=tuple(self.training),
-            readings=tuple(self.readings),
             summary_run_id=summary.run_id,
             waiting=sum(run.waiting is not None for run in runs) + (summary.waiting is not None),
             tables=tables,
-            missing=sum(run.missing for run in self.scores),
+            missing=sum(run.missing for run in self.made.scores),
         )
 
     def _load(self, label: str) -> LoadedModel:
@@ -426,16 +249,6 @@ class Grid:
                 f"the reference {reference!r} is none of the grid's models: take one of {', '.join(self._labels)}"
             )
         return [(label, other) for other in self._labels if other != label]
-
-
-def is_file_name(name: str) -> bool:
-    """Return whether a run may have a file of a name: MLflow reads some characters, and outer spaces as parts of an address."""
-    return (
-        name.isprintable()
-        and name.strip() == name != ""
-        and not set(name) & set("/\\#?%")
-        and len(name.encode()) < _LONGEST_NAME
-    )
 
 
 def _refuse_repeats(what: str, names: list[str]) -> None:

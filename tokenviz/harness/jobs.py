@@ -16,7 +16,7 @@ from tokenviz.harness.deliveries import Delivery, Drawing
 from tokenviz.harness.measures import Settings
 from tokenviz.models.loading import ResolvedModel
 from tokenviz.records.run import RecordedRun, StoredRun, WaitingRun
-from tokenviz.scores import FORMAT_VERSION, SCORING_VERSION
+from tokenviz.scores import FORMAT_VERSION, SCORING_VERSION, nan_to_none
 from tokenviz.texts import Text
 from tokenviz.tracking.finding import find_run
 from tokenviz.tracking.parcels import Parcel
@@ -117,6 +117,15 @@ class Run:
     def _subject(self) -> str:
         """The subject of the run, for readers."""
         return self.fingerprint[:12]
+
+    def _about(self) -> dict[str, Any]:
+        """Return what it is of, and its numbers, for a program."""
+        return dict(self.metrics)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what it is of, its numbers and its id as plain values; a number that is not determined is None."""
+        about = {name: nan_to_none(value) for name, value in self._about().items()}
+        return {**about, "run_id": self.run_id, "reused": self.reused}
 
     @cached_property
     def recorded(self) -> RecordedRun:

@@ -1,10 +1,11 @@
 """The result of a grid: its runs, with tables that are read when needed."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any
 
 from tokenviz import display
+from tokenviz.harness.jobs import Run
 from tokenviz.harness.kinds.comparison import ComparisonRun
 from tokenviz.harness.kinds.items import ItemsRun
 from tokenviz.harness.kinds.measure import MeasureRun
@@ -13,29 +14,74 @@ from tokenviz.harness.kinds.prompts import PromptsRun
 from tokenviz.harness.kinds.reading_times import ReadingTimesRun
 from tokenviz.harness.kinds.score import ScoreRun
 from tokenviz.harness.kinds.training import TrainingRun
+from tokenviz.scores import nan_to_none
 from tokenviz.stats.estimate import interval_source, rounded, rounded_interval
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-@dataclass(frozen=True, eq=False)
-class GridResult:
-    """The result of an experiment.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class GridRuns:
+    """The runs of a grid by kind, in the order in which a summary counts them: a new kind of run is one more line here.
+
+    Attributes:
+        scores: One run per model and text.
+        measures: One run per measure, model and text.
+        items: One run per model and table of items.
+        pairs: One run per model and table of minimal pairs.
+        prompts: One run per model and table of prompts.
+        training: One run per course of training and text.
+        reading_times: One run per model and table of reading times.
+        comparisons: One run per pair of models and text.
+    """
+
+    scores: list[ScoreRun] = field(default_factory=list, metadata={"kind": "score", "counted": "scores"})
+    measures: list[MeasureRun] = field(default_factory=list, metadata={"kind": "measure", "counted": "measures"})
+    items: list[ItemsRun] = field(default_factory=list, metadata={"kind": "items", "counted": "tables of items"})
+    pairs: list[PairsRun] = field(default_factory=list, metadata={"kind": "pairs", "counted": "tables of pairs"})
+    prompts: list[PromptsRun] = field(default_factory=list, metadata={"kind": "prompts", "counted": "tables of prompts"})
+    training: list[TrainingRun] = field(default_factory=list, metadata={"kind": "training", "counted": "courses of training"})
+    reading_times: list[ReadingTimesRun] = field(
+        default_factory=list, metadata={"kind": "reading_times", "counted": "tables of reading times"}
+    )
+    comparisons: list[ComparisonRun] = field(default_factory=list, metadata={"kind": "comparison", "counted": "comparisons"})
+
+    @property
+    def by_field(self) -> dict[str, list[Run]]:
+        """The runs by the names of the attributes above."""
+        return {one.name: getattr(self, one.name) for one in fields(GridRuns)}
+
+    @property
+    def by_kind(self) -> dict[str, list[Run]]:
+        """The runs by their kinds' tags."""
+        return {one.metadata["kind"]: getattr(self, one.name) for one in fields(GridRuns)}
+
+    @property
+    def every_run(self) -> list[Run]:
+        """All of them."""
+        return [run for runs in self.by_field.values() for run in runs]
+
+    def copied(self) -> dict[str, Any]:
+        """Return the runs by the names of the attributes, in lists that do not grow with these."""
+        return {name: list(runs) for name, runs in self.by_field.items()}
+
+    @property
+    def size(self) -> str:
+        """How many there are of each kind, for a reader."""
+        counts = [(len(getattr(self, one.name)), one.metadata["counted"]) for one in fields(GridRuns)]
+        return ", ".join(f"{count:,} {name}" for count, name in counts if count)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class GridResult(GridRuns):
+    """The result of an experiment: its runs, as in `GridRuns`, and what else there is to say.
 
     Attributes:
         experiment: Name of the MLflow experiment.
         experiment_id: MLflow's id of the experiment; empty where a server does not answer.
         grid: The grid's id; equal arguments give equal ids.
         web_address: Address of the store's pages.
-        scores: One run per model and text.
-        comparisons: One run per pair of models and text.
-        measures: One run per measure, model and text.
-        items: One run per model and table of items.
-        pairs: One run per model and table of minimal pairs.
-        prompts: One run per model and table of prompts.
-        training: One run per course of training and text.
-        readings: One run per model and table of reading times.
         summary_run_id: Id of the summary's run; empty while it waits in the outbox.
         waiting: Number of results that wait in the outbox for a server.
         tables: The experiment's own tables, by name.
@@ -53,18 +99,10 @@ class GridResult:
     experiment_id: str
     grid: str
     web_address: str
-    scores: tuple[ScoreRun, ...]
-    comparisons: tuple[ComparisonRun, ...]
-    measures: tuple[MeasureRun, ...]
-    items: tuple[ItemsRun, ...]
-    pairs: tuple[PairsRun, ...]
-    training: tuple[TrainingRun, ...]
-    readings: tuple[ReadingTimesRun, ...]
     summary_run_id: str
     waiting: int
     tables: "Mapping[str, pd.DataFrame]" = field(default_factory=dict)
     missing: int = 0
-    prompts: tuple[PromptsRun, ...] = ()
 
     def __repr__(self) -> str:
         return f"GridResult({self.experiment!r}: {self._size()})"
@@ -90,15 +128,22 @@ class GridResult:
         )
 
     def _size(self) -> str:
-        counts = {
-            "scores": len(self.scores),
-            "measures": len(self.measures),
-            "tables of items": len(self.items),
-            "tables of pairs": len(self.pairs),
-            "tables of prompts": len(self.prompts),
-            "courses of training": len(self.training),
-            "tables of reading times": len(self.readings),
-            "comparisons": len(self.comparisons),
+        waiting = f"{self.waiting:,} waiting for the server" if self.waiting else ""
+        return ", ".join(filter(None, (self.size, waiting)))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the result as plain values; a number that is not determined is None."""
+        return {
+            "experiment": self.experiment,
+            "experiment_id": self.experiment_id,
+            "grid": self.grid,
+            "summary_run_id": self.summary_run_id,
+            **{name: [run.to_json() for run in runs] for name, runs in self.by_field.items()},
+            "waiting": self.waiting,
+            "missing": self.missing,
+            "tables": {name: _rows(frame) for name, frame in self.tables.items()},
         }
-        parts = [f"{count:,} {name}" for name, count in counts.items() if count]
-        return ", ".join([*parts, *([f"{self.waiting:,} waiting for the server"] if self.waiting else [])])
+
+
+def _rows(frame: "pd.DataFrame") -> list[dict[str, Any]]:
+    return [{str(name): nan_to_none(value) for name, value in row.items()} for row in frame.to_dict("records")]

@@ -80,6 +80,17 @@ class ComparisonRun(Run):
     def _subject(self) -> str:
         return f"{self.a.text!r} by {self.a.model!r} and {self.b.model!r}"
 
+    def _about(self) -> dict[str, Any]:
+        named = {
+            "model_a": self.a.model,
+            "model_b": self.b.model,
+            "text": self.a.text,
+            "by": self.by,
+            "n": int(self.metrics["n"]),
+        }
+        numbers = {name: self.metrics.get(name) for name in COMPARISON_METRICS}
+        return {**named, **numbers, "resampled": self.estimate("pearson_r").drawn_from or None}
+
     @cached_property
     def comparison(self) -> Comparison:
         """The comparison, read from the run."""

@@ -10,6 +10,7 @@ from tokenviz.texts import Text
 PICTURES: tuple[FigureFormat, ...] = ("png", "svg", "pdf")
 """The formats of a run's figures besides HTML."""
 
+_LONGEST_NAME = 200  # bytes; file systems allow 255, endings included
 _OPENING, _LINE = 2000, 60  # characters of a text that are kept with a run, and those per line, which MLflow's pages do not cut
 
 
@@ -42,3 +43,13 @@ def dataset_of(text: Text) -> dict[str, str]:
         "source": json.dumps({"text": text.name, "sha256": text.sha256}, ensure_ascii=False),
         "profile": json.dumps(profile, ensure_ascii=False),
     }
+
+
+def is_file_name(name: str) -> bool:
+    """Return whether a run may have a file of a name: MLflow reads some characters, and outer spaces as parts of an address."""
+    return (
+        name.isprintable()
+        and name.strip() == name != ""
+        and not set(name) & set("/\\#?%")
+        and len(name.encode()) < _LONGEST_NAME
+    )

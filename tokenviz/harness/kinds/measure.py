@@ -51,6 +51,9 @@ class MeasureRun(Run):
     def _subject(self) -> str:
         return f"{self.name} of {self.text!r} by {self.model!r}"
 
+    def _about(self) -> dict[str, Any]:
+        return {"measure": self.name, "model": self.model, "text": self.text, **self.metrics}
+
     @cached_property
     def table(self) -> pd.DataFrame:
         """The measure's table, read from the run."""

@@ -9,6 +9,7 @@ from typing import ClassVar
 import pandas as pd
 
 from tokenviz.comparing.reading_times import ReadingGains, gain_table, reading_gains
+from tokenviz.errors import ExperimentError
 from tokenviz.figures.gains import likelihood_gains
 from tokenviz.figures.named import Plot
 from tokenviz.harness.jobs import Content, Outcome
@@ -19,7 +20,7 @@ from tokenviz.harness.kinds.markdown import escaped, frame_table, links_line
 from tokenviz.harness.kinds.scored import ScoredJob, ScoredKind, ScoredRun, ScoredTable
 from tokenviz.records.reader import Reader
 from tokenviz.scores import TokenScores
-from tokenviz.stats.regression import REGRESSION_VERSION, Regression, gain_per_observation
+from tokenviz.stats.regression import REGRESSION_VERSION, REGRESSIONS, Regression, gain_per_observation
 from tokenviz.tables import write_csv
 from tokenviz.texts import Text
 from tokenviz.tracking.finding import FoundRun
@@ -142,6 +143,20 @@ def _caption(made: ScoredTable) -> str:
 
 
 KIND = ReadingTimesKind()
+
+
+def check_regressions(regressions: Sequence[str], folds: int) -> None:
+    """Refuse what cannot be fitted.
+
+    Raises:
+        ExperimentError: There is no such regression, none at all, or fewer than two folds.
+    """
+    unknown = [name for name in regressions if name not in REGRESSIONS]
+    if unknown or not regressions:
+        asked = f"the regression {unknown[0]!r} is" if unknown else "no regression is"
+        raise ExperimentError(f"{asked} {'not known' if unknown else 'asked for'}: take {' or '.join(REGRESSIONS)}")
+    if folds < 2:
+        raise ExperimentError(f"a cross-validation with {folds} folds is not possible: take at least 2")
 
 
 @dataclass(frozen=True, eq=False)

@@ -75,6 +75,9 @@ class ScoreRun(Run):
     def _subject(self) -> str:
         return f"{self.text!r} by {self.model!r}"
 
+    def _about(self) -> dict[str, Any]:
+        return {"model": self.model, "text": self.text}
+
     @cached_property
     def scores(self) -> TokenScores:
         """The token table, read from the run."""

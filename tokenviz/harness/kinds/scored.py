@@ -74,6 +74,9 @@ class ScoredRun(Run):
     def _subject(self) -> str:
         return f"{self.kind} of {self.text!r} by {self.model!r}"
 
+    def _about(self) -> dict[str, Any]:
+        return {"model": self.model, "text": self.text, **self.metrics}
+
     @cached_property
     def table(self) -> pd.DataFrame:
         """The table, read from the run."""

@@ -21,15 +21,10 @@ from tokenviz.harness.jobs import Content, Job, Outcome, Run
 from tokenviz.harness.kind import Kind
 from tokenviz.harness.kinds.comparison import COMPARISON_METRICS, ComparisonRun
 from tokenviz.harness.kinds.files import tables_folder
-from tokenviz.harness.kinds.items import ItemsRun
 from tokenviz.harness.kinds.markdown import escaped, frame_table, links_line, markdown_table, model_in_bold, pictures, run_link
-from tokenviz.harness.kinds.measure import MeasureRun
-from tokenviz.harness.kinds.pairs import PairsRun
-from tokenviz.harness.kinds.prompts import PromptsRun
-from tokenviz.harness.kinds.reading_times import ReadingTimesRun
 from tokenviz.harness.kinds.reports import report_items, report_pairs, report_texts
 from tokenviz.harness.kinds.score import WITHOUT, ScoreRun, without
-from tokenviz.harness.kinds.training import TrainingRun, described_course
+from tokenviz.harness.kinds.training import described_course
 from tokenviz.harness.session import Session
 from tokenviz.models.describing import description_of
 from tokenviz.records.reader import Reader
@@ -44,6 +39,8 @@ from tokenviz.tracking.runs import fingerprint_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from tokenviz.harness.results import GridRuns
 
 # The columns of the summary's table: metric, heading.
 _COMPARISON_COLUMNS = (
@@ -61,28 +58,14 @@ class SummaryJob(Job[None, Run]):
 
     Attributes:
         session: The grid's session.
-        scores: Its score runs.
-        comparisons: Its comparison runs.
-        measures: Its measure runs.
-        items: Its item runs.
-        pairs: Its pair runs.
-        prompts: Its prompt runs.
-        training: Its training runs.
-        readings: Its reading-time runs.
+        runs: The grid's runs.
         description: What the experiment asks and how to read it, in Markdown.
         figures: Functions that draw the experiment's own figures, by name.
         tables: The experiment's own tables, by name.
     """
 
     session: Session
-    scores: Sequence[ScoreRun]
-    comparisons: Sequence[ComparisonRun]
-    measures: Sequence[MeasureRun]
-    items: Sequence[ItemsRun]
-    pairs: Sequence[PairsRun]
-    prompts: Sequence[PromptsRun]
-    training: Sequence[TrainingRun]
-    readings: Sequence[ReadingTimesRun]
+    runs: "GridRuns"
     description: str
     figures: Mapping[str, Callable[[], "Figure"]]
     tables: Mapping[str, pd.DataFrame]
@@ -93,32 +76,9 @@ class SummaryJob(Job[None, Run]):
     def name(self) -> str:
         return f"summary · {self.session.experiment.name}"
 
-    @property
-    def by_kind(self) -> dict[str, Sequence[Run]]:
-        """The runs by kind."""
-        return {
-            "score": self.scores, "comparison": self.comparisons, "measure": self.measures, "items": self.items,
-            "pairs": self.pairs, "prompts": self.prompts, "training": self.training,
-            "reading_times": self.readings,
-        }  # fmt: skip
-
-    @property
-    def runs(self) -> list[Run]:
-        """The runs that are summarised."""
-        return [
-            *self.scores,
-            *self.measures,
-            *self.items,
-            *self.pairs,
-            *self.prompts,
-            *self.training,
-            *self.readings,
-            *self.comparisons,
-        ]
-
     @cached_property
     def fingerprint(self) -> str:
-        parts: dict[str, object] = {"kind": self.kind, "cells": [run.fingerprint for run in self.runs]}
+        parts: dict[str, object] = {"kind": self.kind, "cells": [run.fingerprint for run in self.runs.every_run]}
         parts |= {"description": self.description, "figures": sorted(self.figures), "params": self.session.experiment.params}
         if self.tables:
             parts["tables"] = {name: table.to_csv(index=False) for name, table in self.tables.items()}
@@ -126,16 +86,14 @@ class SummaryJob(Job[None, Run]):
 
     @property
     def tags(self) -> Mapping[str, str]:
-        return {"members": fingerprint_of({"runs": [run.run_id for run in self.runs]})}
+        return {"members": fingerprint_of({"runs": [run.run_id for run in self.runs.every_run]})}
 
     def compute(self) -> None:
         pass
 
     def write(self, _: None, files: Path) -> Content:
-        about = self.session.about(self.fingerprint, self.kind, {"runs": [run.fingerprint for run in self.runs]})
-        content = record_summary(
-            self.scores, self.comparisons, self.by_kind, self.description, self.figures, self.tables, about, files
-        )
+        about = self.session.about(self.fingerprint, self.kind, {"runs": [run.fingerprint for run in self.runs.every_run]})
+        content = record_summary(self.runs, self.description, self.figures, self.tables, about, files)
         content.params.update(self.session.experiment.params)
         (files / OVERVIEW).write_text(overview_html(self._overview(), "artifact"), encoding="utf-8")
         return content
@@ -147,15 +105,16 @@ class SummaryJob(Job[None, Run]):
             self.session.runs.try_experiment_id(),
             self.session.grid,
             self.session.experiment.description.partition("\n")[0],
-            [ScoreCell.of(run.model, run.text, run.run_id, run.metrics, picture_of(run.scores)) for run in self.scores],
-            [PairCell.of(run.a.model, run.b.model, run.a.text, run.run_id, run.by, run.metrics) for run in self.comparisons],
+            [ScoreCell.of(run.model, run.text, run.run_id, run.metrics, picture_of(run.scores)) for run in self.runs.scores],
             [
-                *(_other(run.name, run.text, run.model, run) for run in self.measures),
-                *(_other("items", run.text, run.model, run) for run in self.items),
-                *(_other("pairs", run.text, run.model, run) for run in self.pairs),
-                *(_other("prompts", run.text, run.model, run) for run in self.prompts),
-                *(_other("training", run.text, run.model, run) for run in self.training),
-                *(_other("reading_times", run.text, run.model, run) for run in self.readings),
+                PairCell.of(run.a.model, run.b.model, run.a.text, run.run_id, run.by, run.metrics)
+                for run in self.runs.comparisons
+            ],
+            [
+                _other(kind, run)
+                for kind, runs in self.runs.by_kind.items()
+                if kind not in ("score", "comparison")
+                for run in runs
             ],
         )
 
@@ -166,14 +125,14 @@ class SummaryJob(Job[None, Run]):
         return Run(**self.about_run(outcome, self.session.runs))
 
 
-def _other(kind: str, text: str, model: str, run: Run) -> OtherRun:
-    return OtherRun.of(kind, f"{kind} · {text} · {model}", run.run_id, run.metrics, ())
+def _other(kind: str, run: Run) -> OtherRun:
+    about = run.to_json()
+    name = about.get("measure", kind)
+    return OtherRun.of(name, f"{name} · {about['text']} · {about['model']}", run.run_id, run.metrics, ())
 
 
 def record_summary(
-    scores: Sequence[ScoreRun],
-    comparisons: Sequence[ComparisonRun],
-    by_kind: Mapping[str, Sequence[Run]],
+    runs: "GridRuns",
     description: str,
     figures: Mapping[str, Callable[[], "Figure"]],
     own_tables: Mapping[str, pd.DataFrame],
@@ -181,6 +140,7 @@ def record_summary(
     folder: Path,
 ) -> Content:
     """Write a grid's tables and figures into a folder; return the rest of its run."""
+    scores, comparisons = runs.scores, runs.comparisons
     tables, drawn = tables_folder(folder), folder / "figures"
     drawn.mkdir()
     for name, table in own_tables.items():
@@ -200,13 +160,13 @@ def record_summary(
         ]
         write_csv(pd.DataFrame(rows), tables / "comparisons.csv")
     described = models_of(scores)
-    courses = {run.model: described_course(run.table) for run in by_kind["training"] if isinstance(run, TrainingRun)}
+    courses = {run.model: described_course(run.table) for run in runs.training}
     links = {}
     for name, draw in figures.items():
         saved = save_figure(add_key(draw(), courses or described), drawn / name, title=name, description=json.dumps(about))
         links[escaped(name)] = saved[0].name
     missing = sum(run.missing for run in scores)
-    report = _report(scores, by_kind, about, drawn)
+    report = _report(runs, about, drawn)
     pages = {"report": report} if report else {}
     note = "\n\n".join(
         part
@@ -222,14 +182,13 @@ def record_summary(
         if part
     )
     note += pictures(dict(list(links.items())[:_MOST_PICTURES]))
-    metrics = {f"n_{kind}_runs": float(len(runs)) for kind, runs in by_kind.items() if runs}
+    metrics = {f"n_{kind}_runs": float(len(own)) for kind, own in runs.by_kind.items() if own}
     return Content({}, metrics, note, tags={WITHOUT: str(missing)} if missing else {})
 
 
-def _report(scores: Sequence[ScoreRun], by_kind: Mapping[str, Sequence[Run]], about: Mapping[str, object], folder: Path) -> str:
+def _report(runs: "GridRuns", about: Mapping[str, object], folder: Path) -> str:
     """Write the report of the grid's minimal pairs, its items, or several texts; return the file's name, or an empty one."""
-    items = [run for run in by_kind.get("items", ()) if isinstance(run, ItemsRun)]
-    pairs = [run for run in by_kind.get("pairs", ()) if isinstance(run, PairsRun)]
+    scores, items, pairs = runs.scores, runs.items, runs.pairs
     by_cell = {(run.model, run.text): run for run in scores}
     of_pairs = [run for run in pairs if run.text == pairs[0].text]
     of_items = [by_cell[run.model, run.text].scores for run in items if run.text == items[0].text]

@@ -130,6 +130,9 @@ class TrainingRun(Run):
     def _subject(self) -> str:
         return f"the training of {self.model!r} on {self.text!r}"
 
+    def _about(self) -> dict[str, Any]:
+        return {"model": self.model, "text": self.text, **self.metrics}
+
     @cached_property
     def table(self) -> pd.DataFrame:
         """The numbers by step, as in `training_table`, read from the run."""
