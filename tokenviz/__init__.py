@@ -6,8 +6,8 @@
     scores = tv.score(model, "The goal of a correlation analysis is to compute a correlation coefficient.")
     print(scores.to_frame())
 
-The public names are those of this module and of `tokenviz.comparing`, `.figures`, `.harness`, `.paper` and `.stats`; what lies
-deeper may move. Importing any of them loads none of the heavy libraries: each name loads what it needs when it is used.
+The public names are those of this module and of `tokenviz.comparing`, `.figures`, `.harness`, `.paper` and `.stats`; names in
+deeper modules may move. Importing any of them loads none of the heavy libraries: each name loads what it needs when it is used.
 """
 
 from collections.abc import Callable, Mapping

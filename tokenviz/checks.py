@@ -11,10 +11,10 @@ class Check:
     """The result of one check.
 
     Attributes:
-        name: What was checked.
+        name: The thing that was checked.
         state: "ok"; "note" for what is worth knowing; "wrong" for what makes results incomplete or false.
-        found: What was found, in one line.
-        advice: What to do about it; empty where there is nothing to do.
+        found: The finding, in one line.
+        advice: Advice on it; empty where there is nothing to do.
     """
 
     name: str

@@ -87,12 +87,12 @@ def pieces_of_spans(spans: Sequence[Span], length: int) -> list[Span]:
 
 
 def names_at(spans: Sequence[Sequence[Span]], passages: Sequence[int], ends: Sequence[int]) -> list[str]:
-    """Name the span that the last character of each piece is in.
+    """Return the name of the span that contains the last character of each piece.
 
     Args:
-        spans: Of each passage, in reading order; empty where the text has none.
-        passages: Which passage each piece is in.
-        ends: One past its last character.
+        spans: The spans of each passage, in reading order; empty where the text has none.
+        passages: Number of the passage of each piece, from 0.
+        ends: One past the last character of each piece.
 
     Returns:
         A name per piece; empty where it is in no span.

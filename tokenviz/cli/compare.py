@@ -88,7 +88,8 @@ def compare_command(
     """Compare two models' predictions of texts, without tracking.
 
     Every statistic has its 95 % interval. Several texts are compared one by one and all together. Log-probs are natural
-    logarithms (nats). Of three models every two are compared, over all texts together, and which of two is closer to the third.
+    logarithms (nats). With three models every pair is compared, over all texts together, and the output says which of two
+    models is closer to the third.
     """
     if len(model) not in (2, 3):
         raise typer.BadParameter(

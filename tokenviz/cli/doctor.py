@@ -25,7 +25,7 @@ def doctor_command(
         ),
     ] = False,
 ) -> None:
-    """Look at the tracking store, its runs and files, the outbox, the disk, and the installation.
+    """Check the tracking store, its runs and files, the outbox, the disk, and the installation.
 
     Nothing is changed, unless --migrate or --rebuild asks for it. Exit code 1 where something is wrong.
     """

@@ -1,4 +1,4 @@
-"""What the commands that score have in common: the options, and the texts read from them."""
+"""Options that the scoring commands share, and the texts read from them."""
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -60,7 +60,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 def check_chat(files: list[str] | None, literals: list[str] | None, spans: str | None, *, chat: bool, skip_bad: bool) -> None:
-    """Refuse options that do not go with each other, before the work."""
+    """Refuse options that exclude each other, before the work."""
     if chat and (literals or spans or not files):
         raise typer.BadParameter("--chat takes .jsonl or .parquet files with messages, without --text and --spans")
     if skip_bad and not (chat or spans):
@@ -68,7 +68,7 @@ def check_chat(files: list[str] | None, literals: list[str] | None, spans: str |
 
 
 def read_chats(files: list[str] | None, models: list[str], *, skip_bad: bool) -> "list[Text]":
-    """The chats of the command line, written by the first model's template."""
+    """Return the chats of the command line, written by the first model's template."""
     from tokenviz.models.chat import chat_text
     from tokenviz.progress import note, shown
 
@@ -82,7 +82,7 @@ def read_chats(files: list[str] | None, models: list[str], *, skip_bad: bool) ->
 def read_texts(
     files: list[str] | None, literals: list[str] | None, column: str, spans: str | None = None, *, skip_bad: bool = False
 ) -> "list[Text]":
-    """The texts of the command line, files first."""
+    """Return the texts of the command line, files first."""
     from tokenviz.progress import shown
     from tokenviz.project import samples_folder
     from tokenviz.texts import literal, read_text

@@ -60,7 +60,7 @@ def pull_command(
 
     There are figures/, tables/, numbers.tex with one macro for each number, captions.tex with one for each figure, and
     manifest.json. Figures have no title: their captions say what they show. Pulling again changes only what changed.
-    --check holds the folder against how it was last pulled.
+    --check compares the folder with its last pull.
     """
     from tokenviz.progress import shown
 
@@ -149,7 +149,7 @@ def cite_command(
         typer.Option(help="The paper's folder, to write references.bib to; by default it is printed.", show_default=False),
     ] = None,
 ) -> None:
-    """Print BibTeX for what stands behind runs: software with its versions, models with their weights, texts."""
+    """Print BibTeX for what runs are based on: software with its versions, models with their weights, texts."""
     from tokenviz.paper.citing import bibliography, cite, write_citations
     from tokenviz.progress import shown
     from tokenviz.tracking.store import open_for_reading

@@ -65,8 +65,8 @@ def report_command(
 ) -> None:
     """Explore models' readings of a text, or of many, in one HTML file, without tracking.
 
-    Each token coloured by a measure, with what every model predicted there; two models' scatter and the places where they
-    differ most. Of several texts a list, sorted by what differs most. The file needs no network and no other file.
+    It shows each token coloured by a measure, with every model's predictions there, two models' scatter, and the places where
+    they differ most. Several texts are in a list, sorted by their differences. The file needs no network and no other file.
     """
     from tokenviz.figures.report import checked_path, report_limits
     from tokenviz.models.loading import resolve

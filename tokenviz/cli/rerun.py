@@ -21,7 +21,7 @@ def rerun_command(
 ) -> None:
     """Compute a run again from its own table, and say whether the numbers agree; nothing is kept.
 
-    Of a summary, every run of its grid. Exit code 1 where something differs.
+    For a summary, every run of its grid is computed again. Exit code 1 where something differs.
     """
     from tokenviz.harness.rerunning import rerun
     from tokenviz.progress import shown

@@ -114,7 +114,7 @@ def compare_runs(
     as_json: AsJson = False,
     as_csv: AsCsv = False,
 ) -> None:
-    """Put runs side by side: in which settings and numbers they differ."""
+    """Compare runs: print the settings and numbers in which they differ."""
     _choose(as_json, as_csv)
     if len(runs) < 2:
         raise typer.BadParameter("give at least two runs to compare")

@@ -31,7 +31,8 @@ def ui_command(
 ) -> None:
     """Serve a page for each grid, and MLflow's pages behind them, to this machine only, until Ctrl-C.
 
-    Of a server (MLFLOW_TRACKING_URI) the pages of grids are served, read with this user's credentials; its runs are in its own.
+    For a server (MLFLOW_TRACKING_URI) only the pages of grids are served, with this user's credentials; its runs are on its
+    own pages.
     """
     from tokenviz.tracking.embedded import artifacts_of, database_of, embedded_folder, is_writable
     from tokenviz.tracking.serving import announce, refuse_old_installation

@@ -20,8 +20,8 @@ from tokenviz.units.breaks import clusters, line_ends
 
 _STOPS = set(",.;:!?%…、。，．；：！？।॥،؛؟")
 Break = Literal["word", "token", "none"]
-"""What is before a piece: a place where a line may end; a place where it ends only if a word is longer than the line; or
-"none", within a token that is cut for another reason, and before closing punctuation."""
+"""The kind of place before a piece: "word", where a line may end; "token", where only a word longer than the line is cut;
+or "none", within a token that is cut for another reason, and before closing punctuation."""
 
 
 LONGEST_WORD = 24

@@ -132,7 +132,7 @@ class Deliveries:
                 self._deliver(delivery, stayed)
             except CancelledError:
                 pass
-            except BaseException as problem:  # noqa: BLE001  # raised again by the thread that computes
+            except BaseException as problem:  # noqa: BLE001  raised again by the thread that computes
                 self._errors.append(problem)
             finally:
                 delivery.claim.release()

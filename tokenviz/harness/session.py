@@ -39,7 +39,7 @@ class ModelMemory:
 
 @dataclass(frozen=True, eq=False)
 class Session:
-    """What the jobs of one grid share.
+    """The state that the jobs of one grid share.
 
     Attributes:
         experiment: The running experiment.

@@ -31,11 +31,11 @@ _MARK = "\ue000\ue001"  # private-use characters, which no message contains by c
 
 
 class Writer(Protocol):
-    """What writes chats: a model, or its tokenizer alone.
+    """A model, or only its tokenizer, whose template writes chats.
 
     Attributes:
-        label: Of the model, for messages.
-        tokenizer: With its chat template.
+        label: The model's label, for messages.
+        tokenizer: The tokenizer, with its chat template.
     """
 
     @property

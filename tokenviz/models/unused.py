@@ -58,7 +58,7 @@ KNOWN = (
         ("gemma3n", "gemma3n_text", "gemma4", "gemma4_text", "gemma4_unified", "gemma4_unified_text"),
     ),
 )  # fmt: skip
-"""What may be left out of any file; `_is_extra_layer` and `_is_of_other_senses` find two more kinds."""
+"""Weights that may be left out of any file; `_is_extra_layer` and `_is_of_other_senses` find two more kinds."""
 
 _LAYER = re.compile(r"(?:^|\.)(?:layers|layer|h|blocks)\.(\d+)\.")
 _SENSES = re.compile(

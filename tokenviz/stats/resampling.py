@@ -62,7 +62,7 @@ class Resampling:
 
     @property
     def pieces_named(self) -> str:
-        """What is drawn and how many there are, for readers: "5 texts, effectively 3.6", "41 blocks of 9 tokens"."""
+        """The kind and number of pieces that are drawn, for readers: "5 texts, effectively 3.6", "41 blocks of 9 tokens"."""
         if not self.count:
             return f"blocks of {self.block_length:,} {self.unit}{_s(self.block_length)}" if self.block_length else self.of
         if self.block_length:
@@ -73,7 +73,7 @@ class Resampling:
 
     @property
     def described(self) -> str:
-        """What is drawn, how often, and the seed, for readers."""
+        """The kind and number of pieces, the number of resamples and the seed, for readers."""
         return f"{self.resamples:,} resamples of {self.pieces_named} (seed {self.seed})"
 
     @property

@@ -14,7 +14,7 @@ _NAMED_BY = ("run_a", "run_b", "run_scores")  # parameters that name another run
 
 @dataclass(frozen=True)
 class Untidy:
-    """What would be removed.
+    """The runs and views that would be removed.
 
     Attributes:
         runs: Runs, each with the reason.

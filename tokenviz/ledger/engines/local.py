@@ -80,7 +80,7 @@ class Local:
             visible = environment.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(self._gpus)))).split(",")
             environment["CUDA_VISIBLE_DEVICES"] = visible[place % len(visible)]
         environment.setdefault("OMP_NUM_THREADS", str(max(1, cores() // self._wanted)))
-        log = tempfile.TemporaryFile()  # noqa: SIM115  # it is closed when the worker has ended
+        log = tempfile.TemporaryFile()  # noqa: SIM115  it is closed when the worker has ended
         command = [sys.executable, "-m", "tokenviz", "work", ledger.address, "--model", model]
         process = subprocess.Popen(
             command,

@@ -26,7 +26,7 @@ _WORKERS = 16
 
 
 class Worker:
-    """What a job runs; submitit sends it there, and back into the queue when its time is over."""
+    """The callable that a job runs; submitit sends it there, and back into the queue when its time is over."""
 
     def __init__(self, address: str, model: str) -> None:
         """Keep the address of the ledger and the model to begin with."""
@@ -185,6 +185,6 @@ def _end_of(job: Any) -> Ended:
         return Ended(0, -9, f"job {job.job_id} left no result, see {job.paths.stderr}")
     try:
         code, said = job.result()
-    except Exception as error:  # noqa: BLE001  # whatever the job raised, as submitit passes it on
+    except Exception as error:  # noqa: BLE001  whatever the job raised, as submitit passes it on
         return Ended(0, 1, " ".join(str(error).split())[-300:])
     return Ended(0, code, said)
