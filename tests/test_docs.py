@@ -313,3 +313,29 @@ def test_the_examples_are_shown_as_they_are(monkeypatch: pytest.MonkeyPatch) -> 
     for path, code in shown:
         assert code == (ROOT / "docs" / path).read_text(encoding="utf-8")
         assert len(code.splitlines()) < 60
+
+
+# Phrases that readers had to read twice. Write instead: again, next to (compared with), user-defined; one row per token; staged
+# run and run record; by default; a sentence that names its subject; what an argument is, with its unit and shape.
+UNPLAIN = {
+    r"\b(anew|beside|somebody)\b": "computed anew",
+    r"\b(a|one) (row|line|run|table|value|number|page) an? (token|unit|word|text|passage|model|pair)\b": "one row a token",
+    r"\b(nats|bits) an? (token|unit|word|byte|second)\b": "0.1 nats a token",
+    r"\b(a|the) (parcel|slip)s?\b": "the parcel stays",
+    r"\bof (its|their|one's) own accord\b": "of its own accord",
+    r'\A"""(Of|What|The same)\b': '"""What the files hold."""',
+    r"(?m)^ +\w+: ((Of|See|Theirs)\b|The same[.;,])": "        width: Of the figure.",
+}
+
+
+def unplain(prose: str) -> list[str]:
+    return [found[0] for pattern in UNPLAIN for found in re.finditer(pattern, re.sub("`[^`]*`", "", prose))]
+
+
+def test_docstrings_and_comments_are_in_plain_words() -> None:
+    assert all(unplain(phrase) for phrase in UNPLAIN.values())
+    for path in sorted((ROOT / "tokenviz").rglob("*.py")):
+        source = path.read_text(encoding="utf-8")
+        prose = re.findall(r'"""(?:(?!""").)*"""|(?:(?<=\n)|(?<=  )) *# [^\n]*', source, re.S)
+        assert prose, path
+        assert {name_of(path): words for part in prose if (words := unplain(part))} == {}

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class GridRuns:
-    """The runs of a grid by kind, in the order in which a summary counts them: a new kind of run is one more line here.
+    """The runs of a grid by kind, in the order in which a summary counts them; a new kind of run needs one line here.
 
     Attributes:
         scores: One run per model and text.
@@ -59,7 +59,7 @@ class GridRuns:
 
     @property
     def every_run(self) -> list[Run]:
-        """All of them."""
+        """All runs, kind by kind."""
         return [run for runs in self.by_field.values() for run in runs]
 
     def copied(self) -> dict[str, Any]:
@@ -68,14 +68,14 @@ class GridRuns:
 
     @property
     def size(self) -> str:
-        """How many there are of each kind, for a reader."""
+        """The number of runs of each kind, in words for readers."""
         counts = [(len(getattr(self, one.name)), one.metadata["counted"]) for one in fields(GridRuns)]
         return ", ".join(f"{count:,} {name}" for count, name in counts if count)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class GridResult(GridRuns):
-    """The result of an experiment: its runs, as in `GridRuns`, and what else there is to say.
+    """The result of an experiment: its runs, as in `GridRuns`, and where they are.
 
     Attributes:
         experiment: Name of the MLflow experiment.

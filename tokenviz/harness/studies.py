@@ -1,4 +1,4 @@
-"""What a grid makes of the scores of one table: items, minimal pairs, prompts, courses of training, reading times.
+"""Studies: runs that a grid makes from the scores of one table: items, minimal pairs, prompts, training, reading times.
 
 Each method makes the jobs of one kind of `harness/kinds/` and hands them to the scheduler.
 """
@@ -32,10 +32,10 @@ R = TypeVar("R", bound=Run)
 
 
 class Studies(ABC):
-    """The part of a `Grid` that starts from its scores.
+    """The methods of a `Grid` that start from its scores.
 
     Attributes:
-        made: The runs so far.
+        made: The runs that were made so far, by kind.
     """
 
     made: GridRuns
@@ -154,7 +154,7 @@ class Studies(ABC):
         return self._do(jobs, "regressing reading times", "models", self.made.reading_times)
 
     def _do(self, jobs: Sequence[Job[Any, R]], words: str, things: str, kept: list[R]) -> list[R]:
-        """Have jobs done, and keep their runs with those of the kind."""
+        """Run jobs, and add their runs to those of the kind."""
         made = self._scheduler.do(jobs, words, things)
         kept.extend(made)
         return made

@@ -256,7 +256,7 @@ def _checked(messages: Any, where: str) -> list[Message]:
                 f"{where}: message {number} has the role {message['role']!r}: take {', '.join(ROLES)}"
                 f"{did_you_mean(str(message['role']), ROLES)}"
             )
-        # Many templates pass over calls, and those that write them put them after the content, where no span would have them.
+        # Many templates ignore calls. Others write them after the content, where no span would cover them.
         if calls := [name for name in _CALLS if message.get(name) not in (None, [], (), {}, "")]:
             raise TextError(
                 f"{where}: message {number} has {calls[0]}: only the content of a message is scored; write the call into it"

@@ -146,7 +146,7 @@ KIND = ReadingTimesKind()
 
 
 def check_regressions(regressions: Sequence[str], folds: int) -> None:
-    """Refuse what cannot be fitted.
+    """Refuse regressions or a number of folds that cannot be fitted.
 
     Raises:
         ExperimentError: There is no such regression, none at all, or fewer than two folds.
