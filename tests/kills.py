@@ -68,7 +68,7 @@ def run_grid() -> None:
         grid.summarise("Found.", figures={"overview": Figure})
 
 
-def draw_quickly(_: object, about: dict[str, object], _limits: object, folder: Path) -> None:
+def draw_quickly(_: object, about: dict[str, object], _limits: object, _formats: object, folder: Path) -> None:
     """Two files, as drawing leaves them; what is in them is not the matter here, and the real ones take seconds."""
     content = json.dumps(about)
     (folder / "heatmap.svg").write_text(content)

@@ -24,8 +24,8 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 def run_grid(project: Path, monkeypatch: pytest.MonkeyPatch) -> GridResult:
-    monkeypatch.setattr("tokenviz.harness.kinds.score.PICTURES", ())
-    monkeypatch.setattr("tokenviz.harness.kinds.comparison._FIGURES", {"heatmap": ("html",)})
+    monkeypatch.setattr("tokenviz.harness.grid.run_formats", lambda asked: ())
+    monkeypatch.setattr("tokenviz.harness.kinds.comparison._FIGURES", ("heatmap",))
     for name, weights in (("first", BIGRAM_WEIGHTS), ("second", BIGRAM_WEIGHTS[::-1].copy()), ("third", BIGRAM_WEIGHTS**2)):
         make_bigram_folder(project / name, weights)
     with running(ExperimentContext("trial", "How alike are they?")):

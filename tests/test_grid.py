@@ -16,13 +16,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from architectures import make_folder
-from conftest import BIGRAM_WEIGHTS, make_bigram_folder
+from conftest import BIGRAM_WEIGHTS, Run, make_bigram_folder
 from kills import DRAWN_BY, draw_quickly
 from matplotlib.figure import Figure
 from tables import NAN, make_scores
 
 import tokenviz as tv
-from tokenviz.errors import ExperimentError, ScoringError, TextError
+from tokenviz.errors import ExperimentError, FigureError, ScoringError, TextError
+from tokenviz.figures.limits import run_limits
 from tokenviz.harness.context import ExperimentContext, running
 from tokenviz.harness.grid import Grid
 from tokenviz.harness.kinds.comparison import COMPARISON_METRICS
@@ -101,10 +102,7 @@ def test_a_score_run_holds_tables_figures_numbers_and_settings(models: list[str]
     client = open_store().client
     run = client.get_run(scored.run_id)
     names = {file.path for folder in ("tables", "figures") for file in client.list_artifacts(scored.run_id, folder)}
-    assert names == {
-        "tables/tokens.parquet", "tables/tokens.csv", "figures/heatmap.png", "figures/heatmap.svg", "figures/heatmap.pdf",
-        "figures/heatmap.html",
-    }  # fmt: skip
+    assert names == {"tables/tokens.parquet", "tables/tokens.csv", "figures/heatmap.png", "figures/heatmap.html"}
     table = TokenScores.load(Path(client.download_artifacts(scored.run_id, TOKENS_TABLE, str(tmp_path))))
     assert run.data.metrics["n_tokens"] == 8
     assert run.data.metrics["n_scored"] == 7
@@ -188,10 +186,62 @@ def test_intervals_are_read_back_from_the_run(models: list[str]) -> None:
 def test_a_comparison_run_holds_its_figures(models: list[str], real_figures: None) -> None:
     compared = run_grid(models).comparisons[0]
     names = {file.path for file in open_store().client.list_artifacts(compared.run_id, "figures")}
-    pictures = {
-        f"figures/{name}.{form}" for name in ("heatmap", "scatter", "along_text", "gaps") for form in ("png", "svg", "pdf")
-    }
+    pictures = {f"figures/{name}.png" for name in ("heatmap", "scatter", "along_text", "gaps")}
     assert names == pictures | {f"figures/{name}.html" for name in ("heatmap", "difference", "report")}
+
+
+@pytest.mark.parametrize("limits", ["text", "p5", "-7.5,-0.25"])
+def test_what_a_run_does_not_hold_is_fetched_as_the_run_would_have_drawn_it(
+    models: list[str], run: Run, project: Path, real_figures: None, limits: str
+) -> None:
+    wanted = {"scores": ("heatmap.pdf", "heatmap.svg", "heatmap.png"), "comparisons": ("heatmap.svg", "scatter.pdf")}
+    held: dict[str, dict[str, bytes]] = {}
+    for formats in (("svg", "pdf"), ()):
+        context = ExperimentContext("trial", force=True, limits=run_limits(limits))
+        with running(context):
+            grid = Grid(models, [tv.literal(TEXTS[0])], top_k=2, formats=formats)
+            made = {"scores": grid.score()[0], "comparisons": grid.compare()[0]}
+        for kind, names in wanted.items():
+            if formats:
+                files = {name: made[kind].fetch(f"figures/{name}", project).read_bytes() for name in names}
+                held[kind] = files
+                continue
+            for name in names:
+                code, out, _ = run("runs", "fetch", made[kind].run_id, f"figures/{name}", "--to", "fetched")
+                assert (code, out) == (0, "fetched\n")
+                assert (project / "fetched").read_bytes() == held[kind][name], name
+            assert not made[kind].recorded.has("figures/heatmap.svg")
+
+
+def test_formats_are_chosen_on_the_command_line_or_by_the_grid_and_finished_runs_keep_theirs(
+    models: list[str], project: Path, real_figures: None
+) -> None:
+    def pictures(by_command: tuple[str, ...], by_grid: tuple[str, ...]) -> tuple[set[str], list[str]]:
+        @tv.experiment
+        def trial() -> GridResult:
+            grid = Grid(models[:1], [tv.literal(text) for text in TEXTS[: 1 + len(by_grid)]], top_k=2, formats=by_grid)
+            grid.score()
+            return grid.summarise("Found.")
+
+        with collecting() as notices:
+            result = trial.with_formats(by_command)()
+        place = result.scores[-1].fetch("figures/heatmap.html", project).parent
+        return {path.suffix for path in place.iterdir()}, list(notices)
+
+    assert pictures(("pdf", "png"), ()) == ({".html", ".png", ".pdf"}, [])
+    finished = "1 of 1 runs were finished already and were not computed again (--force does)"
+    keeping = "they keep their figures: 'tokenviz runs fetch RUN figures/heatmap.pdf' draws one that is not there"
+    assert pictures((), ()) == ({".html", ".png", ".pdf"}, [finished])
+    assert pictures(("svg",), ()) == ({".html", ".png", ".pdf"}, [finished, keeping])
+    new, notices = pictures((), ("svg",))
+    assert (new, notices[-1]) == ({".html", ".png", ".svg"}, keeping)
+
+
+def test_a_format_that_runs_cannot_have_is_one_clear_error_before_anything_is_done(models: list[str], project: Path) -> None:
+    message = "no format 'gif' for the figures of runs: give some of png, svg, pdf; HTML and PNG are always drawn"
+    with pytest.raises(FigureError, match=f"^{re.escape(message)}$"):
+        Grid(models, [tv.literal(TEXTS[0])], formats=["gif"])
+    assert not (project / "mlruns").exists()
 
 
 def test_the_same_grid_again_computes_nothing(models: list[str]) -> None:
@@ -484,7 +534,7 @@ def test_of_two_figures_that_fail_the_first_is_raised_and_the_second_said_if_it_
 ) -> None:
     errors = iter([OSError(errno.ENOSPC, "No space left on device"), second])
 
-    def fail(_: object, about: dict[str, object], _limits: object, folder: Path) -> None:
+    def fail(_: object, about: dict[str, object], _limits: object, _formats: object, folder: Path) -> None:
         raise next(errors)
 
     monkeypatch.setattr("tokenviz.harness.kinds.score.draw_scores", fail)

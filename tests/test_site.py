@@ -13,8 +13,8 @@ from tokenviz.harness.results import GridResult
 
 @pytest.fixture
 def result(project: Path, monkeypatch: pytest.MonkeyPatch) -> GridResult:
-    monkeypatch.setattr("tokenviz.harness.kinds.score.PICTURES", ())
-    monkeypatch.setattr("tokenviz.harness.kinds.comparison._FIGURES", {"heatmap": ("html",)})
+    monkeypatch.setattr("tokenviz.harness.grid.run_formats", lambda asked: ())
+    monkeypatch.setattr("tokenviz.harness.kinds.comparison._FIGURES", ("heatmap",))
     monkeypatch.setattr("tokenviz.harness.deliveries._FEW", 99)
     make_bigram_folder(project / "first", BIGRAM_WEIGHTS)
     make_bigram_folder(project / "second", BIGRAM_WEIGHTS[::-1].copy())

@@ -21,8 +21,8 @@ def test_a_newcomer_finds_the_heatmap_the_text_and_the_chart(chromium, project: 
     import walk
 
     # What the way does not pass by need not be drawn.
-    monkeypatch.setattr("tokenviz.harness.kinds.score.PICTURES", ())
-    monkeypatch.setattr("tokenviz.harness.kinds.comparison._FIGURES", {"heatmap": ("html",)})
+    monkeypatch.setattr("tokenviz.harness.grid.run_formats", lambda asked: ())
+    monkeypatch.setattr("tokenviz.harness.kinds.comparison._FIGURES", ("heatmap",))
     models, text = ("glass-en", "glass-en,dtype=float64"), tv.read_text("experiments/texts/passage_en.txt")
     with running(ExperimentContext("trial", "How alike\nare they?")):
         grid = Grid(models, [text], top_k=2)

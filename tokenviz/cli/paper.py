@@ -9,6 +9,7 @@ import typer
 from tokenviz.cli.inputs import AsJson, Limits
 from tokenviz.cli.outputs import print_json
 from tokenviz.harness import completion
+from tokenviz.harness.options import parts
 
 if TYPE_CHECKING:
     from tokenviz.paper.checking import Checked
@@ -78,7 +79,7 @@ def pull_command(
     from tokenviz.paper.pulling import pull
 
     order = Order(
-        experiment=experiment, where=where, figures=_parts(figure or ""), formats=_parts(form), measure=measure,
+        experiment=experiment, where=where, figures=parts(figure or ""), formats=parts(form), measure=measure,
         limits=limits, colours=colours, width=width, font_size=font_size, prefix=prefix,
     )  # fmt: skip
     with shown():
@@ -134,7 +135,7 @@ def redraw_command(
 
     look = Look(measure=measure, limits=limits, colours=colours, width=width, font_size=font_size, title=title)
     with shown():
-        paths = redraw(run, figure=figure, formats=_parts(form), look=look, folder=to)
+        paths = redraw(run, figure=figure, formats=parts(form), look=look, folder=to)
     for path in paths:
         typer.echo(path)
 
@@ -169,10 +170,6 @@ def _refuse_beside_check(context: typer.Context) -> None:
         if name not in ("experiment", "to", "check", "as_json") and source is not None and source.name == "COMMANDLINE":
             option = "format" if name == "form" else name.replace("_", "-")
             raise typer.BadParameter(f"--check takes from the manifest how the folder was pulled: leave out --{option}")
-
-
-def _parts(line: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(filter(None, map(str.strip, line.split(",")))))
 
 
 def _print_pulled(pulled: "Pulled", folder: Path, *, as_json: bool) -> None:

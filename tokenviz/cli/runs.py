@@ -107,6 +107,30 @@ def show_run(run: One, as_json: AsJson = False) -> None:
     results_console().print(*(pairs_table(title, dict(values)) for title, values in parts), sep="\n")
 
 
+@app.command("fetch")
+def fetch_run_file(
+    run: One,
+    file: Annotated[
+        str, typer.Argument(help="Its path among the run's files, such as figures/heatmap.pdf.", show_default=False)
+    ],
+    to: Annotated[
+        Path | None,
+        typer.Option(help="A file, or a folder that is there; by default its name, here.", show_default=False),
+    ] = None,
+) -> None:
+    """Put a file of a run on this disk; a figure in a format that the run does not hold is drawn from its tables.
+
+    A run holds its figures as HTML and PNG. PDF, SVG and LaTeX are drawn as the run would have drawn them: with the same
+    limits, and the same words on where they come from. Prints the file's path.
+    """
+    from tokenviz.paper.redrawing import fetch_file
+    from tokenviz.progress import shown
+
+    with shown():
+        path = fetch_file(run, file, to)
+    typer.echo(path)
+
+
 @app.command("compare")
 def compare_runs(
     runs: Annotated[list[str], typer.Argument(help="The first digits of two or more runs' ids.", show_default=False)],

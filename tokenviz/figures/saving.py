@@ -4,18 +4,20 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import matplotlib
 from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 
 from tokenviz import durable
-from tokenviz.errors import DiskError
+from tokenviz.errors import DiskError, FigureError
 from tokenviz.figures.pdf_fonts import economical_fonts
 from tokenviz.figures.pdf_text import exact_text
 
 FigureFormat = Literal["png", "svg", "pdf"]
+PAGE_FORMATS: tuple[FigureFormat, ...] = ("png",)
+"""Formats of every figure of a run besides HTML, for its page; others are drawn from its tables when they are wanted."""
 
 _DPI = 200
 _SETTINGS: Any = {
@@ -24,6 +26,21 @@ _SETTINGS: Any = {
     "svg.hashsalt": "tokenviz",
     "pdf.fonttype": 42,
 }
+
+
+def run_formats(asked: Sequence[str]) -> tuple[FigureFormat, ...]:
+    """Return the formats besides HTML of the figures that are drawn into runs: those of a run's page, and those asked for.
+
+    Raises:
+        FigureError: There is no such format.
+    """
+    possible: tuple[FigureFormat, ...] = get_args(FigureFormat)
+    for form in asked:
+        if form not in possible:
+            raise FigureError(
+                f"no format {form!r} for the figures of runs: give some of {', '.join(possible)}; HTML and PNG are always drawn"
+            )
+    return tuple(form for form in possible if form in (*PAGE_FORMATS, *asked))
 
 
 @contextmanager

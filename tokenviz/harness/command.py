@@ -17,7 +17,7 @@ from tokenviz.harness.decorator import Experiment, OwnResult
 from tokenviz.harness.kinds.score import without
 from tokenviz.harness.kinds.summary import models_of, several_tokenizers
 from tokenviz.harness.links import chart_link, figure_link, grid_link, runs_link
-from tokenviz.harness.options import Command, strict
+from tokenviz.harness.options import Command, parts, strict
 from tokenviz.harness.results import GridResult
 from tokenviz.progress import shown
 from tokenviz.stats.estimate import LEVEL, interval_source, percent, printed, rounded, rounded_interval
@@ -36,6 +36,14 @@ _LIMITS = Annotated[
     typer.Option(
         help="Of the colours of heatmaps that are drawn: two numbers such as -12,0 (log-probs); text (the least and the "
         "greatest value of the text); or a percentile such as p1 (from the 1st to the 99th). Finished runs keep their figures.",
+        show_default=False,
+    ),
+]
+_FORMATS = Annotated[
+    str | None,
+    typer.Option(
+        help="Of the figures that are drawn into the runs, with commas: svg, pdf; HTML and PNG always are. Without this, files "
+        "are drawn from a run's tables when they are wanted (pull, redraw, runs fetch). Finished runs keep their figures.",
         show_default=False,
     ),
 ]
@@ -81,9 +89,9 @@ def experiment_command(experiment: Experiment[..., Any]) -> Command:
     """Return the command of an experiment: one option per argument, and `--force` and `--json`."""
 
     def command(**arguments: Any) -> None:
-        force, as_json, limits = arguments.pop("force"), arguments.pop("json"), arguments.pop("limits")
+        force, as_json, limits, formats = (arguments.pop(name) for name in ("force", "json", "limits", "formats"))
         request = _request(*(arguments.pop(name) for name in _LEDGER_OPTIONS), force=force)
-        drawn = experiment.with_limits(limits).by_ledger(request)
+        drawn = experiment.with_limits(limits).with_formats(parts(formats or "")).by_ledger(request)
         with shown():
             result = (drawn.forced if force else drawn)(**arguments)
         print_result(result, as_json=as_json)
@@ -100,7 +108,7 @@ def experiment_command(experiment: Experiment[..., Any]) -> Command:
         )
         for name, parameter in experiment.signature.parameters.items()
     ]
-    reserved = ("force", "json", "limits", *_LEDGER_OPTIONS)
+    reserved = ("force", "json", "limits", "formats", *_LEDGER_OPTIONS)
     if taken := [name for name in reserved if name in experiment.signature.parameters]:
         raise ExperimentError(
             f"{str(experiment.file)!r} has an argument {taken[0]!r}, which every experiment has as an option already: give it "
@@ -110,6 +118,7 @@ def experiment_command(experiment: Experiment[..., Any]) -> Command:
     options.append(inspect.Parameter("force", keyword, annotation=_FORCE, default=False))
     options.append(inspect.Parameter("json", keyword, annotation=_JSON, default=False))
     options.append(inspect.Parameter("limits", keyword, annotation=_LIMITS, default=None))
+    options.append(inspect.Parameter("formats", keyword, annotation=_FORMATS, default=None))
     options += [inspect.Parameter(name, keyword, annotation=option, default=None) for name, option in _LEDGER_OPTIONS.items()]
     command.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]  # inspect.signature reads it
     command.__annotations__ = {option.name: option.annotation for option in options}

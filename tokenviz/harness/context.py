@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tokenviz.figures.limits import Chosen
+from tokenviz.figures.saving import PAGE_FORMATS, FigureFormat
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class ExperimentContext:
         force: Whether finished cells are computed again.
         file: The file that defines it; None outside any experiment.
         limits: Limits of the heatmaps' colours, as in `text_heatmap`; no number depends on them.
+        formats: Formats of the figures that are drawn into the runs, besides HTML.
         ledger: The ledger to score with, in shards; None to score in this process. No number depends on it.
     """
 
@@ -46,6 +48,7 @@ class ExperimentContext:
     force: bool = False
     file: Path | None = None
     limits: Chosen = "text"
+    formats: tuple[FigureFormat, ...] = PAGE_FORMATS
     ledger: LedgerRequest | None = None
 
 

@@ -1,7 +1,7 @@
 """`@experiment`: one typed function becomes a plain function, a command and an MLflow experiment of the same name."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import copy
 from functools import update_wrapper
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar
 from docstring_parser import parse as parse_docstring
 
 from tokenviz.figures.limits import Chosen, run_limits
+from tokenviz.figures.saving import PAGE_FORMATS, FigureFormat, run_formats
 from tokenviz.harness.context import ExperimentContext, LedgerRequest, running
 from tokenviz.harness.results import GridResult
 
@@ -58,6 +59,7 @@ class Experiment(Generic[P, R]):
         self.description = documented.description or ""
         self.argument_help = {param.arg_name: param.description or "" for param in documented.params}
         self._limits: Chosen = "text"
+        self._formats: tuple[FigureFormat, ...] = PAGE_FORMATS
         self._ledger: LedgerRequest | None = None
         update_wrapper(self, function)
 
@@ -81,6 +83,19 @@ class Experiment(Generic[P, R]):
         other._limits = run_limits(limits)
         return other
 
+    def with_formats(self, formats: Sequence[str]) -> "Experiment[P, R]":
+        """Return the same experiment with figures in more formats in its runs; runs that are finished keep their figures.
+
+        Args:
+            formats: Some of "png", "svg" and "pdf"; HTML and PNG are always drawn.
+
+        Raises:
+            FigureError: There is no such format.
+        """
+        other = copy(self)
+        other._formats = run_formats(formats)
+        return other
+
     def by_ledger(self, request: LedgerRequest | None) -> "Experiment[P, R]":
         """Return the same experiment with its texts scored in shards by the workers of a ledger; None for this process."""
         other = copy(self)
@@ -96,7 +111,7 @@ class Experiment(Generic[P, R]):
         bound = self.signature.bind(*args, **kwargs)
         bound.apply_defaults()
         context = ExperimentContext(
-            self.name, self.description, dict(bound.arguments), force, self.file, self._limits, self._ledger
+            self.name, self.description, dict(bound.arguments), force, self.file, self._limits, self._formats, self._ledger
         )
         with running(context):
             return self._function(*args, **kwargs)

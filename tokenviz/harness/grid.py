@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from tokenviz.comparing.alignment import Alignment, By
 from tokenviz.dumps.importing import Imported
 from tokenviz.errors import ExperimentError
+from tokenviz.figures.saving import PAGE_FORMATS, run_formats
 from tokenviz.harness.context import current_experiment
 from tokenviz.harness.jobs import fingerprint_of_pair
 from tokenviz.harness.kinds.comparison import ComparisonJob, ComparisonRun
@@ -69,6 +70,7 @@ class Grid(Studies):
         stride: int | None = None,
         top_k: int = 10,
         imported: Sequence[Imported] = (),
+        formats: Sequence[str] = (),
     ) -> None:
         """Read the texts, find or fetch the models, and open the store; nothing is computed yet.
 
@@ -81,6 +83,9 @@ class Grid(Studies):
             top_k: Number of likeliest alternatives to keep at every position; by default 10.
             imported: Other engines' scores, from `import_scores`. They become score runs next to the models', and their texts
                 become texts of the grid. With imported scores neither a model nor another text is necessary.
+            formats: Formats of the figures that are drawn into the runs, next to HTML and PNG, which always are: "svg", "pdf".
+                Those of the command's `--formats` are drawn as well. Without them a file is drawn from a run's tables when it
+                is wanted, by `tokenviz pull`, `redraw` and `runs fetch`.
 
         Raises:
             TokenvizError: A text, a model or the store cannot be opened; a name occurs twice.
@@ -102,6 +107,7 @@ class Grid(Studies):
         _refuse_repeats("model", self._labels)
         _refuse_repeats("import", [f"{one.scores.spec.model} on {one.text.name}" for one in imported])
         experiment = current_experiment()
+        pictures = run_formats((*experiment.formats, *formats))
         self.store = open_store()  # before a model is fetched, so that wrong credentials are reported at once
         self._models = [resolve(spec) for spec in specs]
         self.runs = Runs(self.store, experiment.name, experiment.description)
@@ -112,7 +118,8 @@ class Grid(Studies):
         self.made = GridRuns()
         memory = ModelMemory(self._load)
         ledger = LedgerRun(experiment.ledger) if experiment.ledger else None
-        self._session = Session(experiment, self.grid, settings, memory, self.runs, provenance(experiment.file), ledger)
+        made_by = provenance(experiment.file)
+        self._session = Session(experiment, self.grid, settings, memory, self.runs, made_by, ledger, pictures)
         self._scheduler = Scheduler(self._session)
 
     def score(self) -> list[ScoreRun]:
@@ -218,6 +225,8 @@ class Grid(Studies):
         reused = sum(run.reused for run in runs)
         if reused:
             note(f"{reused} of {len(runs)} runs were finished already and were not computed again (--force does)")
+            if self._session.formats != PAGE_FORMATS:
+                note("they keep their figures: 'tokenviz runs fetch RUN figures/heatmap.pdf' draws one that is not there")
         return GridResult(
             **self.made.copied(),
             experiment=self._session.experiment.name,

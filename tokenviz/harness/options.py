@@ -15,6 +15,11 @@ _INSTEAD = {("score", "model"): "Many models are read by 'tokenviz report', two 
 LARGEST = 2**53  # larger integers are not stored exactly by a database, a GPU or JSON
 
 
+def parts(line: str) -> tuple[str, ...]:
+    """Return the words of an option that are separated by commas, each once."""
+    return tuple(dict.fromkeys(filter(None, map(str.strip, line.split(",")))))
+
+
 def strict(command: Command) -> Command:
     """Make a command, and every command below it, refuse options that would have no effect.
 

@@ -63,7 +63,7 @@ def record_from_files(folder: Path, known: Sequence[OwnRecord]) -> OwnRecord | N
             labels = [str(spec["model"]) for spec in about["specs"]]
             models, text = labels, text or _text_of(about["text_sha256"], known)
             params = {"model_a": labels[0], "model_b": labels[1], "text": text, "text_sha256": about["text_sha256"]}
-            if unit := _UNIT.search(str(provenance_of(files / "figures" / "scatter.svg").get("caption", ""))):
+            if unit := _UNIT.search(str(provenance_of(files / "figures" / "scatter.png").get("caption", ""))):
                 params["by"] = unit[1]
             for side, label in zip("ab", labels, strict=True):
                 scored = _run_of(label, about["text_sha256"], known)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from tokenviz.figures.origin import Origin
+from tokenviz.figures.saving import PAGE_FORMATS, FigureFormat
 from tokenviz.harness.context import ExperimentContext
 from tokenviz.harness.ledgers import LedgerRun
 from tokenviz.harness.measures import Settings
@@ -49,6 +50,7 @@ class Session:
         runs: The MLflow experiment's runs.
         provenance: User, command and commit.
         ledger: The ledger that holds the scores of its models; None where they are computed in this process.
+        formats: Formats of the figures that are drawn into its runs, besides HTML.
     """
 
     experiment: ExperimentContext
@@ -58,6 +60,7 @@ class Session:
     runs: Runs
     provenance: Provenance
     ledger: LedgerRun | None = None
+    formats: tuple[FigureFormat, ...] = PAGE_FORMATS
 
     def about(self, fingerprint: str, kind: str, more: Mapping[str, object]) -> dict[str, object]:
         """Return a figure file's metadata about the run that it belongs to.

@@ -162,8 +162,13 @@ class StoredRun(RecordedRun):
             ) from error
 
     def fetch(self, artifact: str, folder: Path) -> Path:
+        listed = self._listed
+        if listed is not None and artifact not in listed and artifact.startswith("figures/"):
+            raise StoreError(
+                f"{self.described} does not hold {artifact!r}: 'tokenviz runs fetch {self.run_id} {artifact}' draws a figure"
+            )
         path = fetch(self.store, self.run_id, artifact, folder)
-        digest, listed = checksum(path), self._listed
+        digest = checksum(path)
         main = self.tags.get(TABLE_TAG) if artifact == _MAIN_TABLES.get(self.kind, table_file(self.kind)) else None
         if listed is not None and artifact not in listed:
             raise DamagedError(f"the list of files of {self.described} does not have {artifact!r}: {self.cure}")

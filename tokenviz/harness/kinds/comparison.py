@@ -13,16 +13,18 @@ from tokenviz.comparing.alignment import Alignment
 from tokenviz.comparing.comparison import COMPARISON_VERSION, Comparison, compare
 from tokenviz.comparing.gaps import ALL, gaps, passage_gaps
 from tokenviz.errors import ComparisonError
+from tokenviz.figures.files import HeatmapFormat
 from tokenviz.figures.limits import Chosen, limits_fit
 from tokenviz.figures.measures import MEASURES
 from tokenviz.figures.named import FIGURES, Look, formats_of, save_named
 from tokenviz.figures.origin import of_pair
 from tokenviz.figures.report import save_report
+from tokenviz.figures.saving import FigureFormat
 from tokenviz.harness.again import Again, Rerun, held_against
 from tokenviz.harness.deliveries import Drawing
 from tokenviz.harness.jobs import Content, Job, Outcome, Run
 from tokenviz.harness.kind import Kind, Quantity, RunTable
-from tokenviz.harness.kinds.files import PICTURES, dataset_of, tables_folder
+from tokenviz.harness.kinds.files import dataset_of, tables_folder
 from tokenviz.harness.kinds.markdown import escaped, links_line, model_in_bold, pictures
 from tokenviz.harness.kinds.measure import read_measured, write_measured
 from tokenviz.harness.kinds.score import ScoreRun
@@ -54,13 +56,7 @@ COMPARISON_METRICS = (*(f"{name}{end}" for name in _WITH_INTERVAL for end in (""
 _KINDS_NAMED = 3
 _IN_TABLES = tuple(f"{name}{end}" for name in FURTHER for end in ("", "_bits"))
 
-_FIGURES = {
-    "heatmap": (*PICTURES, "html"),
-    "difference": ("html",),
-    "scatter": PICTURES,
-    "along_text": PICTURES,
-    "gaps": PICTURES,
-}
+_FIGURES = ("heatmap", "difference", "scatter", "along_text", "gaps")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -201,7 +197,7 @@ class ComparisonJob(Job[_Result, ComparisonRun]):
 
     def draw(self, result: _Result) -> Drawing:
         about = self.session.about(self.fingerprint, self.kind, of_pair(result[0]))
-        return Drawing(draw_comparison, (result[0], about, self.session.experiment.limits))
+        return Drawing(draw_comparison, (result[0], about, self.session.experiment.limits, self.session.formats))
 
     def run(self, outcome: Outcome[_Result]) -> ComparisonRun:
         by = str(outcome.params["by"])
@@ -307,19 +303,23 @@ def several_tokenizers(comparison: Comparison) -> bool:
     return comparison.a.spec.tokenizer != comparison.b.spec.tokenizer
 
 
-def draw_comparison(comparison: Comparison, about: Mapping[str, object], limits: Chosen, folder: Path) -> None:
+def draw_comparison(
+    comparison: Comparison, about: Mapping[str, object], limits: Chosen, formats: Sequence[FigureFormat], folder: Path
+) -> None:
     """Draw both heatmaps on one scale, their difference, the scatter, the log-probs along the text, and the report.
 
     Args:
         comparison: A comparison of two models on one text.
         about: What made it, for the files' metadata.
         limits: Limits of the colours.
+        formats: Formats of the figures besides HTML.
         folder: The folder for the figures.
     """
-    for figure, formats in _FIGURES.items():
+    own: dict[str, tuple[HeatmapFormat, ...]] = {"heatmap": (*formats, "html"), "difference": ("html",)}
+    for figure in _FIGURES:
         shown = {"heatmap": MEASURES["logprob"], "difference": MEASURES["difference"]}.get(figure)
         look = Look(limits=limits if shown and limits_fit(limits, shown) else None)
-        save_named(figure, comparison, folder / figure, formats=formats, look=look, about=about)
+        save_named(figure, comparison, folder / figure, formats=own.get(figure, formats), look=look, about=about)
     if several_tokenizers(comparison):
         save_named("segments", comparison, folder / "segments", formats=("html",), look=Look(limits=limits), about=about)
     save_report(comparison, folder / "report.html", limits=limits, about=about)

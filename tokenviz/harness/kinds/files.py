@@ -4,11 +4,7 @@ import json
 from pathlib import Path
 from textwrap import wrap
 
-from tokenviz.figures.saving import FigureFormat
 from tokenviz.texts import Text
-
-PICTURES: tuple[FigureFormat, ...] = ("png", "svg", "pdf")
-"""The formats of a run's figures besides HTML."""
 
 _LONGEST_NAME = 200  # bytes; file systems allow 255, endings included
 _OPENING, _LINE = 2000, 60  # characters of a text that are kept with a run, and those per line, which MLflow's pages do not cut

@@ -56,7 +56,7 @@ class ImportJob(Job[TokenScores, ScoreRun]):
 
     def draw(self, result: TokenScores) -> Drawing:
         about = self.session.about(self.fingerprint, self.kind, of_scores(result))
-        return Drawing(draw_scores, (result, about, self.session.experiment.limits))
+        return Drawing(draw_scores, (result, about, self.session.experiment.limits, self.session.formats))
 
     def run(self, outcome: Outcome[TokenScores]) -> ScoreRun:
         about = self.about_run(outcome, self.session.runs)

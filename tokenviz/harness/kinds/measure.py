@@ -16,11 +16,12 @@ from tokenviz.figures.limits import Chosen, limits_fit
 from tokenviz.figures.measures import TokenMeasure
 from tokenviz.figures.named import Look, formats_of
 from tokenviz.figures.origin import of_scores
+from tokenviz.figures.saving import FigureFormat
 from tokenviz.harness.again import Again, NotEnoughError, Rerun, is_newer, largest_of_frames, text_of
 from tokenviz.harness.deliveries import Drawing
 from tokenviz.harness.jobs import Content, Job, Outcome, Run, fingerprint_of_pair
 from tokenviz.harness.kind import Kind
-from tokenviz.harness.kinds.files import PICTURES, dataset_of, tables_folder, text_params
+from tokenviz.harness.kinds.files import dataset_of, tables_folder, text_params
 from tokenviz.harness.kinds.markdown import escaped, model_in_bold
 from tokenviz.harness.kinds.score import ScoreRun
 from tokenviz.harness.measures import Measure, Measured, Settings, known_measure, shown_by
@@ -118,9 +119,8 @@ class MeasureJob(Job[Measured, MeasureRun]):
         assert self.scored is not None
         assert self.measure.shown is not None
         about = self.session.about(self.fingerprint, self.kind, of_scores(self.scored.scores))
-        return Drawing(
-            draw_measure, (self.scored.scores, self.measure.shown(result.table), about, self.session.experiment.limits)
-        )
+        shown, session = self.measure.shown(result.table), self.session
+        return Drawing(draw_measure, (self.scored.scores, shown, about, session.experiment.limits, session.formats))
 
     def run(self, outcome: Outcome[Measured]) -> MeasureRun:
         about = self.about_run(outcome, self.session.runs)
@@ -168,7 +168,14 @@ def record_measure(
     return Content(params, metrics, note, measured.curves, dataset_of(text))
 
 
-def draw_measure(scores: TokenScores, measure: TokenMeasure, about: Mapping[str, object], limits: Chosen, folder: Path) -> None:
+def draw_measure(
+    scores: TokenScores,
+    measure: TokenMeasure,
+    about: Mapping[str, object],
+    limits: Chosen,
+    formats: Sequence[FigureFormat],
+    folder: Path,
+) -> None:
     """Draw the heatmap of a user-defined measure on the tokens of a model/text pair.
 
     Args:
@@ -176,10 +183,11 @@ def draw_measure(scores: TokenScores, measure: TokenMeasure, about: Mapping[str,
         measure: The measure that the colours show.
         about: What made it, for the files' metadata.
         limits: Limits of the colours.
+        formats: Formats of the figures besides HTML.
         folder: The folder for the figures.
     """
     own = limits if limits_fit(limits, measure) else None
-    save_heatmap(scores, folder / "heatmap", formats=(*PICTURES, "html"), measure=measure, limits=own, about=about)
+    save_heatmap(scores, folder / "heatmap", formats=(*formats, "html"), measure=measure, limits=own, about=about)
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,6 +11,7 @@ import pandas as pd
 from tokenviz.comparing.accuracy import accuracies
 from tokenviz.figures.accuracy import pair_accuracy
 from tokenviz.figures.named import Plot
+from tokenviz.figures.saving import FigureFormat
 from tokenviz.harness.deliveries import Drawing
 from tokenviz.harness.jobs import Content, Outcome
 from tokenviz.harness.kind import FamilyTable, Quantity
@@ -201,6 +202,7 @@ def draw_pairs(
     kind: ScoredKind,
     made: ScoredTable,
     about: Mapping[str, object],
+    formats: Sequence[FigureFormat],
     scores: TokenScores,
     groups: Sequence[str],
     folder: Path,
@@ -211,9 +213,10 @@ def draw_pairs(
         kind: The kind of the table.
         made: The decisions.
         about: What made it, for the files' metadata.
+        formats: Formats of the figures besides HTML.
         scores: Scores of the pairs' text.
         groups: The group of each pair.
         folder: The folder for the figures.
     """
-    draw_scored(kind, made, about, folder)
+    draw_scored(kind, made, about, formats, folder)
     report_pairs([scores], [made.table], groups, folder, about)

@@ -15,11 +15,12 @@ from tokenviz.comparing.information import information
 from tokenviz.figures.limits import Chosen
 from tokenviz.figures.named import OF_ONE_MODEL, Look, formats_of, save_named
 from tokenviz.figures.origin import of_scores
+from tokenviz.figures.saving import FigureFormat
 from tokenviz.harness.again import Again, NotEnoughError, Rerun, held_against
 from tokenviz.harness.deliveries import Drawing
 from tokenviz.harness.jobs import Content, Job, Outcome, Run, fingerprint_of_pair
 from tokenviz.harness.kind import Kind, RunTable
-from tokenviz.harness.kinds.files import PICTURES, dataset_of, tables_folder, text_params
+from tokenviz.harness.kinds.files import dataset_of, tables_folder, text_params
 from tokenviz.harness.kinds.markdown import escaped, links_line, model_in_bold, pictures
 from tokenviz.harness.session import Session
 from tokenviz.models.describing import description_of
@@ -145,11 +146,8 @@ class ScoreJob(Job[Scored, ScoreRun]):
         return Scored(read_scores(run), float("nan"))
 
     def draw(self, result: Scored) -> Drawing:
-        scores = result.scores
-        return Drawing(
-            draw_scores,
-            (scores, self.session.about(self.fingerprint, self.kind, of_scores(scores)), self.session.experiment.limits),
-        )
+        about = self.session.about(self.fingerprint, self.kind, of_scores(result.scores))
+        return Drawing(draw_scores, (result.scores, about, self.session.experiment.limits, self.session.formats))
 
     def run(self, outcome: Outcome[Scored]) -> ScoreRun:
         run = ScoreRun(
@@ -236,16 +234,19 @@ def score_params(scores: TokenScores) -> dict[str, object]:
     return spec | {f"version_{name}": value for name, value in versions.items()}
 
 
-def draw_scores(scores: TokenScores, about: Mapping[str, object], limits: Chosen, folder: Path) -> None:
+def draw_scores(
+    scores: TokenScores, about: Mapping[str, object], limits: Chosen, formats: Sequence[FigureFormat], folder: Path
+) -> None:
     """Draw the heatmap of a model/text pair.
 
     Args:
         scores: The token table.
         about: What made it, for the files' metadata.
         limits: Limits of the colours.
+        formats: Formats of the figures besides HTML.
         folder: The folder for the figures.
     """
-    save_named("heatmap", scores, folder / "heatmap", formats=(*PICTURES, "html"), look=Look(limits=limits), about=about)
+    save_named("heatmap", scores, folder / "heatmap", formats=(*formats, "html"), look=Look(limits=limits), about=about)
 
 
 class ScoreKind(Kind[TokenScores]):

@@ -16,11 +16,11 @@ from typing import Any, ClassVar, TypeVar
 import pandas as pd
 
 from tokenviz.figures.named import PLOT_FORMATS, Look, Plot, save_plot
+from tokenviz.figures.saving import FigureFormat
 from tokenviz.harness.again import Again, Rerun, held_against, largest_of_frames
 from tokenviz.harness.deliveries import Drawing
 from tokenviz.harness.jobs import Job, Outcome, Run
 from tokenviz.harness.kind import Kind
-from tokenviz.harness.kinds.files import PICTURES
 from tokenviz.harness.kinds.score import ScoreRun
 from tokenviz.harness.session import Session
 from tokenviz.records.reader import Reader
@@ -206,21 +206,26 @@ class ScoredJob(Job[ScoredTable, R]):
 
     def draw(self, result: ScoredTable) -> Drawing:
         more = {**self.of.about(result), "scores": self.scored.fingerprint}
-        return Drawing(draw_scored, (self.of, result, self.session.about(self.fingerprint, self.kind, more)))
+        return Drawing(
+            draw_scored, (self.of, result, self.session.about(self.fingerprint, self.kind, more), self.session.formats)
+        )
 
     def about_scored(self, outcome: Outcome[ScoredTable]) -> dict[str, Any]:
         """Return the arguments that all classes of such runs share."""
         return {**self.about_run(outcome, self.session.runs), "model": self.scored.model, "text": self.scored.text}
 
 
-def draw_scored(kind: ScoredKind, made: ScoredTable, about: Mapping[str, object], folder: Path) -> None:
+def draw_scored(
+    kind: ScoredKind, made: ScoredTable, about: Mapping[str, object], formats: Sequence[FigureFormat], folder: Path
+) -> None:
     """Draw the figures of a table that was computed from one model's scores.
 
     Args:
         kind: The kind of the table.
         made: The table.
         about: What made it, for the files' metadata.
+        formats: Formats of the figures besides HTML.
         folder: The folder for the figures.
     """
     for figure in kind.plots:
-        kind.draw(figure, made, folder / figure, formats=PICTURES, look=Look(), about=about)
+        kind.draw(figure, made, folder / figure, formats=formats, look=Look(), about=about)

@@ -14,12 +14,13 @@ import pandas as pd
 from tokenviz.comparing.training import CURVES, TRAINING_VERSION, step_logprobs, training_table
 from tokenviz.figures.keys import add_key
 from tokenviz.figures.named import PLOT_FORMATS, Look, Plot, save_plot
+from tokenviz.figures.saving import FigureFormat
 from tokenviz.figures.training import step_heatmap, training_curves
 from tokenviz.harness.again import Again, Rerun, largest_of_frames, text_of
 from tokenviz.harness.deliveries import Drawing
 from tokenviz.harness.jobs import Content, Job, Outcome, Run
 from tokenviz.harness.kind import Kind, RunTable
-from tokenviz.harness.kinds.files import PICTURES, dataset_of, tables_folder, text_params
+from tokenviz.harness.kinds.files import dataset_of, tables_folder, text_params
 from tokenviz.harness.kinds.markdown import escaped, frame_table, links_line
 from tokenviz.harness.kinds.score import ScoreRun
 from tokenviz.harness.measures import Settings
@@ -193,7 +194,7 @@ class TrainingJob(Job[Course, TrainingRun]):
     def draw(self, result: Course) -> Drawing:
         about = self.session.about(self.fingerprint, self.kind, {"text_sha256": self.text.sha256})
         source = RecordedCourse(result, self.model, self.text.name, self.text.sha256)
-        return Drawing(draw_training, (source, about))
+        return Drawing(draw_training, (source, about, self.session.formats))
 
     def run(self, outcome: Outcome[Course]) -> TrainingRun:
         run = TrainingRun(**self.about_run(outcome, self.session.runs), model=self.model, text=self.text.name)
@@ -367,13 +368,14 @@ class TrainingKind(Kind[RecordedCourse]):
 KIND = TrainingKind()
 
 
-def draw_training(source: RecordedCourse, about: Mapping[str, object], folder: Path) -> None:
+def draw_training(source: RecordedCourse, about: Mapping[str, object], formats: Sequence[FigureFormat], folder: Path) -> None:
     """Draw the curves, and the text at every step.
 
     Args:
         source: The course of training.
         about: What made it, for the files' metadata.
+        formats: Formats of the figures besides HTML.
         folder: The folder for the figures.
     """
     for figure in _PLOTS:
-        KIND.draw(figure, source, folder / figure, formats=PICTURES, look=Look(), about=about)
+        KIND.draw(figure, source, folder / figure, formats=formats, look=Look(), about=about)
