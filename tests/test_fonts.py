@@ -1,14 +1,15 @@
 """Fonts for many scripts, and what stands where no font has a character."""
 
-from itertools import pairwise
+import unicodedata
 
 import pytest
 from fontTools.ttLib import TTFont
+from fontTools.unicodedata import Blocks, Scripts
 from matplotlib import font_manager
 
 from tokenviz.figures import fonts
 from tokenviz.figures.fonts import drawable, fonts_for, missing_note, shortened
-from tokenviz.figures.scripts import SCRIPTS, script_of
+from tokenviz.figures.scripts import SCRIPTS, name_of_script, script_of
 
 THAI = "น้ำ"
 
@@ -136,10 +137,35 @@ def test_what_every_font_has_needs_no_script(sign: str) -> None:
     assert script_of(sign) is None
 
 
-def test_no_character_is_in_two_scripts() -> None:
-    ranges = sorted(pair for script in SCRIPTS for pair in script.ranges)
-    assert all(first <= last for first, last in ranges)
-    assert all(before[1] < after[0] for before, after in pairwise(ranges))
+def test_what_a_script_is_called_by_is_a_name_of_unicode_and_its_own() -> None:
+    parts = [part for script in SCRIPTS for part in script.parts]
+    assert len(parts) == len(set(parts))
+    blocks, names = set(Blocks.VALUES), {name.replace("_", " ") for name in Scripts.NAMES.values()}
+    for part in parts:
+        assert part in names or any(f"{name} ".startswith(f"{part} ") for name in blocks), part
+
+
+def test_every_assigned_character_beyond_the_latin_ones_has_a_script_and_none_of_its_letters_is_a_sign() -> None:
+    """A letter of any script of Unicode is told by the font of that script, not by that of signs of no script."""
+    for code in range(0x250, 0x20000):
+        sign = chr(code)
+        if unicodedata.category(sign) != "Lo" or (script := script_of(sign)) is None:
+            continue
+        name = name_of_script(sign)
+        assert name in (*script.parts, "Latin", "Common"), f"U+{code:04X}"
+
+
+@pytest.mark.parametrize(
+    ("sign", "name"),
+    [("、", "Chinese, Japanese and Korean"), ("！", "Chinese, Japanese and Korean"), ("㊗", "Chinese, Japanese and Korean"),
+     ("،", "Arabic"), ("\u064b", "Arabic"), ("।", "Devanagari"), ("\u0951", "Devanagari"), ("฿", "Thai"), ("჻", "Georgian"),
+     ("☀", "emoji"), ("✓", "emoji"), ("🀄", "emoji"), ("🂡", "emoji"), ("🩰", "emoji"), ("→", "other signs"),
+     ("Ａ", "Chinese, Japanese and Korean"), ("᜵", "other signs"), ("ʰ", "other signs")],
+)  # fmt: skip
+def test_a_sign_of_several_scripts_goes_with_its_block(sign: str, name: str) -> None:
+    script = script_of(sign)
+    assert script is not None
+    assert script.name == name
 
 
 @pytest.mark.parametrize("missing", [set(), {"\u200d", "\ufe0f"}, {"\n", "\x1b"}])

@@ -15,7 +15,7 @@ from matplotlib import font_manager
 from matplotlib.font_manager import FontProperties
 from matplotlib.ft2font import FT2Font
 
-from tokenviz.figures.scripts import OTHER, SCRIPTS, Script, script_of
+from tokenviz.figures.scripts import OTHER, SCRIPTS, Script, name_of_script, script_of
 from tokenviz.figures.truetype import with_truetype_outlines
 
 _BASE = "DejaVu Sans"
@@ -118,8 +118,8 @@ def missing_scripts() -> list[Script]:
 
 
 def _first_letter(script: Script) -> str:
-    signs = (chr(code) for first, last in script.ranges for code in range(first, last + 1))
-    return next(sign for sign in signs if unicodedata.category(sign) in ("Lo", "Lu"))
+    letters = (chr(code) for code in range(0x250, 0x10000) if unicodedata.category(chr(code)) in ("Lo", "Lu"))
+    return next(letter for letter in letters if name_of_script(letter) in script.parts)
 
 
 def missing_note(missing: set[str]) -> str:
