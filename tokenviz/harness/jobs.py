@@ -115,7 +115,7 @@ class Run:
         return f"{type(self).__name__}({self._subject()}: {where})"
 
     def _subject(self) -> str:
-        """The subject of the run, for readers."""
+        """Return the subject of the run, for readers."""
         return self.fingerprint[:12]
 
     def _about(self) -> dict[str, Any]:

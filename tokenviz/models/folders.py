@@ -41,7 +41,7 @@ class ModelFiles:
     weights: tuple[Path, ...]
 
     def sha256(self) -> str:
-        """The SHA-256 of all that is loaded, in hexadecimal; links are followed.
+        """Return the SHA-256 of all that is loaded, in hexadecimal; links are followed.
 
         The usual files contribute their bytes alone. The others contribute name and length as well, since one could take the
         place of another.
