@@ -50,6 +50,25 @@ def test_difference_changes_its_sign_with_the_order() -> None:
     assert compare(a, b).mean_difference.value == -compare(b, a).mean_difference.value
 
 
+def test_models_are_compared_as_their_scores_are(glass: LoadedModel) -> None:
+    text = "Alice was beginning to get very tired of sitting by her sister on the bank."
+    scores = score(glass, text, top_k=1)
+    by_name, mixed = compare("glass-en", glass, text=text), compare(scores, "glass-en", text=text)
+    assert by_name.to_json() == mixed.to_json() == compare(scores, scores).to_json()
+    assert by_name.share_same_first.value == 1
+
+
+def test_models_need_a_text_and_scores_have_one(glass: LoadedModel) -> None:
+    scores = make_scores([WORDS], A)
+    wanted = r"give the text that it reads, compare\(a, b, text=\.\.\.\)$"
+    with pytest.raises(ComparisonError, match=rf"^'glass-en' is a model, not scores: {wanted}"):
+        compare(scores, "glass-en")
+    with pytest.raises(ComparisonError, match=rf"^it is a model, not scores: {wanted}"):
+        compare(glass, "glass-en")
+    with pytest.raises(ComparisonError, match=r"^a and b are scores, which have their text: leave out text, or give models$"):
+        compare(scores, scores, text="Alice.")
+
+
 def test_the_numbers_have_their_names() -> None:
     comparison = compare(make_scores([WORDS], A), make_scores([WORDS], B))
     assert list(comparison.estimates()) == NUMBERS

@@ -6,10 +6,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from tokenviz.comparing.comparison import Comparison, PooledComparison
+    from tokenviz.comparing.readings import ThreeModels
     from tokenviz.stats.estimate import Estimate
     from tokenviz.stats.summaries import Summary
 
 _CONTEXT = 28  # characters before a unit for which a terminal has room
+_OF_THREE = ("pearson_r", "spearman_rho", "concordance", "concordance_accuracy", "mean_difference", "d_av")
 _ONE_LINE = str.maketrans({"\n": "␊", "\t": "␉"})
 
 
@@ -127,3 +129,56 @@ def _print_differences(one: "Comparison", most: int) -> None:
     console = results_console()
     console.print()
     print_fitted(console, columns, title=f"{visible(one.text_name)}: where a and b lie furthest apart")
+
+
+def print_three(found: "ThreeModels", *, simultaneous: bool) -> None:
+    """Print every pair's numbers, and the differences of correlations.
+
+    Args:
+        found: From `compare_three`.
+        simultaneous: Whether the intervals hold at once already.
+    """
+    from tokenviz.controls import visible
+    from tokenviz.fitting import Column, print_fitted
+    from tokenviz.models.describing import full_name_of
+    from tokenviz.stats.estimate import interval_source, level_of, percent, rounded, rounded_interval
+    from tokenviz.stats.intervals import many_intervals
+    from tokenviz.terminal import results_console
+
+    console = results_console()
+    for letter, own in found.tables.items():
+        console.print(f"{letter}: {visible(full_name_of(own[0].spec))}", markup=False)
+    texts = ", ".join(visible(own.text_name) for own in found.tables["a"])
+    rows = [(names, one.estimates()[name]) for name in _OF_THREE for names, one in found.pairs.items()]
+    values = [estimate for _, estimate in rows]
+    columns = [
+        Column("statistic", [estimate.definition.replace("b − a", "second − first") for estimate in values], folds=True),
+        Column("models", [" and ".join(names) for names, _ in rows]),
+        Column("value", list(map(rounded, values)), right=True),
+        Column(f"{percent(level_of(values))} interval", list(map(rounded_interval, values)), 1, right=True),
+        Column("n", [f"{one.n:,}" for one in values], 3, right=True),
+        Column("unit", [one.unit for one in values], 2),
+        Column("resampled", list(map(interval_source, values)), 4),
+    ]
+    console.print()
+    print_fitted(console, columns, title=f"{texts}: every two of three models")
+    estimates = [one.summary.estimates for one in found.closer]
+    moved = [one["pearson_r_difference"] for one in estimates]
+    both = [" and ".join(rounded(one[f"pearson_r_{name}"]) for name in ("ab", "ac")) for one in estimates]
+    columns = [
+        Column("correlation of", found.questions, folds=True),
+        Column("r", both, 2, right=True),
+        Column("difference", list(map(rounded, moved)), right=True),
+        Column(f"{percent(level_of(moved))} interval", list(map(rounded_interval, moved)), 1, right=True),
+        Column("n", [f"{one.n:,}" for one in moved], 3, right=True),
+    ]
+    console.print()
+    print_fitted(console, columns, title="which of two is closer to the third: differences of Pearson's r over the same units")
+    console.print(found.closer[0].summary.intervals_from, markup=False)
+    for names, one in found.pairs.items():
+        if one.sign_flips:
+            console.print(f"mean difference of {' and '.join(names)}: {one.sign_flips.described}", markup=False)
+    if not simultaneous:
+        count = sum(one.has_interval for one in (*values, *moved))
+        hint = " --simultaneous adjusts them number by number." * (count > 1)
+        console.print(f"{many_intervals(count)}{hint}", markup=False)

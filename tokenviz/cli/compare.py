@@ -1,11 +1,10 @@
 """`tokenviz compare`: compares two models' predictions of texts, without tracking."""
 
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from tokenviz.cli.agreement_tables import print_results
+from tokenviz.cli.agreement_tables import print_results, print_three
 from tokenviz.cli.inputs import (
     AsJson,
     Bos,
@@ -23,12 +22,11 @@ from tokenviz.cli.inputs import (
     read_texts,
 )
 from tokenviz.cli.outputs import named_frames, print_csv, print_json
-from tokenviz.cli.pairs import Windows, read_by_both
-from tokenviz.cli.three import compare_three
 from tokenviz.harness import completion
 
 if TYPE_CHECKING:
     from tokenviz.comparing.alignment import Alignment
+    from tokenviz.comparing.readings import Windows
 
 
 def compare_command(
@@ -107,53 +105,29 @@ def compare_command(
         raise typer.BadParameter("--by span needs --spans COLUMN, the column of a table that holds the texts' spans, or --chat")
     check_chat(files, text, spans, chat=chat, skip_bad=skip_bad)
     texts = [] if chat else read_texts(files, text, column, spans, skip_bad=skip_bad)
-    from tokenviz.comparing.comparison import Comparison, PooledComparison, compare, pool
-    from tokenviz.comparing.divergences import summarise_divergences
-    from tokenviz.models.loading import resolve
-    from tokenviz.models.spec import ModelSpec
+    from tokenviz.comparing.readings import compare_three, compare_two
     from tokenviz.progress import shown
-    from tokenviz.stats.resampling import check_resampling
 
-    check_resampling(resamples, seed)
     if chat:
         texts = read_chats(files, model, skip_bad=skip_bad)
     windows: Windows = {"bos": bos, "context": context, "stride": stride}
+    how: Alignment = {"by": by, "punctuation": punctuation}
     if len(model) == 3:
-        how: Alignment = {"by": by, "punctuation": punctuation}
-        compare_three(model, texts, windows, how, resamples=resamples, seed=seed, simultaneous=simultaneous, as_json=as_json)
+        with shown():
+            three = compare_three(model, texts, windows, how, resamples=resamples, seed=seed, simultaneous=simultaneous)
+        if as_json:
+            print_json(three.to_json())
+        else:
+            print_three(three, simultaneous=simultaneous)
         return
     if as_csv:
         resamples, divergences = 0, "none"
     with shown():
-        a, b = (resolve(ModelSpec.parse(spec)) for spec in model)  # both are available before the first is scored
-        read = read_by_both(a, b, texts, windows, divergences)
-        compared = [
-            compare(*pair, by=by, punctuation=punctuation, resamples=resamples, seed=seed)
-            for pair in zip(read.a, read.b, strict=True)
-        ]
-        together = pool(compared, resamples=resamples, seed=seed) if len(compared) > 1 else None
-        apart = [summarise_divergences(one, resamples=resamples, seed=seed) for one in read.divergences]
-        if together and apart:
-            apart.append(summarise_divergences(read.divergences, resamples=resamples, seed=seed))
+        a, b = model
+        two = compare_two((a, b), texts, windows, how, predictions=divergences, resamples=resamples, seed=seed)
     if as_csv:
-        print_csv(named_frames(compared, texts, "text_name"))
-        return
-    everything: list[Comparison | PooledComparison] = [*compared, *([together] if together else [])]
-    results = [(one, apart[i] if apart else None) for i, one in enumerate(everything)]
-    if not as_json:
-        print_results(results, read.no_divergences, differences)
-        return
-    documents: list[dict[str, Any]] = [
-        (one.to_json(differences=differences) if isinstance(one, Comparison) else one.to_json())
-        | {"divergences": found.to_json() if found else None}
-        for one, found in results
-    ]
-    print_json(
-        {
-            "model_a": asdict(compared[0].a.spec),
-            "model_b": asdict(compared[0].b.spec),
-            "comparisons": documents[: len(texts)],
-            "together": documents[-1] if together else None,
-            "no_divergences": read.no_divergences,
-        }
-    )
+        print_csv(named_frames(two.comparisons, texts, "text_name"))
+    elif as_json:
+        print_json(two.to_json(differences=differences))
+    else:
+        print_results(two.results, two.no_divergences, differences)

@@ -24,7 +24,7 @@ from tokenviz.cli.inputs import (
 from tokenviz.harness import completion
 
 if TYPE_CHECKING:
-    from tokenviz.cli.pairs import Windows
+    from tokenviz.comparing.readings import Windows
     from tokenviz.figures.report_texts import Entry
     from tokenviz.models.loading import ResolvedModel
     from tokenviz.scores import TokenScores

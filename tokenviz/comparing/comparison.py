@@ -19,10 +19,13 @@ from tokenviz.stats.estimate import LEVEL
 from tokenviz.stats.flips import SignFlips, sign_flip_test
 from tokenviz.stats.resampling import SEED
 from tokenviz.stats.summaries import estimates_of, resampling_of
+from tokenviz.texts import Text
 from tokenviz.units.words import Punctuation
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from tokenviz.models.loading import LoadedModel
 
 COMPARISON_VERSION = 3  # raise it when the same scores would give other numbers
 
@@ -227,9 +230,10 @@ class PooledComparison(Agreement):
 
 
 def compare(
-    a: TokenScores,
-    b: TokenScores,
+    a: "TokenScores | LoadedModel | str",
+    b: "TokenScores | LoadedModel | str",
     *,
+    text: Text | str | None = None,
     by: By | None = None,
     punctuation: Punctuation = "attached",
     resamples: int | None = None,
@@ -242,8 +246,9 @@ def compare(
     it has one. Two passages give no interval (`tokenviz.stats.resampling`, `tokenviz.stats.intervals`).
 
     Args:
-        a: Scores of the text by one model.
-        b: Scores of the same text by another.
+        a: Scores of the text by one model; or the model, which then reads `text`: from `load_model`, or a model spec.
+        b: Scores of the same text by another; or the model.
+        text: What models read, one after the other; by default `a` and `b` are scores.
         by: The units: "token", which must be the same; "segment", the finest division where both have a token boundary; "word";
             or "span", where the text has spans: a token that crosses a border belongs to the later one. By default tokens where
             they are the same, else segments.
@@ -259,18 +264,33 @@ def compare(
 
     Raises:
         ComparisonError: The scores are of two texts, or tokens were asked for and differ; or `resamples` or `seed` is not
-            possible.
+            possible; or there is a model and no text, or a text and no model.
+        TokenvizError: A model cannot be had, or cannot read the text.
 
     Example:
-        >>> a, b = (tv.score(tv.load_model(name), "Alice was very tired.") for name in ("glass-en", "glass-en,dtype=bfloat16"))
-        >>> comparison = tv.compare(a, b)
+        >>> comparison = tv.compare("glass-en", "glass-en,dtype=bfloat16", text="Alice was very tired.")
         >>> bool(comparison.pearson_r.value > 0.99)
         True
-        >>> tv.compare(a, b, by="word").n
+        >>> tv.compare(comparison.a, comparison.b, by="word").n  # from scores that are there already
         3
     """
+    if text is not None and isinstance(a, TokenScores) and isinstance(b, TokenScores):
+        raise ComparisonError("a and b are scores, which have their text: leave out text, or give models")
+    a, b = _scores_of(a, text), _scores_of(b, text)
     units = align(a, b, by=by, punctuation=punctuation)
     return Comparison(a=a, b=b, units=units, **_numbers(a, b, units, resamples, seed, level=level))
+
+
+def _scores_of(given: "TokenScores | LoadedModel | str", text: Text | str | None) -> TokenScores:
+    """Return scores as they are, and those of a model that reads the text."""
+    if isinstance(given, TokenScores):
+        return given
+    from tokenviz.scoring.scorer import score  # with torch, which scores that are there do not need
+
+    if text is None:
+        name = repr(given) if isinstance(given, str) else "it"
+        raise ComparisonError(f"{name} is a model, not scores: give the text that it reads, compare(a, b, text=...)")
+    return score(given, text, top_k=1)  # the first choice, which the share of equal ones needs
 
 
 def recorded_comparison(a: TokenScores, b: TokenScores, units: Units, statistics: "pd.DataFrame") -> Comparison:
