@@ -72,7 +72,7 @@ Each figure has a variant on given axes, for a notebook or somebody's own figure
 `draw_model_matrix(axes, cells, title=title)`, `draw_gap_bars(axes, table, unit=unit, models=models)`,
 all in `tokenviz.figures`.
 Widths are inches, a length such as `"8.4cm"`, or the name of a venue's column (`acl`, `acl-text`, `neurips`, `icml`, `ieee`,
-...). The docstrings of `tv.text_heatmap` and `tv.save_heatmap` list measures, colour maps, limits and formats.
+...). The docstrings of `tv.text_heatmap` and its `save` list measures, colour maps, limits and formats.
 """
 
 SETTING = """import itertools
@@ -109,42 +109,40 @@ PICTURES = (
         "A text heatmap of two models, on one scale. Dark is predictable; a model that puts no token before the text has no "
         "prediction for the first one.",
         """models = [tv.score(model, beginning) for model in (small, large)]
-tv.save_heatmap(models, "heatmap", formats=["png"], width=5.5, font_size=7)""",
+tv.text_heatmap(models).save("heatmap.png", width=5.5, font_size=7)""",
     ),
     Picture(
         "surprisal",
         "Surprisal in bits, in one column of an ACL paper, in a map made for colour-blind readers.",
-        """tv.save_heatmap(a, "surprisal", formats=["png"], measure="surprisal_bits", colours="cividis", \
-width="acl", font_size=7)""",
+        """tv.text_heatmap(a, measure="surprisal_bits", colours="cividis").save("surprisal.png", width="acl", font_size=7)""",
     ),
     Picture(
         "probability",
         "Probability, in grey.",
-        """tv.save_heatmap(a, "probability", formats=["png"], measure="probability", colours="greys", \
-width="acl", font_size=7)""",
+        """tv.text_heatmap(a, measure="probability", colours="greys").save("probability.png", width="acl", font_size=7)""",
     ),
     Picture(
         "rank",
         "The rank of each token among the model's predictions, in buckets.",
-        """tv.save_heatmap(a, "rank", formats=["png"], measure="rank_bucket", width="acl", font_size=7)""",
+        """tv.text_heatmap(a, measure="rank_bucket").save("rank.png", width="acl", font_size=7)""",
     ),
     Picture(
         "entropy",
         "Entropy of the predictions, with fixed limits: the legend says that values lie beyond them.",
-        """tv.save_heatmap(b, "entropy", formats=["png"], measure="entropy", limits=(0, 4), colours="magma", \
+        """tv.text_heatmap(b, measure="entropy", limits=(0, 4), colours="magma").save("entropy.png", \
 width="acl", font_size=7)""",
     ),
     Picture(
         "difference",
         "The difference of two models' log-probs, over the segments in which their tokenizers agree. A line under the text "
         "keeps the sign in a grey copy.",
-        """tv.save_heatmap(models, "difference", formats=["png"], measure="difference", width=5.5, font_size=7)""",
+        """tv.text_heatmap(models, measure="difference").save("difference.png", width=5.5, font_size=7)""",
     ),
     Picture(
         "scripts",
         "Many scripts: each in a font that has it, words of right-to-left scripts in their order. What a tokenizer takes apart "
         "stays apart: bytes of one character, marks without their letter.",
-        """tv.save_heatmap(tv.score(small, scripts), "scripts", formats=["png"], width=5.5, font_size=7)""",
+        """tv.text_heatmap(tv.score(small, scripts)).save("scripts.png", width=5.5, font_size=7)""",
     ),
     Picture(
         "scatter",
@@ -195,7 +193,8 @@ GALLERY_TAIL = """## Without a picture here
 The heatmap is drawn from the same definition as PNG, SVG, PDF, HTML, LaTeX and for a terminal:
 
 ```python
-tv.save_heatmap(a, "heatmap", formats=["pdf", "svg", "html", "tex", "tex-document", "ansi"], width="acl", font_size=7)
+heatmap = tv.text_heatmap(a)
+heatmap.save("heatmap.pdf", "heatmap.svg", "heatmap.html", "heatmap.tex", "heatmap-document.tex", "heatmap.ansi", width="acl")
 ```
 
 - `heatmap.tex` is for `\\input` in a paper, with `\\caption{\\tokenvizcaption}`; `heatmap-document.tex` compiles by itself. Any

@@ -22,6 +22,7 @@ from tiny_gguf import write_gguf
 
 import tokenviz as tv
 from tokenviz.cli.app import app, main
+from tokenviz.figures.files import save_heatmap
 from tokenviz.figures.tracing import provenance_lines, provenance_of
 from tokenviz.models.loading import resolve
 from tokenviz.paper.checking import check
@@ -206,7 +207,7 @@ def _lists(folder: Path) -> list[Files]:
 def _figures(folder: Path) -> list[Files]:
     about = {"experiment": "trial", "fingerprint": "0" * 64, "runs": ["a"], "commits": ["c"], "commands": ["x"], "again": "x"}
     scores = make_scores([["a", " <b>", "%c"]])
-    paths = tv.save_heatmap(scores, folder / "h", formats=["png", "svg", "pdf", "html", "tex"], about=about)
+    paths = save_heatmap(scores, folder / "h", formats=["png", "svg", "pdf", "html", "tex"], about=about)
     own = [{path.name: path.read_bytes()} for path in paths]
     spec = {"model": "m", "versions": {"torch": "2"}}
     line = {**about, "figure": "heatmap", "models": ["m"], "text": "t", "limits": [0, 1], "spec": spec, "specs": [spec]}

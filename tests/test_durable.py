@@ -10,6 +10,7 @@ from slips import filled, make_slip
 
 import tokenviz as tv
 from tokenviz import durable
+from tokenviz.figures.files import save_heatmap
 from tokenviz.models.cache import build_once
 from tokenviz.models.loading import LoadedModel
 from tokenviz.scores import TokenScores
@@ -97,7 +98,7 @@ def saved(folder: Path, glass: LoadedModel) -> None:
     scores = tv.score(glass, "Alice was very tired.")
     scores.save(folder / "scores.parquet")
     assert TokenScores.load(folder / "scores.parquet").token == scores.token
-    tv.save_heatmap(scores, folder / "heatmap", formats=["png", "html", "tex"])
+    save_heatmap(scores, folder / "heatmap", formats=["png", "html", "tex"])
     tv.save_report(scores, folder / "report.html")
 
 

@@ -8,6 +8,7 @@ from tables import make_scores
 
 import tokenviz as tv
 from tokenviz.errors import FigureError, ModelError, TextError
+from tokenviz.figures.files import save_heatmap
 from tokenviz.figures.tracing import provenance_of
 from tokenviz.models.loading import LoadedModel
 from tokenviz.scoring.contexts import context_logprobs
@@ -57,22 +58,38 @@ def test_what_is_no_model_or_text_is_one_line(glass: LoadedModel) -> None:
         tv.score(glass, ["Alice."])  # type: ignore[arg-type]
 
 
-def test_a_heatmap_is_saved_as_it_is_shown(tmp_path: Path) -> None:
-    scores = make_scores([["one", " two", " three"]])
-    heatmap = tv.text_heatmap(scores, measure="surprisal_bits", limits=(0, 8), colours="cividis")
-    (by_function,) = tv.save_heatmap(heatmap, tmp_path / "a", formats=["svg"])
-    (by_method,) = heatmap.save(tmp_path / "b", formats=["svg"])
-    (from_scores,) = tv.save_heatmap(
-        scores, tmp_path / "c", formats=["svg"], measure="surprisal_bits", limits=(0, 8), colours="cividis"
+def test_a_heatmap_is_saved_as_it_is_shown_in_the_formats_of_the_endings(tmp_path: Path) -> None:
+    heatmap = tv.text_heatmap(
+        make_scores([["one", " two", " three"]]), measure="surprisal_bits", limits=(0, 8), colours="cividis"
     )
-    assert by_function.read_bytes() == by_method.read_bytes() == from_scores.read_bytes()
-    assert provenance_of(by_function)["colours"] == "cividis"
+    names = ["a.b.svg", "a.b.tex", "a.b-document.tex", "a.b.ansi", "c.png"]
+    paths = heatmap.save(*(tmp_path / name for name in names), width=3.0, title=False)
+    assert paths == [tmp_path / name for name in names]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
+    about = provenance_of(paths[0])
+    assert [about[name] for name in ("measure", "colours", "limits", "width_inches", "title")] == [
+        "surprisal_bits", "cividis", [0, 8], 3.0, False,
+    ]  # fmt: skip
+    assert "\\documentclass" in paths[2].read_text()
+    assert "\\documentclass" not in paths[1].read_text()
+
+
+@pytest.mark.parametrize("name", ["heatmap", "heatmap.jpg", "heatmap.PNG", ".png"])
+def test_an_ending_without_a_format_is_refused_before_anything_is_written(tmp_path: Path, name: str) -> None:
+    heatmap, path = tv.text_heatmap(make_scores([["one", " two"]])), tmp_path / name
+    endings = ".png, .svg, .pdf, .html, .tex, -document.tex, .ansi"
+    message = f"a heatmap cannot be saved as {str(path)!r}: give a file that ends in one of {endings}"
+    with pytest.raises(FigureError, match=f"^{re.escape(message)}$"):
+        heatmap.save(tmp_path / "first.png", path)
+    with pytest.raises(FigureError, match=r"^no file is given: give one such as 'heatmap\.png'$"):
+        heatmap.save()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_heatmap_that_is_made_takes_no_other_look(tmp_path: Path) -> None:
     heatmap = tv.text_heatmap(make_scores([["one", " two"]]))
     with pytest.raises(FigureError, match=r"^the heatmap has its measure, limits, colours and pieces already: give them to "):
-        tv.save_heatmap(heatmap, tmp_path / "a", measure="entropy")
+        save_heatmap(heatmap, tmp_path / "a", measure="entropy")
     assert list(tmp_path.iterdir()) == []
 
 

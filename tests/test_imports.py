@@ -17,6 +17,7 @@ import tokenviz as tv
 from tokenviz.comparing.engines import engine_differences
 from tokenviz.dumps.importing import Imported, import_scores
 from tokenviz.errors import StoreError, TextError
+from tokenviz.figures.files import save_heatmap
 from tokenviz.harness.context import ExperimentContext, running
 from tokenviz.harness.rerunning import rerun
 from tokenviz.models.loading import LoadedModel, load_tokenizer
@@ -476,7 +477,7 @@ def test_only_a_tokenizer_is_needed(engine: Engine, gpt2: LoadedModel, dump: Cal
 
 def test_a_figure_of_what_an_import_lacks_is_refused_or_drawn_without_it(engine: Engine, dump: Callable[..., Imported]) -> None:
     scores = dump(engine.plain(TEXTS[0])).scores
-    tv.save_heatmap(scores, Path("heatmap"), formats=["html"])
+    save_heatmap(scores, Path("heatmap"), formats=["html"])
     tv.save_report([scores], Path("report.html"))
     assert "rank nan" not in Path("heatmap.html").read_text()
     assert "nan" not in Path("heatmap.html").read_text().lower().replace("banana", "")

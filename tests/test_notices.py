@@ -83,7 +83,7 @@ CELLS = [
     "import tokenviz as tv\nfrom tokenviz.harness.context import ExperimentContext, running",
     "with running(ExperimentContext('trial')):\n    grid = tv.Grid(['model'], [tv.literal('abcd', name='letters')], top_k=2)\n"
     "    runs = grid.score()\nruns",
-    "tv.save_heatmap(tv.score(tv.load_model('model'), 'ab'), 'ab', formats=['png'])\n"
+    "tv.text_heatmap(tv.score(tv.load_model('model'), 'ab')).save('ab.png')\n"
     "from tokenviz.progress import note, warn\nnote('for information')\nwarn('last')",
 ]  # fmt: skip
 

@@ -22,7 +22,7 @@ NAMES = [
     "checkpoints_of", "compare", "continuations", "corpus", "divergences", "experiment", "import_scores", "information",
     "literal", "load_comparison", "load_model", "load_runs", "load_scores", "load_tokens", "pair_table", "position_values",
     "prompt_table", "read_items", "read_pairs", "read_prompts", "read_reading_times", "read_text",
-    "save_figure", "save_heatmap", "save_report", "score",
+    "save_figure", "save_report", "score",
     "span_table", "text_heatmap", "tidy_table", "unity_scatter", "watch", "words",
 ]  # fmt: skip
 STATISTICS = [

@@ -10,8 +10,8 @@ from kept_runs import COMMAND, COMMIT, keep_pair
 from PIL import Image
 from tables import long_pair, make_scores
 
-import tokenviz as tv
 from tokenviz.errors import DiskError, PaperError
+from tokenviz.figures.files import save_heatmap
 from tokenviz.figures.tracing import provenance_of
 from tokenviz.paper.manifest import Order
 from tokenviz.paper.pulling import pull
@@ -53,7 +53,7 @@ def test_tables_and_numbers_say_their_runs(pulled: tuple[list[str], Path]) -> No
 
 
 def test_a_figure_of_a_notebook_says_what_it_shows(tmp_path: Path) -> None:
-    paths = tv.save_heatmap(make_scores([["A", " cat"]]), tmp_path / "own", formats=["png", "svg", "pdf", "html", "tex"])
+    paths = save_heatmap(make_scores([["A", " cat"]]), tmp_path / "own", formats=["png", "svg", "pdf", "html", "tex"])
     for path in paths:
         about = provenance_of(path)
         assert (about["figure"], about["measure"], about["models"], about["text"]) == (
@@ -65,12 +65,12 @@ def test_a_figure_of_a_notebook_says_what_it_shows(tmp_path: Path) -> None:
 
 
 def test_a_file_is_known_by_its_content_not_by_its_name(tmp_path: Path) -> None:
-    [path] = tv.save_heatmap(make_scores([["A", " cat"]]), tmp_path / "own", formats=["pdf"])
+    [path] = save_heatmap(make_scores([["A", " cat"]]), tmp_path / "own", formats=["pdf"])
     assert provenance_of(path.rename(tmp_path / "own.png"))["figure"] == "heatmap"
 
 
 def test_line_ends_of_another_system_do_no_harm(tmp_path: Path) -> None:
-    [path] = tv.save_heatmap(make_scores([["A", " cat"]]), tmp_path / "own", formats=["tex"])
+    [path] = save_heatmap(make_scores([["A", " cat"]]), tmp_path / "own", formats=["tex"])
     path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
     assert provenance_of(path)["figure"] == "heatmap"
 
@@ -110,7 +110,7 @@ def test_a_file_that_is_not_ours_is_one_line(tmp_path: Path) -> None:
 
 
 def test_a_picture_that_was_saved_anew_has_lost_it(tmp_path: Path) -> None:
-    [path] = tv.save_heatmap(make_scores([["A", " cat"]]), tmp_path / "own", formats=["png"])
+    [path] = save_heatmap(make_scores([["A", " cat"]]), tmp_path / "own", formats=["png"])
     with Image.open(path) as image:
         image.convert("RGB").save(tmp_path / "anew.png")
     with pytest.raises(PaperError, match=r"another program wrote it anew"):

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from tokenviz.dumps.importing import import_scores as import_scores
     from tokenviz.errors import TokenvizError as TokenvizError
     from tokenviz.figures.definition import text_heatmap as text_heatmap
-    from tokenviz.figures.files import save_heatmap as save_heatmap
     from tokenviz.figures.report import save_report as save_report
     from tokenviz.figures.saving import save_figure as save_figure
     from tokenviz.figures.scatter import unity_scatter as unity_scatter
@@ -92,7 +91,6 @@ _HOMES = {
     "read_reading_times": "tokenviz.units.reading_times",
     "read_text": "tokenviz.texts",
     "save_figure": "tokenviz.figures.saving",
-    "save_heatmap": "tokenviz.figures.files",
     "save_report": "tokenviz.figures.report",
     "score": "tokenviz.scoring.scorer",
     "span_table": "tokenviz.units.spans",

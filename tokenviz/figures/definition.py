@@ -87,18 +87,36 @@ class TextHeatmap:
         [page, *_] = heatmap_pages(self)
         return page._repr_png_()
 
-    def save(
-        self,
-        stem: Path | str,
-        *,
-        formats: "Sequence[HeatmapFormat]" = ("png", "svg", "pdf", "html"),
-        width: float | str = 7.0,
-        font_size: float = 9.0,
-    ) -> list[Path]:
-        """Write the heatmap as files, as `save_heatmap` does."""
-        from tokenviz.figures.files import save_heatmap
+    def save(self, *paths: Path | str, width: float | str = 7.0, font_size: float = 9.0, title: bool = True) -> list[Path]:
+        """Write the heatmap as files, each in the format of its ending.
 
-        return save_heatmap(self, stem, formats=formats, width=width, font_size=font_size)
+        Args:
+            paths: Files that end in `.png`, `.svg`, `.pdf`, `.html`, `.tex` (for \\input), `-document.tex` (which compiles by
+                itself) or `.ansi` (for a terminal). Files of one name appear together or not at all. For several pages PNG
+                and SVG are called `NAME_p1.png`, ...
+            width: In inches (by default 7), a length such as "8.4cm", or the name of a venue's column such as "acl". HTML and
+                a terminal use the width they have, and a fragment that of the lines around it.
+            font_size: Size of the text, in points; not for HTML and the terminal. By default 9.
+            title: Whether a line above says what is shown; by default it does. A paper's caption says it as well; LaTeX has
+                the caption alone.
+
+        Returns:
+            The files that were written.
+
+        Raises:
+            FigureError: A file ends otherwise, there is none, or a setting is not possible.
+            DiskError: A file cannot be written.
+        """
+        from tokenviz.figures.files import format_of, save_heatmap
+
+        if not paths:
+            raise FigureError("no file is given: give one such as 'heatmap.png'")
+        wanted: dict[Path, list[HeatmapFormat]] = {}
+        for path in paths:
+            stem, form = format_of(Path(path))
+            wanted.setdefault(stem, []).append(form)
+        saved = [save_heatmap(self, *one, width=width, font_size=font_size, title=title) for one in wanted.items()]
+        return [path for files in saved for path in files]
 
     @property
     def title(self) -> tuple[str, str]:
@@ -230,7 +248,7 @@ def text_heatmap(
             tokens. Where tokenizers differ only segments can be compared colour by colour. For "logprob" and "surprisal_bits".
 
     Returns:
-        The definition of the heatmap. A notebook shows it; `save_heatmap` writes it from the same arguments.
+        The definition of the heatmap. A notebook shows it; its method `save` writes it: `heatmap.save("heatmap.png")`.
 
     Raises:
         ComparisonError: The tables are of different texts.
@@ -241,6 +259,8 @@ def text_heatmap(
         >>> heatmap = tv.text_heatmap(scores, measure="surprisal_bits", limits=(0, 8))
         >>> heatmap
         TextHeatmap(surprisal (bits) of each token of 'text-...' by 'glass-en', 0.00 to 8.00)
+        >>> heatmap.save("alice.html", "alice.tex")
+        [PosixPath('alice.html'), PosixPath('alice.tex')]
         >>> heatmap.caption
         'Surprisal (bits) of each token of “text-...” by glass-en (...; n = 5 of 6 tokens). Light is surprising, ...'
     """

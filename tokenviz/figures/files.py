@@ -29,8 +29,8 @@ _PICTURES: tuple[FigureFormat, ...] = get_args(FigureFormat)
 def save_heatmap(
     source: Source | TextHeatmap,
     stem: Path | str,
-    *,
     formats: Sequence[HeatmapFormat] = ("png", "svg", "pdf", "html"),
+    *,
     measure: str | TokenMeasure | PairMeasure = "logprob",
     limits: str | Chosen | None = None,
     colours: str | None = None,
@@ -69,11 +69,6 @@ def save_heatmap(
         ComparisonError: The tables are of different texts.
         FigureError: A setting is not possible.
         DiskError: A file cannot be written.
-
-    Example:
-        >>> scores = tv.score(tv.load_model("glass-en"), "Alice was very tired.")
-        >>> tv.save_heatmap(scores, "alice", formats=["html", "tex"], width="acl")
-        [PosixPath('alice.html'), PosixPath('alice.tex')]
     """
     for form in formats:
         if form not in FORMATS:
@@ -101,6 +96,20 @@ def save_heatmap(
         return [path for form in formats for path in _write(heatmap, pages, place, form, width, font_size, title, description)]
 
     return together(Path(stem), write)
+
+
+def format_of(path: Path) -> tuple[Path, HeatmapFormat]:
+    """Return a file's path without its ending, and the format of that ending.
+
+    Raises:
+        FigureError: No format has that ending.
+    """
+    for form in sorted(FORMATS, key=len, reverse=True):
+        ending = "-document.tex" if form == "tex-document" else f".{form}"
+        if path.name.endswith(ending) and path.name != ending:
+            return path.with_name(path.name.removesuffix(ending)), form
+    endings = ", ".join("-document.tex" if form == "tex-document" else f".{form}" for form in FORMATS)
+    raise FigureError(f"a heatmap cannot be saved as {str(path)!r}: give a file that ends in one of {endings}")
 
 
 def file_title(models: Sequence[str], text_name: str) -> str:
