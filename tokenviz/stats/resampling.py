@@ -21,7 +21,8 @@ from tokenviz.stats.definitions import Values
 SEED = 0
 FEWEST_UNITS = 10
 FEWEST_GROUPS = 3
-# Groups: the effective number of three unequal ones; below it Student's t has less than one degree of freedom
+# The least effective number of groups. Three unequal groups can have it; below it Student's t has less than one degree of
+# freedom.
 LEAST_EFFECTIVE = 2
 
 _FEWEST_RESAMPLES = 100

@@ -51,7 +51,7 @@ _SETTINGS = {
 
 EMBEDDED = "mlruns"  # the name of the embedded store
 _OUTBOX = "outbox"
-_PATIENCE = 10  # after a failure the server is left alone for this many times the duration of the failed call
+_PATIENCE = 10  # after a time-out the server is left alone for this many times the duration of the call
 _LONGEST_WAIT = 600  # seconds; the longest time that a server is left alone
 
 
