@@ -248,7 +248,7 @@ def compare(
     Args:
         a: Scores of the text by one model; or the model, which then reads `text`: from `load_model`, or a model spec.
         b: Scores of the same text by another; or the model.
-        text: What models read, one after the other; by default `a` and `b` are scores.
+        text: The text that models score, one after the other; by default `a` and `b` are scores.
         by: The units: "token", which must be the same; "segment", the finest division where both have a token boundary; "word";
             or "span", where the text has spans: a token that crosses a border belongs to the later one. By default tokens where
             they are the same, else segments.
@@ -282,7 +282,7 @@ def compare(
 
 
 def _scores_of(given: "TokenScores | LoadedModel | str", text: Text | str | None) -> TokenScores:
-    """Return scores as they are, and those of a model that reads the text."""
+    """Return scores unchanged; for a model, score the text."""
     if isinstance(given, TokenScores):
         return given
     from tokenviz.scoring.scorer import score  # with torch, which scores that are there do not need

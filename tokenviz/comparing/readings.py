@@ -1,4 +1,4 @@
-"""Models read the same texts: the scores of each, how alike they are, and divergences where two have one vocabulary.
+"""Several models on the same texts: the scores of each, their comparisons, and divergences of two with one vocabulary.
 
 `compare_two` and `compare_three` are what `tokenviz compare` prints: model specs and texts in, comparisons out.
 """
@@ -31,7 +31,7 @@ How = Literal["memory", "disk", "none"]
 
 
 class Windows(TypedDict):
-    """The settings of `score` that say how texts are read."""
+    """The settings of scoring: bos, context and stride, as in `score`."""
 
     bos: BosMode
     context: int | None
@@ -56,7 +56,7 @@ class TwoModels:
 
     @property
     def results(self) -> list[tuple[Comparison | PooledComparison, Summary | None]]:
-        """Each comparison with its divergences, all texts together last."""
+        """Return each comparison with its divergences, the pooled one last."""
         everything: list[Comparison | PooledComparison] = [*self.comparisons, *([self.together] if self.together else [])]
         return [(one, self.divergences[i] if self.divergences else None) for i, one in enumerate(everything)]
 
@@ -96,7 +96,7 @@ class ThreeModels:
 
     @property
     def questions(self) -> list[str]:
-        """The questions that `closer` answers, in its order: a with b less a with c, and so on."""
+        """Return the differences of `closer` in words, in its order: a with b minus a with c, and so on."""
         return [
             f"{one} with {first}, less {one} with {second}"
             for one in self.tables
@@ -133,8 +133,8 @@ def compare_two(
     Args:
         models: The specs of models a and b.
         texts: The texts that both read.
-        windows: How they are read.
-        how: What to compare over, as in `compare`.
+        windows: The settings of scoring, as in `score`.
+        how: The units to compare over, as in `compare`.
         predictions: "memory" keeps both models in memory; "disk" loads one after the other and keeps the predictions of the
             first on disk; "none" loads one after the other, without divergences.
         resamples: Number of resamples, as in `compare`.
@@ -170,8 +170,8 @@ def compare_three(
     Args:
         models: The three specs.
         texts: The texts that all read.
-        windows: How they are read.
-        how: What to compare over, as in `compare`.
+        windows: The settings of scoring, as in `score`.
+        how: The units to compare over, as in `compare`.
         resamples: Number of resamples, as in `compare`.
         seed: Seed of the random numbers.
         simultaneous: Whether the intervals of one number must hold at once in 95 of 100 studies.
