@@ -673,3 +673,15 @@ def test_spans_are_marked_and_no_part_of_the_text(opened: Open) -> None:
     assert window.execute_script("return document.querySelector('.passage').textContent") == "The cat sat.\n"
     window.execute_script("document.querySelectorAll('.passage span')[0].click()")
     assert window.execute_script("return document.querySelector('#details .context i').textContent") == "user: "
+
+
+def test_the_passages_that_differ_most_lead_to_their_place(opened: Open) -> None:
+    window = opened(three()[:2])
+    rows = [row.text for row in window.find_elements("css selector", "#gap-kinds tbody tr")]
+    assert rows[-1].startswith("all 6 ")
+    first, second = window.find_elements("css selector", "#gap-passages tbody button")
+    assert (first.text, second.text) == ("2 tiếng Việt 水", "1 The cat sat.")
+    window.execute_script("arguments[0].click()", first)
+    assert details(window)["token"] == ["tiếng", "tiếng"]
+    assert window.find_element("id", "gaps").is_displayed()
+    assert not opened(three()[:1]).find_element("id", "gaps").is_displayed()

@@ -19,14 +19,16 @@ from tokenviz.errors import FigureError
 from tokenviz.figures import report
 from tokenviz.figures.colours import span_colours
 from tokenviz.figures.report import save_texts_report, texts_report_html
-from tokenviz.figures.report_data import report_data
+from tokenviz.figures.report_data import report_data, report_gaps
 from tokenviz.figures.report_texts import list_data, most_telling, pair_entries, passage_entries, text_entries
+from tokenviz.figures.rows import common_rows
 from tokenviz.harness.context import ExperimentContext, running
 from tokenviz.harness.kinds import reports
 from tokenviz.models.loading import LoadedModel
 from tokenviz.progress import collecting
 from tokenviz.scores import TokenScores
 from tokenviz.spans import Span
+from tokenviz.tracking.entities import without_missing
 from tokenviz.tracking.store import open_store
 from tokenviz.units.pairs import Pairs, pair_table, read_pairs
 
@@ -335,3 +337,70 @@ def test_a_passage_keeps_its_own_spans() -> None:
         ((Span("user", 0, 2), Span("assistant", 2, 6)),), ((),), ((Span("user", 1, 4),),),
     ]  # fmt: skip
     assert third.tables[1].span_names == ["", "user", "user"]
+
+
+def test_the_page_of_one_text_says_where_the_gap_lies() -> None:
+    a, b, c = three()
+    found = report_gaps([a, b, c])
+    assert [len(one["kinds"]) > 1 for one in found] == [True] * 3
+    for one, pair in zip(found, ((a, b), (a, c), (b, c)), strict=True):
+        *kinds, whole = one["kinds"]
+        assert whole["kind"] == "all"
+        assert sum(row["sum_bits"] for row in kinds) == pytest.approx(whole["sum_bits"], abs=1e-3)
+        compared = tv.compare(*pair, by="segment", resamples=0)
+        if c in pair:
+            assert whole["sum_bits"] == pytest.approx(compared.estimates()["mean_difference_bits"].value * compared.n, abs=1e-3)
+        passages = one["passages"]
+        assert sum(row["sum_bits"] for row in passages) == pytest.approx(whole["sum_bits"], abs=1e-3)
+        assert [row["passage"] for row in passages] in ([0, 1], [1, 0])
+        rows = common_rows([a, b, c])
+        for row in passages:  # the link leads to the first unit of the passage
+            assert rows.passage[row["unit"]] == row["passage"]
+            assert rows.spans.start[row["unit"]] == 0
+    shown = json.loads(re.findall(r'id="data">(.*?)</script>', report.report_html([a, b]), re.DOTALL)[0])
+    assert shown["gaps"] == json.loads(json.dumps(report_gaps([a, b])))
+    assert "gaps" not in json.loads(re.findall(r'id="data">(.*?)</script>', report.report_html(a), re.DOTALL)[0])
+
+
+def test_reports_name_items_and_pairs_by_their_ids(glass: LoadedModel, tmp_path: Path) -> None:
+    items = tv.read_items("garden_paths")
+    scores = [tv.score(glass, items.text)]
+    assert reports.report_items(scores, items.text.passage_ids, tmp_path, {}) == "report.html"
+    names = [entry["name"] for entry in listed((tmp_path / "report.html").read_text(encoding="utf-8"))]
+    assert names == list(items.text.passage_ids)
+    pairs, own = pairs_of(glass, tmp_path)
+    table = pair_table(pairs, own)
+    for column in ("item", "id", "pairID"):
+        entries = pair_entries([own], [table.assign(**{column: ["x7", "x8", "x9"]})], pairs.groups)
+        assert [entry.name for entry in entries] == ["pair x7, number", "pair x8, number", "pair x9, same"]
+
+
+def test_a_description_does_not_link_a_report_that_was_left_out(tmp_path: Path) -> None:
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures" / "accuracy.png").touch()
+    note = (
+        "**[Figure](artifacts/figures/accuracy.png)**, **[report](artifacts/figures/report.html)**  \nThe "
+        "[passages](artifacts/figures/report.html) and ![it](artifacts/figures/x.png), "
+        "[other](runs/0123/artifacts/figures/report.html)"
+    )
+    assert without_missing(note, tmp_path) == (
+        "**[Figure](artifacts/figures/accuracy.png)**  \nThe passages and ![it](artifacts/figures/x.png), "
+        "[other](runs/0123/artifacts/figures/report.html)"
+    )
+    (tmp_path / "figures" / "report.html").touch()
+    assert without_missing(note, tmp_path) == note
+
+
+def test_a_report_of_pairs_or_items_leaves_bad_rows_out_on_request(run: Run, project: Path) -> None:
+    (project / "p.csv").write_text("good,bad\nA cat.,A cats.\n,x\n", encoding="utf-8")
+    (project / "i.csv").write_text("item,text\n1,A cat.\n,x\n", encoding="utf-8")
+    for by, file, column in (("pair", "p.csv", "good"), ("item", "i.csv", "item")):
+        command = ("report", "-m", "glass-en", "--by", by, file, "--to", f"{by}.html")
+        code, _, error = run(*command)
+        assert (code, error) == (
+            1, f"error: row 2 of '{file}' has nothing in column '{column}'; --skip-bad leaves such rows out\n"
+        )  # fmt: skip
+        assert not (project / f"{by}.html").exists()
+        code, out, error = run(*command, "--skip-bad")
+        assert (code, out) == (0, f"{by}.html\n")
+        assert f"1 of 2 {by}s of {file} are left out: row 2 of '{file}' has nothing in column '{column}'" in error

@@ -33,7 +33,10 @@ Chat = Annotated[
         "them, and their roles are spans.",
     ),
 ]
-SkipBad = Annotated[bool, typer.Option("--skip-bad", help="With --spans or --chat: leave bad rows out and list them.")]
+SkipBad = Annotated[
+    bool,
+    typer.Option("--skip-bad", help="Of tables of items, pairs or chats, or with --spans: leave bad rows out and list them."),
+]
 Bos = Annotated[
     str,
     typer.Option(

@@ -73,14 +73,17 @@ def report_command(
     from tokenviz.models.spec import ModelSpec
     from tokenviz.progress import shown
 
-    if by in ("item", "pair") and (spans or chat or skip_bad):
-        raise typer.BadParameter(f"--by {by} has no --spans, --chat and --skip-bad: the table says what its parts are")
-    check_chat(files, text, spans, chat=chat, skip_bad=skip_bad)
+    if by in ("item", "pair"):
+        if spans or chat:
+            raise typer.BadParameter(f"--by {by} has no --spans and --chat: the table says what its parts are")
+    else:
+        check_chat(files, text, spans, chat=chat, skip_bad=skip_bad)
     checked_path(to)
     if chat:
         subject = _of_texts(read_chats(files, model, skip_bad=skip_bad), by)
     else:
-        subject = _subject(files, text, column, by, spans=spans, skip_bad=skip_bad)
+        with shown():
+            subject = _subject(files, text, column, by, spans=spans, skip_bad=skip_bad)
     if limits is not None:
         report_limits(limits)  # refuses bad limits before the work
     with shown():
@@ -158,8 +161,8 @@ def _subject(
             raise typer.BadParameter(f"--by {by} takes one table, and nothing else")
         [file] = files or []
         if by == "item":
-            return _Subject([read_items(file).spanned], by)
-        pairs = read_pairs(file)
+            return _Subject([read_items(file, skip_bad=skip_bad).spanned], by)
+        pairs = read_pairs(file, skip_bad=skip_bad)
         return _Subject([pairs.text], by, pairs)
     texts = read_texts(files, literals, column, spans, skip_bad=skip_bad)
     if by is None and len(texts) == 1 and files and Path(files[0]).is_dir():

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tokenviz.comparing.alignment import Units
 from tokenviz.comparing.comparison import Comparison
 from tokenviz.stats.intervals import PLAIN
 from tokenviz.stats.resampling import SEED
@@ -23,14 +24,16 @@ ALL = "all"
 _BEGINNING = 60  # characters of a passage that the table shows
 
 
-def gaps(compared: Comparison | Sequence[Comparison], *, resamples: int | None = None, seed: int = SEED) -> "pd.DataFrame":
+def gaps(
+    compared: Comparison | Units | Sequence[Comparison], *, resamples: int | None = None, seed: int = SEED
+) -> "pd.DataFrame":
     """Divide the difference of two models among the kinds of string.
 
     The difference is log-prob b minus log-prob a of a unit, in bits: above 0 where b predicts better. Each unit has one kind,
     by the rule of `tokenviz.units.kinds`.
 
     Args:
-        compared: A comparison, or those of several texts, which are pooled.
+        compared: A comparison or its units, or the comparisons of several texts, which are pooled.
         resamples: Number of resamples, as in `tokenviz.compare`.
         seed: Seed of the random numbers.
 
@@ -43,16 +46,16 @@ def gaps(compared: Comparison | Sequence[Comparison], *, resamples: int | None =
     """
     import pandas as pd
 
-    each = [compared] if isinstance(compared, Comparison) else list(compared)
-    names = np.array([kind for one in each for kind in kinds_of(one.units.text, one.units.passage.tolist())], dtype=object)
-    bits = np.concatenate([(one.units.logprob_b - one.units.logprob_a) / math.log(2) for one in each])
+    each = [_units(compared)] if isinstance(compared, Comparison | Units) else [one.units for one in compared]
+    names = np.array([kind for one in each for kind in kinds_of(one.text, one.passage.tolist())], dtype=object)
+    bits = np.concatenate([(one.logprob_b - one.logprob_a) / math.log(2) for one in each])
     known = ~np.isnan(bits)
     n = int(known.sum())
     present = [kind for kind in KINDS if (known & (names == kind)).any()]
     parts = {kind: np.where(names == kind, bits, 0.0) for kind in present} | {ALL: bits}
     numbers = {kind: Ratio(kind, "bits", PLAIN, above, np.ones(len(bits))) for kind, above in parts.items()}
     found = summarise(
-        numbers, scored=known, passages=[one.units.passage for one in each], resamples=resamples, seed=seed
+        numbers, scored=known, passages=[one.passage for one in each], resamples=resamples, seed=seed
     ).estimates if n else {}  # fmt: skip
     own = {kind: bits[known & (names == kind)] for kind in present}
     sums = {kind: math.fsum(values) for kind, values in own.items()}
@@ -78,11 +81,15 @@ def gaps(compared: Comparison | Sequence[Comparison], *, resamples: int | None =
     return pd.DataFrame(rows, columns=columns)
 
 
-def passage_gaps(comparison: Comparison, most: int = 20) -> "pd.DataFrame":
+def _units(compared: Comparison | Units) -> Units:
+    return compared.units if isinstance(compared, Comparison) else compared
+
+
+def passage_gaps(comparison: Comparison | Units, most: int = 20) -> "pd.DataFrame":
     """Return the passages whose summed difference has the largest size, largest first.
 
     Args:
-        comparison: The comparison of a text.
+        comparison: The comparison of a text, or its units.
         most: The most rows to return; by default 20.
 
     Returns:
@@ -91,7 +98,7 @@ def passage_gaps(comparison: Comparison, most: int = 20) -> "pd.DataFrame":
     """
     import pandas as pd
 
-    units = comparison.units
+    units = _units(comparison)
     bits = (units.logprob_b - units.logprob_a) / math.log(2)
     known = ~np.isnan(bits)
     rows = []

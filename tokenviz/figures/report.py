@@ -23,7 +23,7 @@ from tokenviz.figures.definition import Source, tables_of
 from tokenviz.figures.html import page_template
 from tokenviz.figures.limits import Chosen, checked_limits, chosen_limits
 from tokenviz.figures.measures import MEASURES, measure_named
-from tokenviz.figures.report_data import MOST_ALTERNATIVES, report_data
+from tokenviz.figures.report_data import MOST_ALTERNATIVES, report_data, report_gaps
 from tokenviz.figures.report_texts import Entry, entries_data, list_data
 from tokenviz.models.describing import full_name_of
 
@@ -188,6 +188,8 @@ def report_html(source: Source, *, limits: str | Chosen | None = None, about: Ma
     """Return the page of `save_report` as a string."""
     tables = tables_of(source)
     data = report_data(tables, report_limits(limits))
+    if data["pairs"]:
+        data["gaps"] = report_gaps(tables)
     models = [table.spec.model for table in tables]
     named = [full_name_of(table.spec) for table in tables]
     shown = {"figure": "report", "models": models, "text": tables[0].text_name, "text_sha256": tables[0].text_sha256}

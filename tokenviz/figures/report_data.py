@@ -7,11 +7,12 @@ shades, so that thousands of tokens stay small and change quickly.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import combinations
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tokenviz.comparing.gaps import gaps, passage_gaps
 from tokenviz.figures.colours import span_colours
 from tokenviz.figures.definition import TextHeatmap, pair_heatmap, text_heatmap
 from tokenviz.figures.limits import Chosen, Limits, limits_fit
@@ -25,9 +26,13 @@ from tokenviz.spans import names_at
 from tokenviz.stats.definitions import pearson_r, spearman_rho
 from tokenviz.stats.estimate import rounded
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 MOST_ALTERNATIVES = 10  # per token: as many as a user can read; keeps a long text's file small
 _LOGPROB, _ENTROPY, _ALTERNATIVE = 4, 3, 4  # decimals
 _STEPS = 17  # steps of a legend's bar
+_PASSAGES = 20  # the most passages that are named among those that differ most
 
 
 def report_data(
@@ -80,6 +85,34 @@ def report_data(
         "pairs": [{"models": pair, "words": _agreement(rows, pair)} for pair in pairs],
         "measures": list(_measures(tables, rows, pairs, limits, shared or {})),
     }  # fmt: skip
+
+
+def report_gaps(tables: Sequence[TokenScores]) -> list[dict[str, Any]]:
+    """Return where the difference of each pair of models lies, in the order of the pairs of `report_data`.
+
+    Args:
+        tables: Of one text, at least two.
+
+    Returns:
+        Values that JSON can write: the rows of `gaps` and of `passage_gaps`, without intervals. A passage has the number of its
+        first unit (`unit`).
+    """
+    rows, found = common_rows(tables), []
+    for a, b in combinations(range(len(tables)), 2):
+        units = rows.pair(a, b)
+        kinds = gaps(units, resamples=0)[["kind", "n", "sum_bits", "share", "bits_per_unit"]]
+        passages = passage_gaps(units, _PASSAGES).assign(unit=lambda frame: np.searchsorted(rows.passage, frame["passage"]))
+        found.append({"kinds": _plain(kinds), "passages": _plain(passages) if rows.passage[-1] else []})
+    return found
+
+
+def _plain(frame: "pd.DataFrame") -> list[dict[str, Any]]:
+    rows = frame.to_dict(orient="records")
+    return [{str(name): nan_to_none(_rounded(value)) for name, value in row.items()} for row in rows]
+
+
+def _rounded(value: Any) -> Any:
+    return round(value, _LOGPROB) if isinstance(value, float) else value
 
 
 def _numbered(names: Sequence[str], marks: Sequence[str]) -> list[int]:

@@ -21,6 +21,7 @@ from tokenviz.texts import Text
 _BEGINNING = 120  # characters of a text that the list may show
 _LONG = 8  # characters per token: more than the average of tokenizers of natural language
 _SIDES = ("good", "bad")
+_PAIR_IDS = ("item", "id", "pairID")  # columns that name a pair; the last is BLiMP's
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,10 +96,16 @@ def pair_entries(tables: Sequence[TokenScores], decisions: Sequence[pd.DataFrame
     rows = [[{str(name): row[name] for name in row} for row in table.to_dict(orient="records")] for table in decisions]
     several, found = len(set(groups)) > 1, []
     for pair in sorted(set.intersection(*map(set, cut))):
-        name = f"pair {pair + 1}" + (f", {groups[pair]}" if several and groups[pair] else "")
+        name = f"pair {_pair_id(decisions[0], pair)}" + (f", {groups[pair]}" if several and groups[pair] else "")
         named = tuple(replace(own[pair], text_name=name) for own in cut)
         found.append(Entry(name, named, tuple(own[pair] for own in rows)))
     return found
+
+
+def _pair_id(table: pd.DataFrame, pair: int) -> str:
+    """The id that the pairs' own table gives to a pair; else its number."""
+    column = next((name for name in _PAIR_IDS if name in table), None)
+    return str(pair + 1 if column is None else table[column].iat[pair])
 
 
 def _passages(table: TokenScores, together: int) -> dict[int, TokenScores]:

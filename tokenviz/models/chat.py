@@ -107,7 +107,8 @@ def chat_text(
         if not skip_bad:
             raise TextError(f"{skipped[0]}{'; --skip-bad leaves such rows out' if isinstance(source, str | Path) else ''}")
     if not passages:
-        raise TextError(f"{str(source)[:80]!r} has no chat that can be scored")
+        why = f": {skipped[0]}" if skipped else ""
+        raise TextError(f"{str(source)[:80]!r} has no chat that can be scored{why}")
     if skipped:
         warn(f"{len(skipped)} of {len(skipped) + len(passages)} chats of {name} are left out: {'; '.join(skipped[:20])}")
     text = corpus(passages, name=name, passage_ids=ids if len(ids) == len(passages) else None).with_spans(spans)

@@ -24,6 +24,9 @@ _LONGEST_LINK = 150  # characters that a link to a file can add
 
 PAGE_MODE = "workflowType=machine_learning"  # without it MLflow's pages open in their mode for chat applications
 _TO_FILE = re.compile(r"\]\((?:runs/(\w+)/)?artifacts/([^)]*)\)")
+_TO_FIGURE = re.compile(
+    r"(?:(?P<listed>, \*\*)|(?<!!))\[(?P<words>[^\]]*)\]\(artifacts/figures/(?P<figure>[^)]*)\)(?(listed)\*\*)"
+)
 _PICTURE = re.compile(r"(!\[[^\]]*\])\(artifacts/([^)]*)\)")
 _IN_A_PARAGRAPH = re.compile(r"^((?![#>|]).*\S)\n(?=[^\W\d]|\*\*|\()", re.MULTILINE)
 _TO_PAGE = re.compile(rf"\]\(#/experiments/\w+/runs/(\w+)/artifacts/([^)]*)\?{re.escape(PAGE_MODE)}\)")
@@ -78,6 +81,17 @@ def with_identities(params: Mapping[str, str], tags: Mapping[str, str]) -> tuple
 
 def _is_identity(name: str) -> bool:
     return name in _IDENTITIES or name.startswith(("version_", "hardware_"))
+
+
+def without_missing(note: str, files: Path) -> str:
+    """Return a description without links to figures that the run does not have, such as a report that would be too large."""
+
+    def kept(found: re.Match[str]) -> str:
+        if (files / "figures" / unquote(found["figure"])).exists():
+            return found[0]
+        return "" if found["listed"] else found["words"]
+
+    return _TO_FIGURE.sub(kept, note)
 
 
 def short_note(note: str, files: Path) -> str:

@@ -30,6 +30,7 @@ from tokenviz.tracking.entities import (
     short_note,
     unwrapped,
     with_identities,
+    without_missing,
 )
 from tokenviz.tracking.faults import lacks_rights, retry_once, store_errors
 from tokenviz.tracking.outbox import Outbox
@@ -256,7 +257,7 @@ class Runs:
         from mlflow.entities import Param, RunTag
 
         slip = parcel.slip
-        description = short_note(slip.note, parcel.files)
+        description = short_note(without_missing(slip.note, parcel.files), parcel.files)
         params, identities = settings_of(self._known_params(slip), parcel.files)
         write_checksums(parcel.files)
         grids = older.tags.get("grid", "").split() if older else []

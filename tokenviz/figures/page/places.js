@@ -52,3 +52,25 @@ function showPlaces() {
   find("more").hidden = order.length <= listed;
   show(state.picked);
 }
+
+// Where the difference of two models lies: by kind of string, and in which passages, each of which leads to its place.
+function showGaps() {
+  const shown = data.gaps?.[state.pair];
+  find("gaps").hidden = !shown || !shown.kinds.length;
+  if (find("gaps").hidden) return;
+  const [a, b] = pairs[state.pair].models.map((model) => short(models[model].name));
+  find("gaps-words").textContent = `${b} minus ${a}, bits; above 0 where ${b} predicts better. The kinds add up to the whole.`;
+  const fill = (table, names, rows) => {
+    table.tHead.replaceChildren(make("tr", names.map((name) => heading(name, "col"))));
+    table.tBodies[0].replaceChildren(...rows.map((row) => make("tr", row.map((cell, number) => make("td", cell, number ? "number" : "")))));
+  };
+  const percent = (value) => value === null ? "–" : `${printed(100 * value, 1)} %`;
+  fill(find("gap-kinds"), ["kind of string", "n", "sum", "share", `per ${unit} of all`], shown.kinds.map(
+    ({ kind, n, sum_bits, share, bits_per_unit }) => [kind, String(n), printed(sum_bits, 1), percent(share), printed(bits_per_unit, 3)]));
+  find("gap-passages").hidden = shown.passages.length < 2;
+  fill(find("gap-passages").querySelector("table"), ["passage", "n", "sum", "share"], shown.passages.map((row) => {
+    const button = make("button", [make("b", String(row.passage + 1)), ` ${row.beginning.replace(/\s+/g, " ").replace(DIRECTIONS, "").trim()}`]);
+    Object.assign(button, { type: "button", place: row.unit });
+    return [button, String(row.n), printed(row.sum_bits, 1), percent(row.share)];
+  }));
+}

@@ -25,6 +25,10 @@ listen("places", "click", (event) => {
   const button = event.target.closest("button");
   if (button) pickPlace(placeOf(button.place), { aloud: true });
 });
+listen("gaps", "click", (event) => {
+  const button = event.target.closest("button");
+  if (button) pickPlace(placeOf(button.place), { aloud: true });
+});
 listen("more", "click", () => {
   listed += A_FEW;
   showPlaces();
@@ -43,6 +47,7 @@ listen("pair", "change", (event) => {
   showPanels();
   showScatter();
   showSorts();
+  showGaps();
   showPlaces();
   if (several) sortList();
 });
@@ -119,6 +124,7 @@ function showText() {
   showPanels();
   showScatter();
   showSorts();
+  showGaps();
   if (query) search();
   else showPlaces();
   find("settings").tHead.replaceChildren(make("tr", [make("td"), ...models.map(({ name }) => heading(name, "col"))]));

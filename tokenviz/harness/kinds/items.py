@@ -31,8 +31,13 @@ _METHOD = "Student’s t over items"
 
 @dataclass(frozen=True, eq=False)
 class ItemsRun(ScoredRun):
-    """A run of one model on a table of items; its table is that of `tidy_table`."""
+    """A run of one model on a table of items; its table is that of `tidy_table`.
 
+    Attributes:
+        names: The name of each item: its id, with its condition after a slash.
+    """
+
+    names: tuple[str, ...]
     kind = "items"
 
 
@@ -203,7 +208,7 @@ class ItemsJob(ScoredJob[ItemsRun]):
         return Content(dict(self.params), metrics, note, dataset=dataset_of(self.items.text))
 
     def run(self, outcome: Outcome[ScoredTable]) -> ItemsRun:
-        run = ItemsRun(**self.about_scored(outcome))
+        run = ItemsRun(**self.about_scored(outcome), names=self.items.text.passage_ids)
         if outcome.result is not None:
             run.__dict__["table"] = outcome.result.table  # fills the cached property
         return run

@@ -55,9 +55,9 @@ def report_texts(tables: Sequence[TokenScores], folder: Path, limits: Chosen, ab
     return _report(entries, "texts", f"{len(entries)} texts", folder, limits, about)
 
 
-def report_items(tables: Sequence[TokenScores], folder: Path, about: Mapping[str, object]) -> str:
+def report_items(tables: Sequence[TokenScores], names: Sequence[str], folder: Path, about: Mapping[str, object]) -> str:
     """Write a report of items, the passages of one text, as `report_pairs` does."""
-    return _report(passage_entries(tables), "items", f"the items of “{tables[0].text_name}”", folder, "shared", about)
+    return _report(passage_entries(tables, names), "items", f"the items of “{tables[0].text_name}”", folder, "shared", about)
 
 
 def _report(entries: Sequence[Entry], what: str, name: str, folder: Path, limits: Chosen, about: Mapping[str, object]) -> str:

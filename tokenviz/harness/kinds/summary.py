@@ -196,7 +196,7 @@ def _report(runs: "GridRuns", about: Mapping[str, object], folder: Path) -> str:
         tables = [by_cell[run.model, run.text].scores for run in of_pairs]
         return report_pairs(tables, [run.table for run in of_pairs], of_pairs[0].groups, folder, about)
     if of_items:
-        return report_items(of_items, folder, about)
+        return report_items(of_items, items[0].names, folder, about)
     if len({run.text for run in scores}) > 1:
         return report_texts([run.scores for run in scores], folder, "text", about)
     return ""
