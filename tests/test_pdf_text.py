@@ -3,23 +3,18 @@
 import subprocess
 import unicodedata
 from pathlib import Path
-from typing import Any
 
 import pytest
-from fontTools import subset
 from fontTools.ttLib import TTFont
 from matplotlib import _text_helpers
-from matplotlib.backends import _backend_pdf_ps
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont
 from programs import needs_fonts_for, needs_program
 from tables import make_scores
 
-from tokenviz.figures import pdf_fonts
 from tokenviz.figures.definition import text_heatmap
 from tokenviz.figures.fonts import fonts_for
 from tokenviz.figures.heatmap import heatmap_pages
-from tokenviz.figures.pdf_fonts import economical_fonts
 from tokenviz.figures.pdf_text import exact_text, shared_out
 from tokenviz.figures.saving import save_figure
 
@@ -46,39 +41,18 @@ def test_the_glyphs_of_a_cluster_share_its_characters(text: str, clusters: list[
 
 def test_matplotlib_is_as_it_was_afterwards() -> None:
     def patched() -> list[object]:
-        return [_text_helpers.layout, _backend_pdf_ps.get_glyphs_subset, subset.Options._drop_tables_default]
+        return [_text_helpers.layout]
 
     before = patched()
 
     def fail_inside() -> None:
-        with exact_text(), economical_fonts():
+        with exact_text():
             assert all(one is not other for one, other in zip(patched(), before, strict=True))
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         fail_inside()
     assert all(one is other for one, other in zip(patched(), before, strict=True))
-
-
-def test_a_font_is_cut_down_once_for_common_letters_and_anew_for_others(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[int] = []
-    cut_down = pdf_fonts._cut_down
-
-    def counting(font: Any, glyphs: Any) -> Any:
-        asked.append(len(glyphs))
-        return cut_down(font, glyphs)
-
-    monkeypatch.setattr(pdf_fonts, "_cut_down", counting)
-    pdf_fonts._kept.cache_clear()
-    for number, text in enumerate(["Alice", "was “tired” – she said −3", "của chị"]):
-        figure = Figure(figsize=(4, 1))
-        figure.text(0.1, 0.5, text)
-        save_figure(figure, tmp_path / str(number), title="t", description="d", formats=["pdf"])
-    common, vietnamese = asked
-    assert common > 90
-    assert vietnamese == len("ủị")
 
 
 def poppler(tool: str, path: Path, *arguments: str) -> str:

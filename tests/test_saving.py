@@ -20,7 +20,7 @@ from tokenviz.errors import DiskError
 from tokenviz.figures.definition import Source, text_heatmap
 from tokenviz.figures.fonts import drawable
 from tokenviz.figures.heatmap import heatmap_pages
-from tokenviz.figures.saving import save_figure
+from tokenviz.figures.saving import fixed_settings, save_figure
 from tokenviz.figures.scatter import unity_scatter
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -163,6 +163,19 @@ def test_png_says_what_it_shows(tmp_path: Path) -> None:
         # 7 inches at 200 dots an inch; PNG stores dots a metre, rounded.
         assert image.width == 1400
         assert image.info["dpi"] == pytest.approx((200, 200), abs=0.1)
+
+
+@pytest.mark.parametrize(("ground", "mode"), [("white", "RGB"), ("none", "RGBA")])
+def test_a_png_has_the_pixels_that_matplotlib_draws(tmp_path: Path, ground: str, mode: str) -> None:
+    figure = Figure(figsize=(4.6, 1.1), facecolor=ground)
+    figure.text(0.1, 0.5, "Việt x²", color="#3366aa")
+    [path] = save_figure(figure, tmp_path / "own", formats=["png"], title="漢字", description="d")
+    with fixed_settings():
+        figure.savefig(tmp_path / "theirs.png", dpi=200)
+    with Image.open(path) as ours, Image.open(tmp_path / "theirs.png") as theirs:
+        assert (ours.mode, ours.info["Title"]) == (mode, "漢字")
+        assert ours.convert("RGBA").tobytes() == theirs.tobytes()
+    assert path.stat().st_size < (tmp_path / "theirs.png").stat().st_size
 
 
 def test_svg_says_what_it_shows(tmp_path: Path) -> None:

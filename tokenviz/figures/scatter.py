@@ -1,4 +1,8 @@
-"""The unity scatter: two models' log-probs of each unit, one on each axis."""
+"""The unity scatter: two models' log-probs of each unit, one on each axis.
+
+Names are placed here and not by textalloc 1.2, which keeps a dozen of them clearer of the points, but takes four times as long
+(47 ms, not 12), leaves more of them out where the axes are narrow, and draws all in the same fonts.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
