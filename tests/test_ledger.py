@@ -540,6 +540,20 @@ def test_what_is_missing_is_said_in_tag_summary_and_exit_code(run: Run, trial: P
     assert "NaN or infinite" in err
 
 
+class Locked(LocalFileSystem):
+    """A file system whose errors are its own, as those of object storage are."""
+
+    protocol = "locked"
+    cachable = False
+
+    @classmethod
+    def _strip_protocol(cls, path: str) -> str:
+        return super()._strip_protocol(path.removeprefix("locked://"))
+
+    def cat_file(self, path: str, start: int | None = None, end: int | None = None, **_: Any) -> bytes:
+        raise LookupError("unable to locate credentials")
+
+
 def refused(run: Run, *arguments: str) -> str:
     code, out, err = run(*arguments)
     assert (code in (1, 2), out) == (True, "")
@@ -574,6 +588,11 @@ def test_bad_input_is_one_line_before_anything_is_started(run: Run, trial: Path,
     with read_only(trial / "experiments"):
         said = refused(run, "run", "shard_trial", "--ledger", "experiments/ledger")
         assert said.startswith("cannot use 'writable-")
+    said = refused(run, "run", "shard_trial", "--ledger", "/proc/nobody/ledger")
+    assert said == "cannot make the folder of the ledger '/proc/nobody/ledger': No such file or directory"
+    fsspec.register_implementation("locked", Locked, clobber=True)
+    said = refused(run, "run", "shard_trial", "--ledger", "locked:///place")
+    assert said == "cannot use the ledger 'locked:///place': unable to locate credentials"
     said = refused(run, "work", "nowhere")
     assert said == "no ledger at 'nowhere': 'tokenviz run NAME --engine local --ledger nowhere' makes one"
 

@@ -6,7 +6,8 @@ are stored in one Parquet file and read back unchanged.
 
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -90,6 +91,11 @@ class ScoreSpec:
     versions: dict[str, str]
     weights_sha256: str = ""
     model_description: str = ""
+
+    @classmethod
+    def of(cls, about: Mapping[str, Any]) -> "ScoreSpec":
+        """Return the settings that the file of a table says, under "spec"."""
+        return cls(**{**about["spec"], "bos_ids": tuple(about["spec"]["bos_ids"])})
 
     @property
     def imported(self) -> bool:
@@ -436,35 +442,48 @@ class TokenScores:
         Raises:
             ScoringError: The file is not a token table, is damaged, or has a format that this version does not know.
         """
-        import pyarrow as pa
         import pyarrow.parquet as pq
 
-        try:
+        with _readable(path):
             table = pq.read_table(path)
-        except (pa.ArrowException, OSError) as error:
-            raise ScoringError(f"{str(path)!r} is not a token table: {str(error).splitlines()[0]}") from error
-        metadata = (table.schema.metadata or {}).get(b"tokenviz")
-        if metadata is None:
-            raise ScoringError(f"{str(path)!r} is a Parquet file, but not a token table written by tokenviz")
-        try:
-            about = json.loads(metadata)
-            if about["format"] not in READABLE_FORMATS:
-                raise ScoringError(
-                    f"{str(path)!r} has table format {about['format']}; this version reads {' and '.join(READABLE_FORMATS)}"
-                )
-            return cls._of_table(table, about)
-        except ScoringError:
-            raise
-        except (KeyError, TypeError, ValueError, AttributeError, RecursionError, pa.ArrowException) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise ScoringError(f"{str(path)!r} is a damaged token table ({reason}): score the text again") from error
+        with _undamaged(path):
+            return cls._of_table(table, _about(path, table.schema.metadata))
+
+    @classmethod
+    def parts(cls, path: Path) -> "Iterator[TokenScores]":
+        """Read what `save` or `score_to_file` wrote one row group after the other: only one needs to be in memory.
+
+        Joined by `TokenScores.joined` they are what `load` returns.
+
+        Args:
+            path: The file.
+
+        Yields:
+            Consecutive parts of the table.
+
+        Raises:
+            ScoringError: See `load`.
+        """
+        import pyarrow.parquet as pq
+
+        with _readable(path):
+            file = pq.ParquetFile(path)
+        with file:
+            with _undamaged(path):
+                about = _about(path, file.schema_arrow.metadata)
+            for number in range(file.num_row_groups):
+                with _readable(path):
+                    table = file.read_row_group(number)
+                with _undamaged(path):
+                    part = cls._of_table(table, about)
+                yield part
 
     @classmethod
     def _of_table(cls, table: "pa.Table", about: dict[str, Any]) -> "TokenScores":
         """Return the table that `_to_table` wrote; a damaged file may raise any error."""
         import pyarrow as pa
 
-        spec = ScoreSpec(**{**about["spec"], "bos_ids": tuple(about["spec"]["bos_ids"])})
+        spec = ScoreSpec.of(about)
         values = {"text_name": about["text_name"], "text_sha256": about["text_sha256"]}
         kinds = dict.fromkeys(values, str) | {field.name: field.type for field in fields(spec) if field.type in (str, int)}
         for name, value in {**values, **vars(spec)}.items():
@@ -530,6 +549,42 @@ def save_parts(
         raise DiskError(f"cannot write {str(path)!r}: {error}") from error
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    import pyarrow as pa
+
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        raise ScoringError(f"{str(path)!r} is not a token table: {str(error).splitlines()[0]}") from error
+
+
+@contextmanager
+def _undamaged(path: Path) -> Iterator[None]:
+    import pyarrow as pa
+
+    try:
+        yield
+    except ScoringError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError, pa.ArrowException) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ScoringError(f"{str(path)!r} is a damaged token table ({reason}): score the text again") from error
+
+
+def _about(path: Path, metadata: Mapping[bytes, bytes] | None) -> dict[str, Any]:
+    """Return what a file says of its table."""
+    found = (metadata or {}).get(b"tokenviz")
+    if found is None:
+        raise ScoringError(f"{str(path)!r} is a Parquet file, but not a token table written by tokenviz")
+    about: dict[str, Any] = json.loads(found)
+    if about["format"] not in READABLE_FORMATS:
+        raise ScoringError(
+            f"{str(path)!r} has table format {about['format']}; this version reads {' and '.join(READABLE_FORMATS)}"
+        )
+    return about
 
 
 # All columns except alternatives, with their types in the file.

@@ -1,7 +1,7 @@
 """`Agreement`: numbers with intervals that describe the agreement of two series of log-probs."""
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -14,8 +14,19 @@ from tokenviz.stats.definitions import Values
 from tokenviz.stats.estimate import LEVEL, Estimate, Unit, estimates_table, percent, rounded, rounded_interval
 from tokenviz.stats.formulas import fisher
 from tokenviz.stats.intervals import Kind
-from tokenviz.stats.replicates import replicates
-from tokenviz.stats.resampling import SEED, Groups, Labels, Resampling, check_resampling, decide, left_out, weights
+from tokenviz.stats.replicates import PartSums, part_replicates, rank_replicates, replicates
+from tokenviz.stats.resampling import (
+    SEED,
+    Groups,
+    Labels,
+    Resampling,
+    check_resampling,
+    decide,
+    default_resamples,
+    left_out,
+    plan_parts,
+    weights,
+)
 from tokenviz.stats.summaries import Summary, cited, cited_frame
 
 if TYPE_CHECKING:
@@ -234,6 +245,65 @@ def agreement(
             values[name] = intervals.interval(
                 value, resampled, kind=definition.kind, drawn=drawn, left_out=without, level=level
             )
+    return {**values, "resampling": drawn}
+
+
+def agreement_of_parts(
+    parts: Sequence[PartSums],
+    sample: tuple[Values, Values, Labels],
+    *,
+    not_same: str = "",
+    unit: str = "unit",
+    seed: int = SEED,
+    level: float = LEVEL,
+) -> dict[str, Any]:
+    """Return what `agreement` does, of a text that is read part by part.
+
+    What follows from sums is that of the whole text. What follows from the order of the units, `spearman_rho`, `kendall_tau`
+    and `median_difference`, is that of a sample of them, and its n says of how many. Intervals come from resampled parts.
+
+    Args:
+        parts: The sums of each part that has a pair.
+        sample: Log-probs by a and b of some units, and which of the parts each is of.
+        not_same: See `agreement`.
+        unit: See `agreement`.
+        seed: Of the resamples.
+        level: Of the intervals.
+    """
+    x, y, labels = sample
+    unknown = np.full(len(x), np.nan)
+    nothing = np.zeros(len(x), np.int64)
+    # Of the sample: the numbers of ranks, and of the others the reason where there is none, such as a row that is constant.
+    values = agreement(
+        x, y, unknown, passages=nothing, texts=nothing, not_same=not_same, unit=unit, resamples=0, seed=seed, level=level
+    )
+    n, whole = sum(part.n for part in parts), np.ones((len(parts), 1), np.int64)
+    every, found = [], {}
+    exact = part_replicates(parts, [whole]) if parts else {}
+    for name, value in exact.items():
+        if not math.isnan(number := float(value[0])) and not (name == "share_same_first" and not_same):
+            known = sum(part.known for part in parts) if name == "share_same_first" else n
+            values[name] = replace(values[name], value=number, n=known, reason="")
+        else:
+            values[name] = replace(values[name], value=math.nan, n=0 if name == "share_same_first" else n)
+    values["pearson_r_fisher"] = fisher(replace(values["pearson_r"], low=math.nan, high=math.nan, method=""))
+    drawn, reason = plan_parts([part.n for part in parts], default_resamples(len(x)), seed, unit=unit)
+    if drawn:
+        every = [*weights(drawn, len(parts)), *left_out(drawn, len(parts))]
+        found = part_replicates(parts, every)
+        # As many at once as keep the ranks of the sample in some megabytes.
+        pieces = (some[:, begin : begin + 16] for some in every for begin in range(0, some.shape[1], 16))
+        found |= rank_replicates(x, y, (piece.astype(np.int32)[labels] for piece in pieces))
+    for name, definition in _DEFINITIONS.items():
+        if not values[name].determined:
+            continue
+        if drawn is None:
+            values[name] = replace(values[name], reason=f"no interval: {reason}")
+            continue
+        resampled, without = np.split(found[name], [drawn.resamples])
+        values[name] = intervals.interval(
+            replace(values[name], reason=""), resampled, kind=definition.kind, drawn=drawn, left_out=without, level=level
+        )
     return {**values, "resampling": drawn}
 
 

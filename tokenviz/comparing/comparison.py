@@ -41,6 +41,10 @@ class Comparison(Agreement):
         a: The first model's scores.
         b: The second model's scores.
         units: The aligned units: tokens, segments, words or spans.
+        whole: Units of the whole text, where its tables are too large for memory and were read part by part. The numbers are
+            those of the whole text then, and `a`, `b` and `units` hold a sample of its passages, as `text_name` says. 0
+            otherwise.
+        n_parts: Number of these parts; 0 otherwise.
 
     Example:
         >>> model = tv.load_model("glass-en")
@@ -60,10 +64,12 @@ class Comparison(Agreement):
     a: TokenScores = field(repr=False)
     b: TokenScores = field(repr=False)
     units: Units = field(repr=False)
+    whole: int = field(default=0, repr=False)
+    n_parts: int = field(default=0, repr=False)
 
     def __repr__(self) -> str:
         a, b = self.models
-        return f"Comparison({a!r} and {b!r} on {self.text_name!r}: {self._described(self.unit, len(self.units))})"
+        return f"Comparison({a!r} and {b!r} on {self.text_name!r}: {self._described(self.unit, self.n_units)})"
 
     def _repr_html_(self) -> str:
         """Return HTML for a notebook: the numbers with their intervals, and the largest differences."""
@@ -76,7 +82,7 @@ class Comparison(Agreement):
                 index=False
             )
         ]
-        size = f"”: {self.n:,} of {len(self.units):,} {self.unit}s scored by both"
+        size = f"”: {self.n:,} of {self.n_units:,} {self.unit}s scored by both"
         return display.fragment(
             display.heading("a: ", a, ", b: ", b, ", on “", self.text_name, size),
             self._statistics_html(),
@@ -87,6 +93,11 @@ class Comparison(Agreement):
     def text_name(self) -> str:
         """The name of the text."""
         return self.a.text_name
+
+    @property
+    def n_units(self) -> int:
+        """Units of the text, scored or not."""
+        return self.whole or len(self.units)
 
     @property
     def models(self) -> tuple[str, str]:
@@ -105,7 +116,12 @@ class Comparison(Agreement):
 
     @property
     def sign_flips(self) -> SignFlips | None:
-        """Return the sign-flip test of the passages' mean differences (b minus a); None for fewer than two passages."""
+        """Return the sign-flip test of the passages' mean differences (b minus a).
+
+        None for fewer than two passages, and where only a sample of the passages is here.
+        """
+        if self.whole:
+            return None
         units = self.units
         means = [_mean_difference(units, units.passage == passage) for passage in np.unique(units.passage)]
         return sign_flip_test(np.array(means)) if len(means) > 1 else None
@@ -165,7 +181,7 @@ class Comparison(Agreement):
             "sha256": self.a.text_sha256,
             "by": self.unit,
             "n": self.n,
-            "n_units": len(self.units),
+            "n_units": self.n_units,
             "statistics": self.statistics_json(),
             "sign_flips": self.sign_flips.to_json() if self.sign_flips else None,
             "largest_differences": [
@@ -293,7 +309,9 @@ def _scores_of(given: "TokenScores | LoadedModel | str", text: Text | str | None
     return score(given, text, top_k=1)  # the first choice, which the share of equal ones needs
 
 
-def recorded_comparison(a: TokenScores, b: TokenScores, units: Units, statistics: "pd.DataFrame") -> Comparison:
+def recorded_comparison(
+    a: TokenScores, b: TokenScores, units: Units, statistics: "pd.DataFrame", *, whole: int = 0, n_parts: int = 0
+) -> Comparison:
     """Restore a comparison from its recorded tables.
 
     Recorded numbers are not computed again, so that they stay the same where a later version would define one differently. Only
@@ -304,13 +322,16 @@ def recorded_comparison(a: TokenScores, b: TokenScores, units: Units, statistics
         b: The second model's scores.
         units: The aligned units.
         statistics: The table of `Comparison.statistics_frame`.
+        whole: See `Comparison`.
+        n_parts: See `Comparison`.
     """
     known = estimates_of(statistics)
     names = [field.name for field in fields(Agreement) if field.name != "resampling"]
     missing = [name for name in names if name not in known]
     numbers = _numbers(a, b, units, None, SEED, wanted=missing) if missing else {}
     numbers |= {name: known[name] for name in names if name in known}
-    return Comparison(a=a, b=b, units=units, **{**numbers, "resampling": resampling_of(statistics, units.by)})
+    numbers["resampling"] = resampling_of(statistics, units.by)
+    return Comparison(a=a, b=b, units=units, whole=whole, n_parts=n_parts, **numbers)
 
 
 def _numbers(
@@ -323,7 +344,7 @@ def _numbers(
     level: float = LEVEL,
     wanted: Sequence[str] = (),
 ) -> dict[str, Any]:
-    same, not_same = _same_first(a, b, units)
+    same, not_same = same_first(a, b, units)
     return agreement(
         units.logprob_a,
         units.logprob_b,
@@ -371,7 +392,7 @@ def pool(
                 f"{first.text_name!r} is compared over {first.units.by}s and {other.text_name!r} over {other.units.by}s: "
                 "take comparisons over the same units together"
             )
-    found = [_same_first(one.a, one.b, one.units) for one in comparisons]
+    found = [same_first(one.a, one.b, one.units) for one in comparisons]
     sizes = [len(one.units) for one in comparisons]
     texts = np.repeat(np.arange(len(comparisons)), sizes)
     numbers = agreement(
@@ -389,7 +410,7 @@ def pool(
     return PooledComparison(comparisons=tuple(comparisons), **numbers)
 
 
-def _same_first(a: TokenScores, b: TokenScores, units: Units) -> tuple[Values, str]:
+def same_first(a: TokenScores, b: TokenScores, units: Units) -> tuple[Values, str]:
     """Return 1 or 0 per unit that both scored, whether the likeliest token is the same; or NaN and why it is not known."""
     nowhere = np.full(len(units), np.nan)
     if units.by != "token":

@@ -19,7 +19,7 @@ def scatter_caption(comparison: Comparison, *, rho: bool = False) -> str:
     other = f", Spearman’s rho = {printed(rank.value, 3)}" if rho and rank.determined else ""
     return (
         f"Log-prob (nats) of each {unit} of “{comparison.text_name}” by {a} (across) and by "
-        f"{b} (upwards). {found}{interval}{other}, n = {comparison.n} of {len(comparison.units)} {unit}s. "
+        f"{b} (upwards). {found}{interval}{other}, n = {comparison.n} of {comparison.n_units} {unit}s. "
         f"On the dashed line the models agree; the {unit}s on which they differ most are named."
     )
 
@@ -55,7 +55,7 @@ def gaps_caption(comparison: Comparison) -> str:
     a, b = comparison.full_names
     return (
         f"What each kind of string adds to the mean difference of “{comparison.text_name}”, in bits per "
-        f"{comparison.unit}: {b} minus {a}. n = {comparison.n:,} of {len(comparison.units):,} "
+        f"{comparison.unit}: {b} minus {a}. n = {comparison.n:,} of {comparison.n_units:,} "
         f"{comparison.unit}s; percentages are shares of the whole difference, which the bars add up to (below 0 where a kind "
         "goes against it). Lines: 95 % intervals by resampling."
     )

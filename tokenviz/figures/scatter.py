@@ -115,9 +115,13 @@ def draw_unity_scatter(axes: Axes, comparison: Comparison, *, outliers: int = 5,
         font_size,
     )
     r, rho = number(comparison.pearson_r), printed(comparison.spearman_rho.value, 3)
+    name, said, sample = (
+        comparison.text_name.rpartition(", a sample of ") if comparison.whole else (comparison.text_name, "", "")
+    )
+    ranked = f"\u00a0(n\u00a0=\u00a0{comparison.spearman_rho.n})" if comparison.whole else ""
     title_axes(
         axes,
-        f"{short_name(comparison.text_name)}\nr\u00a0=\u00a0{r}, ρ\u00a0=\u00a0{rho}, "
+        f"{short_name(name)}{said}{sample}\nr\u00a0=\u00a0{r}, ρ\u00a0=\u00a0{rho}{ranked}, "
         f"n\u00a0=\u00a0{comparison.n}\u00a0{units.by}s",  # a line may break between the numbers
         font_size,
     )

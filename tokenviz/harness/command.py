@@ -215,7 +215,7 @@ def _print_comparisons(console: Console, result: GridResult, described: Mapping[
 
 
 def _print_scores(console: Console, result: GridResult, described: Mapping[str, str]) -> None:
-    summaries = [run.scores.summary() for run in result.scores]
+    summaries = [run.summary for run in result.scores]
     own = " of its own" * several_tokenizers(result.scores)
 
     def build(names: Mapping[str, str]) -> list[Column]:

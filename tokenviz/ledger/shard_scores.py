@@ -16,7 +16,7 @@ from tokenviz.ledger.book import Cell, Ledger, result_name
 from tokenviz.ledger.shards import Shard
 from tokenviz.progress import warn
 from tokenviz.score_summary import ScoreSummary
-from tokenviz.scores import UNREAD, TokenScores, save_parts
+from tokenviz.scores import UNREAD, ScoreSpec, TokenScores, save_parts
 from tokenviz.texts import Text
 
 if TYPE_CHECKING:
@@ -98,14 +98,23 @@ def read_footer(ledger: Ledger, cell: Cell, shard: str) -> Footer:
     Raises:
         LedgerError: The file is torn, or the result of another shard.
     """
+    return read_end(ledger, cell, shard)[0]
+
+
+def read_end(ledger: Ledger, cell: Cell, shard: str) -> tuple[Footer, ScoreSpec]:
+    """Read what a result says of itself, and the settings of its table; of the file only its end is read.
+
+    Raises:
+        LedgerError: See `read_footer`.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     name = result_name(cell, shard)
     try:
         with ledger.storage.opened(name) as file:
-            found = (pq.read_metadata(file).metadata or {})[_KEY.encode()]
-        about = json.loads(found)
+            found = pq.read_metadata(file).metadata or {}
+        about, spec = json.loads(found[_KEY.encode()]), ScoreSpec.of(json.loads(found[b"tokenviz"]))
         about["unscored"] = tuple((int(number), str(reason)) for number, reason in about["unscored"])
         footer = Footer(**about)
     except (pa.ArrowException, KeyError, TypeError, ValueError, OSError) as error:
@@ -114,11 +123,11 @@ def read_footer(ledger: Ledger, cell: Cell, shard: str) -> Footer:
         raise LedgerError(f"{name!r} of the ledger {ledger.address!r} is torn or no result") from error
     if (footer.cell, footer.shard) != (cell.fingerprint, shard):
         raise LedgerError(f"{name!r} of the ledger {ledger.address!r} is the result of another shard")
-    return footer
+    return footer, spec
 
 
-def read_shard(ledger: Ledger, cell: Cell, shard: str, scratch: Path) -> TokenScores:
-    """Read a result.
+def read_shard(ledger: Ledger, cell: Cell, shard: str, scratch: Path) -> Iterator[TokenScores]:
+    """Read a result part by part; only one needs to be in memory.
 
     Args:
         ledger: The ledger.
@@ -127,21 +136,22 @@ def read_shard(ledger: Ledger, cell: Cell, shard: str, scratch: Path) -> TokenSc
         scratch: A folder for a copy of a remote file.
 
     Raises:
-        LedgerError: The file is torn, or contradicts its footer.
+        LedgerError: The file is torn, or contradicts its footer, which is known only after its last part.
     """
     footer = read_footer(ledger, cell, shard)
     name, copy = result_name(cell, shard), scratch / "result.parquet"
+    digests, n_rows = _Digests(), 0
     try:
-        scores = TokenScores.load(ledger.storage.fetch(name, copy))
+        for part in TokenScores.parts(ledger.storage.fetch(name, copy)):
+            digests.add(part)
+            n_rows += len(part) if part.text_sha256 == cell.text_sha256 else 0
+            yield part
     except ScoringError as error:
         raise LedgerError(f"{name!r} of the ledger {ledger.address!r} is torn: {error}") from error
     finally:
         copy.unlink(missing_ok=True)
-    digests = _Digests()
-    digests.add(scores)
-    if digests.hex() != footer.digest or len(scores) != footer.n_rows or scores.text_sha256 != cell.text_sha256:
+    if digests.hex() != footer.digest or n_rows != footer.n_rows:
         raise LedgerError(f"{name!r} of the ledger {ledger.address!r} is not what its footer says")
-    return scores
 
 
 def unread_rows(like: TokenScores, passages: Mapping[int, str]) -> TokenScores:

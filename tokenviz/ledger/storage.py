@@ -153,7 +153,10 @@ class Storage:
             LedgerError: The ledger cannot be written.
         """
         name = f"writable-{uuid.uuid4().hex[:8]}"
-        self.replace(name, b"")
+        try:
+            self.replace(name, b"")
+        except FileNotFoundError as error:
+            raise LedgerError(f"cannot make the folder of the ledger {self.address!r}: {_said(error)}") from error
         self.remove(name)
 
     def _add_local(self, name: str, content: bytes | Path) -> bool:
@@ -213,10 +216,15 @@ class Storage:
                 if lasting or number == _TRIES - 1:
                     what = name or "the folder"
                     raise LedgerError(f"cannot use {what!r} of the ledger {self.address!r}: {_said(error)}") from error
+            except Exception as error:
+                # Clients of object storage have errors of their own, such as one without credentials.
+                if self.is_local or isinstance(error, NotImplementedError | TypeError):
+                    raise
+                raise LedgerError(f"cannot use the ledger {self.address!r}: {_said(error)}") from error
             time.sleep(wait)
             wait = min(4.0, 2 * wait)
         raise AssertionError("the last try returns or raises")
 
 
-def _said(error: OSError) -> str:
-    return " ".join(str(error.strerror or error).split())[:200]
+def _said(error: Exception) -> str:
+    return " ".join(str(getattr(error, "strerror", None) or error).split())[:200]

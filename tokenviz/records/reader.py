@@ -1,8 +1,8 @@
 """Reading the tables of many runs of one store; tables that several runs share are read once."""
 
 from tokenviz.errors import StoreError
-from tokenviz.records.run import RecordedRun, StoredRun
-from tokenviz.records.tables import read_scores
+from tokenviz.records.run import BY_PARTS, RecordedRun, StoredRun
+from tokenviz.records.tables import read_sample, read_scores
 from tokenviz.scores import TokenScores
 from tokenviz.tracking.finding import FoundRun, find_runs
 from tokenviz.tracking.store import Store
@@ -37,6 +37,18 @@ class Reader:
         if run_id not in self._scores:
             self._scores[run_id] = read_scores(run)
         return self._scores[run_id]
+
+    def sample(self, run_id: str, run: RecordedRun) -> TokenScores:
+        """Read what the figures of a score run show; see `read_sample`.
+
+        Args:
+            run_id: See `scores`.
+            run: See `scores`.
+
+        Raises:
+            StoreError: See `read_scores`.
+        """
+        return read_sample(run) if BY_PARTS in run.params else self.scores(run_id, run)
 
     def scores_beside(self, run: FoundRun, *, same_model: bool) -> tuple[FoundRun, TokenScores]:
         """Find a score run of a run's text, for a run without a token table.

@@ -37,6 +37,10 @@ def table_file(name: str) -> str:
 TOKENS_TABLE = table_file("tokens")
 UNITS_TABLE = table_file("units")
 STATISTICS_TABLE = table_file("statistics")
+SAMPLE_TABLE = table_file("sample")
+SAMPLES_OF_BOTH = (table_file("sample_a"), table_file("sample_b"))
+BY_PARTS = "read_in_parts"
+"""The parameter of a run of tables that are too large for memory: how many parts it was read in. Figures are of a sample."""
 _MAIN_TABLES = {"score": TOKENS_TABLE, "comparison": UNITS_TABLE}
 
 

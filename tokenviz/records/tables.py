@@ -16,7 +16,15 @@ from tokenviz.comparing.alignment import By, align, units_of
 from tokenviz.comparing.comparison import COMPARISON_VERSION, Comparison, recorded_comparison
 from tokenviz.errors import DamagedError, StoreError
 from tokenviz.progress import warn
-from tokenviz.records.run import STATISTICS_TABLE, TOKENS_TABLE, UNITS_TABLE, RecordedRun
+from tokenviz.records.run import (
+    BY_PARTS,
+    SAMPLE_TABLE,
+    SAMPLES_OF_BOTH,
+    STATISTICS_TABLE,
+    TOKENS_TABLE,
+    UNITS_TABLE,
+    RecordedRun,
+)
 from tokenviz.scores import SCORING_VERSION, TokenScores
 from tokenviz.stats import definitions
 from tokenviz.stats.estimate import Estimate
@@ -48,6 +56,15 @@ def read_scores(run: RecordedRun) -> TokenScores:
     return scores
 
 
+def read_sample(run: RecordedRun) -> TokenScores:
+    """Read what the figures of a score run show: the sample of a table that was read in parts, else the table.
+
+    Raises:
+        StoreError: See `read_scores`.
+    """
+    return run.read(SAMPLE_TABLE, TokenScores.load) if run.kind == "score" and BY_PARTS in run.params else read_scores(run)
+
+
 def read_comparison(run: RecordedRun, a: TokenScores | None = None, b: TokenScores | None = None) -> Comparison:
     """Read the comparison of a comparison run, with the recorded units and numbers.
 
@@ -56,6 +73,9 @@ def read_comparison(run: RecordedRun, a: TokenScores | None = None, b: TokenScor
         a: The first model's scores; None (the default) to read them.
         b: The second model's scores; None (the default) to read them.
 
+    Returns:
+        The comparison; of texts that were read in parts with the numbers of the whole, and the units of a sample.
+
     Raises:
         StoreError: The run is not a comparison, one of its tables or of its two score runs is missing or damaged, or the tables
             contradict each other or the run's numbers.
@@ -63,6 +83,9 @@ def read_comparison(run: RecordedRun, a: TokenScores | None = None, b: TokenScor
     if run.kind != "comparison":
         reader = "load_scores reads it" if run.kind == "score" else "only comparison runs have a comparison"
         raise StoreError(f"{run.described} is of kind {run.kind!r}: {reader}")
+    large = {"whole": int(run.metrics["n_units"]), "n_parts": int(run.params[BY_PARTS])} if BY_PARTS in run.params else {}
+    if large:
+        a, b = (run.read(table, TokenScores.load) for table in SAMPLES_OF_BOTH)
     a, b = a or read_scores(run.other("run_a")), b or read_scores(run.other("run_b"))
     by: By = run.params.get("by") or align(a, b).by  # type: ignore[assignment]  # checked by the next line
     if by not in get_args(By):
@@ -70,7 +93,7 @@ def read_comparison(run: RecordedRun, a: TokenScores | None = None, b: TokenScor
             f"{run.described} says that it compares over {by!r}, which is none of {', '.join(get_args(By))}: {run.cure}"
         )
     units = run.read(UNITS_TABLE, lambda path: units_of(pd.read_parquet(path), by))
-    comparison = run.read(STATISTICS_TABLE, lambda path: recorded_comparison(a, b, units, pd.read_parquet(path)))
+    comparison = run.read(STATISTICS_TABLE, lambda path: recorded_comparison(a, b, units, pd.read_parquet(path), **large))
     _check_comparison(run, comparison)
     return comparison
 
@@ -97,6 +120,8 @@ def _check_comparison(run: RecordedRun, comparison: Comparison) -> None:
         # A span has no token if all its characters are in a token that reaches into the next span.
         if not _are_sums(logprob, counts, scores, least=0 if units.by == "span" else 1):
             raise DamagedError(f"the table {UNITS_TABLE!r} of {run.described} does not fit its {param}: {run.cure}")
+    if comparison.whole:
+        return  # the numbers are those of the whole text
     both = ~np.isnan(units.logprob_a + units.logprob_b)
     x, y = units.logprob_a[both], units.logprob_b[both]
     found = {"n": float(both.sum()), "n_units": float(len(units))}

@@ -7,6 +7,7 @@ A resample contains a unit several times, and its copies are ties, so ranks are 
 the order of the values does not change.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -32,7 +33,7 @@ def correlation_replicates(rows: Sequence[Values], resamples: Iterable[Weights])
         `pearson_r` and `spearman_rho`, each (number of other series, resamples).
     """
     first, *others = rows
-    moments = [_Moments(first, other, np.full(len(first), np.nan)) for other in others]
+    moments = [_Moments.of_units(first, other, np.full(len(first), np.nan)) for other in others]
     orders = [Order(row) for row in rows]
     found: dict[str, list[Values]] = {"pearson_r": [], "spearman_rho": []}
     for drawn in resamples:
@@ -55,7 +56,7 @@ def replicates(x: Values, y: Values, same: Values, resamples: Iterable[Weights],
     Returns:
         By the names of the statistics in `Agreement`, one number per resample; NaN where a resample does not determine one.
     """
-    moments = _Moments(x, y, same)
+    moments = _Moments.of_units(x, y, same)
     ranked = _Ranks(x, y) if ranks else None
     parts = [moments.of(drawn) | (ranked.of(drawn) if ranked else {}) for drawn in resamples]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
@@ -80,21 +81,132 @@ class _Ranks:
         }
 
 
-class _Moments:
-    """The statistics that depend on sums over the units."""
+@dataclass(frozen=True)
+class PartSums:
+    """The pairs of one part of a text, in as many numbers as their moments follow from.
 
-    def __init__(self, x: Values, y: Values, same: Values) -> None:
+    Attributes:
+        n: Pairs.
+        mean_x: Of x.
+        mean_y: Of y.
+        xx: Sum of the squared deviations of x from its mean here.
+        yy: Of y.
+        xy: Sum of the products of both deviations.
+        dd: Sum of the squared deviations of y - x from their mean here.
+        greater: Pairs in which y is greater.
+        less: Pairs in which x is.
+        known: Pairs of which it is known if the first choices are the same.
+        same: Pairs of which they are.
+        ends_x: The least and the greatest x.
+        ends_y: Of y.
+        ends_d: Of y - x.
+    """
+
+    n: int
+    mean_x: float
+    mean_y: float
+    xx: float
+    yy: float
+    xy: float
+    dd: float
+    greater: int
+    less: int
+    known: int
+    same: int
+    ends_x: tuple[float, float]
+    ends_y: tuple[float, float]
+    ends_d: tuple[float, float]
+
+    @classmethod
+    def of(cls, x: Values, y: Values, same: Values) -> "PartSums":
+        """Sum up at least one pair; the arguments are those of `replicates`."""
+        u, v, d = x - x.mean(), y - y.mean(), y - x
+        known = same[~np.isnan(same)]
+        ends_x, ends_y, ends_d = ((float(values.min()), float(values.max())) for values in (x, y, d))
+        return cls(
+            n=len(x),
+            mean_x=float(x.mean()),
+            mean_y=float(y.mean()),
+            xx=float((u * u).sum()),
+            yy=float((v * v).sum()),
+            xy=float((u * v).sum()),
+            dd=float(((d - d.mean()) ** 2).sum()),
+            greater=int((d > 0).sum()),
+            less=int((d < 0).sum()),
+            known=len(known),
+            same=int(known.sum()),
+            ends_x=ends_x,
+            ends_y=ends_y,
+            ends_d=ends_d,
+        )
+
+
+def part_replicates(parts: Sequence[PartSums], resamples: Iterable[Weights]) -> dict[str, Values]:
+    """Return the statistics that follow from sums, of resamples of whole parts: those of `replicates` without ranks.
+
+    Resampled once with every part, that is weights of ones, they are the statistics of the whole.
+
+    Args:
+        parts: All that there are, k of them.
+        resamples: How often each part is in each resample: weights (k, m) at a time.
+    """
+    moments = _Moments.of_parts(parts)
+    found = [moments.of(drawn) for drawn in resamples]
+    return {name: np.concatenate([one[name] for one in found]) for name in found[0]}
+
+
+def rank_replicates(x: Values, y: Values, resamples: Iterable[Weights]) -> dict[str, Values]:
+    """Return the statistics of `replicates` that follow from the order of the units."""
+    ranked = _Ranks(x, y)
+    found = [ranked.of(drawn) for drawn in resamples]
+    return {name: np.concatenate([one[name] for one in found]) for name in found[0]}
+
+
+class _Moments:
+    """What follows from sums over the units, or over parts of them."""
+
+    def __init__(self, columns: Values, widest: Values, greatest: float, means: tuple[float, float]) -> None:
+        """Take the sums.
+
+        Args:
+            columns: (n, columns) of each unit, or of each part the sums of its units.
+            widest: The greatest squares of centred x, centred y, and the difference of both.
+            greatest: The greatest absolute value of x and y.
+            means: Of x and y, which the columns are centred by.
+        """
+        self._columns, self._means = columns, means
+        # A resample's variance is a difference of sums: below, it is their rounding, and the row is constant.
+        self._flat = [_ROUNDING * float(square) for square in widest]
+        # Differences that are equal but for the rounding of x and y do not differ.
+        self._flat[2] = max(self._flat[2], (1e-12 * greatest) ** 2)
+
+    @classmethod
+    def of_units(cls, x: Values, y: Values, same: Values) -> "_Moments":
+        """Return what resamples of units are computed from."""
         # The values are centred first: otherwise a variance is a small difference of large numbers.
         u, v, difference = x - x.mean(), y - y.mean(), y - x
         known = ~np.isnan(same)
         columns = [np.ones(len(x)), u, v, u * u, v * v, u * v, difference, difference**2]
         columns += [difference > 0, difference < 0, known, np.where(known, same, 0.0), (v - u) ** 2]
-        self._columns = np.stack(columns, axis=1).astype(np.float64)  # (n, columns)
-        # A resample's variance is a difference of sums. Below this limit it is their rounding, and the series is constant.
-        self._flat = [_ROUNDING * float((values**2).max()) for values in (u, v, v - u)]
-        # Differences that are equal up to the rounding of x and y count as constant.
-        self._flat[2] = max(self._flat[2], (1e-12 * float(np.abs([x, y]).max())) ** 2)
-        self._means = float(x.mean()), float(y.mean())
+        widest = np.array([(values**2).max() for values in (u, v, v - u)])
+        greatest = float(np.abs([x, y]).max())
+        return cls(np.stack(columns, axis=1).astype(np.float64), widest, greatest, (float(x.mean()), float(y.mean())))
+
+    @classmethod
+    def of_parts(cls, parts: Sequence[PartSums]) -> "_Moments":
+        """Return what resamples of parts are computed from."""
+        n, mean_x, mean_y, xx, yy, xy, dd, greater, less, known, same = (
+            np.array([getattr(part, name) for part in parts], np.float64)
+            for name in ("n", "mean_x", "mean_y", "xx", "yy", "xy", "dd", "greater", "less", "known", "same")
+        )
+        x, y = (math.fsum(n * means) / math.fsum(n) for means in (mean_x, mean_y))
+        u, v, difference = mean_x - x, mean_y - y, mean_y - mean_x
+        columns = [n, n * u, n * v, xx + n * u**2, yy + n * v**2, xy + n * u * v, n * difference, dd + n * difference**2]
+        columns += [greater, less, known, same, dd + n * (v - u) ** 2]
+        ends = [np.array([getattr(part, name) for part in parts]) for name in ("ends_x", "ends_y", "ends_d")]
+        widest = np.array([((end - centre) ** 2).max() for end, centre in zip(ends, (x, y, y - x), strict=True)])
+        greatest = float(np.abs(np.concatenate(ends[:2])).max())
+        return cls(np.stack(columns, axis=1), widest, greatest, (x, y))
 
     def of(self, drawn: Weights) -> dict[str, Values]:
         sums = drawn.T.astype(np.float64) @ self._columns

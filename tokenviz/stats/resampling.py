@@ -40,7 +40,7 @@ class Resampling:
     """How the resamples for an interval are drawn.
 
     Attributes:
-        of: What is drawn.
+        of: What is drawn. Parts are stretches of whole passages of a text that is read part by part.
         block_length: Units per block; None where passages or texts are drawn.
         count: Number of pieces to draw from; for blocks, as many as cover the units end to end. 0 where it is not known, as for
             runs of comparison version 2.
@@ -52,7 +52,7 @@ class Resampling:
         unit: The noun for a unit of a block.
     """
 
-    of: Literal["blocks", "passages", "texts"]
+    of: Literal["blocks", "parts", "passages", "texts"]
     block_length: int | None
     count: int
     pieces: float
@@ -97,8 +97,8 @@ def drawn_in(metrics: Mapping[str, float], unit: str) -> str:
         metrics: The run's metrics.
         unit: The noun for a unit of a block, such as "token".
     """
-    groups: tuple[Literal["blocks"], ...] = ("blocks",)
-    for of in (*groups, *GROUPS):
+    alone: tuple[Literal["blocks", "parts"], ...] = ("blocks", "parts")
+    for of in (*alone, *GROUPS):
         count = metrics.get(f"n_resampled_{of}")
         if count is not None:
             length = int(metrics["block_length"]) if of == "blocks" else None
@@ -203,6 +203,28 @@ def plan(
     n = len(series[0])
     length = block_length(series)
     return Resampling("blocks", length, math.ceil(n / length), n / length, resamples, seed, unit), ""
+
+
+def plan_parts(sizes: Sequence[int], resamples: int, seed: int, *, unit: str = "token") -> tuple[Resampling | None, str]:
+    """Decide how to draw the parts of a text that is read part by part, or say why nothing can be drawn.
+
+    A part is some tens of thousands of tokens, which is far beyond the reach of what makes neighbours alike, so that parts are
+    drawn as the blocks of a single text are.
+
+    Args:
+        sizes: Units of each part.
+        resamples: How many resamples will be drawn.
+        seed: From which seed.
+        unit: What a unit is, for a reader.
+
+    Returns:
+        How to draw, and whose weights are of parts; or None and why, as the end of a sentence.
+    """
+    count, total = len(sizes), sum(sizes)
+    effective = total**2 / sum(size**2 for size in sizes) if total else 0.0
+    if count < FEWEST_GROUPS or effective < LEAST_EFFECTIVE:
+        return None, f"{count} parts, and an interval across parts needs at least {FEWEST_GROUPS} of like size"
+    return Resampling("parts", None, count, effective, resamples, seed, unit, np.arange(count)), ""
 
 
 def block_length(series: Sequence[Values]) -> int:

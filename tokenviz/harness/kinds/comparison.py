@@ -12,6 +12,7 @@ from tokenviz.comparing.agreement import FURTHER
 from tokenviz.comparing.alignment import Alignment
 from tokenviz.comparing.comparison import COMPARISON_VERSION, Comparison, compare
 from tokenviz.comparing.gaps import ALL, gaps, passage_gaps
+from tokenviz.comparing.large import PARTS_VERSION, compare_parts
 from tokenviz.errors import ComparisonError
 from tokenviz.figures.files import HeatmapFormat
 from tokenviz.figures.limits import Chosen, limits_fit
@@ -20,7 +21,7 @@ from tokenviz.figures.named import FIGURES, Look, formats_of, save_named
 from tokenviz.figures.origin import of_pair
 from tokenviz.figures.report import save_report
 from tokenviz.figures.saving import FigureFormat
-from tokenviz.harness.again import Again, Rerun, held_against
+from tokenviz.harness.again import Again, NotEnoughError, Rerun, held_against
 from tokenviz.harness.deliveries import Drawing
 from tokenviz.harness.jobs import Content, Job, Outcome, Run
 from tokenviz.harness.kind import Kind, Quantity, RunTable
@@ -33,7 +34,7 @@ from tokenviz.harness.session import Session
 from tokenviz.models.describing import description_of
 from tokenviz.progress import warn
 from tokenviz.records.reader import Reader
-from tokenviz.records.run import STATISTICS_TABLE, UNITS_TABLE, RecordedRun, table_file
+from tokenviz.records.run import BY_PARTS, SAMPLES_OF_BOTH, STATISTICS_TABLE, UNITS_TABLE, RecordedRun, table_file
 from tokenviz.records.tables import read_comparison, read_statistics
 from tokenviz.stats.estimate import PLAIN_UNITS, Estimate, printed, rounded, rounded_interval
 from tokenviz.stats.resampling import drawn_in
@@ -89,8 +90,8 @@ class ComparisonRun(Run):
 
     @cached_property
     def comparison(self) -> Comparison:
-        """The comparison, read from the run."""
-        return read_comparison(self.recorded, self.a.scores, self.b.scores)
+        """The comparison, read from the run; of a text that was read in parts the whole's numbers, and a sample's units."""
+        return _read(self.recorded, self.a, self.b)
 
     @cached_property
     def divergences(self) -> "Divergences | None":
@@ -106,7 +107,7 @@ class ComparisonRun(Run):
             text_name=self.a.text,
             model_a=self.a.model,
             model_b=self.b.model,
-            top_k=self.a.scores.spec.top_k,
+            top_k=self.a.sample.spec.top_k,
             passage=passage,
             position=position,
             values=PositionDivergences(**{str(name): table[name].to_numpy() for name in table}),
@@ -154,9 +155,16 @@ class ComparisonJob(Job[_Result, ComparisonRun]):
         parts |= {"a": self.a.fingerprint, "b": self.b.fingerprint}
         if self.how["by"] is not None:
             parts |= self.how
+        if self._in_parts:
+            parts["in_parts"] = PARTS_VERSION
         if self.measures:
             parts["measures"] = {measure.name: measure.identity for measure in self.measures}
         return fingerprint_of(parts)
+
+    @property
+    def _in_parts(self) -> bool:
+        """Whether the tables are read part by part; spans may be longer than any part."""
+        return bool(self.a.n_parts or self.b.n_parts) and self.how["by"] != "span"
 
     @property
     def tags(self) -> Mapping[str, str]:
@@ -171,10 +179,14 @@ class ComparisonJob(Job[_Result, ComparisonRun]):
         return (run.params.get("run_a"), run.params.get("run_b")) == (self.a.run_id, self.b.run_id)
 
     def compute(self) -> _Result:
-        comparison = compare(self.a.scores, self.b.scores, **self.how)
-        one_vocabulary = self.a.scores.spec.tokenizer == self.b.scores.spec.tokenizer
+        if self._in_parts:
+            with self.a.parts() as a, self.b.parts() as b:
+                comparison = compare_parts(a, b, self.text, **self.how)
+        else:
+            comparison = compare(self.a.scores, self.b.scores, **self.how)
+        one_vocabulary = comparison.a.spec.tokenizer == comparison.b.spec.tokenizer
         fitting = [measure for measure in self.measures if one_vocabulary or not measure.of_one_vocabulary]
-        if self.a.scores.spec.imported or self.b.scores.spec.imported:
+        if comparison.a.spec.imported or comparison.b.spec.imported:
             fitting = []  # measures need models, and imported scores have none
         both = self.session.memory.models(self.a.model, self.b.model) if fitting else []
         taken = {}
@@ -187,13 +199,14 @@ class ComparisonJob(Job[_Result, ComparisonRun]):
 
     def write(self, result: _Result, files: Path) -> Content:
         content = replace(record_comparison(*result, files), dataset=dataset_of(self.text))
+        content.params["text"] = self.text.name
         if result[0].unit == "word":
             content.params["punctuation"] = self.how["punctuation"]
         return content
 
     def read(self, run: RecordedRun) -> _Result:
         kept = [measure.name for measure in self.measures if run.has(table_file(measure.name))]
-        return read_comparison(run, self.a.scores, self.b.scores), {name: read_measured(run, name) for name in kept}
+        return _read(run, self.a, self.b), {name: read_measured(run, name) for name in kept}
 
     def draw(self, result: _Result) -> Drawing:
         about = self.session.about(self.fingerprint, self.kind, of_pair(result[0]))
@@ -205,6 +218,10 @@ class ComparisonJob(Job[_Result, ComparisonRun]):
         if outcome.result is not None:
             run.__dict__["comparison"] = outcome.result[0]  # fills the cached property
         return run
+
+
+def _read(run: RecordedRun, a: ScoreRun, b: ScoreRun) -> Comparison:
+    return read_comparison(run) if BY_PARTS in run.params else read_comparison(run, a.scores, b.scores)
 
 
 def record_comparison(comparison: Comparison, measures: Mapping[str, Measured], folder: Path) -> Content:
@@ -226,12 +243,15 @@ def record_comparison(comparison: Comparison, measures: Mapping[str, Measured], 
     if len(by_passage) > 1:
         write_csv(by_passage, tables / "passage_gaps.csv")
     a, b = comparison.a, comparison.b
+    if comparison.whole:
+        for table, path in zip((a, b), SAMPLES_OF_BOTH, strict=True):
+            table.save(folder / path)
     estimates = comparison.estimates()
     metrics = {name: estimates[name].value for name in (*_WITH_INTERVAL, *_ALONE)}
     metrics |= {f"{name}_low": estimates[name].low for name in _WITH_INTERVAL}
     metrics |= {f"{name}_high": estimates[name].high for name in _WITH_INTERVAL}
     metrics |= comparison.resampling.numbers if comparison.resampling else {}
-    metrics |= {"n": float(comparison.n), "n_units": float(len(comparison.units))}
+    metrics |= {"n": float(comparison.n), "n_units": float(comparison.n_units)}
     for measured in measures.values():
         metrics |= measured.metrics
     reasons = {name: estimate.reason for name, estimate in estimates.items() if not estimate.determined}
@@ -247,6 +267,8 @@ def record_comparison(comparison: Comparison, measures: Mapping[str, Measured], 
     }
     if reasons:
         params["undetermined"] = reasons
+    if comparison.whole:
+        params[BY_PARTS] = comparison.n_parts
     unit = comparison.units.by
     params["intervals"] = comparison.intervals_from
     further = [estimate for name, estimate in estimates.items() if name not in ("pearson_r", "pearson_r_fisher", *_IN_TABLES)]
@@ -257,18 +279,32 @@ def record_comparison(comparison: Comparison, measures: Mapping[str, Measured], 
     if several_tokenizers(comparison):
         links["both by segment"] = "segments.html"
     bits = [f"{table.summary().bits_per_byte:.3f}" for table in (a, b)]
+    of_what = "the sample" if comparison.whole else "it"
     note = (
         f"{links_line(links)}{_finding(estimates['pearson_r'], unit)}\n\n"
         f"a: {models[0]}, b: {models[1]}, text: **{escaped(comparison.text_name)}**. "
-        f"a takes {bits[0]} bits per byte of it, b {bits[1]}. "
+        f"a takes {bits[0]} bits per byte of {of_what}, b {bits[1]}. "
         "The heatmap shows both on one colour scale, the report lets you explore them token by token, the difference is b "
         "minus a, the scatter their log-probs against each other.\n\n"
-        f"{found}\n\n{_where(by_kind, by_passage, unit)}{params['intervals']}; "
+        f"{found}\n\n{_in_parts(comparison)}{_where(by_kind, by_passage, unit)}{params['intervals']}; "
         "`tables/statistics.csv` has every number with its "
         "definition, unit, interval and method."
         f"{pictures({'Scatter of the log-probs': 'scatter.png'})}"
     )
     return Content(params, metrics, note)
+
+
+def _in_parts(comparison: Comparison) -> str:
+    """How the numbers of a large text were found, in words."""
+    if not comparison.whole:
+        return ""
+    unit, ranked = comparison.unit, comparison.spearman_rho.n
+    return (
+        f"**The tables were read in {comparison.n_parts:,} parts.** What is a sum over {unit}s is of all {comparison.n:,}; "
+        f"Spearman's ρ, Kendall's τ and the median are of {ranked:,} {unit}s that were taken at random, from the text's hash. "
+        f"The figures, `tables/units.csv`, `tables/gaps.csv` and the largest differences are of a sample of passages with "
+        f"{len(comparison.units):,} {unit}s.\n\n"
+    )
 
 
 def _where(by_kind: "pd.DataFrame", by_passage: "pd.DataFrame", unit: str) -> str:
@@ -344,6 +380,8 @@ class ComparisonKind(Kind[Comparison]):
 
     def read(self, run: FoundRun, reader: Reader) -> Comparison:
         recorded = reader.recorded(run)
+        if BY_PARTS in run.params:
+            return read_comparison(recorded)
         a, b = (reader.scores(run.params.get(name, ""), recorded.other(name)) for name in ("run_a", "run_b"))
         return read_comparison(recorded, a, b)
 
@@ -366,6 +404,11 @@ class ComparisonKind(Kind[Comparison]):
         return [Quantity(name, estimate) for name, estimate in read_statistics(reader.recorded(run)).items()]
 
     def rerun(self, run: FoundRun, again: Again) -> Rerun:
+        if BY_PARTS in run.params:
+            raise NotEnoughError(
+                f"run {run.run_id} compares tables that are too large to be computed again in one process: repeat "
+                f"'{run.tags.get('command', 'its command')}' with a new ledger, and compare the runs"
+            )
         recorded = again.reader.recorded(run)
         pairs = [again.both(run.params[name], recorded.other(name)) for name in ("run_a", "run_b")]
         (_, a, text), (_, b, _) = pairs

@@ -1,10 +1,12 @@
 """Score runs: one model on one text, as a token table, its numbers, a curve and a text heatmap."""
 
+import math
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from tokenviz.comparing.information import information
+from tokenviz.comparing.large import Gathered, Parts
 from tokenviz.figures.limits import Chosen
 from tokenviz.figures.named import OF_ONE_MODEL, Look, formats_of, save_named
 from tokenviz.figures.origin import of_scores
@@ -26,9 +29,10 @@ from tokenviz.harness.session import Session
 from tokenviz.models.describing import description_of
 from tokenviz.models.loading import ResolvedModel
 from tokenviz.records.reader import Reader
-from tokenviz.records.run import TOKENS_TABLE, RecordedRun
-from tokenviz.records.tables import read_scores
-from tokenviz.scores import IMPORTED, TokenScores
+from tokenviz.records.run import BY_PARTS, SAMPLE_TABLE, TOKENS_TABLE, RecordedRun
+from tokenviz.records.tables import read_sample, read_scores
+from tokenviz.score_summary import ScoreSummary
+from tokenviz.scores import IMPORTED, TokenScores, save_parts
 from tokenviz.stats.summaries import Summary
 from tokenviz.tables import write_csv
 from tokenviz.texts import Text
@@ -41,16 +45,26 @@ class Scored:
     """The result of scoring one text.
 
     Attributes:
-        scores: The token table.
+        scores: The token table, or the sample of a large one, which its figures show. None before a large one has been read.
         seconds: Duration in seconds; NaN where it is not recorded.
         missing: Passages without scores, by number, with the reason: a ledger's workers leave out what cannot be scored.
         n_failed: Number of these that may be scored in another attempt.
+        large: Reads a table that is too large for memory; None where `scores` is the whole table.
     """
 
-    scores: TokenScores
+    scores: TokenScores | None
     seconds: float
     missing: Mapping[int, str] = field(default_factory=dict)
     n_failed: int = 0
+    large: Gathered | None = None
+
+    @property
+    def drawn(self) -> TokenScores:
+        """What figures show."""
+        if self.large is not None:
+            return self.large.sample
+        assert self.scores is not None
+        return self.scores
 
     @property
     def tags(self) -> dict[str, str]:
@@ -67,11 +81,13 @@ class ScoreRun(Run):
         model: The model spec's label.
         text: The text's name.
         missing: Number of its passages that could not be scored.
+        n_parts: Number of parts that its table was read in, where that is too large for memory; 0 otherwise.
     """
 
     model: str
     text: str
     missing: int = 0
+    n_parts: int = 0
 
     def _subject(self) -> str:
         return f"{self.text!r} by {self.model!r}"
@@ -81,8 +97,31 @@ class ScoreRun(Run):
 
     @cached_property
     def scores(self) -> TokenScores:
-        """The token table, read from the run."""
+        """The token table, read from the run as a whole, however large it is."""
         return read_scores(self.recorded)
+
+    @property
+    def sample(self) -> TokenScores:
+        """What figures show: some passages of a table that is read in parts, which its `text_name` says; else the table."""
+        return self._sample if self.n_parts else self.scores
+
+    @cached_property
+    def _sample(self) -> TokenScores:
+        return read_sample(self.recorded)
+
+    @property
+    def summary(self) -> ScoreSummary:
+        """The table in a few numbers."""
+        if not self.n_parts:
+            return self.scores.summary()
+        numbers: dict[str, Any] = {field.name: self.metrics.get(field.name, math.nan) for field in fields(ScoreSummary)}
+        return ScoreSummary(**{name: int(value) if name.startswith("n_") else value for name, value in numbers.items()})
+
+    @contextmanager
+    def parts(self) -> Iterator[Parts]:
+        """Have the token table to be read part by part, while the block lasts: only one part needs to be in memory."""
+        with tempfile.TemporaryDirectory(prefix="tokenviz-") as folder:
+            yield partial(TokenScores.parts, self.recorded.fetch(TOKENS_TABLE, Path(folder)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,14 +157,18 @@ class ScoreJob(Job[Scored, ScoreRun]):
 
         if self.session.ledger is not None:
             found = self.session.ledger.result((self.fingerprint, self.model, self.text), self.session.settings)
-            return Scored(found.scores, found.seconds, found.missing, found.n_failed)
+            large = Gathered(self.text, found.parts) if found.scores is None else None
+            return Scored(found.scores, found.seconds, found.missing, found.n_failed, large)
         (loaded,) = self.session.memory.models(self.model.spec.label)
         begin = time.perf_counter()
         scores = score(loaded, self.text, **vars(self.session.settings))
         return Scored(scores, time.perf_counter() - begin)
 
     def write(self, result: Scored, files: Path) -> Content:
-        content = record_scores(result.scores, self.text, result.seconds, files)
+        if result.large is not None:
+            content = record_parts(result.large, self.text, result.seconds, files)
+        else:
+            content = record_scores(result.drawn, self.text, result.seconds, files)
         if not result.missing:
             return content
         ids = self.text.passage_ids
@@ -143,11 +186,12 @@ class ScoreJob(Job[Scored, ScoreRun]):
         return FAILED not in run.tags
 
     def read(self, run: RecordedRun) -> Scored:
-        return Scored(read_scores(run), float("nan"))
+        return Scored(read_sample(run) if BY_PARTS in run.params else read_scores(run), float("nan"))
 
     def draw(self, result: Scored) -> Drawing:
-        about = self.session.about(self.fingerprint, self.kind, of_scores(result.scores))
-        return Drawing(draw_scores, (result.scores, about, self.session.experiment.limits, self.session.formats))
+        scores = result.drawn
+        about = self.session.about(self.fingerprint, self.kind, of_scores(scores))
+        return Drawing(draw_scores, (scores, about, self.session.experiment.limits, self.session.formats))
 
     def run(self, outcome: Outcome[Scored]) -> ScoreRun:
         run = ScoreRun(
@@ -155,9 +199,10 @@ class ScoreJob(Job[Scored, ScoreRun]):
             model=self.model.spec.label,
             text=self.text.name,
             missing=int(outcome.tags.get(WITHOUT, 0)),
+            n_parts=int(str(outcome.params.get(BY_PARTS, 0))),
         )
-        if outcome.result is not None:
-            run.__dict__["scores"] = outcome.result.scores  # fills the cached property: no need to read it back
+        if outcome.result is not None:  # fills the cached property: no need to read it back
+            run.__dict__["_sample" if run.n_parts else "scores"] = outcome.result.drawn
         return run
 
 
@@ -175,13 +220,42 @@ def record_scores(scores: TokenScores, text: Text, seconds: float, folder: Path)
     tables = tables_folder(folder)
     scores.save(folder / TOKENS_TABLE)
     write_csv(scores.to_frame(alternatives=False), tables / "tokens.csv")
+    curve = (
+        "In the heatmap predictable tokens are darkest, a dashed outline marks a token without a prediction. "
+        f"`{TOKENS_TABLE}` holds every value; the curve `token/logprob` shows the first thousand tokens, "
+        "each at the character where it begins."
+    )
+    return _content(scores, scores.summary(), information(scores), text, seconds, curve, tables)
+
+
+def record_parts(large: Gathered, text: Text, seconds: float, folder: Path) -> Content:
+    """Write the tables of a model/text pair that is read part by part into a folder; return the rest of its run."""
+    tables = tables_folder(folder)
+    save_parts(large.each(), folder / TOKENS_TABLE)
+    sample = large.sample
+    sample.save(folder / SAMPLE_TABLE)
+    shown = escaped(sample.text_name.removeprefix(f"{text.name}, "))
+    words = (
+        f"**The table was read in {large.n_parts:,} parts.** The numbers are of all tokens; their intervals come from "
+        f"resampled parts, stretches of whole passages. The heatmap shows {shown}, whole passages that were taken at random, "
+        f"from the text's hash; predictable tokens are darkest. `{TOKENS_TABLE}` holds every value, `{SAMPLE_TABLE}` those of "
+        "the sample; the curve `token/logprob` shows the first "
+        "thousand tokens, each at the character where it begins."
+    )
+    content = _content(large.first, large.summary, large.information, text, seconds, words, tables)
+    content.params[BY_PARTS] = large.n_parts
+    return content
+
+
+def _content(
+    scores: TokenScores, summary: ScoreSummary, known: Summary, text: Text, seconds: float, words: str, tables: Path
+) -> Content:
+    """Return a score run's content by its table, or by the first part of it, and its numbers."""
     if text.passage_ids:
         rows = {"passage": range(len(text.passages)), "id": text.passage_ids}
         write_csv(pd.DataFrame(rows), tables / "passages.csv")
-    summary = scores.summary()
     caveats = summary.caveats()
-    known = information(scores)
-    metrics = score_metrics(scores, known) | {"scoring_seconds": seconds, "tokens_per_second": summary.n_tokens / seconds}
+    metrics = _metrics(summary, known) | {"scoring_seconds": seconds, "tokens_per_second": summary.n_tokens / seconds}
     params = score_params(scores) | text_params(text) | {"intervals": known.intervals_from}
     note = (
         f"{links_line({'Text heatmap': 'heatmap.html'})}"
@@ -190,10 +264,7 @@ def record_scores(scores: TokenScores, text: Text, seconds: float, folder: Path)
         f"{summary.n_scored} of {summary.n_tokens} tokens; perplexity per token {summary.perplexity_per_token:.2f}. "
         "Only bits per byte can be compared between models of different tokenizers.\n\n"
         f"{''.join(f'**{caveat}.**' + chr(10) * 2 for caveat in map(escaped, caveats))}"
-        "In the heatmap predictable tokens are darkest, a dashed outline marks a token without a prediction. "
-        f"`{TOKENS_TABLE}` holds every value; the curve `token/logprob` shows the first thousand tokens, "
-        "each at the character where it begins."
-        f"{pictures({'Text heatmap': 'heatmap.png'})}"
+        f"{words}{pictures({'Text heatmap': 'heatmap.png'})}"
     )
     return Content(params, metrics, note, {"token/logprob": logprob_curve(scores)}, dataset_of(text))
 
@@ -216,8 +287,11 @@ def score_metrics(scores: TokenScores, known: Summary | None = None) -> dict[str
         scores: The table.
         known: Its `information`, if that has been computed already.
     """
-    known = known or information(scores)
-    numbers = {name: float(value) for name, value in asdict(scores.summary()).items()}
+    return _metrics(scores.summary(), known or information(scores))
+
+
+def _metrics(summary: ScoreSummary, known: Summary) -> dict[str, float]:
+    numbers = {name: float(value) for name, value in asdict(summary).items()}
     metrics = dict(sorted(numbers.items(), key=lambda pair: pair[0].startswith("n_")))  # counts come last, as on MLflow's pages
     for name, estimate in known.estimates.items():
         metrics |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
@@ -271,7 +345,7 @@ class ScoreKind(Kind[TokenScores]):
     )
 
     def read(self, run: FoundRun, reader: Reader) -> TokenScores:
-        return reader.scores(run.run_id, reader.recorded(run))
+        return reader.sample(run.run_id, reader.recorded(run))
 
     def figures(self, run: FoundRun, reader: Reader) -> Mapping[str, tuple[str, ...]]:
         return {figure: formats_of(figure) for figure in OF_ONE_MODEL}
@@ -291,6 +365,11 @@ class ScoreKind(Kind[TokenScores]):
         if (source := run.params.get("source", "")).startswith(IMPORTED):
             raise NotEnoughError(
                 f"run {run.run_id} holds log-probs that another engine computed ({source}): nothing of it can be computed again"
+            )
+        if BY_PARTS in run.params:
+            raise NotEnoughError(
+                f"run {run.run_id} holds a table that is too large to be computed again in one process: repeat "
+                f"'{run.tags.get('command', 'its command')}' with a new ledger, and compare the runs"
             )
         then, now, text = again.both(run.run_id, again.reader.recorded(run))
         with tempfile.TemporaryDirectory() as folder:

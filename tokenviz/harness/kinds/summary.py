@@ -105,7 +105,7 @@ class SummaryJob(Job[None, Run]):
             self.session.runs.try_experiment_id(),
             self.session.grid,
             self.session.experiment.description.partition("\n")[0],
-            [ScoreCell.of(run.model, run.text, run.run_id, run.metrics, picture_of(run.scores)) for run in self.runs.scores],
+            [ScoreCell.of(run.model, run.text, run.run_id, run.metrics, picture_of(run.sample)) for run in self.runs.scores],
             [
                 PairCell.of(run.a.model, run.b.model, run.a.text, run.run_id, run.by, run.metrics)
                 for run in self.runs.comparisons
@@ -146,9 +146,7 @@ def record_summary(
     for name, table in own_tables.items():
         write_csv(table, tables / f"{name}.csv")
         (tables / f"{name}.tex").write_text(frame_booktabs(table, about), encoding="utf-8")
-    score_rows = [
-        {"model": run.model, "text": run.text, **asdict(run.scores.summary()), "run_id": run.run_id} for run in scores
-    ]
+    score_rows = [{"model": run.model, "text": run.text, **asdict(run.summary), "run_id": run.run_id} for run in scores]
     write_csv(pd.DataFrame(score_rows), tables / "scores.csv")
     if comparisons:
         rows = [
@@ -198,18 +196,18 @@ def _report(runs: "GridRuns", about: Mapping[str, object], folder: Path) -> str:
     if of_items:
         return report_items(of_items, items[0].names, folder, about)
     if len({run.text for run in scores}) > 1:
-        return report_texts([run.scores for run in scores], folder, "text", about)
+        return report_texts([run.sample for run in scores], folder, "text", about)
     return ""
 
 
 def models_of(scores: Sequence[ScoreRun]) -> dict[str, str]:
     """Return the description of each model of some runs, by its label; empty where it is not known."""
-    return {label: description_of(run.scores.spec) for label, run in _first_runs(scores).items()}
+    return {label: description_of(run.sample.spec) for label, run in _first_runs(scores).items()}
 
 
 def several_tokenizers(scores: Sequence[ScoreRun]) -> bool:
     """Return whether the models of some runs cut texts differently, so that means over tokens cannot be compared."""
-    return len({run.scores.spec.tokenizer for run in _first_runs(scores).values()}) > 1
+    return len({run.sample.spec.tokenizer for run in _first_runs(scores).values()}) > 1
 
 
 def _first_runs(scores: Sequence[ScoreRun]) -> dict[str, ScoreRun]:
@@ -265,7 +263,7 @@ def score_table(scores: Sequence[ScoreRun]) -> str:
     warning = "Of models with different tokenizers only bits per byte can be compared.\n\n" if several else ""
     rows = []
     for number, run in enumerate(scores):
-        summary = run.scores.summary()
+        summary = run.summary
         bits = run_link(printed(summary.bits_per_byte, 3), run.run_id if number < _MOST_LINKS else "", "heatmap.html")
         counts = map(str, (summary.n_tokens, summary.n_scored, summary.n_unknown, summary.n_unread))
         means = [printed(summary.mean_logprob, 3), printed(summary.perplexity_per_token)]

@@ -1,0 +1,266 @@
+"""Texts whose tables are too long for memory: read part by part, with the numbers of the whole and the figures of a sample.
+
+What is a sum over tokens (counts, means, bits per byte, Pearson's r, Lin's concordance) is that of all tokens: each part gives
+its sums, and the parts' are put together. What follows from the order of tokens (Spearman's rho, Kendall's tau, the median) is
+that of a random sample of tokens. Figures show some passages, taken at random. What is taken follows from the text's hash and
+from places in the text alone: it is the same for all models, on every machine, and however the tables are cut.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tokenviz.comparing.agreement import agreement_of_parts
+from tokenviz.comparing.alignment import By, Units, align, same_tokens
+from tokenviz.comparing.comparison import Comparison, same_first
+from tokenviz.comparing.information import InformationSums, information_of_parts
+from tokenviz.errors import ComparisonError
+from tokenviz.score_summary import ScoreSummary
+from tokenviz.scores import TokenScores
+from tokenviz.stats.definitions import Values
+from tokenviz.stats.replicates import PartSums
+from tokenviz.stats.summaries import Summary
+from tokenviz.texts import Text
+from tokenviz.units.words import Punctuation
+
+PARTS_VERSION = 1  # raise it when the same tables would give other numbers
+
+RANKED = 40_000
+"""Units in the sample that ranks are taken of: Spearman's rho is known to about 0.005."""
+
+SHOWN = 10_000
+"""Characters of the passages that figures show."""
+
+_MIXERS = (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
+
+Parts = Callable[[], Iterator[TokenScores]]
+"""Reads a table from its beginning, whole passages at a time."""
+
+
+def shown_passages(text: Text) -> dict[int, int]:
+    """Choose the passages that figures show: some at random, up to `SHOWN` characters.
+
+    Returns:
+        By number, in order, how many characters of each are shown: all, but of a passage that is longer than everything.
+    """
+    passages = np.flatnonzero([bool(passage) for passage in text.passages])
+    chosen: dict[int, int] = {}
+    left = SHOWN
+    for number in passages[np.argsort(_numbers(text.sha256, passages, np.zeros_like(passages)), kind="stable")].tolist():
+        size = len(text.passages[number])
+        if size > left:
+            if not chosen:
+                chosen[number] = left
+            break
+        chosen[number], left = size, left - size
+    return dict(sorted(chosen.items()))
+
+
+def shown_rows(part: TokenScores, shown: Mapping[int, int]) -> NDArray[np.bool_]:
+    """Which rows of a part stand for what figures show, (n,)."""
+    ends = np.array([shown.get(passage, -1) for passage in part.passage.tolist()], np.int64)
+    return np.asarray(part.end <= ends)
+
+
+def sample_name(name: str, sample: int, whole: int, what: str = "token") -> str:
+    """Name a sample of a text, so that every figure of it says what it is."""
+    return f"{name}, a sample of {sample:,} of {whole:,} {what}s"
+
+
+@dataclass(eq=False)
+class Gathered:
+    """What is kept of a table that goes by part by part: its numbers, and the rows that figures show.
+
+    Attributes:
+        text: Of the table.
+        parts: Reads it.
+    """
+
+    text: Text
+    parts: Parts
+    _sums: list[InformationSums] = field(default_factory=list)
+    _summaries: list[ScoreSummary] = field(default_factory=list)
+    _first: TokenScores | None = None
+    _kept: list[TokenScores] = field(default_factory=list)
+
+    def each(self) -> Iterator[TokenScores]:
+        """Read the table, and keep what is to be kept; everything else here is known after that."""
+        shown = shown_passages(self.text)
+        for part in whole_passages(self.parts()):
+            self._first = part if self._first is None else self._first
+            self._sums.append(InformationSums.of(part))
+            self._summaries.append(part.summary())
+            if (rows := shown_rows(part, shown)).any():
+                self._kept.append(part.taken(np.flatnonzero(rows)))
+            yield part
+
+    @property
+    def n_parts(self) -> int:
+        """How many parts there were."""
+        return len(self._sums)
+
+    @property
+    def first(self) -> TokenScores:
+        """The first part."""
+        assert self._first is not None
+        return self._first
+
+    @property
+    def summary(self) -> ScoreSummary:
+        """The whole in a few numbers."""
+        return ScoreSummary.joined(self._summaries)
+
+    @property
+    def information(self) -> Summary:
+        """The whole's numbers with intervals."""
+        return information_of_parts(self._sums)
+
+    @property
+    def sample(self) -> TokenScores:
+        """What figures show, as a table by itself."""
+        kept = TokenScores.joined(self._kept)
+        return replace(kept, text_name=sample_name(self.text.name, len(kept), self.summary.n_tokens), spans=self.text.spans)
+
+
+def compare_parts(a: Parts, b: Parts, text: Text, *, by: By | None = None, punctuation: Punctuation = "attached") -> Comparison:
+    """Compare two models on one text whose tables are read part by part.
+
+    Args:
+        a: Scores of the text by one model.
+        b: Scores of the same text by another.
+        text: The text.
+        by: See `compare`; not "span".
+        punctuation: See `compare`.
+
+    Returns:
+        The numbers of the whole text, as `Comparison.whole` says, with the aligned units of a sample of its passages.
+
+    Raises:
+        ComparisonError: See `compare`.
+    """
+    if by is not None:
+        return _compared(a, b, text, by, punctuation)
+    try:
+        return _compared(a, b, text, "token", punctuation)
+    except _OtherTokens:
+        return _compared(a, b, text, "segment", punctuation)
+
+
+class _OtherTokens(ComparisonError):
+    """Two tables stand on different tokens."""
+
+
+def _compared(a: Parts, b: Parts, text: Text, by: By, punctuation: Punctuation) -> Comparison:
+    shown, sums, sample = shown_passages(text), list[PartSums](), _UnitSample(text.sha256)
+    kept: tuple[list[TokenScores], list[TokenScores]] = ([], [])
+    n_units, not_same = 0, ""
+    for both in _together(a(), b()):
+        if by == "token" and not same_tokens(*both):
+            raise _OtherTokens(
+                f"{both[0].spec.model!r} and {both[1].spec.model!r} cut {text.name!r} into different tokens, which cannot be "
+                "compared one by one: take 'segment' or 'word'"
+            )
+        units = align(*both, by=by, punctuation=punctuation)
+        same, not_same = same_first(*both, units)
+        known = ~np.isnan(units.logprob_a + units.logprob_b)
+        n_units += len(units)
+        if known.any():
+            sample.add(units, known, len(sums))
+            sums.append(PartSums.of(units.logprob_a[known], units.logprob_b[known], same[known]))
+        for tables, part in zip(kept, _shown_of(both, shown), strict=True):
+            tables += [part] if len(part) else []
+    numbers = agreement_of_parts(sums, sample.taken(), not_same=not_same, unit=by)
+    one, other = map(TokenScores.joined, kept)
+    units = align(one, other, by=by, punctuation=punctuation)
+    name = sample_name(text.name, len(units), n_units, by)
+    one, other = (replace(table, text_name=name, spans=text.spans) for table in (one, other))
+    return Comparison(a=one, b=other, units=units, whole=n_units, n_parts=len(sums), **numbers)
+
+
+def _shown_of(both: tuple[TokenScores, TokenScores], shown: Mapping[int, int]) -> list[TokenScores]:
+    """The rows of two tables that figures show; of a passage that is cut, up to where both have a boundary."""
+    cut = {}
+    for passage in set(np.unique(both[0].passage).tolist()) & shown.keys():
+        ends = np.intersect1d(*(table.end[table.passage == passage] for table in both))
+        cut[passage] = int(ends[ends <= shown[passage]].max(initial=-1))
+    return [table.taken(np.flatnonzero(shown_rows(table, cut))) for table in both]
+
+
+def _together(a: Iterator[TokenScores], b: Iterator[TokenScores]) -> Iterator[tuple[TokenScores, TokenScores]]:
+    """Yield the same whole passages of two tables, however each is cut."""
+    streams = [whole_passages(one) for one in (a, b)]
+    left: list[TokenScores | None] = [next(stream, None) for stream in streams]
+    while left[0] is not None and left[1] is not None:
+        last = min(int(left[0].passage[-1]), int(left[1].passage[-1]))
+        pieces = []
+        for place, table in enumerate(left):
+            assert table is not None
+            cut = int(np.searchsorted(table.passage, last, "right"))
+            pieces.append(table.taken(np.arange(cut)) if cut < len(table) else table)
+            left[place] = table.taken(np.arange(cut, len(table))) if cut < len(table) else next(streams[place], None)
+        yield pieces[0], pieces[1]
+    if left != [None, None]:
+        raise ComparisonError("two tables of one text hold different passages: score it again")
+
+
+def whole_passages(parts: Iterator[TokenScores]) -> Iterator[TokenScores]:
+    """Yield the parts of a table cut between passages, where a passage lies across two of them."""
+    before: TokenScores | None = None
+    for part in parts:
+        if before is None or not len(part):
+            before = part if before is None else before
+            continue
+        if part.passage[0] != before.passage[-1]:
+            yield before
+            before = part
+            continue
+        cut = int(np.searchsorted(before.passage, before.passage[-1], "left"))
+        if cut:
+            yield before.taken(np.arange(cut))
+        before = TokenScores.joined([before.taken(np.arange(cut, len(before))), part])
+    if before is not None:
+        yield before
+
+
+class _UnitSample:
+    """The units with the least of numbers that look random and follow from the text's hash and the unit's place."""
+
+    def __init__(self, text_sha256: str) -> None:
+        self._sha256 = text_sha256
+        self._columns = [np.empty(0, kind) for kind in (np.uint64, np.int64, np.int64, np.int64, float, float)]
+
+    def add(self, units: Units, known: NDArray[np.bool_], part: int) -> None:
+        """Take the units of whole passages, of which some are known of both models."""
+        _, first, inverse = np.unique(units.passage, return_index=True, return_inverse=True)
+        place = (np.arange(len(units)) - first[inverse])[known]
+        passage = units.passage[known]
+        numbers = _numbers(self._sha256, passage, place)
+        more = (numbers, passage, place, np.full(len(place), part), units.logprob_a[known], units.logprob_b[known])
+        columns = [np.concatenate(pair) for pair in zip(self._columns, more, strict=True)]
+        if len(columns[0]) > RANKED:
+            least = np.argpartition(columns[0], RANKED)[:RANKED]
+            columns = [column[least] for column in columns]
+        self._columns = columns
+
+    def taken(self) -> tuple[Values, Values, NDArray[np.int64]]:
+        """The sample in reading order: log-probs by a and b, and the part of each."""
+        _, passage, place, part, x, y = self._columns
+        order = np.lexsort((place, passage))
+        return x[order], y[order], part[order]
+
+
+def _numbers(text_sha256: str, passages: Sequence[int] | NDArray[np.int64], places: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """A number that looks random for each place in a text: SplitMix64 of the hash, the passage and the place in it.
+
+    References:
+        Steele, Lea and Flood 2014, Fast Splittable Pseudorandom Number Generators, OOPSLA, 453-472.
+    """
+    found = np.full(len(places), int(text_sha256[:16], 16), np.uint64)
+    for values in (np.asarray(passages), places):
+        found = found + values.astype(np.uint64) + np.uint64(_MIXERS[0])
+        found = (found ^ (found >> np.uint64(30))) * np.uint64(_MIXERS[1])
+        found = (found ^ (found >> np.uint64(27))) * np.uint64(_MIXERS[2])
+        found = found ^ (found >> np.uint64(31))
+    return found
