@@ -2,10 +2,13 @@
 
 import os
 import platform
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
 import psutil
+
+from tokenviz.errors import ModelError
 
 
 def cores() -> int:
@@ -27,3 +30,23 @@ def processor() -> str:
 def memory_bytes() -> int:
     """Return the memory of the machine, in bytes."""
     return psutil.virtual_memory().total
+
+
+def spread_over(needed: int, free: Sequence[int], label: str) -> bool:
+    """Decide whether a model has to be spread over the GPUs of a worker.
+
+    Args:
+        needed: Bytes of its weights.
+        free: Bytes that each GPU has free, the one to compute on first; a tenth is left for what is computed.
+        label: The model's, for the message.
+
+    Raises:
+        ModelError: It does not fit on all of them together.
+    """
+    room = [0.9 * one for one in free]
+    if needed > sum(room):
+        raise ModelError(
+            f"{label!r} has {needed / 1e9:,.1f} GB of weights, and the GPUs of this process have room for "
+            f"{sum(room) / 1e9:,.1f} GB: give it more of them, or take a smaller dtype or device=cpu"
+        )
+    return needed > room[0]

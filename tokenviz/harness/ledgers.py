@@ -10,7 +10,7 @@ from tokenviz.ledger.book import Cell, Ledger, plan_ledger
 from tokenviz.ledger.driver import drive
 from tokenviz.ledger.engines import engine_of
 from tokenviz.ledger.results import CellResult, cell_result
-from tokenviz.models.loading import ResolvedModel
+from tokenviz.models.loading import ResolvedModel, memory_bytes
 from tokenviz.texts import Text
 
 Wanted = tuple[str, ResolvedModel, Text]
@@ -49,6 +49,7 @@ class LedgerRun:
                 text=text.name,
                 text_sha256=text.sha256,
                 settings=asdict(settings),
+                weights_bytes=memory_bytes(model),
             )
             for fingerprint, model, text in wanted
         }
@@ -64,7 +65,7 @@ class LedgerRun:
         """Refuse a model whose weights alone exceed the memory of every worker."""
         room = self._engine.room()
         for model in models:
-            weights = sum(file.stat().st_size for file in model.folder.glob("*.safetensors"))
+            weights = memory_bytes(model)
             if 0 < room < weights:
                 raise LedgerError(
                     f"the model {model.spec.label!r} has {weights / 1e9:,.1f} GB of weights, and no worker of the engine "

@@ -43,6 +43,7 @@ class Cell:
         text: The text's name.
         text_sha256: SHA-256 of the text.
         settings: The settings of scoring: bos, context, stride and top_k.
+        weights_bytes: That the model's weights take in memory; 0 where that is not known.
     """
 
     fingerprint: str
@@ -51,6 +52,7 @@ class Cell:
     text: str
     text_sha256: str
     settings: Mapping[str, Any]
+    weights_bytes: int = 0
 
 
 class Ledger:
@@ -180,7 +182,12 @@ def open_ledger(address: str) -> Ledger:
 
 
 def plan_ledger(
-    address: str, cells: Sequence[Cell], texts: Sequence[Text], *, shard_bytes: int | None = None
+    address: str,
+    cells: Sequence[Cell],
+    texts: Sequence[Text],
+    *,
+    shard_bytes: int | None = None,
+    part_characters: int | None = None,
 ) -> tuple[Ledger, list[Cell]]:
     """Open or make a ledger, and add some cells to it. Existing cells stay.
 
@@ -189,6 +196,7 @@ def plan_ledger(
         cells: The cells to score.
         texts: The texts of the cells.
         shard_bytes: Size of a shard in bytes, as in `cut_shards`; by default that of the ledger, or about 4 MiB.
+        part_characters: Of a new ledger, see `parts_of`; other parts than by default have other bits than plain scoring.
 
     Returns:
         The ledger, and the cells as the ledger has them.
@@ -208,7 +216,7 @@ def plan_ledger(
             "scoring_version": SCORING_VERSION,
             "table_format": FORMAT_VERSION,
             "shard_bytes": shard_bytes or SHARD_BYTES,
-            "part_characters": parts.PART_CHARACTERS,
+            "part_characters": part_characters or parts.PART_CHARACTERS,
         }
         storage.add(_HEADER, json.dumps(header, indent=1).encode())
         ledger = _opened(storage)

@@ -123,7 +123,9 @@ def _quantization(config: object) -> str:
         bits = 4
     elif bits is None and (config.get("load_in_8bit") or config.get("_load_in_8bit")):
         bits = 8
-    name = {"bitsandbytes": "bitsandbytes", "compressed-tensors": "compressed tensors"}.get(method, method.upper())
+    name = {"bitsandbytes": "bitsandbytes", "torchao": "torchao", "compressed-tensors": "compressed tensors"}.get(
+        method, method.upper()
+    )
     return one_line(f"{name or 'a quantisation'}{f' with {bits} bits' if bits else ''}")
 
 

@@ -5,6 +5,8 @@ a sub-folder, which belongs to the model, or a file outside the folder, which is
 """
 
 import json
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -136,6 +138,29 @@ def _blob_sha256(path: Path) -> str | None:
     blob = path.resolve()
     is_sha256 = len(blob.name) == 64 and set(blob.name) <= set("0123456789abcdef")
     return blob.name if path.is_symlink() and blob.parent.name == "blobs" and is_sha256 else None
+
+
+def bytes_in_memory(weights: Iterable[Path], itemsize: int | None) -> int:
+    """Return the bytes that weights take once they are loaded; only the heads of the files are read.
+
+    Args:
+        weights: Files of safetensors.
+        itemsize: Bytes of a number in the dtype that is computed in; None where the weights are kept as they are, as
+            quantised ones are.
+    """
+    total = 0
+    for path in weights:
+        try:
+            with path.open("rb") as file:
+                about = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+            for name, one in about.items():
+                if name != "__metadata__":
+                    begin, end = one["data_offsets"]
+                    floats = one["dtype"].startswith(("F", "BF"))
+                    total += math.prod(one["shape"]) * itemsize if floats and itemsize else end - begin
+        except (OSError, ValueError, KeyError, TypeError, MemoryError, OverflowError):  # loading refuses it in its own words
+            total += path.stat().st_size
+    return total
 
 
 def shards_in_folders(folder: Path, name: str) -> list[str]:

@@ -14,14 +14,16 @@ from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 from tokenviz.errors import ModelError, did_you_mean
+from tokenviz.hardware import spread_over
 from tokenviz.models import folders, kinds, tokens
 from tokenviz.models.adapters import base_of, has_adapter, merge_adapter, require_peft
 from tokenviz.models.cache import build_once, cache_folder, files_sha256
 from tokenviz.models.catalogue import CATALOGUE, CONVERSION_VERSION, CatalogueModel, pull
 from tokenviz.models.describing import describe, describe_catalogue, describe_folder, one_line
 from tokenviz.models.family import CHECKPOINT
+from tokenviz.models.quantization import check_quantized, own_quantization, round_linear_layers
 from tokenviz.models.quiet import quiet_transformers
-from tokenviz.models.spec import ModelSpec, is_hub_id
+from tokenviz.models.spec import SIZES, ModelSpec, is_hub_id
 from tokenviz.models.tokenizers import read_tokenizer, readable
 from tokenviz.models.unused import refuse_unused
 from tokenviz.models.vector_math import settle_vector_math
@@ -292,14 +294,14 @@ def load(resolved: ResolvedModel) -> LoadedModel:
         kinds.check_kind(AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False), spec.label)
         places = [place for place in (resolved.adapter, resolved.folder) if place and folders.has_tokenizer(place)]
         tokenizer = read_tokenizer(places[0] if places else resolved.folder, spec.label)
-        network = _read_network(resolved)
+        network = _read_network(resolved, device)
     tokens.require_fast(tokenizer, spec.label)
     tokens.forget_sources(tokenizer)
     if spec.quantize:
-        from tokenviz.models.quantization import round_linear_layers
-
         round_linear_layers(network, spec.quantize)
-    network.eval().requires_grad_(False).to(device)
+    network.eval().requires_grad_(False)
+    if not getattr(network, "hf_device_map", None):
+        network.to(device)
     return LoadedModel(
         resolved=resolved,
         network=network,
@@ -312,17 +314,45 @@ def load(resolved: ResolvedModel) -> LoadedModel:
     )
 
 
-def _read_network(resolved: ResolvedModel) -> Any:
+def memory_bytes(resolved: ResolvedModel) -> int:
+    """Return the bytes that a model's weights take in memory, in the dtype that it computes in; no weight is read."""
+    files = folders.model_files(resolved.folder, resolved.spec.label)
+    return folders.bytes_in_memory(files.weights, None if own_quantization(resolved.folder) else SIZES[resolved.spec.dtype])
+
+
+def gpu_memory() -> int:
+    """Return the bytes of memory of the GPU that is computed on; 0 where there is none."""
+    import torch
+
+    return int(torch.cuda.mem_get_info()[1]) if torch.cuda.is_available() else 0
+
+
+def _placement(resolved: ResolvedModel, device: str, method: str) -> Any:
+    """Return where transformers puts the weights as it reads them; None to have them read on the processor, and moved."""
+    import torch
+
+    if device == "cuda":
+        free = [torch.cuda.mem_get_info(number)[0] for number in range(torch.cuda.device_count())]
+        if spread_over(memory_bytes(resolved), free, resolved.spec.label):
+            return "auto"
+    return {"": device} if method else None
+
+
+def _read_network(resolved: ResolvedModel, device: str) -> Any:
     """Return the model with all its weights; refuse files with missing or unused ones."""
     import torch
     from transformers import AutoModelForCausalLM
 
     label, dtype = resolved.spec.label, getattr(torch, resolved.spec.dtype)
+    method = own_quantization(resolved.folder)
+    if method:
+        check_quantized(method, label, quantize=resolved.spec.quantize, has_adapter=resolved.adapter is not None)
     merged_in = torch.promote_types(dtype, torch.float32) if resolved.adapter else dtype
     with _without_adapter(resolved.folder) as folder:
         network, report = AutoModelForCausalLM.from_pretrained(
             str(folder),
             dtype=merged_in,
+            device_map=_placement(resolved, device, method),
             use_safetensors=True,
             local_files_only=True,
             trust_remote_code=False,

@@ -25,6 +25,9 @@ Dtype = Literal["float64", "float32", "bfloat16", "float16"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Quantization = Literal["q8_0", "q5_1", "q5_0", "q4_1", "q4_0"]
 
+SIZES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
+"""Bytes of a number of each dtype."""
+
 CHOICES: dict[str, tuple[str, ...]] = {
     "dtype": get_args(Dtype),
     "quantize": get_args(Quantization),

@@ -271,7 +271,7 @@ class Kernel:
         ids, positions = (torch.from_numpy(array)[None].to(self._device) for array in (pack.ids, pack.positions))
         with full_precision(self._device), attending(self._network, PackedPass(pack)), forward_pass(self._label):
             output = self._network.base_model(input_ids=ids, position_ids=positions, use_cache=False)
-        states: torch.Tensor = output.last_hidden_state[0]
+        states: torch.Tensor = output.last_hidden_state[0].to(self._device)  # a model that is spread ends on its last GPU
         return states
 
     def _padded_states(self, rows: list[Ids]) -> torch.Tensor:
@@ -289,12 +289,12 @@ class Kernel:
     def _whole_logits(self, ids: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
         with full_precision(self._device), forward_pass(self._label):
             logits: torch.Tensor = self._network(input_ids=ids, attention_mask=mask, use_cache=False).logits
-        return logits
+        return logits.to(self._device)
 
     def _hidden(self, ids: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
         with full_precision(self._device), forward_pass(self._label):
             self._output = self._network.base_model(input_ids=ids, attention_mask=mask, use_cache=False)
-        states: torch.Tensor = self._output.last_hidden_state
+        states: torch.Tensor = self._output.last_hidden_state.to(self._device)
         return states
 
     def _apply_head(self, states: torch.Tensor) -> torch.Tensor:
@@ -302,7 +302,7 @@ class Kernel:
         ids = torch.zeros(states.shape[:2], dtype=torch.int64, device=states.device)
         with full_precision(self._device), self._returning(states), forward_pass(self._label):
             logits: torch.Tensor = self._network(input_ids=ids, use_cache=False).logits
-        return logits
+        return logits.to(self._device)
 
     @contextmanager
     def _returning(self, states: torch.Tensor) -> Iterator[None]:

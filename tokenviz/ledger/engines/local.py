@@ -1,4 +1,4 @@
-"""Workers on this machine: one per GPU, or one per eight cores."""
+"""Workers on this machine: one per GPU, or one per eight cores; fewer workers share the GPUs among them."""
 
 import os
 import signal
@@ -74,11 +74,17 @@ class Local:
                 one.process.wait()
         self.ended()
 
+    def devices(self, place: int) -> str:
+        """Name the GPUs of a worker, as CUDA_VISIBLE_DEVICES has them: as many as there are for each."""
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(self._gpus)))).split(",")
+        each = max(1, len(visible) // self._wanted)
+        first = place * each % len(visible)
+        return ",".join(visible[first : first + each])
+
     def _begin(self, ledger: "Ledger", model: str, place: int) -> _Running:
         environment = dict(os.environ)
         if self._gpus:
-            visible = environment.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(self._gpus)))).split(",")
-            environment["CUDA_VISIBLE_DEVICES"] = visible[place % len(visible)]
+            environment["CUDA_VISIBLE_DEVICES"] = self.devices(place)
         environment.setdefault("OMP_NUM_THREADS", str(max(1, cores() // self._wanted)))
         log = tempfile.TemporaryFile()  # noqa: SIM115  it is closed when the worker has ended
         command = [sys.executable, "-m", "tokenviz", "work", ledger.address, "--model", model]

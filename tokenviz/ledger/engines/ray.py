@@ -1,9 +1,10 @@
-"""Workers as actors of a Ray cluster: one per GPU, or one per eight cores.
+"""Workers as actors of a Ray cluster: one per GPU, or per as many GPUs as a model needs, or one per eight cores.
 
 Each actor has one running call, which is a whole worker; it takes shards by itself. An actor that dies leaves its shard open,
 and another one is started. Ray's own retries of tasks are not used: they were all spent on a dead socket in tests.
 """
 
+import math
 import os
 import socket
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 _CORES = 8
 _GRACE = 10.0  # seconds for a cluster to answer
+_AROUND = 1 << 30  # bytes of a worker next to its weights: libraries, and what is computed
 _PASSED_ON = ("PYTHONPATH", "OMP_NUM_THREADS", "HF_HOME", "HF_HUB_OFFLINE", "TOKENVIZ_CACHE")
 
 
@@ -64,22 +66,21 @@ class Ray:
         self._wanted = workers or self._gpus or max(1, cores // _CORES)
         if workers and not self._gpus:
             self._cores = max(1, min(_CORES, cores // workers))
+        self._gpu_bytes = 0  # of one; asked for when it is needed
         self._running: dict[Any, tuple[Any, str]] = {}
 
     def room(self) -> int:
-        import ray
-
-        nodes = [int(node["Resources"].get("memory", 0)) for node in ray.nodes() if node["Alive"]]
-        return 0 if self._gpus else max(nodes, default=0)
+        return 0 if self._gpus else self._most("memory")
 
     def start(self, ledger: "Ledger", models: Sequence[str]) -> int:
         import ray
 
         free = self._wanted - len(self._running)
-        actor = ray.remote(num_gpus=1 if self._gpus else 0, num_cpus=self._cores, max_restarts=0, max_task_retries=0)(Worker)
+        weights = {cell.model: cell.weights_bytes for cell in ledger.cells()}
+        needs = {model: self._need(model, weights[model]) for model in models} if free > 0 else {}
         for number in range(free):
-            one = actor.remote()
             model = models[number % len(models)]
+            one = ray.remote(num_cpus=self._cores, max_restarts=0, max_task_retries=0, **needs[model])(Worker).remote()
             self._running[one.work.remote(ledger.address, model, os.getcwd())] = (one, model)
         return free
 
@@ -105,6 +106,22 @@ class Ray:
     def alive(self) -> int:
         return len(self._running)
 
+    def _need(self, model: str, weights: int) -> dict[str, int]:
+        """What a worker of a model asks the cluster for: GPUs where there are some, else memory."""
+        import ray
+
+        if not self._gpus:
+            return {"memory": min(weights + _AROUND, self._most("memory"))}
+        if not self._gpu_bytes:
+            self._gpu_bytes = int(ray.get(ray.remote(num_gpus=1, num_cpus=0)(gpu_bytes).remote()))
+        return {"num_gpus": gpus_for(model, weights, self._gpu_bytes, most=self._most("GPU"))}
+
+    def _most(self, resource: str) -> int:
+        """What the best node has of a resource: an actor is on one."""
+        import ray
+
+        return max((int(node["Resources"].get(resource, 0)) for node in ray.nodes() if node["Alive"]), default=0)
+
     def stop(self) -> None:
         import ray
 
@@ -112,6 +129,34 @@ class Ray:
             ray.kill(actor)
         self._running = {}
         ray.shutdown()
+
+
+def gpu_bytes() -> int:
+    """Return the memory of the GPU of this process; 0 where torch finds none."""
+    from tokenviz.models.loading import gpu_memory
+
+    return gpu_memory()
+
+
+def gpus_for(model: str, weights: int, one: int, *, most: int) -> int:
+    """Count the GPUs that a worker of a model needs.
+
+    Args:
+        model: Its label, for the message.
+        weights: Bytes of its weights.
+        one: Bytes of one GPU, of which a tenth is left for what is computed; 0 where that is not known.
+        most: GPUs of the largest node.
+
+    Raises:
+        LedgerError: No node has so many.
+    """
+    count = max(1, math.ceil(weights / (0.9 * one))) if one else 1
+    if count > most:
+        raise LedgerError(
+            f"the model {model!r} has {weights / 1e9:,.1f} GB of weights and needs {count} GPUs of {one / 1e9:,.1f} GB on one "
+            f"node, and no node of the Ray cluster has more than {most}: take larger machines, or a smaller model or dtype"
+        )
+    return count
 
 
 def _reach(address: str) -> None:
