@@ -55,7 +55,7 @@ CLIENT = [
 ]  # fmt: skip
 EVENTS = {"open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "fcntl.flock", "sqlite3.connect"}
 DRAWN_BY = ["tokenviz.harness.kinds.score.draw_scores", "tokenviz.harness.kinds.comparison.draw_comparison"]
-PATIENCE = 120  # seconds until a child that hangs is ended, and says where it was
+PATIENCE = 600  # seconds until a child that hangs is ended, and says where it was
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 
 

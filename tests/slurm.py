@@ -76,7 +76,7 @@ def slurm(folder: Path) -> Iterator[Path]:
             daemons.append(subprocess.Popen(command, env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL))
             log.close()
             time.sleep(1)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 300
         while time.monotonic() < deadline:
             said = subprocess.run(["sinfo", "-h", "-o", "%T"], env=environment, capture_output=True, text=True, check=False)
             if said.stdout.strip() in ("idle", "mixed"):

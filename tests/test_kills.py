@@ -13,7 +13,7 @@ PROGRAM = Path(__file__).parent / "kills.py"
 @pytest.mark.slow
 def test_a_grid_that_was_killed_is_finished_by_the_same_command() -> None:
     command = [sys.executable, PROGRAM, "--sample", "16"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=900)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=3600)
     assert done.stdout, done.stderr
     report = json.loads(done.stdout)
     assert report["wrong"] == {}

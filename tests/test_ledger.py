@@ -4,6 +4,8 @@ import json
 import os
 import random
 import re
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -31,7 +33,7 @@ from tokenviz.ledger.engines import Ended
 from tokenviz.ledger.results import cell_result
 from tokenviz.ledger.shard_scores import read_footer
 from tokenviz.ledger.shards import cut_shards
-from tokenviz.ledger.worker import work
+from tokenviz.ledger.worker import _Worker, work
 from tokenviz.models.loading import LoadedModel, resolve
 from tokenviz.models.spec import ModelSpec
 from tokenviz.scores import UNREAD, TokenScores
@@ -435,6 +437,21 @@ def test_a_claim_is_refreshed_and_goes_with_its_worker(ledger_of, monkeypatch: p
     assert ledger.storage.names("workers") == set()
 
 
+def test_a_worker_looks_at_few_of_the_claims_of_many_others(ledger_of, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger, (cell,) = ledger_of("glass-en")
+    shards = sorted({shard.sha256 for shard in ledger.shards(cell.text_sha256)})
+    with Beacon(ledger.storage) as beacon, Beacon(ledger.storage) as other:
+        for shard in shards[::2]:
+            ledger.storage.replace(f"claims/{cell.fingerprint}/{shard}.{other.name}", json.dumps(other._about).encode())
+        asked: list[str] = []
+        fresh = beacon.fresh
+        monkeypatch.setattr(beacon, "fresh", lambda cell, shard, worker: asked.append(shard) or fresh(cell, shard, worker))
+        free = next(_Worker(ledger, beacon, None)._candidates(cell))
+        assert free.sha256 not in shards[::2]
+        assert len(asked) < len(shards) / 4
+        assert {shard.sha256 for shard in _Worker(ledger, beacon, None)._candidates(cell)} == set(shards[1::2])
+
+
 def test_of_two_that_claim_at_once_one_gives_way(ledger_of) -> None:
     ledger, (cell,) = ledger_of("glass-en")
     (shard, *_) = ledger.shards(cell.text_sha256)
@@ -635,11 +652,50 @@ def test_a_ledger_on_a_full_disk_is_one_line_and_loses_nothing(
         assert 0 < len(done) < 40
         for shard in done:
             read_footer(ledger, cell, shard)
-        import subprocess
-
         subprocess.run(["mount", "-o", "remount,size=8m", str(disk)], check=True, timeout=60)
         work(ledger)
         assert_same_bits(cell_result(ledger, cell, text).scores, tv.score(glass, text, **SETTINGS))
+
+
+IN_LITTLE_MEMORY = """
+import resource, sys
+from pathlib import Path
+from tokenviz.ledger import worker
+from tokenviz.ledger.book import open_ledger
+from tokenviz.scoring.kernel import Kernel
+from tokenviz.scoring.memory import Budget
+from tokenviz.scoring.scorer import score
+
+def load(self, label, whole=worker._Worker._load):
+    model = whole(self, label)
+    score(model, "for the threads to be there")
+    kernels.append(Kernel.of(model))
+    kernels[0].budget = Budget(tokens=2048, logits=1 << 27)  # half a gigabyte at once
+    used = int(Path("/proc/self/statm").read_text().split()[5]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_DATA, (used + (200 << 20), -1))
+    return model
+
+kernels, worker._Worker._load = [], load
+worked = worker.work(open_ledger(sys.argv[1]))
+print((1 << 27) // kernels[0].budget.logits, worked.shards, worked.failed)
+"""
+
+
+@pytest.mark.slow
+def test_a_worker_out_of_memory_halves_what_it_does_at_once(
+    ledger_of, gpt2_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tokenviz.scoring.parts.PART_CHARACTERS", 20_000)
+    words = corpus([letter + " word" * 250 for letter in "abcdefgh"], name="words")
+    ledger, (cell,) = ledger_of(f"{gpt2_folder},device=cpu", of=words)
+    command = [sys.executable, "-c", IN_LITTLE_MEMORY, ledger.address]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
+    assert done.returncode == 0, done.stderr
+    halved, shards, failed = map(int, done.stdout.split())
+    assert halved >= 2
+    assert (shards, failed) == (1, 0)
+    found, expected = cell_result(ledger, cell, words).scores, tv.score(cell.model, words, **SETTINGS)
+    np.testing.assert_allclose(found.logprob, expected.logprob, rtol=0, atol=1e-5)
 
 
 def test_a_ledger_copied_to_another_place_is_finished_there(
@@ -660,8 +716,6 @@ def test_a_ledger_copied_to_another_place_is_finished_there(
 
 
 def _few(most: int) -> Any:
-    from tokenviz.ledger.worker import _Worker
-
     whole, count = _Worker._claim, 0
 
     def claim(self: Any, cell: Cell) -> Any:

@@ -39,7 +39,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
             [sys.executable, "-m", "moto.server", "-p", str(port)], stdout=log, stderr=log, env=os.environ
         )
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 600
         while time.monotonic() < deadline:
             with socket.socket() as one:
                 if one.connect_ex(("127.0.0.1", port)) == 0:

@@ -7,6 +7,7 @@ import tempfile
 import time
 import zlib
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -81,7 +82,7 @@ class _Worker:
     def _next_model(self, wanted: str | None) -> str | None:
         """Return the model to continue with: the wanted one, or one with open shards that the fewest workers have."""
         cells = self._ledger.cells()
-        open_ = {cell.model for cell in cells if self._candidates(cell)}
+        open_ = {cell.model for cell in cells if next(self._candidates(cell), None) is not None}
         if wanted in open_:
             return wanted
         busy = Counter(str(about.get("model", "")) for about in self._beacon.alive().values())
@@ -156,15 +157,17 @@ class _Worker:
             if name not in done and len(failures.get(name, ())) < MOST_FAILURES and (cell.fingerprint, name) not in self._failed
         ]
 
-    def _candidates(self, cell: Cell) -> list[Shard]:
-        """Return the open shards that no other worker has claimed, in this worker's own order."""
+    def _candidates(self, cell: Cell) -> Iterator[Shard]:
+        """Yield the open shards that no other worker has claimed, in this worker's own order.
+
+        Whether a claim counts takes two calls. Only those are looked at that come before the first shard that is free: with
+        them all, a thousand workers would make two thousand calls each for every shard.
+        """
         claims, open_ = self._ledger.marks("claims", cell), self._open(cell)
         turn = zlib.crc32(self._beacon.name.encode()) % len(open_) if open_ else 0
-        return [
-            shard
-            for shard in [*open_[turn:], *open_[:turn]]
-            if not any(self._beacon.fresh(cell.fingerprint, shard.sha256, worker) for worker in claims.get(shard.sha256, ()))
-        ]
+        for shard in [*open_[turn:], *open_[:turn]]:
+            if not any(self._beacon.fresh(cell.fingerprint, shard.sha256, worker) for worker in claims.get(shard.sha256, ())):
+                yield shard
 
     def _claim(self, cell: Cell) -> Shard | None:
         """Claim the next open shard of a cell; return None where there is none."""
