@@ -2,8 +2,10 @@
 
 import json
 import time
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.page import benchmark_page
 from benchmarks.report import Throughput, figure, to_frame
@@ -14,6 +16,10 @@ from tokenviz.tracking.outbox import Slip
 from tokenviz.tracking.provenance import provenance
 from tokenviz.tracking.runs import Runs, fingerprint_of
 from tokenviz.tracking.store import open_store
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
 
 
 def open_runs() -> Runs:
@@ -26,8 +32,33 @@ def open_runs() -> Runs:
     return Runs(open_store(), running.name, running.description)
 
 
+@dataclass(frozen=True)
+class Kept:
+    """What a run keeps of a measurement.
+
+    Attributes:
+        kind: Kind of the measurement; its files have this name.
+        name: The run's name.
+        machine: The machine that it was made on.
+        metrics: Every number by name.
+        frame: The table.
+        page: The description, in Markdown.
+        whole: Everything, as plain values.
+        figure: The figure.
+    """
+
+    kind: str
+    name: str
+    machine: Mapping[str, str | int]
+    metrics: dict[str, float]
+    frame: "pd.DataFrame"
+    page: str
+    whole: dict[str, Any]
+    figure: "Figure"
+
+
 def record(result: Throughput, runs: Runs, started: float) -> Throughput:
-    """Keep a measurement as a run; each is a run of its own, since no two are alike.
+    """Keep a measurement of speed as a run.
 
     Args:
         result: What was measured.
@@ -37,36 +68,55 @@ def record(result: Throughput, runs: Runs, started: float) -> Throughput:
     Returns:
         The result with the run's id and page.
     """
+    name = f"throughput · {len(result.cases)} case{'s' * (len(result.cases) != 1)} · {result.rounds} rounds"
+    kept = Kept(
+        "throughput", name, result.machine, result.metrics(), to_frame(result), benchmark_page(result), result.to_json(),
+        figure(result),
+    )  # fmt: skip
+    run_id, link = keep(kept, runs, started)
+    return replace(result, run_id=run_id, link=link)
+
+
+def keep(kept: Kept, runs: Runs, started: float) -> tuple[str, str]:
+    """Keep a measurement as a run; each is a run of its own, since no two are alike.
+
+    Args:
+        kept: What was measured.
+        runs: From `open_runs`.
+        started: When, in seconds since 1970.
+
+    Returns:
+        The run's id and the address of its page.
+    """
     made = provenance()
-    params = current_experiment().params | dict(result.machine)
-    fingerprint = fingerprint_of({"kind": "throughput", "params": params, "time": started})
+    params = current_experiment().params | dict(kept.machine)
+    fingerprint = fingerprint_of({"kind": kept.kind, "params": params, "time": started})
 
     def fill(files: Path) -> Slip:
         tables, figures = files / "tables", files / "figures"
         tables.mkdir()
         figures.mkdir()
-        write_csv(to_frame(result), tables / "throughput.csv")
-        page = benchmark_page(result)
-        (tables / "throughput.md").write_text(page, encoding="utf-8")
-        (tables / "throughput.json").write_text(json.dumps(result.to_json(), indent=1), encoding="utf-8")
-        about = json.dumps({"fingerprint": fingerprint, "experiment": runs.name, "kind": "throughput"})
-        save_figure(figure(result), figures / "throughput", title="throughput", description=about)
+        write_csv(kept.frame, tables / f"{kept.kind}.csv")
+        (tables / f"{kept.kind}.md").write_text(kept.page, encoding="utf-8")
+        (tables / f"{kept.kind}.json").write_text(json.dumps(kept.whole, indent=1), encoding="utf-8")
+        about = json.dumps({"fingerprint": fingerprint, "experiment": runs.name, "kind": kept.kind})
+        save_figure(kept.figure, figures / kept.kind, title=kept.kind, description=about)
         made.write(files)
         return Slip(
             experiment=runs.name,
             description=runs.description,
-            name=f"throughput · {len(result.cases)} case{'s' * (len(result.cases) != 1)} · {result.rounds} rounds",
+            name=kept.name,
             fingerprint=fingerprint,
             grid=fingerprint[:12],
-            tags={"kind": "throughput", **made.tags},
+            tags={"kind": kept.kind, **made.tags},
             context=made.context,
             params=params | made.params,
-            metrics=result.metrics(),
+            metrics=kept.metrics,
             curves={},
-            note=page,
+            note=kept.page,
             dataset={},
             figures=False,
-            table="tables/throughput.csv",
+            table=f"tables/{kept.kind}.csv",
             refers={},
             started=int(1000 * started),
             ended=int(1000 * time.time()),
@@ -74,5 +124,4 @@ def record(result: Throughput, runs: Runs, started: float) -> Throughput:
         )
 
     run_id = runs.keep(fingerprint, fill)
-    link = f"{runs.store.web_address}/#/experiments/{runs.experiment_id}/runs/{run_id}" if run_id else ""
-    return replace(result, run_id=run_id, link=link)
+    return run_id, f"{runs.store.web_address}/#/experiments/{runs.experiment_id}/runs/{run_id}" if run_id else ""

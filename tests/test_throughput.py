@@ -18,9 +18,10 @@ from benchmarks.machine import Workload
 from benchmarks.measuring import CaseOutcome, Outcome, errors_of, measure
 from benchmarks.page import benchmark_page
 from benchmarks.processes import ContenderFailed
-from benchmarks.recording import open_runs, record
+from benchmarks.recording import Kept, keep, open_runs, record
 from benchmarks.report import Throughput, case_rows, figure, markdown_table, to_frame
 from benchmarks.samples import TEXT_SETS, Case, parse_case
+from benchmarks.scaling import Overhead, Pace, Scaling, measure_overhead, measure_paces, random_words
 from tokenviz.errors import ExperimentError
 from tokenviz.models.loading import LoadedModel, resolve
 from tokenviz.models.spec import ModelSpec
@@ -337,3 +338,95 @@ def test_the_workload_of_a_model_for_real() -> None:
     assert found.attention == ((hidden, None),) * 4
     assert found.weights_bytes == 4 * (found.linear_weights + 9 * hidden)  # and the norms
     assert found.peak_flops > 1e8
+
+
+# ---- what a ledger costs -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def scaling() -> Scaling:
+    overhead = Overhead(3000, 6, plain=(1.0, 2.0, 4.0), ledger=(1.02, 2.02, 4.0), joined=(0.1, 0.3, 0.2))
+    paces = (
+        Pace(1, 0.0, (9000.0, 10_000.0, 10_100.0)), Pace(2, 0.0, (19_000.0, 18_000.0, 18_100.0)),
+        Pace(2, 200.0, (390.0, 400.0, 401.0)), Pace(16, 200.0, (3100.0, 3120.0, 3200.0)),
+    )  # fmt: skip
+    return Scaling({"processor": "a processor", "cores": 2, "torch": "2.13.0"}, "glass-en", overhead, paces)
+
+
+def test_the_overhead_is_the_median_of_ratios_and_multiples_are_per_worker(scaling: Scaling) -> None:
+    assert scaling.overhead.share == pytest.approx(0.01)
+    assert [scaling.multiple(pace) for pace in scaling.paces] == pytest.approx([1.0, 1.81, 2.0, 15.6])
+    frame = scaling.frame()
+    assert list(frame["workers"]) == [1, 2, 2, 16]
+    assert list(frame["tokens_per_second"]) == [10_000.0, 18_100.0, 400.0, 3120.0]
+    assert frame["share_of_linear"][3] == pytest.approx(0.975)
+    assert frame["limit_per_worker"].isna().tolist() == [True, True, False, False]
+    metrics = scaling.metrics()
+    assert metrics["16_workers_throttled.multiple"] == pytest.approx(15.6)
+    assert metrics["joined_seconds"] == 0.2
+    listed = json.loads(json.dumps(scaling.to_json(), allow_nan=False))
+    assert listed["overhead"]["share"] == pytest.approx(0.01)
+    assert scaling.to_table().row_count == 4
+
+
+def test_the_page_of_a_ledgers_costs_says_what_was_found(scaling: Scaling) -> None:
+    page = scaling.page()
+    assert "**One worker's ledger costs +1.0%** of the processor time of plain scoring (median of 3 rounds of 1,000" in page
+    assert "+0.0% to +2.0%" in page
+    assert "| 200 tokens/s each | 16 | 3,120 | 15.60 | 97.5% |" in page
+    assert "| none | 2 | 18,100 | 1.81 | 90.5% |" in page
+    assert scaling.guide() == ["The ledger of one worker costs +1.0% of the processor time of plain scoring"]
+
+
+def test_tokens_per_second_are_drawn_next_to_a_straight_line(scaling: Scaling) -> None:
+    (axes,) = scaling.figure().axes
+    straight, free, straight_too, slow = (line.get_xydata().tolist() for line in axes.lines)
+    assert free == [[1, 10_000], [2, 18_100]]
+    assert straight == [[1, 10_000], [2, 20_000]]
+    assert slow == [[2, 400], [16, 3120]]
+    assert straight_too == [[2, 400], [16, 3200]]
+    assert [text.get_text() for text in axes.texts] == ["× 1.8", "× 15.6"]
+
+
+def test_a_measurement_of_a_ledger_is_a_run_with_its_files(project: Path, scaling: Scaling) -> None:
+    runs = open_runs()
+    kept = Kept(
+        "scaling", "a ledger", scaling.machine, scaling.metrics(), scaling.frame(), scaling.page(), scaling.to_json(),
+        scaling.figure(),
+    )  # fmt: skip
+    run_id, link = keep(kept, runs, 1.0)
+    run = runs.client.get_run(run_id)
+    assert run.data.metrics["overhead"] == pytest.approx(0.01)
+    assert run.data.tags["mlflow.note.content"] == scaling.page()
+    for name in ("tables/scaling.csv", "tables/scaling.md", "tables/scaling.json", "figures/scaling.png"):
+        assert fetch(runs.store, run_id, name, project).stat().st_size > 100
+    assert link.endswith(f"/#/experiments/{runs.experiment_id}/runs/{run_id}")
+
+
+def test_random_words_are_passages_that_all_differ() -> None:
+    text = random_words(5000, passage=300, seed=1)
+    assert sum(map(len, text.passages)) >= 5000
+    assert all(len(passage) + passage.count(" ") >= 300 for passage in text.passages)
+    assert len(set(text.passages)) == len(text.passages) > 10
+    assert text.passages == random_words(5000, passage=300, seed=1).passages
+    assert not set(text.passages) & set(random_words(5000, passage=300, seed=2).passages)
+
+
+def test_a_measurement_of_nothing_is_refused() -> None:
+    from experiments.scaling import scaling
+
+    with pytest.raises(ExperimentError) as error:
+        scaling(throttled=[1, 0])
+    assert str(error.value) == "nothing can be measured with a number below 1: give tokens, rounds and workers from 1 on"
+
+
+@pytest.mark.slow
+def test_what_a_ledger_costs_for_real() -> None:
+    overhead = measure_overhead("glass-en", tokens=4000, rounds=2)
+    assert overhead.tokens > 2000
+    assert overhead.shards == 2
+    assert min(*overhead.plain, *overhead.ledger, *overhead.joined) > 0
+    one, two = measure_paces("glass-en", [1, 2], limit=800.0, seconds=3.0, rounds=1)
+    assert (one.workers, two.workers) == (1, 2)
+    assert 0 < one.rate <= 1.05 * 800  # a worker sleeps after each shard, never less than it is to
+    assert one.rate < two.rate

@@ -1,14 +1,15 @@
-"""Bars of speed: each tool's ratio to a baseline, with one panel per case."""
+"""Figures of speed: each tool's ratio to a baseline as bars, and tokens per second against workers as lines."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tokenviz.figures.labels import line_width, title_axes
+from tokenviz.figures.colours import LINE_COLOURS, MARKERS
+from tokenviz.figures.labels import label_axes, legend_outside, line_width, title_axes
 from tokenviz.figures.layout import wrapped
 from tokenviz.figures.picture import Picture
 
@@ -82,3 +83,38 @@ def draw_ratio_bars(axes: Axes, panel: RatioPanel) -> Axes:
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(labelsize=8)
     return axes
+
+
+def worker_lines(series: Mapping[str, Mapping[int, float]], *, width: float = 5.0) -> Figure:
+    """Draw tokens per second against the number of workers, each series next to the straight line from its first point.
+
+    Args:
+        series: Tokens per second by number of workers, by the name of the series.
+        width: Width in inches.
+    """
+    figure = Picture(figsize=(width, 0.72 * width), layout="constrained", facecolor="white")
+    axes = figure.subplots()
+    lines: list[Any] = []
+    for place, rates in enumerate(series.values()):
+        counts = sorted(rates)
+        colour, marker = LINE_COLOURS[place % len(LINE_COLOURS)], MARKERS[place % len(MARKERS)]
+        straight = [rates[counts[0]] * count / counts[0] for count in counts]
+        axes.plot(counts, straight, color="#8a8a8a", linewidth=1, linestyle=(0, (4, 3)))
+        lines += axes.plot(counts, [rates[count] for count in counts], color=colour, marker=marker, linewidth=1.3, markersize=5)
+        last = counts[-1]
+        axes.annotate(f"× {rates[last] / rates[counts[0]] * counts[0]:.1f}", (last, rates[last]), xytext=(6, -9),
+                      textcoords="offset points", fontsize=8, parse_math=False)  # fmt: skip
+    axes.set_xscale("log", base=2)
+    axes.set_yscale("log", base=10)
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    ticks = sorted({count for rates in series.values() for count in rates})
+    axes.set_xticks(ticks, [str(count) for count in ticks])
+    axes.set_xlim(min(ticks) / 1.15, max(ticks) * 1.6)
+    axes.minorticks_off()
+    axes.grid(axis="y", color="#e4e4e4", linewidth=0.7)
+    axes.set_axisbelow(True)
+    label_axes(axes, "workers (dashed: in proportion)", "tokens per second", 9)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(labelsize=8)
+    legend_outside(figure, lines, list(series), "outside upper center", 9)
+    return figure
