@@ -20,9 +20,8 @@ from typing import Any
 from browser import browser, save_small
 
 IMAGES = Path(__file__).resolve().parent / "images"
-PICTURES = ("grid", "runs", "run", "dataset", "heatmap", "chart")
+PICTURES = ("grid", "runs", "run", "dataset", "heatmap", "chart", "compare")
 SIZE = (1400, 800)  # of the window, in pixels
-_SCROLL = "for (const e of document.querySelectorAll('*')) if (e.scrollHeight > e.clientHeight) e.scrollTop = arguments[0]"
 _PATIENCE = 60  # seconds
 _REST = 1.5  # seconds, until what moves has come to rest
 
@@ -96,6 +95,10 @@ def walk(window: Any, way: Way) -> Iterator[str]:
     find('//*[contains(normalize-space(), "line 1")]')
     yield "dataset"
     window.get("about:blank")
+    window.get(way.runs.partition("?")[0])  # as who comes another way sees the list: without a view
+    find(_link(comparison))
+    yield "plain list"
+    window.get("about:blank")
     window.get(way.chart)
     _wait(lambda: window.find_element("css selector", ".js-plotly-plot .scatterlayer .trace"), "the chart")
     yield "chart"
@@ -105,14 +108,10 @@ def walk(window: Any, way: Way) -> Iterator[str]:
         window.find_element("css selector", f'[row-id="{row}"] input[type=checkbox]').click()
     press('//button[normalize-space()="Compare"]')
     find(_link("bits_per_byte"))
-    for place in range(0, 6000, 200):  # a table makes its rows when they come into sight
-        window.execute_script(_SCROLL, place)
-        time.sleep(0.2)
-        if window.find_elements("xpath", _link("token/logprob")):
-            break
-    press(_link("token/logprob"))
-    _wait(lambda: window.find_element("css selector", ".js-plotly-plot .scatterlayer .trace"), "the chart of two runs")
-    yield "compared"
+    for part in ("Visualizations", "Run details"):  # what was chosen and found is below them
+        press(f'(//*[normalize-space()="{part}"])[last()]')
+    press('//*[@role="switch"]')  # of the parameters: only those that differ
+    yield "compare"
     open_list()
     find(_link(comparison))
     press('//button[normalize-space()="Views"]')

@@ -603,8 +603,8 @@ MUTANTS = (
     ),
     Mutant(
         "a number that is not determined is logged as 0", "tracking/entities.py",
-        "Metric(name, value, slip.ended, 0) for name, value in slip.metrics.items() if math.isfinite(value)",
-        "Metric(name, value if math.isfinite(value) else 0.0, slip.ended, 0) for name, value in slip.metrics.items()",
+        "finite = {name: float(value) for name, value in metrics.items() if math.isfinite(value)}",
+        "finite = {name: float(value) if math.isfinite(value) else 0.0 for name, value in metrics.items()}",
         "test_runs::test_an_undetermined_number_is_absent_not_zero",
     ),
     Mutant(
@@ -844,5 +844,15 @@ MUTANTS = (
         "identities of old runs are lost", "tracking/entities.py",
         "return {**params, **found}, own", "return {**split_identities(params)[0], **found}, own",
         "test_identities::test_an_old_run_has_all_settings_as_parameters",
+    ),
+    Mutant(
+        "seldom read numbers of a run are lost", "tracking/entities.py",
+        "return {**metrics, **found}, own", "return {**metrics}, own",
+        "test_identities::test_seldom_read_numbers_are_parted_and_put_together_again",
+    ),
+    Mutant(
+        "the last value of a curve along a text is a number of its run", "tracking/entities.py",
+        "if known and name.startswith(_ALONG_TEXT) else known", "if False else known",
+        "test_runs::test_a_curve_has_its_steps_and_a_cap",
     ),
 )  # fmt: skip

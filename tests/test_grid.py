@@ -107,7 +107,10 @@ def test_a_score_run_holds_tables_figures_numbers_and_settings(models: list[str]
     assert run.data.metrics["n_tokens"] == 8
     assert run.data.metrics["n_scored"] == 7
     assert run.data.metrics["mean_logprob"] == table.logprob[1:].mean()
-    assert len(run.data.metrics) < 20
+    # Few numbers, that of the headline first; whoever reads the run finds the others with them, and no number of a curve.
+    shown = ["bits_per_byte", "mean_logprob", "perplexity_per_token", "mean_entropy", "share_rank_1", "n_tokens", "n_scored"]
+    assert {name: value for name, value in run.data.metrics.items() if math.isfinite(value)}.keys() == set(shown)
+    assert math.isnan(run.data.metrics["token/logprob"])
     assert run.data.params["model"] == "first"
     # What identifies rather than what was chosen is in tags; whoever reads the run finds both together.
     assert run.data.tags["tokenviz.identity.bos_ids"] == "[]"
@@ -116,9 +119,13 @@ def test_a_score_run_holds_tables_figures_numbers_and_settings(models: list[str]
     found = find_run(scored.run_id, open_store())
     assert (found.params["bos_ids"], found.params["text_sha256"]) == ("[]", table.text_sha256)
     assert found.params.items() >= run.data.params.items()
-    assert not any(name.startswith("identity") for name in found.tags)
-    curve = client.get_metric_history(scored.run_id, "token/logprob")
+    assert not any(name.startswith(("identity", "numbers")) for name in found.tags)
+    assert next(iter(found.metrics)) == "bits_per_byte"
+    assert found.metrics.keys() > {*shown, "n_bytes", "n_unread", "scoring_seconds"}
+    assert found.metrics == scored.metrics
+    *curve, end = client.get_metric_history(scored.run_id, "token/logprob")
     assert [(point.step, point.value) for point in curve] == list(enumerate(table.logprob.tolist()))[1:]
+    assert (end.step, math.isnan(end.value)) == (8, True)
 
 
 def test_curves_of_two_tokenizers_lie_on_one_another() -> None:
@@ -153,22 +160,27 @@ def test_a_comparison_run_holds_its_statistics_with_intervals(models: list[str],
     }  # fmt: skip
     table = pd.read_parquet(client.download_artifacts(compared.run_id, "tables/statistics.parquet", str(tmp_path)))
     assert table["statistic"].tolist() == list(comparison.estimates())
-    assert set(run.data.metrics) == {*COMPARISON_METRICS, "n", "n_units", "n_resampled_blocks", "block_length"}
-    assert len(run.data.metrics) < 20
+    found = find_run(compared.run_id, open_store())
+    assert set(found.metrics) == {*COMPARISON_METRICS, "n", "n_units", "n_resampled_blocks", "block_length"}
+    assert set(run.data.metrics) == {
+        "pearson_r", "concordance", "mean_difference", "spearman_rho", "kendall_tau", "rms_difference",
+        "share_b_more_confident", "share_same_first", "n", "n_units",
+    }  # fmt: skip
     for name, estimate in comparison.estimates().items():
         row = table[table["statistic"] == name].iloc[0]
         assert (row["value"], row["low"], row["high"], row["method"]) == (
             estimate.value, estimate.low, estimate.high, estimate.method,
         )  # fmt: skip
         for ending, value in (("", estimate.value), ("_low", estimate.low), ("_high", estimate.high)):
-            assert run.data.metrics.get(name + ending, value) == value
+            assert found.metrics.get(name + ending, value) == value
     r = comparison.pearson_r
-    assert run.data.metrics["pearson_r_low"] < r.value < run.data.metrics["pearson_r_high"]
+    assert found.metrics["pearson_r_low"] < r.value < found.metrics["pearson_r_high"]
     assert (
         f"Pearson's r: {r.value:.3f}, 95 % interval {r.low:.3f} to {r.high:.3f} (n = 119 tokens; resampled {r.drawn_from})"
         in (run.data.tags["mlflow.note.content"])
     )
-    assert run.data.params["intervals"] == comparison.intervals_from
+    assert run.data.params.keys() == {"model_a", "model_a_description", "model_b", "model_b_description", "text", "by"}
+    assert found.params["intervals"] == comparison.intervals_from
     assert comparison.intervals_from.startswith("95 % intervals from 2,000 resamples of 5 blocks of 29 tokens")
 
 
@@ -335,24 +347,25 @@ def test_a_new_version_of_the_computation_moves_the_fingerprint(
 def test_two_positions_in_common_give_no_correlation_and_no_zero(models: list[str]) -> None:
     result = run_grid(models, texts=["abc"])
     run = open_store().client.get_run(result.comparisons[0].run_id)
-    assert "pearson_r" not in run.data.metrics
-    assert run.data.metrics["n"] == 2
+    found = find_run(run.info.run_id, open_store())
+    assert "pearson_r" not in found.metrics
+    assert found.metrics["n"] == 2
     reason = "2 positions are scored by both; a correlation needs at least 3"
-    assert json.loads(run.data.params["undetermined"])["pearson_r"] == reason
+    assert json.loads(found.params["undetermined"])["pearson_r"] == reason
     assert reason in run.data.tags["mlflow.note.content"]
     assert math.isnan(result.comparisons[0].estimate("pearson_r").value)
-    assert not any(name.endswith(("_low", "_high")) for name in run.data.metrics)
-    assert run.data.params["intervals"] == "no interval: 2 units are scored by both, and an interval needs at least 10"
+    assert not any(name.endswith(("_low", "_high")) for name in found.metrics)
+    assert found.params["intervals"] == "no interval: 2 units are scored by both, and an interval needs at least 10"
 
 
 def test_too_few_units_for_an_interval_leave_the_numbers_determined(models: list[str]) -> None:
-    run = open_store().client.get_run(run_grid(models, texts=["abcdab"]).comparisons[0].run_id)
-    assert set(run.data.metrics) == {name for name in COMPARISON_METRICS if not name.endswith(("_low", "_high"))} | {
+    run = find_run(run_grid(models, texts=["abcdab"]).comparisons[0].run_id, open_store())
+    assert set(run.metrics) == {name for name in COMPARISON_METRICS if not name.endswith(("_low", "_high"))} | {
         "n",
         "n_units",
     }
-    assert "undetermined" not in run.data.params
-    assert run.data.params["intervals"] == "no interval: 5 units are scored by both, and an interval needs at least 10"
+    assert "undetermined" not in run.params
+    assert run.params["intervals"] == "no interval: 5 units are scored by both, and an interval needs at least 10"
 
 
 def test_a_text_of_one_token_is_recorded_as_unscored(models: list[str]) -> None:
@@ -477,7 +490,7 @@ def test_forcing_a_part_of_a_grid_keeps_the_other_grids_whole(models: list[str])
     again = run_grid(models)
     current = {run.run_id for run in again.scores}
     for run in again.comparisons:
-        params = store.client.get_run(run.run_id).data.params
+        params = find_run(run.run_id, store).params
         assert {params["run_a"], params["run_b"]} <= current
 
 

@@ -1,12 +1,13 @@
-"""What identifies a run's model, text and machine: in tags of a new run, in parameters of an old one, read as one."""
+"""Identities and seldom read numbers of a run: in tags of a new one, in parameters and metrics of an old one, read as one."""
 
+import math
 from pathlib import Path
 
 import pytest
 from slips import filled, make_slip
 
 from tokenviz.errors import StoreError
-from tokenviz.tracking.entities import settings_of, split_identities, with_identities
+from tokenviz.tracking.entities import settings_of, split_identities, split_numbers, with_identities, with_numbers
 from tokenviz.tracking.finding import find_run, find_runs
 from tokenviz.tracking.runs import Runs
 from tokenviz.tracking.store import open_store
@@ -28,6 +29,31 @@ def test_nothing_is_lost_whatever_its_name() -> None:
     names = dict.fromkeys(["identity.x", "identity", "versions", "hardware", "version_", ""], "1")
     params, tags = split_identities(names)
     assert with_identities(params, tags)[0] == names
+
+
+def test_seldom_read_numbers_are_parted_and_put_together_again() -> None:
+    numbers = {"pearson_r": 0.1 + 0.2, "pearson_r_low": -1 / 3, "n_resampled_blocks": 23.0, "n": 7.0, "undetermined": math.nan}
+    shown, tags = split_numbers(numbers)
+    assert shown == {"pearson_r": 0.1 + 0.2, "n": 7.0}
+    assert with_numbers(shown, {**tags, "kind": "comparison"}) == (
+        {name: value for name, value in numbers.items() if name != "undetermined"}, {"kind": "comparison"}
+    )  # fmt: skip
+
+
+def test_an_old_run_has_all_numbers_as_metrics() -> None:
+    numbers, tags = {"r": 0.5, "r_low": 0.25}, {"kind": "comparison"}
+    assert with_numbers(numbers, tags) == (numbers, tags)
+    assert split_numbers({"r": 0.5}) == ({"r": 0.5}, {})
+
+
+def test_more_numbers_than_a_tag_holds_are_metrics() -> None:
+    many = {f"number {place}_low": float(place) for place in range(400)}
+    assert split_numbers(many) == (many, {})
+
+
+@pytest.mark.parametrize("words", ["", "{", "[1]", '{"n": "many"}', '{"n": null}'])
+def test_numbers_that_somebody_wrote_over_are_none(words: str) -> None:
+    assert with_numbers({"r": 0.5}, {"numbers": words}) == ({"r": 0.5}, {})
 
 
 def test_runs_are_chosen_by_what_identifies_them(project: Path) -> None:

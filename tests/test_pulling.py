@@ -84,11 +84,12 @@ def test_by_default_the_figures_of_the_runs_own_pages_come(runs: list[str], proj
 def test_every_number_is_that_of_its_run(runs: list[str], project: Path) -> None:
     pull(ORDER, project / "paper")
     found = macros(project / "paper")
-    client = open_store().client
-    score, pair = client.get_run(runs[0]).data.metrics, client.get_run(runs[2]).data.metrics
+    score, pair = (find_run(run_id, open_store()).metrics for run_id in (runs[0], runs[2]))
     assert found["tvTextANTokens"] == "40"
     assert found["tvTextAMeanLogprobN"] == "39"
     assert number(found["tvTextAMeanLogprob"]) == pytest.approx(score["mean_logprob"], abs=5e-4) != 0
+    assert number(found["tvTextABitsPerByteLow"]) == pytest.approx(score["bits_per_byte_low"], abs=5e-4) != 0
+    assert found["tvTextANBytes"] == f"{score['n_bytes']:.0f}"
     assert number(found["tvTextAPerplexityPerToken"]) == pytest.approx(score["perplexity_per_token"], abs=5e-4)
     assert number(found["tvTextAVsBPearsonR"]) == pytest.approx(pair["pearson_r"], abs=5e-4)
     assert number(found["tvTextAVsBPearsonRLow"]) == pytest.approx(pair["pearson_r_low"], abs=5e-4)

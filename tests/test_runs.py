@@ -1,6 +1,7 @@
 """Runs: delivered whole and once, found by fingerprint, closed whatever happens."""
 
 import json
+import math
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from tokenviz.progress import collecting
 from tokenviz.tracking.files import fetch
 from tokenviz.tracking.parcels import Parcel
 from tokenviz.tracking.provenance import provenance
-from tokenviz.tracking.runs import Runs, fingerprint_of
+from tokenviz.tracking.runs import EXPERIMENT_LATER, Runs, fingerprint_of, run_later
 from tokenviz.tracking.store import open_store
 
 
@@ -61,8 +62,17 @@ def test_an_undetermined_number_is_absent_not_zero(runs: Runs) -> None:
 
 def test_a_curve_has_its_steps_and_a_cap(runs: Runs) -> None:
     run_id = keep(runs, curves={"token/logprob": [(step, -float(step)) for step in range(1, 1500)]})
-    history = runs.client.get_metric_history(run_id, "token/logprob")
+    *history, end = runs.client.get_metric_history(run_id, "token/logprob")
     assert [(point.step, point.value) for point in history] == [(step, -float(step)) for step in range(1, 1001)]
+    # MLflow shows the last step's value as the run's: of a curve along a text there is none.
+    assert (end.step, math.isnan(end.value)) == (1001, True)
+    found = runs.find("f")
+    assert found is not None
+    assert found.metrics == {"m": 0.5}
+
+
+def test_a_course_keeps_its_last_value(runs: Runs) -> None:
+    assert runs.client.get_run(keep(runs, curves={"course/r": [(1, 0.5), (2, 0.75)]})).data.metrics["course/r"] == 0.75
 
 
 def test_the_text_is_logged_as_a_dataset(runs: Runs) -> None:
@@ -86,8 +96,19 @@ def test_another_experiment_does_not_share_runs(runs: Runs) -> None:
 
 def test_a_parameter_may_name_another_run(runs: Runs) -> None:
     first = keep(runs, "f")
-    params = runs.client.get_run(keep(runs, "g", refers={"run_a": "f", "run_b": "not there"})).data.params
-    assert (params["run_a"], params["run_b"]) == (first, "")
+    keep(runs, "g", refers={"run_a": "f", "run_b": "not there"})
+    found = runs.find("g")
+    assert found is not None
+    assert (found.params["run_a"], found.params["run_b"]) == (first, "")
+
+
+def test_pages_have_the_ids_of_what_they_name(runs: Runs, tmp_path: Path) -> None:
+    known, unknown = fingerprint_of({"a": 1}), fingerprint_of({"a": 2})
+    first = keep(runs, known)
+    page = f'["{run_later(known)}", "{run_later(unknown)}", "{EXPERIMENT_LATER}"]'
+    run_id = keep(runs, "g", pages={"page.html": page})
+    found = fetch(runs.store, run_id, "page.html", tmp_path).read_text(encoding="utf-8")
+    assert json.loads(found) == [first, "", runs.experiment_id]
 
 
 def test_a_parcel_that_was_delivered_is_not_delivered_again(runs: Runs) -> None:

@@ -18,11 +18,13 @@ from servers import Proxy, at_random, mlflow_server
 
 import tokenviz as tv
 from tokenviz.errors import StoreError
+from tokenviz.figures.overview import OVERVIEW
 from tokenviz.harness.context import ExperimentContext, running
 from tokenviz.harness.grid import Grid
 from tokenviz.harness.results import GridResult
 from tokenviz.progress import collecting
 from tokenviz.tracking.files import fetch
+from tokenviz.tracking.finding import find_runs
 from tokenviz.tracking.store import open_store
 from tokenviz.tracking.syncing import Synced, sync
 
@@ -130,6 +132,12 @@ def test_a_server_that_is_down_gets_everything_later_once(place: Place, expected
     place.proxy.listen()
     assert place.sync() == Synced(7, 0, (), 0, {})
     assert place.sync().delivered == 0
+    # What the summary's page leads to has its id now.
+    summary, *cells = sorted(find_runs(), key=lambda run: run.tags["kind"] != "summary")
+    page = fetch(open_store(), summary.run_id, OVERVIEW, place.project).read_text(encoding="utf-8")
+    assert f'"experiment_id":"{summary.experiment_id}"' in page
+    assert all(f'"{run.run_id}"' in page for run in cells)
+    assert "later:" not in page
     # The summary of before could not name the runs: it alone is made again.
     again = place.run()
     assert all(run.reused for run in (*again.scores, *again.comparisons))

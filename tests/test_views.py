@@ -18,6 +18,7 @@ from tokenviz.harness.links import chart_link, figure_link, runs_link, views_of
 from tokenviz.harness.results import GridResult
 from tokenviz.tracking.entities import linked, unlinked, unwrapped
 from tokenviz.tracking.store import open_store
+from tokenviz.tracking.views import columns_offered
 
 TEXTS = ["abcdabcd", "abcd" * 15 + "dcba" * 15]
 
@@ -71,6 +72,25 @@ def test_the_columns_of_every_view_are_numbers_that_runs_have(models: list[str])
         assert {column.removeprefix("metrics.").strip("`") for column in columns} <= metrics.keys()
         found = client.search_runs([result.experiment_id], json.loads(named["state"])["searchFilter"])
         assert {run.info.run_id for run in found} == {run.run_id for run in runs}
+
+
+def test_a_list_of_runs_has_the_columns_of_both_views_at_first() -> None:
+    tags = views_of("0123", "t", several_tokenizers=True)
+    columns = [
+        f"metrics.`{name}`" for name in ("pearson_r", "concordance", "mean_difference", "n", "bits_per_byte", "n_scored")
+    ]
+    ordered = [*columns, "attributes.`Dataset`"]
+    found = columns_offered(tags)
+    assert (found["selectedColumns"], found["columnOrder"]) == (ordered, ["attributes.`Run Name`", *ordered])
+    assert found["columnWidths"].keys() == {"attributes.`Run Name`", *columns}
+    assert found.keys() == {"selectedColumns", "columnOrder", "columnWidths"}
+
+
+@pytest.mark.parametrize("value", ["mine", "[1]", "{}", '{"state": "{}"}', '{"state": 1}'])
+def test_a_view_that_somebody_wrote_over_gives_no_columns(value: str) -> None:
+    tags = views_of("0123", "t", several_tokenizers=True)
+    assert columns_offered({**tags, "mlflow.sharedViewState.tokenviz-scores": value}) == {}
+    assert columns_offered({}) == {}
 
 
 def test_a_view_that_somebody_has_changed_stays(models: list[str]) -> None:

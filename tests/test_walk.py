@@ -1,5 +1,6 @@
 """What a newcomer sees in MLflow's pages, walked in a browser as docs/walk.py does for the pictures of docs/ui.md."""
 
+import re
 import sys
 import time
 from pathlib import Path
@@ -45,9 +46,16 @@ def test_a_newcomer_finds_the_heatmap_the_text_and_the_chart(chromium, project: 
     assert "Text heatmap, report, difference, scatter, by kind of string\nPearson's r: 1.000" in seen["run"]
     # The dataset: the beginning of the text.
     assert f"line 1: {text.passages[0][:40]}" in seen["dataset"]
-    # The charts: a line for each of the two models, and no other run's.
-    for chart in ("chart", "compared"):
-        assert all(f"passage_en · {model} (token/logprob)" in seen[chart] for model in models)
+    # The chart: a line for each of the two models, and no other run's.
+    assert all(f"passage_en · {model} (token/logprob)" in seen["chart"] for model in models)
+    # Without a view the list has numbers, too. Two runs side by side: what was chosen and found, no last value of a curve.
+    for page in ("plain list", "compare"):
+        assert "bits_per_byte" in seen[page]
+        assert "token/logprob" not in seen[page]
+    assert "pearson_r" in seen["plain list"]
+    compared = seen["compare"][seen["compare"].index("Parameters") :]
+    assert re.search(r"\bdtype\s+float32 float64", compared)
+    assert not re.search("intervals|_low|_high|block_length|scoring_seconds", compared.partition("Tags")[0])
     assert "2 matching runs" in seen["chart"]
     assert "1 matching run" in seen["pairs"]
     assert "3 matching runs" in seen["filtered"]
@@ -57,6 +65,6 @@ def test_a_newcomer_finds_the_heatmap_the_text_and_the_chart(chromium, project: 
 def test_the_page_shows_the_pictures_that_the_walk_takes() -> None:
     page = (DOCS / "ui.md").read_text(encoding="utf-8")
     pictures = sorted((DOCS / "images").glob("ui_*.png"))
-    assert len(pictures) == 6
+    assert len(pictures) == 7
     assert all(f"](images/{path.name})" in page for path in pictures)
     assert all(path.stat().st_size < 150_000 for path in pictures)

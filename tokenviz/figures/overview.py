@@ -140,6 +140,10 @@ class OtherRun:
         return cls(kind, name, run_id, ", ".join(shown), next((file for file in _LOOKED_AT if file in figures), ""))
 
 
+Cell = ScoreCell | PairCell | OtherRun
+"""What the page shows of a run."""
+
+
 @dataclass(frozen=True)
 class Overview:
     """The data of a grid's page.

@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from tokenviz.figures.overview import Cell, OtherRun
 from tokenviz.harness.deliveries import Delivery, Drawing
 from tokenviz.harness.measures import Settings
 from tokenviz.models.loading import ResolvedModel
@@ -39,6 +40,7 @@ class Content:
     curves: Mapping[str, list[tuple[int, float]]] = field(default_factory=dict)
     dataset: dict[str, str] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
+    pages: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -126,6 +128,14 @@ class Run:
         """Return what it is of, its numbers and its id as plain values; a number that is not determined is None."""
         about = {name: nan_to_none(value) for name, value in self._about().items()}
         return {**about, "run_id": self.run_id, "reused": self.reused}
+
+    def cell(self, run_id: str) -> Cell:
+        """Return what the page of its grid shows of it; a kind that has no matrix there is among the other runs.
+
+        Args:
+            run_id: Its id, or what stands for it until it has one.
+        """
+        return OtherRun.of("", self._subject(), run_id, self.metrics, ())
 
     @cached_property
     def recorded(self) -> RecordedRun:

@@ -3,7 +3,7 @@
 from tokenviz.figures.overview import OVERVIEW
 from tokenviz.harness.results import GridResult
 from tokenviz.tracking.entities import PAGE_MODE
-from tokenviz.tracking.views import curve_view, table_view, view_address, view_tag
+from tokenviz.tracking.views import OFFERED, curve_view, table_view, view_address, view_tag
 from tokenviz.tracking.where import tag_filter
 
 _OF_SCORES = ("bits_per_byte", "n_scored")
@@ -25,8 +25,8 @@ def views_of(grid: str, text: str, *, several_tokenizers: bool) -> dict[str, str
     curves = " and ".join(filter(None, [ours, scores, tag_filter("text", text)]))
     return dict(
         [
-            view_tag("tokenviz-scores", table_view(scores, of_scores), "Models on texts"),
-            view_tag("tokenviz-comparisons", table_view(comparisons, _OF_COMPARISONS), "Pairs of models"),
+            view_tag(OFFERED[1], table_view(scores, of_scores), "Models on texts"),
+            view_tag(OFFERED[0], table_view(comparisons, _OF_COMPARISONS), "Pairs of models"),
             view_tag(f"{grid}-runs", table_view(ours, (*_OF_COMPARISONS, *of_scores))),
             view_tag(f"{grid}-curves", curve_view(curves, "token/logprob")),
         ]

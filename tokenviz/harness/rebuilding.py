@@ -21,7 +21,7 @@ from tokenviz.records.run import STATISTICS_TABLE, TOKENS_TABLE, UNITS_TABLE
 from tokenviz.scores import TokenScores
 from tokenviz.stats.summaries import resampling_of
 from tokenviz.tracking.checksums import CHECKSUMS, LIST_TAG, TABLE_TAG, checksum, read_checksums
-from tokenviz.tracking.entities import CURVE_POINTS, split_identities, with_identities
+from tokenviz.tracking.entities import CURVE_POINTS, ended, split_identities, split_numbers, with_identities
 from tokenviz.tracking.own_records import OwnRecord
 from tokenviz.tracking.runs import NOTE, PREFIX
 
@@ -145,7 +145,7 @@ def _record(
     curve: Sequence[tuple[int, float]],
 ) -> OwnRecord:
     run_id, files = folder.name, folder / "artifacts"
-    ended = int((files / CHECKSUMS).stat().st_mtime * 1000)
+    end = int((files / CHECKSUMS).stat().st_mtime * 1000)
     began = min(int(path.stat().st_mtime * 1000) for path in files.rglob("*") if path.is_file())
     models = " and ".join(filter(None, (str(tags.get(name, "")) for name in ("model", "model_a", "model_b"))))
     kind, text = str(tags["kind"]), str(tags.get("text", ""))
@@ -156,22 +156,29 @@ def _record(
     written, identities = split_identities(
         {key: value if isinstance(value, str) else json.dumps(value) for key, value in params.items()}
     )
-    values = {f"{PREFIX}{key}": value for key, value in {**tags, **identities}.items()} | {"mlflow.runName": name, NOTE: note}
+    shown, numbers = split_numbers(metrics)
+    values = {f"{PREFIX}{key}": value for key, value in {**tags, **identities, **numbers}.items()} | {
+        "mlflow.runName": name,
+        NOTE: note,
+    }
     if about.get("commit"):
         values["mlflow.source.git.commit"] = about["commit"]
-    points = [(key, value, 0) for key, value in metrics.items() if math.isfinite(value)]
-    points += [("token/logprob", value, step) for step, value in curve if math.isfinite(value)]
+    points = [(key, value, 0) for key, value in shown.items()]
+    points += [("token/logprob", value, step) for step, value in ended("token/logprob", curve)]
     rows = [
-        {"key": key, "value": value, "timestamp": ended, "run_uuid": run_id, "step": step, "is_nan": 0}
+        {
+            "key": key, "value": 0.0 if math.isnan(value) else value, "timestamp": end, "run_uuid": run_id, "step": step,
+            "is_nan": int(math.isnan(value)),
+        }
         for key, value, step in points
-    ]
+    ]  # fmt: skip
     experiment = {
         "experiment_id": int(folder.parent.name), "name": about["experiment"], "lifecycle_stage": "active",
         "creation_time": began, "last_update_time": began,
     }  # fmt: skip
     run = {
         "run_uuid": run_id, "name": name, "source_type": "UNKNOWN", "source_name": "", "entry_point_name": "", "user_id": "",
-        "status": "FINISHED", "start_time": began, "end_time": ended, "source_version": "", "lifecycle_stage": "active",
+        "status": "FINISHED", "start_time": began, "end_time": end, "source_version": "", "lifecycle_stage": "active",
         "experiment_id": experiment["experiment_id"],
     }  # fmt: skip
     empty: list[Mapping[str, Any]] = []

@@ -134,6 +134,7 @@ class Scheduler:
                 curves=content.curves,
                 note=content.note,
                 dataset=content.dataset,
+                pages=content.pages,
                 figures=job.has_figures,
                 table=job.table,
                 refers=job.refers,

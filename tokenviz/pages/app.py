@@ -25,9 +25,11 @@ from urllib.parse import quote
 from tokenviz.errors import DamagedError, StoreError
 from tokenviz.figures.overview import overview_html
 from tokenviz.pages.grids import figures_of, grid_named, grids_of, overview_of
+from tokenviz.tracking.faults import store_errors
 from tokenviz.tracking.files import fetch
 from tokenviz.tracking.serving import identity_of
 from tokenviz.tracking.store import Store, open_embedded_for_reading
+from tokenviz.tracking.views import columns_offered
 
 if TYPE_CHECKING:
     from flask import Flask, Response
@@ -46,6 +48,9 @@ _CHOICES = {
     "mlflow.telemetry.info.alert.dismissed_v1": True,
     "mlflow.settings.telemetry.enabled_v1": False,
 }
+# An experiment cannot say which columns its list of runs has at first: without a choice kept in the browser no number is among
+# them (MLflow 3.17). So an experiment's own columns are put there, under the name that MLflow's pages use.
+_COLUMNS = 'MLflowLocalStorage-1.1-ExperimentPage-["%s"]-ReactComponentState'
 # The path of MLflow's pages follows the #, which no server sees, so a script in the page redirects.
 _FIRST = """<script>
 for (const [name, value] of Object.entries(%s)) try {
@@ -64,8 +69,9 @@ def create_app() -> Any:
     from mlflow.server.handlers import STATIC_PREFIX_ENV_VAR
 
     index = Path(str(app.static_folder)) / "index.html"
-    app.view_functions["serve"] = lambda: _first_page(index)
-    add_pages(app, os.environ.get(STATIC_PREFIX_ENV_VAR, "").rstrip("/"), cache(open_embedded_for_reading), pages="../../")
+    store = cache(open_embedded_for_reading)
+    app.view_functions["serve"] = lambda: _first_page(index, store())
+    add_pages(app, os.environ.get(STATIC_PREFIX_ENV_VAR, "").rstrip("/"), store, pages="../../")
     return create_fastapi_app(app)
 
 
@@ -132,11 +138,19 @@ def add_pages(app: "Flask", prefix: str, store: Callable[[], Store], *, pages: s
     app.add_url_rule(f"{prefix}/grids/<grid>/runs/<run>/<file>", "tokenviz_figure", answered(figure))
 
 
-def _first_page(index: Path) -> "Response":
+def _first_page(index: Path, store: Store) -> "Response":
     from flask import Response
 
     page = index.read_text(encoding="utf-8")
-    return Response(page.replace("<head>", f"<head>{_FIRST % json.dumps(_CHOICES)}", 1), headers={"Cache-Control": "no-cache"})
+    choices = json.dumps(_CHOICES | _columns(store)).replace("<", r"\u003c")  # views are others' words: none ends the script
+    return Response(page.replace("<head>", f"<head>{_FIRST % choices}", 1), headers={"Cache-Control": "no-cache"})
+
+
+def _columns(store: Store) -> dict[str, object]:
+    with store_errors(store):
+        experiments = store.client.search_experiments()
+    found = {_COLUMNS % one.experiment_id: columns_offered(one.tags) for one in experiments}
+    return {name: columns for name, columns in found.items() if columns}
 
 
 def _document(content: bytes, ending: str) -> "Response":

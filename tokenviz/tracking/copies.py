@@ -134,7 +134,9 @@ class _Export:
         metrics, curves = {}, {}
         for name in (*found.metrics, *found.curves):
             points = [(point.step, point.value) for point in self._store.client.get_metric_history(found.run_id, name)]
-            if len(points) == 1 and points[0][0] == 0:
+            if not points:  # it is a number of those that are in a tag
+                metrics[name] = found.metrics[name]
+            elif len(points) == 1 and points[0][0] == 0:
                 metrics[name] = points[0][1]
             else:
                 curves[name] = points

@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,11 @@ _LONGEST_DIGEST = 36
 _IDENTITY_TAG = "identity."
 _IDENTITIES = {
     "identity", "source", "tokenizer", "spaces", "weights_sha256", "text_sha256", "bos_ids", "batching", "head",
-    "scoring_version", "comparison_version", "measure_version",
+    "scoring_version", "comparison_version", "measure_version", "run_a", "run_b", "run_scores", "intervals", "undetermined",
 }  # fmt: skip
+_NUMBERS_TAG = "numbers"
+_ASIDE = {"n_bytes", "n_unknown", "n_unread", "bits_per_character", "block_length", "scoring_seconds", "tokens_per_second"}
+_ALONG_TEXT = "token/"  # how curves are named whose last value is that of a text's last token, and says nothing of the whole
 _LONGEST_LINK = 150  # characters that a link to a file can add
 
 PAGE_MODE = "workflowType=machine_learning"  # without it MLflow's pages open in their mode for chat applications
@@ -33,14 +36,70 @@ _TO_PAGE = re.compile(rf"\]\(#/experiments/\w+/runs/(\w+)/artifacts/([^)]*)\?{re
 _TO_PICTURE = re.compile(r"\]\(get-artifact\?path=([^)&]*)&run_uuid=\w+\)")
 
 
-def metric_points(slip: Slip) -> list[Any]:
-    """Return the points of numbers and curves. NaN is left out: a missing number must not look like a number."""
+def metric_points(metrics: Mapping[str, float], slip: Slip) -> list[Any]:
+    """Return the points of numbers and curves. NaN is left out: a missing number must not look like a number.
+
+    Args:
+        metrics: The numbers that are shown.
+        slip: Of the run.
+    """
     from mlflow.entities import Metric
 
-    points = [Metric(name, value, slip.ended, 0) for name, value in slip.metrics.items() if math.isfinite(value)]
+    points = [Metric(name, value, slip.ended, 0) for name, value in metrics.items()]
     for name, curve in slip.curves.items():
-        points += [Metric(name, value, slip.ended, step) for step, value in curve[:CURVE_POINTS] if math.isfinite(value)]
+        points += [Metric(name, value, slip.ended, step) for step, value in ended(name, curve[:CURVE_POINTS])]
     return points
+
+
+def ended(name: str, curve: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
+    """Return the points of a curve as MLflow keeps them.
+
+    MLflow shows the value of the last step as if it were the run's. A curve along a text ends with a step of no value, so that
+    its run, "Compare" and the list of runs show no number for it; charts draw nothing there.
+
+    Args:
+        name: Of the curve.
+        curve: Its values by step.
+    """
+    known = [(step, value) for step, value in curve if math.isfinite(value)]
+    return [*known, (known[-1][0] + 1, math.nan)] if known and name.startswith(_ALONG_TEXT) else known
+
+
+def split_numbers(metrics: Mapping[str, float]) -> tuple[dict[str, float], dict[str, str]]:
+    """Part a run's numbers into metrics, which MLflow's pages show, and a tag with those that are seldom read.
+
+    The ends of intervals, what was resampled, and times would bury the few numbers that a reader compares. `with_numbers` puts
+    them together again. What is not finite is in neither; more than a tag can hold stays among the metrics.
+    """
+    finite = {name: float(value) for name, value in metrics.items() if math.isfinite(value)}
+    aside = {name: value for name, value in finite.items() if _is_aside(name)}
+    written = json.dumps(aside)
+    if not aside or len(written) > _LONGEST_TAG:
+        return finite, {}
+    return {name: value for name, value in finite.items() if name not in aside}, {_NUMBERS_TAG: written}
+
+
+def with_numbers(metrics: Mapping[str, float], tags: Mapping[str, str]) -> tuple[dict[str, float], dict[str, str]]:
+    """Put a run's numbers together again, of a run of any version: before 0.2 all of them were metrics.
+
+    Args:
+        metrics: A run's metrics.
+        tags: Its own tags, without the `tokenviz.` prefix.
+
+    Returns:
+        All numbers, and the tags that are none.
+    """
+    own = dict(tags)
+    try:
+        aside = json.loads(own.pop(_NUMBERS_TAG, "{}"))
+        found = {str(name): float(value) for name, value in aside.items()}
+    except (ValueError, TypeError, AttributeError):
+        found = {}  # somebody wrote over it; what the tables hold is checked without it
+    return {**metrics, **found}, own
+
+
+def _is_aside(name: str) -> bool:
+    return name in _ASIDE or name.endswith(("_low", "_high")) or name.startswith(("n_resampled_", "effective_"))
 
 
 def settings_of(params: Mapping[str, object], files: Path) -> tuple[dict[str, str], dict[str, str]]:

@@ -11,7 +11,7 @@ from typing import Any
 from tokenviz.errors import StoreError, did_you_mean
 from tokenviz.progress import task
 from tokenviz.tracking.embedded import artifacts_of
-from tokenviz.tracking.entities import with_identities
+from tokenviz.tracking.entities import with_identities, with_numbers
 from tokenviz.tracking.faults import store_errors
 from tokenviz.tracking.own_records import keep_record
 from tokenviz.tracking.rows import Row, read_begun, read_experiments, read_runs
@@ -258,6 +258,7 @@ def _row(run: Any) -> Row:
 def _found(row: Row, experiments: dict[str, str]) -> FoundRun:
     own = {name.removeprefix(PREFIX): value for name, value in row.tags.items() if name.startswith(PREFIX)}
     params, tags = with_identities(row.params, own)
+    metrics, tags = with_numbers({name: value for name, value in row.metrics.items() if _CURVE not in name}, tags)
     return FoundRun(
         experiment=experiments[row.experiment_id],
         experiment_id=row.experiment_id,
@@ -269,7 +270,7 @@ def _found(row: Row, experiments: dict[str, str]) -> FoundRun:
         seconds=(row.ended - row.started) / 1000 if row.ended else math.nan,
         tags=tags,
         params=params,
-        metrics={name: value for name, value in row.metrics.items() if _CURVE not in name},
+        metrics=metrics,
         curves=tuple(name for name in row.metrics if _CURVE in name),
         artifact_uri=row.artifact_uri,
     )

@@ -49,6 +49,7 @@ class Slip:
         ended: End, in milliseconds since 1970.
         replaces: Whether it supersedes a finished run with the same fingerprint.
         id: Id of the staged run; the delivered run carries it, so that it is not delivered twice.
+        pages: Files, by name, that name runs of the experiment; `runs.run_later` stands for the id of one that has none yet.
     """
 
     experiment: str
@@ -70,6 +71,7 @@ class Slip:
     ended: int
     replaces: bool
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    pages: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -212,10 +214,11 @@ def _read(folder: Path) -> tuple[Slip, dict[str, str]] | None:
 def _is_whole(slip: Slip) -> bool:
     """Return whether the record's values have the types that were written."""
     plain = [(field.type, getattr(slip, field.name)) for field in fields(slip) if field.type in (str, int, bool)]
-    words = [slip.tags, slip.context, slip.dataset, slip.refers]
+    words = [slip.tags, slip.context, slip.dataset, slip.refers, slip.pages]
     return (
         all(type(value) is kind for kind, value in plain)
         and all(isinstance(one, dict) for one in (*words, slip.params, slip.metrics))
         and all(isinstance(word, str) for one in words for word in one.values())
         and all(isinstance(number, int | float) for number in slip.metrics.values())
+        and all(Path(name).name == name for name in slip.pages)  # never outside the parcel
     )

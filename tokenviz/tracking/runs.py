@@ -5,6 +5,8 @@ finds the runs that exist already. Runs are flat and tagged; each is written in 
 """
 
 import json
+import math
+import re
 import socket
 import sqlite3
 import time
@@ -28,8 +30,10 @@ from tokenviz.tracking.entities import (
     metric_points,
     settings_of,
     short_note,
+    split_numbers,
     unwrapped,
     with_identities,
+    with_numbers,
     without_missing,
 )
 from tokenviz.tracking.faults import lacks_rights, retry_once, store_errors
@@ -41,6 +45,7 @@ from tokenviz.tracking.store import Store
 PREFIX = "tokenviz."
 NOTE = "mlflow.note.content"
 _GRANTED = 10  # seconds within which a server grants the right to write a new experiment
+_RUN_LATER = re.compile(r"later:run:([0-9a-f]{64})")
 _MOST_GRIDS = 400  # grid ids, of twelve digits each, in one tag
 
 
@@ -257,8 +262,11 @@ class Runs:
         from mlflow.entities import Param, RunTag
 
         slip = parcel.slip
+        for name, page in slip.pages.items():
+            (parcel.files / name).write_text(self._filled(page), encoding="utf-8")
         description = short_note(without_missing(slip.note, parcel.files), parcel.files)
         params, identities = settings_of(self._known_params(slip), parcel.files)
+        metrics, numbers = split_numbers(slip.metrics)
         write_checksums(parcel.files)
         grids = older.tags.get("grid", "").split() if older else []
         own = {"fingerprint": slip.fingerprint, "grid": _joined(grids, slip.grid.split()), "parcel": slip.id}
@@ -270,10 +278,13 @@ class Runs:
             self.experiment_id,
             start_time=slip.started,
             run_name=slip.name,
-            tags={**slip.context, **{f"{PREFIX}{key}": value for key, value in {**identities, **slip.tags, **own}.items()}},
+            tags={
+                **slip.context,
+                **{f"{PREFIX}{key}": value for key, value in {**identities, **numbers, **slip.tags, **own}.items()},
+            },
         )
         run_id = str(run.info.run_id)
-        points = metric_points(slip)
+        points = metric_points(metrics, slip)
         for begin in range(0, max(1, len(points)), CURVE_POINTS):
             self.client.log_batch(
                 run_id,
@@ -305,6 +316,15 @@ class Runs:
             if run is None and self.outbox.holds(self.name, slip.refers[name]):
                 raise RefusedError(f"{slip.name!r} names results that wait in the outbox themselves")
         return {**slip.params, **{name: run.run_id if run else "" for name, run in found.items()}}
+
+    def _filled(self, page: str) -> str:
+        """A page with the ids that what it names has got by now; see `run_later`."""
+
+        def run_id(found: re.Match[str]) -> str:
+            run = self._find(found[1])
+            return run.run_id if run else ""
+
+        return _RUN_LATER.sub(run_id, page).replace(EXPERIMENT_LATER, self.experiment_id)
 
     def _leave_one(self, fingerprint: str, run_id: str, *, newest: bool) -> str:
         """Keep one finished run with a fingerprint and its grids; mark the others as superseded by it.
@@ -408,7 +428,8 @@ class Runs:
         tags = {name.removeprefix(PREFIX): value for name, value in run.data.tags.items() if name.startswith(PREFIX)}
         info, data = run.info, run.data
         params, own = with_identities(data.params, tags)
-        return FinishedRun(info.run_id, info.start_time, dict(data.metrics), own, params, self._files(run))
+        metrics, own = with_numbers({name: value for name, value in data.metrics.items() if math.isfinite(value)}, own)
+        return FinishedRun(info.run_id, info.start_time, metrics, own, params, self._files(run))
 
     def join_grid(self, run: FinishedRun, grid: str) -> None:
         """Add a grid to a finished run's tag, which lists its grids separated by spaces."""
@@ -442,6 +463,15 @@ def _finished_of(fingerprint: str) -> str:
 
 def _joined(known: list[str], grids: list[str]) -> str:
     return " ".join([*(grid for grid in known if grid not in grids), *grids][-_MOST_GRIDS:])
+
+
+EXPERIMENT_LATER = "later:experiment"
+"""Stands in a slip's pages for the id of the experiment, while a server that does not answer has not given it."""
+
+
+def run_later(fingerprint: str) -> str:
+    """Return what stands in a slip's pages for the id of a run that waits for its server; delivering the slip fills it in."""
+    return f"later:run:{fingerprint}"
 
 
 def fingerprint_of(parts: Mapping[str, object]) -> str:

@@ -5,7 +5,7 @@ MLflow stores a view in a tag of the experiment. A link names it; a view with a 
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tokenviz.tracking.entities import PAGE_MODE
@@ -15,6 +15,8 @@ _OF_GRID = re.compile(re.escape(_TAG) + r"([0-9a-f]{12})-(?:runs|curves)")
 _NAME_WIDTH, _LEAST_WIDTH = 320, 60  # pixels; a run's name holds a text and two models
 _SIGN_WIDTH, _MARGINS = 7, 24
 _NAME = "attributes.`Run Name`"
+_DATASET = "attributes.`Dataset`"
+OFFERED = ("tokenviz-comparisons", "tokenviz-scores")  # the keys of the views that MLflow's menu has
 _SECTION = "curve"
 _CHART_HEIGHT = 400  # pixels
 
@@ -28,7 +30,7 @@ def table_view(query: str, metrics: Sequence[str]) -> View:
         query: The runs to list, in MLflow's syntax.
         metrics: The columns after name and time; the dataset follows them.
     """
-    columns = [*(f"metrics.`{name}`" for name in metrics), "attributes.`Dataset`"]
+    columns = [*(f"metrics.`{name}`" for name in metrics), _DATASET]
     widths = [max(_LEAST_WIDTH, _MARGINS + _SIGN_WIDTH * len(name)) for name in metrics]
     return {
         "searchFilter": query,
@@ -62,6 +64,28 @@ def view_tag(key: str, view: View, name: str = "") -> tuple[str, str]:
     state = json.dumps(view)
     named = {"name": name, "createdAt": 0, "updatedAt": 0, "state": state}
     return f"{_TAG}{key}", json.dumps(named) if name else state
+
+
+def columns_offered(tags: Mapping[str, str]) -> View:
+    """Return the columns of the views that an experiment offers in the menu, one after another.
+
+    Args:
+        tags: The experiment's.
+
+    Returns:
+        A view without a condition, as MLflow's pages keep it in a browser; empty where the experiment offers none of ours.
+    """
+    columns: dict[str, None] = {}
+    widths: dict[str, int] = {}
+    for key in OFFERED:
+        try:
+            view = json.loads(json.loads(tags[f"{_TAG}{key}"])["state"])
+            columns |= dict.fromkeys(view["selectedColumns"])
+            widths |= view["columnWidths"]
+        except (KeyError, ValueError, TypeError):
+            return {}  # it has none, or somebody wrote over it
+    ordered = [*(name for name in columns if name != _DATASET), _DATASET]
+    return {"selectedColumns": ordered, "columnOrder": [_NAME, *ordered], "columnWidths": widths}
 
 
 def grid_of_view(tag: str) -> str:

@@ -19,6 +19,7 @@ from tokenviz.figures.limits import Chosen, limits_fit
 from tokenviz.figures.measures import MEASURES
 from tokenviz.figures.named import FIGURES, Look, formats_of, save_named
 from tokenviz.figures.origin import of_pair
+from tokenviz.figures.overview import Cell, PairCell
 from tokenviz.figures.report import save_report
 from tokenviz.figures.saving import FigureFormat
 from tokenviz.harness.again import Again, NotEnoughError, Rerun, held_against
@@ -87,6 +88,9 @@ class ComparisonRun(Run):
         }
         numbers = {name: self.metrics.get(name) for name in COMPARISON_METRICS}
         return {**named, **numbers, "resampled": self.estimate("pearson_r").drawn_from or None}
+
+    def cell(self, run_id: str) -> Cell:
+        return PairCell.of(self.a.model, self.b.model, self.a.text, run_id, self.by, self.metrics)
 
     @cached_property
     def comparison(self) -> Comparison:

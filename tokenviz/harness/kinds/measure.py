@@ -16,6 +16,7 @@ from tokenviz.figures.limits import Chosen, limits_fit
 from tokenviz.figures.measures import TokenMeasure
 from tokenviz.figures.named import Look, formats_of
 from tokenviz.figures.origin import of_scores
+from tokenviz.figures.overview import Cell, OtherRun
 from tokenviz.figures.saving import FigureFormat
 from tokenviz.harness.again import Again, NotEnoughError, Rerun, is_newer, largest_of_frames, text_of
 from tokenviz.harness.deliveries import Drawing
@@ -54,6 +55,9 @@ class MeasureRun(Run):
 
     def _about(self) -> dict[str, Any]:
         return {"measure": self.name, "model": self.model, "text": self.text, **self.metrics}
+
+    def cell(self, run_id: str) -> Cell:
+        return OtherRun.of(self.name, f"{self.name} · {self.text} · {self.model}", run_id, self.metrics, ())
 
     @cached_property
     def table(self) -> pd.DataFrame:

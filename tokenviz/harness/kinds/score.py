@@ -18,6 +18,7 @@ from tokenviz.comparing.large import Gathered, Parts
 from tokenviz.figures.limits import Chosen
 from tokenviz.figures.named import OF_ONE_MODEL, Look, formats_of, save_named
 from tokenviz.figures.origin import of_scores
+from tokenviz.figures.overview import Cell, ScoreCell, picture_of
 from tokenviz.figures.saving import FigureFormat
 from tokenviz.harness.again import Again, NotEnoughError, Rerun, held_against
 from tokenviz.harness.deliveries import Drawing
@@ -94,6 +95,9 @@ class ScoreRun(Run):
 
     def _about(self) -> dict[str, Any]:
         return {"model": self.model, "text": self.text}
+
+    def cell(self, run_id: str) -> Cell:
+        return ScoreCell.of(self.model, self.text, run_id, self.metrics, picture_of(self.sample))
 
     @cached_property
     def scores(self) -> TokenScores:
@@ -292,7 +296,8 @@ def score_metrics(scores: TokenScores, known: Summary | None = None) -> dict[str
 
 def _metrics(summary: ScoreSummary, known: Summary) -> dict[str, float]:
     numbers = {name: float(value) for name, value in asdict(summary).items()}
-    metrics = dict(sorted(numbers.items(), key=lambda pair: pair[0].startswith("n_")))  # counts come last, as on MLflow's pages
+    order = sorted(numbers, key=lambda name: (name.startswith("n_"), name != "bits_per_byte"))
+    metrics = {name: numbers[name] for name in order}  # MLflow's "Compare" opens on the first; counts come last
     for name, estimate in known.estimates.items():
         metrics |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
     return metrics | (known.resampling.numbers if known.resampling else {})

@@ -16,6 +16,7 @@ from typing import Any, ClassVar, TypeVar
 import pandas as pd
 
 from tokenviz.figures.named import PLOT_FORMATS, Look, Plot, save_plot
+from tokenviz.figures.overview import Cell, OtherRun
 from tokenviz.figures.saving import FigureFormat
 from tokenviz.harness.again import Again, Rerun, held_against, largest_of_frames
 from tokenviz.harness.deliveries import Drawing
@@ -76,6 +77,9 @@ class ScoredRun(Run):
 
     def _about(self) -> dict[str, Any]:
         return {"model": self.model, "text": self.text, **self.metrics}
+
+    def cell(self, run_id: str) -> Cell:
+        return OtherRun.of(self.kind, f"{self.kind} · {self.text} · {self.model}", run_id, self.metrics, ())
 
     @cached_property
     def table(self) -> pd.DataFrame:

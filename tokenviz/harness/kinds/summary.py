@@ -4,7 +4,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from tokenviz.errors import DiskError, FigureError
 from tokenviz.figures.booktabs import frame_booktabs
 from tokenviz.figures.keys import add_key
 from tokenviz.figures.named import OWN_LOOK, PLOT_FORMATS, Look
-from tokenviz.figures.overview import OVERVIEW, OtherRun, Overview, PairCell, ScoreCell, overview_html, picture_of
+from tokenviz.figures.overview import OVERVIEW, OtherRun, Overview, PairCell, ScoreCell, overview_html
 from tokenviz.figures.saving import save_figure
 from tokenviz.harness.jobs import Content, Job, Outcome, Run
 from tokenviz.harness.kind import Kind
@@ -35,7 +35,7 @@ from tokenviz.tables import write_csv
 from tokenviz.tracking.entities import unwrapped
 from tokenviz.tracking.files import files_of
 from tokenviz.tracking.finding import FoundRun
-from tokenviz.tracking.runs import fingerprint_of
+from tokenviz.tracking.runs import EXPERIMENT_LATER, fingerprint_of, run_later
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -95,27 +95,19 @@ class SummaryJob(Job[None, Run]):
         about = self.session.about(self.fingerprint, self.kind, {"runs": [run.fingerprint for run in self.runs.every_run]})
         content = record_summary(self.runs, self.description, self.figures, self.tables, about, files)
         content.params.update(self.session.experiment.params)
-        (files / OVERVIEW).write_text(overview_html(self._overview(), "artifact"), encoding="utf-8")
-        return content
+        return replace(content, pages={OVERVIEW: overview_html(self._overview(), "artifact")})
 
     def _overview(self) -> Overview:
-        """Return the data of the grid's page; a run that waits for a server has no id yet, and its cell no link."""
+        """Return the data of the grid's page; what waits for a server gets its id when it is delivered."""
+        cells = [run.cell(run.run_id or run_later(run.fingerprint)) for run in self.runs.every_run]
         return Overview(
             self.session.experiment.name,
-            self.session.runs.try_experiment_id(),
+            self.session.runs.try_experiment_id() or EXPERIMENT_LATER,
             self.session.grid,
             self.session.experiment.description.partition("\n")[0],
-            [ScoreCell.of(run.model, run.text, run.run_id, run.metrics, picture_of(run.sample)) for run in self.runs.scores],
-            [
-                PairCell.of(run.a.model, run.b.model, run.a.text, run.run_id, run.by, run.metrics)
-                for run in self.runs.comparisons
-            ],
-            [
-                _other(kind, run)
-                for kind, runs in self.runs.by_kind.items()
-                if kind not in ("score", "comparison")
-                for run in runs
-            ],
+            [cell for cell in cells if isinstance(cell, ScoreCell)],
+            [cell for cell in cells if isinstance(cell, PairCell)],
+            [cell for cell in cells if isinstance(cell, OtherRun)],
         )
 
     def read(self, _: RecordedRun) -> None:
@@ -123,12 +115,6 @@ class SummaryJob(Job[None, Run]):
 
     def run(self, outcome: Outcome[None]) -> Run:
         return Run(**self.about_run(outcome, self.session.runs))
-
-
-def _other(kind: str, run: Run) -> OtherRun:
-    about = run.to_json()
-    name = about.get("measure", kind)
-    return OtherRun.of(name, f"{name} · {about['text']} · {about['model']}", run.run_id, run.metrics, ())
 
 
 def record_summary(

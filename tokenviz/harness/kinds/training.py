@@ -14,6 +14,7 @@ import pandas as pd
 from tokenviz.comparing.training import CURVES, TRAINING_VERSION, step_logprobs, training_table
 from tokenviz.figures.keys import add_key
 from tokenviz.figures.named import PLOT_FORMATS, Look, Plot, save_plot
+from tokenviz.figures.overview import Cell, OtherRun
 from tokenviz.figures.saving import FigureFormat
 from tokenviz.figures.training import step_heatmap, training_curves
 from tokenviz.harness.again import Again, Rerun, largest_of_frames, text_of
@@ -133,6 +134,9 @@ class TrainingRun(Run):
 
     def _about(self) -> dict[str, Any]:
         return {"model": self.model, "text": self.text, **self.metrics}
+
+    def cell(self, run_id: str) -> Cell:
+        return OtherRun.of("training", f"training · {self.text} · {self.model}", run_id, self.metrics, ())
 
     @cached_property
     def table(self) -> pd.DataFrame:
