@@ -43,7 +43,7 @@ def test_a_newcomer_finds_the_heatmap_the_text_and_the_chart(chromium, project: 
     for words in ("summary · trial", "passage_en · glass-en", "pearson_r", "concordance", "mean_logprob"):
         assert words in seen["runs"]
     # The run: its headline, in sight.
-    assert "Text heatmap, report, difference, scatter, by kind of string\nPearson's r: 1.000" in seen["run"]
+    assert "Text heatmap, report\nPearson's r: 1.000" in seen["run"]
     # The dataset: the beginning of the text.
     assert f"line 1: {text.passages[0][:40]}" in seen["dataset"]
     # The chart: a line for each of the two models, and no other run's.
