@@ -527,7 +527,7 @@ MUTANTS = (
     ),
     Mutant(
         "a figure's bytes hold the time", "figures/saving.py",
-        '"svg": {"Creator": "tokenviz", "Date": None}', '"svg": {"Creator": "tokenviz"}',
+        '"Creator": "tokenviz", "Date": None}', '"Creator": "tokenviz"}',
         "test_saving::test_no_file_holds_a_date",
     ),
     # Store

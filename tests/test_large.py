@@ -4,6 +4,7 @@ import itertools
 import json
 import math
 import random
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,9 +16,10 @@ from test_ledger import local  # noqa: F401  a fixture
 
 import tokenviz as tv
 from tokenviz.comparing import large
-from tokenviz.comparing.comparison import Comparison, compare
+from tokenviz.comparing.comparison import Comparison, compare, pool
 from tokenviz.comparing.information import InformationSums, information, information_of_parts
 from tokenviz.comparing.large import Gathered, compare_parts, shown_passages, whole_passages
+from tokenviz.errors import ComparisonError
 from tokenviz.models.loading import LoadedModel
 from tokenviz.scores import TokenScores
 from tokenviz.stats.replicates import PartSums, part_replicates, rank_replicates, replicates
@@ -129,6 +131,22 @@ def test_what_a_model_predicts_is_the_same_in_parts(both: tuple[TokenScores, Tok
         assert estimate.n == expected.estimates[name].n
         assert estimate.low < estimate.value < estimate.high
     assert "parts" in found.intervals_from
+
+
+def test_a_sample_of_units_is_never_pooled(both: tuple[TokenScores, TokenScores], text: Text) -> None:
+    in_parts, in_memory = compared(both, text), compare(*both)
+    alone = pool([in_parts])
+    assert {name: (one.value, one.low, one.n) for name, one in alone.estimates().items()} == {
+        name: (one.value, one.low, one.n) for name, one in in_parts.estimates().items()
+    }
+    message = (
+        f"{in_parts.text_name!r} was read part by part and its comparison holds a sample of its units, so that it cannot be "
+        "pooled with other texts or given intervals of another level than 0.95: use each text's own comparison"
+    )
+    with pytest.raises(ComparisonError, match=f"^{re.escape(message)}$"):
+        pool([in_memory, in_parts])
+    with pytest.raises(ComparisonError, match=f"^{re.escape(message)}$"):
+        pool([in_parts], level=0.99)
 
 
 def test_two_parts_give_no_interval(both: tuple[TokenScores, TokenScores]) -> None:

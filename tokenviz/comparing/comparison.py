@@ -375,7 +375,8 @@ def pool(
         level: Level of the intervals, as in `compare`.
 
     Raises:
-        ComparisonError: The comparisons are of different models or over different units.
+        ComparisonError: The comparisons are of different models or over different units, or one of several is of a text that
+            was read part by part.
     """
     if not comparisons:
         raise ComparisonError("no comparisons were given: there is nothing to take together")
@@ -392,6 +393,14 @@ def pool(
                 f"{first.text_name!r} is compared over {first.units.by}s and {other.text_name!r} over {other.units.by}s: "
                 "take comparisons over the same units together"
             )
+    in_parts = [one.text_name for one in comparisons if one.whole]
+    if in_parts and len(comparisons) == 1 and level == LEVEL:
+        return PooledComparison(comparisons=(first,), **{each.name: getattr(first, each.name) for each in fields(Agreement)})
+    if in_parts:
+        raise ComparisonError(
+            f"{in_parts[0]!r} was read part by part and its comparison holds a sample of its units, so that it cannot be "
+            f"pooled with other texts or given intervals of another level than {LEVEL:g}: use each text's own comparison"
+        )
     found = [same_first(one.a, one.b, one.units) for one in comparisons]
     sizes = [len(one.units) for one in comparisons]
     texts = np.repeat(np.arange(len(comparisons)), sizes)
