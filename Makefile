@@ -18,7 +18,7 @@ help:  ## list the targets
 
 setup: $(READY)  ## make the environment in .venv (every other target does it when needed)
 
-# A changed pyproject.toml or constraints.txt installs anew; an interrupted installation is begun again.
+# A changed pyproject.toml or constraints.txt installs again; so does an interrupted installation.
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0] + ": make PYTHON=python3.12 ...")'
 	@echo "Installing into .venv: 2 GB, which takes some minutes. Interrupted, the same command goes on."
@@ -33,7 +33,7 @@ experiment: $(READY)  ## run an experiment: NAME=single_token_predictions ARGS="
 CHOSEN = $(if $(BENCH),bench,not bench$(if $(SLOW),, and not slow)$(if $(NETWORK),, and not network)$(if $(GPU),, and not gpu))
 
 # Each process computes with one thread: two of them are quicker than one after the other with two.
-test: $(READY) $(if $(BENCH),.venv-bench/ready)  ## run the tests; SLOW=1 adds those with the large models, NETWORK=1 those that need a model hub, GPU=1 those that need NVIDIA GPUs; BENCH=1 runs those beside other tools instead; JOBS=2 processes, ARGS go to pytest
+test: $(READY) $(if $(BENCH),.venv-bench/ready)  ## run the tests; SLOW=1 adds those with the large models, NETWORK=1 those that need a model hub, GPU=1 those that need NVIDIA GPUs; BENCH=1 runs those that compare with other tools instead; JOBS=2 processes, ARGS go to pytest
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m '$(CHOSEN)' \
 	  --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
@@ -57,7 +57,7 @@ coverage: $(READY)  ## which lines of tokenviz/ the everyday tests reach
 ui: $(READY)  ## browse the runs: grids and MLflow's pages on 127.0.0.1, PORT=5000
 	@$(BIN)/tokenviz ui --port $(PORT)
 
-docs: $(READY)  ## make the generated pages and the pictures of the docs anew; those of MLflow's pages need Chromium
+docs: $(READY)  ## make the generated pages and the pictures of the docs again; those of MLflow's pages need Chromium
 	@$(BIN)/python docs/generate.py
 	@$(BIN)/python docs/walk.py
 
@@ -75,7 +75,7 @@ $(BENCH_READY): benchmarks/requirements.txt
 	@.venv-bench/bin/python -m pip install --disable-pip-version-check -r benchmarks/requirements.txt
 	@touch $@
 
-bench: $(READY) $(BENCH_READY)  ## measure speed, memory and error beside other tools, and rewrite docs/benchmarks.md
+bench: $(READY) $(BENCH_READY)  ## measure speed, memory and error compared with other tools, and rewrite docs/benchmarks.md
 	@CUDA_VISIBLE_DEVICES= $(BIN)/tokenviz run throughput --page docs/benchmarks.md $(ARGS)
 
 # TeX's own report is long: it is shown where it ends with an error.

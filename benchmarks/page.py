@@ -12,8 +12,8 @@ from tokenviz.models.spec import ModelSpec
 
 _HEAD = """# Benchmarks
 
-How fast tokenviz scores, how much memory it takes and how exact it is, beside a plain loop and other tools on the same texts.
-This page is written by `make bench`.
+How fast tokenviz scores, how much memory it takes and how exact it is, compared with a plain loop and other tools on the same
+texts. This page is written by `make bench`.
 """
 
 _HOW = """## How it was measured
@@ -50,7 +50,7 @@ product of causal attention. The **peak** is that of float32 matrix products of 
 repetitions:
 {peaks}.
 
-bfloat16 is a preview of a text, not a measurement: its error stands beside it.
+bfloat16 is a preview of a text, not a measurement: its error is shown next to it.
 """
 
 

@@ -1,4 +1,4 @@
-"""How fast, how large and how exact is scoring, beside a plain loop and other tools?"""
+"""How fast, how large and how exact is scoring, compared with a plain loop and other tools?"""
 
 import os
 import tempfile
@@ -35,7 +35,7 @@ def throughput(
         cases: MODEL:SET, with the sets mixed, sentences and long; may be repeated.
         contenders: Whom to measure; may be repeated. The others' environment is made by make bench.
         rounds: How often each contender scores the texts.
-        costs_of: The model for the costs of a short text beside its forward pass; an empty string leaves them out.
+        costs_of: The model for the costs of a short text besides its forward pass; an empty string leaves them out.
         page: A file to write the results to as a page in Markdown.
     """
     known = {entry.name: entry for entry in LINEUP}

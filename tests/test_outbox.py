@@ -121,7 +121,7 @@ def test_a_torn_parcel_is_noticed_and_removed(outbox: Outbox, damage: str) -> No
             slip.write_text(slip.read_text().replace('"format": 1', '"format": 0'))
     with collecting() as notes:
         assert left_over(outbox) is None
-    assert notes == [f"what an interrupted command left in {parcel.folder} is torn: it is removed and computed anew"]
+    assert notes == [f"what an interrupted command left in {parcel.folder} is torn: it is removed and computed again"]
     assert not parcel.folder.exists()
 
 

@@ -84,7 +84,7 @@ def test_what_was_kept_otherwise_is_refused(glass: LoadedModel, bent: LoadedMode
     )
     refused(
         "the predictions of 'glass-en' were kept with context 12 and stride 5, and context 20 and stride 5 are asked for: "
-        "leave both out, or keep the predictions anew",
+        "leave both out, or keep the predictions again",
         ComparisonError,
         lambda: tv.divergences(kept, bent, ALICE, context=20),
     )

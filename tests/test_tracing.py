@@ -102,7 +102,7 @@ def test_a_file_that_is_not_ours_is_one_line(tmp_path: Path) -> None:
     assert len(paths) == 14
     for path in paths:
         message = (
-            f"{str(path)!r} says nothing of where it comes from: tokenviz did not write it, or another program wrote it anew "
+            f"{str(path)!r} says nothing of where it comes from: tokenviz did not write it, or another program rewrote it "
             "and left that out; give a PNG, SVG, PDF, HTML or LaTeX file of tokenviz"
         )
         with pytest.raises(PaperError, match=f"^{re.escape(message)}$"):
@@ -113,7 +113,7 @@ def test_a_picture_that_was_saved_anew_has_lost_it(tmp_path: Path) -> None:
     [path] = save_heatmap(make_scores([["A", " cat"]]), tmp_path / "own", formats=["png"])
     with Image.open(path) as image:
         image.convert("RGB").save(tmp_path / "anew.png")
-    with pytest.raises(PaperError, match=r"another program wrote it anew"):
+    with pytest.raises(PaperError, match=r"another program rewrote it"):
         provenance_of(tmp_path / "anew.png")
 
 

@@ -71,7 +71,7 @@ def compare_command(
             help="How many resamples the intervals rest on, 0 for no intervals; by default 2000, fewer of long texts."
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the random numbers that draw the resamples.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the random numbers that draw the resamples.")] = 0,
     differences: Annotated[int, typer.Option(min=0, help="How many of the largest differences to print.")] = 10,
     simultaneous: Annotated[
         bool,
@@ -81,7 +81,7 @@ def compare_command(
         ),
     ] = False,
     as_json: AsJson = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print the aligned log-probs, one CSV row a unit.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print the aligned log-probs, one CSV row per unit.")] = False,
 ) -> None:
     """Compare two models' predictions of texts, without tracking.
 

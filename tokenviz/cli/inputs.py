@@ -49,8 +49,8 @@ Context = Annotated[int | None, typer.Option(help="Most tokens of a window; by d
 Limits = Annotated[
     str | None,
     typer.Option(
-        help="Of the colours: two numbers such as -12,0; text (the least and the greatest value of the text); shared (of all "
-        "texts); or a percentile such as p1 (from the 1st to the 99th).",
+        help="Limits of the colours: two numbers such as -12,0; text (the least and the greatest value of the text); shared "
+        "(of all texts); or a percentile such as p1 (from the 1st to the 99th).",
         show_default=False,
     ),
 ]

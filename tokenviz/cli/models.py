@@ -42,7 +42,7 @@ def make_models(
     seed: Annotated[
         int | None,
         typer.Option(
-            min=0, help="Of the first weights and the order of the text; another than 0 needs --to.", show_default=False
+            min=0, help="Seed of the first weights and the order of the text; another than 0 needs --to.", show_default=False
         ),
     ] = None,
     steps: Annotated[

@@ -23,9 +23,9 @@ _Colours = Annotated[
     str | None, typer.Option(help="Colour map of heatmaps; by default the measure's own.", autocompletion=completion.colours)
 ]
 _Width = Annotated[
-    str | None, typer.Option(help="Of the figures: 3.3in, 8.4cm, or a venue's column such as acl, acl-text, neurips.")
+    str | None, typer.Option(help="Width of the figures: 3.3in, 8.4cm, or a venue's column such as acl, acl-text, neurips.")
 ]
-_FontSize = Annotated[float, typer.Option(help="Of the figures, in points.")]
+_FontSize = Annotated[float, typer.Option(help="Font size of the figures, in points.")]
 
 
 def pull_command(
@@ -34,7 +34,8 @@ def pull_command(
     to: Annotated[Path, typer.Option(help="The paper's folder.", show_default=False)],
     where: Annotated[str | None, typer.Option(help='Which runs, such as "text=correlation and model~gpt2".')] = None,
     form: Annotated[
-        str, typer.Option("--format", help="Of the figures: some of png, svg, pdf, html, tex, tex-document, with commas.")
+        str,
+        typer.Option("--format", help="Formats of the figures: some of png, svg, pdf, html, tex, tex-document, with commas."),
     ] = "pdf",
     figure: Annotated[
         str | None,

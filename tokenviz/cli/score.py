@@ -61,7 +61,7 @@ def score_command(
         typer.Option("--top-k", min=1, help="Alternatives to print for every position, with --json, --csv or --parquet."),
     ] = None,
     as_json: AsJson = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print one CSV row a token.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print one CSV row per token.")] = False,
     by: Annotated[
         Literal["token", "word", "span", "passage", "continuation"],
         typer.Option(

@@ -43,7 +43,7 @@ def provenance_of(path: Path) -> dict[str, Any]:
         about["again"] = _OLD_LIMITS.sub(r"\1,\2", about["again"])
     if not _is_whole(about):
         raise PaperError(
-            f"{str(path)!r} says nothing of where it comes from: tokenviz did not write it, or another program wrote it anew "
+            f"{str(path)!r} says nothing of where it comes from: tokenviz did not write it, or another program rewrote it "
             "and left that out; give a PNG, SVG, PDF, HTML or LaTeX file of tokenviz"
         )
     return about

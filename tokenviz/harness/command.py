@@ -30,11 +30,11 @@ from tokenviz.tracking.store import server_uri
 if TYPE_CHECKING:
     import pandas as pd
 
-_FORCE = Annotated[bool, typer.Option("--force", help="Compute everything anew, also what is finished.")]
+_FORCE = Annotated[bool, typer.Option("--force", help="Compute everything again, also what is finished.")]
 _LIMITS = Annotated[
     str | None,
     typer.Option(
-        help="Of the colours of heatmaps that are drawn: two numbers such as -12,0 (log-probs); text (the least and the "
+        help="Limits of the colours of heatmaps that are drawn: two numbers such as -12,0 (log-probs); text (the least and the "
         "greatest value of the text); or a percentile such as p1 (from the 1st to the 99th). Finished runs keep their figures.",
         show_default=False,
     ),
@@ -42,8 +42,9 @@ _LIMITS = Annotated[
 _FORMATS = Annotated[
     str | None,
     typer.Option(
-        help="Of the figures that are drawn into the runs, with commas: svg, pdf; HTML and PNG always are. Without this, files "
-        "are drawn from a run's tables when they are wanted (pull, redraw, runs fetch). Finished runs keep their figures.",
+        help="Formats of the figures that are drawn into the runs, with commas: svg, pdf; HTML and PNG always are. Without "
+        "this, files are drawn from a run's tables when they are wanted (pull, redraw, runs fetch). Finished runs keep their "
+        "figures.",
         show_default=False,
     ),
 ]

@@ -144,7 +144,7 @@ def require_fast(tokenizer: Any, model_name: str) -> None:
     if not getattr(tokenizer, "is_fast", False):
         raise ModelError(
             f"the tokenizer of {model_name!r} ({type(tokenizer).__name__}) reports no character offsets; "
-            "save it as a fast tokenizer (a tokenizer.json) beside the weights"
+            "save it as a fast tokenizer (a tokenizer.json) next to the weights"
         )
 
 

@@ -278,7 +278,7 @@ def _check_windows(kept: KeptPredictions, text: Text, context: int, stride: int)
     if (kept.context, kept.stride) != (context, stride):
         raise ComparisonError(
             f"the predictions of {kept.model!r} were kept with context {kept.context} and stride {kept.stride}, and context "
-            f"{context} and stride {stride} are asked for: leave both out, or keep the predictions anew"
+            f"{context} and stride {stride} are asked for: leave both out, or keep the predictions again"
         )
 
 

@@ -78,7 +78,7 @@ def _open_runs(store: Store, runs: Sequence[FoundRun]) -> Check:
         return Check("open runs", "wrong", found, f"run {listed(names)} again: it closes them, and goes on from there")
     if elsewhere:
         return Check(
-            "open runs", "note", f"{elsewhere:,} of other machines, which alone know whether somebody is at work on them"
+            "open runs", "note", f"{elsewhere:,} of other machines, which alone know whether a process still works on them"
         )
     return Check("open runs", "ok", "none that nobody is at work on")
 

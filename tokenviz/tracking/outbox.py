@@ -186,7 +186,7 @@ def _open(folder: Path) -> Parcel | None:
         return None
     parcel = read_parcel(folder)
     if parcel is None:
-        warn(f"what an interrupted command left in {folder} is torn: it is removed and computed anew")
+        warn(f"what an interrupted command left in {folder} is torn: it is removed and computed again")
         shutil.rmtree(folder, ignore_errors=True)
     elif parcel.slip.figures:
         parcel.check_figures()
