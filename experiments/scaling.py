@@ -7,7 +7,7 @@ from benchmarks import machine
 from benchmarks.recording import Kept, keep, open_runs
 from benchmarks.scaling import Scaling, measure_overhead, measure_paces
 from tokenviz import experiment
-from tokenviz.errors import ExperimentError
+from tokenviz.harness import ExperimentError
 
 
 @experiment

@@ -462,7 +462,7 @@ class TokenScores:
             Consecutive parts of the table.
 
         Raises:
-            ScoringError: See `load`.
+            ScoringError: The file is no table of scores, or of a newer format.
         """
         import pyarrow.parquet as pq
 

@@ -265,10 +265,10 @@ def agreement_of_parts(
     Args:
         parts: The sums of each part that has a pair.
         sample: Log-probs by a and b of some units, and which of the parts each is of.
-        not_same: See `agreement`.
-        unit: See `agreement`.
-        seed: Of the resamples.
-        level: Of the intervals.
+        not_same: Why the first choices cannot be compared; empty where they can.
+        unit: Kind of unit, for the definitions.
+        seed: Seed of the resamples.
+        level: Level of the intervals, 0 to 1.
     """
     x, y, labels = sample
     unknown = np.full(len(x), np.nan)

@@ -322,8 +322,8 @@ def recorded_comparison(
         b: The second model's scores.
         units: The aligned units.
         statistics: The table of `Comparison.statistics_frame`.
-        whole: See `Comparison`.
-        n_parts: See `Comparison`.
+        whole: Units of the whole text, where it was read part by part; 0 otherwise.
+        n_parts: Number of these parts; 0 otherwise.
     """
     known = estimates_of(statistics)
     names = [field.name for field in fields(Agreement) if field.name != "resampling"]

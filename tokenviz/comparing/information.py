@@ -97,9 +97,9 @@ def information_of_parts(parts: Sequence[InformationSums], *, seed: int = SEED, 
     """Return what `information` does, of a text that is read part by part: intervals come from resampled parts.
 
     Args:
-        parts: Of one text by one model.
-        seed: Of the random numbers.
-        level: Of the intervals.
+        parts: Sums of the parts of one text by one model.
+        seed: Seed of the random numbers.
+        level: Level of the intervals, 0 to 1.
     """
     some = [part for part in parts if part.n_scored]
     columns = ("bits", "n_bytes", "n_characters", "logprob", "n_scored")

@@ -71,10 +71,10 @@ def sample_name(name: str, sample: int, whole: int, what: str = "token") -> str:
 
 @dataclass(eq=False)
 class Gathered:
-    """What is kept of a table that goes by part by part: its numbers, and the rows that figures show.
+    """The numbers of a table that is read part by part, and the rows that figures show.
 
     Attributes:
-        text: Of the table.
+        text: The text that the table scores.
         parts: Reads it.
     """
 
@@ -119,7 +119,7 @@ class Gathered:
 
     @property
     def sample(self) -> TokenScores:
-        """What figures show, as a table by itself."""
+        """The rows that figures show, as a table."""
         kept = TokenScores.joined(self._kept)
         return replace(kept, text_name=sample_name(self.text.name, len(kept), self.summary.n_tokens), spans=self.text.spans)
 
@@ -131,14 +131,14 @@ def compare_parts(a: Parts, b: Parts, text: Text, *, by: By | None = None, punct
         a: Scores of the text by one model.
         b: Scores of the same text by another.
         text: The text.
-        by: See `compare`; not "span".
-        punctuation: See `compare`.
+        by: Kind of unit, as in `compare`; "span" is not possible.
+        punctuation: Where words leave their punctuation, as in `compare`.
 
     Returns:
         The numbers of the whole text, as `Comparison.whole` says, with the aligned units of a sample of its passages.
 
     Raises:
-        ComparisonError: See `compare`.
+        ComparisonError: The same as for `compare`.
     """
     if by is not None:
         return _compared(a, b, text, by, punctuation)

@@ -141,7 +141,7 @@ class OtherRun:
 
 
 Cell = ScoreCell | PairCell | OtherRun
-"""What the page shows of a run."""
+"""The part of a run that the page shows."""
 
 
 @dataclass(frozen=True)

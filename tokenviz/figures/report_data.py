@@ -91,7 +91,7 @@ def report_gaps(tables: Sequence[TokenScores]) -> list[dict[str, Any]]:
     """Return where the difference of each pair of models lies, in the order of the pairs of `report_data`.
 
     Args:
-        tables: Of one text, at least two.
+        tables: Scores of one text, at least two.
 
     Returns:
         Values that JSON can write: the rows of `gaps` and of `passage_gaps`, without intervals. A passage has the number of its

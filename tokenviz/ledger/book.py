@@ -196,7 +196,8 @@ def plan_ledger(
         cells: The cells to score.
         texts: The texts of the cells.
         shard_bytes: Size of a shard in bytes, as in `cut_shards`; by default that of the ledger, or about 4 MiB.
-        part_characters: Of a new ledger, see `parts_of`; other parts than by default have other bits than plain scoring.
+        part_characters: Size of the parts of a new ledger, as in `parts_of`; with other parts than the default the bits differ
+            from those of plain scoring.
 
     Returns:
         The ledger, and the cells as the ledger has them.

@@ -105,7 +105,7 @@ def read_end(ledger: Ledger, cell: Cell, shard: str) -> tuple[Footer, ScoreSpec]
     """Read what a result says of itself, and the settings of its table; of the file only its end is read.
 
     Raises:
-        LedgerError: See `read_footer`.
+        LedgerError: The file is torn, or not the result of this unit.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq

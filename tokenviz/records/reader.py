@@ -42,11 +42,11 @@ class Reader:
         """Read what the figures of a score run show; see `read_sample`.
 
         Args:
-            run_id: See `scores`.
-            run: See `scores`.
+            run_id: Id of the run.
+            run: The run as it was recorded.
 
         Raises:
-            StoreError: See `read_scores`.
+            StoreError: The run has no such table, or another than was recorded.
         """
         return read_sample(run) if BY_PARTS in run.params else self.scores(run_id, run)
 

@@ -60,7 +60,7 @@ def read_sample(run: RecordedRun) -> TokenScores:
     """Read what the figures of a score run show: the sample of a table that was read in parts, else the table.
 
     Raises:
-        StoreError: See `read_scores`.
+        StoreError: The run has no such table, or another than was recorded.
     """
     return run.read(SAMPLE_TABLE, TokenScores.load) if run.kind == "score" and BY_PARTS in run.params else read_scores(run)
 

@@ -87,10 +87,10 @@ class PartSums:
 
     Attributes:
         n: Pairs.
-        mean_x: Of x.
-        mean_y: Of y.
+        mean_x: Mean of x.
+        mean_y: Mean of y.
         xx: Sum of the squared deviations of x from its mean here.
-        yy: Of y.
+        yy: Sum of the squared deviations of y from its mean here.
         xy: Sum of the products of both deviations.
         dd: Sum of the squared deviations of y - x from their mean here.
         greater: Pairs in which y is greater.
@@ -98,8 +98,8 @@ class PartSums:
         known: Pairs of which it is known if the first choices are the same.
         same: Pairs of which they are.
         ends_x: The least and the greatest x.
-        ends_y: Of y.
-        ends_d: Of y - x.
+        ends_y: The least and the greatest y.
+        ends_d: The least and the greatest y - x.
     """
 
     n: int
@@ -163,7 +163,7 @@ def rank_replicates(x: Values, y: Values, resamples: Iterable[Weights]) -> dict[
 
 
 class _Moments:
-    """What follows from sums over the units, or over parts of them."""
+    """Numbers that follow from sums over the units, or over parts of them."""
 
     def __init__(self, columns: Values, widest: Values, greatest: float, means: tuple[float, float]) -> None:
         """Take the sums.
@@ -172,7 +172,7 @@ class _Moments:
             columns: (n, columns) of each unit, or of each part the sums of its units.
             widest: The greatest squares of centred x, centred y, and the difference of both.
             greatest: The greatest absolute value of x and y.
-            means: Of x and y, which the columns are centred by.
+            means: Means of x and y, by which the columns are centred.
         """
         self._columns, self._means = columns, means
         # A resample's variance is a difference of sums: below, it is their rounding, and the row is constant.

@@ -41,7 +41,7 @@ def metric_points(metrics: Mapping[str, float], slip: Slip) -> list[Any]:
 
     Args:
         metrics: The numbers that are shown.
-        slip: Of the run.
+        slip: Record of the run.
     """
     from mlflow.entities import Metric
 
@@ -58,7 +58,7 @@ def ended(name: str, curve: Sequence[tuple[int, float]]) -> list[tuple[int, floa
     its run, "Compare" and the list of runs show no number for it; charts draw nothing there.
 
     Args:
-        name: Of the curve.
+        name: Name of the curve.
         curve: Its values by step.
     """
     known = [(step, value) for step, value in curve if math.isfinite(value)]
@@ -94,7 +94,7 @@ def with_numbers(metrics: Mapping[str, float], tags: Mapping[str, str]) -> tuple
         aside = json.loads(own.pop(_NUMBERS_TAG, "{}"))
         found = {str(name): float(value) for name, value in aside.items()}
     except (ValueError, TypeError, AttributeError):
-        found = {}  # somebody wrote over it; what the tables hold is checked without it
+        found = {}  # another program wrote over it; what the tables hold is checked without it
     return {**metrics, **found}, own
 
 

@@ -220,5 +220,5 @@ def _is_whole(slip: Slip) -> bool:
         and all(isinstance(one, dict) for one in (*words, slip.params, slip.metrics))
         and all(isinstance(word, str) for one in words for word in one.values())
         and all(isinstance(number, int | float) for number in slip.metrics.values())
-        and all(Path(name).name == name for name in slip.pages)  # never outside the parcel
+        and all(Path(name).name == name for name in slip.pages)  # never outside the staged run's folder
     )

@@ -466,11 +466,11 @@ def _joined(known: list[str], grids: list[str]) -> str:
 
 
 EXPERIMENT_LATER = "later:experiment"
-"""Stands in a slip's pages for the id of the experiment, while a server that does not answer has not given it."""
+"""Placeholder in a run record's pages for the id of the experiment, while a server that does not answer has not given it."""
 
 
 def run_later(fingerprint: str) -> str:
-    """Return what stands in a slip's pages for the id of a run that waits for its server; delivering the slip fills it in."""
+    """Return the placeholder in pages for the id of a run that waits for its server; delivering the run fills it in."""
     return f"later:run:{fingerprint}"
 
 

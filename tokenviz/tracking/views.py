@@ -83,7 +83,7 @@ def columns_offered(tags: Mapping[str, str]) -> View:
             columns |= dict.fromkeys(view["selectedColumns"])
             widths |= view["columnWidths"]
         except (KeyError, ValueError, TypeError):
-            return {}  # it has none, or somebody wrote over it
+            return {}  # it has none, or another program wrote over it
     ordered = [*(name for name in columns if name != _DATASET), _DATASET]
     return {"selectedColumns": ordered, "columnOrder": [_NAME, *ordered], "columnWidths": widths}
 

@@ -61,7 +61,7 @@ class Scored:
 
     @property
     def drawn(self) -> TokenScores:
-        """What figures show."""
+        """The rows that figures show."""
         if self.large is not None:
             return self.large.sample
         assert self.scores is not None
@@ -106,7 +106,7 @@ class ScoreRun(Run):
 
     @property
     def sample(self) -> TokenScores:
-        """What figures show: some passages of a table that is read in parts, which its `text_name` says; else the table."""
+        """The rows that figures show: all, or some passages of a table that is read in parts, as its `text_name` says."""
         return self._sample if self.n_parts else self.scores
 
     @cached_property

@@ -107,7 +107,7 @@ class Ray:
         return len(self._running)
 
     def _need(self, model: str, weights: int) -> dict[str, int]:
-        """What a worker of a model asks the cluster for: GPUs where there are some, else memory."""
+        """Return what a worker of a model asks the cluster for: GPUs where there are some, else memory."""
         import ray
 
         if not self._gpus:
@@ -117,7 +117,7 @@ class Ray:
         return {"num_gpus": gpus_for(model, weights, self._gpu_bytes, most=self._most("GPU"))}
 
     def _most(self, resource: str) -> int:
-        """What the best node has of a resource: an actor is on one."""
+        """Return how much of a resource the best node has: an actor runs on one node."""
         import ray
 
         return max((int(node["Resources"].get(resource, 0)) for node in ray.nodes() if node["Alive"]), default=0)
