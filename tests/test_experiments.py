@@ -293,5 +293,5 @@ def test_an_argument_that_every_experiment_has_as_an_option_is_refused(run: Run,
     assert (code, out) == (1, "")
     assert err == (
         f"error: '{file}' has an argument 'workers', which every experiment has as an option already: give it another name "
-        "(none of force, json, limits, engine, ledger, workers, shard_bytes)\n"
+        "(none of force, json, limits, formats, engine, ledger, workers, shard_bytes)\n"
     )
