@@ -45,10 +45,10 @@ check: $(READY)  ## formatting, lint, types, generated pages
 	@$(BIN)/python docs/generate.py --check
 
 mutants: $(READY)  ## break the core on purpose, break by break: does the named test notice?
-	@$(BIN)/python tests/mutating.py $(ARGS)
+	@$(BIN)/python tests/support/mutating.py $(ARGS)
 
 fuzz: $(READY)  ## damaged input for everything that reads; ARGS="--seconds 60 --seed 0 --only tables"
-	@$(BIN)/python tests/fuzzing.py $(ARGS)
+	@$(BIN)/python tests/support/fuzzing.py $(ARGS)
 
 coverage: $(READY)  ## which lines of tokenviz/ the everyday tests reach
 	@$(BIN)/python -m coverage run --source tokenviz -m pytest -m '$(CHOSEN)' $(ARGS)

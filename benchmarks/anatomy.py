@@ -56,8 +56,8 @@ def _taken_apart(case: Case) -> dict[str, Any]:
 
     peaks["transformers imported"] = peak_bytes()
     import tokenviz as tv
+    from tokenviz.data.texts import corpus
     from tokenviz.scoring.kernel import Kernel
-    from tokenviz.texts import corpus
 
     model = tv.load_model(case.model)
     peaks["tokenizer loaded, weights mapped from their file"] = peak_bytes()

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from benchmarks.lineup import ROOT
 from benchmarks.samples import mixed, short
 from benchmarks.watching import watch
-from tokenviz.progress import task
+from tokenviz.base.progress import task
 
 if TYPE_CHECKING:
     from tokenviz.models.loading import LoadedModel

@@ -22,8 +22,8 @@ from rich.table import Table
 
 import tokenviz as tv
 from benchmarks.samples import TEXT_SETS
+from tokenviz.data.texts import corpus
 from tokenviz.models.loading import LoadedModel
-from tokenviz.texts import corpus
 
 _PASSES = 3
 _TOKENS = 8192  # of a padded batch

@@ -15,7 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from benchmarks.lineup import ROOT
-from tokenviz.hardware import cores, processor
+from tokenviz.base.hardware import cores, processor
 
 _ROWS = (256, 2048)
 _SECONDS = 0.5  # for each shape and way, and longer where that is too little for

@@ -15,9 +15,9 @@ from benchmarks.lineup import PLAIN, REFERENCE, Entry
 from benchmarks.machine import Workload
 from benchmarks.processes import ContenderFailed, WorkerProcess
 from benchmarks.samples import Case
-from tokenviz.errors import ExperimentError
-from tokenviz.hardware import cores
-from tokenviz.progress import note, task
+from tokenviz.base.errors import ExperimentError
+from tokenviz.base.hardware import cores
+from tokenviz.base.progress import note, task
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.page import benchmark_page
 from benchmarks.report import Throughput, figure, to_frame
-from tokenviz.figures.saving import save_figure
-from tokenviz.harness.context import current_experiment
-from tokenviz.tables import write_csv
-from tokenviz.tracking.outbox import Slip
+from tokenviz.base.display import write_csv
+from tokenviz.figures.typeset.saving import save_figure
+from tokenviz.harness.session import current_experiment
+from tokenviz.tracking.outbox import RunRecord
 from tokenviz.tracking.provenance import provenance
 from tokenviz.tracking.runs import Runs, fingerprint_of
 from tokenviz.tracking.store import open_store
@@ -92,7 +92,7 @@ def keep(kept: Kept, runs: Runs, started: float) -> tuple[str, str]:
     params = current_experiment().params | dict(kept.machine)
     fingerprint = fingerprint_of({"kind": kept.kind, "params": params, "time": started})
 
-    def fill(files: Path) -> Slip:
+    def fill(files: Path) -> RunRecord:
         tables, figures = files / "tables", files / "figures"
         tables.mkdir()
         figures.mkdir()
@@ -102,7 +102,7 @@ def keep(kept: Kept, runs: Runs, started: float) -> tuple[str, str]:
         about = json.dumps({"fingerprint": fingerprint, "experiment": runs.name, "kind": kept.kind})
         save_figure(kept.figure, figures / kept.kind, title=kept.kind, description=about)
         made.write(files)
-        return Slip(
+        return RunRecord(
             experiment=runs.name,
             description=runs.description,
             name=kept.name,

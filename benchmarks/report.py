@@ -11,7 +11,7 @@ from benchmarks.anatomy import Anatomy
 from benchmarks.costs import Costs
 from benchmarks.lineup import OURS, PREVIEW
 from benchmarks.measuring import CaseOutcome, Outcome
-from tokenviz.scores import nan_to_none
+from tokenviz.data.scores import nan_to_none
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -156,7 +156,7 @@ def markdown_table(case: CaseOutcome) -> str:
 
 def figure(result: Throughput) -> "Figure":
     """The ratios as bars, one panel a case."""
-    from tokenviz.figures.throughput import RatioPanel, ratio_bars
+    from tokenviz.figures.plots.computing import RatioPanel, ratio_bars
 
     panels = [
         RatioPanel(

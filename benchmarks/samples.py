@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.lineup import ROOT
-from tokenviz.errors import ExperimentError
+from tokenviz.base.errors import ExperimentError
 from tokenviz.models.loading import resolve
 from tokenviz.models.spec import ModelSpec
 

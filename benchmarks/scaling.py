@@ -20,17 +20,16 @@ import pandas as pd
 
 from benchmarks.lineup import ROOT
 from benchmarks.samples import mixed
-from tokenviz.errors import ExperimentError
+from tokenviz.base.errors import ExperimentError
+from tokenviz.base.progress import task
+from tokenviz.data.texts import Text, corpus
 from tokenviz.ledger.book import Cell, Ledger, open_ledger, plan_ledger
-from tokenviz.ledger.results import cell_result
+from tokenviz.ledger.driver import cell_result
 from tokenviz.ledger.shard_scores import read_footer
 from tokenviz.ledger.worker import work
 from tokenviz.models.loading import load_model, resolve
 from tokenviz.models.spec import ModelSpec
-from tokenviz.progress import task
-from tokenviz.scoring.scorer import score_silently
-from tokenviz.scoring.streaming import score_to_file
-from tokenviz.texts import Text, corpus
+from tokenviz.scoring.scorer import score_silently, score_to_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -185,7 +184,7 @@ class Scaling:
 
     def figure(self) -> "Figure":
         """Tokens per second against workers, next to a straight line."""
-        from tokenviz.figures.throughput import worker_lines
+        from tokenviz.figures.plots.computing import worker_lines
 
         series: dict[str, dict[int, float]] = {}
         for pace in self.paces:

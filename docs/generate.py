@@ -8,7 +8,6 @@ pictures need models).
 import contextlib
 import re
 import sys
-import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -219,8 +218,8 @@ def gallery_page() -> str:
 
 def draw_pictures() -> None:
     """Run the gallery's lines, in the folder of its pictures."""
-    from tokenviz.figures.saving import fixed_settings
-    from tokenviz.progress import shown
+    from tokenviz.base.progress import shown
+    from tokenviz.figures.typeset.saving import fixed_settings
 
     names: dict[str, object] = {}
     with shown(), fixed_settings():
@@ -288,17 +287,10 @@ def with_rooms(page: Path) -> str:
     """A page with the picture of the package's rooms, made from the imports: arrows between rooms that no other way implies."""
     import grimp
 
-    layers = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"][0][
-        "layers"
-    ]
-    floors = [[room.strip() for room in re.split("[|:]", layer)] for layer in layers]
-    (data,) = (rooms for rooms in floors if "texts" in rooms)
-    single = dict.fromkeys(floors[-1], GROUND) | dict.fromkeys([*data, "slim_tables"], DATA)
     graph = grimp.build_graph("tokenviz", exclude_type_checking_imports=True)
 
     def room_of(module: str) -> str:
-        name = module.split(".")[1]
-        return single.get(name, name)
+        return module.split(".")[1]
 
     inside = [module for module in graph.modules if module.count(".") and not module.endswith("__main__")]
     arrows = {
@@ -320,7 +312,6 @@ def _reaches(begin: str, end: str, arrows: set[tuple[str, str]]) -> bool:
 
 EXTENDING = ROOT / "docs" / "extending.md"
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
-GROUND, DATA = "base", "data"  # the single files of the two lowest floors
 PAGES: dict[Path, Callable[[], str]] = {
     ROOT / "experiments" / "README.md": experiments_page,
     ROOT / "docs" / "gallery.md": gallery_page,

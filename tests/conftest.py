@@ -11,9 +11,9 @@ from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
+from arithmetic import BIGRAM_WEIGHTS, SPACED_TOKENS, SPACED_WEIGHTS, make_bigram_folder
 from hypothesis import HealthCheck, settings
 
 from tokenviz.cli.app import main
@@ -73,56 +73,6 @@ def gpt2_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def gpt2(gpt2_folder: Path) -> LoadedModel:
     return load_model(str(gpt2_folder))
-
-
-# Unnormalised next-token weights by hand: row = the token read, column = the token predicted.
-BIGRAM_TOKENS = ["a", "b", "c", "d"]
-BIGRAM_WEIGHTS = np.array([[1, 2, 4, 8], [8, 4, 2, 1], [1, 1, 1, 1], [1, 3, 9, 27]], dtype=float)
-
-
-# The same for words: a tokenizer that leaves spaces at the front, and a token that ends the text.
-SPACED_TOKENS = ["<eos>", "a", "b", " a", " b", ".", " ", "\n"]
-SPACED_WEIGHTS = np.array(
-    [
-        [1, 9, 4, 2, 1, 1, 1, 1], [2, 3, 5, 7, 1, 4, 1, 1], [1, 2, 1, 3, 9, 6, 2, 1], [1, 6, 4, 5, 2, 3, 1, 2],
-        [3, 1, 8, 2, 6, 5, 1, 1], [4, 1, 1, 9, 3, 2, 2, 3], [1, 5, 3, 4, 4, 1, 7, 1], [2, 8, 3, 1, 1, 1, 2, 4],
-    ],
-    dtype=float,
-)  # fmt: skip
-
-
-def make_bigram_folder(
-    folder: Path, weights: np.ndarray, *, bos: bool = False, tokens: list[str] = BIGRAM_TOKENS, pattern: str = "."
-) -> Path:
-    """A real Llama whose logits at a position are log(weights[token]): attention and MLP add nothing."""
-    from tokenizers import Regex, Tokenizer, models, pre_tokenizers, processors
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-
-    size = len(weights)
-    config = LlamaConfig(
-        vocab_size=size, hidden_size=size, intermediate_size=size, num_hidden_layers=1, num_attention_heads=1,
-        max_position_embeddings=64, tie_word_embeddings=False, rms_norm_eps=0.0,
-    )  # fmt: skip
-    model = LlamaForCausalLM(config)
-    with torch.no_grad():
-        for weight in model.parameters():
-            weight.zero_()
-        model.model.norm.weight.fill_(1)
-        model.model.layers[0].input_layernorm.weight.fill_(1)
-        model.model.layers[0].post_attention_layernorm.weight.fill_(1)
-        model.model.embed_tokens.weight.copy_(torch.eye(size))
-        # RMS normalisation makes sqrt(size) of the one in a one-hot vector.
-        model.lm_head.weight.copy_(torch.from_numpy(np.log(weights).T / np.sqrt(size)))
-    vocabulary = {token: number for number, token in enumerate(tokens[:size])}
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="a"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(pattern), "isolated")
-    if bos:
-        tokenizer.post_processor = processors.TemplateProcessing(single="d $A", special_tokens=[("d", 3)])
-    eos = "<eos>" if "<eos>" in tokens else None
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="d" if bos else eos, eos_token=eos)
-    model.save_pretrained(folder)
-    fast.save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture(scope="session")

@@ -17,36 +17,35 @@ from typing import TYPE_CHECKING
 __version__ = "0.2.0"
 
 if TYPE_CHECKING:
+    from tokenviz.base.errors import TokenvizError as TokenvizError
     from tokenviz.comparing.comparison import Comparison as Comparison
     from tokenviz.comparing.comparison import compare as compare
-    from tokenviz.comparing.information import information as information
+    from tokenviz.data.scores import BosMode as BosMode
+    from tokenviz.data.scores import TokenScores as TokenScores
+    from tokenviz.data.spans import Span as Span
+    from tokenviz.data.texts import Text as Text
+    from tokenviz.data.texts import corpus as corpus
+    from tokenviz.data.texts import literal as literal
+    from tokenviz.data.texts import read_text as read_text
     from tokenviz.dumps.importing import import_scores as import_scores
-    from tokenviz.errors import TokenvizError as TokenvizError
-    from tokenviz.figures.definition import text_heatmap as text_heatmap
-    from tokenviz.figures.report import save_report as save_report
-    from tokenviz.figures.saving import save_figure as save_figure
-    from tokenviz.figures.scatter import unity_scatter as unity_scatter
-    from tokenviz.harness.decorator import experiment as experiment
+    from tokenviz.figures.heatmap.definition import text_heatmap as text_heatmap
+    from tokenviz.figures.plots.comparison import unity_scatter as unity_scatter
+    from tokenviz.figures.report.page import save_report as save_report
+    from tokenviz.figures.typeset.saving import save_figure as save_figure
+    from tokenviz.harness.experiment import experiment as experiment
     from tokenviz.harness.grid import Grid as Grid
     from tokenviz.harness.results import GridResult as GridResult
     from tokenviz.models.chat import chat_text as chat_text
-    from tokenviz.models.checkpoints import checkpoints_of as checkpoints_of
     from tokenviz.models.loading import load_model as load_model
-    from tokenviz.records.frames import load_runs as load_runs
-    from tokenviz.records.frames import load_tokens as load_tokens
+    from tokenviz.models.spec import checkpoints_of as checkpoints_of
     from tokenviz.records.loading import load_comparison as load_comparison
+    from tokenviz.records.loading import load_runs as load_runs
     from tokenviz.records.loading import load_scores as load_scores
-    from tokenviz.scores import BosMode as BosMode
-    from tokenviz.scores import TokenScores as TokenScores
+    from tokenviz.records.loading import load_tokens as load_tokens
     from tokenviz.scoring.divergence import divergences as divergences
     from tokenviz.scoring.positions import position_values as position_values
     from tokenviz.scoring.scorer import score as score
     from tokenviz.scoring.watching import watch as watch
-    from tokenviz.spans import Span as Span
-    from tokenviz.texts import Text as Text
-    from tokenviz.texts import corpus as corpus
-    from tokenviz.texts import literal as literal
-    from tokenviz.texts import read_text as read_text
     from tokenviz.units.items import read_items as read_items
     from tokenviz.units.pairs import pair_table as pair_table
     from tokenviz.units.pairs import read_pairs as read_pairs
@@ -54,34 +53,35 @@ if TYPE_CHECKING:
     from tokenviz.units.prompts import prompt_table as prompt_table
     from tokenviz.units.prompts import read_prompts as read_prompts
     from tokenviz.units.reading_times import read_reading_times as read_reading_times
-    from tokenviz.units.spans import span_table as span_table
+    from tokenviz.units.sums import information as information
+    from tokenviz.units.sums import span_table as span_table
     from tokenviz.units.tidy import tidy_table as tidy_table
     from tokenviz.units.word_scores import words as words
 
 _HOMES = {
-    "BosMode": "tokenviz.scores",
+    "BosMode": "tokenviz.data.scores",
     "Comparison": "tokenviz.comparing.comparison",
     "Grid": "tokenviz.harness.grid",
     "GridResult": "tokenviz.harness.results",
-    "Span": "tokenviz.spans",
-    "Text": "tokenviz.texts",
-    "TokenScores": "tokenviz.scores",
-    "TokenvizError": "tokenviz.errors",
+    "Span": "tokenviz.data.spans",
+    "Text": "tokenviz.data.texts",
+    "TokenScores": "tokenviz.data.scores",
+    "TokenvizError": "tokenviz.base.errors",
     "chat_text": "tokenviz.models.chat",
-    "checkpoints_of": "tokenviz.models.checkpoints",
+    "checkpoints_of": "tokenviz.models.spec",
     "compare": "tokenviz.comparing.comparison",
     "continuations": "tokenviz.units.prompts",
-    "corpus": "tokenviz.texts",
+    "corpus": "tokenviz.data.texts",
     "divergences": "tokenviz.scoring.divergence",
-    "experiment": "tokenviz.harness.decorator",
+    "experiment": "tokenviz.harness.experiment",
     "import_scores": "tokenviz.dumps.importing",
-    "information": "tokenviz.comparing.information",
-    "literal": "tokenviz.texts",
+    "information": "tokenviz.units.sums",
+    "literal": "tokenviz.data.texts",
     "load_comparison": "tokenviz.records.loading",
     "load_model": "tokenviz.models.loading",
-    "load_runs": "tokenviz.records.frames",
+    "load_runs": "tokenviz.records.loading",
     "load_scores": "tokenviz.records.loading",
-    "load_tokens": "tokenviz.records.frames",
+    "load_tokens": "tokenviz.records.loading",
     "pair_table": "tokenviz.units.pairs",
     "position_values": "tokenviz.scoring.positions",
     "prompt_table": "tokenviz.units.prompts",
@@ -89,14 +89,14 @@ _HOMES = {
     "read_pairs": "tokenviz.units.pairs",
     "read_prompts": "tokenviz.units.prompts",
     "read_reading_times": "tokenviz.units.reading_times",
-    "read_text": "tokenviz.texts",
-    "save_figure": "tokenviz.figures.saving",
-    "save_report": "tokenviz.figures.report",
+    "read_text": "tokenviz.data.texts",
+    "save_figure": "tokenviz.figures.typeset.saving",
+    "save_report": "tokenviz.figures.report.page",
     "score": "tokenviz.scoring.scorer",
-    "span_table": "tokenviz.units.spans",
-    "text_heatmap": "tokenviz.figures.definition",
+    "span_table": "tokenviz.units.sums",
+    "text_heatmap": "tokenviz.figures.heatmap.definition",
     "tidy_table": "tokenviz.units.tidy",
-    "unity_scatter": "tokenviz.figures.scatter",
+    "unity_scatter": "tokenviz.figures.plots.comparison",
     "watch": "tokenviz.scoring.watching",
     "words": "tokenviz.units.word_scores",
 }

@@ -2,7 +2,7 @@
 
 import tokenviz as tv
 from benchmarks.contenders import Job
-from tokenviz.texts import corpus
+from tokenviz.data.texts import corpus
 
 
 class Contender:

@@ -15,7 +15,7 @@ class Contender:
         self.network = AutoModelForCausalLM.from_pretrained(job.folder, dtype=dtype).eval()
 
     def warm_up(self, texts: list[str]) -> str:
-        self.score(texts[:1])  # cosines of a process's first pass may be of 12 bits: tokenviz/models/vector_math.py
+        self.score(texts[:1])  # cosines of a process's first pass may be of 12 bits: tokenviz/models/runtime.py
         return "one text at a time"
 
     @torch.inference_mode()

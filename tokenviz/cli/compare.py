@@ -1,11 +1,10 @@
-"""`tokenviz compare`: compares two models' predictions of texts, without tracking."""
+"""`tokenviz compare`: two or three models and texts in, how alike their predictions are out, nothing tracked."""
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from tokenviz.cli.agreement_tables import print_results, print_three
-from tokenviz.cli.inputs import (
+from tokenviz.cli.shared import (
     AsJson,
     Bos,
     Chat,
@@ -18,15 +17,201 @@ from tokenviz.cli.inputs import (
     Stride,
     WordPunctuation,
     check_chat,
+    named_frames,
+    print_csv,
+    print_json,
     read_chats,
     read_texts,
 )
-from tokenviz.cli.outputs import named_frames, print_csv, print_json
-from tokenviz.harness import completion
+from tokenviz.harness import options
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from tokenviz.comparing.alignment import Alignment
-    from tokenviz.comparing.readings import Windows
+    from tokenviz.comparing.comparison import Comparison, PooledComparison
+    from tokenviz.comparing.readings import ThreeModels, Windows
+    from tokenviz.stats.estimate import Estimate
+    from tokenviz.stats.summaries import Summary
+
+
+# The output of `tokenviz compare`: tables of statistics with their intervals, and of the largest differences.
+
+_CONTEXT = 28  # characters before a unit for which a terminal has room
+_OF_THREE = ("pearson_r", "spearman_rho", "concordance", "concordance_accuracy", "mean_difference", "d_av")
+_ONE_LINE = str.maketrans({"\n": "␊", "\t": "␉"})
+
+
+def print_results(
+    results: "Sequence[tuple[Comparison | PooledComparison, Summary | None]]", no_divergences: str, differences: int
+) -> None:
+    """Print comparisons with their divergences text by text, and the pooled comparison last.
+
+    Args:
+        results: Comparisons, each with its divergences or None.
+        no_divergences: Why there are none.
+        differences: The number of largest differences to print.
+    """
+    from tokenviz.base.characters import visible
+    from tokenviz.base.terminal import results_console
+    from tokenviz.comparing.comparison import Comparison
+    from tokenviz.stats.estimate import printed
+
+    console = results_console()
+    for letter, name in zip("ab", results[0][0].full_names, strict=True):
+        console.print(f"{letter}: {visible(name)}", markup=False)
+    for one, found in results:
+        if isinstance(one, Comparison):
+            title = f"{visible(one.text_name)}: {one.n:,} of {len(one.units):,} {one.unit}s, scored by both"
+        else:
+            title = f"all {len(one.comparisons)} texts together: {one.n:,} {one.unit}s"
+        _print_estimates(one.estimates(), title)
+        fisher = f"; Fisher's is for independent {one.unit}s, which a text does not have" if one.resampling else ""
+        if isinstance(one, Comparison):
+            bits = (f"{letter} {printed(table.summary().bits_per_byte, 3)}" for letter, table in (("a", one.a), ("b", one.b)))
+            console.print(f"bits per byte: {', '.join(bits)}", markup=False)
+        console.print(one.intervals_from + fisher, markup=False)
+        if one.sign_flips:
+            over = "passages" if isinstance(one, Comparison) else "texts"
+            described = one.sign_flips.described
+            console.print(f"mean difference over {one.sign_flips.n} {over}, each counted once: {described}", markup=False)
+        for reason, names in one.undetermined().items():
+            console.print(f"{', '.join(names)}: {reason}", markup=False)
+        if found:
+            _print_estimates(found.estimates, "divergences between the predictions over the whole vocabulary")
+        if one.n:
+            _print_gaps(one)
+        if differences and one.n and isinstance(one, Comparison):
+            _print_differences(one, differences)
+    if no_divergences:
+        console.print(f"no divergences: {no_divergences}", markup=False)
+
+
+def _print_estimates(estimates: "Mapping[str, Estimate]", title: str) -> None:
+    from tokenviz.base.display import Column, print_fitted
+    from tokenviz.base.terminal import results_console
+    from tokenviz.stats.estimate import interval_source, rounded, rounded_interval
+
+    labels = [
+        f"{estimate.definition}, Fisher's interval" if name == "pearson_r_fisher" else estimate.definition
+        for name, estimate in estimates.items()
+    ]
+    values = list(estimates.values())
+    columns = [
+        Column("statistic", labels, folds=True),
+        Column("value", list(map(rounded, values)), right=True),
+        Column("95 % interval", list(map(rounded_interval, values)), 1, right=True),
+        Column("n", [f"{one.n:,}" for one in values], 3, right=True),
+        Column("unit", [one.unit for one in values], 2),
+        Column("resampled", list(map(interval_source, values)), 4),  # the line below the table contains it as well
+    ]
+    console = results_console()
+    console.print()
+    print_fitted(console, columns, title=title)
+
+
+def _print_gaps(one: "Comparison | PooledComparison") -> None:
+    from tokenviz.base.display import Column, print_fitted
+    from tokenviz.base.terminal import results_console
+    from tokenviz.comparing.comparison import Comparison
+    from tokenviz.comparing.gaps import gaps
+    from tokenviz.stats.estimate import printed
+
+    drawn = one.resampling
+    several = (one,) if isinstance(one, Comparison) else one.comparisons
+    rows = gaps(several, resamples=drawn.resamples if drawn else 0, seed=drawn.seed if drawn else 0).to_dict("records")
+    intervals = [f"{printed(row['low'], 3)}, {printed(row['high'], 3)}" if row["low"] == row["low"] else "–" for row in rows]
+    columns = [
+        Column("kind of string", [row["kind"] for row in rows]),
+        Column("n", [f"{row['n']:,}" for row in rows], 1, right=True),
+        Column("sum, bits", [printed(row["sum_bits"], 1) for row in rows], right=True),
+        Column(
+            "share",
+            [f"{printed(100 * row['share'], 1)} %" if row["share"] == row["share"] else "–" for row in rows],
+            right=True,
+        ),
+        Column(f"bits per {one.unit} of all", [printed(row["bits_per_unit"], 3) for row in rows], 2, right=True),
+        Column("95 % interval", intervals, 3, right=True),
+    ]
+    console = results_console()
+    console.print()
+    print_fitted(console, columns, title="where the difference b − a lies: the parts add up to the whole")
+
+
+def _print_differences(one: "Comparison", most: int) -> None:
+    from tokenviz.base.characters import visible
+    from tokenviz.base.display import Column, print_fitted
+    from tokenviz.base.terminal import results_console
+
+    rows = one.largest_differences(most).to_dict("records")
+    columns = [
+        Column("text before", [visible(row["context"][-_CONTEXT:]).translate(_ONE_LINE) for row in rows], right=True),
+        Column(one.units.by, [visible(row["text"]).translate(_ONE_LINE) for row in rows]),
+    ]
+    for rank, (heading, name) in enumerate((("log-prob a", "logprob_a"), ("log-prob b", "logprob_b"), ("b − a", "difference"))):
+        numbers = [f"{row[name]:.3f}".replace("-", "−") for row in rows]
+        columns.append(Column(heading, numbers, 1 if rank < 2 else 0, right=True))
+    for name in ("rank_a", "rank_b") if one.units.by == "token" else ():
+        columns.append(Column(name.replace("_", " "), [f"{row[name]:,}" for row in rows], 2, right=True))
+    console = results_console()
+    console.print()
+    print_fitted(console, columns, title=f"{visible(one.text_name)}: where a and b lie furthest apart")
+
+
+def print_three(found: "ThreeModels", *, simultaneous: bool) -> None:
+    """Print every pair's numbers, and the differences of correlations.
+
+    Args:
+        found: From `compare_three`.
+        simultaneous: Whether the intervals hold at once already.
+    """
+    from tokenviz.base.characters import visible
+    from tokenviz.base.display import Column, print_fitted
+    from tokenviz.base.terminal import results_console
+    from tokenviz.models.describing import full_name_of
+    from tokenviz.stats.estimate import interval_source, level_of, percent, rounded, rounded_interval
+    from tokenviz.stats.intervals import many_intervals
+
+    console = results_console()
+    for letter, own in found.tables.items():
+        console.print(f"{letter}: {visible(full_name_of(own[0].spec))}", markup=False)
+    texts = ", ".join(visible(own.text_name) for own in found.tables["a"])
+    rows = [(names, one.estimates()[name]) for name in _OF_THREE for names, one in found.pairs.items()]
+    values = [estimate for _, estimate in rows]
+    columns = [
+        Column("statistic", [estimate.definition.replace("b − a", "second − first") for estimate in values], folds=True),
+        Column("models", [" and ".join(names) for names, _ in rows]),
+        Column("value", list(map(rounded, values)), right=True),
+        Column(f"{percent(level_of(values))} interval", list(map(rounded_interval, values)), 1, right=True),
+        Column("n", [f"{one.n:,}" for one in values], 3, right=True),
+        Column("unit", [one.unit for one in values], 2),
+        Column("resampled", list(map(interval_source, values)), 4),
+    ]
+    console.print()
+    print_fitted(console, columns, title=f"{texts}: every two of three models")
+    estimates = [one.summary.estimates for one in found.closer]
+    moved = [one["pearson_r_difference"] for one in estimates]
+    both = [" and ".join(rounded(one[f"pearson_r_{name}"]) for name in ("ab", "ac")) for one in estimates]
+    columns = [
+        Column("correlation of", found.questions, folds=True),
+        Column("r", both, 2, right=True),
+        Column("difference", list(map(rounded, moved)), right=True),
+        Column(f"{percent(level_of(moved))} interval", list(map(rounded_interval, moved)), 1, right=True),
+        Column("n", [f"{one.n:,}" for one in moved], 3, right=True),
+    ]
+    console.print()
+    print_fitted(console, columns, title="which of two is closer to the third: differences of Pearson's r over the same units")
+    console.print(found.closer[0].summary.intervals_from, markup=False)
+    for names, one in found.pairs.items():
+        if one.sign_flips:
+            console.print(f"mean difference of {' and '.join(names)}: {one.sign_flips.described}", markup=False)
+    if not simultaneous:
+        count = sum(one.has_interval for one in (*values, *moved))
+        hint = " --simultaneous adjusts them number by number." * (count > 1)
+        console.print(f"{many_intervals(count)}{hint}", markup=False)
+
+
+# `tokenviz compare`: compares two models' predictions of texts, without tracking.
 
 
 def compare_command(
@@ -36,7 +221,7 @@ def compare_command(
             "--model",
             "-m",
             help="Model spec: NAME[@REVISION][,OPTION=VALUE]...; give it twice, a and b; or three times.",
-            autocompletion=completion.models,
+            autocompletion=options.models,
         ),
     ],
     files: Files = None,
@@ -105,8 +290,8 @@ def compare_command(
         raise typer.BadParameter("--by span needs --spans COLUMN, the column of a table that holds the texts' spans, or --chat")
     check_chat(files, text, spans, chat=chat, skip_bad=skip_bad)
     texts = [] if chat else read_texts(files, text, column, spans, skip_bad=skip_bad)
+    from tokenviz.base.progress import shown
     from tokenviz.comparing.readings import compare_three, compare_two
-    from tokenviz.progress import shown
 
     if chat:
         texts = read_chats(files, model, skip_bad=skip_bad)

@@ -1,4 +1,4 @@
-"""`tokenviz list` and `tokenviz run NAME`: the experiments of the project."""
+"""`tokenviz list`, `run NAME`, `rerun RUN` and `work LEDGER`: experiments, runs computed again, open shards of ledgers."""
 
 import ast
 import importlib
@@ -7,14 +7,22 @@ import sys
 import traceback
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import CompletionItem, TyperGroup  # type: ignore[attr-defined]  # typer uses this private class itself
 
-from tokenviz.errors import ExperimentError, TokenvizError, did_you_mean
-from tokenviz.harness import completion
-from tokenviz.project import experiment_files, project_root, shipped_folder
+from tokenviz.base.characters import visible
+from tokenviz.base.disk import experiment_files, project_root, shipped_folder
+from tokenviz.base.errors import ExperimentError, TokenvizError, did_you_mean
+from tokenviz.cli.shared import AsJson, print_json
+from tokenviz.harness import options
+
+if TYPE_CHECKING:
+    from tokenviz.harness.recomputing import Rerun
+
+
+# `tokenviz list` and `tokenviz run NAME`: the experiments of the project.
 
 
 def question(path: Path) -> str:
@@ -43,7 +51,7 @@ def load_experiment(name: str) -> Any:
     Raises:
         ExperimentError: There is no experiment of that name, or its file defines none.
     """
-    from tokenviz.harness.decorator import Experiment
+    from tokenviz.harness.experiment import Experiment
 
     own, path = not name.endswith(".py"), Path(name)
     shown, room = f"experiments/{name}.py" if own else name, ""
@@ -110,16 +118,16 @@ class _ExperimentGroup(TyperGroup):
     """Finds experiments by file and imports only the one that is run."""
 
     def list_commands(self, context: Any) -> list[str]:
-        return completion.experiments("")
+        return options.experiments("")
 
     def shell_complete(self, context: Any, incomplete: str) -> list[CompletionItem]:
         if incomplete.startswith("-"):
             return [CompletionItem("--help")]
         files = experiment_files()  # without importing any
-        return [CompletionItem(name, help=question(files[name])) for name in completion.experiments(incomplete)]
+        return [CompletionItem(name, help=question(files[name])) for name in options.experiments(incomplete)]
 
     def get_command(self, context: Any, name: str) -> Any:
-        from tokenviz.harness.command import experiment_command
+        from tokenviz.harness.experiment import experiment_command
 
         return experiment_command(load_experiment(name))
 
@@ -137,3 +145,103 @@ run_app = typer.Typer(
 @run_app.callback()
 def _run() -> None:
     pass
+
+
+# `tokenviz rerun RUN`: checks whether a run's model still gives the run's numbers.
+
+
+def rerun_command(
+    run: Annotated[str, typer.Argument(help="The first digits of a run's id, or of its fingerprint.", show_default=False)],
+    tolerance: Annotated[
+        float, typer.Option(min=0, help="Largest difference that counts as agreement; for log-probs in nats.")
+    ] = 1e-4,
+    as_json: AsJson = False,
+) -> None:
+    """Compute a run again from its own table, and say whether the numbers agree; nothing is kept.
+
+    For a summary, every run of its grid is computed again. Exit code 1 where something differs.
+    """
+    from tokenviz.base.progress import shown
+    from tokenviz.harness.rebuilding import rerun
+    from tokenviz.tracking.store import open_for_reading
+
+    with shown():
+        done = rerun(run, open_for_reading())
+    agree = all(one.agrees(tolerance) for one in done)
+    if as_json:
+        print_json({"agrees": agree, "tolerance": tolerance, "runs": [_document(one, tolerance) for one in done]})
+    else:
+        for one in done:
+            for line in _lines(one, tolerance):
+                typer.echo(visible(line))
+    if not agree:
+        raise typer.Exit(1)
+
+
+def _document(done: "Rerun", tolerance: float) -> dict[str, Any]:
+    from tokenviz.data.scores import nan_to_none
+
+    return {
+        "run_id": done.run.run_id,
+        "name": done.run.name,
+        "agrees": done.agrees(tolerance),
+        "largest_logprob_difference": nan_to_none(done.largest),
+        "metrics": {name: [nan_to_none(then), nan_to_none(now)] for name, (then, now) in done.metrics.items()},
+        "left_out": list(done.left_out),
+        "changed": {name: list(values) for name, values in done.changed.items()},
+    }
+
+
+def _lines(done: "Rerun", tolerance: float) -> list[str]:
+    from tokenviz.base.display import cell
+
+    if done.largest == float("inf"):
+        found = "not of the same tokens"
+    elif done.largest:
+        found = f"log-probs differ by {done.largest:.2g} nats at most"
+    else:
+        found = "every log-prob is the same to the last bit"
+    lines = [f"{'agrees' if done.agrees(tolerance) else 'DIFFERS'}  {done.run.run_id[:8]}  {done.run.name}: {found}"]
+    for name in done.differing(tolerance):
+        then, now = done.metrics[name]
+        lines.append(f"    {name}: {cell(then)} then, {cell(now)} now")
+    lines += [f"    changed since: {name} {then} → {now}" for name, (then, now) in done.changed.items()]
+    if done.left_out:
+        lines.append(f"    not computed again: {', '.join(done.left_out)}")
+    return lines
+
+
+# `tokenviz work LEDGER`: score the open shards of a ledger.
+
+FAILED = 3
+"""The exit code where passages are missing at the end."""
+
+
+def work_command(
+    ledger: Annotated[str, typer.Argument(help="The ledger: a folder, or an address such as s3://bucket/folder.")],
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            "-m",
+            help="The model of the ledger to begin with; by default one that few workers have.",
+            show_default=False,
+            autocompletion=options.models,
+        ),
+    ] = None,
+    tokens_per_second: Annotated[float | None, typer.Option(hidden=True, min=1)] = None,
+) -> None:
+    """Score the open shards of a ledger, as one of any number of workers.
+
+    It loads one model, takes shards of it that no other worker has, and ends when none is open. Exit code 3 where shards
+    failed.
+    """
+    from tokenviz.base.progress import shown
+    from tokenviz.ledger.book import open_ledger
+    from tokenviz.ledger.worker import say, work
+
+    with shown():
+        worked = work(open_ledger(ledger), model=model, tokens_per_second=tokens_per_second)
+        say(worked)
+    if worked.failed:
+        raise typer.Exit(FAILED)

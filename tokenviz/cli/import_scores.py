@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from tokenviz.cli.inputs import AsJson, Bos
-from tokenviz.harness import completion
+from tokenviz.cli.shared import AsJson, Bos
+from tokenviz.harness import options
 
 
 def import_command(
@@ -20,7 +20,7 @@ def import_command(
             "--model",
             "-m",
             help="Model spec whose tokenizer the engine used; no weights are read.",
-            autocompletion=completion.models,
+            autocompletion=options.models,
         ),
     ],
     engine: Annotated[
@@ -35,7 +35,7 @@ def import_command(
         str | None,
         typer.Option(
             help="A sample's name or a file with the passages that the rows are of, in order; by default the rows say it.",
-            autocompletion=completion.texts,
+            autocompletion=options.texts,
         ),
     ] = None,
     bos: Bos = "auto",
@@ -58,11 +58,11 @@ def import_command(
     """
     if as_json + as_csv + (parquet is not None) > 1:
         raise typer.BadParameter("choose one of --json, --csv and --parquet")
-    from tokenviz.cli.outputs import named_frames, print_csv, print_json
+    from tokenviz.base.progress import shown
     from tokenviz.cli.score import document, print_text
+    from tokenviz.cli.shared import named_frames, print_csv, print_json
+    from tokenviz.data.texts import read_text
     from tokenviz.dumps.importing import import_scores
-    from tokenviz.progress import shown
-    from tokenviz.texts import read_text
 
     with shown():
         given = read_text(text) if text is not None else None
@@ -82,10 +82,10 @@ def import_command(
 
 
 def _track(experiment: str, file: str, imported: "object") -> None:
+    from tokenviz.base.progress import note
     from tokenviz.dumps.importing import Imported
-    from tokenviz.harness.context import ExperimentContext, running
     from tokenviz.harness.grid import Grid
-    from tokenviz.progress import note
+    from tokenviz.harness.session import ExperimentContext, running
 
     assert isinstance(imported, Imported)
     what = f"Log-probs from elsewhere: {imported.scores.spec.source}"

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tokenviz.cli.inputs import AsJson, Limits
-from tokenviz.cli.outputs import print_json
-from tokenviz.harness import completion
+from tokenviz.cli.shared import AsJson, Limits, print_json
+from tokenviz.harness import options
 from tokenviz.harness.options import parts
 
 if TYPE_CHECKING:
@@ -17,10 +16,10 @@ if TYPE_CHECKING:
 
 _Measure = Annotated[
     str | None,
-    typer.Option(help="What the colours of heatmaps show; log-prob unless told otherwise.", autocompletion=completion.measures),
+    typer.Option(help="What the colours of heatmaps show; log-prob unless told otherwise.", autocompletion=options.measures),
 ]
 _Colours = Annotated[
-    str | None, typer.Option(help="Colour map of heatmaps; by default the measure's own.", autocompletion=completion.colours)
+    str | None, typer.Option(help="Colour map of heatmaps; by default the measure's own.", autocompletion=options.colours)
 ]
 _Width = Annotated[
     str | None, typer.Option(help="Width of the figures: 3.3in, 8.4cm, or a venue's column such as acl, acl-text, neurips.")
@@ -30,7 +29,7 @@ _FontSize = Annotated[float, typer.Option(help="Font size of the figures, in poi
 
 def pull_command(
     context: typer.Context,
-    experiment: Annotated[str, typer.Argument(help="Whose runs.", show_default=False, autocompletion=completion.experiments)],
+    experiment: Annotated[str, typer.Argument(help="Whose runs.", show_default=False, autocompletion=options.experiments)],
     to: Annotated[Path, typer.Option(help="The paper's folder.", show_default=False)],
     where: Annotated[str | None, typer.Option(help='Which runs, such as "text=correlation and model~gpt2".')] = None,
     form: Annotated[
@@ -64,7 +63,7 @@ def pull_command(
     manifest.json. Figures have no title: their captions say what they show. Pulling again changes only what changed.
     --check compares the folder with its last pull.
     """
-    from tokenviz.progress import shown
+    from tokenviz.base.progress import shown
 
     if check:
         _refuse_beside_check(context)
@@ -93,13 +92,13 @@ def trace_command(
     as_json: AsJson = False,
 ) -> None:
     """Print where a file comes from: run, model, text, settings, commit, and the command that makes it again."""
-    from tokenviz.figures.tracing import provenance_lines, provenance_of
+    from tokenviz.figures.origin import provenance_lines, provenance_of
 
     about = provenance_of(file)
     if as_json:
         print_json(about)
         return
-    from tokenviz.controls import visible
+    from tokenviz.base.characters import visible
 
     lines = provenance_lines(about)
     width = max(len(heading) for heading, _ in lines)
@@ -130,9 +129,9 @@ def redraw_command(
     to: Annotated[Path, typer.Option(help="The folder to write to.")] = Path(),
 ) -> None:
     """Draw a figure of a run again, from its tables; no model is loaded. Prints the files' paths."""
+    from tokenviz.base.progress import shown
     from tokenviz.figures.named import Look
-    from tokenviz.paper.redrawing import redraw
-    from tokenviz.progress import shown
+    from tokenviz.paper.pulling import redraw
 
     look = Look(measure=measure, limits=limits, colours=colours, width=width, font_size=font_size, title=title)
     with shown():
@@ -152,8 +151,8 @@ def cite_command(
     ] = None,
 ) -> None:
     """Print BibTeX for what runs are based on: software with its versions, models with their weights, texts."""
+    from tokenviz.base.progress import shown
     from tokenviz.paper.citing import bibliography, cite, write_citations
-    from tokenviz.progress import shown
     from tokenviz.tracking.store import open_for_reading
 
     with shown():

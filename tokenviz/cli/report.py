@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Unpack
 
 import typer
 
-from tokenviz.cli.inputs import (
+from tokenviz.cli.shared import (
     Bos,
     Chat,
     Column,
@@ -21,14 +21,14 @@ from tokenviz.cli.inputs import (
     read_chats,
     read_texts,
 )
-from tokenviz.harness import completion
+from tokenviz.harness import options
 
 if TYPE_CHECKING:
     from tokenviz.comparing.readings import Windows
-    from tokenviz.figures.report_texts import Entry
+    from tokenviz.data.scores import TokenScores
+    from tokenviz.data.texts import Text
+    from tokenviz.figures.report.texts import Entry
     from tokenviz.models.loading import ResolvedModel
-    from tokenviz.scores import TokenScores
-    from tokenviz.texts import Text
     from tokenviz.units.pairs import Pairs
 
 
@@ -39,7 +39,7 @@ def report_command(
             "--model",
             "-m",
             help="Model spec: NAME[@REVISION][,OPTION=VALUE]...; give it once a model.",
-            autocompletion=completion.models,
+            autocompletion=options.models,
         ),
     ],
     files: Files = None,
@@ -68,10 +68,10 @@ def report_command(
     It shows each token coloured by a measure, with every model's predictions there, two models' scatter, and the places where
     they differ most. Several texts are in a list, sorted by their differences. The file needs no network and no other file.
     """
-    from tokenviz.figures.report import checked_path, report_limits
+    from tokenviz.base.progress import shown
+    from tokenviz.figures.report.page import checked_path, report_limits
     from tokenviz.models.loading import resolve
     from tokenviz.models.spec import ModelSpec
-    from tokenviz.progress import shown
 
     if by in ("item", "pair"):
         if spans or chat:
@@ -107,8 +107,8 @@ class _Subject:
 
     def save(self, models: "list[ResolvedModel]", to: Path, limits: str | None, top_k: int, **how: "Unpack[Windows]") -> Path:
         """Score the texts and write the page."""
-        from tokenviz.figures.report import MOST_BYTES, save_report, save_texts_report, too_large
-        from tokenviz.figures.report_texts import least_bytes
+        from tokenviz.figures.report.page import MOST_BYTES, save_report, save_texts_report, too_large
+        from tokenviz.figures.report.texts import least_bytes
         from tokenviz.models.loading import load
         from tokenviz.scoring.scorer import score
 
@@ -133,7 +133,7 @@ class _Subject:
         return found if len(self.texts) == 1 else f"{len(self.texts)} texts"
 
     def _entries(self, tables: "list[TokenScores]") -> "list[Entry]":
-        from tokenviz.figures.report_texts import pair_entries, passage_entries, text_entries
+        from tokenviz.figures.report.texts import pair_entries, passage_entries, text_entries
         from tokenviz.units.pairs import pair_table
 
         if self.pairs is not None:

@@ -5,10 +5,9 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
-from tokenviz.controls import visible
-from tokenviz.fitting import Column, print_fitted, print_named
-from tokenviz.tables import cell
-from tokenviz.terminal import results_console
+from tokenviz.base.characters import visible
+from tokenviz.base.display import Column, cell, print_fitted, print_named
+from tokenviz.base.terminal import results_console
 from tokenviz.tracking.where import parse_where
 
 if TYPE_CHECKING:

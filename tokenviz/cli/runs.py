@@ -1,4 +1,4 @@
-"""`tokenviz runs`: lists, shows, compares and removes runs of the tracking store, and copies them to another."""
+"""`tokenviz runs` and `sync`: what is in the tracking store, listed, shown, compared, removed, copied, delivered."""
 
 import sys
 from pathlib import Path
@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tokenviz.cli.outputs import print_csv, print_json
-from tokenviz.controls import visible
+from tokenviz.base.characters import visible
+from tokenviz.cli.shared import print_csv, print_json
 
 if TYPE_CHECKING:
     from tokenviz.tracking.finding import FoundRun
     from tokenviz.tracking.store import Store
+
+
+# `tokenviz runs`: lists, shows, compares and removes runs of the tracking store, and copies them to another.
 
 app = typer.Typer(
     help="List the runs of the tracking store, newest first; show, compare, remove or copy some of them.", rich_markup_mode=None
@@ -53,7 +56,7 @@ def list_runs(
     if context.invoked_subcommand is not None:
         return
     _choose(as_json, as_csv)
-    from tokenviz.progress import shown
+    from tokenviz.base.progress import shown
     from tokenviz.tracking.finding import find_runs
     from tokenviz.tracking.store import open_for_reading
 
@@ -65,12 +68,12 @@ def list_runs(
     if as_json:
         print_json({"runs": [_document(run) for run in listed]})
     elif as_csv:
-        from tokenviz.records.frames import runs_frame
+        from tokenviz.records.loading import runs_frame
 
         print_csv([runs_frame(listed)])
     else:
         from tokenviz.cli.run_tables import print_list
-        from tokenviz.paper.models import descriptions_of
+        from tokenviz.paper.naming import descriptions_of
 
         print_list(listed, where, descriptions_of(listed, store))
         if len(found) > len(listed):
@@ -80,11 +83,10 @@ def list_runs(
 @app.command("show")
 def show_run(run: One, as_json: AsJson = False) -> None:
     """Show everything of one run: settings, numbers, files."""
-    from tokenviz.paper.models import descriptions_of
-    from tokenviz.progress import shown
+    from tokenviz.base.progress import shown
+    from tokenviz.paper.naming import descriptions_of
     from tokenviz.tracking.entities import PAGE_MODE
-    from tokenviz.tracking.files import files_of
-    from tokenviz.tracking.finding import find_run
+    from tokenviz.tracking.finding import files_of, find_run
     from tokenviz.tracking.store import open_for_reading
 
     with shown():
@@ -96,8 +98,8 @@ def show_run(run: One, as_json: AsJson = False) -> None:
     if as_json:
         print_json({**_document(found), "models": described, "page": page, "files": files})
         return
+    from tokenviz.base.terminal import results_console
     from tokenviz.cli.run_tables import local_time, pairs_table
-    from tokenviz.terminal import results_console
 
     head: dict[str, Any] = {"run": found.run_id, "experiment": found.experiment, "status": found.status}
     head |= {"started": local_time(found), "seconds": found.seconds}
@@ -123,8 +125,8 @@ def fetch_run_file(
     A run holds its figures as HTML and PNG. PDF, SVG and LaTeX are drawn as the run would have drawn them: with the same
     limits, and the same words on where they come from. Prints the file's path.
     """
-    from tokenviz.paper.redrawing import fetch_file
-    from tokenviz.progress import shown
+    from tokenviz.base.progress import shown
+    from tokenviz.paper.pulling import fetch_file
 
     with shown():
         path = fetch_file(run, file, to)
@@ -144,7 +146,7 @@ def compare_runs(
         raise typer.BadParameter("give at least two runs to compare")
     import pandas as pd
 
-    from tokenviz.progress import shown
+    from tokenviz.base.progress import shown
     from tokenviz.tracking.finding import find_run
     from tokenviz.tracking.store import open_for_reading
 
@@ -159,7 +161,7 @@ def compare_runs(
         print_csv([pd.DataFrame([[name, *values] for name, values in rows.items()], columns=columns)])
     else:
         from tokenviz.cli.run_tables import print_side_by_side
-        from tokenviz.paper.models import descriptions_of
+        from tokenviz.paper.naming import descriptions_of
 
         print_side_by_side(found, rows, descriptions_of(found, store))
 
@@ -179,7 +181,7 @@ def remove_runs(
         raise typer.BadParameter("name the runs to remove, or choose them with --where or --experiment")
     if runs and (where is not None or experiment is not None):
         raise typer.BadParameter("name the runs to remove, or choose them with --where and --experiment, not both")
-    from tokenviz.progress import shown
+    from tokenviz.base.progress import shown
     from tokenviz.tracking.finding import remove
     from tokenviz.tracking.store import open_for_reading
 
@@ -207,9 +209,9 @@ def tidy_runs(
 
     They are listed first. Runs are marked as removed, as in MLflow's pages, and can be restored; `mlflow gc` frees their space.
     """
-    from tokenviz.progress import shown
+    from tokenviz.base.progress import shown
+    from tokenviz.tracking.inspection import find_untidy, tidy
     from tokenviz.tracking.store import open_answering, open_for_reading
-    from tokenviz.tracking.tidying import find_untidy, tidy
 
     with shown():
         store = open_for_reading()
@@ -252,10 +254,10 @@ def export_runs(
         return
     if grid is not None:
         raise typer.BadParameter("--grid is for --html; choose runs with --where and --experiment")
-    from tokenviz.progress import shown
-    from tokenviz.tracking.copies import export_runs as export
+    from tokenviz.base.progress import shown
     from tokenviz.tracking.finding import find_runs
     from tokenviz.tracking.store import open_for_reading
+    from tokenviz.tracking.transfer import export_runs as export
 
     with shown():
         store = open_for_reading()
@@ -270,9 +272,9 @@ def import_runs(
     folder: Annotated[Path, typer.Argument(help="What `tokenviz runs export` wrote.", show_default=False)],
 ) -> None:
     """Put exported runs into the store that is set, each once; what it has already stays as it is."""
-    from tokenviz.progress import shown
-    from tokenviz.tracking.copies import import_runs as bring
+    from tokenviz.base.progress import shown
     from tokenviz.tracking.store import open_answering
+    from tokenviz.tracking.transfer import import_runs as bring
 
     with shown():
         store = open_answering()
@@ -282,8 +284,8 @@ def import_runs(
 
 
 def _export_site(folder: Path, experiment: str | None, grid: str | None) -> None:
-    from tokenviz.pages.site import write_site
-    from tokenviz.progress import shown
+    from tokenviz.base.progress import shown
+    from tokenviz.pages.grids import write_site
     from tokenviz.tracking.store import open_for_reading
 
     with shown():
@@ -331,7 +333,7 @@ def _meant(store: "Store", runs: list[str] | None, experiment: str | None, where
 
 
 def _document(run: "FoundRun") -> dict[str, Any]:
-    from tokenviz.scores import nan_to_none
+    from tokenviz.data.scores import nan_to_none
 
     metrics = {name: nan_to_none(value) for name, value in run.metrics.items()}
     return {**vars(run), "started": run.started.isoformat(), "seconds": nan_to_none(run.seconds), "metrics": metrics}
@@ -350,3 +352,32 @@ def _differences(found: "list[FoundRun]", *, everything: bool) -> dict[str, list
 
 def _counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'s' * (count != 1)}"
+
+
+# `tokenviz sync`: delivers results that could not be logged.
+
+
+def sync_command() -> None:
+    """Deliver the results that wait in the outbox for the tracking store, each once.
+
+    Exit code 1 where some of them still wait.
+    """
+    from tokenviz.base.progress import shown
+    from tokenviz.tracking.store import EMBEDDED, open_answering
+    from tokenviz.tracking.transfer import sync
+
+    with shown():
+        store = open_answering()
+        synced = sync(store)
+    typer.echo(f"{synced.delivered} results delivered to {store.name}")
+    if synced.busy:
+        typer.echo(f"{synced.busy} are being worked on by another process")
+    if synced.refused:
+        typer.echo(f"{synced.refused} were refused by the store")
+    for command in synced.undrawn:
+        typer.echo(f"some are not whole: repeat '{command}', which goes on from where it was")
+    for name, count in synced.elsewhere.items():
+        address = "unset MLFLOW_TRACKING_URI" if name == EMBEDDED else f"set MLFLOW_TRACKING_URI={name}"
+        typer.echo(f"{count} wait for another store, {name}: {address} and repeat this command")
+    if not synced.complete:
+        raise typer.Exit(1)

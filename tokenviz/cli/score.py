@@ -1,4 +1,4 @@
-"""`tokenviz score`: scores texts token by token, without tracking."""
+"""`tokenviz score`: texts or a table of passages in, scores out, nothing tracked."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from tokenviz.cli.inputs import (
+from tokenviz.cli.shared import (
     AsJson,
     Bos,
     Chat,
@@ -19,35 +19,78 @@ from tokenviz.cli.inputs import (
     Stride,
     WordPunctuation,
     check_chat,
+    named_frames,
+    print_csv,
+    print_json,
     read_chats,
     read_texts,
 )
-from tokenviz.cli.outputs import named_frames, print_csv, print_json
-from tokenviz.cli.passages import score_passages
-from tokenviz.cli.prompts import (
+from tokenviz.cli.studies import (
     ContinuationColumn,
     Continuations,
     Prompt,
     PromptColumn,
     SkipBad,
+    Watch,
+    WatchAt,
+    print_watched,
     prompts_given,
     score_continuations,
 )
-from tokenviz.cli.watching import Watch, WatchAt, print_watched
-from tokenviz.harness import completion
+from tokenviz.harness import options
 
 if TYPE_CHECKING:
-    from tokenviz.score_summary import ScoreSummary
-    from tokenviz.scores import TokenScores
-    from tokenviz.texts import Text
-    from tokenviz.units.spans import SpanScores
+    from tokenviz.data.scores import BosMode, TokenScores
+    from tokenviz.data.summary import ScoreSummary
+    from tokenviz.data.texts import Text
+    from tokenviz.units.sums import SpanScores
     from tokenviz.units.word_scores import WordScores
+
+
+# `tokenviz score FILE --by passage`: adds one model's numbers to a table of texts, one row per text.
+
+
+def score_passages(
+    model: str,
+    file: str,
+    column: str,
+    *,
+    bos: "BosMode",
+    context: int | None,
+    stride: int | None,
+    skip_bad: bool,
+    as_json: bool,
+    parquet: Path | None,
+) -> None:
+    """Score the texts of a table and print it with the numbers, as CSV unless another output is chosen."""
+    from tokenviz.base.display import write_parquet
+    from tokenviz.base.progress import shown
+    from tokenviz.cli.studies import plain_rows
+    from tokenviz.models.loading import load_model
+    from tokenviz.scoring.scorer import score
+    from tokenviz.units.items import read_passages
+    from tokenviz.units.tidy import check_request, tidy_table
+
+    with shown():
+        texts = read_passages(file, column=column, skip_bad=skip_bad)
+        check_request(texts, by="item", previous=0)
+        scores = score(load_model(model), texts.text, bos=bos, context=context, stride=stride)
+        table = tidy_table(texts, scores, by="item", previous=0)
+    if parquet is not None:
+        write_parquet(table, parquet)
+    elif as_json:
+        print_json({"texts": texts.text.name, "by": "passage", "rows": plain_rows(table), "skipped": list(texts.skipped)})
+    else:
+        print_csv([table])
+
+
+# `tokenviz score`: scores texts token by token, without tracking.
 
 
 def score_command(
     model: Annotated[
         str,
-        typer.Option("--model", "-m", help="Model spec: NAME[@REVISION][,OPTION=VALUE]...", autocompletion=completion.models),
+        typer.Option("--model", "-m", help="Model spec: NAME[@REVISION][,OPTION=VALUE]...", autocompletion=options.models),
     ],
     files: Files = None,
     text: Literals = None,
@@ -77,7 +120,7 @@ def score_command(
         typer.Option(
             help="What the colours show: logprob (the default), surprisal_bits, probability, rank_bucket or entropy.",
             show_default=False,
-            autocompletion=completion.measures,
+            autocompletion=options.measures,
         ),
     ] = None,
     limits: Limits = None,
@@ -146,11 +189,10 @@ def score_command(
         _check_limits(limits, measure or "logprob", as_json or as_csv or parquet is not None)
     if parquet is not None and (count := len(files or []) + len(text or [])) > 1:
         raise typer.BadParameter(f"--parquet takes one text, and {count} were given: one file holds one table")
+    from tokenviz.base.progress import shown
     from tokenviz.models.loading import load_model
-    from tokenviz.progress import shown
-    from tokenviz.scoring.scorer import score
-    from tokenviz.scoring.streaming import score_to_file
-    from tokenviz.units.spans import SpanScores
+    from tokenviz.scoring.scorer import score, score_to_file
+    from tokenviz.units.sums import SpanScores
 
     if chat:
         texts = read_chats(files, [model], skip_bad=skip_bad)
@@ -195,7 +237,7 @@ def _check_watch(by: str, *, others: bool) -> None:
 
 
 def _check_measure(measure: str, no_colours: bool) -> None:
-    from tokenviz.figures.measures import PairMeasure, measure_named
+    from tokenviz.figures.heatmap.measures import PairMeasure, measure_named
 
     if no_colours:
         raise typer.BadParameter(
@@ -207,8 +249,7 @@ def _check_measure(measure: str, no_colours: bool) -> None:
 
 def _check_limits(limits: str, measure: str, no_colours: bool) -> None:
     """Refuse invalid limits before the work, not after it."""
-    from tokenviz.figures.limits import checked_limits, chosen_limits
-    from tokenviz.figures.measures import measure_named
+    from tokenviz.figures.heatmap.measures import checked_limits, chosen_limits, measure_named
 
     if no_colours:
         raise typer.BadParameter(
@@ -219,7 +260,7 @@ def _check_limits(limits: str, measure: str, no_colours: bool) -> None:
 
 
 def _words_of(table: "TokenScores", punctuation: Literal["attached", "apart"]) -> "WordScores":
-    from tokenviz.progress import warn
+    from tokenviz.base.progress import warn
     from tokenviz.units.word_scores import words
 
     found = words(table, punctuation=punctuation)
@@ -252,9 +293,9 @@ def document(
 
 def print_text(tables: "list[TokenScores]", measure: str, limits: str) -> None:
     """Print coloured texts and a small table."""
-    from tokenviz.figures.definition import shared_limits, text_heatmap
-    from tokenviz.figures.terminal import heatmap_text, legend_text
-    from tokenviz.terminal import results_console
+    from tokenviz.base.terminal import results_console
+    from tokenviz.figures.heatmap.definition import shared_limits, text_heatmap
+    from tokenviz.figures.heatmap.files import heatmap_text, legend_text
 
     console = results_console()
     shared = shared_limits(tables, measure=measure) if limits == "shared" else limits
@@ -273,8 +314,8 @@ def _print_overview(summaries: "list[tuple[str, ScoreSummary]]") -> None:
     from rich.table import Table
     from rich.text import Text as Line
 
-    from tokenviz.controls import visible
-    from tokenviz.terminal import results_console
+    from tokenviz.base.characters import visible
+    from tokenviz.base.terminal import results_console
 
     overview = Table()
     overview.add_column("text")

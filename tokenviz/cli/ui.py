@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tokenviz.controls import visible
-from tokenviz.errors import StoreError
+from tokenviz.base.characters import visible
+from tokenviz.base.errors import StoreError
 
 if TYPE_CHECKING:
     from tokenviz.tracking.store import Store
@@ -34,8 +34,14 @@ def ui_command(
     For a server (MLFLOW_TRACKING_URI) only the pages of grids are served, with this user's credentials; its runs are on its
     own pages.
     """
-    from tokenviz.tracking.embedded import artifacts_of, database_of, embedded_folder, is_writable
-    from tokenviz.tracking.serving import announce, refuse_old_installation
+    from tokenviz.tracking.embedded import (
+        announce,
+        artifacts_of,
+        database_of,
+        embedded_folder,
+        is_writable,
+        refuse_old_installation,
+    )
     from tokenviz.tracking.store import open_for_reading, open_store, server_uri
 
     _refuse_busy(host, port)

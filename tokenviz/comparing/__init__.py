@@ -7,18 +7,18 @@ from tokenviz import lazy_names
 if TYPE_CHECKING:
     from tokenviz.comparing.agreement import correlate as correlate
     from tokenviz.comparing.comparison import pool as pool
-    from tokenviz.comparing.conditions import condition_means as condition_means
-    from tokenviz.comparing.correlations import closest as closest
-    from tokenviz.comparing.divergences import summarise_divergences as summarise_divergences
-    from tokenviz.comparing.engines import engine_differences as engine_differences
+    from tokenviz.comparing.distances import closest as closest
+    from tokenviz.comparing.distances import engine_differences as engine_differences
+    from tokenviz.comparing.distances import summarise_divergences as summarise_divergences
+    from tokenviz.comparing.studies import condition_means as condition_means
 
 _HOMES = {
-    "closest": "tokenviz.comparing.correlations",
-    "condition_means": "tokenviz.comparing.conditions",
+    "closest": "tokenviz.comparing.distances",
+    "condition_means": "tokenviz.comparing.studies",
     "correlate": "tokenviz.comparing.agreement",
-    "engine_differences": "tokenviz.comparing.engines",
+    "engine_differences": "tokenviz.comparing.distances",
     "pool": "tokenviz.comparing.comparison",
-    "summarise_divergences": "tokenviz.comparing.divergences",
+    "summarise_divergences": "tokenviz.comparing.distances",
 }
 __all__ = list(_HOMES)
 

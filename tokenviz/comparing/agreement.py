@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tokenviz import display
+from tokenviz.base import display
 from tokenviz.stats import definitions, intervals
 from tokenviz.stats.definitions import Values
 from tokenviz.stats.estimate import LEVEL, Estimate, Unit, estimates_table, percent, rounded, rounded_interval
-from tokenviz.stats.formulas import fisher
-from tokenviz.stats.intervals import Kind
+from tokenviz.stats.intervals import Kind, fisher
 from tokenviz.stats.replicates import PartSums, part_replicates, rank_replicates, replicates
 from tokenviz.stats.resampling import (
     SEED,

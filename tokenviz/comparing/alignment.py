@@ -4,7 +4,7 @@ With one tokenizer the units are the tokens. With two they are segments: the fin
 both have a token boundary. On request they are words, with any tokenizers, or the spans of the text, where a token belongs to
 the span of its last character (units/sums.py). The log-prob of a unit is the sum of its tokens' log-probs, by the chain rule.
 
-Where a token crosses the end of a word, the words are joined (units/common.py), and the unit counts them.
+Where a token crosses the end of a word, the words are joined (units/words.py), and the unit counts them.
 """
 
 from dataclasses import dataclass, fields
@@ -13,12 +13,10 @@ from typing import TYPE_CHECKING, Literal, TypedDict, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from tokenviz.errors import ComparisonError
-from tokenviz.scores import TokenScores
-from tokenviz.units.common import Spans, common_spans
-from tokenviz.units.spans import span_sums
-from tokenviz.units.sums import UnitSums
-from tokenviz.units.words import Punctuation, words_of
+from tokenviz.base.errors import ComparisonError
+from tokenviz.data.scores import TokenScores
+from tokenviz.units.sums import UnitSums, span_sums
+from tokenviz.units.words import Punctuation, Spans, common_spans, words_of
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tokenviz import display
+from tokenviz.base import display
+from tokenviz.base.errors import ComparisonError
 from tokenviz.comparing.agreement import Agreement, agreement
 from tokenviz.comparing.alignment import By, Units, align
-from tokenviz.errors import ComparisonError
+from tokenviz.data.scores import TokenScores, nan_to_none
+from tokenviz.data.texts import Text
 from tokenviz.models.describing import full_name_of
-from tokenviz.scores import TokenScores, nan_to_none
 from tokenviz.stats.definitions import Values
+from tokenviz.stats.differences import SignFlips, sign_flip_test
 from tokenviz.stats.estimate import LEVEL
-from tokenviz.stats.flips import SignFlips, sign_flip_test
 from tokenviz.stats.resampling import SEED
 from tokenviz.stats.summaries import estimates_of, resampling_of
-from tokenviz.texts import Text
 from tokenviz.units.words import Punctuation
 
 if TYPE_CHECKING:

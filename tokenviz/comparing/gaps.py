@@ -14,7 +14,7 @@ from tokenviz.comparing.comparison import Comparison
 from tokenviz.stats.intervals import PLAIN
 from tokenviz.stats.resampling import SEED
 from tokenviz.stats.summaries import Ratio, summarise
-from tokenviz.units.kinds import KINDS, kinds_of
+from tokenviz.units.words import KINDS, kinds_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,7 +30,7 @@ def gaps(
     """Divide the difference of two models among the kinds of string.
 
     The difference is log-prob b minus log-prob a of a unit, in bits: above 0 where b predicts better. Each unit has one kind,
-    by the rule of `tokenviz.units.kinds`.
+    by the rule of `tokenviz.units.words`.
 
     Args:
         compared: A comparison or its units, or the comparisons of several texts, which are pooled.

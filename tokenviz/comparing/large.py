@@ -12,17 +12,17 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from tokenviz.base.errors import ComparisonError
 from tokenviz.comparing.agreement import agreement_of_parts
 from tokenviz.comparing.alignment import By, Units, align, same_tokens
 from tokenviz.comparing.comparison import Comparison, same_first
-from tokenviz.comparing.information import InformationSums, information_of_parts
-from tokenviz.errors import ComparisonError
-from tokenviz.score_summary import ScoreSummary
-from tokenviz.scores import TokenScores
+from tokenviz.data.scores import TokenScores
+from tokenviz.data.summary import ScoreSummary
+from tokenviz.data.texts import Text
 from tokenviz.stats.definitions import Values
 from tokenviz.stats.replicates import PartSums
 from tokenviz.stats.summaries import Summary
-from tokenviz.texts import Text
+from tokenviz.units.sums import InformationSums, information_of_parts
 from tokenviz.units.words import Punctuation
 
 PARTS_VERSION = 1  # raise it when the same tables would give other numbers

@@ -10,14 +10,14 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
+from tokenviz.base.errors import ComparisonError
 from tokenviz.comparing.alignment import Alignment
 from tokenviz.comparing.comparison import Comparison, PooledComparison, compare, pool
-from tokenviz.comparing.correlations import Closer, closest
-from tokenviz.comparing.divergences import summarise_divergences
-from tokenviz.errors import ComparisonError
+from tokenviz.comparing.distances import Closer, closest, summarise_divergences
+from tokenviz.data.scores import BosMode, TokenScores
+from tokenviz.data.texts import Text
 from tokenviz.models.loading import LoadedModel, ResolvedModel, load, resolve
 from tokenviz.models.spec import ModelSpec
-from tokenviz.scores import BosMode, TokenScores
 from tokenviz.scoring.divergence import Divergences, check_vocabularies, divergences
 from tokenviz.scoring.predictions import KeptPredictions, keep_predictions
 from tokenviz.scoring.scorer import score
@@ -25,7 +25,6 @@ from tokenviz.stats.estimate import LEVEL
 from tokenviz.stats.intervals import adjusted_level
 from tokenviz.stats.resampling import SEED, check_resampling
 from tokenviz.stats.summaries import Summary
-from tokenviz.texts import Text
 
 How = Literal["memory", "disk", "none"]
 

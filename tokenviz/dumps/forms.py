@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tokenviz.errors import TextError
+from tokenviz.base.errors import TextError
 
 Json = Mapping[str, Any]
 

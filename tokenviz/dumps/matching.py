@@ -7,13 +7,12 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+from tokenviz.base.errors import ScoringError, TextError
+from tokenviz.data.scores import BosMode
 from tokenviz.dumps.forms import Alternative, Dumped, DumpedToken
-from tokenviz.errors import ScoringError, TextError
-from tokenviz.models.openings import Openings, openings_of
-from tokenviz.models.spans import EncodedPassage, as_written
+from tokenviz.models.offsets import EncodedPassage, as_written
 from tokenviz.models.tokens import bos_prefix, encode
-from tokenviz.models.vocabulary import Vocabulary
-from tokenviz.scores import BosMode
+from tokenviz.models.vocabulary import Vocabulary, WordStarts, word_starts_of
 
 _EQUAL = 1e-3  # nats; one number written twice, perhaps once in half precision
 _PLACEHOLDER = re.compile(r"token_id:(\d+)")  # vLLM with return_tokens_as_token_ids
@@ -39,9 +38,9 @@ class Tokens:
         self._ids: dict[bytes, list[int]] | None = None
 
     @cached_property
-    def openings(self) -> Openings:
-        """The openings of its tokens."""
-        return openings_of(self.tokenizer, self.size)
+    def word_starts(self) -> WordStarts:
+        """The word starts of its tokens."""
+        return word_starts_of(self.tokenizer, self.size)
 
     def content(self, number: int) -> bytes:
         """Return the bytes of a token."""

@@ -1,4 +1,4 @@
-"""The figures of token tables by name, for runs, papers and redrawing; each is drawn and written in one way."""
+"""The figures of token tables by name: for runs, for papers and for redrawing, each drawn and captioned in one way."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -8,20 +8,75 @@ from typing import Any, get_args
 
 from matplotlib.figure import Figure
 
+from tokenviz.base.errors import FigureError
 from tokenviz.comparing.comparison import Comparison
-from tokenviz.errors import FigureError
-from tokenviz.figures.along import along_text
-from tokenviz.figures.calibration import entropy_calibration
-from tokenviz.figures.captions import along_caption, calibration_caption, gaps_caption, scatter_caption
-from tokenviz.figures.definition import tables_of
-from tokenviz.figures.files import FORMATS, HeatmapFormat, file_title, save_heatmap
-from tokenviz.figures.gaps import gap_bars
-from tokenviz.figures.limits import Chosen
-from tokenviz.figures.measures import PairMeasure, measure_named
-from tokenviz.figures.saving import FigureFormat, fixed_settings, save_figure, together
-from tokenviz.figures.scatter import unity_scatter
-from tokenviz.figures.widths import inches, points
-from tokenviz.scores import TokenScores
+from tokenviz.data.scores import TokenScores
+from tokenviz.figures.heatmap.definition import tables_of
+from tokenviz.figures.heatmap.files import FORMATS, HeatmapFormat, file_title, save_heatmap
+from tokenviz.figures.heatmap.measures import Chosen, PairMeasure, measure_named
+from tokenviz.figures.plots.comparison import gap_bars, unity_scatter
+from tokenviz.figures.plots.curves import along_text, entropy_calibration
+from tokenviz.figures.typeset.saving import FigureFormat, fixed_settings, inches, points, save_figure, together
+from tokenviz.models.describing import description_of, full_name, full_name_of
+from tokenviz.stats.estimate import printed, rounded, rounded_interval
+
+# Captions of plots for a paper: models, text, what is shown and n in sentences. A heatmap has its own caption.
+
+
+def scatter_caption(comparison: Comparison, *, rho: bool = False) -> str:
+    """Return the caption of a unity scatter, with Spearman's rho where the figure has no title that contains it."""
+    unit, r = comparison.units.by, comparison.pearson_r
+    a, b = full_name_of(comparison.a.spec), full_name_of(comparison.b.spec)
+    found = f"Pearson’s r = {rounded(r)}" if r.determined else "Pearson’s r is not determined"
+    source = f", resampled {r.drawn_from}" if r.drawn_from else ""
+    interval = f" (95 % interval {rounded_interval(r, ' to ')}{source})" if r.has_interval else ""
+    rank = comparison.spearman_rho
+    other = f", Spearman’s rho = {printed(rank.value, 3)}" if rho and rank.determined else ""
+    return (
+        f"Log-prob (nats) of each {unit} of “{comparison.text_name}” by {a} (across) and by "
+        f"{b} (upwards). {found}{interval}{other}, n = {comparison.n} of {comparison.n_units} {unit}s. "
+        f"On the dashed line the models agree; the {unit}s on which they differ most are named."
+    )
+
+
+def along_caption(tables: Sequence[TokenScores]) -> str:
+    """Return the caption of log-probs along a text."""
+    return f"Log-probs (nats) along “{tables[0].text_name}”, in reading order, by {_models(tables)}. A gap has no prediction."
+
+
+def calibration_caption(tables: Sequence[TokenScores]) -> str:
+    """Return the caption of a calibration plot."""
+    return (
+        f"Mean surprisal of the tokens of “{tables[0].text_name}” against the mean entropy of their predictions (nats), in "
+        f"bins of equal counts, by {_models(tables)}. Bars are one standard error. On the dashed line a model is as surprised "
+        "as it expected."
+    )
+
+
+def _models(tables: Sequence[TokenScores]) -> str:
+    counts = [
+        full_name(
+            table.spec.model,
+            "; ".join(filter(None, (description_of(table.spec), f"n = {summary.n_scored} of {summary.n_tokens} tokens"))),
+        )
+        for table in tables
+        for summary in (table.summary(),)
+    ]
+    return " and ".join(counts)
+
+
+def gaps_caption(comparison: Comparison) -> str:
+    """Return the caption of `gap_bars`."""
+    a, b = comparison.full_names
+    return (
+        f"What each kind of string adds to the mean difference of “{comparison.text_name}”, in bits per "
+        f"{comparison.unit}: {b} minus {a}. n = {comparison.n:,} of {comparison.n_units:,} "
+        f"{comparison.unit}s; percentages are shares of the whole difference, which the bars add up to (below 0 where a kind "
+        "goes against it). Lines: 95 % intervals by resampling."
+    )
+
+
+# The figures of token tables by name, for runs, papers and redrawing; each is drawn and written in one way.
 
 _HEATMAPS = {"heatmap": "logprob", "segments": "logprob", "difference": "difference"}  # with their default measures
 _HEATMAP_WIDTH = 7.0  # inches

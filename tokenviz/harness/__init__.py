@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from tokenviz import lazy_names
 
 if TYPE_CHECKING:
-    from tokenviz.errors import ExperimentError as ExperimentError
+    from tokenviz.base.errors import ExperimentError as ExperimentError
     from tokenviz.harness.kinds.comparison import ComparisonRun as ComparisonRun
     from tokenviz.harness.kinds.measure import MeasureRun as MeasureRun
     from tokenviz.harness.kinds.score import ScoreRun as ScoreRun
@@ -29,7 +29,7 @@ _HOMES = {
     "By": "tokenviz.units.tidy",
     "ComparisonRun": "tokenviz.harness.kinds.comparison",
     "DIVERGENCES": "tokenviz.harness.measures",
-    "ExperimentError": "tokenviz.errors",
+    "ExperimentError": "tokenviz.base.errors",
     "Measure": "tokenviz.harness.measures",
     "MeasureRun": "tokenviz.harness.kinds.measure",
     "Measured": "tokenviz.harness.measures",

@@ -19,12 +19,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tokenviz.errors import ExperimentError, TokenvizError, of_full_disk
-from tokenviz.hardware import cores
-from tokenviz.progress import Notice, collecting, tell, warn
+from tokenviz.base.errors import ExperimentError, TokenvizError, of_full_disk
+from tokenviz.base.hardware import cores
+from tokenviz.base.progress import Notice, collecting, tell, warn
 from tokenviz.tracking.outbox import Claim
-from tokenviz.tracking.parcels import Parcel
 from tokenviz.tracking.runs import Runs
+from tokenviz.tracking.staged_runs import StagedRun
 
 _FEW = 3  # this many cells are drawn in this process before another one would have started
 _MOST_PROCESSES = 8  # each takes about 300 MB
@@ -46,12 +46,12 @@ class Delivery:
 
     Attributes:
         claim: The claim on its cell.
-        parcel: The staged run, with tables, and figures once they are drawn.
+        staged: The staged run, with tables, and figures once they are drawn.
         run_id: Id of the delivered run; empty until then, and where the staged run stays in the outbox.
     """
 
     claim: Claim
-    parcel: Parcel
+    staged: StagedRun
     run_id: str = ""
     drawing: Drawing | None = field(default=None, repr=False)
     drawn: "Future[_Drawn] | None" = field(default=None, repr=False)
@@ -59,7 +59,7 @@ class Delivery:
 
 @dataclass(frozen=True)
 class _Drawn:
-    board: Path
+    figures_folder: Path
     notices: list[Notice]
 
 
@@ -85,17 +85,17 @@ class Deliveries:
     def __enter__(self) -> Self:
         return self
 
-    def add(self, claim: Claim, parcel: Parcel, drawing: Drawing | None) -> Delivery:
+    def add(self, claim: Claim, staged: StagedRun, drawing: Drawing | None) -> Delivery:
         """Draw a staged run's figures where it has none yet, then deliver it and release the claim."""
-        delivery = Delivery(claim, parcel)
+        delivery = Delivery(claim, staged)
         try:
             if self._thread is None:
                 # A copy of this context, so that its notes are shown where those of this thread are.
                 self._thread = threading.Thread(target=copy_context().run, args=(self._deliver_all,), name="deliveries")
                 self._thread.start()
-            if drawing is not None and not parcel.drawn:
+            if drawing is not None and not staged.drawn:
                 self._room.acquire()
-                delivery.drawing, delivery.drawn = drawing, self._draw(drawing, parcel)
+                delivery.drawing, delivery.drawn = drawing, self._draw(drawing, staged)
                 delivery.drawn.add_done_callback(lambda _: self._room.release())
                 self._undrawn = [drawn for drawn in (*self._undrawn, delivery.drawn) if not drawn.done()]
         except BaseException:
@@ -146,7 +146,7 @@ class Deliveries:
         if delivery.drawn is not None:
             self._attach_figures(delivery, delivery.drawn)
         self._deliver_late(stayed)
-        delivery.run_id = self._runs.try_to_deliver(delivery.parcel)
+        delivery.run_id = self._runs.try_to_deliver(delivery.staged)
         if self._runs.store.silent:
             stayed.append(delivery)
 
@@ -160,7 +160,7 @@ class Deliveries:
                 raise
             warn("a process that draws figures was ended from outside (out of memory?): they are drawn again")
             try:
-                result = self._draw(delivery.drawing, delivery.parcel).result()
+                result = self._draw(delivery.drawing, delivery.staged).result()
             except BrokenExecutor as again:
                 raise ExperimentError(
                     "a process that draws figures was ended from outside twice (out of memory?): what was computed is kept, "
@@ -168,35 +168,35 @@ class Deliveries:
                 ) from again
         for notice in result.notices:
             tell(notice)
-        delivery.parcel.attach_figures(result.board)
+        delivery.staged.attach_figures(result.figures_folder)
         delivery.drawing = delivery.drawn = None  # frees the tables
 
     def _deliver_late(self, stayed: list[Delivery]) -> None:
         """Deliver what had to wait once a server is back: first the earlier runs, since later ones may name them."""
         while stayed and self._runs.store.answers():
             delivery = stayed.pop(0)
-            fingerprint = delivery.parcel.slip.fingerprint
+            fingerprint = delivery.staged.record.fingerprint
             with self._runs.outbox.claimed(self._runs.name, fingerprint) as claim:
                 # Another process may be delivering it, or have delivered or replaced it.
-                parcel = claim.left_over() if claim is not None else None
-                if parcel is not None and parcel.drawn:
-                    same = parcel.slip.id == delivery.parcel.slip.id
-                    delivery.run_id = self._runs.try_to_deliver(delivery.parcel if same else parcel)
+                staged = claim.left_over() if claim is not None else None
+                if staged is not None and staged.drawn:
+                    same = staged.record.id == delivery.staged.record.id
+                    delivery.run_id = self._runs.try_to_deliver(delivery.staged if same else staged)
                 elif claim is not None and (found := self._runs.find(fingerprint)) is not None:
                     delivery.run_id = found.run_id
             if self._runs.store.silent:
                 stayed.insert(0, delivery)
 
-    def _draw(self, drawing: Drawing, parcel: Parcel) -> "Future[_Drawn]":
-        board = parcel.drawing_board()
+    def _draw(self, drawing: Drawing, staged: StagedRun) -> "Future[_Drawn]":
+        figures_folder = staged.make_figures_folder()
         if not self._processes:
             self._thread_pool = self._thread_pool or ThreadPoolExecutor(1)
-            return self._thread_pool.submit(_draw, drawing, board)
+            return self._thread_pool.submit(_draw, drawing, figures_folder)
         with _deaf_to_interrupts():
             try:
-                drawn = _processes(self._processes).submit(_draw, drawing, board)
+                drawn = _processes(self._processes).submit(_draw, drawing, figures_folder)
             except BrokenExecutor:  # the pool has broken since it was last used, and is now a new one
-                drawn = _processes(self._processes).submit(_draw, drawing, board)
+                drawn = _processes(self._processes).submit(_draw, drawing, figures_folder)
         return drawn  # type: ignore[no-any-return]  # loky is not typed
 
 
@@ -230,7 +230,7 @@ def _follow(parent: int) -> None:
     os.nice(10)  # scoring goes first: when one of its threads waits for a core, the others wait as well
 
 
-def _draw(drawing: Drawing, board: Path) -> _Drawn:
+def _draw(drawing: Drawing, figures_folder: Path) -> _Drawn:
     with collecting() as notices:
-        drawing.function(*drawing.arguments, board)
-    return _Drawn(board, notices)
+        drawing.function(*drawing.arguments, figures_folder)
+    return _Drawn(figures_folder, notices)

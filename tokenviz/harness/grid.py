@@ -8,31 +8,27 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from tokenviz.base.errors import ExperimentError
+from tokenviz.base.progress import note
 from tokenviz.comparing.alignment import Alignment, By
+from tokenviz.data.scores import BosMode
+from tokenviz.data.texts import Text, read_text
 from tokenviz.dumps.importing import Imported
-from tokenviz.errors import ExperimentError
-from tokenviz.figures.saving import PAGE_FORMATS, run_formats
-from tokenviz.harness.context import current_experiment
-from tokenviz.harness.jobs import fingerprint_of_pair
+from tokenviz.figures.typeset.saving import PAGE_FORMATS, run_formats
+from tokenviz.harness.kind import fingerprint_of_pair
 from tokenviz.harness.kinds.comparison import ComparisonJob, ComparisonRun
-from tokenviz.harness.kinds.files import is_file_name
-from tokenviz.harness.kinds.imported import ImportJob, fingerprint_of_import
 from tokenviz.harness.kinds.measure import MeasureJob, MeasureRun
-from tokenviz.harness.kinds.score import ScoreJob, ScoreRun
+from tokenviz.harness.kinds.score import ImportJob, ScoreJob, ScoreRun, fingerprint_of_import
 from tokenviz.harness.kinds.summary import SummaryJob, several_tokenizers
-from tokenviz.harness.ledgers import LedgerRun
-from tokenviz.harness.links import views_of
+from tokenviz.harness.kinds.writing import is_file_name
 from tokenviz.harness.measures import Measure, Settings
-from tokenviz.harness.results import GridResult, GridRuns
+from tokenviz.harness.results import GridResult, GridRuns, views_of
 from tokenviz.harness.scheduler import Scheduler
-from tokenviz.harness.session import ModelMemory, Session
+from tokenviz.harness.session import LedgerRun, ModelMemory, Session, current_experiment
 from tokenviz.harness.studies import Studies
 from tokenviz.models.loading import LoadedModel, load, resolve
 from tokenviz.models.spec import ModelSpec
-from tokenviz.progress import note
-from tokenviz.scores import BosMode
 from tokenviz.scoring.windows import check_settings
-from tokenviz.texts import Text, read_text
 from tokenviz.tracking.provenance import provenance
 from tokenviz.tracking.runs import Runs, fingerprint_of
 from tokenviz.tracking.store import open_store

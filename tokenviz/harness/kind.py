@@ -1,23 +1,38 @@
-"""The base class of kinds of runs: how recorded runs are read, so that `pull`, `redraw`, `trace` and `rerun` work on them.
+"""What every kind of run has: the job that becomes a run, and what is read and drawn of a recorded one."""
 
-Each file of `harness/kinds/` has a `KIND`, one object of a subclass of `Kind`; `kinds.kind_of` finds it by the run's tag.
-Nothing outside that file depends on the kind. Every method except `read` has a default, so that a kind defines only what it
-has.
-"""
-
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
+from tokenviz.data.scores import FORMAT_VERSION, SCORING_VERSION, nan_to_none
+from tokenviz.data.texts import Text
 from tokenviz.figures.named import Look
-from tokenviz.records.reader import Reader
+from tokenviz.figures.report.overview import Cell, OtherRun
+from tokenviz.harness.deliveries import Delivery, Drawing
+from tokenviz.harness.measures import Settings
+from tokenviz.models.loading import ResolvedModel
+from tokenviz.records.loading import Reader
+from tokenviz.records.run import RecordedRun, StoredRun, WaitingRun
 from tokenviz.stats.estimate import Estimate
-from tokenviz.tracking.finding import FoundRun
+from tokenviz.tracking.finding import FoundRun, find_run
+from tokenviz.tracking.runs import FinishedRun, Runs, fingerprint_of
+from tokenviz.tracking.staged_runs import StagedRun
 
 if TYPE_CHECKING:
-    from tokenviz.harness.again import Again, Rerun
+    import pandas as pd
+
+    from tokenviz.harness.recomputing import Again, Rerun
+
+
+# The base class of kinds of runs: how recorded runs are read, so that `pull`, `redraw`, `trace` and `rerun` work on them.
+#
+# Each file of `harness/kinds/` has a `KIND`, one object of a subclass of `Kind`; `kinds.kind_of` finds it by the run's tag.
+# Nothing outside that file depends on the kind. Every method except `read` has a default, so that a kind defines only what it
+# has.
 
 S = TypeVar("S")
 
@@ -154,6 +169,261 @@ class Kind(ABC, Generic[S]):
             NotEnoughError: The run does not record enough to be computed again.
             TokenvizError: Its model cannot be loaded, or a table is missing.
         """
-        from tokenviz.harness.again import NotEnoughError
+        from tokenviz.harness.recomputing import NotEnoughError
 
         raise NotEnoughError.of(run)
+
+
+# Jobs: one piece of work that becomes one run, with what all kinds of runs share.
+#
+# A kind of run is a file in `harness/kinds/`: a `Job` that computes, writes, reads and draws, and the resulting `Run`. The
+# scheduler knows nothing else about it. A new kind is a new file there; `kinds/score.py` is the one to copy.
+
+T = TypeVar("T")
+R = TypeVar("R", bound="Run", covariant=True)
+
+
+@dataclass(frozen=True)
+class Content:
+    """The content of a run except its files; the fields are those of `tracking.staged_runs.RunRecord`."""
+
+    params: dict[str, object]
+    metrics: dict[str, float]
+    note: str
+    curves: Mapping[str, list[tuple[int, float]]] = field(default_factory=dict)
+    dataset: dict[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    pages: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Outcome(Generic[T]):
+    """The result of a job.
+
+    Attributes:
+        found: The finished run, where there was one.
+        delivery: The staged run on its way, where there was no finished run.
+        result: What was computed, or read from a staged run; None where a run was found.
+    """
+
+    found: FinishedRun | None
+    delivery: Delivery | None
+    result: T | None
+
+    @property
+    def run_id(self) -> str:
+        """MLflow's id; empty while the results wait in the outbox."""
+        return self.found.run_id if self.found else self._delivery.run_id
+
+    @property
+    def metrics(self) -> Mapping[str, float]:
+        """The run's numbers; one that is not determined is absent."""
+        if self.found:
+            return self.found.metrics
+        return {name: value for name, value in self._delivery.staged.record.metrics.items() if math.isfinite(value)}
+
+    @property
+    def params(self) -> Mapping[str, object]:
+        """The run's settings."""
+        return self.found.params if self.found else self._delivery.staged.record.params
+
+    @property
+    def tags(self) -> Mapping[str, str]:
+        """The run's own tags."""
+        return self.found.tags if self.found else self._delivery.staged.record.tags
+
+    @property
+    def waiting(self) -> StagedRun | None:
+        """The staged run, if it waits in the outbox, else None."""
+        return self._delivery.staged if self.found is None and not self.run_id else None
+
+    @property
+    def _delivery(self) -> Delivery:
+        assert self.delivery is not None
+        return self.delivery
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Run:
+    """The run of one job.
+
+    Attributes:
+        run_id: MLflow's id; empty while the results wait in the outbox for a server.
+        fingerprint: Hash of everything that its numbers depend on.
+        reused: Whether the run existed already.
+        metrics: Numbers by name; one that is not determined is absent.
+        runs: The MLflow experiment's runs, which hold its files.
+        waiting: The staged run, which holds its files while it waits in the outbox; None otherwise.
+    """
+
+    run_id: str
+    fingerprint: str
+    reused: bool
+    metrics: Mapping[str, float]
+    runs: Runs = field(repr=False)
+    waiting: StagedRun | None = field(repr=False)
+
+    def __repr__(self) -> str:
+        where = f"run {self.run_id}"
+        if self.waiting is not None:
+            where = f"in no store yet, waits in {str(self.waiting.folder)!r} for 'tokenviz sync'"
+        return f"{type(self).__name__}({self._subject()}: {where})"
+
+    def _subject(self) -> str:
+        """Return the subject of the run, for readers."""
+        return self.fingerprint[:12]
+
+    def _about(self) -> dict[str, Any]:
+        """Return what it is of, and its numbers, for a program."""
+        return dict(self.metrics)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what it is of, its numbers and its id as plain values; a number that is not determined is None."""
+        about = {name: nan_to_none(value) for name, value in self._about().items()}
+        return {**about, "run_id": self.run_id, "reused": self.reused}
+
+    def cell(self, run_id: str) -> Cell:
+        """Return what the page of its grid shows of it; a kind that has no matrix there is among the other runs.
+
+        Args:
+            run_id: Its id, or what stands for it until it has one.
+        """
+        return OtherRun.of("", self._subject(), run_id, self.metrics, ())
+
+    @cached_property
+    def recorded(self) -> RecordedRun:
+        """The recorded run.
+
+        Raises:
+            StoreError: The run is gone.
+        """
+        if self.waiting is not None:
+            return WaitingRun.of(self.waiting, self.runs)
+        return StoredRun.of(find_run(self.run_id, self.runs.store), self.runs.store)
+
+    def fetch(self, artifact: str, folder: Path) -> Path:
+        """Return the path of one of the run's files on this disk; download it where necessary.
+
+        Args:
+            artifact: The file's path among the run's artifacts.
+            folder: The folder for a downloaded file.
+
+        Raises:
+            StoreError: The run does not have the file any more, or the file was changed.
+        """
+        return self.recorded.fetch(artifact, folder)
+
+    def read(self, name: str) -> "pd.DataFrame":
+        """Read one of the run's tables.
+
+        Args:
+            name: Name of the table, without folder and suffix.
+
+        Raises:
+            StoreError: The run does not have the table any more, or the table was changed.
+        """
+        return self.recorded.frame(name)
+
+
+class Job(ABC, Generic[T, R]):
+    """One piece of work that becomes one run.
+
+    A subclass is a frozen dataclass of what the work needs. Its result must depend on its fingerprint alone, since a finished
+    run with the same fingerprint and tags replaces the work.
+    """
+
+    @property
+    @abstractmethod
+    def kind(self) -> str:
+        """The kind of the run, for its tag."""
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """The run's name, for readers."""
+
+    @property
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """Hash of everything that the run's numbers depend on."""
+
+    @property
+    @abstractmethod
+    def tags(self) -> Mapping[str, str]:
+        """Tags besides kind and fingerprint; a finished run with other tags is not reused."""
+
+    @property
+    def table(self) -> str:
+        """The file that everything else can be made from; empty for none."""
+        return ""
+
+    @property
+    def has_figures(self) -> bool:
+        """Whether `draw` is called."""
+        return True
+
+    @property
+    def refers(self) -> Mapping[str, str]:
+        """Other runs that the run's parameters name, by parameter, with their fingerprints."""
+        return {}
+
+    @abstractmethod
+    def compute(self) -> T:
+        """Do the work."""
+
+    @abstractmethod
+    def write(self, result: T, files: Path) -> Content:
+        """Write a result's tables into a folder, and return the rest of its run."""
+
+    @abstractmethod
+    def read(self, run: RecordedRun) -> T:
+        """Read the result from a run whose files `write` made."""
+
+    @abstractmethod
+    def run(self, outcome: Outcome[T]) -> R:
+        """Return the run of an outcome; a result that was just computed need not be read back."""
+
+    def draw(self, result: T) -> Drawing:
+        """Return how the figures are drawn; called only if `has_figures`."""
+        raise NotImplementedError
+
+    def holds(self, run: FinishedRun) -> bool:
+        """Return whether a finished run with this fingerprint and these tags is still valid."""
+        return True
+
+    def about_run(self, outcome: Outcome[T], runs: Runs) -> dict[str, Any]:
+        """Return the arguments that all classes of runs share."""
+        return {
+            "run_id": outcome.run_id,
+            "fingerprint": self.fingerprint,
+            "reused": outcome.found is not None,
+            "metrics": outcome.metrics,
+            "runs": runs,
+            "waiting": outcome.waiting,
+        }
+
+
+def fingerprint_of_pair(kind: str, model: ResolvedModel, text: Text, settings: Settings, **more: object) -> str:
+    """Return the fingerprint of one model's result for one text.
+
+    Args:
+        kind: The kind of the run.
+        model: The model; its identity represents its weights.
+        text: The text; its hash represents its content.
+        settings: The settings of scoring.
+        more: Everything else that the numbers depend on.
+    """
+    return fingerprint_of(
+        {
+            "kind": kind,
+            "version": SCORING_VERSION,
+            "format": FORMAT_VERSION,
+            "identity": model.identity,
+            "spec": asdict(model.spec),
+            "text": text.name,
+            "text_sha256": text.sha256,
+            **vars(settings),
+            **({"spans": [[(span.name, span.start, span.end) for span in own] for own in text.spans]} if text.spans else {}),
+            **more,
+        }
+    )

@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
-from tokenviz.errors import ExperimentError
-from tokenviz.figures.measures import MEASURES, TokenMeasure
+from tokenviz.base.errors import ExperimentError
+from tokenviz.data.scores import BosMode, TokenScores
+from tokenviz.data.texts import Text
+from tokenviz.figures.heatmap.measures import MEASURES, TokenMeasure
 from tokenviz.models.loading import LoadedModel
-from tokenviz.scores import BosMode, TokenScores
-from tokenviz.texts import Text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -96,7 +96,7 @@ def context_effect(seen: Sequence[int]) -> Measure:
     """
 
     def take(model: LoadedModel, text: Text, settings: Settings) -> Measured:
-        from tokenviz.scoring.contexts import context_logprobs
+        from tokenviz.scoring.positions import context_logprobs
 
         found = context_logprobs(model, text, seen, bos=settings.bos)
         logprob = found.logprob[found.position >= max(seen)]
@@ -258,7 +258,7 @@ def _mean(values: "NDArray[np.float64]") -> float:
 
 
 def _take_divergences(a: LoadedModel, b: LoadedModel, text: Text, settings: Settings) -> Measured:
-    from tokenviz.comparing.divergences import summarise_divergences
+    from tokenviz.comparing.distances import summarise_divergences
     from tokenviz.scoring.divergence import divergences
 
     found = divergences(a, b, text, **vars(settings))

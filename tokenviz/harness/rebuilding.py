@@ -1,8 +1,4 @@
-"""Rebuilding the record of a run that has none, from the run's tables and the metadata of its figures.
-
-Versions before 0.2 wrote no record next to a run's files. Their tables hold every number, and the metadata of their figures
-describe the run: fingerprint, experiment, settings, command. The grid, the machine, and the exact start of the run are lost.
-"""
+"""Recorded runs gone over again: a lost record made from the tables, or the numbers computed once more."""
 
 import json
 import math
@@ -13,17 +9,28 @@ from typing import Any
 
 import pandas as pd
 
-from tokenviz.errors import TokenvizError
-from tokenviz.figures.tracing import provenance_of
+from tokenviz.base.errors import TokenvizError
+from tokenviz.base.progress import task, warn
+from tokenviz.data.scores import TokenScores
+from tokenviz.figures.origin import provenance_of
+from tokenviz.harness.kinds import kind_of
 from tokenviz.harness.kinds.comparison import COMPARISON_METRICS
 from tokenviz.harness.kinds.score import logprob_curve, score_metrics, score_params
+from tokenviz.harness.recomputing import Again, NotEnoughError, Rerun
+from tokenviz.records.loading import Reader
 from tokenviz.records.run import STATISTICS_TABLE, TOKENS_TABLE, UNITS_TABLE
-from tokenviz.scores import TokenScores
 from tokenviz.stats.summaries import resampling_of
-from tokenviz.tracking.checksums import CHECKSUMS, LIST_TAG, TABLE_TAG, checksum, read_checksums
+from tokenviz.tracking.embedded_runs import OwnRecord
 from tokenviz.tracking.entities import CURVE_POINTS, ended, split_identities, split_numbers, with_identities
-from tokenviz.tracking.own_records import OwnRecord
+from tokenviz.tracking.finding import FoundRun, find_run, find_runs
 from tokenviz.tracking.runs import NOTE, PREFIX
+from tokenviz.tracking.staged_runs import CHECKSUMS, LIST_TAG, TABLE_TAG, checksum, read_checksums
+from tokenviz.tracking.store import Store
+
+# Rebuilding the record of a run that has none, from the run's tables and the metadata of its figures.
+#
+# Versions before 0.2 wrote no record next to a run's files. Their tables hold every number, and the metadata of their figures
+# describe the run: fingerprint, experiment, settings, command. The grid, the machine, and the exact start of the run are lost.
 
 _UNIT = re.compile(r"\bof each (token|segment|word|span)\b")  # names the units of a comparison in a scatter's caption
 _FIGURES = ("*.svg", "*.html", "*.png", "*.pdf", "*.tex")
@@ -197,3 +204,42 @@ def _record(
             "input_tags": empty,
         },
     )
+
+
+# Recomputing runs from their own tables, to check whether the numbers agree. The results are not stored.
+
+
+def rerun(reference: str, store: Store) -> list[Rerun]:
+    """Compute a run again, or for a summary those of its grid's runs that record enough.
+
+    Args:
+        reference: The run's reference, as in `find_run`.
+        store: The run's store; nothing is written to it.
+
+    Raises:
+        StoreError: There is no such run, a table is missing, or the run does not record enough to be computed by itself.
+        TokenvizError: Its model cannot be loaded.
+    """
+    found = find_run(reference, store)
+    whole = found.tags.get("kind") == "summary"
+    runs = _members(found, store) if whole else [found]
+    again, done = Again(Reader(store)), []
+    with task("computing again", len(runs), "runs") as advance:
+        for run in runs:
+            try:
+                done.append(kind_of(run).rerun(run, again))
+            except NotEnoughError:
+                if not whole:
+                    raise
+            advance(1)
+    if len(done) < len(runs):
+        warn(f"{len(runs) - len(done)} of {len(runs)} runs do not say enough to be computed again")
+    return done
+
+
+def _members(summary: FoundRun, store: Store) -> list[FoundRun]:
+    """Return a grid's runs: those of one model together, so that it is loaded once, and comparisons last."""
+    grid = summary.tags.get("grid", "")
+    members = [run for run in find_runs(summary.experiment, store=store) if grid in run.tags.get("grid", "").split()]
+    members = [run for run in members if run.tags["kind"] != "summary"]
+    return sorted(members, key=lambda run: run.tags.get("model", "\U0010ffff"))

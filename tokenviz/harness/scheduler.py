@@ -10,15 +10,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tokenviz.base.progress import note, task, warn
 from tokenviz.harness.deliveries import Deliveries
-from tokenviz.harness.jobs import Job, Outcome, Run
+from tokenviz.harness.kind import Job, Outcome, Run
 from tokenviz.harness.session import Session
-from tokenviz.progress import note, task, warn
 from tokenviz.records.run import WaitingRun
 from tokenviz.tracking.outbox import Claim
-from tokenviz.tracking.parcels import Parcel, Slip
-from tokenviz.tracking.redaction import redacted
+from tokenviz.tracking.provenance import redacted
 from tokenviz.tracking.runs import FinishedRun
+from tokenviz.tracking.staged_runs import RunRecord, StagedRun
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Run)
@@ -67,7 +67,7 @@ class Scheduler:
         """Return the jobs whose results are neither in the store nor in the outbox."""
         self._runs.store.answers()
         outbox, name = self._runs.outbox, self._runs.name
-        return [job for job in jobs if self._finished(job) is None and outbox.parcel(name, job.fingerprint) is None]
+        return [job for job in jobs if self._finished(job) is None and outbox.staged(name, job.fingerprint) is None]
 
     def _do(self, job: Job[T, R], deliveries: Deliveries, *, wait: bool) -> Outcome[T] | None:
         """Finish one job; return None where another process has claimed it."""
@@ -84,12 +84,12 @@ class Scheduler:
             if found is not None and taken is None:
                 claim.release()
                 return Outcome(found, None, None)
-            parcel, result = taken or self._make(job, claim)
-            drawing = job.draw(result) if job.has_figures and not parcel.drawn else None
+            staged, result = taken or self._make(job, claim)
+            drawing = job.draw(result) if job.has_figures and not staged.drawn else None
         except BaseException:
             claim.release()
             raise
-        return Outcome(None, deliveries.add(claim, parcel, drawing), result)
+        return Outcome(None, deliveries.add(claim, staged, drawing), result)
 
     def _finished(self, job: Job[T, R]) -> FinishedRun | None:
         found = self._runs.find(job.fingerprint)
@@ -105,23 +105,23 @@ class Scheduler:
         """Return whether a computation counts: with --force, only one that began after this command did."""
         return job.tags.items() <= tags.items() and (not self._session.experiment.force or started >= self._begun)
 
-    def _take_over(self, job: Job[T, R], claim: Claim) -> tuple[Parcel, T] | None:
+    def _take_over(self, job: Job[T, R], claim: Claim) -> tuple[StagedRun, T] | None:
         """Return what an interrupted command has computed already, now for this grid as well as for its own."""
-        parcel = claim.left_over()
-        if parcel is None or not self._wanted(job, parcel.slip.tags, parcel.slip.started):
+        staged = claim.left_over()
+        if staged is None or not self._wanted(job, staged.record.tags, staged.record.started):
             return None
-        grids = dict.fromkeys([*parcel.slip.grid.split(), self._session.grid])
-        return replace(parcel, slip=replace(parcel.slip, grid=" ".join(grids))), job.read(WaitingRun.of(parcel, self._runs))
+        grids = dict.fromkeys([*staged.record.grid.split(), self._session.grid])
+        return replace(staged, record=replace(staged.record, grid=" ".join(grids))), job.read(WaitingRun.of(staged, self._runs))
 
-    def _make(self, job: Job[T, R], claim: Claim) -> tuple[Parcel, T]:
+    def _make(self, job: Job[T, R], claim: Claim) -> tuple[StagedRun, T]:
         started = _now()
         result = job.compute()
         replaces = self._session.experiment.force or self._runs.find(job.fingerprint) is not None
 
-        def fill(files: Path) -> Slip:
+        def fill(files: Path) -> RunRecord:
             content = job.write(result, files)
             self._session.provenance.write(files)
-            return Slip(
+            return RunRecord(
                 experiment=self._runs.name,
                 description=self._runs.description,
                 name=job.name,

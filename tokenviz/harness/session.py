@@ -1,16 +1,168 @@
-"""The session that the jobs of one grid share: experiment, settings, models in memory, store, origin of the code."""
+"""What the jobs of one grid share: the experiment that runs, settings, models in memory, the store, a ledger's scores."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
+from tokenviz.base.errors import LedgerError
+from tokenviz.data.texts import Text
+from tokenviz.figures.heatmap.measures import Chosen
 from tokenviz.figures.origin import Origin
-from tokenviz.figures.saving import PAGE_FORMATS, FigureFormat
-from tokenviz.harness.context import ExperimentContext
-from tokenviz.harness.ledgers import LedgerRun
+from tokenviz.figures.typeset.saving import PAGE_FORMATS, FigureFormat
 from tokenviz.harness.measures import Settings
-from tokenviz.models.loading import LoadedModel
+from tokenviz.ledger.book import Cell, Ledger, plan_ledger
+from tokenviz.ledger.driver import CellResult, cell_result, drive
+from tokenviz.ledger.engines import engine_of
+from tokenviz.models.loading import LoadedModel, ResolvedModel, memory_bytes
 from tokenviz.tracking.provenance import Provenance
 from tokenviz.tracking.runs import Runs
+
+# The running experiment: its name, description and arguments, for the grid inside it.
+
+
+@dataclass(frozen=True)
+class LedgerRequest:
+    """A request to score in shards by workers, instead of whole texts in this process.
+
+    Attributes:
+        address: The ledger: a folder, or an address that fsspec knows.
+        engine: What starts the workers: "local", "slurm" or "ray".
+        workers: The most workers; None for as many as the engine finds.
+        shard_bytes: For a new ledger, the approximate size of a shard in bytes of UTF-8; None for 4 MiB.
+    """
+
+    address: str
+    engine: str = "local"
+    workers: int | None = None
+    shard_bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class ExperimentContext:
+    """A running experiment.
+
+    Attributes:
+        name: Name of the command and of the MLflow experiment.
+        description: The function's docstring, for the experiment's page.
+        params: Every argument by name.
+        force: Whether finished cells are computed again.
+        file: The file that defines it; None outside any experiment.
+        limits: Limits of the heatmaps' colours, as in `text_heatmap`; no number depends on them.
+        formats: Formats of the figures that are drawn into the runs, besides HTML.
+        ledger: The ledger to score with, in shards; None to score in this process. No number depends on it.
+    """
+
+    name: str
+    description: str = ""
+    params: dict[str, object] = field(default_factory=dict)
+    force: bool = False
+    file: Path | None = None
+    limits: Chosen = "text"
+    formats: tuple[FigureFormat, ...] = PAGE_FORMATS
+    ledger: LedgerRequest | None = None
+
+
+_current: ContextVar[ExperimentContext | None] = ContextVar("running experiment", default=None)
+_INTERACTIVE = ExperimentContext("interactive", "Grids made outside any experiment, in a notebook or a shell.")
+
+
+def current_experiment() -> ExperimentContext:
+    """Return the running experiment; outside one (in a notebook), the experiment "interactive"."""
+    return _current.get() or _INTERACTIVE
+
+
+@contextmanager
+def running(experiment: ExperimentContext) -> Iterator[None]:
+    """Make an experiment the current one inside the block."""
+    token = _current.set(experiment)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+# A grid's score runs through a ledger: unfinished ones are planned, scored by workers, and read.
+
+Wanted = tuple[str, ResolvedModel, Text]
+"""A score run's fingerprint, its model and its text."""
+
+
+class LedgerRun:
+    """One grid's use of a ledger."""
+
+    def __init__(self, request: LedgerRequest) -> None:
+        """Find the engine; nothing is read or written yet.
+
+        Raises:
+            LedgerError: There is no such engine, or it is not available.
+        """
+        self._request = request
+        self._engine = engine_of(request.engine, workers=request.workers)
+        self._ledger: Ledger | None = None
+        self._cells: dict[str, Cell] = {}
+
+    def fill(self, wanted: Sequence[Wanted], settings: Settings) -> None:
+        """Score the shards of some score runs.
+
+        Args:
+            wanted: The runs that are not finished.
+            settings: The grid's settings of scoring.
+
+        Raises:
+            LedgerError: The ledger cannot be used, or its workers make no progress.
+        """
+        cells = {
+            fingerprint: Cell(
+                fingerprint=fingerprint,
+                model=model.spec.label,
+                identity=model.identity,
+                text=text.name,
+                text_sha256=text.sha256,
+                settings=asdict(settings),
+                weights_bytes=memory_bytes(model),
+            )
+            for fingerprint, model, text in wanted
+        }
+        if not cells:
+            return
+        self._refuse_large([model for _, model, _ in wanted])
+        texts = list({text.sha256: text for _, _, text in wanted}.values())
+        self._ledger, _ = plan_ledger(self._request.address, list(cells.values()), texts, shard_bytes=self._request.shard_bytes)
+        self._cells |= cells
+        drive(self._ledger, list(cells.values()), self._engine)
+
+    def _refuse_large(self, models: Sequence[ResolvedModel]) -> None:
+        """Refuse a model whose weights alone exceed the memory of every worker."""
+        room = self._engine.room()
+        for model in models:
+            weights = memory_bytes(model)
+            if 0 < room < weights:
+                raise LedgerError(
+                    f"the model {model.spec.label!r} has {weights / 1e9:,.1f} GB of weights, and no worker of the engine "
+                    f"{self._request.engine!r} has more than {room / 1e9:,.1f} GB of memory: take larger machines, or a "
+                    "smaller model"
+                )
+
+    def result(self, wanted: Wanted, settings: Settings) -> CellResult:
+        """Read a score run's table.
+
+        Args:
+            wanted: The run.
+            settings: The grid's settings of scoring.
+
+        Raises:
+            LedgerError: The shards cannot be scored, as in `fill`; or a shard is torn.
+        """
+        fingerprint, _, text = wanted
+        if fingerprint not in self._cells:  # the staged run of an earlier command has disappeared since
+            self.fill([wanted], settings)
+        assert self._ledger is not None
+        return cell_result(self._ledger, self._cells[fingerprint], text)
+
+
+# The session that the jobs of one grid share: experiment, settings, models in memory, store, origin of the code.
 
 
 class ModelMemory:

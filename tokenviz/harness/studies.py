@@ -7,8 +7,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
-from tokenviz.errors import ExperimentError
-from tokenviz.harness.jobs import Job, Run
+from tokenviz.base.errors import ExperimentError
+from tokenviz.data.texts import Text
+from tokenviz.harness.kind import Job, Run
 from tokenviz.harness.kinds.items import ItemsJob, ItemsRun
 from tokenviz.harness.kinds.pairs import PairsJob, PairsRun
 from tokenviz.harness.kinds.prompts import PromptsJob, PromptsRun
@@ -18,10 +19,9 @@ from tokenviz.harness.kinds.training import TrainingJob, TrainingRun
 from tokenviz.harness.results import GridRuns
 from tokenviz.harness.scheduler import Scheduler
 from tokenviz.harness.session import Session
-from tokenviz.models.checkpoints import Checkpoint
 from tokenviz.models.loading import ResolvedModel
+from tokenviz.models.spec import Checkpoint
 from tokenviz.stats.regression import REGRESSIONS, Regression
-from tokenviz.texts import Text
 from tokenviz.units.items import Items
 from tokenviz.units.pairs import Pairs
 from tokenviz.units.prompts import Prompts

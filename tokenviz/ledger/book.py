@@ -1,30 +1,90 @@
-"""The files of a ledger, and their content.
-
-    ledger.json                          the format, the versions that numbers depend on, and how texts are cut
-    texts/TEXT.json                      a text's name and shards, by its SHA-256
-    texts/TEXT/SHARD.json.gz             the passages of a shard, so that a worker needs only the ledger and the model
-    cells/CELL.json                      one model on one text, by the score run's fingerprint
-    results/CELL/SHARD.parquet           the token table of a shard; it exists when the shard is done, and not before
-    claims/CELL/SHARD.WORKER             the worker on a shard; only advisory, see `claims`
-    failed/CELL/SHARD.WORKER             a worker that failed on a shard, and the reason
-    workers/WORKER                       a worker that is running
-
-Passages are numbered from 0 in each shard's table.
-"""
+"""The files of a ledger, what each says, and the shards that it is about."""
 
 import gzip
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from hashlib import sha256
 from typing import Any
 
-from tokenviz.errors import LedgerError
-from tokenviz.ledger.shards import SHARD_BYTES, Shard, cut_shards, sha256_of
+from tokenviz.base.errors import LedgerError
+from tokenviz.base.progress import task
+from tokenviz.data.scores import FORMAT_VERSION, SCORING_VERSION
+from tokenviz.data.texts import Text
 from tokenviz.ledger.storage import Storage
-from tokenviz.progress import task
-from tokenviz.scores import FORMAT_VERSION, SCORING_VERSION
-from tokenviz.scoring import parts
-from tokenviz.texts import Text
+from tokenviz.scoring import windows
+from tokenviz.scoring.windows import parts_of
+
+# Shards: consecutive whole passages of one text; the cuts depend on the text alone.
+#
+# Shard 17 of a text has the same passages for every model, so that comparisons can go shard by shard. A shard consists of whole
+# parts (`tokenviz.scoring.windows`), so that its log-probs are those of the whole text, to the last bit.
+
+SHARD_BYTES = 4 << 20
+"""Approximate size of a shard in bytes of UTF-8: a minute of a small model on a processor, some seconds on a GPU."""
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One shard of a text.
+
+    Attributes:
+        begin: Its first passage in the text.
+        end: One past its last passage.
+        characters: Number of characters in its passages.
+        sha256: SHA-256 of the JSON array of its passages. Shards with the same passages are one.
+    """
+
+    begin: int
+    end: int
+    characters: int
+    sha256: str
+
+
+def cut_shards(passages: Sequence[str], *, shard_bytes: int, part_characters: int) -> list[Shard]:
+    """Cut a text into shards.
+
+    Args:
+        passages: The text's passages.
+        shard_bytes: The largest size, in bytes of UTF-8, of a shard of several parts; a part is never cut.
+        part_characters: The most characters in a part of several passages, as in `parts_of`.
+
+    Returns:
+        Shards that hold each passage once, in order.
+    """
+    shards: list[Shard] = []
+    begin = end = size = 0
+    for first, last in parts_of(passages, part_characters):
+        more = sum(len(passage.encode()) for passage in passages[first:last])
+        if size and size + more > shard_bytes:
+            shards.append(_shard(passages, begin, end))
+            begin, size = first, 0
+        end, size = last, size + more
+    return [*shards, _shard(passages, begin, end)]
+
+
+def _shard(passages: Sequence[str], begin: int, end: int) -> Shard:
+    own = passages[begin:end]
+    return Shard(begin, end, sum(map(len, own)), sha256_of(own))
+
+
+def sha256_of(passages: Sequence[str]) -> str:
+    """Return the SHA-256 of passages, as `Text.sha256` does for a corpus."""
+    return sha256(json.dumps(list(passages), ensure_ascii=False).encode()).hexdigest()
+
+
+# The files of a ledger, and their content.
+#
+#     ledger.json                          the format, the versions that numbers depend on, and how texts are cut
+#     texts/TEXT.json                      a text's name and shards, by its SHA-256
+#     texts/TEXT/SHARD.json.gz             the passages of a shard, so that a worker needs only the ledger and the model
+#     cells/CELL.json                      one model on one text, by the score run's fingerprint
+#     results/CELL/SHARD.parquet           the token table of a shard; it exists when the shard is done, and not before
+#     claims/CELL/SHARD.WORKER             the worker on a shard; only advisory, see `claims`
+#     failed/CELL/SHARD.WORKER             a worker that failed on a shard, and the reason
+#     workers/WORKER                       a worker that is running
+#
+# Passages are numbered from 0 in each shard's table.
 
 FORMAT = 1
 MOST_FAILURES = 3  # failures of a shard on different workers, after which it is set aside
@@ -217,7 +277,7 @@ def plan_ledger(
             "scoring_version": SCORING_VERSION,
             "table_format": FORMAT_VERSION,
             "shard_bytes": shard_bytes or SHARD_BYTES,
-            "part_characters": part_characters or parts.PART_CHARACTERS,
+            "part_characters": part_characters or windows.PART_CHARACTERS,
         }
         storage.add(_HEADER, json.dumps(header, indent=1).encode())
         ledger = _opened(storage)

@@ -17,7 +17,7 @@ from typing import Any
 
 import psutil
 
-from tokenviz.errors import LedgerError
+from tokenviz.base.errors import LedgerError
 from tokenviz.ledger.storage import Storage
 
 REFRESHED = 60.0  # seconds between two writes

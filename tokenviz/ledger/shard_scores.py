@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tokenviz.errors import LedgerError, ScoringError
-from tokenviz.ledger.book import Cell, Ledger, result_name
-from tokenviz.ledger.shards import Shard
-from tokenviz.progress import warn
-from tokenviz.score_summary import ScoreSummary
-from tokenviz.scores import UNREAD, ScoreSpec, TokenScores, save_parts
-from tokenviz.texts import Text
+from tokenviz.base.errors import LedgerError, ScoringError
+from tokenviz.base.progress import warn
+from tokenviz.data.scores import UNREAD, ScoreSpec, TokenScores, save_parts
+from tokenviz.data.summary import ScoreSummary
+from tokenviz.data.texts import Text
+from tokenviz.ledger.book import Cell, Ledger, Shard, result_name
 
 if TYPE_CHECKING:
     from tokenviz.models.loading import LoadedModel
@@ -176,8 +175,8 @@ def unread_rows(like: TokenScores, passages: Mapping[int, str]) -> TokenScores:
 
 def _parts(model: "LoadedModel", text: Text, settings: Mapping[str, Any]) -> Iterator[tuple[TokenScores, dict[int, str]]]:
     """Yield the tables of a shard's parts, each with its passages that cannot be scored, and the reasons."""
-    from tokenviz.scoring.parts import parts_of
     from tokenviz.scoring.scorer import scored_parts
+    from tokenviz.scoring.windows import parts_of
 
     how = {name: value for name, value in settings.items() if name != "part_characters"}
     for begin, end in parts_of(text.passages, settings["part_characters"]):

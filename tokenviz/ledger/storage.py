@@ -13,8 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tokenviz import durable
-from tokenviz.errors import LedgerError, of_full_disk
+from tokenviz.base import disk
+from tokenviz.base.errors import LedgerError, of_full_disk
 
 T = TypeVar("T")
 
@@ -178,7 +178,7 @@ class Storage:
                 if path.exists():
                     return False
                 unfinished.replace(path)
-            durable.sync_entry(path.parent)
+            disk.sync_entry(path.parent)
             return True
         finally:
             unfinished.unlink(missing_ok=True)

@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tokenviz.errors import LedgerError, TokenvizError, of_full_disk
-from tokenviz.ledger.book import MOST_FAILURES, Cell, Ledger, result_name
+from tokenviz.base.errors import LedgerError, TokenvizError, of_full_disk
+from tokenviz.base.progress import note, task, warn
+from tokenviz.ledger.book import MOST_FAILURES, Cell, Ledger, Shard, result_name
 from tokenviz.ledger.claims import Beacon
 from tokenviz.ledger.shard_scores import write_shard
-from tokenviz.ledger.shards import Shard
-from tokenviz.progress import note, task, warn
 
 if TYPE_CHECKING:
     from tokenviz.models.loading import LoadedModel
@@ -89,7 +88,7 @@ class _Worker:
         return min(open_, key=lambda label: (busy[label], label), default=None)
 
     def _load(self, label: str) -> "LoadedModel":
-        from tokenviz.errors import ModelError
+        from tokenviz.base.errors import ModelError
         from tokenviz.models.loading import load, resolve
         from tokenviz.models.spec import ModelSpec
         from tokenviz.scoring.scorer import check_possible
@@ -123,7 +122,7 @@ class _Worker:
                     advance(1)
 
     def _score(self, loaded: "LoadedModel", cell: Cell, shard: Shard, scratch: Path) -> None:
-        from tokenviz.scoring.failures import RAISED
+        from tokenviz.scoring.memory import RAISED
 
         target = scratch / "shard.parquet"
         begun = time.monotonic()

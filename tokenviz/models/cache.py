@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 
-from tokenviz import durable
-from tokenviz.errors import DiskError
-from tokenviz.progress import note
+from tokenviz.base import disk
+from tokenviz.base.errors import DiskError
+from tokenviz.base.progress import note
 
 if TYPE_CHECKING:
     from hashlib import _Hash as Hash
@@ -60,7 +60,7 @@ def build_once(target: Path, build: Callable[[Path], None], *, needs_bytes: int)
             _insist_on_room(target.parent, needs_bytes)
             scratch.mkdir()
             build(scratch)
-            durable.put(scratch / "model", target)
+            disk.put(scratch / "model", target)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
             lock.release()

@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from tokenviz.errors import ModelError
+from tokenviz.base.errors import ModelError
+from tokenviz.base.progress import note, task
 from tokenviz.models.cache import build_once, cache_folder, files_sha256
 from tokenviz.models.family import FAMILY_VERSION, RECIPE, SHAPES, Recipe, read_chapters, train
-from tokenviz.progress import note, task
 
 CONVERSION_VERSION = 1  # raise it when a conversion would write different weights or a different tokenizer
 
@@ -248,7 +248,7 @@ def _build(model: CatalogueModel, scratch: Path, recipe: Recipe) -> None:
     _verify(parts, model.sha256, model.name)
     if model.form == "gguf":
         source = _join(parts, scratch / f"{model.name}.gguf")
-        from tokenviz.models.gguf import convert_gguf
+        from tokenviz.models.conversion import convert_gguf
 
         with task(f"converting {model.name}", None, "steps"):
             convert_gguf(source, scratch / "model")
@@ -257,7 +257,7 @@ def _build(model: CatalogueModel, scratch: Path, recipe: Recipe) -> None:
         with task(f"training {model.name}", recipe.steps, "steps") as advance:
             train(read_chapters(source.read_text("utf-8")), SHAPES[model.name], recipe, scratch / "model", advance=advance)
     else:
-        from tokenviz.models.glass import convert_glass
+        from tokenviz.models.conversion import convert_glass
 
         weights, tokenizer = parts
         convert_glass(weights, tokenizer, scratch / "model")

@@ -12,15 +12,14 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol
 
-from tokenviz.checks import listed
-from tokenviz.errors import ModelError, TextError, did_you_mean
+from tokenviz.base.disk import samples_folder
+from tokenviz.base.errors import ModelError, TextError, did_you_mean, listed
+from tokenviz.base.progress import warn
+from tokenviz.data.rows import rows_of
+from tokenviz.data.spans import Span
+from tokenviz.data.texts import Text, corpus
 from tokenviz.models.loading import load_tokenizer
 from tokenviz.models.spec import ModelSpec
-from tokenviz.progress import warn
-from tokenviz.project import samples_folder
-from tokenviz.rows import rows_of
-from tokenviz.spans import Span
-from tokenviz.texts import Text, corpus
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
 

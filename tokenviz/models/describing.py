@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tokenviz.errors import ModelError
+from tokenviz.base.errors import ModelError
+from tokenviz.data.scores import ScoreSpec
 from tokenviz.models.catalogue import CATALOGUE, CatalogueModel
 from tokenviz.models.spec import ModelSpec
-from tokenviz.scores import ScoreSpec
 
 _DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "F8_E4M3": "float8", "F8_E5M2": "float8"}
 _FLOATS = ("float64", "float32", "float16", "bfloat16")

@@ -24,9 +24,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tokenviz.errors import ModelError
-from tokenviz.hardware import processor
-from tokenviz.models.quiet import quiet_transformers
+from tokenviz.base.errors import ModelError
+from tokenviz.base.hardware import processor
+from tokenviz.models.runtime import quiet_transformers
 
 if TYPE_CHECKING:
     import numpy as np

@@ -13,21 +13,20 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
-from tokenviz.errors import ModelError, did_you_mean
-from tokenviz.hardware import spread_over
-from tokenviz.models import folders, kinds, tokens
-from tokenviz.models.adapters import base_of, has_adapter, merge_adapter, require_peft
+from tokenviz.base.errors import ModelError, did_you_mean
+from tokenviz.base.hardware import spread_over
+from tokenviz.base.progress import note
+from tokenviz.models import folders, supported, tokens
 from tokenviz.models.cache import build_once, cache_folder, files_sha256
 from tokenviz.models.catalogue import CATALOGUE, CONVERSION_VERSION, CatalogueModel, pull
+from tokenviz.models.conversion import check_quantized, own_quantization, round_linear_layers
 from tokenviz.models.describing import describe, describe_catalogue, describe_folder, one_line
 from tokenviz.models.family import CHECKPOINT
-from tokenviz.models.quantization import check_quantized, own_quantization, round_linear_layers
-from tokenviz.models.quiet import quiet_transformers
+from tokenviz.models.folders import base_of, has_adapter, merge_adapter, require_peft
+from tokenviz.models.runtime import quiet_transformers, warm_up_vector_math
 from tokenviz.models.spec import SIZES, ModelSpec, is_hub_id
-from tokenviz.models.tokenizers import read_tokenizer, readable
-from tokenviz.models.unused import refuse_unused
-from tokenviz.models.vector_math import settle_vector_math
-from tokenviz.progress import note
+from tokenviz.models.supported import refuse_unused
+from tokenviz.models.tokens import in_one_line, read_tokenizer
 
 Source = Literal["catalogue", "folder", "gguf", "hub"]
 
@@ -211,8 +210,7 @@ def _resolve_folder(spec: ModelSpec, path: Path) -> ResolvedModel:
 
 
 def _resolve_gguf(spec: ModelSpec, path: Path) -> ResolvedModel:
-    from tokenviz.models.conversions import check_whole, refuse_lossy
-    from tokenviz.models.gguf import check_gguf, convert_gguf
+    from tokenviz.models.conversion import check_gguf, check_whole, convert_gguf, refuse_lossy
 
     def convert(scratch: Path) -> None:
         convert_gguf(path, scratch / "model")
@@ -286,12 +284,12 @@ def load(resolved: ResolvedModel) -> LoadedModel:
     from transformers import AutoConfig
 
     quiet_transformers()
-    settle_vector_math()
+    warm_up_vector_math()
     spec, folder = resolved.spec, str(resolved.folder)
     device = pick_device(spec.device)
-    kinds.check_values(resolved.folder, spec.label)
-    with readable(spec.label):
-        kinds.check_kind(AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False), spec.label)
+    supported.check_values(resolved.folder, spec.label)
+    with in_one_line(spec.label):
+        supported.check_kind(AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False), spec.label)
         places = [place for place in (resolved.adapter, resolved.folder) if place and folders.has_tokenizer(place)]
         tokenizer = read_tokenizer(places[0] if places else resolved.folder, spec.label)
         network = _read_network(resolved, device)
@@ -388,7 +386,7 @@ def load_tokenizer(spec: ModelSpec) -> Any:
         folder = path
     else:
         folder = resolve(spec).folder
-    with readable(spec.label):
+    with in_one_line(spec.label):
         tokenizer = read_tokenizer(folder, spec.label)
     tokens.require_fast(tokenizer, spec.label)
     return tokenizer
@@ -410,7 +408,7 @@ def _without_adapter(folder: Path) -> Iterator[Path]:
 def _context_limit(network: Any) -> int:
     """Return the most tokens that a model reads at once."""
     settings = network.config.get_text_config().to_dict()
-    stated = [settings[name] for name in kinds.LIMITS if isinstance(settings.get(name), int) and settings[name] > 0]
+    stated = [settings[name] for name in supported.LIMITS if isinstance(settings.get(name), int) and settings[name] > 0]
     if not stated:
         return _NO_LIMIT_CONTEXT
     # RoBERTa and similar models count positions from one after that of padding: of 514 positions 512 can be used.

@@ -1,17 +1,22 @@
-"""Token ids of a passage, each with the slice of the original text that it covers; and the ids that open a window."""
+"""From a passage to token ids, each with the slice of the original text that it stands for; and the tokenizer that cuts it."""
 
 import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tokenviz.checks import listed
-from tokenviz.errors import ModelError, ScoringError, did_you_mean
-from tokenviz.models.spans import EncodedPassage, place
+from tokenviz.base.errors import ModelError, ScoringError, did_you_mean, listed
+from tokenviz.data.scores import BosMode
+from tokenviz.models.offsets import EncodedPassage, place
 from tokenviz.models.vocabulary import BYTE_OF, BYTE_PIECE
-from tokenviz.scores import BosMode
+
+# Token ids of a passage, each with the slice of the original text that it covers; and the ids that open a window.
 
 _NAMED = 8  # the most special tokens that a message names
 
@@ -152,3 +157,88 @@ def forget_sources(tokenizer: Any) -> None:
     """Free what a causal model's fast tokenizer was built from and does not read again: 136 MB for Gemma 3."""
     for name in ("_vocab", "_merges"):
         vars(tokenizer).pop(name, None)
+
+
+# Checks of tokenizers that are only a sentencepiece model: what transformers builds from it is compared with the original.
+#
+# Without a tokenizer_class, transformers 5.23 builds a tokenizer that puts no space before the first word. With a wrong one, it
+# merges the pieces of a unigram model as if they were those of a BPE. Both give other tokens than the model was trained on.
+
+FILES = ("tokenizer.model", "spiece.model", "sentencepiece.bpe.model")
+_SAMPLES = ("the cat sat on the mat", "The first of two, and 1999 more.", "one\ntwo", "hello")
+
+
+def check_pieces(tokenizer: Any, folder: Path, label: str) -> None:
+    """Refuse a tokenizer that was built from a sentencepiece model and tokenizes differently.
+
+    Args:
+        tokenizer: The tokenizer that transformers built.
+        folder: The folder that holds the sentencepiece model.
+        label: The model's label, for messages.
+
+    Raises:
+        ModelError: The tokenizer cuts a sample sentence into other pieces.
+    """
+    found = [folder / name for name in FILES if (folder / name).is_file()]
+    if not found or (folder / "tokenizer.json").is_file():
+        return
+    from sentencepiece import SentencePieceProcessor
+
+    try:
+        original = SentencePieceProcessor(model_file=str(found[0]))
+    except RuntimeError:  # another format with the same name, such as tiktoken's
+        return
+    for sample in _SAMPLES:
+        if original.unk_id() in original.encode(sample):
+            continue  # model families treat this one differently
+        expected = original.encode(sample, out_type=str)
+        pieces = tokenizer.convert_ids_to_tokens(tokenizer(sample, add_special_tokens=False)["input_ids"])
+        if pieces != expected:
+            raise ModelError(
+                f"{label!r} has its tokenizer in {found[0].name} alone, and transformers cuts {sample!r} into {_shown(pieces)} "
+                f"where the original cuts it into {_shown(expected)}: name the right tokenizer_class in tokenizer_config.json, "
+                "or add the model's tokenizer.json"
+            )
+
+
+def _shown(pieces: list[str]) -> str:
+    return " ".join(pieces[:4]) + (" ..." if len(pieces) > 4 else "")
+
+
+# Reading a tokenizer from a folder, and errors about damaged files as one line.
+
+
+def read_tokenizer(folder: Path, label: str) -> Any:
+    """Read the tokenizer of a folder; no code that comes with it is run.
+
+    Args:
+        folder: The folder that holds the tokenizer.
+        label: The model's label, for messages.
+
+    Raises:
+        ModelError: The tokenizer was built from a sentencepiece model and tokenizes differently.
+        Exception: Whatever the libraries raise; `readable` turns it into one line.
+    """
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
+    tokenizer("a")  # some invalid settings are detected only here
+    check_pieces(tokenizer, folder, label)
+    return tokenizer
+
+
+@contextmanager
+def in_one_line(label: str) -> Iterator[None]:
+    """Turn whatever libraries raise for damaged files into one line."""
+    try:
+        yield
+    except ModelError:
+        raise
+    except BaseException as error:  # tokenizers raises bare exceptions, and Rust panics, which are not Exceptions
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        raise ModelError(f"cannot load {label!r}: {_one_line(error)}") from error
+
+
+def _one_line(error: BaseException) -> str:
+    return re.sub(r"\s+", " ", str(error)).strip()[:300] or type(error).__name__

@@ -22,14 +22,13 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from tokenviz.errors import DamagedError, StoreError
-from tokenviz.figures.overview import overview_html
+from tokenviz.base.errors import DamagedError, StoreError
+from tokenviz.figures.report.overview import overview_html
 from tokenviz.pages.grids import figures_of, grid_named, grids_of, overview_of
-from tokenviz.tracking.faults import store_errors
-from tokenviz.tracking.files import fetch
-from tokenviz.tracking.serving import identity_of
-from tokenviz.tracking.store import Store, open_embedded_for_reading
-from tokenviz.tracking.views import columns_offered
+from tokenviz.tracking.embedded import identity_of
+from tokenviz.tracking.entities import columns_offered
+from tokenviz.tracking.finding import fetch
+from tokenviz.tracking.store import Store, open_embedded_for_reading, store_errors
 
 if TYPE_CHECKING:
     from flask import Flask, Response

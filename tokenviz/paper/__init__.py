@@ -8,13 +8,13 @@ if TYPE_CHECKING:
     from tokenviz.paper.checking import check as check
     from tokenviz.paper.manifest import Order as Order
     from tokenviz.paper.pulling import pull as pull
-    from tokenviz.paper.redrawing import redraw as redraw
+    from tokenviz.paper.pulling import redraw as redraw
 
 _HOMES = {
     "Order": "tokenviz.paper.manifest",
     "check": "tokenviz.paper.checking",
     "pull": "tokenviz.paper.pulling",
-    "redraw": "tokenviz.paper.redrawing",
+    "redraw": "tokenviz.paper.pulling",
 }
 __all__ = list(_HOMES)
 

@@ -6,7 +6,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Literal
 
-from tokenviz.errors import DamagedError, PaperError, StoreError
+from tokenviz.base.errors import DamagedError, PaperError, StoreError
 from tokenviz.paper.manifest import MANIFEST, Manifest, read_manifest
 from tokenviz.paper.plan import Drawing, Plan
 from tokenviz.tracking.store import open_for_reading
@@ -87,11 +87,11 @@ def _against_runs(manifest: Manifest) -> Iterator[Problem]:
     captions: dict[Drawing, str] = {}
     wanted = set()
     damaged = {}
-    for subject in plan.subjects:
+    for paper_run in plan.paper_runs:
         try:
-            plan.tables.source(subject)
+            plan.tables.source(paper_run)
         except DamagedError as error:
-            damaged[subject] = str(error)
+            damaged[paper_run] = str(error)
     for drawing in plan.drawings:
         same = drawing.files(manifest.files)
         name = (drawing.stem, drawing.form)
@@ -104,11 +104,11 @@ def _against_runs(manifest: Manifest) -> Iterator[Problem]:
         for path, entry in older.items():
             if path not in same:
                 yield Problem(path, "stale", _why(entry.runs[0], drawing))
-            elif drawing.subject in damaged:
-                yield Problem(path, "damaged", damaged[drawing.subject])
+            elif drawing.paper_run in damaged:
+                yield Problem(path, "damaged", damaged[drawing.paper_run])
         if not same and not older:
             yield Problem(
-                f"{drawing.stem}.{drawing.form}", "missing", f"run {drawing.subject.run.run_id} has it since the pull"
+                f"{drawing.stem}.{drawing.form}", "missing", f"run {drawing.paper_run.run.run_id} has it since the pull"
             )
     if damaged:  # the numbers depend on it as well
         why = next(iter(damaged.values()))
@@ -127,5 +127,5 @@ def _against_runs(manifest: Manifest) -> Iterator[Problem]:
 
 
 def _why(run_id: str, drawing: Drawing) -> str:
-    now = drawing.subject.run.run_id
+    now = drawing.paper_run.run.run_id
     return f"run {now} has taken the place of {run_id}" if now != run_id else "it would be drawn otherwise now"

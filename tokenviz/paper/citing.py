@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tokenviz import durable
-from tokenviz.errors import DiskError, PaperError, StoreError
-from tokenviz.figures.latex import latex_prelude, latex_text
+from tokenviz.base import disk
+from tokenviz.base.errors import DiskError, PaperError, StoreError
+from tokenviz.figures.typeset.latex import latex_prelude, latex_text
 from tokenviz.models.catalogue import CATALOGUE
 from tokenviz.models.describing import description_in
 from tokenviz.paper.naming import apart, file_mark, file_part
@@ -111,7 +111,7 @@ def write_citations(citations: Sequence[Citation], folder: Path) -> Path:
         if file.exists() and not file.read_text(encoding="utf-8", errors="replace").startswith(_HEAD[:30]):
             raise PaperError(f"{str(file)!r} was not written by tokenviz: move it, or give another folder")
         folder.mkdir(parents=True, exist_ok=True)
-        durable.write(file, bibliography(citations))
+        disk.write(file, bibliography(citations))
     except OSError as error:
         raise DiskError(f"cannot write {str(file)!r}: {error.strerror or error}") from error
     return file

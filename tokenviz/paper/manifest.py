@@ -7,12 +7,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from tokenviz.errors import DiskError, PaperError, TokenvizError
-from tokenviz.figures.colours import colour_map
-from tokenviz.figures.limits import Limits, checked_limits, chosen_limits
-from tokenviz.figures.measures import PairMeasure, measure_named
+from tokenviz.base.errors import DiskError, PaperError, TokenvizError
+from tokenviz.figures.heatmap.measures import Limits, PairMeasure, checked_limits, chosen_limits, measure_named
 from tokenviz.figures.named import TITLED, Look, formats_of
-from tokenviz.figures.widths import inches, points
+from tokenviz.figures.typeset.colours import colour_map
+from tokenviz.figures.typeset.saving import inches, points
 from tokenviz.paper.naming import PREFIX, macro_prefix
 
 MANIFEST = "manifest.json"

@@ -1,17 +1,21 @@
-"""Names of files and of LaTeX macros, made from those of models and texts: readable, and the same in every pull.
-
-A file's name has lower-case letters, digits, hyphens and underscores; a macro's has letters only, with digits spelled out.
-Where this loses letters of a name (Japanese, for example), or makes two names equal, a few letters of a hash keep them apart.
-"""
+"""Names in a paper's folder: of files and LaTeX macros, and of models in words."""
 
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from hashlib import sha256
 from typing import TypeVar
 
-from tokenviz.errors import PaperError
+from tokenviz.base.errors import PaperError, StoreError
+from tokenviz.models.describing import description_in
+from tokenviz.tracking.finding import FoundRun, find_run
+from tokenviz.tracking.store import Store
+
+# Names of files and of LaTeX macros, made from those of models and texts: readable, and the same in every pull.
+#
+# A file's name has lower-case letters, digits, hyphens and underscores; a macro's has letters only, with digits spelled out.
+# Where this loses letters of a name (Japanese, for example), or makes two names equal, a few letters of a hash keep them apart.
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -73,3 +77,39 @@ def _latin(name: str) -> tuple[str, bool]:
         sign for sign in unicodedata.normalize("NFKD", name.translate(_WITHOUT_MARK)) if not unicodedata.combining(sign)
     )
     return plain, all(sign.isascii() for sign in plain if sign.isalnum())
+
+
+# Descriptions of the models of runs, for tables and files that name a model by its spec.
+
+_NAMES = ("model", "model_a", "model_b")
+
+
+def descriptions_of(runs: Sequence[FoundRun], store: Store) -> dict[str, str]:
+    """Return the descriptions of the models of some runs, by label; a model without a description is left out.
+
+    A comparison of an older version does not record them; then its score runs do, or the catalogue by the weights.
+
+    Args:
+        runs: Runs, newest first: where two runs describe one label differently, the first counts.
+        store: The runs' store.
+    """
+    found: dict[str, str] = {}
+    for run in runs:
+        for name in _NAMES:
+            label, said = run.params.get(name, ""), description_in(run.params, name)
+            if label and said:
+                found.setdefault(label, said)
+    missing = {
+        label: run.params[f"run_{name[-1]}"]
+        for run in runs
+        for name in _NAMES[1:]
+        if (label := run.params.get(name, "")) and label not in found and run.params.get(f"run_{name[-1]}")
+    }
+    for label, run_id in missing.items():
+        try:
+            said = description_in(find_run(run_id, store).params)
+        except StoreError:  # it was removed, so the description is unknown
+            continue
+        if said:
+            found[label] = said
+    return found

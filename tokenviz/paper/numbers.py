@@ -1,17 +1,20 @@
-"""`numbers.tex`: one LaTeX macro for each number, its interval's ends and its n, so that no number is typed by hand."""
+"""Numbers for a paper, so that none is typed by hand: macros (`numbers.tex`), and tables in the style of booktabs."""
 
 import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from types import MappingProxyType
 
-from tokenviz.figures.latex import latex_prelude, latex_text
-from tokenviz.harness.kind import Quantity
+from tokenviz.figures.typeset.latex import booktabs, latex_prelude, latex_text
+from tokenviz.harness.kind import FamilyTable, Quantity, RunTable
 from tokenviz.models.describing import full_name
 from tokenviz.paper.naming import apart, macro_mark, macro_part
-from tokenviz.paper.subjects import Subject, Tables
+from tokenviz.paper.runs import PaperRun, Tables
 from tokenviz.stats.estimate import PLAIN_UNITS, Estimate, rounded, rounded_interval
+
+# `numbers.tex`: one LaTeX macro for each number, its interval's ends and its n, so that no number is typed by hand.
 
 _ENDS = ("_low", "_high")
 _COUNTS = {
@@ -75,42 +78,42 @@ class Number:
         return {ending: value for ending, value in found.items() if value}
 
 
-def numbers_of(subject: Subject, tables: Tables) -> list[Number]:
+def numbers_of(paper_run: PaperRun, tables: Tables) -> list[Number]:
     """Return the numbers of a run, in its order; none for a summary, whose numbers are its tables.
 
     Raises:
         StoreError: The table of its numbers is missing, or differs from what was recorded.
     """
-    if not subject.of_text:
+    if not paper_run.of_text:
         return []
-    metrics = {name: value for name, value in sorted(subject.run.metrics.items()) if name not in _OF_THE_MACHINE}
-    definitions = {**_COUNTS, **_DEFINITIONS, **subject.has.definitions}
+    metrics = {name: value for name, value in sorted(paper_run.run.metrics.items()) if name not in _OF_THE_MACHINE}
+    definitions = {**_COUNTS, **_DEFINITIONS, **paper_run.has.definitions}
     counts = [Number(name, definitions.get(name, name), f"{value:.0f}") for name, value in metrics.items() if _is_count(name)]
     rest = {name: value for name, value in metrics.items() if not _is_count(name) and "/" not in name}
     n = int(metrics.get("n", metrics.get("n_scored", metrics.get("n_units", 0))))
-    quantities = tables.quantities(subject)
+    quantities = tables.quantities(paper_run)
     known = {f"{one.name}{end}" for one in quantities for end in ("", *_ENDS)}
     rest = {name: value for name, value in rest.items() if name not in known}
-    intervals = subject.run.params.get("intervals", "") if not quantities else ""
+    intervals = paper_run.run.params.get("intervals", "") if not quantities else ""
     return counts + [_with_interval(one) for one in quantities] + _plain(rest, n, definitions, intervals)
 
 
-def macros_of(numbers: Mapping[Subject, Sequence[Number]], prefix: str) -> dict[tuple[Subject, str], str]:
+def macros_of(numbers: Mapping[PaperRun, Sequence[Number]], prefix: str) -> dict[tuple[PaperRun, str], str]:
     """Return each number's macro without suffix: text, models and number, such as tvCorrelationGptTwoMeanLogprob."""
-    keys = [(subject, number.name) for subject, found in numbers.items() for number in found]
+    keys = [(paper_run, number.name) for paper_run, found in numbers.items() for number in found]
     names = {key: f"{macro_stem(key[0], prefix)}{macro_part(key[1])}" for key in keys}
-    marks = {(subject, name): macro_mark(repr((*subject.key, name))) for subject, name in keys}
+    marks = {(paper_run, name): macro_mark(repr((*paper_run.key, name))) for paper_run, name in keys}
     return apart(names, marks)
 
 
-def macro_stem(subject: Subject, prefix: str) -> str:
+def macro_stem(paper_run: PaperRun, prefix: str) -> str:
     """Return the beginning of a run's macros."""
-    kind = "" if subject.has.plain else macro_part(subject.kind)
-    return f"{prefix}{macro_part(subject.text)}{'Vs'.join(map(macro_part, subject.models))}{kind}"
+    kind = "" if paper_run.has.plain else macro_part(paper_run.kind)
+    return f"{prefix}{macro_part(paper_run.text)}{'Vs'.join(map(macro_part, paper_run.models))}{kind}"
 
 
 def numbers_tex(
-    numbers: Mapping[Subject, Sequence[Number]],
+    numbers: Mapping[PaperRun, Sequence[Number]],
     prefix: str,
     about: Mapping[str, object],
     descriptions: Mapping[str, str] = MappingProxyType({}),
@@ -125,7 +128,7 @@ def numbers_tex(
             name what was scored.
     """
     macros = macros_of(numbers, prefix)
-    labels = dict.fromkeys(label for subject in numbers for label in subject.models)
+    labels = dict.fromkeys(label for paper_run in numbers for label in paper_run.models)
     lines = [
         *filter(None, [latex_prelude("".join((*labels, *descriptions.values()))).rstrip("\n")]),
         "% Numbers by tokenviz, for \\input in the preamble. " + json.dumps(about),
@@ -133,13 +136,13 @@ def numbers_tex(
     stems = {label: f"{prefix}{macro_part(label)}Model" for label in labels}
     for label, macro in apart(stems, {label: macro_mark(label) for label in stems}).items():
         lines.append(f"\\newcommand{{\\{macro}}}{{{latex_text(descriptions.get(label, label))}}} % what {_quoted(label)} is")
-    for subject, found in numbers.items():
+    for paper_run, found in numbers.items():
         if not found:
             continue
-        models = [_quoted(full_name(label, descriptions.get(label, ""))) for label in subject.models]
-        lines += ["", f"% {' and '.join(models)} on {_quoted(subject.text)}"]
+        models = [_quoted(full_name(label, descriptions.get(label, ""))) for label in paper_run.models]
+        lines += ["", f"% {' and '.join(models)} on {_quoted(paper_run.text)}"]
         for number in found:
-            macro = f"\\{macros[subject, number.name]}"
+            macro = f"\\{macros[paper_run, number.name]}"
             if number.reason:
                 lines.append(f"% {macro} is not determined: {_quoted(number.reason)}")
             for ending, value in number.parts.items():
@@ -190,3 +193,72 @@ def _with_interval(quantity: Quantity) -> Number:
 def _quoted(text: str) -> str:
     """Return a text as part of a comment of one line."""
     return json.dumps(text, ensure_ascii=False)
+
+
+# The numbers of runs as LaTeX tables in the style of booktabs, for \input within a table environment.
+
+Numbers = Mapping[PaperRun, Sequence[Number]]
+
+
+def tables_of(paper_runs: Sequence[PaperRun]) -> dict[str, RunTable | FamilyTable]:
+    """Return the tables that the kinds of some runs have, by name."""
+    return {table.name: table for paper_run in paper_runs for table in paper_run.has.tables}
+
+
+def tables_tex(numbers: Numbers, about: Mapping[str, object]) -> dict[str, str]:
+    """Return the LaTeX tables that runs allow, by name: "scores" and "comparisons", and those of other kinds.
+
+    Args:
+        numbers: The numbers of each run.
+        about: What made the files.
+    """
+    found: dict[str, str] = {}
+    for name, table in tables_of(list(numbers)).items():
+        own = {paper_run: values for paper_run, values in numbers.items() if table in paper_run.has.tables}
+        made = _by_run(table, own, about) if isinstance(table, RunTable) else _by_family(table, own, about)
+        found |= {name: made} if made else {}
+    return found
+
+
+def _by_run(table: RunTable, numbers: Numbers, about: Mapping[str, object]) -> str:
+    models = _model_headings(numbers)
+    headings = ["text", *models, *(heading for _, heading in table.words)]
+    words = len(headings)
+    for name, heading in table.columns:
+        headings += [heading, r"95\,\%"] if name == table.interval else [heading]
+    rows = []
+    for paper_run, values in numbers.items():
+        by_name = {number.name: number for number in values}
+        said = [f"{paper_run.run.params[name]}s" for name, _ in table.words]
+        cells = chain.from_iterable(_cells(by_name.get(name), interval=name == table.interval) for name, _ in table.columns)
+        rows.append([paper_run.text, *paper_run.models, *said, *cells])
+    return booktabs("l" * words + "r" * (len(headings) - words), headings, rows, about)
+
+
+def _by_family(table: FamilyTable, numbers: Numbers, about: Mapping[str, object]) -> str:
+    rows = [
+        [paper_run.text, *paper_run.models, *number.labels, number_tex(number.n or "–"), *_cells(number, interval=True)]
+        for paper_run, values in numbers.items()
+        for number in values
+        if number.family == table.name
+    ]
+    # Labels that are empty in all rows, such as the region of whole items, have no column.
+    models = len(_model_headings(numbers))
+    kept = [place for place in range(len(table.words)) if any(row[1 + models + place] for row in rows)]
+    dropped = {1 + models + place for place in range(len(table.words)) if place not in kept}
+    rows = [[cell for place, cell in enumerate(row) if place not in dropped] for row in rows]
+    headings = ["text", *_model_headings(numbers), *(latex_text(table.words[place]) for place in kept)]
+    columns = "l" * len(headings) + "rrr"
+    return booktabs(columns, [*headings, "$n$", table.value, r"95\,\%"], rows, about) if rows else ""
+
+
+def _model_headings(numbers: Numbers) -> list[str]:
+    return ["model"] if all(len(paper_run.models) == 1 for paper_run in numbers) else ["a", "b"]
+
+
+def _cells(number: Number | None, *, interval: bool) -> list[str]:
+    cells = [number_tex(number.value if number else "–")]
+    if interval:
+        ends = [number_tex(end) for end in (number.low, number.high)] if number and number.low else []
+        cells.append(f"[{', '.join(ends)}]" if ends else number_tex("–"))
+    return cells

@@ -9,20 +9,17 @@ from functools import cached_property
 from typing import Any
 
 from tokenviz import __version__
+from tokenviz.base.errors import FigureError, PaperError
 from tokenviz.comparing.comparison import Comparison
-from tokenviz.errors import FigureError, PaperError
-from tokenviz.figures.definition import shared_limits
-from tokenviz.figures.latex import latex_prelude, latex_text
-from tokenviz.figures.limits import Limits
-from tokenviz.figures.measures import PairMeasure, measure_named
+from tokenviz.figures.heatmap.definition import shared_limits
+from tokenviz.figures.heatmap.measures import Limits, PairMeasure, measure_named
 from tokenviz.figures.named import FIGURES, Look
+from tokenviz.figures.typeset.latex import latex_prelude, latex_text
 from tokenviz.models.describing import model_sentence
 from tokenviz.paper.manifest import Entry, Order
-from tokenviz.paper.models import descriptions_of
-from tokenviz.paper.naming import apart, file_mark, file_part, macro_mark, macro_part
-from tokenviz.paper.numbers import Number, macro_stem, numbers_of, numbers_tex
-from tokenviz.paper.subjects import Subject, Tables, subjects_of
-from tokenviz.paper.tables import tables_of, tables_tex
+from tokenviz.paper.naming import apart, descriptions_of, file_mark, file_part, macro_mark, macro_part
+from tokenviz.paper.numbers import Number, macro_stem, numbers_of, numbers_tex, tables_of, tables_tex
+from tokenviz.paper.runs import PaperRun, Tables, paper_runs_of
 from tokenviz.tracking.runs import fingerprint_of
 from tokenviz.tracking.store import Store
 
@@ -32,14 +29,14 @@ class Drawing:
     """A figure of a run in one format.
 
     Attributes:
-        subject: The run.
+        paper_run: The run.
         figure: Name of the figure.
         form: The format.
         stem: Path within the folder, without the suffix.
         key: Hash of all that it is made from.
     """
 
-    subject: Subject
+    paper_run: PaperRun
     figure: str
     form: str
     stem: str
@@ -57,15 +54,17 @@ class Plan:
         """Find the runs; nothing is drawn yet.
 
         Raises:
-            StoreError: The runs cannot be found, as in `subjects_of`.
-            PaperError: No run is found, as in `subjects_of`; or none has such figures.
+            StoreError: The runs cannot be found, as in `paper_runs_of`.
+            PaperError: No run is found, as in `paper_runs_of`; or none has such figures.
             FigureError: There is no such figure.
         """
         self.order = order
-        self.subjects = subjects_of(order.experiment, where=order.where, store=store)
+        self.paper_runs = paper_runs_of(order.experiment, where=order.where, store=store)
         self._store = store
         self.tables = Tables(store)
-        known = dict.fromkeys([*FIGURES, *(figure for subject in self.subjects for figure in self.tables.figures(subject))])
+        known = dict.fromkeys(
+            [*FIGURES, *(figure for paper_run in self.paper_runs for figure in self.tables.figures(paper_run))]
+        )
         for figure in order.figures:
             if figure not in known:
                 raise FigureError(f"no figure {figure!r}: there are {', '.join(known)}")
@@ -76,37 +75,37 @@ class Plan:
             )
 
     @property
-    def undrawn(self) -> list[Subject]:
+    def undrawn(self) -> list[PaperRun]:
         """Return the runs without a figure of this pull."""
-        drawn = {drawing.subject for drawing in self.drawings}
-        return [subject for subject in self.subjects if subject not in drawn]
+        drawn = {drawing.paper_run for drawing in self.drawings}
+        return [paper_run for paper_run in self.paper_runs if paper_run not in drawn]
 
     @cached_property
-    def numbers(self) -> dict[Subject, list[Number]]:
+    def numbers(self) -> dict[PaperRun, list[Number]]:
         """The numbers of each run."""
-        return {subject: numbers_of(subject, self.tables) for subject in self.subjects}
+        return {paper_run: numbers_of(paper_run, self.tables) for paper_run in self.paper_runs}
 
     @cached_property
     def descriptions(self) -> dict[str, str]:
         """The description of each model, by its label."""
-        newest = sorted((subject.run for subject in self.subjects), key=lambda run: run.started, reverse=True)
+        newest = sorted((paper_run.run for paper_run in self.paper_runs), key=lambda run: run.started, reverse=True)
         return descriptions_of(newest, self._store)
 
     @property
     def runs(self) -> dict[str, dict[str, Any]]:
         """Return the runs for the manifest."""
         return {
-            subject.run.run_id: {
-                "fingerprint": subject.origin.fingerprint,
-                "kind": subject.kind,
-                "models": list(subject.models),
-                "descriptions": {name: self.descriptions[name] for name in subject.models if name in self.descriptions},
-                "text": subject.text,
-                "commit": subject.run.commit,
-                "command": subject.origin.command,
-                "params": dict(sorted(subject.run.params.items())),
+            paper_run.run.run_id: {
+                "fingerprint": paper_run.origin.fingerprint,
+                "kind": paper_run.kind,
+                "models": list(paper_run.models),
+                "descriptions": {name: self.descriptions[name] for name in paper_run.models if name in self.descriptions},
+                "text": paper_run.text,
+                "commit": paper_run.run.commit,
+                "command": paper_run.origin.command,
+                "params": dict(sorted(paper_run.run.params.items())),
             }
-            for subject in self.subjects
+            for paper_run in self.paper_runs
         }
 
     def texts(self, captions: Mapping[Drawing, str]) -> dict[str, str]:
@@ -118,43 +117,43 @@ class Plan:
         about = self._about()
         tables = tables_tex(self.numbers, about)
         found = {f"tables/{name}.tex": content for name, content in tables.items()}
-        for subject in self.subjects:
-            own = subject.has.tex(subject.run, self.tables.reader)
-            found |= {f"tables/{subject.kind}_{file_part(name)}.tex": content for name, content in own.items()}
+        for paper_run in self.paper_runs:
+            own = paper_run.has.tex(paper_run.run, self.tables.reader)
+            found |= {f"tables/{paper_run.kind}_{file_part(name)}.tex": content for name, content in own.items()}
         found["numbers.tex"] = numbers_tex(self.numbers, self.order.prefix, about, self.descriptions)
         found["captions.tex"] = self._captions(captions, list(tables), about)
         return found
 
     def _drawings(self) -> Iterator[Drawing]:
         order = self.order
-        models = {name for subject in self.subjects for name in subject.models}
-        parts = {name: file_part(name) for name in {subject.text for subject in self.subjects} | models}
+        models = {name for paper_run in self.paper_runs for name in paper_run.models}
+        parts = {name: file_part(name) for name in {paper_run.text for paper_run in self.paper_runs} | models}
         parts = apart(parts, {name: f"-{file_mark(name)}" for name in parts})
-        for subject in self.subjects:
-            kind, possible = subject.has, self.tables.figures(subject)
-            shown = kind.shown(subject.run, self.tables.reader)
+        for paper_run in self.paper_runs:
+            kind, possible = paper_run.has, self.tables.figures(paper_run)
+            shown = kind.shown(paper_run.run, self.tables.reader)
             for figure in [one for one in order.figures if one in possible] if order.figures else shown:
-                named = [parts[name] for name in (subject.text, *subject.models)]
-                stem = "_".join([*named, kind.figure_part(subject.run, figure)])
+                named = [parts[name] for name in (paper_run.text, *paper_run.models)]
+                stem = "_".join([*named, kind.figure_part(paper_run.run, figure)])
                 for form in order.formats:
                     if form in possible[figure]:
-                        yield Drawing(subject, figure, form, f"figures/{stem}", self._key(subject, figure, form))
+                        yield Drawing(paper_run, figure, form, f"figures/{stem}", self._key(paper_run, figure, form))
 
-    def _key(self, subject: Subject, figure: str, form: str) -> str:
-        look = asdict(self.look(subject, figure))
+    def _key(self, paper_run: PaperRun, figure: str, form: str) -> str:
+        look = asdict(self.look(paper_run, figure))
         if look["title"]:
             del look["title"]  # as when every figure had a title, so that figures pulled then are still recognised
-        return fingerprint_of({**asdict(subject.origin), **look, "figure": figure, "format": form, "tokenviz": __version__})
+        return fingerprint_of({**asdict(paper_run.origin), **look, "figure": figure, "format": form, "tokenviz": __version__})
 
-    def look(self, subject: Subject, figure: str) -> Look:
+    def look(self, paper_run: PaperRun, figure: str) -> Look:
         """Return the look of a run's figure, with the limits of all heatmaps where they share them."""
-        return subject.has.look(figure, self.order.look(figure, self._shared if self.order.limits == "shared" else None))
+        return paper_run.has.look(figure, self.order.look(figure, self._shared if self.order.limits == "shared" else None))
 
     @cached_property
     def _shared(self) -> Limits:
         """The common limits of all heatmaps."""
-        own = [subject for subject in self.subjects if subject.has.of_tokens]
-        sources = [self.tables.source(subject) for subject in own]
+        own = [paper_run for paper_run in self.paper_runs if paper_run.has.of_tokens]
+        sources = [self.tables.source(paper_run) for paper_run in own]
         measure = measure_named(self.order.measure or "logprob")
         if isinstance(measure, PairMeasure):
             sources = [source for source in sources if isinstance(source, Comparison)]
@@ -162,12 +161,12 @@ class Plan:
 
     def _about(self) -> dict[str, object]:
         """Return what the files that are not figures record about their origin."""
-        runs = [subject.run for subject in self.subjects]
+        runs = [paper_run.run for paper_run in self.paper_runs]
         return {
             "experiment": self.order.experiment,
             "where": self.order.where,
             "runs": [run.run_id for run in runs],
-            "models": sorted({name for subject in self.subjects for name in subject.models}),
+            "models": sorted({name for paper_run in self.paper_runs for name in paper_run.models}),
             "descriptions": self.descriptions,
             "commits": sorted({run.commit for run in runs} - {""}),
             "commands": sorted({run.tags.get("command", "") for run in runs} - {""}),
@@ -175,16 +174,16 @@ class Plan:
         }
 
     def _captions(self, captions: Mapping[Drawing, str], tables: list[str], about: Mapping[str, object]) -> str:
-        labels = list(dict.fromkeys(name for subject in self.subjects for name in subject.models))
+        labels = list(dict.fromkeys(name for paper_run in self.paper_runs for name in paper_run.models))
         models = latex_text(model_sentence(labels, self.descriptions))
-        known = tables_of(self.subjects)
+        known = tables_of(self.paper_runs)
         found = {
             f"{self.order.prefix}{macro_part(name)}Caption": " ".join(filter(None, (known[name].caption, models)))
             for name in tables
         }
-        named: dict[tuple[Subject, str], str] = {}
+        named: dict[tuple[PaperRun, str], str] = {}
         for drawing, caption in captions.items():
-            named.setdefault((drawing.subject, drawing.figure), caption)
+            named.setdefault((drawing.paper_run, drawing.figure), caption)
         stems = {key: f"{macro_stem(key[0], self.order.prefix)}{macro_part(key[1])}" for key in named}
         stems = apart(stems, {key: macro_mark(repr((*key[0].key, key[1]))) for key in stems})
         found |= {f"{stems[key]}Caption": latex_text(caption) for key, caption in named.items()}

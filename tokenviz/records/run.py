@@ -14,13 +14,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from tokenviz.errors import DamagedError, StoreError, TokenvizError
-from tokenviz.progress import warn
-from tokenviz.tracking.checksums import CHECKSUMS, TABLE_TAG, checksum, read_checksums
-from tokenviz.tracking.files import CURE, fetch, files_of
-from tokenviz.tracking.finding import FoundRun, find_run
-from tokenviz.tracking.parcels import Parcel, packed_checksums
+from tokenviz.base.errors import DamagedError, StoreError, TokenvizError
+from tokenviz.base.progress import warn
+from tokenviz.tracking.finding import CURE, FoundRun, fetch, files_of, find_run
 from tokenviz.tracking.runs import Runs
+from tokenviz.tracking.staged_runs import CHECKSUMS, TABLE_TAG, StagedRun, checksum, packed_checksums, read_checksums
 from tokenviz.tracking.store import Store
 
 if TYPE_CHECKING:
@@ -206,19 +204,19 @@ class WaitingRun(RecordedRun):
     """Results that wait in the outbox for a store.
 
     Attributes:
-        parcel: The staged run.
+        staged: The staged run.
         runs: The runs of the MLflow experiment that it will belong to.
     """
 
-    parcel: Parcel = field(repr=False)
+    staged: StagedRun = field(repr=False)
     runs: Runs = field(repr=False)
 
     @classmethod
-    def of(cls, parcel: Parcel, runs: Runs) -> "WaitingRun":
+    def of(cls, staged: StagedRun, runs: Runs) -> "WaitingRun":
         """Return a staged run as a recorded run."""
-        slip = parcel.slip
-        params = {name: str(value) for name, value in slip.params.items()}
-        return cls(slip.name, slip.tags.get("kind", ""), params, slip.metrics, parcel, runs)
+        record = staged.record
+        params = {name: str(value) for name, value in record.params.items()}
+        return cls(record.name, record.tags.get("kind", ""), params, record.metrics, staged, runs)
 
     @property
     def described(self) -> str:
@@ -229,13 +227,13 @@ class WaitingRun(RecordedRun):
         return "run its experiment again"
 
     def other(self, param: str) -> RecordedRun:
-        fingerprint = self.parcel.slip.refers.get(param, "")
+        fingerprint = self.staged.record.refers.get(param, "")
         return recorded_of(self.runs, fingerprint, f"{self.described} are made of")
 
     def fetch(self, artifact: str, folder: Path) -> Path:
-        listed, path = packed_checksums(self.parcel.folder), self.parcel.files / artifact
+        listed, path = packed_checksums(self.staged.folder), self.staged.files / artifact
         if listed is None:  # `tokenviz sync` has delivered it in the meantime
-            return recorded_of(self.runs, self.parcel.slip.fingerprint, "there were").fetch(artifact, folder)
+            return recorded_of(self.runs, self.staged.record.fingerprint, "there were").fetch(artifact, folder)
         try:
             digest = checksum(path)
         except OSError as error:
@@ -245,7 +243,7 @@ class WaitingRun(RecordedRun):
         return path
 
     def has(self, artifact: str) -> bool:
-        return artifact in (packed_checksums(self.parcel.folder) or {})
+        return artifact in (packed_checksums(self.staged.folder) or {})
 
 
 def recorded_of(runs: Runs, fingerprint: str, what: str) -> RecordedRun:
@@ -262,9 +260,9 @@ def recorded_of(runs: Runs, fingerprint: str, what: str) -> RecordedRun:
     found = runs.find(fingerprint)
     if found is not None:
         return StoredRun.of(find_run(found.run_id, runs.store), runs.store)
-    parcel = runs.outbox.parcel(runs.name, fingerprint)
-    if parcel is None:
+    staged = runs.outbox.staged(runs.name, fingerprint)
+    if staged is None:
         raise DamagedError(
             f"{what} results with the fingerprint {fingerprint[:12]}, which are neither in the store nor wait for it"
         )
-    return WaitingRun.of(parcel, runs)
+    return WaitingRun.of(staged, runs)

@@ -12,10 +12,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from tokenviz.base.errors import DamagedError, StoreError
+from tokenviz.base.progress import warn
 from tokenviz.comparing.alignment import By, align, units_of
 from tokenviz.comparing.comparison import COMPARISON_VERSION, Comparison, recorded_comparison
-from tokenviz.errors import DamagedError, StoreError
-from tokenviz.progress import warn
+from tokenviz.data.scores import SCORING_VERSION, TokenScores
 from tokenviz.records.run import (
     BY_PARTS,
     SAMPLE_TABLE,
@@ -25,7 +26,6 @@ from tokenviz.records.run import (
     UNITS_TABLE,
     RecordedRun,
 )
-from tokenviz.scores import SCORING_VERSION, TokenScores
 from tokenviz.stats import definitions
 from tokenviz.stats.estimate import Estimate
 from tokenviz.stats.summaries import estimates_of

@@ -17,7 +17,7 @@ from torch.backends.cuda import SDPAParams, can_use_efficient_attention
 from torch.nn import functional
 
 from tokenviz.scoring.linear import multiply
-from tokenviz.scoring.packs import Pack, Step
+from tokenviz.scoring.windows import Pack, Step
 
 _NAME = "tokenviz_packed"
 _SCORES_ELEMENTS = 1 << 20  # attention scores in memory at once: 4 MB, which fit in the processor's cache

@@ -14,21 +14,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tokenviz.errors import ComparisonError, ScoringError
+from tokenviz.base.errors import ComparisonError, ScoringError
+from tokenviz.base.progress import task
+from tokenviz.data.scores import BosMode
+from tokenviz.data.texts import Text, as_it_stands
 from tokenviz.models import tokens
 from tokenviz.models.loading import LoadedModel, as_loaded
-from tokenviz.models.spans import EncodedPassage
-from tokenviz.progress import task
-from tokenviz.scores import BosMode
-from tokenviz.scoring.cutting import cut
-from tokenviz.scoring.distributions import PositionDivergences, divergences_of
-from tokenviz.scoring.failures import reading
+from tokenviz.models.offsets import EncodedPassage
 from tokenviz.scoring.kernel import Ids, Kernel
+from tokenviz.scoring.memory import reading
 from tokenviz.scoring.predictions import KeptPredictions
 from tokenviz.scoring.scorer import check_ids, check_possible
-from tokenviz.scoring.statistics import concatenate
-from tokenviz.scoring.windows import Piece, pieces_of
-from tokenviz.texts import Text, as_it_stands
+from tokenviz.scoring.statistics import PositionDivergences, concatenate, divergences_of
+from tokenviz.scoring.windows import Piece, cut, pieces_of
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -19,24 +19,25 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tokenviz.errors import ModelError, ScoringError
+from tokenviz.base.errors import ModelError, ScoringError
 from tokenviz.models.loading import LoadedModel
-from tokenviz.models.openings import openings_of
+from tokenviz.models.vocabulary import word_starts_of
 from tokenviz.scoring.attention import PackedPass, UnsupportedAttentionError, attending, depends_on_length, record
-from tokenviz.scoring.batches import plan_batches
-from tokenviz.scoring.failures import RAISED, forward_pass, out_of_memory
 from tokenviz.scoring.layers import install, uninstall
 from tokenviz.scoring.linear import PackedHead, full_precision, is_linear, onednn_multiplies, weight_and_bias
 from tokenviz.scoring.memory import (
     KEPT_BLOCK,
+    RAISED,
     Budget,
     forget_rows_read,
+    forward_pass,
     give_back_freed_memory,
     keep_few_products,
     keep_freed_memory,
+    out_of_memory,
 )
-from tokenviz.scoring.packs import Pack, plan_packs
-from tokenviz.scoring.statistics import OpeningIds, PositionStatistics, concatenate, statistics_of
+from tokenviz.scoring.statistics import PositionStatistics, WordStartIds, concatenate, statistics_of
+from tokenviz.scoring.windows import Pack, plan_batches, plan_packs
 
 Head = Literal["streamed", "whole"]
 Batching = Literal["packed", "padded"]
@@ -69,7 +70,7 @@ class Kernel:
         # The model itself is not kept, since it keeps its kernel: two objects that refer to each other are freed late.
         self._network, self._device, self._label = model.network, model.device, model.label
         self.vocabulary, self._context = model.vocabulary, model.context
-        self.openings = openings_of(model.tokenizer, model.vocabulary)
+        self.word_starts = word_starts_of(model.tokenizer, model.vocabulary)
         self._output: Any = None  # the transformer's last output, as a template
         self._packed_head: PackedHead | None = None
         self._shortest_window: int | None = None
@@ -121,7 +122,7 @@ class Kernel:
         Args:
             sequences: Token ids of each sequence.
             wanted: For each sequence, the positions (from 1) of the tokens to score; the logits before them are read. One past
-                the last token is allowed. There is no token to score there, so id 0 is used in its place; the openings are
+                the last token is allowed. There is no token to score there, so id 0 is used in its place; the word starts are
                 those of the token that may follow.
             top_k: Number of likeliest alternatives to keep.
 
@@ -132,13 +133,13 @@ class Kernel:
         Raises:
             ScoringError: Not even the smallest budget fits in memory.
         """
-        openings = OpeningIds.of(self.openings, self._device, self._network.dtype)
+        word_starts = WordStartIds.of(self.word_starts, self._device, self._network.dtype)
 
         def run(left: list[int]) -> Iterator[tuple[list[int], list[PositionStatistics]]]:
             ids, positions = [sequences[i] for i in left], [wanted[i] for i in left]
             for numbers, states, places in self.hidden_states(ids, tokens=self.tokens_at_once):
                 mine = [ids[i] for i in numbers], [positions[i] for i in numbers]
-                yield numbers, self._read(states, places, *mine, top_k, openings)
+                yield numbers, self._read(states, places, *mine, top_k, word_starts)
 
         yield from self.within_memory(sequences, run)
 
@@ -221,7 +222,7 @@ class Kernel:
         sequences: list[Ids],
         wanted: list[Ids],
         top_k: int,
-        openings: OpeningIds | None,
+        word_starts: WordStartIds | None,
     ) -> list[PositionStatistics]:
         """Return statistics at the wanted positions; `states` is (n, hidden) or (n, vocabulary), `places` each token's row."""
         before = np.concatenate([place[positions - 1] for place, positions in zip(places, wanted, strict=True)])
@@ -242,7 +243,7 @@ class Kernel:
                 n_scored -= len(chunk)
                 for some in (slice(border), slice(border, None)):
                     pieces = self._split(logits[some], chunk_targets[some], at_once)
-                    parts += [statistics_of(few, few_targets, top_k, openings) for few, few_targets in pieces if len(few)]
+                    parts += [statistics_of(few, few_targets, top_k, word_starts) for few, few_targets in pieces if len(few)]
         return concatenate(parts).take(back.reshape(-1)).split([len(positions) for positions in wanted])
 
     @contextmanager

@@ -20,17 +20,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tokenviz import durable
-from tokenviz.errors import ComparisonError, DiskError, ScoringError
+from tokenviz.base import disk
+from tokenviz.base.errors import ComparisonError, DiskError, ScoringError
+from tokenviz.base.progress import task
+from tokenviz.data.scores import BosMode
+from tokenviz.data.texts import Text, as_it_stands
 from tokenviz.models.loading import LoadedModel
-from tokenviz.progress import task
-from tokenviz.scores import BosMode
-from tokenviz.scoring.cutting import cut
-from tokenviz.scoring.failures import reading
 from tokenviz.scoring.kernel import Kernel
+from tokenviz.scoring.memory import reading
 from tokenviz.scoring.scorer import check_ids, check_possible
-from tokenviz.scoring.windows import Piece, pieces_of
-from tokenviz.texts import Text, as_it_stands
+from tokenviz.scoring.windows import Piece, cut, pieces_of
 
 _LOGITS, _ABOUT = "logits.npy", "about.json"
 _TORN = (EOFError, SyntaxError, TokenError)  # what numpy raises for a torn header
@@ -171,7 +170,7 @@ def keep_predictions(
             logits.flush()
             del logits
             (new / _ABOUT).write_text(json.dumps(about), encoding="utf-8")
-            durable.put(new, folder)
+            disk.put(new, folder)
     except OSError as error:
         raise DiskError(f"cannot keep predictions in {str(folder)!r}: {error.strerror or error}") from error
     return KeptPredictions.load(folder)

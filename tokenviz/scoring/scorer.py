@@ -1,28 +1,29 @@
-"""`score`: one row per token for one model and one text."""
+"""`score` and `score_to_file`: one model, one text, one row per token, in memory or part by part into a file."""
 
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tokenviz.errors import ScoringError
+from tokenviz.base.errors import DiskError, ScoringError
+from tokenviz.base.progress import task, warn
+from tokenviz.data.scores import SCORING_VERSION, BosMode, ScoreSpec, TokenScores, save_parts
+from tokenviz.data.summary import ScoreSummary
+from tokenviz.data.texts import Text, as_it_stands
 from tokenviz.models import tokens
 from tokenviz.models.loading import LoadedModel, as_loaded
-from tokenviz.models.openings import INSIDE, Openings
-from tokenviz.models.spans import EncodedPassage
-from tokenviz.progress import task, warn
-from tokenviz.score_summary import ScoreSummary
-from tokenviz.scores import SCORING_VERSION, BosMode, ScoreSpec, TokenScores
-from tokenviz.scoring.cutting import cut
-from tokenviz.scoring.failures import reading
+from tokenviz.models.offsets import EncodedPassage
+from tokenviz.models.vocabulary import INSIDE, WordStarts
 from tokenviz.scoring.kernel import Kernel
-from tokenviz.scoring.parts import parts_of
+from tokenviz.scoring.memory import reading
 from tokenviz.scoring.statistics import PositionStatistics, check_finite
-from tokenviz.scoring.windows import Piece, check_settings, check_windowing, pieces_of
-from tokenviz.texts import Text, as_it_stands
+from tokenviz.scoring.windows import Piece, check_settings, check_windowing, cut, parts_of, pieces_of
+
+# `score`: one row per token for one model and one text.
 
 _NAMED = 10  # the most unread characters that a note names
 
@@ -157,7 +158,7 @@ def _score_part(
         source=model.resolved.source,
         identity=model.resolved.identity,
         tokenizer=model.tokenizer_sha256,
-        spaces=kernel.openings.spaces,
+        spaces=kernel.word_starts.spaces,
         dtype=model.resolved.spec.dtype,
         quantize=model.resolved.spec.quantize,
         device=model.device,
@@ -172,7 +173,7 @@ def _score_part(
         versions={"tokenviz": version("tokenviz-harness"), **model.versions},
         weights_sha256=model.resolved.weights_sha256,
     )
-    return _assemble(model, text, passages, spec, kernel.openings, columns)
+    return _assemble(model, text, passages, spec, kernel.word_starts, columns)
 
 
 def check_possible(
@@ -219,7 +220,7 @@ class _Columns:
 
 def _run(model: LoadedModel, kernel: Kernel, text: Text, pieces: list[Piece], columns: _Columns) -> None:
     # What may follow the last token is read in the same pass, where it is needed.
-    ends = kernel.openings.spaces == "front"
+    ends = kernel.word_starts.spaces == "front"
     wanted = [np.append(piece.wanted, len(piece.ids)) if piece.closes and ends else piece.wanted for piece in pieces]
     with (
         reading(text.name),
@@ -256,7 +257,7 @@ def _assemble(
     text: Text,
     passages: list[EncodedPassage],
     spec: ScoreSpec,
-    openings: Openings,
+    word_starts: WordStarts,
     columns: _Columns,
 ) -> TokenScores:
     def joined(name: str) -> Any:
@@ -288,6 +289,64 @@ def _assemble(
         unknown=joined("unknown"),
         top_tokens=tuple(tuple(names.get(int(i), "") for i in row) for row in columns.top_ids),
         spans=text.spans,
-        opens=np.where(token_id < 0, np.int8(INSIDE), openings.kinds[token_id]),
+        opens=np.where(token_id < 0, np.int8(INSIDE), word_starts.kinds[token_id]),
         **vars(columns),
     )
+
+
+# `score_to_file`: scores of a corpus that need not fit in memory, written part by part into one file.
+
+
+def score_to_file(
+    model: LoadedModel,
+    text: Text,
+    path: Path,
+    *,
+    bos: BosMode = "auto",
+    context: int | None = None,
+    stride: int | None = None,
+    top_k: int = 0,
+) -> ScoreSummary:
+    """Score a text as `score` does, and write the table part by part.
+
+    Parts are whole passages. Memory is bounded by the text itself, the rows of about a hundred thousand characters, and the
+    longest passage. `TokenScores.load` reads the file, as does anything that reads Parquet.
+
+    Args:
+        model: A model from `load_model`.
+        text: A text with any number of passages.
+        path: The file to write; it appears when it is complete. Its column `id` holds the ids of passages.
+        bos: "auto" (the default), "always", "never" or a token, as in `score`.
+        context: The most tokens per window; by default as many as the model can read.
+        stride: Tokens from one window's start to the next; by default half the context.
+        top_k: Number of likeliest alternatives to keep at every position; by default none.
+
+    Returns:
+        The summary of the whole text.
+
+    Raises:
+        ScoringError: As in `score`.
+        DiskError: The file exists, or cannot be written.
+    """
+    if path.exists():
+        raise DiskError(f"{str(path)!r} is there already: remove it, or choose another name")
+    if not path.parent.is_dir():
+        raise DiskError(f"cannot write {str(path)!r}: there is no folder {str(path.parent)!r}")
+    summaries: list[ScoreSummary] = []
+    unread: Counter[str] = Counter()
+    last: TokenScores | None = None
+
+    def parts() -> Iterator[TokenScores]:
+        nonlocal last
+        with task(f"{model.label} reads all of {text.name}", sum(map(len, text.passages)), "characters") as advance:
+            for last in scored_parts(model, text, bos=bos, context=context, stride=stride, top_k=top_k):
+                summaries.append(last.summary())
+                unread.update("".join(last.unread))
+                yield last
+                advance(sum(map(len, last.token)))
+
+    save_parts(parts(), path, passage_ids=text.passage_ids)
+    summary = ScoreSummary.joined(summaries)
+    if last is not None:
+        note_caveats(summary, unread, last)
+    return summary

@@ -1,5 +1,6 @@
-"""Statistics from logits of the token that follows: log-prob, entropy, rank and the likeliest alternatives."""
+"""What logits say: of the token that follows, and of how far two models' predictions lie apart."""
 
+import math
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Self, TypeVar
@@ -8,8 +9,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tokenviz.errors import ScoringError
-from tokenviz.models.openings import PUNCTUATION, SPACE, Openings
+from tokenviz.base.errors import ScoringError
+from tokenviz.models.vocabulary import PUNCTUATION, SPACE, WordStarts
+
+# Statistics from logits of the token that follows: log-prob, entropy, rank and the likeliest alternatives.
 
 _GROUPS = 64
 
@@ -52,7 +55,7 @@ class PositionStatistics(PositionColumns):
 
 
 @dataclass(frozen=True)
-class OpeningIds:
+class WordStartIds:
     """The tokens that open with whitespace and with punctuation, in the forms whose mass is summed fastest.
 
     Attributes:
@@ -64,11 +67,11 @@ class OpeningIds:
     punctuation: torch.Tensor
 
     @classmethod
-    def of(cls, openings: Openings, device: str, dtype: torch.dtype) -> "OpeningIds | None":
-        """Return the openings for logits on a device and of a dtype; None where spaces are not at the front of words."""
-        if openings.spaces != "front":
+    def of(cls, word_starts: WordStarts, device: str, dtype: torch.dtype) -> "WordStartIds | None":
+        """Return the word starts for logits on a device and of a dtype; None where spaces are not at the front of words."""
+        if word_starts.spaces != "front":
             return None
-        kinds = torch.from_numpy(openings.kinds).to(device)
+        kinds = torch.from_numpy(word_starts.kinds).to(device)
         wide = torch.promote_types(dtype, torch.float32)
         return cls((kinds == SPACE).to(wide), torch.nonzero(kinds == PUNCTUATION)[:, 0])
 
@@ -83,7 +86,7 @@ def concatenate(parts: list[Columns]) -> Columns:
 
 @torch.inference_mode()
 def statistics_of(
-    logits: torch.Tensor, targets: torch.Tensor, top_k: int, openings: OpeningIds | None = None
+    logits: torch.Tensor, targets: torch.Tensor, top_k: int, word_starts: WordStartIds | None = None
 ) -> PositionStatistics:
     """Compute the statistics from logits.
 
@@ -94,7 +97,7 @@ def statistics_of(
         logits: (m, vocabulary), any floating dtype; the softmax is float32, or float64 for float64 logits. Overwritten.
         targets: (m,) ids below the vocabulary's size.
         top_k: Number of likeliest alternatives to keep.
-        openings: Tokens whose mass is summed as well; by default none, and the openings' columns are NaN.
+        word_starts: Tokens whose mass is summed as well; by default none, and the word starts' columns are NaN.
 
     Returns:
         The statistics; NaN or infinite where the logits are not all finite.
@@ -109,7 +112,7 @@ def statistics_of(
     probabilities = shifted.softmax(dim=-1)
     sum_ = probabilities.sum(dim=-1)  # 1, except for the error of the softmax's own sum
     log_total = sum_.log() - probabilities.gather(-1, top_ids[:, :1])[:, 0].log()
-    space, punctuation = _opening_logprobs(probabilities, sum_, openings)
+    space, punctuation = _word_start_logprobs(probabilities, sum_, word_starts)
     weighted = probabilities.mul_(shifted).sum(dim=-1) / sum_
     # Counted as floats: exact below 2 ** 24, and five times as fast as a sum of booleans.
     rank = 1 + torch.gt(shifted, target, out=shifted).sum(dim=-1)
@@ -124,14 +127,14 @@ def statistics_of(
     )
 
 
-def _opening_logprobs(
-    probabilities: torch.Tensor, sum_: torch.Tensor, openings: OpeningIds | None
+def _word_start_logprobs(
+    probabilities: torch.Tensor, sum_: torch.Tensor, word_starts: WordStartIds | None
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the log mass of both kinds of openings, (m,) each; `sum_` (m,) is the sum of `probabilities`."""
-    if openings is None:
+    """Return the log mass of both kinds of word starts, (m,) each; `sum_` (m,) is the sum of `probabilities`."""
+    if word_starts is None:
         return torch.full_like(sum_, torch.nan), torch.full_like(sum_, torch.nan)
-    space = torch.mv(probabilities, openings.space)
-    punctuation = probabilities.index_select(-1, openings.punctuation).sum(dim=-1)
+    space = torch.mv(probabilities, word_starts.space)
+    punctuation = probabilities.index_select(-1, word_starts.punctuation).sum(dim=-1)
     return (space / sum_).log(), (punctuation / sum_).log()
 
 
@@ -177,3 +180,84 @@ def check_finite(statistics: PositionStatistics, where: str, positions: NDArray[
             f"{where}, token {position}: the model's logits are NaN or infinite; nothing was recorded. "
             "Try dtype=float32, or check the weights"
         )
+
+
+# Divergences between two models' predictions over the whole vocabulary, computed from their logits.
+
+
+@dataclass(frozen=True)
+class PositionDivergences(PositionColumns):
+    """Divergences between the distributions P of model a and Q of model b at m positions; all columns are (m,).
+
+    Attributes:
+        kl_ab: KL(P || Q), the sum of P log(P / Q), in nats: 0 for equal distributions, without an upper bound.
+        kl_ba: KL(Q || P), in nats.
+        js: Jensen-Shannon divergence, the mean of the KL divergences from P and from Q to the mean of P and Q, in nats: 0 to
+            log 2. Its square root is a distance, which scipy.spatial.distance.jensenshannon computes.
+        total_variation: Half the sum of |P - Q|: 0 to 1, the largest difference in the probability of any event.
+        top_overlap: Share of common ids among the k likeliest of both models, 0 to 1; NaN for k = 0. Among equally likely ids,
+            any may be among the k.
+        same_first: 1 where both models have the same first choice (an id of rank 1), else 0.
+    """
+
+    kl_ab: NDArray[np.float64]
+    kl_ba: NDArray[np.float64]
+    js: NDArray[np.float64]
+    total_variation: NDArray[np.float64]
+    top_overlap: NDArray[np.float64]
+    same_first: NDArray[np.float64]
+
+
+@torch.inference_mode()
+def divergences_of(logits_a: torch.Tensor, logits_b: torch.Tensor, top_k: int) -> PositionDivergences:
+    """Compute the divergences from logits.
+
+    KL is summed as P log(P / Q) - P + Q: the added terms sum to 0 and make each term at least 0. So rounding cannot make the
+    sum negative, and an error e of a log-softmax's normaliser changes the sum by e ** 2 / 2 instead of e. With d = log(Q / P) a
+    term is P (exp(d) - 1 - d). Here exp(d) - 1 is computed by expm1: for close predictions nearly all digits would be lost to
+    cancellation otherwise. Where one probability underflows to 0, the term is the other probability, not NaN.
+
+    Args:
+        logits_a: (m, vocabulary), any floating dtype; the softmax is float32, or float64 where either is float64.
+        logits_b: (m, vocabulary) for the same ids.
+        top_k: The number k of likeliest ids that `top_overlap` compares.
+
+    Returns:
+        The divergences; NaN where logits are not all finite.
+    """
+    dtype = torch.promote_types(torch.promote_types(logits_a.dtype, logits_b.dtype), torch.float32)
+    logits_a, logits_b = logits_a.to(dtype), logits_b.to(dtype)
+    log_p, log_q = _log_softmax(logits_a), _log_softmax(logits_b)  # (m, vocabulary)
+    p, q = log_p.exp(), log_q.exp()
+    d = log_q - log_p
+    # P = M (1 - t) and Q = M (1 + t) for the mean M of P and Q; this avoids the difference of nearly equal numbers.
+    t = torch.tanh(d / 2)
+    js = torch.special.xlog1py(1 - t, -t).add_(torch.special.xlog1py(1 + t, t)).clamp_(min=0)
+    first_a, first_b = (logits == logits.amax(-1, keepdim=True) for logits in (logits_a, logits_b))
+    return PositionDivergences(
+        kl_ab=float64(_kl_terms(p, q, d).sum(-1)),
+        kl_ba=float64(_kl_terms(q, p, -d).sum(-1)),
+        js=np.minimum(float64(js.mul_(p + q).sum(-1) / 4), math.log(2)),
+        total_variation=np.minimum(float64((p - q).abs_().sum(-1) / 2), 1.0),
+        top_overlap=_overlap(logits_a, logits_b, top_k),
+        same_first=float64((first_a & first_b).any(-1)),
+    )
+
+
+def _log_softmax(logits: torch.Tensor) -> torch.Tensor:
+    shifted = logits - logits.amax(-1, keepdim=True)
+    return shifted.sub_(shifted.exp().sum(-1, keepdim=True).log_())
+
+
+def _kl_terms(p: torch.Tensor, q: torch.Tensor, d: torch.Tensor) -> torch.Tensor:
+    """Return P log(P / Q) - P + Q for d = log(Q / P), elementwise; each term is at least 0."""
+    close = d.clamp(-1, 1)
+    # For larger |d| nothing cancels, and exp(d) might overflow.
+    return torch.where(close == d, p * (close.expm1() - close).clamp_(min=0), q - p - p * d)
+
+
+def _overlap(logits_a: torch.Tensor, logits_b: torch.Tensor, k: int) -> NDArray[np.float64]:
+    if not k:
+        return np.full(len(logits_a), np.nan)
+    (ids_a, _), (ids_b, _) = top(logits_a, k), top(logits_b, k)
+    return float64((ids_a[:, :, None] == ids_b[:, None, :]).sum((1, 2))) / k

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from tokenviz import display
+from tokenviz.base import display
 
 LEVEL = 0.95  # level of every interval that is not adjusted
 

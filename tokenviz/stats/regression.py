@@ -14,7 +14,7 @@ The mixed model is fitted as lme4 does it (Bates, Maechler, Bolker and Walker 20
 lme4, section 3): the likelihood is profiled down to the ratios of standard deviations, one or two numbers. statsmodels 0.15 has
 such models, but cannot be used here: 15 of 21 fits to 216 readings of 27 items reported no convergence, one seed in three ended
 in a singular matrix, and crossed intercepts took 4 s per fit on 1,200 readings (here: some hundredths).
-tests/test_regression.py compares these fits with statsmodels and lme4, and with the likelihood written out.
+tests/stats/test_regression.py compares these fits with statsmodels and lme4, and with the likelihood written out.
 """
 
 import math
@@ -25,10 +25,10 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from tokenviz.errors import ComparisonError
+from tokenviz.base.errors import ComparisonError
 from tokenviz.stats.definitions import Values
 from tokenviz.stats.estimate import Estimate
-from tokenviz.stats.formulas import _student
+from tokenviz.stats.intervals import _student_95
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -118,7 +118,7 @@ def gain_per_observation(gains: Values, sizes: Values, regression: str) -> Estim
     count, n = len(gains), float(sizes.sum())
     value = float(gains.sum()) / n
     off = gains - value * sizes
-    half = _student(count - 1) * math.sqrt(count / (count - 1) * float((off**2).sum())) / n
+    half = _student_95(count - 1) * math.sqrt(count / (count - 1) * float((off**2).sum())) / n
     return Estimate(
         value, int(n), f"gain in log-likelihood per observation ({_NAMES.get(regression, regression)})", "nats",
         value - half, value + half, "Student's t over items", drawn_from=f"{count} items",

@@ -14,8 +14,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from tokenviz.errors import ComparisonError
-from tokenviz.progress import task
+from tokenviz.base.errors import ComparisonError
+from tokenviz.base.progress import task
 from tokenviz.stats.definitions import Values
 
 SEED = 0
@@ -168,7 +168,7 @@ def plan(
     show how much texts differ. Blocks across the end of one text and the beginning of the next contained the true value in 57
     of 100 simulated cases with three texts, in 86 with six. An interval with Student's t for the effective number contained it
     in 93 to 97 of 100 with five and more equal texts, also where they differed much, and in 92 to 99 with unequal ones
-    (tests/test_coverage_of_texts.py). With three texts it is wide, since it has only two degrees of freedom.
+    (tests/stats/test_coverage_of_texts.py). With three texts it is wide, since it has only two degrees of freedom.
 
     A block that reaches beyond the last unit continues at the first (the circular block bootstrap).
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from tokenviz import display
+from tokenviz.base import display
 from tokenviz.stats import intervals
 from tokenviz.stats.definitions import Values
 from tokenviz.stats.estimate import LEVEL, Estimate, Unit, estimates_table, level_of, percent, rounded

@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
-from tokenviz.errors import StoreError
+from tokenviz.base.errors import StoreError
 
 Kind = Literal["absent", "ready", "older", "newer", "foreign", "damaged", "lost"]
 
@@ -141,7 +141,9 @@ def _is_cut(connection: sqlite3.Connection, path: Path) -> bool:
 
 
 def _pages_in_log(log: Path, size: int) -> set[int]:
-    """Return the numbers of the pages that a write-ahead log holds (https://www.sqlite.org/fileformat.html#the_write_ahead_log)."""
+    """Return the numbers of the pages that a write-ahead log holds
+    (https://www.sqlite.org/fileformat.html#the_write_ahead_log).
+    """
     pages: set[int] = set()
     if log.exists():
         with log.open("rb") as file:

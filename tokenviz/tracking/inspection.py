@@ -1,20 +1,22 @@
-"""A check of the tracking store: what is torn, missing, duplicated, left open or waiting. Nothing is changed."""
+"""A look at the tracking store: what in it is torn, doubled or waiting, and what nobody needs any more."""
 
 import shutil
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from tokenviz.checks import Check, listed, size
-from tokenviz.errors import StoreError
-from tokenviz.progress import task
-from tokenviz.tracking.checksums import CHECKSUMS, LIST_TAG, damaged
+from tokenviz.base.errors import Check, StoreError, listed, size
+from tokenviz.base.progress import task
 from tokenviz.tracking.embedded import artifacts_of, database_of, embedded_folder, run_stages
-from tokenviz.tracking.faults import without_secrets
-from tokenviz.tracking.finding import FoundRun, find_runs
+from tokenviz.tracking.entities import grid_of_view
+from tokenviz.tracking.finding import FoundRun, find_runs, remove
 from tokenviz.tracking.outbox import Outbox, waiting_stores
 from tokenviz.tracking.repairs import condition_of_store
 from tokenviz.tracking.runs import Runs
-from tokenviz.tracking.store import EMBEDDED, Store, open_for_reading, server_uri
+from tokenviz.tracking.staged_runs import CHECKSUMS, LIST_TAG, damaged
+from tokenviz.tracking.store import EMBEDDED, Store, open_for_reading, server_uri, store_errors, without_secrets
+
+# A check of the tracking store: what is torn, missing, duplicated, left open or waiting. Nothing is changed.
 
 _CURES = {"older": "tokenviz doctor --migrate", "damaged": "tokenviz doctor --rebuild", "lost": "tokenviz doctor --rebuild"}
 _LITTLE = 1e9  # bytes; a grid of long texts needs this much
@@ -177,3 +179,72 @@ def _room(folder: Path) -> Check:
 
 def _space_of(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+# Removal of what is no longer needed in a store: superseded runs, runs that never finished, old views.
+
+_NAMED_BY = ("run_a", "run_b", "run_scores")  # parameters that name another run
+
+
+@dataclass(frozen=True)
+class Untidy:
+    """The runs and views that would be removed.
+
+    Attributes:
+        runs: Runs, each with the reason.
+        views: Views of grids without a run: the experiment's id, the tag, and the experiment's name.
+    """
+
+    runs: Sequence[tuple[FoundRun, str]]
+    views: Sequence[tuple[str, str, str]]
+
+
+def find_untidy(store: Store, experiment: str | None = None) -> Untidy:
+    """Find what a second `--force`, ended processes and removed runs leave behind; nothing is changed.
+
+    A run that a current run names is kept, such as the two scores of a comparison.
+
+    Args:
+        store: The open store.
+        experiment: Name of an MLflow experiment; by default all experiments are searched.
+
+    Raises:
+        StoreError: There is no such experiment, or the store fails.
+    """
+    every = find_runs(experiment, every=True, store=store)
+    current = [run for run in every if run.current]
+    needed = {run.params.get(name, "") for run in current for name in _NAMED_BY}
+    there = {run.run_id for run in current}
+    found = []
+    for run in every:
+        if run.run_id in needed or run.status == "RUNNING":
+            continue
+        if run.tags.get("superseded_by") in there:
+            found.append((run, "a newer run has taken its place"))
+        elif run.status != "FINISHED":
+            found.append((run, "it ended before it was whole"))
+    grids = {grid for run in current for grid in run.tags.get("grid", "").split()}
+    with store_errors(store):
+        experiments = store.client.search_experiments()
+    views = [
+        (str(one.experiment_id), tag, str(one.name))
+        for one in experiments
+        if experiment in (None, one.name)
+        for tag in sorted(one.tags)
+        if (grid := grid_of_view(tag)) and grid not in grids
+    ]
+    return Untidy(found, views)
+
+
+def tidy(store: Store, untidy: Untidy) -> None:
+    """Remove what was found: runs in MLflow's way, so that they can be restored; views for good.
+
+    Raises:
+        StoreError: The store may not be written, or fails.
+    """
+    if store.copy is not None:
+        raise StoreError(f"the store in {str(store.folder)!r} may not be written: nothing was removed")
+    remove(store, [run for run, _ in untidy.runs])
+    with store_errors(store):
+        for experiment_id, tag, _ in untidy.views:
+            store.client.delete_experiment_tag(experiment_id, tag)

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from tokenviz import durable
-from tokenviz.errors import StoreError
-from tokenviz.progress import warn
-from tokenviz.tracking.parcels import Parcel, Slip, is_parcel, pack, partial_of, read_parcel, read_slip
+from tokenviz.base import disk
+from tokenviz.base.errors import StoreError
+from tokenviz.base.progress import warn
+from tokenviz.tracking.staged_runs import RunRecord, StagedRun, is_staged, pack, partial_of, read_run_record, read_staged
 
 _LOCK = ".lock"
 _NAME = "store.txt"
@@ -30,19 +30,19 @@ class Claim:
     def __init__(self, folder: Path, lock: FileLock) -> None:
         self._folder, self._lock = folder, lock
 
-    def left_over(self) -> Parcel | None:
+    def left_over(self) -> StagedRun | None:
         """Return the complete staged run that an earlier process did not deliver, or None; remove a torn one."""
         shutil.rmtree(partial_of(self._folder), ignore_errors=True)
         return _open(self._folder)
 
-    def pack(self, fill: Callable[[Path], Slip]) -> Parcel:
+    def pack(self, fill: Callable[[Path], RunRecord]) -> StagedRun:
         """Pack the cell's staged run, as `pack` does."""
         return pack(self._folder, fill)
 
     def tidy(self) -> None:
         """Remove what is left of a staged run that was never complete, or is already delivered."""
         shutil.rmtree(partial_of(self._folder), ignore_errors=True)
-        if not is_parcel(self._folder):
+        if not is_staged(self._folder):
             shutil.rmtree(self._folder, ignore_errors=True)
 
     def release(self) -> None:
@@ -98,7 +98,7 @@ class Outbox:
     def _make(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         if _store_of(self.folder) is None:
-            durable.write(self.folder / _NAME, f"{self.store}\n")
+            disk.write(self.folder / _NAME, f"{self.store}\n")
 
     @contextmanager
     def claimed(self, experiment: str, fingerprint: str, *, wait: bool = False) -> Iterator[Claim | None]:
@@ -125,19 +125,19 @@ class Outbox:
         """Return whether the outbox holds anything of a cell."""
         return (self.folder / _key(experiment, fingerprint)).is_dir()
 
-    def parcel(self, experiment: str, fingerprint: str) -> Parcel | None:
+    def staged(self, experiment: str, fingerprint: str) -> StagedRun | None:
         """Return the staged run of a cell, or None. It may be delivered at any moment, and its files are not checked."""
         folder = self.folder / _key(experiment, fingerprint)
-        slip = read_slip(folder) if is_parcel(folder) else None
-        return Parcel(folder, slip) if slip is not None else None
+        record = read_run_record(folder) if is_staged(folder) else None
+        return StagedRun(folder, record) if record is not None else None
 
-    def slips(self) -> list[Slip]:
+    def records(self) -> list[RunRecord]:
         """Return the records of waiting runs, in the order in which they were computed."""
-        return sorted(filter(None, map(read_slip, self._parcels())), key=lambda slip: (slip.ended, slip.id))
+        return sorted(filter(None, map(read_run_record, self._staged_runs())), key=lambda record: (record.ended, record.id))
 
     def torn(self) -> list[Path]:
         """Return staged runs that cannot be delivered: their records are torn, or of another version."""
-        return [path for path in self._parcels() if read_slip(path) is None]
+        return [path for path in self._staged_runs() if read_run_record(path) is None]
 
     def tidy(self) -> None:
         """Remove what ended processes left behind: locks, and staged runs that are half packed or half removed.
@@ -145,7 +145,7 @@ class Outbox:
         Raises:
             StoreError: The outbox cannot be written.
         """
-        whole = {path.name for path in self._parcels()} | {_NAME}
+        whole = {path.name for path in self._staged_runs()} | {_NAME}
         keys = {path.name.partition(".")[0] for path in self._entries() if path.name not in whole}
         for key in keys - {""}:  # a file that is being written has a name that begins with a dot
             claim = self._claim(key)
@@ -153,8 +153,8 @@ class Outbox:
                 claim.tidy()
                 claim.release()
 
-    def _parcels(self) -> list[Path]:
-        return [path for path in self._entries() if is_parcel(path)]
+    def _staged_runs(self) -> list[Path]:
+        return [path for path in self._entries() if is_staged(path)]
 
     def _entries(self) -> list[Path]:
         return sorted(self.folder.iterdir()) if self.folder.is_dir() else []
@@ -163,7 +163,7 @@ class Outbox:
 def waiting_stores(folder: Path) -> dict[str, int]:
     """Return the stores for which staged runs wait below an outbox folder, with their numbers."""
     stores = filter(None, map(_store_of, sorted(folder.iterdir()) if folder.is_dir() else []))
-    counts = {store: len(Outbox(folder, store).slips()) for store in stores}
+    counts = {store: len(Outbox(folder, store).records()) for store in stores}
     return {store: count for store, count in counts.items() if count}
 
 
@@ -181,13 +181,13 @@ def _key(experiment: str, fingerprint: str) -> str:
     return sha256(json.dumps([experiment, fingerprint]).encode()).hexdigest()[:32]
 
 
-def _open(folder: Path) -> Parcel | None:
+def _open(folder: Path) -> StagedRun | None:
     if not folder.is_dir():
         return None
-    parcel = read_parcel(folder)
-    if parcel is None:
+    staged = read_staged(folder)
+    if staged is None:
         warn(f"what an interrupted command left in {folder} is torn: it is removed and computed again")
         shutil.rmtree(folder, ignore_errors=True)
-    elif parcel.slip.figures:
-        parcel.check_figures()
-    return parcel
+    elif staged.record.figures:
+        staged.check_figures()
+    return staged

@@ -1,15 +1,48 @@
-"""The origin of a run: user, command, commit and machine."""
+"""Where a run comes from: who computed it, by what command, from which commit, on what machine; secrets are left out."""
 
 import os
+import re
 import shlex
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from tokenviz.hardware import cores, memory_bytes, processor
-from tokenviz.project import project_root
-from tokenviz.tracking.redaction import redacted
+from tokenviz.base.disk import project_root
+from tokenviz.base.hardware import cores, memory_bytes, processor
+
+# Removal of the environment's secrets from everything that a run records: command line, settings, patch.
+
+_SECRET = re.compile(r"PASSWO?R?D|SECRET|CREDENTIAL|APIKEY|(^|_)(TOKEN|KEY|PAT|PASSPHRASE)S?(_|$)", re.IGNORECASE)
+_SHORTEST = 6  # characters; a shorter value may occur in any text by chance
+_IN_ADDRESS = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^\s/@'\"]+@", re.IGNORECASE)
+
+
+def redacted(value: Any) -> Any:
+    """Return a string, or a list or mapping of strings, without secrets.
+
+    The value of an environment variable whose name suggests a secret (`HF_TOKEN`, `MLFLOW_TRACKING_PASSWORD`, ...) is replaced
+    by the variable's name. User and password are removed from addresses.
+    """
+    if isinstance(value, str):
+        for name, secret in _secrets():
+            value = value.replace(secret, f"${name}")
+        return _IN_ADDRESS.sub(r"\1", value)
+    if isinstance(value, list | tuple):
+        return [redacted(one) for one in value]
+    if isinstance(value, dict):
+        return {name: redacted(one) for name, one in value.items()}
+    return value
+
+
+def _secrets() -> list[tuple[str, str]]:
+    """Return names and values of secrets, the longest value first: one may begin with another."""
+    found = [(name, value) for name, value in os.environ.items() if len(value) >= _SHORTEST and _SECRET.search(name)]
+    return sorted(found, key=lambda pair: -len(pair[1]))
+
+
+# The origin of a run: user, command, commit and machine.
 
 _PATIENCE = 10  # seconds that git may take
 _LONGEST_DIFF = 5_000_000  # characters of a patch

@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from tokenviz import durable
-from tokenviz.errors import StoreError
-from tokenviz.progress import task
+from tokenviz.base import disk
+from tokenviz.base.errors import StoreError
+from tokenviz.base.progress import task
 from tokenviz.tracking import embedded
-from tokenviz.tracking.checksums import CHECKSUMS, damaged
 from tokenviz.tracking.condition import Condition, check_whole, examine, run_folders
 from tokenviz.tracking.embedded import (
     artifacts_of,
@@ -30,14 +29,8 @@ from tokenviz.tracking.embedded import (
     sqlite_uri,
     store_lock,
 )
-from tokenviz.tracking.own_records import (
-    OwnRecord,
-    keep_record,
-    read_record,
-    record_from,
-    restore,
-    runs_without_record,
-)
+from tokenviz.tracking.embedded_runs import OwnRecord, keep_record, read_record, record_from, restore, runs_without_record
+from tokenviz.tracking.staged_runs import CHECKSUMS, damaged
 from tokenviz.tracking.store import prepare_environment, server_uri
 
 _ZEROS = "\0" * 16  # what SQLite returns for a part of a text whose page is gone
@@ -173,15 +166,15 @@ def _swap(unfinished: Path, database: Path, name: str) -> Path:
     """Move a database into place; return the path of the previous one."""
     with closing(sqlite3.connect(unfinished)) as connection:
         connection.execute("PRAGMA journal_mode=delete")  # all of it in one file
-    durable.sync(unfinished)
+    disk.sync(unfinished)
     _let_go(database)
     kept = database.with_name(f"{database.name}.{name}-{datetime.now():%Y%m%d-%H%M%S}")
     # The log goes first: the old database is incomplete without it, and it does not fit the new database.
     for suffix in ("-shm", "-wal", ""):
         there = database.with_name(database.name + suffix)
         if there.exists():
-            durable.put(there, kept.with_name(kept.name + suffix))
-    durable.put(unfinished, database)
+            disk.put(there, kept.with_name(kept.name + suffix))
+    disk.put(unfinished, database)
     with closing(sqlite3.connect(database)) as connection:
         connection.execute("PRAGMA journal_mode=wal")
     return kept

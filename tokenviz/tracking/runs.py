@@ -18,11 +18,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from tokenviz import durable
-from tokenviz.errors import RefusedError, StoreError
-from tokenviz.progress import task, warn
-from tokenviz.tracking.checksums import CHECKSUMS, LIST_TAG, TABLE_TAG, checksum, damaged, is_whole, write_checksums
+from tokenviz.base import disk
+from tokenviz.base.errors import RefusedError, StoreError
+from tokenviz.base.progress import task, warn
 from tokenviz.tracking.embedded import artifacts_of
+from tokenviz.tracking.embedded_runs import keep_record, read_record, restore, runs_without_record
 from tokenviz.tracking.entities import (
     CURVE_POINTS,
     dataset_input,
@@ -36,11 +36,19 @@ from tokenviz.tracking.entities import (
     with_numbers,
     without_missing,
 )
-from tokenviz.tracking.faults import lacks_rights, retry_once, store_errors
 from tokenviz.tracking.outbox import Outbox
-from tokenviz.tracking.own_records import keep_record, read_record, restore, runs_without_record
-from tokenviz.tracking.parcels import Parcel, Slip
-from tokenviz.tracking.store import Store
+from tokenviz.tracking.staged_runs import (
+    CHECKSUMS,
+    LIST_TAG,
+    TABLE_TAG,
+    RunRecord,
+    StagedRun,
+    checksum,
+    damaged,
+    is_whole,
+    write_checksums,
+)
+from tokenviz.tracking.store import Store, lacks_rights, retry_once, store_errors
 
 PREFIX = "tokenviz."
 NOTE = "mlflow.note.content"
@@ -180,7 +188,7 @@ class Runs:
         found = self._search(_finished_of(fingerprint), most=1)
         return self._finished(found[0]) if found else None
 
-    def deliver(self, parcel: Parcel) -> str:
+    def deliver(self, staged: StagedRun) -> str:
         """Make a run from a staged run, once however often this is tried, and remove the staged run from the outbox.
 
         The cell must be claimed by this process.
@@ -192,23 +200,23 @@ class Runs:
             RefusedError: The store answers, and refuses the run. The staged run stays.
             StoreError: The store fails, or does not answer. The staged run stays.
         """
-        slip = parcel.slip
+        record = staged.record
         with store_errors(self.store):
-            self._close_the_dead(slip.fingerprint)
-            delivered = self._search(f"tags.`{PREFIX}parcel` = '{slip.id}' and attributes.status = 'FINISHED'", most=1)
-            older = self._find(slip.fingerprint)
+            self._close_the_dead(record.fingerprint)
+            delivered = self._search(f"tags.`{PREFIX}parcel` = '{record.id}' and attributes.status = 'FINISHED'", most=1)
+            older = self._find(record.fingerprint)
             if delivered:
                 run_id = str(delivered[0].info.run_id)
-            elif older is not None and not slip.replaces:
+            elif older is not None and not record.replaces:
                 run_id = older.run_id
             else:
-                run_id = self._write(parcel, older)
-            run_id = self._leave_one(slip.fingerprint, run_id, newest=slip.replaces)
-            self._join(run_id, slip.fingerprint, slip.grid.split())
-        parcel.remove()
+                run_id = self._write(staged, older)
+            run_id = self._leave_one(record.fingerprint, run_id, newest=record.replaces)
+            self._join(run_id, record.fingerprint, record.grid.split())
+        staged.remove()
         return run_id
 
-    def keep(self, fingerprint: str, fill: Callable[[Path], Slip]) -> str:
+    def keep(self, fingerprint: str, fill: Callable[[Path], RunRecord]) -> str:
         """Pack a staged run and deliver it.
 
         Args:
@@ -226,7 +234,7 @@ class Runs:
             assert claim is not None
             return self.try_to_deliver(claim.pack(fill))
 
-    def try_to_deliver(self, parcel: Parcel) -> str:
+    def try_to_deliver(self, staged: StagedRun) -> str:
         """Deliver a staged run as `deliver` does; one that a server refuses stays in the outbox, with a note.
 
         Returns:
@@ -239,12 +247,12 @@ class Runs:
         try:
             if self.store.answers():
                 with self._going_on():
-                    run_id = self.deliver(parcel)
+                    run_id = self.deliver(staged)
                     self.store.took_a_run()
         except RefusedError as error:
             if self.store.folder is not None:
                 raise
-            warn(f"{error}; {parcel.slip.name!r} waits in {self.outbox.folder} until 'tokenviz sync' delivers it")
+            warn(f"{error}; {staged.record.name!r} waits in {self.outbox.folder} until 'tokenviz sync' delivers it")
         return run_id
 
     @contextmanager
@@ -258,33 +266,33 @@ class Runs:
                 raise
             self.store.fall_silent(error.__cause__ or error, time.monotonic() - begun)
 
-    def _write(self, parcel: Parcel, older: FinishedRun | None) -> str:
+    def _write(self, staged: StagedRun, older: FinishedRun | None) -> str:
         from mlflow.entities import Param, RunTag
 
-        slip = parcel.slip
-        for name, page in slip.pages.items():
-            (parcel.files / name).write_text(self._filled(page), encoding="utf-8")
-        description = short_note(without_missing(slip.note, parcel.files), parcel.files)
-        params, identities = settings_of(self._known_params(slip), parcel.files)
-        metrics, numbers = split_numbers(slip.metrics)
-        write_checksums(parcel.files)
+        record = staged.record
+        for name, page in record.pages.items():
+            (staged.files / name).write_text(self._filled(page), encoding="utf-8")
+        description = short_note(without_missing(record.note, staged.files), staged.files)
+        params, identities = settings_of(self._known_params(record), staged.files)
+        metrics, numbers = split_numbers(record.metrics)
+        write_checksums(staged.files)
         grids = older.tags.get("grid", "").split() if older else []
-        own = {"fingerprint": slip.fingerprint, "grid": _joined(grids, slip.grid.split()), "parcel": slip.id}
+        own = {"fingerprint": record.fingerprint, "grid": _joined(grids, record.grid.split()), "parcel": record.id}
         own["outbox"] = self.sender
-        own[LIST_TAG] = checksum(parcel.files / CHECKSUMS)
-        if slip.table:
-            own[TABLE_TAG] = checksum(parcel.files / slip.table)
+        own[LIST_TAG] = checksum(staged.files / CHECKSUMS)
+        if record.table:
+            own[TABLE_TAG] = checksum(staged.files / record.table)
         run = self.client.create_run(
             self.experiment_id,
-            start_time=slip.started,
-            run_name=slip.name,
+            start_time=record.started,
+            run_name=record.name,
             tags={
-                **slip.context,
-                **{f"{PREFIX}{key}": value for key, value in {**identities, **numbers, **slip.tags, **own}.items()},
+                **record.context,
+                **{f"{PREFIX}{key}": value for key, value in {**identities, **numbers, **record.tags, **own}.items()},
             },
         )
         run_id = str(run.info.run_id)
-        points = metric_points(metrics, slip)
+        points = metric_points(metrics, record)
         for begin in range(0, max(1, len(points)), CURVE_POINTS):
             self.client.log_batch(
                 run_id,
@@ -292,30 +300,30 @@ class Runs:
                 params=[Param(*pair) for pair in params.items()] if begin == 0 else [],
                 tags=[RunTag(NOTE, linked(description, self.experiment_id, run_id))] if begin == 0 else [],
             )
-        if slip.dataset:
-            retry_once(self.client.log_inputs, run_id, [dataset_input(slip.dataset)])
-        self.client.log_artifacts(run_id, str(parcel.files))
+        if record.dataset:
+            retry_once(self.client.log_inputs, run_id, [dataset_input(record.dataset)])
+        self.client.log_artifacts(run_id, str(staged.files))
         if (files := self._files(run)) is not None:
             # Fsync before the database says that the run is finished: the power may fail in between.
-            durable.sync(files)
-            self._keep_record(run_id, status="FINISHED", end_time=slip.ended)
+            disk.sync(files)
+            self._keep_record(run_id, status="FINISHED", end_time=record.ended)
             for folder in list(files.parents)[1:3]:
-                durable.sync_entry(folder)
-        self.client.set_terminated(run_id, end_time=slip.ended)
-        self._close_the_dead(slip.fingerprint)  # a call whose answer is lost is repeated, and may have made two runs
+                disk.sync_entry(folder)
+        self.client.set_terminated(run_id, end_time=record.ended)
+        self._close_the_dead(record.fingerprint)  # a call whose answer is lost is repeated, and may have made two runs
         return run_id
 
-    def _known_params(self, slip: Slip) -> dict[str, object]:
+    def _known_params(self, record: RunRecord) -> dict[str, object]:
         """Return the parameters with the ids of the runs they refer to; an id is empty if the store does not have the run.
 
         Raises:
             RefusedError: A run that it refers to waits in the outbox itself.
         """
-        found = {name: self._find(fingerprint) for name, fingerprint in slip.refers.items()}
+        found = {name: self._find(fingerprint) for name, fingerprint in record.refers.items()}
         for name, run in found.items():
-            if run is None and self.outbox.holds(self.name, slip.refers[name]):
-                raise RefusedError(f"{slip.name!r} names results that wait in the outbox themselves")
-        return {**slip.params, **{name: run.run_id if run else "" for name, run in found.items()}}
+            if run is None and self.outbox.holds(self.name, record.refers[name]):
+                raise RefusedError(f"{record.name!r} names results that wait in the outbox themselves")
+        return {**record.params, **{name: run.run_id if run else "" for name, run in found.items()}}
 
     def _filled(self, page: str) -> str:
         """A page with the ids that what it names has got by now; see `run_later`."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from tokenviz.errors import StoreError
+from tokenviz.base.errors import StoreError
 
 _TAGS = ("kind", "text", "model_a", "model_b")
 _SHORT = {"r": "pearson_r", "rho": "spearman_rho"}

@@ -15,13 +15,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tokenviz.checks import listed
-from tokenviz.errors import TextError, did_you_mean
-from tokenviz.progress import warn
-from tokenviz.project import samples_folder
-from tokenviz.rows import MORE_CELLS, rows_of
-from tokenviz.spans import Span
-from tokenviz.texts import Text, corpus
+from tokenviz.base.disk import samples_folder
+from tokenviz.base.errors import TextError, did_you_mean, listed
+from tokenviz.base.progress import warn
+from tokenviz.data.rows import MORE_CELLS, rows_of
+from tokenviz.data.spans import Span
+from tokenviz.data.texts import Text, corpus
 
 ITEM_SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 REGION = "region_"  # by default, columns with this prefix are regions

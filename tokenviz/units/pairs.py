@@ -10,11 +10,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tokenviz.checks import listed
-from tokenviz.errors import TextError
-from tokenviz.progress import warn
-from tokenviz.scores import TokenScores
-from tokenviz.texts import Text, corpus
+from tokenviz.base.errors import TextError, listed
+from tokenviz.base.progress import warn
+from tokenviz.data.scores import TokenScores
+from tokenviz.data.texts import Text, corpus
 from tokenviz.units.items import cell_of, read_table
 
 PAIRS_VERSION = 1  # raise it when the same scores and pairs would give other numbers

@@ -16,11 +16,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tokenviz.checks import listed
-from tokenviz.errors import TextError, did_you_mean
-from tokenviz.progress import warn
-from tokenviz.scores import TokenScores
-from tokenviz.texts import Text, corpus
+from tokenviz.base.errors import TextError, did_you_mean, listed
+from tokenviz.base.progress import warn
+from tokenviz.data.scores import TokenScores
+from tokenviz.data.texts import Text, corpus
 from tokenviz.units.items import Bad, read_table
 from tokenviz.units.sums import sum_units
 

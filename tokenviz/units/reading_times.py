@@ -10,9 +10,8 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from tokenviz.checks import listed
-from tokenviz.errors import TextError, did_you_mean
-from tokenviz.progress import warn
+from tokenviz.base.errors import TextError, did_you_mean, listed
+from tokenviz.base.progress import warn
 from tokenviz.units.items import Bad, Items, cell_of, read_table
 
 TIME = "reading_time"

@@ -8,8 +8,8 @@ from typing import Literal, get_args
 import numpy as np
 import pandas as pd
 
-from tokenviz.errors import TextError
-from tokenviz.scores import TokenScores
+from tokenviz.base.errors import TextError
+from tokenviz.data.scores import TokenScores
 from tokenviz.units.items import Items
 from tokenviz.units.sums import UnitSums, sum_units
 from tokenviz.units.words import words_of

@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tokenviz import display
-from tokenviz.models.openings import INSIDE, PUNCTUATION, SPACE
-from tokenviz.scores import TokenScores, nan_to_none
-from tokenviz.units.common import common_spans
-from tokenviz.units.words import Ending, Punctuation, words_of
+from tokenviz.base import display
+from tokenviz.data.scores import TokenScores, nan_to_none
+from tokenviz.models.vocabulary import INSIDE, PUNCTUATION, SPACE
+from tokenviz.units.words import Ending, Punctuation, common_spans, words_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,7 +38,7 @@ class WordScores:
         end: One past the last character. int64.
         word: The slice of the passage, including whitespace before the word; the concatenated slices of a passage are the
             passage.
-        n_words: Words in the row: more than one where a token crosses the end of a word (units/common.py). int64.
+        n_words: Words in the row: more than one where a token crosses the end of a word (units/words.py). int64.
         n_tokens: Tokens of the row. int64.
         logprob: Sum of its tokens' log-probs, in nats; NaN where one of them is not scored.
         end_logprob: Log-prob that a word ends where this one does, in nats; NaN where it cannot be determined.
@@ -212,13 +211,13 @@ def end_logprobs(
         return found
     with np.errstate(invalid="ignore"):  # for missing values
         either = np.logaddexp(scores.space_logprob, scores.punctuation_logprob)
-    for ending, values, openings in (
+    for ending, values, word_starts in (
         ("space", scores.space_logprob, [SPACE]),
         ("space or punctuation", either, [SPACE, PUNCTUATION]),
         ("anything", np.zeros(len(scores)), [INSIDE, SPACE, PUNCTUATION]),
     ):
         here = np.array([one == ending for one in endings], bool)
-        here &= ends_passage | np.isin(opens_next, openings)
+        here &= ends_passage | np.isin(opens_next, word_starts)
         found[here] = values[last[here]]
     return found
 

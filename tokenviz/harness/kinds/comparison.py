@@ -8,40 +8,37 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tokenviz.base.display import write_csv
+from tokenviz.base.errors import ComparisonError
+from tokenviz.base.progress import warn
 from tokenviz.comparing.agreement import FURTHER
 from tokenviz.comparing.alignment import Alignment
 from tokenviz.comparing.comparison import COMPARISON_VERSION, Comparison, compare
 from tokenviz.comparing.gaps import ALL, gaps, passage_gaps
 from tokenviz.comparing.large import PARTS_VERSION, compare_parts
-from tokenviz.errors import ComparisonError
-from tokenviz.figures.files import HeatmapFormat
-from tokenviz.figures.limits import Chosen, limits_fit
-from tokenviz.figures.measures import MEASURES
+from tokenviz.data.texts import Text
+from tokenviz.figures.heatmap.files import HeatmapFormat
+from tokenviz.figures.heatmap.measures import MEASURES, Chosen, limits_fit
 from tokenviz.figures.named import FIGURES, Look, formats_of, save_named
 from tokenviz.figures.origin import of_pair
-from tokenviz.figures.overview import Cell, PairCell
-from tokenviz.figures.report import save_report
-from tokenviz.figures.saving import FigureFormat
-from tokenviz.harness.again import Again, NotEnoughError, Rerun, held_against
+from tokenviz.figures.report.overview import Cell, PairCell
+from tokenviz.figures.report.page import save_report
+from tokenviz.figures.typeset.saving import FigureFormat
 from tokenviz.harness.deliveries import Drawing
-from tokenviz.harness.jobs import Content, Job, Outcome, Run
-from tokenviz.harness.kind import Kind, Quantity, RunTable
-from tokenviz.harness.kinds.files import dataset_of, tables_folder
-from tokenviz.harness.kinds.markdown import escaped, links_line, model_in_bold, pictures
+from tokenviz.harness.kind import Content, Job, Kind, Outcome, Quantity, Run, RunTable
 from tokenviz.harness.kinds.measure import read_measured, write_measured
 from tokenviz.harness.kinds.score import ScoreRun
+from tokenviz.harness.kinds.writing import dataset_of, escaped, links_line, model_in_bold, pictures, tables_folder
 from tokenviz.harness.measures import DIVERGENCES, Measure, Measured, Settings
+from tokenviz.harness.recomputing import Again, NotEnoughError, Rerun, held_against
 from tokenviz.harness.session import Session
 from tokenviz.models.describing import description_of
-from tokenviz.progress import warn
-from tokenviz.records.reader import Reader
+from tokenviz.records.loading import Reader
 from tokenviz.records.run import BY_PARTS, SAMPLES_OF_BOTH, STATISTICS_TABLE, UNITS_TABLE, RecordedRun, table_file
 from tokenviz.records.tables import read_comparison, read_statistics
 from tokenviz.stats.estimate import PLAIN_UNITS, Estimate, printed, rounded, rounded_interval
 from tokenviz.stats.resampling import drawn_in
 from tokenviz.stats.summaries import cited_frame
-from tokenviz.tables import write_csv
-from tokenviz.texts import Text
 from tokenviz.tracking.finding import FoundRun
 from tokenviz.tracking.runs import FinishedRun, fingerprint_of
 
@@ -102,8 +99,8 @@ class ComparisonRun(Run):
         """The result of `DIVERGENCES`, read from the run; None where it was not measured, or was not possible."""
         if "mean_kl_ab" not in self.metrics:
             return None
-        from tokenviz.scoring.distributions import PositionDivergences  # imports torch, which nothing else of a run needs
         from tokenviz.scoring.divergence import Divergences
+        from tokenviz.scoring.statistics import PositionDivergences  # imports torch, which nothing else of a run needs
 
         table = self.read("divergences")
         passage, position = (table.pop(name).to_numpy() for name in ("passage", "position"))

@@ -8,18 +8,16 @@ from typing import Any, ClassVar, Literal
 
 import pandas as pd
 
-from tokenviz.comparing.conditions import condition_means
+from tokenviz.comparing.studies import condition_means
+from tokenviz.data.scores import TokenScores
+from tokenviz.data.texts import Text
 from tokenviz.figures.named import Plot
-from tokenviz.figures.regions import region_means
-from tokenviz.harness.jobs import Content, Outcome
-from tokenviz.harness.kind import FamilyTable, Quantity
-from tokenviz.harness.kinds.files import dataset_of, text_params
-from tokenviz.harness.kinds.markdown import escaped, frame_table, links_line
+from tokenviz.figures.plots.studies import region_means
+from tokenviz.harness.kind import Content, FamilyTable, Outcome, Quantity
 from tokenviz.harness.kinds.scored import ScoredJob, ScoredKind, ScoredRun, ScoredTable
-from tokenviz.records.reader import Reader
-from tokenviz.scores import TokenScores
+from tokenviz.harness.kinds.writing import dataset_of, escaped, frame_table, links_line, text_params
+from tokenviz.records.loading import Reader
 from tokenviz.stats.estimate import Estimate
-from tokenviz.texts import Text
 from tokenviz.tracking.finding import FoundRun
 from tokenviz.tracking.runs import fingerprint_of
 from tokenviz.units.items import Items

@@ -10,29 +10,26 @@ from typing import Any
 
 import pandas as pd
 
-from tokenviz.errors import FigureError
-from tokenviz.figures.files import save_heatmap
-from tokenviz.figures.limits import Chosen, limits_fit
-from tokenviz.figures.measures import TokenMeasure
+from tokenviz.base.display import cell, write_csv
+from tokenviz.base.errors import FigureError
+from tokenviz.data.scores import TokenScores
+from tokenviz.data.texts import Text
+from tokenviz.figures.heatmap.files import save_heatmap
+from tokenviz.figures.heatmap.measures import Chosen, TokenMeasure, limits_fit
 from tokenviz.figures.named import Look, formats_of
 from tokenviz.figures.origin import of_scores
-from tokenviz.figures.overview import Cell, OtherRun
-from tokenviz.figures.saving import FigureFormat
-from tokenviz.harness.again import Again, NotEnoughError, Rerun, is_newer, largest_of_frames, text_of
+from tokenviz.figures.report.overview import Cell, OtherRun
+from tokenviz.figures.typeset.saving import FigureFormat
 from tokenviz.harness.deliveries import Drawing
-from tokenviz.harness.jobs import Content, Job, Outcome, Run, fingerprint_of_pair
-from tokenviz.harness.kind import Kind
-from tokenviz.harness.kinds.files import dataset_of, tables_folder, text_params
-from tokenviz.harness.kinds.markdown import escaped, model_in_bold
+from tokenviz.harness.kind import Content, Job, Kind, Outcome, Run, fingerprint_of_pair
 from tokenviz.harness.kinds.score import ScoreRun
+from tokenviz.harness.kinds.writing import dataset_of, escaped, model_in_bold, tables_folder, text_params
 from tokenviz.harness.measures import Measure, Measured, Settings, known_measure, shown_by
+from tokenviz.harness.recomputing import Again, NotEnoughError, Rerun, is_newer, largest_of_frames, text_of
 from tokenviz.harness.session import Session
 from tokenviz.models.loading import ResolvedModel
-from tokenviz.records.reader import Reader
+from tokenviz.records.loading import Reader
 from tokenviz.records.run import RecordedRun, table_file
-from tokenviz.scores import TokenScores
-from tokenviz.tables import cell, write_csv
-from tokenviz.texts import Text
 from tokenviz.tracking.finding import FoundRun
 
 

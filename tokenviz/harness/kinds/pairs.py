@@ -8,22 +8,19 @@ from typing import ClassVar
 
 import pandas as pd
 
-from tokenviz.comparing.accuracy import accuracies
-from tokenviz.figures.accuracy import pair_accuracy
+from tokenviz.base.progress import warn
+from tokenviz.comparing.studies import accuracies
+from tokenviz.data.scores import TokenScores
+from tokenviz.data.texts import Text
 from tokenviz.figures.named import Plot
-from tokenviz.figures.saving import FigureFormat
+from tokenviz.figures.plots.studies import pair_accuracy
+from tokenviz.figures.typeset.saving import FigureFormat
 from tokenviz.harness.deliveries import Drawing
-from tokenviz.harness.jobs import Content, Outcome
-from tokenviz.harness.kind import FamilyTable, Quantity
-from tokenviz.harness.kinds.files import dataset_of, text_params
-from tokenviz.harness.kinds.markdown import escaped, frame_table, links_line
-from tokenviz.harness.kinds.reports import report_pairs
+from tokenviz.harness.kind import Content, FamilyTable, Outcome, Quantity
 from tokenviz.harness.kinds.scored import ScoredJob, ScoredKind, ScoredRun, ScoredTable, draw_scored
-from tokenviz.progress import warn
-from tokenviz.records.reader import Reader
-from tokenviz.scores import TokenScores
+from tokenviz.harness.kinds.writing import dataset_of, escaped, frame_table, links_line, report_pairs, text_params
+from tokenviz.records.loading import Reader
 from tokenviz.stats.estimate import Estimate
-from tokenviz.texts import Text
 from tokenviz.tracking.finding import FoundRun
 from tokenviz.tracking.runs import fingerprint_of
 from tokenviz.units.pairs import GROUP_COLUMNS, PAIRS_VERSION, RULES, Pairs, decide, pair_table

@@ -8,14 +8,13 @@ from typing import ClassVar
 
 import pandas as pd
 
-from tokenviz.figures.continuations import MOST, continuation_marks
+from tokenviz.data.scores import TokenScores
+from tokenviz.data.texts import Text
 from tokenviz.figures.named import Plot
-from tokenviz.harness.jobs import Content, Outcome
-from tokenviz.harness.kinds.files import dataset_of, text_params
-from tokenviz.harness.kinds.markdown import escaped, links_line
+from tokenviz.figures.plots.studies import MOST, continuation_marks
+from tokenviz.harness.kind import Content, Outcome
 from tokenviz.harness.kinds.scored import ScoredJob, ScoredKind, ScoredRun, ScoredTable
-from tokenviz.scores import TokenScores
-from tokenviz.texts import Text
+from tokenviz.harness.kinds.writing import dataset_of, escaped, links_line, text_params
 from tokenviz.tracking.runs import fingerprint_of
 from tokenviz.units.prompts import PROMPTS_VERSION, Prompts, conditional, note_unscored, prompt_table
 

@@ -1,4 +1,4 @@
-"""Score runs: one model on one text, as a token table, its numbers, a curve and a text heatmap."""
+"""Score runs: one model on one text, as a token table, its numbers, a curve and a heatmap; or another engine's log-probs."""
 
 import math
 import tempfile
@@ -13,32 +13,33 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tokenviz.comparing.information import information
+from tokenviz.base.display import write_csv
 from tokenviz.comparing.large import Gathered, Parts
-from tokenviz.figures.limits import Chosen
+from tokenviz.data.scores import IMPORTED, TokenScores, save_parts
+from tokenviz.data.summary import ScoreSummary
+from tokenviz.data.texts import Text
+from tokenviz.dumps.importing import IMPORT_VERSION, Imported
+from tokenviz.figures.heatmap.measures import Chosen
 from tokenviz.figures.named import OF_ONE_MODEL, Look, formats_of, save_named
 from tokenviz.figures.origin import of_scores
-from tokenviz.figures.overview import Cell, ScoreCell, picture_of
-from tokenviz.figures.saving import FigureFormat
-from tokenviz.harness.again import Again, NotEnoughError, Rerun, held_against
+from tokenviz.figures.report.overview import Cell, ScoreCell, picture_of
+from tokenviz.figures.typeset.saving import FigureFormat
 from tokenviz.harness.deliveries import Drawing
-from tokenviz.harness.jobs import Content, Job, Outcome, Run, fingerprint_of_pair
-from tokenviz.harness.kind import Kind, RunTable
-from tokenviz.harness.kinds.files import dataset_of, tables_folder, text_params
-from tokenviz.harness.kinds.markdown import escaped, links_line, model_in_bold, pictures
+from tokenviz.harness.kind import Content, Job, Kind, Outcome, Run, RunTable, fingerprint_of_pair
+from tokenviz.harness.kinds.writing import dataset_of, escaped, links_line, model_in_bold, pictures, tables_folder, text_params
+from tokenviz.harness.recomputing import Again, NotEnoughError, Rerun, held_against
 from tokenviz.harness.session import Session
 from tokenviz.models.describing import description_of
 from tokenviz.models.loading import ResolvedModel
-from tokenviz.records.reader import Reader
+from tokenviz.records.loading import Reader
 from tokenviz.records.run import BY_PARTS, SAMPLE_TABLE, TOKENS_TABLE, RecordedRun
 from tokenviz.records.tables import read_sample, read_scores
-from tokenviz.score_summary import ScoreSummary
-from tokenviz.scores import IMPORTED, TokenScores, save_parts
 from tokenviz.stats.summaries import Summary
-from tokenviz.tables import write_csv
-from tokenviz.texts import Text
 from tokenviz.tracking.finding import FoundRun
-from tokenviz.tracking.runs import FinishedRun
+from tokenviz.tracking.runs import FinishedRun, fingerprint_of
+from tokenviz.units.sums import information
+
+# Score runs: one model on one text, as a token table, its numbers, a curve and a text heatmap.
 
 
 @dataclass(frozen=True, eq=False)
@@ -383,3 +384,64 @@ class ScoreKind(Kind[TokenScores]):
 
 
 KIND = ScoreKind()
+
+
+# Score runs of another engine's log-probs: the table comes from a dump, and cannot be computed again.
+
+_NAN = float("nan")
+
+
+@dataclass(frozen=True, eq=False)
+class ImportJob(Job[TokenScores, ScoreRun]):
+    """Keep imported scores as a score run, which is read like any other.
+
+    Attributes:
+        session: The grid's session.
+        imported: The scores and their text.
+    """
+
+    session: Session
+    imported: Imported
+    kind = "score"
+    table = TOKENS_TABLE
+
+    @property
+    def name(self) -> str:
+        return f"{self.imported.text.name} · {self.imported.scores.spec.model}"
+
+    @cached_property
+    def fingerprint(self) -> str:
+        return fingerprint_of_import(self.imported)
+
+    @property
+    def tags(self) -> Mapping[str, str]:
+        return {"model": self.imported.scores.spec.model, "text": self.imported.text.name}
+
+    def compute(self) -> TokenScores:
+        return self.imported.scores
+
+    def write(self, result: TokenScores, files: Path) -> Content:
+        return record_scores(result, self.imported.text, _NAN, files)
+
+    def read(self, run: RecordedRun) -> TokenScores:
+        return read_scores(run)
+
+    def draw(self, result: TokenScores) -> Drawing:
+        about = self.session.about(self.fingerprint, self.kind, of_scores(result))
+        return Drawing(draw_scores, (result, about, self.session.experiment.limits, self.session.formats))
+
+    def run(self, outcome: Outcome[TokenScores]) -> ScoreRun:
+        about = self.about_run(outcome, self.session.runs)
+        run = ScoreRun(**about, model=self.imported.scores.spec.model, text=self.imported.text.name)
+        if outcome.result is not None:
+            run.__dict__["scores"] = outcome.result  # fills the cached property
+        return run
+
+
+def fingerprint_of_import(imported: Imported) -> str:
+    """Return the fingerprint of imported scores, from what the engine recorded; it differs from all runs computed here."""
+    spec = imported.scores.spec
+    parts: dict[str, object] = {"kind": "imported", "version": IMPORT_VERSION, "identity": spec.identity, "model": spec.model}
+    return fingerprint_of(
+        parts | {"text": imported.text.name, "text_sha256": imported.text.sha256, "tokenizer": spec.tokenizer}
+    )

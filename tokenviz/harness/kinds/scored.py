@@ -15,21 +15,20 @@ from typing import Any, ClassVar, TypeVar
 
 import pandas as pd
 
+from tokenviz.base.display import write_csv
+from tokenviz.data.scores import TokenScores
+from tokenviz.data.texts import Text
 from tokenviz.figures.named import PLOT_FORMATS, Look, Plot, save_plot
-from tokenviz.figures.overview import Cell, OtherRun
-from tokenviz.figures.saving import FigureFormat
-from tokenviz.harness.again import Again, Rerun, held_against, largest_of_frames
+from tokenviz.figures.report.overview import Cell, OtherRun
+from tokenviz.figures.typeset.saving import FigureFormat
 from tokenviz.harness.deliveries import Drawing
-from tokenviz.harness.jobs import Job, Outcome, Run
-from tokenviz.harness.kind import Kind
+from tokenviz.harness.kind import Job, Kind, Outcome, Run
 from tokenviz.harness.kinds.score import ScoreRun
+from tokenviz.harness.recomputing import Again, Rerun, held_against, largest_of_frames
 from tokenviz.harness.session import Session
-from tokenviz.records.reader import Reader
+from tokenviz.records.loading import Reader
 from tokenviz.records.run import RecordedRun, table_file
 from tokenviz.records.tables import check_numbers
-from tokenviz.scores import TokenScores
-from tokenviz.tables import write_csv
-from tokenviz.texts import Text
 from tokenviz.tracking.finding import FoundRun
 from tokenviz.tracking.runs import FinishedRun
 

@@ -11,30 +11,38 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from tokenviz.errors import DiskError, FigureError
-from tokenviz.figures.booktabs import frame_booktabs
-from tokenviz.figures.keys import add_key
+from tokenviz.base.display import write_csv
+from tokenviz.base.errors import DiskError, FigureError
 from tokenviz.figures.named import OWN_LOOK, PLOT_FORMATS, Look
-from tokenviz.figures.overview import OVERVIEW, OtherRun, Overview, PairCell, ScoreCell, overview_html
-from tokenviz.figures.saving import save_figure
-from tokenviz.harness.jobs import Content, Job, Outcome, Run
-from tokenviz.harness.kind import Kind
+from tokenviz.figures.plots.labels import add_key
+from tokenviz.figures.report.overview import OVERVIEW, OtherRun, Overview, PairCell, ScoreCell, overview_html
+from tokenviz.figures.typeset.latex import frame_booktabs
+from tokenviz.figures.typeset.saving import save_figure
+from tokenviz.harness.kind import Content, Job, Kind, Outcome, Run
 from tokenviz.harness.kinds.comparison import COMPARISON_METRICS, ComparisonRun
-from tokenviz.harness.kinds.files import tables_folder
-from tokenviz.harness.kinds.markdown import escaped, frame_table, links_line, markdown_table, model_in_bold, pictures, run_link
-from tokenviz.harness.kinds.reports import report_items, report_pairs, report_texts
 from tokenviz.harness.kinds.score import WITHOUT, ScoreRun, without
 from tokenviz.harness.kinds.training import described_course
+from tokenviz.harness.kinds.writing import (
+    escaped,
+    frame_table,
+    links_line,
+    markdown_table,
+    model_in_bold,
+    pictures,
+    report_items,
+    report_pairs,
+    report_texts,
+    run_link,
+    tables_folder,
+)
 from tokenviz.harness.session import Session
 from tokenviz.models.describing import description_of
-from tokenviz.records.reader import Reader
+from tokenviz.records.loading import Reader
 from tokenviz.records.run import RecordedRun
 from tokenviz.stats.estimate import Estimate, interval_source, printed, rounded, rounded_interval
 from tokenviz.stats.intervals import many_intervals
-from tokenviz.tables import write_csv
 from tokenviz.tracking.entities import unwrapped
-from tokenviz.tracking.files import files_of
-from tokenviz.tracking.finding import FoundRun
+from tokenviz.tracking.finding import FoundRun, files_of
 from tokenviz.tracking.runs import EXPERIMENT_LATER, fingerprint_of, run_later
 
 if TYPE_CHECKING:

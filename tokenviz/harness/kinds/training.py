@@ -11,30 +11,28 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from tokenviz.comparing.training import CURVES, TRAINING_VERSION, step_logprobs, training_table
-from tokenviz.figures.keys import add_key
+from tokenviz.base.display import write_csv
+from tokenviz.base.progress import warn
+from tokenviz.comparing.studies import CURVES, TRAINING_VERSION, step_logprobs, training_table
+from tokenviz.data.scores import TokenScores
+from tokenviz.data.texts import Text
 from tokenviz.figures.named import PLOT_FORMATS, Look, Plot, save_plot
-from tokenviz.figures.overview import Cell, OtherRun
-from tokenviz.figures.saving import FigureFormat
-from tokenviz.figures.training import step_heatmap, training_curves
-from tokenviz.harness.again import Again, Rerun, largest_of_frames, text_of
+from tokenviz.figures.plots.labels import add_key
+from tokenviz.figures.plots.training import step_heatmap, training_curves
+from tokenviz.figures.report.overview import Cell, OtherRun
+from tokenviz.figures.typeset.saving import FigureFormat
 from tokenviz.harness.deliveries import Drawing
-from tokenviz.harness.jobs import Content, Job, Outcome, Run
-from tokenviz.harness.kind import Kind, RunTable
-from tokenviz.harness.kinds.files import dataset_of, tables_folder, text_params
-from tokenviz.harness.kinds.markdown import escaped, frame_table, links_line
+from tokenviz.harness.kind import Content, Job, Kind, Outcome, Run, RunTable
 from tokenviz.harness.kinds.score import ScoreRun
+from tokenviz.harness.kinds.writing import dataset_of, escaped, frame_table, links_line, tables_folder, text_params
 from tokenviz.harness.measures import Settings
+from tokenviz.harness.recomputing import Again, Rerun, largest_of_frames, text_of
 from tokenviz.harness.session import ModelMemory, Session
-from tokenviz.models.checkpoints import Checkpoint
 from tokenviz.models.loading import ResolvedModel, weights_of
-from tokenviz.progress import warn
-from tokenviz.records.reader import Reader
+from tokenviz.models.spec import Checkpoint
+from tokenviz.records.loading import Reader
 from tokenviz.records.run import RecordedRun, table_file
 from tokenviz.records.tables import check_numbers
-from tokenviz.scores import TokenScores
-from tokenviz.tables import write_csv
-from tokenviz.texts import Text
 from tokenviz.tracking.finding import FoundRun
 from tokenviz.tracking.runs import fingerprint_of
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Literal, Protocol, get_args
 
-from tokenviz.errors import LedgerError, did_you_mean
+from tokenviz.base.errors import LedgerError, did_you_mean
 
 if TYPE_CHECKING:
     from tokenviz.ledger.book import Ledger

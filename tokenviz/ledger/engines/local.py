@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tokenviz.hardware import cores, memory_bytes
+from tokenviz.base.hardware import cores, memory_bytes
 from tokenviz.ledger.engines import Ended
 
 if TYPE_CHECKING:

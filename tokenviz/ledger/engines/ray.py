@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from tokenviz.errors import LedgerError
+from tokenviz.base.errors import LedgerError
 from tokenviz.ledger.engines import Ended, missing_extra
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class Worker:
 
     def work(self, address: str, model: str, folder: str) -> tuple[int, str]:
         """Score shards; return the exit code and the last line."""
-        from tokenviz.errors import TokenvizError
+        from tokenviz.base.errors import TokenvizError
         from tokenviz.ledger.book import open_ledger
         from tokenviz.ledger.worker import work
 

@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tokenviz.errors import LedgerError
+from tokenviz.base.errors import LedgerError
 from tokenviz.ledger.engines import Ended, missing_extra
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Worker:
 
     def __call__(self) -> tuple[int, str]:
         """Score shards; return the exit code and the last line."""
-        from tokenviz.errors import TokenvizError
+        from tokenviz.base.errors import TokenvizError
         from tokenviz.ledger.book import open_ledger
         from tokenviz.ledger.worker import work
 

@@ -1,0 +1,243 @@
+"""Tables that are read part by part: the numbers of the whole, ranks and figures of a sample that says it is one."""
+
+import itertools
+import json
+import math
+import random
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Run
+from test_ledger import local  # noqa: F401  a fixture
+
+import tokenviz as tv
+from tokenviz.base.errors import ComparisonError
+from tokenviz.comparing import large
+from tokenviz.comparing.comparison import Comparison, compare, pool
+from tokenviz.comparing.large import Gathered, compare_parts, shown_passages, whole_passages
+from tokenviz.data.scores import TokenScores
+from tokenviz.data.texts import Text, corpus
+from tokenviz.models.loading import LoadedModel
+from tokenviz.stats.replicates import PartSums, part_replicates, rank_replicates, replicates
+from tokenviz.units.sums import InformationSums, information, information_of_parts
+
+WORDS = ["Alice", "was", "beginning", "to", "get", "very", "tired", "of", "sitting", "by", "her", "sister", "你好", "thế"]
+
+
+@pytest.fixture(scope="module")
+def text() -> Text:
+    random.seed(7)
+    return corpus([" ".join(random.choices(WORDS, k=random.randint(1, 9))) for _ in range(60)], name="words")
+
+
+@pytest.fixture(scope="module")
+def both(glass: LoadedModel, text: Text) -> tuple[TokenScores, TokenScores]:
+    return tv.score(glass, text, top_k=2), tv.score(glass, text, top_k=2, context=4, stride=1)
+
+
+def cut(table: TokenScores, seed: int, pieces: int = 9) -> Iterator[TokenScores]:
+    """The table in so many parts, some of which end within a passage."""
+    random.seed(seed)
+    ends = [0, *sorted(random.sample(range(1, len(table)), pieces - 1)), len(table)]
+    return iter([table.taken(np.arange(begin, end)) for begin, end in itertools.pairwise(ends)])
+
+
+def compared(both: tuple[TokenScores, TokenScores], text: Text, seed: int = 1, **how: object) -> Comparison:
+    a, b = both
+    return compare_parts(lambda: cut(a, seed), lambda: cut(b, seed + 1), text, **how)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("by", [None, "token", "segment", "word"])
+def test_numbers_read_part_by_part_are_those_of_the_whole(
+    both: tuple[TokenScores, TokenScores], text: Text, by: str | None
+) -> None:
+    found, expected = compared(both, text, by=by), compare(*both, by=by)  # type: ignore[arg-type]
+    assert (found.whole, found.unit) == (len(expected.units), expected.unit)
+    assert found.n_parts > 5
+    numbers = expected.estimates()
+    assert set(found.estimates()) == set(numbers)
+    for name, estimate in found.estimates().items():
+        assert estimate.value == pytest.approx(numbers[name].value, rel=1e-12, nan_ok=True), name
+        assert (estimate.n, estimate.unit, estimate.definition) == (
+            numbers[name].n,
+            numbers[name].unit,
+            numbers[name].definition,
+        )
+        if name != "pearson_r_fisher" and estimate.determined:
+            assert estimate.drawn_from.startswith(f"{found.n_parts} parts"), name
+            assert estimate.low <= estimate.value <= estimate.high
+            assert estimate.high - estimate.low < 10 * (numbers[name].high - numbers[name].low), name
+    assert found.intervals_from.startswith("95 % intervals from 2,000 resamples of ")
+    assert found.resampling is not None
+    assert found.resampling.numbers.keys() == {"n_resampled_parts", "effective_parts"}
+
+
+def test_ranks_are_of_a_sample_that_does_not_depend_on_the_cut(
+    both: tuple[TokenScores, TokenScores], text: Text, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(large, "RANKED", 100)
+    one, other, whole = compared(both, text, 1), compared(both, text, 5), compare(*both)
+    for name in ("spearman_rho", "kendall_tau", "median_difference"):
+        assert getattr(one, name).n == 100
+        assert getattr(one, name).value == getattr(other, name).value
+        assert getattr(one, name).value == pytest.approx(getattr(whole, name).value, abs=0.15)
+    assert one.spearman_rho.value != whole.spearman_rho.value
+    assert (one.n, one.pearson_r.n) == (whole.n, whole.n)
+    longer = replace(text, sha256="f" * 64)
+    assert compared(both, longer).spearman_rho.value != one.spearman_rho.value  # another text has another sample
+
+
+def test_of_a_large_sample_the_interval_of_ranks_is_that_of_its_spread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So many units do not fit in the integers that count how often parts are drawn."""
+    monkeypatch.setattr("tokenviz.comparing.agreement.default_resamples", lambda n: 100)
+    random_numbers = np.random.default_rng(3)
+    x = random_numbers.normal(size=20_000)
+    y = x + random_numbers.normal(size=20_000)
+    labels = np.repeat(np.arange(8), 2500)
+    sums = [PartSums.of(x[labels == part], y[labels == part], np.ones(2500)) for part in range(8)]
+    found = large.agreement_of_parts(sums, (x, y, labels))
+    for name in ("spearman_rho", "kendall_tau", "pearson_r"):
+        assert 0.002 < found[name].high - found[name].low < 0.05, name
+
+
+def test_parts_resampled_are_their_units_resampled() -> None:
+    random_numbers = np.random.default_rng(4)
+    x = random_numbers.normal(-3, 1, 300).round(1)
+    y = (x + random_numbers.normal(0.2, 1, 300)).round(1)
+    same = np.where(random_numbers.random(300) < 0.1, np.nan, random_numbers.random(300) < 0.5)
+    labels = np.repeat(np.arange(6), [10, 90, 50, 50, 60, 40])
+    drawn = random_numbers.integers(0, 3, (6, 20))
+    expected = replicates(x, y, same, [drawn[labels]])
+    parts = [PartSums.of(x[labels == part], y[labels == part], same[labels == part]) for part in range(6)]
+    found = part_replicates(parts, [drawn[:, :7], drawn[:, 7:]]) | rank_replicates(x, y, [drawn[labels]])
+    assert found.keys() == expected.keys()
+    for name, values in found.items():
+        assert values == pytest.approx(expected[name], rel=1e-11, abs=1e-13), name
+
+
+def test_what_a_model_predicts_is_the_same_in_parts(both: tuple[TokenScores, TokenScores], text: Text) -> None:
+    table = both[0]
+    gathered = Gathered(text, lambda: cut(table, 3))
+    assert sum(map(len, gathered.each())) == len(table)
+    assert vars(gathered.summary) == pytest.approx(vars(table.summary()), rel=1e-12)
+    found, expected = gathered.information, information(table)
+    assert found.estimates.keys() == expected.estimates.keys()
+    for name, estimate in found.estimates.items():
+        assert estimate.value == pytest.approx(expected.estimates[name].value, rel=1e-12), name
+        assert estimate.n == expected.estimates[name].n
+        assert estimate.low < estimate.value < estimate.high
+    assert "parts" in found.intervals_from
+
+
+def test_a_sample_of_units_is_never_pooled(both: tuple[TokenScores, TokenScores], text: Text) -> None:
+    in_parts, in_memory = compared(both, text), compare(*both)
+    alone = pool([in_parts])
+    assert {name: (one.value, one.low, one.n) for name, one in alone.estimates().items()} == {
+        name: (one.value, one.low, one.n) for name, one in in_parts.estimates().items()
+    }
+    message = (
+        f"{in_parts.text_name!r} was read part by part and its comparison holds a sample of its units, so that it cannot be "
+        "pooled with other texts or given intervals of another level than 0.95: use each text's own comparison"
+    )
+    with pytest.raises(ComparisonError, match=f"^{re.escape(message)}$"):
+        pool([in_memory, in_parts])
+    with pytest.raises(ComparisonError, match=f"^{re.escape(message)}$"):
+        pool([in_parts], level=0.99)
+
+
+def test_two_parts_give_no_interval(both: tuple[TokenScores, TokenScores]) -> None:
+    sums = [InformationSums.of(part) for part in whole_passages(cut(both[0], 2, pieces=2))]
+    found = information_of_parts(sums).estimates["bits_per_byte"]
+    assert math.isnan(found.low)
+    assert found.reason == "no interval: 2 parts, and an interval across parts needs at least 3 of like size"
+
+
+def test_figures_are_of_passages_at_random_and_say_so(
+    both: tuple[TokenScores, TokenScores], text: Text, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(large, "SHOWN", 200)
+    shown = shown_passages(text)
+    assert 2 <= len(shown) < 30
+    assert list(shown) == sorted(shown)
+    assert all(size == len(text.passages[number]) for number, size in shown.items())
+    assert sum(shown.values()) <= 200
+    found = compared(both, text)
+    assert set(np.unique(found.units.passage).tolist()) == set(shown)
+    assert "".join(found.units.text) == "".join(text.passages[number] for number in shown)
+    whole = len(both[0])
+    assert found.text_name == f"words, a sample of {len(found.units)} of {whole} tokens"
+    assert repr(found).startswith(f"Comparison('glass-en' and 'glass-en' on {found.text_name!r}: {found.n} of {whole} tokens")
+    assert found.sign_flips is None
+    monkeypatch.setattr(large, "SHOWN", 5)
+    ((number, size),) = shown_passages(text).items()
+    assert size == 5 < len(text.passages[number])
+    units = compared(both, text, by="segment").units
+    assert text.passages[number].startswith("".join(units.text))
+    assert 0 < units.end[-1] <= 5
+
+
+def test_a_table_read_part_by_part_is_what_load_gives(both: tuple[TokenScores, TokenScores], tmp_path: Path) -> None:
+    from tokenviz.data.scores import save_parts
+
+    save_parts(whole_passages(cut(both[0], 4)), tmp_path / "t.parquet")
+    parts = list(TokenScores.parts(tmp_path / "t.parquet"))
+    assert len(parts) > 3
+    joined, expected = TokenScores.joined(parts), TokenScores.load(tmp_path / "t.parquet")
+    for name, value in vars(expected).items():
+        if isinstance(value, np.ndarray):
+            assert getattr(joined, name).tobytes() == value.tobytes(), name
+        else:
+            assert getattr(joined, name) == value, name
+
+
+EXPERIMENT = '''from tokenviz import Grid, GridResult, experiment
+
+@experiment
+def large_trial(models: list[str] = ["glass-en", "glass-en,dtype=bfloat16"]) -> GridResult:
+    """How?"""
+    grid = Grid(models, ["words.jsonl"], top_k=2)
+    grid.score()
+    grid.compare()
+    return grid.summarise("Found.")
+'''
+
+
+@pytest.mark.slow
+def test_a_large_cell_of_a_ledger_becomes_runs_read_in_parts(
+    run: Run,
+    project: Path,
+    local: None,  # noqa: F811
+    text: Text,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tokenviz.scoring.windows.PART_CHARACTERS", 200)
+    (project / "experiments" / "large_trial.py").write_text(EXPERIMENT)
+    lines = [json.dumps({"id": f"p{number}", "text": one}) for number, one in enumerate(text.passages)]
+    (project / "words.jsonl").write_text("\n".join(lines))
+    arguments = ("run", "large_trial", "--ledger", "shards", "--shard-bytes", "400", "--json")
+    with monkeypatch.context() as patch:
+        patch.setattr("tokenviz.ledger.driver.LARGE", 50)
+        code, out, _ = run(*arguments)
+        assert code == 0
+        found = json.loads(out)
+        code, out, _ = run(*arguments)
+        assert all(one["reused"] for one in json.loads(out)["scores"])
+    by_parts = tv.load_runs("large_trial")
+    scored = by_parts[by_parts["kind"] == "score"].iloc[0]
+    assert int(scored["read_in_parts"]) > 5
+    assert scored["intervals"].startswith("95 % intervals from 2,000 resamples of ")
+    table = tv.load_scores(scored["run_id"])
+    expected = tv.score(scored["model"], text, top_k=2)
+    assert np.array_equal(table.logprob, expected.logprob, equal_nan=True)
+    assert scored["bits_per_byte"] == pytest.approx(expected.summary().bits_per_byte, rel=1e-12)
+    comparison = tv.load_comparison(found["comparisons"][0]["run_id"])
+    whole = compare(*(tv.load_scores(one["run_id"]) for one in found["scores"]))
+    assert comparison.text_name.startswith("words, a sample of ")
+    assert comparison.pearson_r.value == pytest.approx(whole.pearson_r.value, rel=1e-12)
+    assert (comparison.n, comparison.n_units) == (whole.n, len(whole.units))
+    code, out, err = run("pull", "large_trial", "--to", "paper")
+    assert code == 0, err

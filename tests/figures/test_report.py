@@ -1,0 +1,391 @@
+"""The report without a browser: what its data hold, that texts stay texts, how large it is, and how it is written."""
+
+import base64
+import hashlib
+import json
+import math
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import Run
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from tables import NAN, make_scores
+from test_heatmap_html import CHARACTERS, HARD
+
+import tokenviz as tv
+from tokenviz.base.errors import ComparisonError, DiskError, FigureError
+from tokenviz.comparing.alignment import Units
+from tokenviz.data.scores import TokenScores
+from tokenviz.figures.heatmap.definition import pair_heatmap, text_heatmap
+from tokenviz.figures.heatmap.measures import MEASURES, common_rows
+from tokenviz.figures.report.data import report_data
+from tokenviz.figures.report.page import report_html, save_report
+from tokenviz.figures.typeset.colours import COLOUR_MAPS
+
+ANY_TEXT = st.one_of(CHARACTERS, st.just("\0"))
+PASSAGES = st.lists(st.lists(st.text(ANY_TEXT, max_size=8), min_size=1, max_size=8), min_size=1, max_size=3)
+
+
+def with_alternatives(scores: TokenScores, k: int = 3, seed: int = 0) -> TokenScores:
+    """The same with k made-up alternatives a token, the second of them the token itself, ranks and entropies."""
+    random, n = np.random.default_rng(seed), len(scores)
+    ids = random.integers(1000, 50_000, (n, k))
+    ids[:, 1] = scores.token_id
+    logprobs = -np.sort(random.exponential(2.0, (n, k)), axis=1)
+    unscored = ~scores.scored
+    ids[unscored], logprobs[unscored] = -1, NAN
+    known = dict(zip(scores.token_id.tolist(), scores.token, strict=True))
+    strings = tuple(() if gone else tuple(known.get(i, f" w{i}") for i in row)
+                    for row, gone in zip(ids.tolist(), unscored, strict=True))  # fmt: skip
+    return replace(
+        scores,
+        spec=replace(scores.spec, top_k=k),
+        top_ids=ids,
+        top_logprobs=logprobs,
+        top_tokens=strings,
+        rank=np.where(unscored, NAN, 1 + random.integers(0, 3000, n)),
+        entropy=np.where(unscored, NAN, random.exponential(2.0, n)),
+    )
+
+
+def three() -> list[TokenScores]:
+    """Two models of one tokenizer and one of another; two passages, each first token not scored by the first two."""
+    passages = [["The", " cat", " sat", ".", "\n"], ["tiếng", " Việt", " 水"]]
+    other = [["The", " c", "at", " sat", ".\n"], ["ti", "ếng", " V", "iệt", " 水"]]
+    a = make_scores(passages, [NAN, -1.25, -2.5, -0.5, -6.0, NAN, -4.0, -0.13], model="a")
+    b = make_scores(passages, [NAN, -4.25, -2.5, -0.25, -1.0, NAN, -2.0, -9.0], model="b")
+    c = make_scores(other, [-3.0, -1.0, -2.0, -0.5, -0.5, -7.0, -0.5, -1.0, -1.5, -2.0], model="c", tokenizer="c")
+    return [with_alternatives(table, seed=seed) for seed, table in enumerate((a, b, c))]
+
+
+def long_tables(n: int = 5000, k: int = 10, passages: int = 5) -> list[TokenScores]:
+    """Three models' tables of n tokens with k alternatives of a large vocabulary."""
+    random = np.random.default_rng(1)
+    words = ["the", " of", " correlation", " cat", "ing", " 水", " tiếng", ",", " analysis", " is", "\n"]
+    tokens = [words[i] for i in random.integers(0, len(words), n)]
+    size = n // passages
+    base = random.exponential(2.5, n)
+    tables = []
+    for seed, model in enumerate("abc"):
+        values = -0.8 * base - random.exponential(0.5, n)
+        values[::size] = NAN
+        made = make_scores([tokens[i : i + size] for i in range(0, n, size)], values, model=model)
+        tables.append(with_alternatives(made, k, seed))
+    return tables
+
+
+class Page(HTMLParser):
+    """The elements of a page, and what its scripts and styles hold as they stand."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.raw: dict[str, str] = {}
+        self.open = ""
+        self.feed(source)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        self.open = {"style": "style", "title": "title"}.get(tag, "")
+        if tag == "script":
+            self.open = "data" if dict(attrs).get("type") == "application/json" else "script"
+
+    def handle_endtag(self, tag: str) -> None:
+        self.open = ""
+
+    def handle_data(self, data: str) -> None:
+        if self.open:
+            self.raw[self.open] = self.raw.get(self.open, "") + data
+
+    @property
+    def data(self) -> dict[str, Any]:
+        return json.loads(self.raw["data"])
+
+    def meta(self, **wanted: str) -> str:
+        key, value = next(iter(wanted.items()))
+        [found] = [attributes["content"] for tag, attributes in self.tags if tag == "meta" and attributes.get(key) == value]
+        return found or ""
+
+
+def passages_of(table: dict[str, Any]) -> list[str]:
+    found: dict[int, str] = {}
+    for passage, text in zip(table["passage"], table["text"], strict=True):
+        found[passage] = found.get(passage, "") + text
+    return list(found.values())
+
+
+@given(PASSAGES)
+@example([HARD])
+@example([["</script>", "<!--", "<script>"], ["\u2028", "\0", "\r\n"]])
+@settings(max_examples=100, deadline=None)
+def test_a_text_is_carried_exactly_and_brings_no_tag(passages: list[list[str]]) -> None:
+    page = Page(report_html(make_scores(passages)))
+    expected = ["".join(passage) for passage in passages]
+    assert [passages_of(page.data["tokens"][0]), passages_of(page.data["units"])] == [expected, expected]
+    plain = Page(report_html(make_scores([["x"] * len(passage) for passage in passages])))
+    assert [tag for tag, _ in page.tags] == [tag for tag, _ in plain.tags]
+
+
+@pytest.mark.parametrize(
+    "name", ["</script><script>alert(1)</script>", "a & b", "{{ 7 * 7 }}", "\"quoted\" 'single'", "日本語"]
+)
+def test_names_are_text(name: str) -> None:
+    page = Page(report_html(make_scores([["A", " b"]], name=name, model=name)))
+    assert (page.data["text"], page.data["models"][0]["name"]) == (name, name)
+    assert page.raw["title"] == f"{name} on “{name}”"
+    assert [tag for tag, _ in page.tags] == [tag for tag, _ in Page(report_html(make_scores([["A", " b"]]))).tags]
+
+
+def test_tokens_have_their_numbers_and_alternatives() -> None:
+    tables = three()
+    data = report_data(tables)
+    for table, own in zip(tables, data["tokens"], strict=True):
+        assert own["text"] == list(table.token)
+        for i in range(len(table)):
+            alternatives = [data["alternatives"][number] for number in own["top"][3 * i : 3 * i + 3]]
+            logprobs = own["top_logprob"][3 * i : 3 * i + 3]
+            if not table.scored[i]:
+                assert (own["logprob"][i], own["rank"][i], own["entropy"][i], own["read"][i]) == (None, None, None, -1)
+                assert logprobs == [None] * 3
+                continue
+            assert own["logprob"][i] == pytest.approx(table.logprob[i], abs=5e-5)
+            assert own["rank"][i] == table.rank[i]
+            assert own["entropy"][i] == pytest.approx(table.entropy[i], abs=5e-4)
+            assert alternatives == list(table.top_tokens[i])
+            assert logprobs == pytest.approx(table.top_logprobs[i].tolist(), abs=5e-5)
+            assert own["read"][i] == 1
+
+
+def test_models_meet_in_the_units_that_all_have() -> None:
+    tables = three()
+    data = report_data(tables)
+    units = data["units"]
+    assert data["unit"] == "segment"
+    assert units["text"] == ["The", " cat", " sat", ".\n", "tiếng", " Việt", " 水"]
+    assert units["n_tokens"] == [[1, 1, 1, 2, 1, 1, 1]] * 2 + [[1, 2, 1, 1, 2, 2, 1]]
+    assert units["first"] == [[0, 1, 2, 3, 5, 6, 7]] * 2 + [[0, 1, 3, 4, 5, 7, 9]]
+    assert units["logprob"][0] == [None, -1.25, -2.5, -6.5, None, -4.0, -0.13]
+    assert units["logprob"][2] == [-3.0, -3.0, -0.5, -0.5, -7.5, -2.5, -2.0]
+    assert report_data(tables[:2])["unit"] == "token"
+
+
+def test_every_measure_is_that_of_the_heatmap() -> None:
+    tables = three()
+    data = report_data(tables)
+    assert [measure["name"] for measure in data["measures"]] == list(MEASURES)
+    for measure in data["measures"]:
+        if measure["of_pair"]:
+            continue
+        heatmap, [view] = text_heatmap(tables, measure=measure["name"]), measure["views"]
+        legend, colours = heatmap.legend, COLOUR_MAPS[view["colours"]].shades
+        assert (view["axis"], view["ticks"], view["lines"]) == (legend.axis, legend.ticks, legend.lines)
+        assert (view["unscored"], view["caption"]) == (legend.unscored, heatmap.caption)
+        for shown, panel in zip(view["panels"], heatmap.panels, strict=True):
+            assert (shown["name"], shown["remark"]) == (panel.name, panel.remark)
+            drawn = [None if shade is None else colours[shade] for shade in shown["shades"]]
+            assert drawn == [heatmap.scale.colour(value) for value in panel.values]
+
+
+def test_differences_are_those_of_every_pair_on_the_units_that_all_have() -> None:
+    tables = three()
+    data, rows = report_data(tables), common_rows(tables)
+    [measure] = [measure for measure in data["measures"] if measure["of_pair"]]
+    assert [pair["models"] for pair in data["pairs"]] == [(0, 1), (0, 2), (1, 2)]
+    for pair, view in zip(data["pairs"], measure["views"], strict=True):
+        a, b = pair["models"]
+        units = rows.pair(a, b)
+        assert isinstance(units, Units)
+        heatmap = pair_heatmap(units, MEASURES["difference"], models=("ab"[a], "xbc"[b]), text_name="text")
+        [panel] = view["panels"]
+        differences = rows.logprobs[b] - rows.logprobs[a]
+        colours = COLOUR_MAPS[view["colours"]].shades
+        drawn = [None if shade is None else colours[shade] for shade in panel["shades"]]
+        assert drawn == [heatmap.scale.colour(value) for value in differences]
+        assert panel["below"] == np.flatnonzero(differences < 0).tolist()
+        assert view["caption"] == heatmap.caption
+
+
+def test_a_pair_says_how_alike_it_is() -> None:
+    a, b = three()[:2]
+    x, y = a.logprob[a.scored], b.logprob[b.scored]
+    words = report_data([a, b])["pairs"][0]["words"]
+    found = re.fullmatch(r"r = (−?[\d.]+), ρ = (−?[\d.]+), n = 6 tokens scored by both", words)
+    assert found is not None
+    assert float(found[1].replace("−", "-")) == pytest.approx(np.corrcoef(x, y)[0, 1], abs=5e-4)
+
+
+def test_one_model_has_no_pair_and_no_difference() -> None:
+    data = report_data([make_scores([["A", " b"]])])
+    assert data["pairs"] == []
+    assert [measure["name"] for measure in data["measures"]] == [name for name in MEASURES if name != "difference"]
+
+
+def test_what_no_model_scored_is_missing_and_not_zero() -> None:
+    page = Page(report_html([make_scores([["A"]], [NAN]), make_scores([["A"]], [NAN], model="model-b")]))
+    assert page.data["units"]["logprob"] == [[None], [None]]
+    assert page.data["pairs"][0]["words"] == "r = –, ρ = –, n = 0 tokens scored by both"
+    assert page.data["measures"][0]["views"][0]["panels"][0]["shades"] == [None]
+
+
+def test_settings_say_where_the_numbers_come_from() -> None:
+    scores = make_scores([["A", " b"]])
+    scores = replace(scores, spec=replace(scores.spec, bos_ids=(1, 2), versions={"torch": "2.6", "tokenviz": "0.1"}))
+    [model] = report_data([scores])["models"]
+    assert model["settings"]["bos ids"] == "1, 2"
+    assert model["settings"]["versions"] == "torch 2.6, tokenviz 0.1"
+    assert (model["settings"]["quantize"], model["settings"]["context"]) == ("none", "128")
+    assert model["settings"]["text"] == scores.text_sha256
+
+
+def test_no_more_than_ten_alternatives_are_carried() -> None:
+    scores = with_alternatives(make_scores([["A", " b"]]), k=40)
+    data = report_data([scores])
+    assert data["tokens"][0]["k"] == 10
+    assert len(data["tokens"][0]["top"]) == 20
+    assert "".join(data["alternatives"]) == "".join(dict.fromkeys(["", *scores.top_tokens[1][:10]]))
+
+
+def test_shades_are_the_colours_of_the_map() -> None:
+    for name in ("viridis", "rdbu"):
+        shades = COLOUR_MAPS[name].shades
+        assert [COLOUR_MAPS[name].at((i + 0.5) / len(shades)) for i in range(len(shades))] == shades
+        assert len(set(shades)) > 200
+
+
+def test_the_policy_of_the_page_allows_its_own_script_and_style_and_nothing_else() -> None:
+    page = Page(report_html(three()))
+    own = {
+        name: f"'sha256-{base64.b64encode(hashlib.sha256(page.raw[name].encode()).digest()).decode()}'"
+        for name in ("style", "script")
+    }
+    assert page.meta(**{"http-equiv": "Content-Security-Policy"}) == (
+        f"default-src 'none'; style-src {own['style']}; script-src {own['script']}; base-uri 'none'; form-action 'none'"
+    )
+
+
+def test_the_page_stands_alone() -> None:
+    source = report_html(three())
+    page = Page(source)
+    for tag, attributes in page.tags:
+        assert tag not in ("link", "img", "iframe", "object", "base")
+        assert not {"src", "href", "action", "srcset", "style"} & set(attributes)
+        assert not any(name.startswith("on") for name in attributes)
+    assert not re.search(r"https?:(?!//www\.w3\.org/2000/svg)|url\(|@import|@font-face", source)
+    script = page.raw["script"]
+    assert not re.search(
+        r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval|Function\(|Storage|cookie|fetch|import", script
+    )
+
+
+def test_what_made_it_and_what_it_shows_are_in_the_metadata() -> None:
+    a, b = three()[:2]
+    about = json.loads(Page(report_html([a, b], about={"run": "01<2"})).meta(name="description"))
+    assert about == {"run": "01<2", "figure": "report", "models": ["a", "b"], "text": "text", "text_sha256": a.text_sha256}
+
+
+def test_five_thousand_tokens_by_three_models_stay_below_five_megabytes(tmp_path: Path) -> None:
+    path = save_report(long_tables(), tmp_path / "report.html")
+    assert 1_000_000 < path.stat().st_size < 5_000_000
+
+
+PROGRAM = """
+import sys
+sys.path[:0] = [sys.argv[2], sys.argv[2] + "/../support", sys.argv[2] + "/.."]
+import test_report
+test_report.save_report(test_report.three(), sys.argv[1], about={"run": "1"})
+"""
+
+
+def test_the_same_scores_give_the_same_bytes_in_another_process(tmp_path: Path) -> None:
+    here = save_report(three(), tmp_path / "here.html", about={"run": "1"})
+    there = tmp_path / "there.html"
+    subprocess.run([sys.executable, "-c", PROGRAM, str(there), str(Path(__file__).parent)], check=True)
+    assert here.read_bytes() == there.read_bytes()
+
+
+def test_a_comparison_or_one_table_is_a_source_as_well() -> None:
+    a, b = three()[:2]
+    assert report_html(tv.compare(a, b, resamples=0)) == report_html([a, b])
+    assert report_html(a) == report_html([a])
+
+
+def test_the_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    path.mkdir()
+    with pytest.raises(DiskError, match=rf"^cannot write the report '{path}': Is a directory$"):
+        save_report(three(), path)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("tables", "path", "kind", "message"),
+    [
+        ([], "r.html", FigureError, "there is nothing to show: give the scores of at least one model"),
+        (
+            [make_scores([["one"]]), make_scores([["two"]])], "r.html", ComparisonError,
+            "one figure shows one text: give scores of the same text",
+        ),
+        (
+            [make_scores([["a"]])], "r.pdf", FigureError,
+            "a report is an HTML page, and 'r.pdf' does not end in .html: name it so",
+        ),
+        (
+            [make_scores([["a"]])], "missing/r.html", DiskError,
+            "cannot write the report 'missing/r.html': there is no folder 'missing'",
+        ),
+    ],
+    ids=["none", "two texts", "suffix", "folder"],
+)  # fmt: skip
+def test_what_cannot_be_reported(
+    tables: list[TokenScores], path: str, kind: type[Exception], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(kind) as error:
+        save_report(tables, path)
+    assert str(error.value) == message
+    assert list(tmp_path.iterdir()) == []
+
+
+ALICE = "Alice was beginning to get very tired of sitting by her sister on the bank."
+
+
+def test_the_command_writes_what_the_library_writes(run: Run, glass: Any, project: Path) -> None:
+    pair = ("--model", "glass-en", "--model", "glass-en,dtype=bfloat16")
+    code, out, err = run("report", *pair, "--text", ALICE, "--to", "alice.html", "--top-k", "4")
+    assert (code, out, err) == (0, "alice.html\n", "")
+    tables = [tv.score(tv.load_model(model), ALICE, top_k=4) for model in ("glass-en", "glass-en,dtype=bfloat16")]
+    assert (project / "alice.html").read_text(encoding="utf-8") == report_html(tables)
+    data = Page((project / "alice.html").read_text(encoding="utf-8")).data
+    assert data["tokens"][0]["k"] == 4
+    first = math.exp(data["tokens"][0]["top_logprob"][4])
+    assert 0 < first < 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--text", "x", "--to", "r.txt"], 1, "error: a report is an HTML page, and 'r.txt' does not end in .html: name it so"),
+        (
+            ["--text", "x", "--to", "missing/r.html"], 1,
+            "error: cannot write the report 'missing/r.html': there is no folder 'missing'",
+        ),
+        ([], 2, "give at least one file, --text STRING, or - for standard input"),
+    ],
+)  # fmt: skip
+def test_a_wrong_command_is_refused_before_any_work(
+    run: Run, project: Path, arguments: list[str], code: int, message: str
+) -> None:
+    before = set(project.rglob("*"))
+    found, out, err = run("report", "--model", "glass-en", *arguments)
+    assert (found, out) == (code, "")
+    assert message in re.sub(r"[│\s]+", " ", err)
+    assert set(project.rglob("*")) == before

@@ -1,0 +1,126 @@
+"""An experiment that is ended while figures are drawn in processes beside it: a word, an exit code, nothing left behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from arithmetic import BIGRAM_WEIGHTS, make_bigram_folder
+from kept import look
+
+import tokenviz as tv
+from tokenviz.harness.deliveries import _deaf_to_interrupts
+from tokenviz.tracking.staged_runs import damaged
+
+TEXTS = ["abcd" * times for times in range(1, 10)]
+TRIAL = f"""from tokenviz import Grid, experiment, literal
+
+@experiment
+def trial():
+    grid = Grid(["first"], [literal(text) for text in {TEXTS}], top_k=2)
+    grid.score()
+    return grid.summarise("Found.")
+"""
+WORDS = "error: interrupted; what was finished stays, and the same command goes on from there\n"
+
+
+@pytest.fixture
+def grid(project: Path) -> Path:
+    make_bigram_folder(project / "first", BIGRAM_WEIGHTS)
+    (project / "experiments" / "trial.py").write_text(TRIAL)
+    return project
+
+
+def start() -> "subprocess.Popen[str]":
+    """The experiment, in a session of its own, as in a terminal."""
+    command = [sys.executable, "-m", "tokenviz", "run", "trial"]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+
+
+def session(leader: int) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if os.getsid(process.pid) == leader and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except (ProcessLookupError, psutil.NoSuchProcess):  # gone meanwhile
+            pass
+    return found
+
+
+def drawing(leader: int) -> list[psutil.Process]:
+    return [process for process in session(leader) if "loky.backend.popen_loky_posix" in process.cmdline()]
+
+
+def wait_for_drawing(process: "subprocess.Popen[str]") -> psutil.Process:
+    """Wait until a process draws; return it."""
+    deadline = time.monotonic() + 90
+    while True:
+        assert process.poll() is None, process.communicate(timeout=120)
+        assert time.monotonic() < deadline
+        for worker in drawing(process.pid):
+            if worker.cpu_times().user > 0.5:  # it has imported what it needs
+                return worker
+        time.sleep(0.05)
+
+
+def ended(process: "subprocess.Popen[str]") -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of a process that leaves none of its children behind."""
+    out, err = process.communicate(timeout=120)
+    deadline = time.monotonic() + 5
+    while session(process.pid):
+        assert time.monotonic() < deadline, [child.cmdline() for child in session(process.pid)]
+        time.sleep(0.1)
+    return process.returncode, out, err
+
+
+def test_what_is_started_deaf_does_not_hear_interrupts_and_this_process_does() -> None:
+    code = "import signal; print(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, []))"
+    with _deaf_to_interrupts():
+        deaf = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    assert deaf.stdout == "True\n"
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
+@pytest.mark.slow
+def test_however_it_ends_while_figures_are_drawn_the_same_command_goes_on(grid: Path) -> None:
+    interrupted = start()
+    wait_for_drawing(interrupted)
+    os.killpg(interrupted.pid, signal.SIGINT)
+    assert ended(interrupted) == (130, "", WORDS)
+
+    terminated = start()
+    wait_for_drawing(terminated)
+    os.killpg(terminated.pid, signal.SIGTERM)
+    assert ended(terminated) == (130, "", WORDS)
+
+    killed = start()
+    wait_for_drawing(killed)
+    os.kill(killed.pid, signal.SIGKILL)
+    assert ended(killed)[:2] == (-9, "")
+
+    last = start()
+    os.kill(wait_for_drawing(last).pid, signal.SIGKILL)
+    code, _, err = ended(last)
+    assert code == 0, err
+    note, *_ = err.splitlines()
+    assert note == "a process that draws figures was ended from outside (out of memory?): they are drawn again"
+
+    kept = look(grid / "mlruns")
+    assert kept.statuses == Counter(FINISHED=len(TEXTS) + 1)
+    assert Counter(map(len, kept.finished.values())) == {1: len(TEXTS) + 1}
+    assert kept.outbox == []
+    runs = [path.parent for path in (grid / "mlruns").rglob("checksums.sha256")]
+    assert len(runs) == len(TEXTS) + 1
+    assert [damaged(run, {}) for run in runs] == [[]] * len(runs)
+    tables = [tv.TokenScores.load(path) for path in (grid / "mlruns").rglob("tokens.parquet")]
+    assert len(tables) == len(TEXTS)
+    for table in tables:
+        model, text = tv.load_model(table.spec.model), next(text for text in TEXTS if tv.literal(text).name == table.text_name)
+        np.testing.assert_array_equal(table.logprob, tv.score(model, text, top_k=2).logprob)

@@ -1,0 +1,195 @@
+"""The pages of grids as they are served: addresses, what a store lacks, and what is not let through."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from arithmetic import BIGRAM_WEIGHTS, make_bigram_folder
+from flask.testing import FlaskClient
+from kills import DRAWN_BY, draw_quickly
+
+import tokenviz as tv
+from tokenviz.figures.report.overview import pictures_in
+from tokenviz.harness.grid import Grid
+from tokenviz.harness.results import GridResult, grid_link
+from tokenviz.harness.session import ExperimentContext, running
+from tokenviz.pages.app import create_pages
+from tokenviz.pages.grids import grids_of, overview_of
+from tokenviz.tracking.store import open_for_reading, open_store
+
+TEXTS = ("abcdabcd", "abcd" * 4)
+
+
+@pytest.fixture
+def models(project: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    for name in DRAWN_BY:
+        monkeypatch.setattr(name, draw_quickly)
+    monkeypatch.setattr("tokenviz.harness.deliveries._FEW", 99)
+    make_bigram_folder(project / "first", BIGRAM_WEIGHTS)
+    make_bigram_folder(project / "second", BIGRAM_WEIGHTS[::-1].copy())
+    return ["first", "second"]
+
+
+def run_grid(models: list[str], *, name: str = "trial", finished: bool = True) -> GridResult | None:
+    with running(ExperimentContext(name, "What is asked?\n\nAnd more.")):
+        grid = Grid(models, [tv.literal(text) for text in TEXTS], top_k=0)
+        grid.score()
+        if not finished:
+            return None
+        grid.compare()
+        return grid.summarise("Found.")
+
+
+def client() -> FlaskClient:
+    return create_pages(open_for_reading()).test_client()
+
+
+def test_the_newest_grid_is_first_and_each_cell_has_its_run(models: list[str]) -> None:
+    run_grid(models[:1], name="older")
+    result = run_grid(models)
+    assert result is not None
+    browser = client()
+    assert browser.get("/").headers["Location"] == "grids/"
+    assert browser.get("/grids/").headers["Location"] == f"{result.grid}/"
+    page = browser.get(f"/grids/{result.grid}/").text
+    assert "<p>What is asked?</p>" in page
+    assert re.findall(r'<li><a href="\.\./\w{12}/">(\w+), \d{4}-', page) == ["older"]
+    overview = overview_of(open_for_reading(), grids_of(open_for_reading())[0])
+    assert {cell.run_id for cell in overview.scores} == {run.run_id for run in result.scores}
+    assert [(cell.a, cell.b, cell.text, cell.run_id, cell.r) for cell in overview.pairs] == [
+        (run.a.model, run.b.model, run.a.text, run.run_id, run.metrics["pearson_r"]) for run in result.comparisons
+    ]
+    assert {cell.picture for cell in overview.scores} == set(pictures_in(page).values())
+    assert all(len(cell.picture) == 96 for cell in overview.scores)
+
+
+def test_the_page_among_the_summarys_files_has_the_same_cells(models: list[str], project: Path) -> None:
+    result = run_grid(models)
+    assert result is not None
+    (page,) = project.glob("mlruns/artifacts/*/*/artifacts/overview.html")
+    assert page.parent.parent.name == result.summary_run_id
+    served = client().get(f"/grids/{result.grid}/").text
+    assert pictures_in(page.read_text()) == pictures_in(served) != {}
+    for run in (*result.scores, *result.comparisons):
+        assert run.run_id in page.read_text()
+
+
+def test_pictures_of_a_summary_without_a_page_are_drawn_from_the_tables(models: list[str], project: Path) -> None:
+    result = run_grid(models)
+    assert result is not None
+    before = client().get(f"/grids/{result.grid}/").text
+    (page,) = project.glob("mlruns/artifacts/*/*/artifacts/overview.html")
+    page.unlink()
+    assert pictures_in(client().get(f"/grids/{result.grid}/").text) == pictures_in(before)
+    shutil.rmtree(project / "mlruns" / "artifacts" / result.experiment_id / result.scores[0].run_id)
+    left = pictures_in(client().get(f"/grids/{result.grid}/").text)
+    assert left.pop(result.scores[0].run_id) == ""
+    assert left.items() < pictures_in(before).items()
+
+
+def test_figures_are_served_as_documents_without_an_origin(models: list[str], project: Path) -> None:
+    result = run_grid(models)
+    assert result is not None
+    figures = project / "mlruns/artifacts" / result.experiment_id / result.scores[0].run_id / "artifacts" / "figures"
+    (figures / "heatmap.html").write_text("<p>a heatmap</p>")
+    address = f"/grids/{result.grid}/runs/{result.scores[0].run_id}"
+    browser = client()
+    answer = browser.get(f"{address}/heatmap.html")
+    assert (answer.status_code, answer.text) == (200, "<p>a heatmap</p>")
+    assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
+    for page in (answer, browser.get(f"/grids/{result.grid}/")):
+        policy = page.headers["Content-Security-Policy"]
+        assert policy.startswith("sandbox ")
+        assert "allow-same-origin" not in policy
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "{run}/nothing.html", "{run}/..%2Ftables%2Ftokens.csv", "{run}/tokens.parquet", "..%2F{run}/heatmap.html",
+        "0123/heatmap.html", "{other}/heatmap.html",
+    ],
+)  # fmt: skip
+def test_nothing_but_a_runs_figures_is_served(models: list[str], path: str) -> None:
+    result = run_grid(models[:1])
+    assert result is not None
+    address = path.format(run=result.scores[0].run_id, other="0" * 32)
+    answer = client().get(f"/grids/{result.grid}/runs/{address}")
+    assert answer.status_code in (404, 503)
+    assert "Traceback" not in answer.text
+
+
+def test_a_grid_that_is_not_finished_shows_what_there_is(models: list[str]) -> None:
+    run_grid(models, finished=False)
+    browser = client()
+    page = browser.get(f"/grids/{browser.get('/grids/').headers['Location']}").text
+    assert "This grid is not finished: here is what there is so far. Repeating its command goes on." in page
+    assert len(pictures_in(page)) == 4
+    (entry,) = grids_of(open_for_reading())
+    assert entry.name.endswith(" (not finished)")
+
+
+def test_a_store_without_runs_and_an_unknown_grid_are_one_line(models: list[str]) -> None:
+    open_store()
+    browser = client()
+    assert browser.get("/grids/").text == (
+        "No grid yet: run an experiment, such as make experiment, and load this page again.\n"
+    )
+    answer = browser.get("/grids/0123456789ab/")
+    assert (answer.status_code, answer.text) == (
+        404,
+        "no grid '0123456789ab' in the store 'mlruns': 'tokenviz ui' prints the recent ones\n",
+    )
+
+
+def test_other_names_of_this_machine_are_refused(models: list[str]) -> None:
+    open_store()
+    assert client().get("/grids/", headers={"Host": "evil.example.org"}).status_code == 400
+    assert client().get("/grids/", headers={"Host": "localhost:5000"}).status_code == 200
+
+
+def test_a_grid_that_another_one_contains_keeps_its_own_runs(models: list[str]) -> None:
+    small, large = run_grid(models[:1]), run_grid(models)
+    assert small is not None
+    assert large is not None
+    store = open_for_reading()
+    entries = {entry.grid: entry for entry in grids_of(store)}
+    assert entries.keys() == {small.grid, large.grid}
+    assert [len(overview_of(store, entries[one.grid]).scores) for one in (small, large)] == [2, 4]
+    assert entries[small.grid].summary == small.summary_run_id
+
+
+def test_the_printed_link_is_that_of_the_ui_that_runs(models: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    from threading import Thread
+
+    from werkzeug.serving import make_server
+
+    from tokenviz.tracking.embedded import announce
+
+    result = run_grid(models)
+    assert result is not None
+    assert grid_link(result) == f"http://127.0.0.1:5000/grids/{result.grid}/"
+    store = open_for_reading()
+    assert store.folder is not None
+    with make_server("127.0.0.1", 0, create_pages(store), threaded=True) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        announce(store.folder, f"http://127.0.0.1:{server.port}")
+        assert store.web_address == f"http://127.0.0.1:{server.port}"
+        again = run_grid(models)
+        assert again is not None
+        assert grid_link(again) == f"http://127.0.0.1:{server.port}/grids/{result.grid}/"
+        # A server of another store has taken the port.
+        monkeypatch.setattr("tokenviz.pages.app.identity_of", lambda name: "another")
+        assert store.web_address == "http://127.0.0.1:5000"
+        server.shutdown()
+    monkeypatch.undo()
+    assert store.web_address == "http://127.0.0.1:5000"
+
+
+@pytest.mark.parametrize("left", ["", "nonsense", "http://127.0.0.1:1", "file:///etc/passwd", "http://[", "\0"])
+def test_what_a_ui_left_behind_leads_nowhere(models: list[str], left: str) -> None:
+    store = open_store()
+    assert store.folder is not None
+    (store.folder / ".ui").write_text(left)
+    assert store.web_address == "http://127.0.0.1:5000"

@@ -1,0 +1,207 @@
+"""Figures drawn again from a run's tables alone."""
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import Run
+from kept_runs import keep_pair
+from run_records import filled, make_record
+from tables import long_pair
+
+from tokenviz.base.errors import DiskError, FigureError, PaperError, StoreError, TokenvizError
+from tokenviz.figures.named import Look
+from tokenviz.figures.origin import provenance_of
+from tokenviz.paper.manifest import Order
+from tokenviz.paper.pulling import pull, redraw
+from tokenviz.tracking.runs import Runs
+from tokenviz.tracking.store import open_store
+
+
+@pytest.fixture
+def runs(project: Path) -> list[str]:
+    return keep_pair(*long_pair(40))
+
+
+def test_no_model_library_is_loaded(runs: list[str], project: Path) -> None:
+    command = [
+        sys.executable,
+        "-X",
+        "importtime",
+        "-m",
+        "tokenviz",
+        "redraw",
+        runs[2],
+        "--figure",
+        "scatter",
+        "--format",
+        "png",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=project)
+    assert done.stdout == "text_a_b_scatter.png\n"
+    loaded = {line.rpartition("|")[2].strip().split(".")[0] for line in done.stderr.splitlines()}
+    assert {"mlflow", "matplotlib"} <= loaded
+    assert loaded & {"torch", "transformers", "safetensors"} == set()
+
+
+@pytest.mark.parametrize("which", [0, 2])
+def test_the_command_draws_with_the_look_that_was_asked_for(runs: list[str], run: Run, which: int, project: Path) -> None:
+    code, out, err = run(
+        "redraw", runs[which], "--figure", "heatmap", "--measure", "surprisal_bits", "--width", "3.3in", "--limits", "0,12",
+        "--colours", "cividis", "--font-size", "7", "--format", "svg,pdf", "--to", "drawn",
+    )  # fmt: skip
+    assert (code, err) == (0, "")
+    stem = "text_a_heatmap" if which == 0 else "text_a_b_heatmap"
+    assert out == f"drawn/{stem}.svg\ndrawn/{stem}.pdf\n"
+    about = provenance_of(project / f"drawn/{stem}.svg")
+    assert (about["measure"], about["limits"], about["limits_of"]) == ("surprisal_bits", [0, 12], "fixed")
+    assert (about["width_inches"], about["font_size"], about["colours"]) == (3.3, 7, "cividis")
+    assert about["run_id"] == runs[which]
+
+
+@pytest.mark.parametrize("figure", ["heatmap", "difference", "scatter", "along_text", "gaps", "calibration"])
+def test_the_command_that_a_file_names_makes_it_again(runs: list[str], run: Run, project: Path, figure: str) -> None:
+    [path] = redraw(runs[2], figure=figure, look=Look(width="acl", font_size=7.5), folder=project / "one")
+    command = shlex.split(provenance_of(path)["again"])
+    assert command[:2] == ["tokenviz", "redraw"]
+    code, out, _ = run(*command[1:], "--to", "two")
+    assert (code, out) == (0, f"two/{path.name}\n")
+    assert (project / "two" / path.name).read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize("form", ["svg", "pdf", "html", "tex"])
+def test_limits_of_two_words_in_an_older_file_are_shown_as_the_one_word_that_is_taken_now(
+    runs: list[str], run: Run, project: Path, form: str
+) -> None:
+    [path] = redraw(runs[0], look=Look(limits="-12.0,-1e-05", width="3in"), formats=[form], folder=project / "one")
+    new, old = path.read_bytes(), b"--limits -12.0 -1e-05 --width 3in"
+    assert new.count(old.replace(b"0 -", b"0,-")) == 1
+    path.write_bytes(new.replace(old.replace(b"0 -", b"0,-"), old))
+    code, out, _ = run("trace", str(path))
+    [command] = [line.partition("  ")[2].strip() for line in out.splitlines() if line.startswith("made again by")]
+    assert (code, json.loads(run("trace", str(path), "--json")[1])["again"]) == (0, command)
+    assert run(*shlex.split(command)[1:], "--to", "two")[0] == 0
+    assert (project / "two" / path.name).read_bytes() == new
+
+
+def test_limits_that_are_pulled_are_those_of_all_and_drawn_again_to_the_byte(runs: list[str], run: Run, project: Path) -> None:
+    code, _, _ = run("pull", "trial", "--to", "paper", "--limits", "shared", "--format", "png", "--figure", "heatmap")
+    assert code == 0
+    found = {path.name: provenance_of(path) for path in sorted((project / "paper/figures").iterdir())}
+    assert len(found) > 1
+    assert {about["limits_of"] for about in found.values()} == {"set"}
+    [limits] = {tuple(about["limits"]) for about in found.values()}
+    assert limits[0] < limits[1]
+    for path in sorted((project / "paper/figures").iterdir()):
+        assert run(*shlex.split(found[path.name]["again"])[1:], "--to", "again")[0] == 0
+        assert (project / "again" / path.name).read_bytes() == path.read_bytes()
+    assert run("pull", "trial", "--to", "paper", "--check")[0] == 0
+    assert run("pull", "trial", "--to", "paper", "--limits", "p5", "--format", "png", "--figure", "heatmap")[0] == 0
+    about = provenance_of(sorted((project / "paper/figures").iterdir())[0])
+    assert about["limits_of"] == "5th to 95th percentile"
+    assert "5th to 95th percentile of the text; beyond them lie" in about["caption"]
+
+
+def test_what_was_pulled_is_drawn_again_to_the_byte(runs: list[str], run: Run, project: Path) -> None:
+    order = Order(experiment="trial", figures=("heatmap",), formats=("png", "tex"), measure="entropy", width="3in")
+    pull(order, project / "paper")
+    for path in sorted((project / "paper/figures").iterdir()):
+        code, out, _ = run(*shlex.split(provenance_of(path)["again"])[1:], "--to", "again")
+        assert (code, out) == (0, f"again/{path.name}\n")
+        assert (project / "again" / path.name).read_bytes() == path.read_bytes()
+
+
+def test_the_beginning_of_an_id_is_enough(runs: list[str], project: Path) -> None:
+    redraw(runs[0][:20], folder=project / "out")
+    assert [path.name for path in (project / "out").iterdir()] == ["text_a_heatmap.pdf"]
+
+
+def keep_summary() -> str:
+    record = make_record("s", experiment="trial", name="summary · trial", tags={"kind": "summary"})
+    return Runs(open_store(), "trial", "").keep("s", filled(record))
+
+
+def keep_measure(fingerprint: str = "m") -> str:
+    record = make_record(fingerprint, experiment="trial", tags={"kind": "context_effect", "model": "a", "text": "x"})
+    return Runs(open_store(), "trial", "").keep(fingerprint, filled(record))
+
+
+def test_a_run_without_a_figure_is_one_line(runs: list[str]) -> None:
+    end = "has no figure: its numbers and tables are had by tokenviz pull and runs show"
+    for run_id, name in (
+        (keep_summary(), "'summary · trial') of kind 'summary'"),
+        (keep_measure(), "'a name') of kind 'context_effect'"),
+    ):
+        with pytest.raises(PaperError, match=f"^{re.escape(f'run {run_id} ({name} {end}')}$"):
+            redraw(run_id)
+
+
+REFUSALS: dict[str, tuple[int, dict[str, object], type[TokenvizError], str]] = {
+    "figure": (
+        0, {"figure": "heat"}, FigureError,
+        "no figure 'heat': there are heatmap, segments, difference, scatter, along_text, gaps, calibration",
+    ),
+    "format": (
+        2, {"figure": "scatter", "formats": ["tex"]}, FigureError,
+        "the figure 'scatter' has no format 'tex': it has png, svg, pdf",
+    ),
+    "measure": (
+        0, {"look": Look(measure="loss")}, FigureError,
+        "no measure 'loss': there are logprob, surprisal_bits, probability, rank_bucket, entropy, difference",
+    ),
+    "limits": (
+        0, {"look": Look(limits=(3, -3))}, FigureError, "limits 3 to -3 are the wrong way round: give the lower one first",
+    ),
+    "one model": (
+        0, {"figure": "scatter"}, FigureError,
+        "the figure 'scatter' is of two models, and one model's scores were given: take a comparison, or one of heatmap, "
+        "along_text, calibration",
+    ),
+    "measure of a plot": (
+        2, {"figure": "scatter", "look": Look(measure="entropy")}, FigureError,
+        "the figure 'scatter' takes no measure: only heatmap, segments, difference do",
+    ),
+    "measure of a difference": (
+        2, {"figure": "difference", "look": Look(measure="entropy")}, FigureError,
+        "the figure 'difference' shows the difference, not 'entropy': take the figure 'heatmap' for it",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("which", "arguments", "error", "message"), REFUSALS.values(), ids=REFUSALS)
+def test_what_is_refused(
+    runs: list[str], project: Path, which: int, arguments: dict[str, object], error: type[TokenvizError], message: str
+) -> None:
+    with pytest.raises(error, match=f"^{re.escape(message)}$"):
+        redraw(runs[which], **arguments, folder=project / "out")  # type: ignore[arg-type]
+    assert not [path for path in (project / "out").rglob("*") if path.is_file()]
+
+
+def test_an_unknown_run_is_one_line(runs: list[str]) -> None:
+    run_id = "0" * 32
+    with pytest.raises(StoreError, match=f"^no run '{run_id}' in the store .*: 'tokenviz runs' lists what there is$"):
+        redraw(run_id)
+
+
+@pytest.mark.parametrize("reference", ["no run", "' or '1'='1", "", "%"])
+def test_what_names_no_run_is_one_line(runs: list[str], reference: str) -> None:
+    message = f"{reference!r} names no run: give at least four digits of an id, as 'tokenviz runs' lists them"
+    with pytest.raises(StoreError, match=f"^{re.escape(message)}$"):
+        redraw(reference)
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(runs: list[str], project: Path) -> None:
+    (project / "file").write_text("")
+    folder = project / "file"
+    with pytest.raises(DiskError, match=f"^{re.escape(f'cannot write the folder {str(folder)!r}: File exists')}$"):
+        redraw(runs[0], folder=folder)
+
+
+def test_limits_the_wrong_way_round_end_with_1(runs: list[str], run: Run) -> None:
+    code, out, err = run("redraw", runs[0], "--limits", "0,-12")
+    assert (code, out) == (1, "")
+    assert err == "error: limits 0 to -12 are the wrong way round: give the lower one first\n"

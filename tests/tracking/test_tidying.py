@@ -1,0 +1,107 @@
+"""`tokenviz runs tidy`: what goes, what stays, and that it is listed first."""
+
+from pathlib import Path
+
+import pytest
+from arithmetic import BIGRAM_WEIGHTS, make_bigram_folder
+from conftest import Run
+from kills import DRAWN_BY, draw_quickly
+
+import tokenviz as tv
+from tokenviz.harness.grid import Grid
+from tokenviz.harness.results import GridResult
+from tokenviz.harness.session import ExperimentContext, running
+from tokenviz.tracking.entities import grid_of_view
+from tokenviz.tracking.finding import find_runs, remove
+from tokenviz.tracking.inspection import find_untidy
+from tokenviz.tracking.store import open_store
+
+
+@pytest.fixture
+def models(project: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    for name in DRAWN_BY:
+        monkeypatch.setattr(name, draw_quickly)
+    monkeypatch.setattr("tokenviz.harness.deliveries._FEW", 99)
+    make_bigram_folder(project / "first", BIGRAM_WEIGHTS)
+    make_bigram_folder(project / "second", BIGRAM_WEIGHTS[::-1].copy())
+    return ["first", "second"]
+
+
+def run_grid(models: list[str], *, force: bool = False, text: str = "abcdabcd") -> GridResult:
+    with running(ExperimentContext("trial", "Why?", force=force)):
+        grid = Grid(models, [tv.literal(text)], top_k=0)
+        grid.score()
+        grid.compare()
+        return grid.summarise("Found.")
+
+
+def test_a_tidy_store_stays_as_it_is(models: list[str], run: Run) -> None:
+    run_grid(models)
+    assert run("runs", "tidy", "--yes") == (0, "", "nothing to tidy\n")
+    assert len(find_runs(every=True)) == 4
+
+
+def test_what_a_second_force_leaves_behind_is_listed_and_goes(models: list[str], run: Run) -> None:
+    first = run_grid(models)
+    second = run_grid(models, force=True)
+    old = {run.run_id for run in (*first.scores, *first.comparisons)} | {first.summary_run_id}
+    new = {run.run_id for run in (*second.scores, *second.comparisons)} | {second.summary_run_id}
+    assert not old & new
+    code, out, err = run("runs", "tidy", stdin=b"n\n")
+    assert (code, out) == (1, "")
+    *listed, asked = err.splitlines()
+    assert {line.partition(" ")[0] for line in listed} == old
+    assert all(line.endswith(": a newer run has taken its place") for line in listed)
+    assert asked == "Remove 4 runs and 0 views? [y/N] nothing was removed"
+    assert {run.run_id for run in find_runs(every=True)} == old | new
+    code, out, err = run("runs", "tidy", stdin=b"y\n")
+    assert (code, out) == (0, "4 runs and 0 views removed\n")
+    assert "mlflow runs restore --run-id ID" in err
+    assert {run.run_id for run in find_runs(every=True)} == new
+    again = run_grid(models)
+    assert all(run.reused for run in (*again.scores, *again.comparisons))
+
+
+def test_what_ended_too_early_and_views_of_grids_that_are_gone_go(models: list[str], run: Run) -> None:
+    kept, gone = run_grid(models), run_grid(models, text="dcbadcba")
+    store = open_store()
+    remove(store, [run for run in find_runs() if gone.grid in run.tags["grid"].split()])
+    dead = store.client.create_run(kept.experiment_id, tags={"tokenviz.kind": "score"}).info.run_id
+    store.client.set_terminated(dead, "KILLED")
+    busy = store.client.create_run(kept.experiment_id, tags={"tokenviz.kind": "score"}).info.run_id
+    code, out, err = run("runs", "tidy", "--yes")
+    assert (code, out) == (0, "1 run and 2 views removed\n")
+    assert [line for line in err.splitlines() if line.startswith(("view", dead))] == [
+        f"{dead}  {store.client.get_run(dead).info.run_name}: it ended before it was whole",
+        f"view {gone.grid}-curves of trial: its grid has no run",
+        f"view {gone.grid}-runs of trial: its grid has no run",
+    ]
+    assert {grid_of_view(tag) for tag in store.client.get_experiment(kept.experiment_id).tags} - {""} == {kept.grid}
+    assert busy in {run.run_id for run in find_runs(every=True)}
+
+
+def test_a_run_that_a_current_one_names_stays(models: list[str]) -> None:
+    first = run_grid(models)
+    client = open_store().client
+    (scored, other) = (run.run_id for run in first.scores)
+    client.set_tag(scored, "tokenviz.superseded_by", other)  # its comparison has not been made again
+    assert find_untidy(open_store()).runs == []
+    remove(open_store(), [run for run in find_runs() if run.tags["kind"] == "comparison"])
+    assert [(run.run_id, reason) for run, reason in find_untidy(open_store()).runs] == [
+        (scored, "a newer run has taken its place")
+    ]
+
+
+def test_another_experiment_is_left_alone(models: list[str], run: Run) -> None:
+    run_grid(models)
+    run_grid(models, force=True)
+    code, _, err = run("runs", "tidy", "--experiment", "triall", "--yes")
+    assert (code, err) == (1, "error: no experiment 'triall' in the store: it has trial; did you mean 'trial'?\n")
+    assert len(find_runs(every=True)) == 8
+
+
+@pytest.mark.parametrize(
+    "tag", ["mlflow.sharedViewState.tokenviz-scores", "mlflow.note.content", "mlflow.sharedViewState.mine"]
+)
+def test_views_of_no_grid_are_not_meant(tag: str) -> None:
+    assert grid_of_view(tag) == ""

@@ -1,0 +1,1 @@
+"""What is read and kept: texts, their spans, and token tables (`TokenScores`)."""

@@ -1,0 +1,1 @@
+"""Plots by matplotlib: data in, a figure out."""

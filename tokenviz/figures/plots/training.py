@@ -1,0 +1,151 @@
+"""A course of training in two figures: curves over the steps by text, and one text's log-probs with one row per step."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import ListedColormap, Normalize
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from tokenviz.figures.plots.labels import families, label_axes, legend_outside, short_name, title_axes
+from tokenviz.figures.typeset.colours import LINE_COLOURS, MARKERS, UNSCORED_EDGE, ColourScale
+from tokenviz.figures.typeset.fonts import drawable, fonts_for
+from tokenviz.figures.typeset.saving import Picture, inches, points
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_STYLES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))
+_PANELS = (
+    ("mean_logprob", "mean log-prob (nats per token)"),
+    ("bits_per_byte", "bits per byte"),
+    ("r_to_last", "Pearson's r with the last"),
+    ("kl_to_last", "KL from the last (nats per token)"),
+)
+_BLOCKS = 3  # blocks of tokens, one below the other
+_CELL = 0.165  # width in inches
+
+
+def training_curves(table: "pd.DataFrame", *, width: float | str = 7.0, font_size: float = 9.0) -> Figure:
+    """Draw four numbers over the training steps, one line per text.
+
+    Args:
+        table: The table of `training_table`, with a column `text`.
+        width: In inches, a length such as "8.4cm", or the name of a venue's column such as "acl"; by default 7 inches.
+        font_size: Size of the axes' names, in points; all other text follows it. By default 9.
+    """
+    across, size = inches(width), points(font_size)
+    rows, columns = (4, 1) if across < 5 else (2, 2)
+    figure = Picture(figsize=(across, 2.1 * rows), layout="constrained", facecolor="white")
+    texts = list(dict.fromkeys(table["text"]))
+    lines: list[Any] = []
+    for axes, (name, label) in zip(figure.subplots(rows, columns, squeeze=False).flat, _PANELS, strict=True):
+        drawn = draw_training_curve(axes, table, name, label, font_size=size)
+        lines = lines or drawn
+    if len(texts) > 1:
+        legend_outside(figure, lines, [short_name(text) for text in texts], "outside upper center", size)
+    return figure
+
+
+def draw_training_curve(axes: Axes, table: "pd.DataFrame", name: str, label: str, *, font_size: float = 9.0) -> list[Any]:
+    """Draw one panel of `training_curves` on given axes; return its lines, one per text."""
+    lines = []
+    for place, (_, own) in enumerate(table.groupby("text", sort=False)):
+        lines += axes.plot(
+            own["step"], own[name], color=LINE_COLOURS[place % len(LINE_COLOURS)], marker=MARKERS[place % len(MARKERS)],
+            linestyle=_STYLES[place % len(_STYLES)], linewidth=1.1, markersize=3.5,
+        )  # fmt: skip
+    steps = sorted(set(table["step"]))
+    if steps[-1] > 20 * max(steps[1], 1):  # steps at growing distances: a logarithmic axis, on which step 0 has a place
+        axes.set_xscale("symlog", base=2, linthresh=max(steps[1] if steps[0] == 0 else steps[0], 1))
+        axes.set_xticks(steps, [f"{step:,}" for step in steps], minor=False)
+        if len(steps) > 6:
+            axes.set_xticks(steps[:: -(-len(steps) // 6)], [f"{step:,}" for step in steps[:: -(-len(steps) // 6)]])
+        axes.minorticks_off()
+    axes.ticklabel_format(axis="y", useOffset=False)
+    axes.grid(axis="y", color="#e4e4e4", linewidth=0.7)
+    axes.set_axisbelow(True)
+    label_axes(axes, "training step", "", font_size)
+    title_axes(axes, label, font_size)
+    return lines
+
+
+def step_heatmap(logprobs: "pd.DataFrame", *, width: float | str = 7.0, font_size: float = 9.0) -> Figure:
+    """Draw the beginning of a text with one column per token and one row per step; dark is predictable, as in text heatmaps.
+
+    Args:
+        logprobs: The table of `step_logprobs`, in nats. As many tokens are drawn as fit in three blocks.
+        width: In inches, a length such as "8.4cm", or the name of a venue's column such as "acl"; by default 7 inches.
+        font_size: Size of the axes' names, in points; all other text follows it. By default 9.
+    """
+    across, size = inches(width), points(font_size)
+    steps = [str(name).removeprefix("step_") for name in logprobs if str(name).startswith("step_")]
+    per_block = max(4, int((across - 1.6) / _CELL))
+    shown = logprobs.iloc[: per_block * _BLOCKS]
+    values = shown[[f"step_{step}" for step in steps]].to_numpy(float).T  # (steps, tokens)
+    known = values[~np.isnan(values)]
+    scale = ColourScale(float(known.min()), float(known.max())) if len(known) else ColourScale(np.nan, np.nan)
+    blocks = -(-len(shown) // per_block)
+    high = 0.14 * len(steps) + 0.8
+    figure = Picture(figsize=(across, high * blocks + 0.3), layout="constrained", facecolor="white")
+    panels = list(figure.subplots(blocks, 1, squeeze=False).flat)
+    for place, axes in enumerate(panels):
+        part = slice(place * per_block, (place + 1) * per_block)
+        draw_step_heatmap(axes, shown["token"].tolist()[part], steps, values[:, part], scale, per_block, font_size=size)
+    figure.supylabel("training step", fontsize=size)
+    if len(shown) < len(logprobs):
+        panels[-1].set_xlabel(f"the first {len(shown):,} of {len(logprobs):,} tokens", fontsize=size)
+    if not scale.is_empty:
+        ends = Normalize(scale.low, scale.high)
+        bar = figure.colorbar(ScalarMappable(ends, ListedColormap(scale.colours.shades)), ax=panels, fraction=0.02, pad=0.01)
+        bar.set_label("log-prob (nats)", fontsize=0.9 * size)
+        bar.ax.tick_params(labelsize=0.85 * size)
+    return figure
+
+
+def draw_step_heatmap(
+    axes: Axes,
+    tokens: list[str],
+    steps: list[str],
+    values: np.ndarray[Any, np.dtype[np.float64]],
+    scale: ColourScale,
+    columns: int,
+    *,
+    font_size: float = 9.0,
+) -> Axes:
+    """Draw one block of `step_heatmap` on given axes.
+
+    Args:
+        axes: The axes to draw on.
+        tokens: Labels of the columns.
+        steps: Labels of the rows, the first at the top.
+        values: (steps, tokens), in nats; NaN has an outline instead of a colour.
+        scale: The scale from values to colours.
+        columns: The number of columns that fit.
+        font_size: Size of the axes' names, in points; by default 9.
+    """
+    axes.set_xlim(-0.5, columns - 0.5)
+    axes.set_ylim(len(steps) - 0.5, -0.5)
+    for row, column in np.ndindex(values.shape):
+        colour = None if scale.is_empty else scale.colour(float(values[row, column]))
+        edge = UNSCORED_EDGE if colour is None else "white"
+        place = (column - 0.5, row - 0.5)
+        axes.add_patch(Rectangle(place, 1, 1, facecolor=colour or "white", edgecolor=edge, linewidth=0.3))
+    names = [_written(token) for token in tokens]
+    axes.set_xticks(range(len(tokens)), names, rotation=90)
+    axes.set_yticks(range(len(steps)), [f"{int(step):,}" for step in steps])
+    for label in axes.get_xticklabels():
+        label.set(fontsize=0.75 * font_size, parse_math=False, fontfamily=families(label.get_text()))
+    axes.tick_params(length=0, labelsize=0.75 * font_size)
+    axes.spines[:].set_visible(False)
+    return axes
+
+
+def _written(token: str) -> str:
+    """Return a token as a label: line ends as symbols, long tokens shortened."""
+    shown = token.replace("\n", "↵").replace("\t", "→").strip(" ") or "␣" * bool(token)
+    _, missing = fonts_for(set(shown))
+    shown = drawable(shown, missing)
+    return shown if len(shown) <= 12 else f"{shown[:11]}…"

@@ -1,0 +1,1 @@
+"""Type without tokens: fonts, scripts, the order of bidirectional text, LaTeX, colours, and figures as files."""
