@@ -13,7 +13,7 @@ from tokenviz.base.display import write_csv
 from tokenviz.figures.typeset.saving import save_figure
 from tokenviz.harness.session import current_experiment
 from tokenviz.tracking.outbox import RunRecord
-from tokenviz.tracking.provenance import provenance
+from tokenviz.tracking.provenance import current_provenance
 from tokenviz.tracking.runs import Runs, fingerprint_of
 from tokenviz.tracking.store import open_store
 
@@ -88,7 +88,7 @@ def keep(kept: Kept, runs: Runs, started: float) -> tuple[str, str]:
     Returns:
         The run's id and the address of its page.
     """
-    made = provenance()
+    made = current_provenance()
     params = current_experiment().params | dict(kept.machine)
     fingerprint = fingerprint_of({"kind": kept.kind, "params": params, "time": started})
 

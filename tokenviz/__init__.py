@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from tokenviz.figures.plots.comparison import unity_scatter as unity_scatter
     from tokenviz.figures.report.page import save_report as save_report
     from tokenviz.figures.typeset.saving import save_figure as save_figure
-    from tokenviz.harness.experiment import experiment as experiment
+    from tokenviz.harness.experiments import experiment as experiment
     from tokenviz.harness.grid import Grid as Grid
     from tokenviz.harness.results import GridResult as GridResult
     from tokenviz.models.chat import chat_text as chat_text
@@ -73,7 +73,7 @@ _HOMES = {
     "continuations": "tokenviz.units.prompts",
     "corpus": "tokenviz.data.texts",
     "divergences": "tokenviz.scoring.divergence",
-    "experiment": "tokenviz.harness.experiment",
+    "experiment": "tokenviz.harness.experiments",
     "import_scores": "tokenviz.dumps.importing",
     "information": "tokenviz.units.sums",
     "literal": "tokenviz.data.texts",

@@ -10,7 +10,7 @@ import typer
 from conftest import Run
 
 from tokenviz.cli.app import app
-from tokenviz.harness.experiment import experiment, experiment_command
+from tokenviz.harness.experiments import experiment, experiment_command
 from tokenviz.harness.options import LARGEST, strict
 
 EXPERIMENT = '''"""Does it run?"""

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tables import NAN, long_pair, make_scores
 
 from tokenviz.comparing.comparison import Comparison, compare
-from tokenviz.comparing.gaps import ALL, gaps, passage_gaps
+from tokenviz.comparing.gaps import ALL, gaps_by_kind, passage_gaps
 from tokenviz.figures.plots.comparison import gap_bars
 from tokenviz.harness.kinds.comparison import record_comparison
 from tokenviz.units.words import KINDS, kinds_of, main_script
@@ -77,7 +77,7 @@ def by_hand() -> Comparison:
 
 def test_parts_are_sums_over_units_and_add_up_to_the_whole() -> None:
     comparison = by_hand()
-    table = gaps(comparison).set_index("kind")
+    table = gaps_by_kind(comparison).set_index("kind")
     assert list(table.index) == [FIRST, LATER, "digits", PUNCTUATION, SPACES, ALL]
     assert table["n"].tolist() == [2, 1, 1, 1, 1, 6]
     assert (table["sum_bits"] * math.log(2)).tolist() == pytest.approx([-1, 1, 0, -1, 0.5, -0.5])
@@ -96,7 +96,7 @@ def test_shares_add_up_to_one_whatever_the_numbers(values: list[float]) -> None:
     tokens = [["The", " cat", "s", " 19", ".", "\n", " мир", " www.x.de"]]
     a = make_scores(tokens, [NAN, -1, -2, -3, -1, -1, -2, -5])
     b = make_scores(tokens, [NAN, *values[:7]], model="model-b")
-    table = gaps(compare(a, b, resamples=0), resamples=0)
+    table = gaps_by_kind(compare(a, b, resamples=0), resamples=0)
     parts, whole = table.iloc[:-1], table.iloc[-1]
     assert math.fsum(parts["sum_bits"]) == whole["sum_bits"]
     assert parts["n"].sum() == whole["n"]
@@ -108,17 +108,17 @@ def test_shares_add_up_to_one_whatever_the_numbers(values: list[float]) -> None:
 
 def test_intervals_are_those_of_the_mean_difference() -> None:
     comparison = compare(*long_pair())
-    table = gaps(comparison)
+    table = gaps_by_kind(comparison)
     whole, mean = table.iloc[-1], comparison.mean_difference.in_bits()
     assert whole["bits_per_unit"] == pytest.approx(mean.value, abs=1e-12)
     assert whole["low"] < whole["bits_per_unit"] < whole["high"]
     assert whole["high"] - whole["low"] == pytest.approx(mean.high - mean.low, rel=0.5)  # in blocks of another length
-    assert gaps([comparison, comparison])["n"].iloc[-1] == 2 * comparison.n
+    assert gaps_by_kind([comparison, comparison])["n"].iloc[-1] == 2 * comparison.n
 
 
 def test_models_that_share_no_score_have_no_gap() -> None:
     nothing = make_scores([["A"]], [NAN])
-    table = gaps(compare(nothing, make_scores([["A"]], [NAN], model="model-b")))
+    table = gaps_by_kind(compare(nothing, make_scores([["A"]], [NAN], model="model-b")))
     assert table.empty
     assert len(gap_bars(compare(nothing, make_scores([["A"]], [NAN], model="model-b"))).axes) == 1
 
@@ -127,7 +127,7 @@ def test_the_figure_shows_every_part_with_its_sign_and_n() -> None:
     comparison = by_hand()
     (axes,) = gap_bars(comparison).axes[:1]
     widths = [bar.get_width() for bar in axes.patches]
-    assert widths == pytest.approx(gaps(comparison)["bits_per_unit"].tolist())
+    assert widths == pytest.approx(gaps_by_kind(comparison)["bits_per_unit"].tolist())
     assert [bool(bar.get_hatch()) for bar in axes.patches] == [width < 0 for width in widths]
     labels = [label.get_text() for label in axes.get_yticklabels()]
     assert labels[0] == "first piece of a word (n = 2; 200 %)"

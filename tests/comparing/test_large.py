@@ -22,7 +22,7 @@ from tokenviz.comparing.large import Gathered, compare_parts, shown_passages, wh
 from tokenviz.data.scores import TokenScores
 from tokenviz.data.texts import Text, corpus
 from tokenviz.models.loading import LoadedModel
-from tokenviz.stats.replicates import PartSums, part_replicates, rank_replicates, replicates
+from tokenviz.stats.replicates import PartSums, part_replicates, rank_replicates, unit_replicates
 from tokenviz.units.sums import InformationSums, information, information_of_parts
 
 WORDS = ["Alice", "was", "beginning", "to", "get", "very", "tired", "of", "sitting", "by", "her", "sister", "你好", "thế"]
@@ -111,7 +111,7 @@ def test_parts_resampled_are_their_units_resampled() -> None:
     same = np.where(random_numbers.random(300) < 0.1, np.nan, random_numbers.random(300) < 0.5)
     labels = np.repeat(np.arange(6), [10, 90, 50, 50, 60, 40])
     drawn = random_numbers.integers(0, 3, (6, 20))
-    expected = replicates(x, y, same, [drawn[labels]])
+    expected = unit_replicates(x, y, same, [drawn[labels]])
     parts = [PartSums.of(x[labels == part], y[labels == part], same[labels == part]) for part in range(6)]
     found = part_replicates(parts, [drawn[:, :7], drawn[:, 7:]]) | rank_replicates(x, y, [drawn[labels]])
     assert found.keys() == expected.keys()

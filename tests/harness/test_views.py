@@ -10,7 +10,7 @@ from kills import DRAWN_BY, draw_quickly
 from matplotlib.figure import Figure
 
 import tokenviz as tv
-from tokenviz.harness.experiment import print_result
+from tokenviz.harness.experiments import print_result
 from tokenviz.harness.grid import Grid
 from tokenviz.harness.kinds.writing import dataset_of
 from tokenviz.harness.results import GridResult, chart_link, figure_link, runs_link, views_of

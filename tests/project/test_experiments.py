@@ -20,7 +20,7 @@ from conftest import Run
 import tokenviz as tv
 from tokenviz.base.disk import experiment_files
 from tokenviz.cli.experiments import load_experiment
-from tokenviz.harness.experiment import experiment_command
+from tokenviz.harness.experiments import experiment_command
 from tokenviz.records.run import TOKENS_TABLE
 from tokenviz.scoring.positions import context_logprobs
 

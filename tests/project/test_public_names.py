@@ -14,7 +14,7 @@ import pytest
 from docstring_parser import parse
 
 import tokenviz as tv
-from tokenviz.harness.experiment import Experiment
+from tokenviz.harness.experiments import Experiment
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = [

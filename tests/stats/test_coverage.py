@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from simulated import Simulation
 
-from tokenviz.comparing.agreement import agreement
+from tokenviz.comparing.agreement import agreement_of
 
 pytestmark = pytest.mark.slow
 
@@ -27,7 +27,7 @@ def coverage(simulation: Simulation, texts: Iterator[tuple[np.ndarray, np.ndarra
     count = 0
     for seed, (x, y, passages) in enumerate(texts):
         unknown = np.full(len(x), np.nan)
-        found = agreement(
+        found = agreement_of(
             x, y, unknown, passages=passages, texts=np.zeros(len(x), int), not_same="unknown", resamples=200, seed=seed
         )  # fmt: skip
         for name, truth in truths.items():

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from simulated import Simulation, Texts
 
-from tokenviz.comparing.agreement import agreement
+from tokenviz.comparing.agreement import agreement_of
 from tokenviz.stats import adjusted_level, correlation_difference, definitions
 
 pytestmark = pytest.mark.slow
@@ -66,7 +66,7 @@ def coverage_of_texts(sizes: tuple[int, ...]) -> dict[str, float]:
     for seed in range(STUDIES):
         x, y, _ = population.draw(random, sizes)
         unknown = np.full(len(x), np.nan)
-        found = agreement(
+        found = agreement_of(
             x, y, unknown, passages=texts, texts=texts, not_same="unknown", resamples=200, seed=seed, wanted=NAMES
         )  # fmt: skip
         for name in NAMES:
@@ -87,7 +87,7 @@ def test_the_other_numbers_within_a_text() -> None:
     random, one = np.random.default_rng(1), np.zeros(n, int)
     for seed in range(STUDIES):
         x, y = population.draw(random, n)
-        found = agreement(
+        found = agreement_of(
             x, y, np.full(n, np.nan), passages=one, texts=one, not_same="unknown", resamples=200, seed=seed, wanted=NAMES
         )  # fmt: skip
         for name in NAMES:
@@ -104,7 +104,7 @@ def test_adjusted_intervals_hold_all_at_once() -> None:
         rows = random.normal(size=(7, 400)) + 0.5 * np.repeat(random.normal(size=(7, 10)), 40, axis=1)
         for level in (0.95, adjusted_level(6)):
             every = [
-                agreement(
+                agreement_of(
                     rows[0], row, np.full(400, np.nan), passages=texts, texts=texts, not_same="unknown", resamples=200,
                     seed=seed, level=level, wanted=("mean_difference",),
                 )["mean_difference"]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from simulated import Texts
 
-from tokenviz.comparing.agreement import agreement
+from tokenviz.comparing.agreement import agreement_of
 from tokenviz.stats import definitions
 from tokenviz.stats.intervals import PLAIN
 from tokenviz.stats.summaries import Ratio, summarise
@@ -41,7 +41,7 @@ def coverage(population: Texts, sizes: tuple[int, ...]) -> dict[str, float]:
     for seed in range(STUDIES):
         x, y, n_bytes = population.draw(random, sizes)
         unknown, scored = np.full(len(x), np.nan), np.ones(len(x), bool)
-        found = agreement(x, y, unknown, passages=texts, texts=texts, not_same="unknown", resamples=200, seed=seed)
+        found = agreement_of(x, y, unknown, passages=texts, texts=texts, not_same="unknown", resamples=200, seed=seed)
         bits = Ratio("bits per byte", "bits", PLAIN, -x / math.log(2), n_bytes)
         passages = [np.zeros(size, int) for size in sizes]
         summary = summarise({"bits_per_byte": bits}, scored=scored, passages=passages, resamples=200, seed=seed)
@@ -74,7 +74,7 @@ def test_blocks_over_the_ends_of_texts_would_not_do() -> None:
     for seed in range(100):
         x, y, _ = VERY_DIFFERENT.draw(random, sizes)
         one = np.zeros(len(x), int)
-        found = agreement(
+        found = agreement_of(
             x, y, np.full(len(x), np.nan), passages=one, texts=one, not_same="unknown", resamples=200, seed=seed
         )  # fmt: skip
         for name in STATISTICS:

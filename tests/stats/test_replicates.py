@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tokenviz.stats import definitions
-from tokenviz.stats.replicates import Inversions, replicates
+from tokenviz.stats.replicates import Inversions, unit_replicates
 from tokenviz.stats.resampling import plan, weights
 
 DEFINITIONS = {
@@ -42,7 +42,7 @@ def columns(n: int, decimals: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def check_against_loop(x: np.ndarray, y: np.ndarray, same: np.ndarray, drawn: np.ndarray) -> None:
-    found = replicates(x, y, same, [drawn])
+    found = unit_replicates(x, y, same, [drawn])
     assert found.keys() == {*DEFINITIONS, "share_same_first"}
     for resample, times in enumerate(drawn.T):
         units = np.repeat(np.arange(len(x)), times)  # the resample as it would be drawn by hand
@@ -82,7 +82,7 @@ def test_any_pairs_drawn_any_number_of_times(units: list[tuple[int, int, int]]) 
 
 def test_each_unit_once_gives_the_statistic_itself() -> None:
     x, y, same = columns(2000, 15)
-    found = replicates(x, y, same, [np.ones((2000, 1), np.int16)])
+    found = unit_replicates(x, y, same, [np.ones((2000, 1), np.int16)])
     for name, definition in DEFINITIONS.items():
         assert found[name][0] == pytest.approx(definition(x, y).value, abs=1e-12), name
 
@@ -90,7 +90,7 @@ def test_each_unit_once_gives_the_statistic_itself() -> None:
 def test_values_far_from_zero_lose_nothing() -> None:
     x, y, same = columns(50, 15)
     drawn = np.random.default_rng(4).poisson(1.0, (50, 20)).astype(np.int16)
-    near, far = (replicates(x + shift, y + shift, same, [drawn]) for shift in (0.0, -1e6))
+    near, far = (unit_replicates(x + shift, y + shift, same, [drawn]) for shift in (0.0, -1e6))
     # Seven digits go to the shift itself.
     np.testing.assert_allclose(near["pearson_r"], far["pearson_r"], atol=1e-8)
 
@@ -99,7 +99,7 @@ def test_a_resample_of_one_unit_determines_no_correlation() -> None:
     x, y, same = columns(12, 15)
     drawn = np.zeros((12, 1), np.int16)
     drawn[5] = 12
-    found = replicates(x, y, same, [drawn])
+    found = unit_replicates(x, y, same, [drawn])
     assert all(math.isnan(found[name][0]) for name in ("pearson_r", "spearman_rho", "kendall_tau", "concordance"))
     assert found["mean_difference"][0] == y[5] - x[5]
 
@@ -121,6 +121,6 @@ def test_counts_beyond_sixteen_bits_do_not_overflow() -> None:
     assert resampling is not None
     drawn = next(weights(resampling, n))[:, :1]
     units = np.repeat(np.arange(n), drawn[:, 0])
-    found = replicates(x, y, same, [drawn])
+    found = unit_replicates(x, y, same, [drawn])
     for name in ("spearman_rho", "kendall_tau", "median_difference"):
         assert found[name][0] == pytest.approx(DEFINITIONS[name](x[units], y[units]).value, abs=1e-12)

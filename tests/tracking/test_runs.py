@@ -13,7 +13,7 @@ from run_records import filled, make_record
 from tokenviz.base.errors import StoreError
 from tokenviz.base.progress import collecting
 from tokenviz.tracking.finding import fetch
-from tokenviz.tracking.provenance import provenance
+from tokenviz.tracking.provenance import current_provenance
 from tokenviz.tracking.runs import EXPERIMENT_LATER, Runs, fingerprint_of, run_later
 from tokenviz.tracking.staged_runs import StagedRun
 from tokenviz.tracking.store import open_store
@@ -303,6 +303,6 @@ def test_what_an_embedded_store_refuses_stays_in_the_outbox(runs: Runs, monkeypa
 def test_what_a_notebook_computed_names_no_command_of_its_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     kernel = ["/env/lib/site-packages/ipykernel_launcher.py", "-f", "/tmp/kernel-1.json"]
     monkeypatch.setattr(sys, "argv", kernel)
-    assert provenance().command == "in a notebook"
+    assert current_provenance().command == "in a notebook"
     monkeypatch.setattr(sys, "argv", ["/project/experiments/trial.py", "--models", "a b"])
-    assert provenance().command == "python -m experiments.trial --models 'a b'"
+    assert current_provenance().command == "python -m experiments.trial --models 'a b'"

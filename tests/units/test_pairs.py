@@ -13,7 +13,8 @@ from tokenviz.comparing.studies import accuracies
 from tokenviz.figures.plots.studies import pair_accuracy
 from tokenviz.harness.session import ExperimentContext, running
 from tokenviz.models.loading import LoadedModel
-from tokenviz.units.pairs import RULES, pair_table, read_pairs
+from tokenviz.units.pairs import pair_table, read_pairs
+from tokenviz.units.sums import RULES
 
 PAIRS = """good,bad,group,n
 The cats sleep.,The cats sleeps.,number,1

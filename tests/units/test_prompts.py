@@ -21,7 +21,7 @@ from tokenviz.figures.plots.studies import continuation_marks
 from tokenviz.harness.session import ExperimentContext, running
 from tokenviz.models.loading import LoadedModel
 from tokenviz.scoring.kernel import Kernel
-from tokenviz.units.prompts import RULES
+from tokenviz.units.sums import RULES
 
 ROWS = "prompt,continuation,kind\nab,cd,1\nab,dd,2\nb,a,1\n"
 

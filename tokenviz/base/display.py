@@ -71,6 +71,11 @@ def cell(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
+def counted(count: int, noun: str) -> str:
+    """Return a number with its noun, which gets an s in the plural."""
+    return f"{count:,} {noun}{'s' * (count != 1)}"
+
+
 # Tables that fit the terminal: long names become numbered keys, columns are left out by rank, and a line says so.
 #
 # rich shortens cells until a table fits; a cell such as `smoll…` names nothing. Here whole columns are left out instead.
@@ -173,7 +178,7 @@ def _width(columns: Sequence[Column]) -> int:
 # plain text.
 
 MISSING = "–"
-
+ROWS_SHOWN = 20  # rows of a table
 _LONGEST_NAME = 80
 
 

@@ -114,12 +114,12 @@ def _print_gaps(one: "Comparison | PooledComparison") -> None:
     from tokenviz.base.display import Column, print_fitted
     from tokenviz.base.terminal import results_console
     from tokenviz.comparing.comparison import Comparison
-    from tokenviz.comparing.gaps import gaps
+    from tokenviz.comparing.gaps import gaps_by_kind
     from tokenviz.stats.estimate import printed
 
     drawn = one.resampling
     several = (one,) if isinstance(one, Comparison) else one.comparisons
-    rows = gaps(several, resamples=drawn.resamples if drawn else 0, seed=drawn.seed if drawn else 0).to_dict("records")
+    rows = gaps_by_kind(several, resamples=drawn.resamples if drawn else 0, seed=drawn.seed if drawn else 0).to_dict("records")
     intervals = [f"{printed(row['low'], 3)}, {printed(row['high'], 3)}" if row["low"] == row["low"] else "–" for row in rows]
     columns = [
         Column("kind of string", [row["kind"] for row in rows]),

@@ -51,7 +51,7 @@ def load_experiment(name: str) -> Any:
     Raises:
         ExperimentError: There is no experiment of that name, or its file defines none.
     """
-    from tokenviz.harness.experiment import Experiment
+    from tokenviz.harness.experiments import Experiment
 
     own, path = not name.endswith(".py"), Path(name)
     shown, room = f"experiments/{name}.py" if own else name, ""
@@ -127,7 +127,7 @@ class _ExperimentGroup(TyperGroup):
         return [CompletionItem(name, help=question(files[name])) for name in options.experiments(incomplete)]
 
     def get_command(self, context: Any, name: str) -> Any:
-        from tokenviz.harness.experiment import experiment_command
+        from tokenviz.harness.experiments import experiment_command
 
         return experiment_command(load_experiment(name))
 

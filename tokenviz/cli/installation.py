@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from tokenviz.base.display import counted
 from tokenviz.cli.shared import AsJson, print_json
 from tokenviz.harness import options
 from tokenviz.models.family import RECIPE, SHAPES
@@ -168,7 +169,7 @@ def _rebuild() -> None:
 
     with shown():
         done = rebuild(record_from_files)
-    typer.echo(f"{done.count:,} run{'s' * (done.count != 1)} put into the database again: {done.from_records:,} from their own "
+    typer.echo(f"{counted(done.count, 'run')} put into the database again: {done.from_records:,} from their own "
                f"records, {done.from_database:,} from what was left of the database, {done.from_files:,} from their tables and "
                "figures")  # fmt: skip
     if done.kept is not None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tokenviz.base.characters import visible
+from tokenviz.base.display import counted
 from tokenviz.cli.shared import print_csv, print_json
 
 if TYPE_CHECKING:
@@ -194,10 +195,10 @@ def remove_runs(
     if not yes:
         for run in found[:_MOST]:
             typer.echo(f"{run.run_id}  {visible(run.name)}", err=True)
-    _ask(f"Remove {_counted(len(found), 'run')}?", yes)
+    _ask(f"Remove {counted(len(found), 'run')}?", yes)
     with shown():
         remove(store, found)
-    typer.echo(f"{_counted(len(found), 'run')} removed")
+    typer.echo(f"{counted(len(found), 'run')} removed")
     _say_how_to_restore(store)
 
 
@@ -223,11 +224,11 @@ def tidy_runs(
         typer.echo(f"{run.run_id}  {visible(run.name)}: {reason}", err=True)
     for _, tag, name in untidy.views:
         typer.echo(f"view {tag.rpartition('.')[2]} of {visible(name)}: its grid has no run", err=True)
-    counted = f"{_counted(len(untidy.runs), 'run')} and {_counted(len(untidy.views), 'view')}"
-    _ask(f"Remove {counted}?", yes)
+    both = f"{counted(len(untidy.runs), 'run')} and {counted(len(untidy.views), 'view')}"
+    _ask(f"Remove {both}?", yes)
     with shown():
         tidy(store if store.copy is not None else open_answering(), untidy)
-    typer.echo(f"{counted} removed")
+    typer.echo(f"{both} removed")
     _say_how_to_restore(store)
 
 
@@ -263,7 +264,7 @@ def export_runs(
         store = open_for_reading()
         found = find_runs(experiment, where=where, store=store)
         problems = export(store, found, folder)
-    typer.echo(f"{_counted(len(found) - len(problems), 'run')} of {store.name} in {folder}")
+    typer.echo(f"{counted(len(found) - len(problems), 'run')} of {store.name} in {folder}")
     _end_with(problems)
 
 
@@ -279,7 +280,7 @@ def import_runs(
     with shown():
         store = open_answering()
         imported = bring(store, folder)
-    typer.echo(f"{_counted(imported.delivered, 'run')} imported into {store.name}; {imported.known} were there already")
+    typer.echo(f"{counted(imported.delivered, 'run')} imported into {store.name}; {imported.known} were there already")
     _end_with(imported.refused)
 
 
@@ -291,7 +292,7 @@ def _export_site(folder: Path, experiment: str | None, grid: str | None) -> None
     with shown():
         store = open_for_reading()
         written = write_site(store, folder, experiment=experiment, grid=grid)
-    typer.echo(f"{written.entry.name}: {_counted(written.figures, 'figure')} in {folder}; open {folder / 'index.html'}")
+    typer.echo(f"{written.entry.name}: {counted(written.figures, 'figure')} in {folder}; open {folder / 'index.html'}")
     _end_with(written.problems)
 
 
@@ -348,10 +349,6 @@ def _differences(found: "list[FoundRun]", *, everything: bool) -> dict[str, list
             if everything or any(value != values[0] for value in values):
                 rows.setdefault(name, values)
     return rows
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'s' * (count != 1)}"
 
 
 # `tokenviz sync`: delivers results that could not be logged.

@@ -13,7 +13,7 @@ from tokenviz.stats import definitions, intervals
 from tokenviz.stats.definitions import Values
 from tokenviz.stats.estimate import LEVEL, Estimate, Unit, estimates_table, percent, rounded, rounded_interval
 from tokenviz.stats.intervals import Kind, fisher
-from tokenviz.stats.replicates import PartSums, part_replicates, rank_replicates, replicates
+from tokenviz.stats.replicates import PartSums, part_replicates, rank_replicates, unit_replicates
 from tokenviz.stats.resampling import (
     SEED,
     Groups,
@@ -165,7 +165,7 @@ FURTHER = tuple(_DEFINITIONS)[10:]  # in tables and JSON only; a run's page show
 _OF_RANKS = ("spearman_rho", "kendall_tau", "median_difference")
 
 
-def agreement(
+def agreement_of(
     x: Values,
     y: Values,
     same: Values,
@@ -232,7 +232,7 @@ def agreement(
     drawn, reason = decide(len(x), series, groups, resamples, seed, counted="units are scored by both", unit=unit)
     ranks = not wanted or any(name in wanted for name in _OF_RANKS)
     every = chain(weights(drawn, len(x)), left_out(drawn, len(x))) if drawn else ()
-    found = replicates(x, y, same, every, ranks=ranks) if drawn else {}
+    found = unit_replicates(x, y, same, every, ranks=ranks) if drawn else {}
     for name, definition in _DEFINITIONS.items():
         value = values[name]
         if not value.determined:
@@ -256,7 +256,7 @@ def agreement_of_parts(
     seed: int = SEED,
     level: float = LEVEL,
 ) -> dict[str, Any]:
-    """Return what `agreement` does, of a text that is read part by part.
+    """Return what `agreement_of` does, of a text that is read part by part.
 
     What follows from sums is that of the whole text. What follows from the order of the units, `spearman_rho`, `kendall_tau`
     and `median_difference`, is that of a sample of them, and its n says of how many. Intervals come from resampled parts.
@@ -273,7 +273,7 @@ def agreement_of_parts(
     unknown = np.full(len(x), np.nan)
     nothing = np.zeros(len(x), np.int64)
     # Of the sample: the numbers of ranks, and of the others the reason where there is none, such as a row that is constant.
-    values = agreement(
+    values = agreement_of(
         x, y, unknown, passages=nothing, texts=nothing, not_same=not_same, unit=unit, resamples=0, seed=seed, level=level
     )
     n, whole = sum(part.n for part in parts), np.ones((len(parts), 1), np.int64)
@@ -323,7 +323,7 @@ def correlate(x: Values, y: Values, *, passages: Labels, resamples: int | None =
         ComparisonError: `resamples` or `seed` is not possible.
     """
     unknown = np.full(len(x), np.nan)
-    found = agreement(
+    found = agreement_of(
         x, y, unknown, passages=passages, texts=np.zeros_like(passages), not_same="only a model has first choices",
         unit="token", resamples=resamples, seed=seed,
     )  # fmt: skip

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tokenviz.base import display
 from tokenviz.base.errors import ComparisonError
-from tokenviz.comparing.agreement import Agreement, agreement
+from tokenviz.comparing.agreement import Agreement, agreement_of
 from tokenviz.comparing.alignment import By, Units, align
 from tokenviz.data.scores import TokenScores, nan_to_none
 from tokenviz.data.texts import Text
@@ -345,7 +345,7 @@ def _numbers(
     wanted: Sequence[str] = (),
 ) -> dict[str, Any]:
     same, not_same = same_first(a, b, units)
-    return agreement(
+    return agreement_of(
         units.logprob_a,
         units.logprob_b,
         same,
@@ -404,7 +404,7 @@ def pool(
     found = [same_first(one.a, one.b, one.units) for one in comparisons]
     sizes = [len(one.units) for one in comparisons]
     texts = np.repeat(np.arange(len(comparisons)), sizes)
-    numbers = agreement(
+    numbers = agreement_of(
         np.concatenate([one.units.logprob_a for one in comparisons]),
         np.concatenate([one.units.logprob_b for one in comparisons]),
         np.concatenate([same for same, _ in found]),

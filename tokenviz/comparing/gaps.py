@@ -24,7 +24,7 @@ ALL = "all"
 _BEGINNING = 60  # characters of a passage that the table shows
 
 
-def gaps(
+def gaps_by_kind(
     compared: Comparison | Units | Sequence[Comparison], *, resamples: int | None = None, seed: int = SEED
 ) -> "pd.DataFrame":
     """Divide the difference of two models among the kinds of string.

@@ -38,7 +38,6 @@ REST = -2  # characters of the previous token that come after characters that no
 IMPORTED = "imported: "
 """The beginning of source and identity of scores that another engine computed (`tokenviz.dumps.importing`)."""
 
-_ROWS_SHOWN = 20  # rows of a table in a notebook
 _ALTERNATIVES_SHOWN = 3
 
 
@@ -210,12 +209,14 @@ class TokenScores:
         )
         columns = ["passage"] * (self.n_passages > 1) + ["position", "token", "log-prob (nats)", "rank", "entropy (nats)"]
         columns += ["likeliest"] * bool(self.spec.top_k)
-        left_out = len(self) - _ROWS_SHOWN
+        left_out = len(self) - display.ROWS_SHOWN
         return display.fragment(
             display.heading("Tokens of “", self.text_name, "” by ", self.spec.model),
             display.line(self.spec.model_description),
             display.line(facts),
-            display.table(columns, map(self._shown_row, range(min(len(self), _ROWS_SHOWN))), left=["token", "likeliest"]),
+            display.table(
+                columns, map(self._shown_row, range(min(len(self), display.ROWS_SHOWN))), left=["token", "likeliest"]
+            ),
             display.line(f"… {left_out:,} more tokens: to_frame() has them all" if left_out > 0 else ""),
         )
 

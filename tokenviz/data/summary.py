@@ -4,6 +4,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tokenviz.base.display import counted
+
 
 @dataclass(frozen=True)
 class ScoreSummary:
@@ -40,7 +42,7 @@ class ScoreSummary:
         Args:
             unread: Names of the characters that were not read, where they are known.
         """
-        unknown_tokens, characters = _counted(self.n_unknown, "token"), _counted(self.n_unread, "character")
+        unknown_tokens, characters = counted(self.n_unknown, "token"), counted(self.n_unread, "character")
         found = []
         if self.n_unread:
             were = "was" if self.n_unread == 1 else "were"
@@ -102,10 +104,6 @@ class ScoreSummary:
             mean_entropy=mean("mean_entropy"),
             share_rank_1=mean("share_rank_1"),
         )
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
 def _exp(value: float) -> float:

@@ -29,7 +29,7 @@ from tokenviz.harness.studies import Studies
 from tokenviz.models.loading import LoadedModel, load, resolve
 from tokenviz.models.spec import ModelSpec
 from tokenviz.scoring.windows import check_settings
-from tokenviz.tracking.provenance import provenance
+from tokenviz.tracking.provenance import current_provenance
 from tokenviz.tracking.runs import Runs, fingerprint_of
 from tokenviz.tracking.store import open_store
 from tokenviz.units.words import Punctuation
@@ -114,7 +114,7 @@ class Grid(Studies):
         self.made = GridRuns()
         memory = ModelMemory(self._load)
         ledger = LedgerRun(experiment.ledger) if experiment.ledger else None
-        made_by = provenance(experiment.file)
+        made_by = current_provenance(experiment.file)
         self._session = Session(experiment, self.grid, settings, memory, self.runs, made_by, ledger, pictures)
         self._scheduler = Scheduler(self._session)
 

@@ -11,13 +11,13 @@ from tokenviz.figures.typeset.latex import latex_prelude, latex_text
 from tokenviz.models.catalogue import CATALOGUE
 from tokenviz.models.describing import description_in
 from tokenviz.paper.naming import apart, file_mark, file_part
+from tokenviz.tracking.entities import RUN_ID
 from tokenviz.tracking.finding import FoundRun, find_run, find_runs
 from tokenviz.tracking.store import Store
 
 FILE = "references.bib"
 _WEIGHTS = ("revision", "identity", "weights_sha256")  # parameters that identify the weights
 _HASH = re.compile(r"\b([0-9a-f]{16})[0-9a-f]{16,}\b")
-_RUN_ID = re.compile(r"[0-9a-f]{32}")
 
 Fields = Mapping[str, str]  # fields of an entry, written literally
 
@@ -138,7 +138,7 @@ def _meant(run: FoundRun, store: Store) -> Iterator[FoundRun]:
     elif "model" in run.params and "text" in run.params:
         yield run
     for name, value in run.params.items():
-        if name.startswith("run_") and _RUN_ID.fullmatch(value):
+        if name.startswith("run_") and RUN_ID.fullmatch(value):
             try:
                 yield from _meant(find_run(value, store), store)
             except StoreError:  # it was removed, and with it what it records

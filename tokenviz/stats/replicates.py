@@ -43,7 +43,9 @@ def correlation_replicates(rows: Sequence[Values], resamples: Iterable[Weights])
     return {name: np.concatenate(parts, axis=1) for name, parts in found.items()}
 
 
-def replicates(x: Values, y: Values, same: Values, resamples: Iterable[Weights], *, ranks: bool = True) -> dict[str, Values]:
+def unit_replicates(
+    x: Values, y: Values, same: Values, resamples: Iterable[Weights], *, ranks: bool = True
+) -> dict[str, Values]:
     """Return the statistics of each resample.
 
     Args:
@@ -119,7 +121,7 @@ class PartSums:
 
     @classmethod
     def of(cls, x: Values, y: Values, same: Values) -> "PartSums":
-        """Sum up at least one pair; the arguments are those of `replicates`."""
+        """Sum up at least one pair; the arguments are those of `unit_replicates`."""
         u, v, d = x - x.mean(), y - y.mean(), y - x
         known = same[~np.isnan(same)]
         ends_x, ends_y, ends_d = ((float(values.min()), float(values.max())) for values in (x, y, d))
@@ -142,7 +144,7 @@ class PartSums:
 
 
 def part_replicates(parts: Sequence[PartSums], resamples: Iterable[Weights]) -> dict[str, Values]:
-    """Return the statistics that follow from sums, of resamples of whole parts: those of `replicates` without ranks.
+    """Return the statistics that follow from sums, of resamples of whole parts: those of `unit_replicates` without ranks.
 
     Resampled once with every part, that is weights of ones, they are the statistics of the whole.
 
@@ -156,7 +158,7 @@ def part_replicates(parts: Sequence[PartSums], resamples: Iterable[Weights]) -> 
 
 
 def rank_replicates(x: Values, y: Values, resamples: Iterable[Weights]) -> dict[str, Values]:
-    """Return the statistics of `replicates` that follow from the order of the units."""
+    """Return the statistics of `unit_replicates` that follow from the order of the units."""
     ranked = _Ranks(x, y)
     found = [ranked.of(drawn) for drawn in resamples]
     return {name: np.concatenate([one[name] for one in found]) for name in found[0]}

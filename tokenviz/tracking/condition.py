@@ -13,11 +13,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
+from tokenviz.base.display import counted
 from tokenviz.base.errors import StoreError
+from tokenviz.tracking.entities import RUN_ID
 
 Kind = Literal["absent", "ready", "older", "newer", "foreign", "damaged", "lost"]
 
-_RUN_ID = re.compile(r"[0-9a-f]{32}")
 _OF_MLFLOW = {"experiments", "runs", "tags", "params", "metrics"}  # tables that every version has
 _READ = _OF_MLFLOW | {"latest_metrics"}  # the tables that are read to find and show runs
 _REVISION = re.compile(r"""^(revision|down_revision)\b[^=\n]*=\s*["'](\w+)["']""", re.MULTILINE)
@@ -56,7 +57,7 @@ def run_folders(artifacts: Path) -> dict[str, Path]:
         path.name: path
         for experiment in _folders(artifacts)
         for path in _folders(experiment)
-        if _RUN_ID.fullmatch(path.name) and (path / "artifacts").is_dir()
+        if RUN_ID.fullmatch(path.name) and (path / "artifacts").is_dir()
     }
 
 
@@ -209,8 +210,8 @@ def _damaged(database: Path, artifacts: Path, reason: str) -> Condition:
         return Condition("foreign", message)
     if count:
         todo = (
-            f"The files of {_runs(count)} are there: 'tokenviz doctor --rebuild' makes the database again from them and keeps "
-            "the damaged one; or put back a copy of the database"
+            f"The files of {counted(count, 'run')} are there: 'tokenviz doctor --rebuild' makes the database again from them "
+            "and keeps the damaged one; or put back a copy of the database"
         )
     else:
         todo = "Put back a copy of it, or move it away to begin a new store"
@@ -221,8 +222,8 @@ def _lost(database: Path, artifacts: Path, what: str, *, sure: bool) -> Conditio
     count = len(run_folders(artifacts))
     if count:
         todo = (
-            f"the files of {_runs(count)} are there. 'tokenviz doctor --rebuild' makes the database again from them; or put "
-            "back a copy of it"
+            f"the files of {counted(count, 'run')} are there. 'tokenviz doctor --rebuild' makes the database again from them; "
+            "or put back a copy of it"
         )
     elif sure:
         todo = "a log of changes is next to it. Put back a copy of the database, or move both away to begin a new store"
@@ -236,11 +237,9 @@ def _lost(database: Path, artifacts: Path, what: str, *, sure: bool) -> Conditio
 
 def _then(artifacts: Path) -> str:
     count = len(run_folders(artifacts))
-    return f", then 'tokenviz doctor --rebuild' makes the store again from the files of {_runs(count)}" if count else ""
-
-
-def _runs(count: int) -> str:
-    return f"{count:,} run{'s' * (count != 1)}"
+    return (
+        f", then 'tokenviz doctor --rebuild' makes the store again from the files of {counted(count, 'run')}" if count else ""
+    )
 
 
 def _version() -> str:

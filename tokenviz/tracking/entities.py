@@ -13,6 +13,7 @@ from tokenviz.tracking.staged_runs import RunRecord
 
 # The content of a run as MLflow's entities: within MLflow's limits, with nothing cut silently.
 
+RUN_ID = re.compile(r"[0-9a-f]{32}")
 CURVE_POINTS = 1000  # about 330 bytes each in the database; also the most points that one call accepts
 _LONGEST_PARAM = 6000  # MLflow's limit, in characters
 _LONGEST_TAG = 8000

@@ -84,7 +84,7 @@ class Provenance:
             (files / "provenance" / name).write_text(content, encoding="utf-8")
 
 
-def provenance(file: Path | None = None) -> Provenance:
+def current_provenance(file: Path | None = None) -> Provenance:
     """Return the origin of runs of this process, in this project.
 
     Args:

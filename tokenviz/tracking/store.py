@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from tokenviz.base.display import counted
 from tokenviz.base.errors import RefusedError, StoreError
 from tokenviz.base.progress import warn
 from tokenviz.tracking.condition import examine, run_folders
@@ -349,7 +350,7 @@ def _embedded(folder: Path, database: Path, *, copy: Path | None = None, old_pla
     store = Store(sqlite_uri(database), EMBEDDED, folder, folder / _OUTBOX, copy=copy, old_places=old_places)
     if lost := store.lost_runs():
         warn(
-            f"the database of {str(folder)!r} does not know {len(lost):,} run{'s' * (len(lost) != 1)} whose files are there: "
+            f"the database of {str(folder)!r} does not know {counted(len(lost), 'run')} whose files are there: "
             "'tokenviz doctor' says what can be done"
         )
     return store

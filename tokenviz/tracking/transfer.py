@@ -9,7 +9,7 @@ from typing import Any
 
 from tokenviz.base.errors import RefusedError, StoreError
 from tokenviz.base.progress import task, warn
-from tokenviz.tracking.entities import unlinked
+from tokenviz.tracking.entities import RUN_ID, unlinked
 from tokenviz.tracking.finding import FoundRun, fetch
 from tokenviz.tracking.outbox import Outbox, waiting_stores
 from tokenviz.tracking.runs import NOTE, PREFIX, Runs
@@ -22,7 +22,6 @@ from tokenviz.tracking.store import Store, store_errors
 # the database leaves the files behind. A copy has a different id from its original. Where one run names another, the new id is
 # inserted; the old id is in the tag `tokenviz.origin`.
 
-_RUN_ID = re.compile(r"[0-9a-f]{32}")
 _RUN_ID_IN_BYTES = re.compile(rb"(?<![0-9a-f])[0-9a-f]{32}(?![0-9a-f])")
 _MADE_ANEW = ("fingerprint", "grid", "parcel", "outbox", LIST_TAG, TABLE_TAG)  # tags that delivery writes
 
@@ -151,7 +150,7 @@ class _Export:
         """Return the fingerprint of the run that a parameter names; empty where it names none."""
         from mlflow.exceptions import MlflowException
 
-        if not _RUN_ID.fullmatch(value):
+        if not RUN_ID.fullmatch(value):
             return ""
         if value not in self._fingerprints:
             try:

@@ -18,9 +18,6 @@ from tokenviz.units.items import cell_of, read_table
 
 PAIRS_VERSION = 1  # raise it when the same scores and pairs would give other numbers
 
-RULES = ("sum", "per_token", "per_byte")
-"""The decision rules: the greater sum of log-probs, the greater mean per token, the greater mean per byte."""
-
 # This package's columns, and those of BLiMP's files.
 _GOOD, _BAD = (("good", "sentence_good"), ("bad", "sentence_bad"))
 GROUP_COLUMNS = ("group", "UID")
@@ -134,9 +131,9 @@ def pair_table(pairs: Pairs, scores: TokenScores) -> pd.DataFrame:
 
     The columns, after all columns of the pairs' own table: `model`; for each sentence (`_good`, `_bad`) the sum of log-probs in
     nats (`logprob`), the number of tokens with a prediction (`n_scored`) and of their UTF-8 bytes (`n_bytes`), the mean per
-    token (`mean_logprob`) and per byte (`logprob_per_byte`); for each rule of `RULES` `correct_...`: 1, 0, or 0.5 where both
-    are equal; `identical`, whether the sentences are the same; `first_differs`, whether their first tokens differ and have no
-    prediction, which is then missing in both sums.
+    token (`mean_logprob`) and per byte (`logprob_per_byte`); for each rule (`sum`, `per_token`,
+    `per_byte`) `correct_...`: 1, 0, or 0.5 where both are equal; `identical`, whether the sentences are the same;
+    `first_differs`, whether their first tokens differ and have no prediction, which is then missing in both sums.
 
     Args:
         pairs: The pairs.

@@ -21,12 +21,9 @@ from tokenviz.base.progress import warn
 from tokenviz.data.scores import TokenScores
 from tokenviz.data.texts import Text, corpus
 from tokenviz.units.items import Bad, read_table
-from tokenviz.units.sums import sum_units
+from tokenviz.units.sums import RULES, sum_units
 
 PROMPTS_VERSION = 1  # raise it when the same scores and prompts would give other numbers
-
-RULES = ("sum", "per_token", "per_byte")
-"""Rules for the best continuation of a prompt: the sum of log-probs, the mean per token, the mean per byte."""
 
 NUMBERS = (
     "n_tokens_prompt", "n_tokens", "n_scored", "crossings", "n_bytes", "logprob", "mean_logprob", "logprob_per_byte",

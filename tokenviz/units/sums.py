@@ -23,6 +23,9 @@ from tokenviz.units.words import Ending
 if TYPE_CHECKING:
     import pandas as pd
 
+RULES = ("sum", "per_token", "per_byte")
+"""Rules for the better of two strings: the greater sum of log-probs, the greater mean per token, the greater mean per byte."""
+
 
 # Sums of token log-probs over units that cut a passage without gaps: regions, words of a user's table, whole items.
 #

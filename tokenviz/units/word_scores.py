@@ -21,8 +21,6 @@ from tokenviz.units.words import Ending, Punctuation, common_spans, words_of
 if TYPE_CHECKING:
     import pandas as pd
 
-_ROWS_SHOWN = 20  # rows in a notebook
-
 
 @dataclass(frozen=True, eq=False)
 class WordScores:
@@ -76,9 +74,9 @@ class WordScores:
                 display.number(self.logprob[i]),
                 display.number(self.corrected_logprob[i]),
             ]
-            for i in range(min(len(self), _ROWS_SHOWN))
+            for i in range(min(len(self), display.ROWS_SHOWN))
         ]
-        left_out = len(self) - _ROWS_SHOWN
+        left_out = len(self) - display.ROWS_SHOWN
         return display.fragment(
             display.heading("Words of “", self.text_name, "” by ", self.model),
             display.table(columns, rows, left=["word"]),

@@ -19,11 +19,10 @@ from tokenviz.figures.heatmap.panels import Panel
 from tokenviz.figures.typeset.colours import UNSCORED_EDGE, Colour, span_colours, stands_out, text_colour
 from tokenviz.figures.typeset.fonts import drawable, fonts_for, missing_note, shortened
 from tokenviz.figures.typeset.lines import wrapped
-from tokenviz.figures.typeset.saving import Picture, inches, points
+from tokenviz.figures.typeset.saving import DPI, Picture, inches, points
 
 _INCH = 72.0
 _MARGIN = 4.0
-_DPI = 200  # with far fewer, letters are hinted so that a word is wider than its box
 _LINES_A_PAGE = 40
 _LINE_PITCH = 1.75  # distance of lines, in font sizes
 _SPAN_ROOM = 0.85  # additional room above a line for the lines and names of spans, in font sizes
@@ -53,7 +52,7 @@ def heatmap_pages(
     for number, rows in enumerate(parts, start=1):
         page = sheet.page(rows, f"page {number} of {len(parts)}" if len(parts) > 1 else "")
         size = (inches(width), (page.height + 2 * _MARGIN) / _INCH)
-        figure = Picture(figsize=size, dpi=_DPI, facecolor="white")
+        figure = Picture(figsize=size, dpi=DPI, facecolor="white")
         page.put(figure.add_axes((0.0, 0.0, 1.0, 1.0)), _MARGIN)
         figures.append(figure)
     return figures

@@ -13,7 +13,7 @@ from matplotlib.textpath import text_to_path
 from numpy.typing import NDArray
 
 from tokenviz.comparing.comparison import Comparison
-from tokenviz.comparing.gaps import ALL, gaps
+from tokenviz.comparing.gaps import ALL, gaps_by_kind
 from tokenviz.figures.plots.labels import add_key, described_models, families, label_axes, number, short_name, title_axes
 from tokenviz.figures.typeset.colours import LINE_COLOURS
 from tokenviz.figures.typeset.saving import Picture, inches, points
@@ -294,7 +294,7 @@ def gap_bars(comparison: Comparison, *, width: float | str = 7.0, font_size: flo
         width: In inches, a length such as "8.4cm", or the name of a venue's column such as "acl"; by default 7 inches.
         font_size: Size of the axes' names, in points; all other text follows it. By default 9.
     """
-    table = gaps(comparison)
+    table = gaps_by_kind(comparison)
     size = points(font_size)
     figure = Picture(figsize=(inches(width), 1.2 + 0.30 * max(len(table), 1)), layout="constrained", facecolor="white")
     draw_gap_bars(figure.add_subplot(), table, unit=comparison.unit, models=comparison.models, font_size=size)

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tokenviz.figures.plots.labels import label_axes, legend_above, legend_outside, line_width, short_name, title_axes
-from tokenviz.figures.typeset.colours import LINE_COLOURS, MARKERS
+from tokenviz.figures.typeset.colours import LINE_COLOURS, LINE_STYLES, MARKERS
 from tokenviz.figures.typeset.lines import wrapped
 from tokenviz.figures.typeset.saving import Picture, inches, points
 
@@ -130,7 +130,6 @@ def worker_lines(series: Mapping[str, Mapping[int, float]], *, width: float = 5.
 
 # The effect of rounding a model's numbers on its predictions: how often they change, and at which tokens.
 
-_STYLES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))  # a grey copy distinguishes them
 _LEAST = 1e-9  # nats; smaller values are rounding of float32
 _EDGES = (0.0, 1.0, 2.0, 4.0, 8.0, math.inf)  # bits of surprisal
 
@@ -158,7 +157,7 @@ def draw_movement(axes: Axes, moved: "pd.DataFrame", *, font_size: float = 9.0) 
     for place, (name, own) in enumerate(moved.groupby("model", sort=False)):
         values = np.sort(np.maximum(own["kl"].to_numpy(), _LEAST))
         above = 1 - np.arange(1, len(values) + 1) / len(values)
-        lines += axes.plot(values, above, color=_colour(place), linestyle=_STYLES[place % len(_STYLES)], linewidth=1.3)
+        lines += axes.plot(values, above, color=_colour(place), linestyle=LINE_STYLES[place % len(LINE_STYLES)], linewidth=1.3)
         labels.append(short_name(str(name), 32))
     axes.set_xscale("log")
     axes.set_ylim(0, 1)
@@ -176,7 +175,7 @@ def draw_movement_by_surprisal(axes: Axes, moved: "pd.DataFrame", *, font_size: 
     for place, (name, own) in enumerate(moved.assign(bin=bins).groupby("model", sort=False)):
         means = own.groupby("bin")["kl"].mean()
         lines += axes.plot(
-            means.index, means, color=_colour(place), linestyle=_STYLES[place % len(_STYLES)],
+            means.index, means, color=_colour(place), linestyle=LINE_STYLES[place % len(LINE_STYLES)],
             marker=MARKERS[place % len(MARKERS)], markersize=4, linewidth=1.1,
         )  # fmt: skip
         labels.append(short_name(str(name), 32))

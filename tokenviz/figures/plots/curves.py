@@ -20,7 +20,7 @@ from tokenviz.figures.plots.labels import (
     name_values,
     short_name,
 )
-from tokenviz.figures.typeset.colours import LINE_COLOURS, MARKERS
+from tokenviz.figures.typeset.colours import LINE_COLOURS, LINE_STYLES, MARKERS
 from tokenviz.figures.typeset.saving import Picture, inches, points
 from tokenviz.stats.definitions import calibrate
 from tokenviz.stats.estimate import printed
@@ -102,7 +102,6 @@ def _running_mean(values: Values, width: int) -> Values:
 
 # The effect of context: mean log-prob, and correlations, by the number of tokens that may be read.
 
-_TEXT_STYLES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))  # one per text, so that a grey copy distinguishes them
 _LEAST_SPAN = 0.02
 
 
@@ -165,7 +164,7 @@ def draw_context_curves(
         place, text = names.index(key[:-1]), str(key[-1])
         lines += axes.plot(
             own["seen"], own[value], color=LINE_COLOURS[place % len(LINE_COLOURS)], marker=MARKERS[place % len(MARKERS)],
-            linestyle=_TEXT_STYLES[texts.index(text) % len(_TEXT_STYLES)], linewidth=1.1, markersize=4,
+            linestyle=LINE_STYLES[texts.index(text) % len(LINE_STYLES)], linewidth=1.1, markersize=4,
         )  # fmt: skip
         name = " and ".join(short_name(str(part), 30) for part in key[:-1])
         labels.append(f"{name}, {short_name(text, 16)}" if len(texts) > 1 else name)

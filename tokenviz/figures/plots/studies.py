@@ -14,7 +14,7 @@ from tokenviz.figures.plots.labels import (
     plain_text,
     short_name,
 )
-from tokenviz.figures.typeset.colours import LINE_COLOURS, MARKERS
+from tokenviz.figures.typeset.colours import LINE_COLOURS, LINE_STYLES, MARKERS
 from tokenviz.figures.typeset.saving import Picture, inches, points
 
 if TYPE_CHECKING:
@@ -132,7 +132,6 @@ def draw_likelihood_gains(axes: Axes, gains: "pd.DataFrame", *, font_size: float
 # A study in one figure: mean surprisal by region and condition, one panel per model.
 
 _MEAN = "mean surprisal (bits per region)"
-_STYLES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))
 
 
 def region_means(means: "pd.DataFrame", *, width: float | str = 7.0, font_size: float = 9.0) -> Figure:
@@ -171,7 +170,7 @@ def draw_region_means(axes: Axes, means: "pd.DataFrame", *, font_size: float = 9
         x = [regions.index(region) + shift for region in own["region"]]
         colour = LINE_COLOURS[place % len(LINE_COLOURS)]
         lines += axes.plot(
-            x, own["mean"], color=colour, marker=MARKERS[place % len(MARKERS)], linestyle=_STYLES[place % len(_STYLES)],
+            x, own["mean"], color=colour, marker=MARKERS[place % len(MARKERS)], linestyle=LINE_STYLES[place % len(LINE_STYLES)],
             linewidth=1.1, markersize=4,
         )  # fmt: skip
         axes.vlines(x, own["low"], own["high"], color=colour, linewidth=0.9)

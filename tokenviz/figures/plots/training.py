@@ -10,14 +10,13 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from tokenviz.figures.plots.labels import families, label_axes, legend_outside, short_name, title_axes
-from tokenviz.figures.typeset.colours import LINE_COLOURS, MARKERS, UNSCORED_EDGE, ColourScale
+from tokenviz.figures.typeset.colours import LINE_COLOURS, LINE_STYLES, MARKERS, UNSCORED_EDGE, ColourScale
 from tokenviz.figures.typeset.fonts import drawable, fonts_for
 from tokenviz.figures.typeset.saving import Picture, inches, points
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_STYLES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))
 _PANELS = (
     ("mean_logprob", "mean log-prob (nats per token)"),
     ("bits_per_byte", "bits per byte"),
@@ -55,7 +54,7 @@ def draw_training_curve(axes: Axes, table: "pd.DataFrame", name: str, label: str
     for place, (_, own) in enumerate(table.groupby("text", sort=False)):
         lines += axes.plot(
             own["step"], own[name], color=LINE_COLOURS[place % len(LINE_COLOURS)], marker=MARKERS[place % len(MARKERS)],
-            linestyle=_STYLES[place % len(_STYLES)], linewidth=1.1, markersize=3.5,
+            linestyle=LINE_STYLES[place % len(LINE_STYLES)], linewidth=1.1, markersize=3.5,
         )  # fmt: skip
     steps = sorted(set(table["step"]))
     if steps[-1] > 20 * max(steps[1], 1):  # steps at growing distances: a logarithmic axis, on which step 0 has a place

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tokenviz.comparing.gaps import gaps, passage_gaps
+from tokenviz.comparing.gaps import gaps_by_kind, passage_gaps
 from tokenviz.data.scores import TokenScores, nan_to_none
 from tokenviz.data.spans import names_at
 from tokenviz.figures.heatmap.definition import TextHeatmap, pair_heatmap, text_heatmap
@@ -91,13 +91,13 @@ def report_gaps(tables: Sequence[TokenScores]) -> list[dict[str, Any]]:
         tables: Scores of one text, at least two.
 
     Returns:
-        Values that JSON can write: the rows of `gaps` and of `passage_gaps`, without intervals. A passage has the number of its
-        first unit (`unit`).
+        Values that JSON can write: the rows of `gaps_by_kind` and of `passage_gaps`, without intervals. A passage has
+        the number of its first unit (`unit`).
     """
     rows, found = common_rows(tables), []
     for a, b in combinations(range(len(tables)), 2):
         units = rows.pair(a, b)
-        kinds = gaps(units, resamples=0)[["kind", "n", "sum_bits", "share", "bits_per_unit"]]
+        kinds = gaps_by_kind(units, resamples=0)[["kind", "n", "sum_bits", "share", "bits_per_unit"]]
         passages = passage_gaps(units, _PASSAGES).assign(unit=lambda frame: np.searchsorted(rows.passage, frame["passage"]))
         found.append({"kinds": _plain(kinds), "passages": _plain(passages) if rows.passage[-1] else []})
     return found

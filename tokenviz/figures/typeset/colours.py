@@ -22,6 +22,7 @@ Colour = tuple[float, float, float]
 
 LINE_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")  # Okabe and Ito
 MARKERS = "osD^v"  # five, with six colours: thirty pairs look different
+LINE_STYLES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))  # a grey copy distinguishes them
 UNSCORED_EDGE = "#8a8a8a"
 INKS: dict[str, Colour] = {"black": (0.0, 0.0, 0.0), "white": (1.0, 1.0, 1.0)}
 LEAST_CONTRAST = 4.5  # WCAG 2.2, level AA; with less, a letter on several backgrounds gets an edge in the other ink

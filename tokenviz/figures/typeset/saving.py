@@ -116,7 +116,7 @@ FigureFormat = Literal["png", "svg", "pdf"]
 PAGE_FORMATS: tuple[FigureFormat, ...] = ("png",)
 """Formats of every figure of a run besides HTML, for its page; others are drawn from its tables when they are wanted."""
 
-_DPI = 200
+DPI = 200  # with far fewer, letters are hinted so that a word is wider than its box
 _SETTINGS: Any = {
     "text.hinting": "no_hinting",  # letters are as wide in a PNG as in a vector format, so that they fit their boxes
     "svg.fonttype": "none",  # text stays text: it can be searched, selected and checked
@@ -196,7 +196,7 @@ def save_figure(
                         path.write_bytes(_png(figure, {"Title": title, "Description": description, "Software": "tokenviz"}))
                     else:
                         metadata = {"Title": title, "Description": description, "Creator": "tokenviz", "Date": None}
-                        figure.savefig(path, dpi=_DPI, metadata=metadata)
+                        figure.savefig(path, dpi=DPI, metadata=metadata)
                         _keep_spaces(path)
                     written.append(path)
     except OSError as error:
@@ -233,13 +233,13 @@ def _png(figure: Figure, words: Mapping[str, str]) -> bytes:
     with letters in them take a quarter less room as they are, and are written faster.
     """
     drawn = BytesIO()
-    figure.savefig(drawn, format="rgba", dpi=_DPI)
-    width, height = (int(inches * _DPI + 1e-8) for inches in figure.get_size_inches().tolist())  # as matplotlib rounds
+    figure.savefig(drawn, format="rgba", dpi=DPI)
+    width, height = (int(inches * DPI + 1e-8) for inches in figure.get_size_inches().tolist())  # as matplotlib rounds
     pixels = np.frombuffer(drawn.getvalue(), np.uint8).reshape(height, width, 4)
     channels, colour_type = (3, 2) if (pixels[..., 3] == 255).all() else (4, 6)
     rows = np.zeros((height, 1 + channels * width), np.uint8)  # before each row: that it is not filtered
     rows[:, 1:] = pixels[..., :channels].reshape(height, -1)
-    per_metre = round(_DPI / 0.0254)
+    per_metre = round(DPI / 0.0254)
     chunks = [
         (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, colour_type, 0, 0, 0)),
         (b"pHYs", struct.pack(">IIB", per_metre, per_metre, 1)),

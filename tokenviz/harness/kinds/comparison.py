@@ -14,7 +14,7 @@ from tokenviz.base.progress import warn
 from tokenviz.comparing.agreement import FURTHER
 from tokenviz.comparing.alignment import Alignment
 from tokenviz.comparing.comparison import COMPARISON_VERSION, Comparison, compare
-from tokenviz.comparing.gaps import ALL, gaps, passage_gaps
+from tokenviz.comparing.gaps import ALL, gaps_by_kind, passage_gaps
 from tokenviz.comparing.large import PARTS_VERSION, compare_parts
 from tokenviz.data.texts import Text
 from tokenviz.figures.heatmap.files import HeatmapFormat
@@ -239,7 +239,7 @@ def record_comparison(comparison: Comparison, measures: Mapping[str, Measured], 
     statistics.to_parquet(folder / STATISTICS_TABLE, index=False)
     write_csv(statistics, tables / "statistics.csv")
     write_csv(comparison.largest_differences(), tables / "largest_differences.csv")
-    by_kind, by_passage = gaps(comparison), passage_gaps(comparison)
+    by_kind, by_passage = gaps_by_kind(comparison), passage_gaps(comparison)
     write_csv(by_kind, tables / "gaps.csv")
     if len(by_passage) > 1:
         write_csv(by_passage, tables / "passage_gaps.csv")

@@ -23,7 +23,8 @@ from tokenviz.records.loading import Reader
 from tokenviz.stats.estimate import Estimate
 from tokenviz.tracking.finding import FoundRun
 from tokenviz.tracking.runs import fingerprint_of
-from tokenviz.units.pairs import GROUP_COLUMNS, PAIRS_VERSION, RULES, Pairs, decide, pair_table
+from tokenviz.units.pairs import GROUP_COLUMNS, PAIRS_VERSION, Pairs, decide, pair_table
+from tokenviz.units.sums import RULES
 
 _LINKS = {"Figure": "accuracy.png", "report": "report.html"}
 _RULES = {"sum": "sum of log-probs", "per_token": "mean log-prob per token", "per_byte": "mean log-prob per byte"}

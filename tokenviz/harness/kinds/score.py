@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tokenviz.base.display import write_csv
+from tokenviz.base.display import counted, write_csv
 from tokenviz.comparing.large import Gathered, Parts
 from tokenviz.data.scores import IMPORTED, TokenScores, save_parts
 from tokenviz.data.summary import ScoreSummary
@@ -217,7 +217,7 @@ WITHOUT, FAILED = "without_passages", "failed_passages"
 
 def without(count: int) -> str:
     """Return words that say how many passages are missing."""
-    return f"without {count:,} passage{'s' * (count != 1)}, which could not be scored"
+    return f"without {counted(count, 'passage')}, which could not be scored"
 
 
 def record_scores(scores: TokenScores, text: Text, seconds: float, folder: Path) -> Content:

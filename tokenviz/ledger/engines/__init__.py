@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 EngineName = Literal["local", "slurm", "ray"]
 ENGINES: tuple[str, ...] = get_args(EngineName)
+CORES_PER_WORKER = 8  # without a GPU: with more, a model of a few hundred million weights is hardly faster
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tokenviz.base.hardware import cores, memory_bytes
-from tokenviz.ledger.engines import Ended
+from tokenviz.ledger.engines import CORES_PER_WORKER, Ended
 
 if TYPE_CHECKING:
     from tokenviz.ledger.book import Ledger
 
-_CORES = 8  # cores per worker: with more, a model of a few hundred million weights is hardly faster
 _PATIENCE = 20.0  # seconds that a worker may take to end when asked
 
 
@@ -34,7 +33,7 @@ class Local:
     def __init__(self, workers: int | None) -> None:
         """Decide on the number of workers."""
         self._gpus = _gpus()
-        self._wanted = workers or self._gpus or max(1, cores() // _CORES)
+        self._wanted = workers or self._gpus or max(1, cores() // CORES_PER_WORKER)
         self._running: list[_Running] = []
 
     def room(self) -> int:

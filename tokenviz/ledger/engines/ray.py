@@ -12,12 +12,11 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from tokenviz.base.errors import LedgerError
-from tokenviz.ledger.engines import Ended, missing_extra
+from tokenviz.ledger.engines import CORES_PER_WORKER, Ended, missing_extra
 
 if TYPE_CHECKING:
     from tokenviz.ledger.book import Ledger
 
-_CORES = 8
 _GRACE = 10.0  # seconds for a cluster to answer
 _AROUND = 1 << 30  # bytes of a worker next to its weights: libraries, and what is computed
 _PASSED_ON = ("PYTHONPATH", "OMP_NUM_THREADS", "HF_HOME", "HF_HUB_OFFLINE", "TOKENVIZ_CACHE")
@@ -62,10 +61,10 @@ class Ray:
             ) from error
         resources = ray.cluster_resources()
         self._gpus, cores = int(resources.get("GPU", 0)), int(resources.get("CPU", 1))
-        self._cores = min(_CORES, cores)
-        self._wanted = workers or self._gpus or max(1, cores // _CORES)
+        self._cores = min(CORES_PER_WORKER, cores)
+        self._wanted = workers or self._gpus or max(1, cores // CORES_PER_WORKER)
         if workers and not self._gpus:
-            self._cores = max(1, min(_CORES, cores // workers))
+            self._cores = max(1, min(CORES_PER_WORKER, cores // workers))
         self._gpu_bytes = 0  # of one; asked for when it is needed
         self._running: dict[Any, tuple[Any, str]] = {}
 

@@ -15,13 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tokenviz.base.errors import LedgerError
-from tokenviz.ledger.engines import Ended, missing_extra
+from tokenviz.ledger.engines import CORES_PER_WORKER, Ended, missing_extra
 
 if TYPE_CHECKING:
     from tokenviz.ledger.book import Ledger
 
 _MOST_MINUTES = 24 * 60  # minutes of a job where its partition has no limit
-_CORES = 8
 _WORKERS = 16
 
 
@@ -59,7 +58,7 @@ class Slurm:
         self._partition = os.environ.get("SBATCH_PARTITION", "")
         found = _partition(self._partition)
         self._minutes, self._gpu, self._memory = found.minutes, found.gpus, found.memory
-        self._cores = min(_CORES, found.cores)
+        self._cores = min(CORES_PER_WORKER, found.cores)
         self._jobs: list[Any] = []
 
     def room(self) -> int:
