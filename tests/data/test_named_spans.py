@@ -223,6 +223,17 @@ def test_rows_with_bad_spans_are_left_out_on_request_and_listed(tmp_path: Path, 
         tv.read_text(tmp_path / "t.csv", spans="spans", skip_bad=True)
 
 
+def test_lines_that_are_not_json_are_left_out_on_request_and_listed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "t.jsonl"
+    path.write_text('{"text"\n{"text":"abc","s":[["a",0,2]]}\n{"text":"a\\ud800","s":[]}\n')
+    with pytest.raises(TextError, match=r"^line 1 of .* is not JSON: .* at column 8; --skip-bad leaves such rows out$"):
+        tv.read_text(path, spans="s")
+    assert tv.read_text(path, spans="s", skip_bad=True).passages == ("abc",)
+    [said] = [record.message for record in caplog.records if "left out" in record.message]
+    assert said.startswith("2 of 3 rows of t.jsonl are left out: line 1 of ")
+    assert said.endswith("has a lone surrogate at character 1: it is no Unicode text")
+
+
 def test_the_command_prints_spans_as_csv(run: Any, project: Path) -> None:
     write_table(project, "jsonl")
     code, out, _ = run("score", "-m", "glass-en", "t.jsonl", "--spans", "parts", "--by", "span", "--csv")

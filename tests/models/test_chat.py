@@ -201,6 +201,16 @@ def test_a_bad_chat_is_named_and_left_out_on_request(
     assert "1 of 3 chats of chats are left out: line 2 of" in caplog.text
 
 
+def test_a_line_that_is_not_json_is_a_bad_chat(gpt2: LoadedModel, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    model = with_template(gpt2, TEMPLATES["llama2"])
+    path = write(tmp_path, {"messages": TURNS})
+    path.write_text("{\n" + path.read_text(encoding="utf-8"), encoding="utf-8")
+    with pytest.raises(TextError, match=r"^line 1 of .* is not JSON: .*; --skip-bad leaves such rows out$"):
+        tv.chat_text(model, path)
+    assert len(tv.chat_text(model, path, skip_bad=True).passages) == 1
+    assert "1 of 2 chats of chats are left out: line 1 of" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [

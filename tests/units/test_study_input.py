@@ -15,6 +15,7 @@ from tokenviz.base.progress import collecting
 from tokenviz.models.loading import LoadedModel
 from tokenviz.units.items import read_items, read_passages
 from tokenviz.units.pairs import read_pairs
+from tokenviz.units.prompts import read_prompts
 
 # Each has one bad row; two others are good.
 ITEMS = {
@@ -54,6 +55,18 @@ ITEMS = {
     "whitespace for a text": (
         "a.csv", "item,text\n1,猫坐着\n2,  \n3,Con mèo\n", "row 2 of '{path}' has whitespace only in column 'text'",
     ),
+    "a lone surrogate": (
+        "a.jsonl", '{"item":1,"text":"x"}\n{"item":2,"text":"a\\ud83d"}\n{"item":3,"text":"y"}\n',
+        "row 2 of '{path}' has a lone surrogate at character 1 in column 'text': it is no Unicode text",
+    ),
+    "a lone surrogate in a list elsewhere": (
+        "a.jsonl", '{"item":1,"text":"x","b":[]}\n{"item":2,"text":"a","b":["\\udc08"]}\n{"item":3,"text":"y","b":[]}\n',
+        "row 2 of '{path}' has a lone surrogate in column 'b': it is no Unicode text",
+    ),
+    "a broken line": (
+        "a.jsonl", '{"item":1,"text":"x"}\n{"item":2,"text"\n{"item":3,"text":"y"}\n',
+        "line 2 of '{path}' is not JSON: Expecting ':' delimiter at column 17",
+    ),
     "a word missing": ("a.csv", "item,word\n1,The\n2,\n3,A\n", "row 2 of '{path}' has nothing in column 'word'"),
     "an item's words apart": (
         "a.csv", "item,word\n1,The\n2,A\n1,cat\n",
@@ -69,11 +82,41 @@ PAIRS = {
     "too many cells": (
         "a.csv", "good,bad\na,b\nYes, it is.,No\nb,a\n", "row 2 of '{path}' has more cells than the header has columns",
     ),
+    "a lone surrogate": (
+        "a.jsonl", '{"good":"a","bad":"b"}\n{"good":"c","bad":"\\ud83d"}\n{"good":"b","bad":"a"}\n',
+        "row 2 of '{path}' has a lone surrogate at character 0 in column 'bad': it is no Unicode text",
+    ),
+    "a line that is cut off": (
+        "a.jsonl", '{"good":"a","bad":"b"}\n{"good":"c","bad":"d"}\n{"good":"b","b',
+        "line 3 of '{path}' is not JSON: Unterminated string starting at at column 13",
+    ),
 }  # fmt: skip
+PROMPTS = {
+    "too many cells": (
+        "a.csv", "prompt,continuation\na,b\nYes, it is.,No\nb,a\n",
+        "row 2 of '{path}' has more cells than the header has columns",
+    ),
+    "a lone surrogate elsewhere": (
+        "a.jsonl",
+        '{"prompt":"a","continuation":"b"}\n{"prompt":"a","continuation":"c","by":"\\ud83d"}\n'
+        '{"prompt":"a","continuation":"d"}\n',
+        "row 2 of '{path}' has a lone surrogate at character 0 in column 'by': it is no Unicode text",
+    ),
+    "no object": (
+        "a.jsonl", '["a","b"]\n{"prompt":"a","continuation":"b"}\n{"prompt":"a","continuation":"d"}\n',
+        "line 1 of '{path}' is not a JSON object with a column for the text",
+    ),
+}  # fmt: skip
+_NOUNS = {read_items: "items", read_pairs: "pairs", read_prompts: "rows"}
 
 
 @pytest.mark.parametrize(
-    ("read", "case"), [(read_items, one) for one in ITEMS.values()] + [(read_pairs, one) for one in PAIRS.values()]
+    ("read", "case"),
+    [
+        (read, one)
+        for read, cases in ((read_items, ITEMS), (read_pairs, PAIRS), (read_prompts, PROMPTS))
+        for one in cases.values()
+    ],
 )
 def test_a_bad_row_is_one_line_and_the_rest_goes_on(tmp_path: Path, read, case: tuple[str, str, str]) -> None:  # type: ignore[no-untyped-def]
     name, content, message = case
@@ -86,7 +129,35 @@ def test_a_bad_row_is_one_line_and_the_rest_goes_on(tmp_path: Path, read, case: 
     with collecting() as notes:
         found = read(path, skip_bad=True)
     assert (len(found), found.skipped) == (2, (message,))
-    assert notes == [f"1 of 3 {'pairs' if read is read_pairs else 'items'} of {name} are left out: {message}"]
+    assert notes == [f"1 of 3 {_NOUNS[read]} of {name} are left out: {message}"]
+
+
+def test_what_is_left_out_changes_nothing_of_the_rest(tmp_path: Path) -> None:
+    """Whole numbers stay whole, the table can be stored, and of items in words none is scored without one of its words."""
+    good = '{"item":1,"text":"x","n":7}\n'
+    path = tmp_path / "a.jsonl"
+    for bad in ("{", '{"item":"\\ud800","text":"y","n":8}'):
+        path.write_text(f"{bad}\n{good}")
+        items = read_items(path, skip_bad=True)
+        assert (items.text.passages, len(items.table)) == (("x",), 2)
+        assert str(items.table["n"].iat[1]) == "7"
+        assert read_passages(path, skip_bad=True).text.passages == ("x",)
+        items.table.iloc[1:].infer_objects().to_parquet(tmp_path / "a.parquet")
+    lines = ['{"item":1,"word":"The"}', "{", '{"item":1,"word":"sat"}', '{"item":2,"word":"No"}']
+    path.write_text("\n".join(lines))
+    items = read_items(path, skip_bad=True)
+    assert items.text.passages == ("No",)
+    assert items.skipped == (
+        f"line 2 of {str(path)!r} is not JSON: Expecting property name enclosed in double quotes at column 2",
+        f"row 1 of {str(path)!r}: the item '1' may have a word in row 2, which has no item",
+    )
+
+
+def test_a_table_that_cannot_be_read_at_all_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text("{\n[\n")
+    with pytest.raises(TextError, match=r"^'.*a.jsonl' has no row that can be read: line 1 of '.*' is not JSON: "):
+        read_pairs(path, skip_bad=True)
 
 
 def test_whole_numbers_of_which_one_is_missing_are_ids_all_the_same(tmp_path: Path) -> None:

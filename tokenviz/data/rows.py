@@ -27,15 +27,12 @@ _BOM = "\ufeff"  # spreadsheet programs write it at the start of a table; it is 
 _HEAD = 4096  # number of bytes that are used to detect a file's encoding
 _STEP = 1 << 20  # bytes between two progress reports
 _BATCH = 1 << 16  # rows of a Parquet file that are in memory at once
+_MORE_CELLS = "more cells than the header has columns"  # the usual cause: a comma in a text that is not quoted
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
-MORE_CELLS = "more cells than the header has columns"
-"""The usual cause of a bad row of CSV: a comma in a text that is not quoted."""
-
-
 def rows_of(
-    path: Path, column: str, also: Sequence[str] = (), *, too_long: list[int] | None = None
+    path: Path, column: str, also: Sequence[str] = (), *, bad: dict[int, str] | None = None
 ) -> Iterator[tuple[str, Row]]:
     """Read the rows of a table.
 
@@ -44,8 +41,9 @@ def rows_of(
         column: The column to read. In a CSV file that is not separated by commas it reveals the separator. From a Parquet file
             only it, `id` and the columns in `also` are read.
         also: Further columns of a Parquet file to read; by default none.
-        too_long: A list to which the numbers, from 0, of the rows of a CSV file are added that have more cells than the header
-            has columns; such rows come without a value. By default such a row is refused.
+        bad: A dictionary to which rows that cannot be read are added, by their numbers from 0 with the reason: a line of JSONL
+            that is not JSON, a row of CSV with more cells than the header has columns. Such rows come without a value. By
+            default one refuses the file.
 
     Yields:
         The place of a row, for messages, and its values by column.
@@ -54,10 +52,11 @@ def rows_of(
         TextError: The file does not have the form that its suffix says, or names a column twice.
         OSError: The file cannot be read.
     """
-    if path.suffix.lower() == ".parquet":
+    suffix = path.suffix.lower()
+    if suffix == ".parquet":
         yield from _parquet_rows(path, column, also)
     else:
-        yield from _jsonl_rows(path, column) if path.suffix.lower() == ".jsonl" else _csv_rows(path, column, too_long)
+        yield from _jsonl_rows(path, bad) if suffix == ".jsonl" else _csv_rows(path, column, bad)
 
 
 def decoded(data: bytes, where: str) -> str:
@@ -125,23 +124,35 @@ def _lines(path: Path, newline: str) -> Iterator[str]:
                 raise
 
 
-def _jsonl_rows(path: Path, column: str) -> Iterator[tuple[str, Row]]:
+def _jsonl_rows(path: Path, bad: dict[int, str] | None) -> Iterator[tuple[str, Row]]:
     # Only "\n" ends a line: "\r" and U+2028 may occur in JSON.
+    count = 0
     for number, line in enumerate(_lines(path, "\n"), start=1):
         where = f"line {number} of {str(path)!r}"
         if not line.strip():
             continue
         try:
-            row = json.loads(line, object_pairs_hook=partial(_object, where))
-        except json.JSONDecodeError as error:
-            raise TextError(f"{where} is not JSON: {error.msg} at column {error.colno}") from error
-        except TextError:
-            raise
-        except (ValueError, RecursionError) as error:  # a number of thousands of digits; deeply nested brackets
-            raise TextError(f"{where} cannot be read: {error}") from error
-        if not isinstance(row, dict):
-            raise TextError(f"{where} is not a JSON object with a column for the text")
+            row = _json_row(line, where)
+        except TextError as error:
+            if bad is None:
+                raise
+            bad[count], row = str(error), {}
+        count += 1
         yield where, row
+
+
+def _json_row(line: str, where: str) -> Row:
+    try:
+        row = json.loads(line.rstrip("\n"), object_pairs_hook=partial(_object, where))
+    except json.JSONDecodeError as error:
+        raise TextError(f"{where} is not JSON: {error.msg} at column {error.colno}") from error
+    except TextError:
+        raise
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits; deeply nested brackets
+        raise TextError(f"{where} cannot be read: {error}") from error
+    if not isinstance(row, dict):
+        raise TextError(f"{where} is not a JSON object with a column for the text")
+    return row
 
 
 def _object(where: str, pairs: list[tuple[str, Any]]) -> Row:
@@ -155,7 +166,7 @@ def _repeated(names: Iterator[str] | list[str]) -> str:
     return next((name for name, count in Counter(names).items() if count > 1), "")
 
 
-def _csv_rows(path: Path, column: str, too_long: list[int] | None) -> Iterator[tuple[str, Row]]:
+def _csv_rows(path: Path, column: str, bad: dict[int, str] | None) -> Iterator[tuple[str, Row]]:
     csv.field_size_limit(sys.maxsize)
     lines = _lines(path, "")
     first = next(lines, None)
@@ -173,10 +184,10 @@ def _csv_rows(path: Path, column: str, too_long: list[int] | None) -> Iterator[t
             where = f"row {number} of {str(path)!r}"
             if None not in row:
                 yield where, dict(row)
-            elif too_long is None:
-                raise TextError(f"{where} has {MORE_CELLS}")
+            elif bad is None:
+                raise TextError(f"{where} has {_MORE_CELLS}")
             else:
-                too_long.append(number - 1)
+                bad[number - 1] = f"{where} has {_MORE_CELLS}"
                 yield where, dict.fromkeys(reader.fieldnames or ())
     except csv.Error as error:
         raise TextError(f"{str(path)!r} is not CSV after row {number}: {error}") from error

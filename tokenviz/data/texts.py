@@ -18,7 +18,7 @@ from tokenviz.base import display
 from tokenviz.base.disk import samples_folder
 from tokenviz.base.errors import TextError, did_you_mean, listed
 from tokenviz.base.progress import note, task, warn
-from tokenviz.data.rows import MORE_CELLS, MUCH, TABLE_SUFFIXES, decoded, rows_of, say_much
+from tokenviz.data.rows import MUCH, TABLE_SUFFIXES, decoded, rows_of, say_much
 from tokenviz.data.spans import Span, checked_spans
 
 PLAIN_SUFFIXES = (".txt", ".md")
@@ -217,8 +217,8 @@ def read_text(
         samples: The folder of the sample texts, where a bare name is looked up; by default the project's own.
         spans: The table's column that holds the spans of each passage: a list of objects with name, start and end, or of lists
             of the three; in CSV the list is JSON. An empty cell is a passage without spans. By default texts have no spans.
-        skip_bad: Leave rows of a table without a text, or with bad spans, out and list them; by default one bad row refuses the
-            table.
+        skip_bad: Leave rows of a table that cannot be read, without a text or with bad spans out and list them; by default one
+            bad row refuses the table.
 
     Returns:
         The text, named after the file or folder.
@@ -350,14 +350,15 @@ def _table(path: Path, column: str, spans_column: str | None, *, skip_bad: bool)
     ids: list[str] = []
     spans: list[tuple[Span, ...]] = []
     skipped: list[str] = []
-    too_long: list[int] | None = [] if skip_bad else None
-    for where, row in rows_of(path, column, also=[spans_column] if spans_column else [], too_long=too_long):
+    bad: dict[int, str] = {}
+    collected = bad if skip_bad or spans_column is not None else None
+    for where, row in rows_of(path, column, also=[spans_column] if spans_column else [], bad=collected):
         for name, option in ((column, "--column names the one with the text"), (spans_column, "--spans names the one")):
-            if name is not None and name not in row:
+            if name is not None and name not in row and not bad:
                 raise TextError(f"{where} has no column {name!r}: {_columns(name, list(row), option)}")
         try:
-            if too_long and too_long.pop() is not None:
-                raise TextError(f"{where} has {MORE_CELLS}")
+            if bad:
+                raise TextError(bad.popitem()[1])
             passage = _passage_in(row[column], column, where)
             own = () if spans_column is None else checked_spans(_spans_in(row[spans_column], where), len(passage), where)
         except TextError as error:

@@ -233,7 +233,11 @@ def _chats(source: Any, name: str | None) -> tuple[_Chats, str]:
 
 def _of_file(path: Path) -> _Chats:
     try:
-        for where, row in rows_of(path, _COLUMN):
+        bad: dict[int, str] = {}
+        for where, row in rows_of(path, _COLUMN, bad=bad):
+            if bad:
+                yield where, TextError(bad.popitem()[1]), None
+                continue
             if _COLUMN not in row:
                 there = listed([repr(one[:40]) for one in row], 10) or "none"
                 raise TextError(f"{where} has no column {_COLUMN!r}: it has {there}{did_you_mean(_COLUMN, row)}")
@@ -245,6 +249,8 @@ def _of_file(path: Path) -> _Chats:
 
 
 def _checked(messages: Any, where: str) -> list[Message]:
+    if isinstance(messages, TextError):  # a row that could not be read
+        raise messages
     if not isinstance(messages, list | tuple) or not messages:
         kind = "nothing" if messages is None or messages in ([], ()) else f"a {type(messages).__name__}"
         raise TextError(f"{where} has {kind} for messages: give a list of objects with role and content")

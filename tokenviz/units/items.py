@@ -5,7 +5,8 @@ of the table is kept and appears in the results.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import accumulate
@@ -18,11 +19,13 @@ import pandas as pd
 from tokenviz.base.disk import samples_folder
 from tokenviz.base.errors import TextError, did_you_mean, listed
 from tokenviz.base.progress import warn
-from tokenviz.data.rows import MORE_CELLS, rows_of
+from tokenviz.data.rows import rows_of
 from tokenviz.data.spans import Span
 from tokenviz.data.texts import Text, corpus
 
 ITEM_SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
+_UNREAD = "unread"  # attribute of a table: the rows that could not be read, by number, with the reason
+_SURROGATE = re.compile("[\ud800-\udfff]")
 REGION = "region_"  # by default, columns with this prefix are regions
 
 
@@ -163,7 +166,7 @@ def read_items(
         raise TextError(f"{str(path)!r} has no item that can be scored")
     if skipped:
         warn(f"{len(skipped)} of {len(skipped) + len(kept)} items of {path.name} are left out: {'; '.join(skipped[:20])}")
-    ids = [one.id for one in kept]
+    table, ids = without_bad_rows(table, path), [one.id for one in kept]
     made = corpus([one.passage for one in kept], name=path.stem, passage_ids=ids)
     content = {
         "passages": made.passages,
@@ -215,7 +218,7 @@ def read_passages(path: str | Path, *, column: str = "text", skip_bad: bool = Fa
         raise TextError(f"{str(path)!r} has no text that can be scored")
     if skipped:
         warn(f"{len(skipped)} of {len(table)} texts of {path.name} are left out: {'; '.join(skipped[:20])}")
-    passages = [cell for _, cell in kept]
+    table, passages = without_bad_rows(table, path), [cell for _, cell in kept]
     digest = sha256(json.dumps([passages, table.astype(str).to_csv(index=False)], ensure_ascii=False).encode()).hexdigest()
     return Items(
         text=corpus(passages, name=path.stem),
@@ -304,9 +307,11 @@ class _Reader:
 
     def of_words(self, words: str) -> Iterator[_Item | str]:
         groups: list[tuple[str, list[int]]] = []
+        nameless: set[int] = set()
         for row in range(len(self._table)):
             named = self._label(row)
             if isinstance(named, Bad):
+                nameless.add(row)
                 yield named.words
             elif groups and groups[-1][0] == named:
                 groups[-1][1].append(row)
@@ -314,6 +319,11 @@ class _Reader:
                 groups.append((named, [row]))
         for _, rows in groups:
             named = self._name(rows[0])
+            near = sorted(nameless.intersection(range(rows[0] - 1, rows[-1] + 2)))
+            if near and not isinstance(named, Bad):
+                named = Bad(
+                    f"{self._where(rows[0])}: the item {named!r} may have a word in row {near[0] + 1}, which has no item"
+                )
             cells = [self._cell(row, words) for row in rows]
             bad = [one.words for one in (named, *cells) if isinstance(one, Bad)]
             ends = accumulate(len(str(cell)) + (len(self._join) if number else 0) for number, cell in enumerate(cells))
@@ -370,8 +380,8 @@ def read_table(path: str | Path, strings: Sequence[str], *, skip_bad: bool = Fal
         path: The file, or the name of a sample, as in `read_items`.
         strings: Columns whose cells stay strings: "NA" is a word that a text may have. In other columns of a CSV or TSV file
             numbers become numbers, and an empty cell is a missing value.
-        skip_bad: Whether to keep rows of a CSV or TSV file that have too many cells, as rows without a value, which `cell_of`
-            reports as bad.
+        skip_bad: Whether to keep rows that cannot be read, as rows without a value, which `bad_row` and `cell_of` report; by
+            default the first one refuses the table.
 
     Raises:
         TextError: The file is missing, empty or not of the form that its suffix says.
@@ -380,12 +390,18 @@ def read_table(path: str | Path, strings: Sequence[str], *, skip_bad: bool = Fal
     suffix = path.suffix.lower()
     if suffix not in ITEM_SUFFIXES:
         raise TextError(f"cannot read {str(path)!r} as a table of items: a file ends in {', '.join(ITEM_SUFFIXES)}")
+    bad: dict[int, str] = {}
     try:
-        too_long: list[int] | None = [] if skip_bad else None
         if suffix == ".parquet":
             table = pd.read_parquet(path)
         else:
-            table = _frame_of([row for _, row in rows_of(path, strings[0], too_long=too_long)])
+            rows = [row for _, row in rows_of(path, strings[0], bad=bad)]
+            unread = next(iter(bad.values()), "")
+            if unread and not skip_bad:
+                raise TextError(f"{unread}; --skip-bad leaves such rows out")
+            if unread and len(bad) == len(rows):
+                raise TextError(f"{str(path)!r} has no row that can be read: {unread}")
+            table = _frame_of(rows, as_given=bool(bad) and suffix == ".jsonl")
     except OSError as error:
         if isinstance(error, TextError):
             raise
@@ -400,15 +416,56 @@ def read_table(path: str | Path, strings: Sequence[str], *, skip_bad: bool = Fal
         for name in table:
             if name not in strings and not str(name).startswith(REGION):
                 table[name] = _numbers(table[name])
-    table.attrs[MORE_CELLS] = too_long or []
+    if bad:
+        table.attrs[_UNREAD] = bad
     return path, table
 
 
-def _frame_of(rows: list[dict[str, object]]) -> pd.DataFrame:
+def _frame_of(rows: list[dict[str, object]], *, as_given: bool) -> pd.DataFrame:
+    """Return rows as a table; as given, so that a row without values makes no floats of a column of whole numbers."""
     try:
-        return pd.DataFrame(rows)
-    except UnicodeEncodeError:  # a column of strings cannot hold a lone surrogate; `cell_of` then reports its place
+        return pd.DataFrame(rows, dtype=object if as_given else None)
+    except UnicodeEncodeError:  # a column of strings cannot hold a lone surrogate; `bad_row` then reports its place
         return pd.DataFrame(rows, dtype=object)
+
+
+def bad_row(table: pd.DataFrame, row: int, path: Path, *, checked: Sequence[str] = ()) -> Bad | None:
+    """Return what is wrong with a row, whatever its columns mean: it could not be read, or a cell has a lone surrogate.
+
+    Args:
+        table: A table from `read_table`.
+        row: The row's number, from 0.
+        path: The table's file.
+        checked: Columns whose cells the caller checks itself; by default none.
+
+    Returns:
+        The message; None where nothing is wrong.
+    """
+    unread: Mapping[int, str] = table.attrs.get(_UNREAD, {})
+    if row in unread:
+        return Bad(unread[row])
+    if path.suffix.lower() != ".jsonl":  # no other format can hold a lone surrogate
+        return None
+    for name, kind in table.dtypes.items():
+        if kind != "object" or name in checked:
+            continue
+        value = table[name].iat[row]
+        found = _SURROGATE.search(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+        if found:
+            place = f" at character {found.start()}" if isinstance(value, str) else ""
+            return Bad(f"row {row + 1} of {str(path)!r} has a lone surrogate{place} in column {name!r}: it is no Unicode text")
+    return None
+
+
+def without_bad_rows(table: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """Return the table with nothing in the rows that `bad_row` reports, so that what is left can be stored."""
+    unread = table.attrs.get(_UNREAD, {})  # which have nothing already
+    bad = [row for row in range(len(table)) if row not in unread and bad_row(table, row, path) is not None]
+    if bad:
+        table = table.astype(object)
+        table.iloc[bad] = None
+    table.attrs.clear()  # they would be written into Parquet files
+    return table
 
 
 def _numbers(column: pd.Series) -> pd.Series:
@@ -422,8 +479,8 @@ def _numbers(column: pd.Series) -> pd.Series:
 
 def cell_of(table: pd.DataFrame, row: int, column: str, path: Path, *, of_id: bool = False) -> "str | Bad":
     """Return a cell that must be a string with a character other than whitespace; an id may also be a whole number."""
-    if row in table.attrs.get(MORE_CELLS, ()):
-        return Bad(f"row {row + 1} of {str(path)!r} has {MORE_CELLS}")
+    if (bad := bad_row(table, row, path)) is not None:
+        return bad
     value: Any = table[column].iat[row]
     if of_id and isinstance(value, int | np.integer):  # in JSON and Parquet
         value = str(value)

@@ -106,7 +106,8 @@ def read_pairs(
     if same:
         rows = f"row{'s' * (len(same) > 1)} {listed(same, 12)}"
         warn(f"{len(same)} of {len(kept)} pairs of {path.name} are the same sentence twice, a tie whatever the model: {rows}")
-    own = table.iloc[kept].reset_index(drop=True)
+    own = table.iloc[kept].reset_index(drop=True).infer_objects()
+    own.attrs.clear()  # they would be written into Parquet files
     digest = sha256(json.dumps([passages, own.astype(str).to_csv(index=False)], ensure_ascii=False).encode()).hexdigest()
     return Pairs(
         text=corpus(passages, name=path.stem),

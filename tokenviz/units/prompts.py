@@ -20,7 +20,7 @@ from tokenviz.base.errors import TextError, did_you_mean, listed
 from tokenviz.base.progress import warn
 from tokenviz.data.scores import TokenScores
 from tokenviz.data.texts import Text, corpus
-from tokenviz.units.items import Bad, read_table
+from tokenviz.units.items import Bad, bad_row, read_table
 from tokenviz.units.sums import RULES, sum_units
 
 PROMPTS_VERSION = 1  # raise it when the same scores and prompts would give other numbers
@@ -123,7 +123,7 @@ def read_prompts(
         >>> tv.read_prompts("prompts.csv")
         Prompts('prompts': 2 continuations of 1 prompt)
     """
-    path, table = read_table(path, [prompt, continuation])
+    path, table = read_table(path, [prompt, continuation], skip_bad=skip_bad)
     for name in (prompt, continuation):
         if name not in table:
             raise TextError(
@@ -141,7 +141,9 @@ def read_prompts(
     skipped: list[str] = []
     for row in range(len(table)):
         where = f"row {row + 1} of {str(path)!r}"
-        found = list(_pairs_of(table[prompt].iat[row], table[continuation].iat[row], (prompt, continuation), where))
+        columns = (prompt, continuation)
+        whole = bad_row(table, row, path, checked=columns)
+        found = [whole] if whole else list(_pairs_of(table[prompt].iat[row], table[continuation].iat[row], columns, where))
         bad = [one.words for one in found if isinstance(one, Bad)]
         if bad and not skip_bad:
             raise TextError(f"{bad[0]}; --skip-bad leaves such rows out")
@@ -156,6 +158,7 @@ def read_prompts(
         warn(f"{len(skipped)} of {len(table)} rows of {path.name} are left out: {'; '.join(skipped[:20])}")
     own = table.iloc[rows].reset_index(drop=True).infer_objects()
     own[continuation] = [one for _, one in pairs]
+    own.attrs.clear()  # they would be written into Parquet files
     return _made(own, pairs, path.stem, tuple(skipped))
 
 

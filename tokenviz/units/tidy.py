@@ -194,14 +194,14 @@ def _own_columns(items: Items, sums: UnitSums, by: By) -> pd.DataFrame:
             several = [items.table.iloc[list(own)] for own in items.rows]
             kept = [name for name in table if all(one[name].nunique(dropna=False) == 1 for one in several)]
             table = table[kept]
-        return table.reset_index(drop=True)
+        return table.reset_index(drop=True).infer_objects()
     rows, regions = [], []
     for passage, end in zip(sums.passage, sums.end, strict=True):
         units = items.units[passage]
         unit = next((one for one in units if end <= one.end), None)
         rows.append(unit.row if unit else items.rows[passage][0])
         regions.append(unit.name if unit else "")
-    table = items.table.iloc[rows].reset_index(drop=True)
+    table = items.table.iloc[rows].reset_index(drop=True).infer_objects()
     return table.assign(region=regions) if any(items.units) else table
 
 
