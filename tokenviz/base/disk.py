@@ -7,7 +7,7 @@ from pathlib import Path
 # Files that survive a power failure: written, fsynced, renamed into place, and the folder fsynced, in this order.
 #
 # A rename may reach the disk before the content of the file (https://lwn.net/Articles/322823/): after a power failure the name
-# is there, and the file is empty. Every file that appears "complete or not at all" is written with this module.
+# is there, and the file is empty. Every file that appears "complete or not at all" is written with these functions.
 
 
 def sync(path: Path) -> None:

@@ -1,28 +1,27 @@
-"""Errors as one tree, and the findings of a check, each with what to do."""
+"""The errors of tokenviz as one tree, and the results of checks, each with what to do.
+
+    TokenvizError              everything below; the command line prints its message as one line, exit code 1
+    ├── TextError              a text that cannot be read (also ValueError)
+    ├── ModelError             a model that cannot be found, trusted or loaded (also ValueError)
+    ├── ScoringError           settings or logits that give no valid score (also ValueError)
+    ├── ComparisonError        scores that cannot be compared (also ValueError)
+    ├── FigureError            a figure that cannot be drawn as asked (also ValueError)
+    ├── PaperError             runs that cannot be pulled into a paper as asked, or files of other origin (also ValueError)
+    ├── ExperimentError        an experiment that cannot be found or run as asked (also ValueError)
+    ├── LedgerError            a ledger of shards that cannot be used as asked (also OSError)
+    ├── StoreError             a tracking store that cannot be opened or written (also OSError)
+    │   ├── RefusedError       a run that a store answers about, but refuses
+    │   └── DamagedError       a run whose files are gone, or differ from what was recorded
+    └── DiskError              no room or no right to write a file (also OSError)
+
+Each message says what was given, what is allowed, and what to do.
+"""
 
 import difflib
 import errno
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
-
-# The errors of tokenviz, as one tree.
-#
-#     TokenvizError              everything below; the command line prints its message as one line, exit code 1
-#     ├── TextError              a text that cannot be read (also ValueError)
-#     ├── ModelError             a model that cannot be found, trusted or loaded (also ValueError)
-#     ├── ScoringError           settings or logits that give no valid score (also ValueError)
-#     ├── ComparisonError        scores that cannot be compared (also ValueError)
-#     ├── FigureError            a figure that cannot be drawn as asked (also ValueError)
-#     ├── PaperError             runs that cannot be pulled into a paper as asked, or files of other origin (also ValueError)
-#     ├── ExperimentError        an experiment that cannot be found or run as asked (also ValueError)
-#     ├── LedgerError            a ledger of shards that cannot be used as asked (also OSError)
-#     ├── StoreError             a tracking store that cannot be opened or written (also OSError)
-#     │   ├── RefusedError       a run that a store answers about, but refuses
-#     │   └── DamagedError       a run whose files are gone, or differ from what was recorded
-#     └── DiskError              no room or no right to write a file (also OSError)
-#
-# Each message says what was given, what is allowed, and what to do.
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 

@@ -1,4 +1,4 @@
-"""The `tokenviz` command: a module per group of commands, heavy imports inside the commands only."""
+"""The `tokenviz` command: its groups, and the first steps that it prints alone; heavy imports are inside the commands."""
 
 from typing import Annotated, Any
 
@@ -44,7 +44,7 @@ def first_steps() -> str:
     )
 
 
-# The `tokenviz` command: one small module per group of commands; heavy imports are inside the commands.
+# The command itself, with its groups.
 
 _SECTIONS = {
     "Texts, without tracking": ("score", "compare", "items", "import-scores", "report", "models"),

@@ -1,4 +1,4 @@
-"""`tokenviz models` and `tokenviz doctor`: which models are on disk, and is everything as it should be?"""
+"""`tokenviz models` and `tokenviz doctor`: the models on disk, and checks of the installation and the store."""
 
 from dataclasses import asdict
 from pathlib import Path

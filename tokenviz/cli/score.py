@@ -47,46 +47,6 @@ if TYPE_CHECKING:
     from tokenviz.units.word_scores import WordScores
 
 
-# `tokenviz score FILE --by passage`: adds one model's numbers to a table of texts, one row per text.
-
-
-def score_passages(
-    model: str,
-    file: str,
-    column: str,
-    *,
-    bos: "BosMode",
-    context: int | None,
-    stride: int | None,
-    skip_bad: bool,
-    as_json: bool,
-    parquet: Path | None,
-) -> None:
-    """Score the texts of a table and print it with the numbers, as CSV unless another output is chosen."""
-    from tokenviz.base.display import write_parquet
-    from tokenviz.base.progress import shown
-    from tokenviz.cli.studies import plain_rows
-    from tokenviz.models.loading import load_model
-    from tokenviz.scoring.scorer import score
-    from tokenviz.units.items import read_passages
-    from tokenviz.units.tidy import check_request, tidy_table
-
-    with shown():
-        texts = read_passages(file, column=column, skip_bad=skip_bad)
-        check_request(texts, by="item", previous=0)
-        scores = score(load_model(model), texts.text, bos=bos, context=context, stride=stride)
-        table = tidy_table(texts, scores, by="item", previous=0)
-    if parquet is not None:
-        write_parquet(table, parquet)
-    elif as_json:
-        print_json({"texts": texts.text.name, "by": "passage", "rows": plain_rows(table), "skipped": list(texts.skipped)})
-    else:
-        print_csv([table])
-
-
-# `tokenviz score`: scores texts token by token, without tracking.
-
-
 def score_command(
     model: Annotated[
         str,
@@ -330,3 +290,40 @@ def _print_overview(summaries: "list[tuple[str, ScoreSummary]]") -> None:
         counts = (summary.n_tokens, summary.n_scored, *(getattr(summary, name) for name in caveats.values()))
         overview.add_row(Line(visible(name)), bits, *map(str, counts), *others)
     results_console().print(overview)
+
+
+# `tokenviz score FILE --by passage`: adds one model's numbers to a table of texts, one row per text.
+
+
+def score_passages(
+    model: str,
+    file: str,
+    column: str,
+    *,
+    bos: "BosMode",
+    context: int | None,
+    stride: int | None,
+    skip_bad: bool,
+    as_json: bool,
+    parquet: Path | None,
+) -> None:
+    """Score the texts of a table and print it with the numbers, as CSV unless another output is chosen."""
+    from tokenviz.base.display import write_parquet
+    from tokenviz.base.progress import shown
+    from tokenviz.cli.studies import plain_rows
+    from tokenviz.models.loading import load_model
+    from tokenviz.scoring.scorer import score
+    from tokenviz.units.items import read_passages
+    from tokenviz.units.tidy import check_request, tidy_table
+
+    with shown():
+        texts = read_passages(file, column=column, skip_bad=skip_bad)
+        check_request(texts, by="item", previous=0)
+        scores = score(load_model(model), texts.text, bos=bos, context=context, stride=stride)
+        table = tidy_table(texts, scores, by="item", previous=0)
+    if parquet is not None:
+        write_parquet(table, parquet)
+    elif as_json:
+        print_json({"texts": texts.text.name, "by": "passage", "rows": plain_rows(table), "skipped": list(texts.skipped)})
+    else:
+        print_csv([table])

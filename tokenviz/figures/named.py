@@ -76,7 +76,7 @@ def gaps_caption(comparison: Comparison) -> str:
     )
 
 
-# The figures of token tables by name, for runs, papers and redrawing; each is drawn and written in one way.
+# The figures by name.
 
 _HEATMAPS = {"heatmap": "logprob", "segments": "logprob", "difference": "difference"}  # with their default measures
 _HEATMAP_WIDTH = 7.0  # inches

@@ -1,4 +1,4 @@
-"""Where a figure comes from: what is written into its file, and read from a file of ours."""
+"""The origin of a figure: what is written into its file, and read back from any file that tokenviz wrote."""
 
 import json
 import re
@@ -15,6 +15,51 @@ from tokenviz.base.errors import DiskError, PaperError
 from tokenviz.comparing.comparison import Comparison
 from tokenviz.data.scores import TokenScores
 from tokenviz.models.describing import description_in, description_of, full_name
+
+# The origin of a figure: metadata about the run that its numbers belong to.
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The run that a figure belongs to.
+
+    Attributes:
+        fingerprint: Hash of everything that the run's numbers depend on; finds the run in any store that has it.
+        experiment: Name of the MLflow experiment.
+        kind: Kind of the run.
+        commit: Commit of the code that made it; empty where it is not known.
+        command: The command line that made it.
+        run_id: MLflow's id; empty for a figure that is drawn before a store has given the run one.
+    """
+
+    fingerprint: str
+    experiment: str
+    kind: str
+    commit: str
+    command: str
+    run_id: str = ""
+
+    def about(self, more: Mapping[str, object]) -> dict[str, object]:
+        """Return a file's metadata: the run, and further entries."""
+        known = {"run_id": self.run_id} if self.run_id else {}
+        known |= {"fingerprint": self.fingerprint, "experiment": self.experiment, "kind": self.kind}
+        return {**known, **more, "commit": self.commit, "command": self.command}
+
+
+def of_scores(scores: TokenScores) -> dict[str, object]:
+    """Return metadata of a model's figure besides its run: the text and every setting."""
+    return {"text_sha256": scores.text_sha256, "spec": _settings_of(scores)}
+
+
+def of_pair(comparison: Comparison) -> dict[str, object]:
+    """Return metadata of two models' figure besides its run: the text, and every setting of both."""
+    specs = [_settings_of(table) for table in (comparison.a, comparison.b)]
+    return {"text_sha256": comparison.a.text_sha256, "specs": specs}
+
+
+def _settings_of(scores: TokenScores) -> dict[str, object]:
+    return {**asdict(scores.spec), "model_description": description_of(scores.spec)}
+
 
 # Reading the origin of a file that tokenviz wrote: figures in any format, tables and numbers.
 
@@ -183,48 +228,3 @@ def _settings(spec: Mapping[str, Any]) -> str:
     versions = " ".join(f"{name} {version}" for name, version in spec.get("versions", {}).items())
     settings = ", ".join(f"{name}={value}" for name, value in spec.items() if name not in _SETTINGS_APART)
     return f"{settings}{f'; {versions}' if versions else ''}"
-
-
-# The origin of a figure: metadata about the run that its numbers belong to.
-
-
-@dataclass(frozen=True)
-class Origin:
-    """The run that a figure belongs to.
-
-    Attributes:
-        fingerprint: Hash of everything that the run's numbers depend on; finds the run in any store that has it.
-        experiment: Name of the MLflow experiment.
-        kind: Kind of the run.
-        commit: Commit of the code that made it; empty where it is not known.
-        command: The command line that made it.
-        run_id: MLflow's id; empty for a figure that is drawn before a store has given the run one.
-    """
-
-    fingerprint: str
-    experiment: str
-    kind: str
-    commit: str
-    command: str
-    run_id: str = ""
-
-    def about(self, more: Mapping[str, object]) -> dict[str, object]:
-        """Return a file's metadata: the run, and further entries."""
-        known = {"run_id": self.run_id} if self.run_id else {}
-        known |= {"fingerprint": self.fingerprint, "experiment": self.experiment, "kind": self.kind}
-        return {**known, **more, "commit": self.commit, "command": self.command}
-
-
-def of_scores(scores: TokenScores) -> dict[str, object]:
-    """Return metadata of a model's figure besides its run: the text and every setting."""
-    return {"text_sha256": scores.text_sha256, "spec": _settings_of(scores)}
-
-
-def of_pair(comparison: Comparison) -> dict[str, object]:
-    """Return metadata of two models' figure besides its run: the text, and every setting of both."""
-    specs = [_settings_of(table) for table in (comparison.a, comparison.b)]
-    return {"text_sha256": comparison.a.text_sha256, "specs": specs}
-
-
-def _settings_of(scores: TokenScores) -> dict[str, object]:
-    return {**asdict(scores.spec), "model_description": description_of(scores.spec)}

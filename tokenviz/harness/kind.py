@@ -1,4 +1,4 @@
-"""What every kind of run has: the job that becomes a run, and what is read and drawn of a recorded one."""
+"""The base of every kind of run: the job that becomes a run, and how a recorded run is read and drawn."""
 
 import math
 from abc import ABC, abstractmethod

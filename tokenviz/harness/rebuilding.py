@@ -1,4 +1,4 @@
-"""Recorded runs gone over again: a lost record made from the tables, or the numbers computed once more."""
+"""Recorded runs made from their own tables: a lost record rebuilt, or the numbers computed again."""
 
 import json
 import math

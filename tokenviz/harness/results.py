@@ -1,4 +1,4 @@
-"""What a grid leaves: runs with tables that are read when needed, and addresses that open MLflow's pages."""
+"""The result of a grid: its runs, with tables that are read when needed, and addresses that open MLflow's pages."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields

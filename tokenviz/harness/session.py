@@ -1,4 +1,4 @@
-"""What the jobs of one grid share: the experiment that runs, settings, models in memory, the store, a ledger's scores."""
+"""The session that the jobs of one grid share: the experiment, settings, models in memory, the store, a ledger's scores."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""The files of a ledger, what each says, and the shards that it is about."""
+"""The files of a ledger and their content, and the shards of texts that they are about."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""How torch and transformers are set before a model is loaded: quiet, and exact from the first pass on."""
+"""Settings of torch and transformers before a model is loaded: quiet, and exact from the first pass on."""
 
 
 # Silence for transformers: its progress bars and warnings are hidden, since tokenviz shows its own progress.

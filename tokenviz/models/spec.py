@@ -1,4 +1,17 @@
-"""Model specs, `NAME[@REVISION][,OPTION=VALUE]...`, and the checkpoints of one model."""
+"""Model specs, `NAME[@REVISION][,OPTION=VALUE]...`, the one way to name a model; and the checkpoints of one model.
+
+    gpt2                            a hub id
+    gpt2@607a30d                    the same model at one revision
+    models/mine                     a local folder
+    mine.gguf                       a GGUF file
+    smollm2-135m                    a model of the catalogue
+    smollm2-135m,dtype=bfloat16     with options
+    smollm2-135m,quantize=q4_0
+
+A "," or "@" in the name of a folder or file is part of the name where such a folder or file exists. Labels keep it apart from
+an option or a revision: "./" comes before a name that could be on a hub, and "/" after a name with a ",", since no option has
+a "/".
+"""
 
 import re
 from collections.abc import Sequence
@@ -9,20 +22,6 @@ from typing import Literal, get_args
 
 from tokenviz.base.errors import ModelError
 from tokenviz.models.catalogue import CATALOGUE, pull
-
-# Model specs: `NAME[@REVISION][,OPTION=VALUE]...`, the one way to name a model.
-#
-# gpt2                            a hub id
-# gpt2@607a30d                    the same model at one revision
-# models/mine                     a local folder
-# mine.gguf                       a GGUF file
-# smollm2-135m                    a model of the catalogue
-# smollm2-135m,dtype=bfloat16     with options
-# smollm2-135m,quantize=q4_0
-#
-# A "," or "@" in the name of a folder or file is part of the name where such a folder or file exists. Labels keep it apart from
-# an option or a revision: "./" comes before a name that could be on a hub, and "/" after a name with a ",", since no option has
-# a "/".
 
 Dtype = Literal["float64", "float32", "bfloat16", "float16"]
 Device = Literal["auto", "cpu", "cuda", "mps"]

@@ -1,4 +1,4 @@
-"""Which models can be scored: told from their configs, and from weights that a config does not use."""
+"""The models that can be scored, told from their configs, and from weights that a config does not use."""
 
 import json
 import re

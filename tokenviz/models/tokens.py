@@ -1,4 +1,4 @@
-"""From a passage to token ids, each with the slice of the original text that it stands for; and the tokenizer that cuts it."""
+"""Token ids of a passage, each with its slice of the original text; the ids that open a window; and reading tokenizers."""
 
 import json
 import re
@@ -15,8 +15,6 @@ from tokenviz.base.errors import ModelError, ScoringError, did_you_mean, listed
 from tokenviz.data.scores import BosMode
 from tokenviz.models.offsets import EncodedPassage, place
 from tokenviz.models.vocabulary import BYTE_OF, BYTE_PIECE
-
-# Token ids of a passage, each with the slice of the original text that it covers; and the ids that open a window.
 
 _NAMED = 8  # the most special tokens that a message names
 

@@ -1,4 +1,4 @@
-"""The memory that scoring takes, and what fails inside a model's own forward pass."""
+"""The memory that scoring takes, and errors inside a model's own forward pass."""
 
 import ctypes
 import os

@@ -23,8 +23,6 @@ from tokenviz.scoring.memory import reading
 from tokenviz.scoring.statistics import PositionStatistics, check_finite
 from tokenviz.scoring.windows import Piece, check_settings, check_windowing, cut, parts_of, pieces_of
 
-# `score`: one row per token for one model and one text.
-
 _NAMED = 10  # the most unread characters that a note names
 
 

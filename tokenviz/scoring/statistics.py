@@ -1,4 +1,4 @@
-"""What logits say: of the token that follows, and of how far two models' predictions lie apart."""
+"""Statistics of logits: of the token that follows, and of how far two models' predictions are apart."""
 
 import math
 from dataclasses import dataclass

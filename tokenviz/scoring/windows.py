@@ -1,4 +1,4 @@
-"""What goes through the model together: a text cut into parts, tokens and windows, and these packed or batched."""
+"""Windows: a text cut into parts, tokens and windows, and these packed or batched for one pass through the model."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -4,10 +4,9 @@
 
     fisher(pearson_r(x, y))
 
-Every number is an `Estimate`: its value, n, unit, and its interval with the method. Definitions are in
-`tokenviz.stats.definitions`, intervals in closed form in `tokenviz.stats.intervals`, resampling and its intervals in
-`tokenviz.stats.resampling` and `tokenviz.stats.intervals`. Importing this package loads nothing heavy; each name loads what it
-needs.
+Every number is an `Estimate`: its value, n, unit, and its interval with the method. The definitions are in
+`tokenviz.stats.definitions`, resampling in `tokenviz.stats.resampling`, and all intervals, in closed form and from resamples,
+in `tokenviz.stats.intervals`. Importing this package loads nothing heavy; each name loads what it needs.
 """
 
 from typing import TYPE_CHECKING

@@ -1,4 +1,8 @@
-"""Statistics of paired values: the definitions. Arrays in, estimates out; nothing here knows what a model is."""
+"""Statistics of paired values: the definitions, and calibration. Arrays in, estimates out; nothing here knows what a model is.
+
+x and y are two models' log-probs of the same units, in nats. Only pairs with a missing value (NaN) are left out. A number
+that the data do not determine is NaN with a reason, never 0. Intervals are added elsewhere (`tokenviz.stats.intervals`).
+"""
 
 import math
 from collections.abc import Callable
@@ -8,11 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tokenviz.stats.estimate import Estimate
-
-# Definitions of statistics of paired values. Arrays go in, estimates come out; no function knows models.
-#
-# x and y are two models' log-probs of the same units, in nats. Only pairs with a missing value (NaN) are left out. A number
-# that the data do not determine is NaN with a reason, never 0. Intervals are added elsewhere (`tokenviz.stats.intervals`).
 
 Values = NDArray[np.float64]
 

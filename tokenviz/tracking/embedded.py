@@ -1,4 +1,9 @@
-"""The embedded store: SQLite and a folder of artifacts in `mlruns/`, and which `tokenviz ui` serves it."""
+"""The embedded store: SQLite and a folder of artifacts in `mlruns/`, and which `tokenviz ui` serves it.
+
+The store is made under a lock, since two processes that make it at once would break it, and uses write-ahead logging. Its
+absolute paths are corrected when it is opened for writing, so that the folder may be moved or copied. Opening for reading
+changes nothing, and translates old paths. A store without write permission is read from a copy of its database.
+"""
 
 import os
 import shutil
@@ -19,12 +24,6 @@ from tokenviz.base import disk
 from tokenviz.base.disk import project_root
 from tokenviz.base.errors import StoreError
 from tokenviz.tracking.condition import connect_for_reading, examine
-
-# The embedded store: SQLite and a folder of artifacts in `mlruns/`.
-#
-# It is made under a lock, since two processes that make it at once would break it, and uses write-ahead logging. Its absolute
-# paths are corrected when it is opened for writing, so that the folder may be moved or copied. Opening for reading changes
-# nothing, and translates old paths. A store without write permission is read from a copy of its database.
 
 
 def embedded_folder() -> Path:

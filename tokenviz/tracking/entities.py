@@ -1,4 +1,4 @@
-"""What MLflow holds of an experiment: its runs within MLflow's limits, and views of them."""
+"""MLflow's entities: runs within MLflow's limits, and the views of an experiment's runs."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""A look at the tracking store: what in it is torn, doubled or waiting, and what nobody needs any more."""
+"""The inspection of a tracking store: what in it is torn, doubled or waiting, and what nobody needs any more."""
 
 import shutil
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Where a run comes from: who computed it, by what command, from which commit, on what machine; secrets are left out."""
+"""The provenance of a run: user, command, commit and machine; secrets of the environment are left out."""
 
 import os
 import re
@@ -11,38 +11,6 @@ from typing import Any
 
 from tokenviz.base.disk import project_root
 from tokenviz.base.hardware import cores, memory_bytes, processor
-
-# Removal of the environment's secrets from everything that a run records: command line, settings, patch.
-
-_SECRET = re.compile(r"PASSWO?R?D|SECRET|CREDENTIAL|APIKEY|(^|_)(TOKEN|KEY|PAT|PASSPHRASE)S?(_|$)", re.IGNORECASE)
-_SHORTEST = 6  # characters; a shorter value may occur in any text by chance
-_IN_ADDRESS = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^\s/@'\"]+@", re.IGNORECASE)
-
-
-def redacted(value: Any) -> Any:
-    """Return a string, or a list or mapping of strings, without secrets.
-
-    The value of an environment variable whose name suggests a secret (`HF_TOKEN`, `MLFLOW_TRACKING_PASSWORD`, ...) is replaced
-    by the variable's name. User and password are removed from addresses.
-    """
-    if isinstance(value, str):
-        for name, secret in _secrets():
-            value = value.replace(secret, f"${name}")
-        return _IN_ADDRESS.sub(r"\1", value)
-    if isinstance(value, list | tuple):
-        return [redacted(one) for one in value]
-    if isinstance(value, dict):
-        return {name: redacted(one) for name, one in value.items()}
-    return value
-
-
-def _secrets() -> list[tuple[str, str]]:
-    """Return names and values of secrets, the longest value first: one may begin with another."""
-    found = [(name, value) for name, value in os.environ.items() if len(value) >= _SHORTEST and _SECRET.search(name)]
-    return sorted(found, key=lambda pair: -len(pair[1]))
-
-
-# The origin of a run: user, command, commit and machine.
 
 _PATIENCE = 10  # seconds that git may take
 _LONGEST_DIFF = 5_000_000  # characters of a patch
@@ -160,3 +128,33 @@ def _git(root: Path, *arguments: str) -> str:
     if done.returncode and "--no-index" not in arguments:  # with it, exit code 1 means that there is a difference
         raise subprocess.SubprocessError(done.stderr.decode(errors="replace"))
     return done.stdout.decode(errors="replace")
+
+
+# Removal of the environment's secrets from everything that a run records: command line, settings, patch.
+
+_SECRET = re.compile(r"PASSWO?R?D|SECRET|CREDENTIAL|APIKEY|(^|_)(TOKEN|KEY|PAT|PASSPHRASE)S?(_|$)", re.IGNORECASE)
+_SHORTEST = 6  # characters; a shorter value may occur in any text by chance
+_IN_ADDRESS = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^\s/@'\"]+@", re.IGNORECASE)
+
+
+def redacted(value: Any) -> Any:
+    """Return a string, or a list or mapping of strings, without secrets.
+
+    The value of an environment variable whose name suggests a secret (`HF_TOKEN`, `MLFLOW_TRACKING_PASSWORD`, ...) is replaced
+    by the variable's name. User and password are removed from addresses.
+    """
+    if isinstance(value, str):
+        for name, secret in _secrets():
+            value = value.replace(secret, f"${name}")
+        return _IN_ADDRESS.sub(r"\1", value)
+    if isinstance(value, list | tuple):
+        return [redacted(one) for one in value]
+    if isinstance(value, dict):
+        return {name: redacted(one) for name, one in value.items()}
+    return value
+
+
+def _secrets() -> list[tuple[str, str]]:
+    """Return names and values of secrets, the longest value first: one may begin with another."""
+    found = [(name, value) for name, value in os.environ.items() if len(value) >= _SHORTEST and _SECRET.search(name)]
+    return sorted(found, key=lambda pair: -len(pair[1]))

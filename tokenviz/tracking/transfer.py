@@ -1,4 +1,4 @@
-"""Runs on their way: copied from one store to another, or delivered late from the outbox."""
+"""The transfer of runs: copied from one store to another, or delivered late from the outbox."""
 
 import re
 import shutil

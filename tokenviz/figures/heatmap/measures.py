@@ -1,4 +1,4 @@
-"""What a heatmap can show of a token: measures, rows of several models unit by unit, and the ends of the scale."""
+"""Measures that a heatmap can show of a token, the ends of their scales, and several models' log-probs unit by unit."""
 
 import math
 import re

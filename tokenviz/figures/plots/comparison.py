@@ -1,4 +1,4 @@
-"""Two models on one text: the unity scatter, and where the gap between them lies."""
+"""Plots of two models on one text: the unity scatter, and the kinds of strings that their difference comes from."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

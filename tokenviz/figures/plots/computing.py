@@ -1,4 +1,4 @@
-"""What computing does: speed next to a baseline, and predictions that move where numbers are rounded."""
+"""Plots of computing: speed next to a baseline, and the effect of rounding on predictions."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence

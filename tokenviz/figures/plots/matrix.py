@@ -1,4 +1,4 @@
-"""Every pair of some models: a matrix of numbers with intervals, and a grid's correlations."""
+"""Plots of every pair of some models: a matrix of numbers with intervals, and all correlations of a grid."""
 
 import math
 from collections.abc import Sequence

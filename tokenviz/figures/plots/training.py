@@ -1,4 +1,4 @@
-"""A course of training in two figures: curves over the steps by text, and one text's log-probs with one row per step."""
+"""Plots of a course of training: curves over the steps by text, and one text's log-probs with one row per step."""
 
 from typing import TYPE_CHECKING, Any
 

@@ -39,8 +39,6 @@ from tokenviz.tracking.finding import FoundRun
 from tokenviz.tracking.runs import FinishedRun, fingerprint_of
 from tokenviz.units.sums import information
 
-# Score runs: one model on one text, as a token table, its numbers, a curve and a text heatmap.
-
 
 @dataclass(frozen=True, eq=False)
 class Scored:

@@ -1,4 +1,4 @@
-"""What several kinds of runs write alike: descriptions in Markdown, tables, the text, and reports of several texts."""
+"""Content that several kinds of runs write alike: descriptions in Markdown, tables, the text, and reports of several texts."""
 
 import json
 from collections import Counter
