@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -10,12 +11,13 @@ from typing import Any
 import pytest
 from run_records import filled, make_record
 
-from tokenviz.base.errors import StoreError
+from tokenviz.base.errors import RefusedError, StoreError
 from tokenviz.base.progress import collecting
+from tokenviz.tracking.entities import unlinked
 from tokenviz.tracking.finding import fetch
 from tokenviz.tracking.provenance import current_provenance
 from tokenviz.tracking.runs import EXPERIMENT_LATER, Runs, fingerprint_of, run_later
-from tokenviz.tracking.staged_runs import StagedRun
+from tokenviz.tracking.staged_runs import StagedRun, read_staged
 from tokenviz.tracking.store import open_store
 
 
@@ -106,9 +108,39 @@ def test_pages_have_the_ids_of_what_they_name(runs: Runs, tmp_path: Path) -> Non
     known, unknown = fingerprint_of({"a": 1}), fingerprint_of({"a": 2})
     first = keep(runs, known)
     page = f'["{run_later(known)}", "{run_later(unknown)}", "{EXPERIMENT_LATER}"]'
-    run_id = keep(runs, "g", pages={"page.html": page})
+    run_id = keep(runs, "g", pages={"page.html": page, "tables/b.csv": f"run_id\n{run_later(known)}\n"})
     found = fetch(runs.store, run_id, "page.html", tmp_path).read_text(encoding="utf-8")
     assert json.loads(found) == [first, "", runs.experiment_id]
+    assert fetch(runs.store, run_id, "tables/b.csv", tmp_path).read_text(encoding="utf-8") == f"run_id\n{first}\n"
+    listed = (fetch(runs.store, run_id, "checksums.sha256", tmp_path)).read_text(encoding="utf-8")
+    assert re.findall(r"  (.*)", listed) == ["page.html", "tables/a.csv", "tables/b.csv"]
+
+
+def test_a_description_has_the_ids_of_what_it_links(runs: Runs) -> None:
+    known, unknown, elsewhere = (fingerprint_of({"a": number}) for number in range(3))
+    first, other = keep(runs, known), keep(runs, elsewhere, grid="g2")
+    links = [f"[{number}](runs/{run_later(one)}/artifacts/x.html)" for number, one in enumerate((known, unknown, elsewhere))]
+    run_id = keep(runs, "g", note=" ".join(links))
+    note = runs.client.get_run(run_id).data.tags["mlflow.note.content"]
+    assert unlinked(note, run_id) == f"[0](runs/{first}/artifacts/x.html) 1 [2](runs/{other}/artifacts/x.html)"
+
+
+def test_what_names_a_run_that_waits_waits_as_well(runs: Runs) -> None:
+    known = fingerprint_of({"a": 1})
+    with runs.outbox.claimed(runs.name, known) as claim:
+        assert claim is not None
+        claim.pack(filled(make_record(known)))
+    with pytest.raises(RefusedError, match=r"^'a name' names results that wait in the outbox themselves$"):
+        keep(runs, "g", pages={"page.html": run_later(known)})
+    with runs.outbox.claimed(runs.name, "g") as claim:
+        assert claim is not None
+        assert claim.left_over() is not None
+
+
+@pytest.mark.parametrize("name", ["../page.html", "/page.html", "tables/../page.html", "a/b.html", ".html"])
+def test_a_page_outside_its_run_is_not_read(runs: Runs, name: str) -> None:
+    staged = packed(runs, pages={name: "x"})
+    assert read_staged(staged.folder) is None
 
 
 def test_a_staged_run_that_was_delivered_is_not_delivered_again(runs: Runs) -> None:

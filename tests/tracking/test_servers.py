@@ -1,6 +1,7 @@
 """A tracking server that is down, hangs, is slow or dies half-way: scoring goes on, and nothing is lost or doubled."""
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -131,13 +132,19 @@ def test_a_server_that_is_down_gets_everything_later_once(place: Place, expected
     place.proxy.listen()
     assert place.sync() == Synced(7, 0, (), 0, {})
     assert place.sync().delivered == 0
-    # What the summary's page leads to has its id now.
-    summary, *cells = sorted(find_runs(), key=lambda run: run.tags["kind"] != "summary")
-    page = fetch(open_store(), summary.run_id, OVERVIEW, place.project).read_text(encoding="utf-8")
+    # What the summary's page, tables and description lead to has its id now.
+    store = open_store()
+    summary, *cells = sorted(find_runs(store=store), key=lambda run: run.tags["kind"] != "summary")
+    names = (OVERVIEW, "tables/scores.csv", "tables/comparisons.csv")
+    page, *tables = [fetch(store, summary.run_id, name, place.project).read_text(encoding="utf-8") for name in names]
     assert f'"experiment_id":"{summary.experiment_id}"' in page
     assert all(f'"{run.run_id}"' in page for run in cells)
-    assert "later:" not in page
-    # The summary of before could not name the runs: it alone is made again.
+    for table, kind in zip(tables, ("score", "comparison"), strict=True):
+        assert set(re.findall(r"[0-9a-f]{32}", table)) == {run.run_id for run in cells if run.tags["kind"] == kind}
+    note = store.client.get_run(summary.run_id).data.tags["mlflow.note.content"]
+    assert all(f"/runs/{run.run_id}/artifacts/figures/" in note for run in cells)
+    assert "later:" not in "".join((page, *tables, note))
+    # The summary of before could not say which runs it is of: it alone is made again.
     again = place.run()
     assert all(run.reused for run in (*again.scores, *again.comparisons))
     assert place.kept().statuses == {"FINISHED": 8}
@@ -236,11 +243,11 @@ def test_a_run_that_the_server_does_not_take_keeps_no_other_from_it(place: Place
 
     place.proxy.fault = refuse
     result = place.run()
-    # The comparison of the text names a run that is not there, and the summary comes after both.
-    assert (result.waiting, sum(not run.run_id for run in result.scores)) == (2, 1)
+    # The comparison of the text and the summary name a run that is not there, and wait with it.
+    assert (result.waiting, sum(not run.run_id for run in result.scores)) == (3, 1)
     (said,) = [note for note in place.notes if "HTTP 400" in note]
     assert said.endswith("until 'tokenviz sync' delivers it")
-    assert place.sync() == Synced(2, 0, (), 0, {})
+    assert place.sync() == Synced(3, 0, (), 0, {})
 
 
 def test_a_failing_server_leaves_json_clean_and_the_last_word_right(place: Place) -> None:

@@ -54,6 +54,8 @@ PREFIX = "tokenviz."
 NOTE = "mlflow.note.content"
 _GRANTED = 10  # seconds within which a server grants the right to write a new experiment
 _RUN_LATER = re.compile(r"later:run:([0-9a-f]{64})")
+_TO_NO_RUN = re.compile(r"\[([^\]]*)\]\(runs//[^)]*\)")  # a link of a description to a run that has no id
+_PAGE = 1000  # runs that one call returns
 _MOST_GRIDS = 400  # grid ids, of twelve digits each, in one tag
 
 
@@ -270,9 +272,8 @@ class Runs:
         from mlflow.entities import Param, RunTag
 
         record = staged.record
-        for name, page in record.pages.items():
-            (staged.files / name).write_text(self._filled(page), encoding="utf-8")
-        description = short_note(without_missing(record.note, staged.files), staged.files)
+        note = self._write_named(record, staged.files)
+        description = short_note(without_missing(note, staged.files), staged.files)
         params, identities = settings_of(self._known_params(record), staged.files)
         metrics, numbers = split_numbers(record.metrics)
         write_checksums(staged.files)
@@ -325,14 +326,39 @@ class Runs:
                 raise RefusedError(f"{record.name!r} names results that wait in the outbox themselves")
         return {**record.params, **{name: run.run_id if run else "" for name, run in found.items()}}
 
-    def _filled(self, page: str) -> str:
-        """A page with the ids that what it names has got by now; see `run_later`."""
+    def _write_named(self, record: RunRecord, files: Path) -> str:
+        """Write a record's pages among its files, with the ids that the runs they name have by now; see `run_later`.
 
-        def run_id(found: re.Match[str]) -> str:
-            run = self._find(found[1])
-            return run.run_id if run else ""
+        Returns:
+            The description, also with the ids.
 
-        return _RUN_LATER.sub(run_id, page).replace(EXPERIMENT_LATER, self.experiment_id)
+        Raises:
+            RefusedError: A run that they name waits in the outbox itself.
+        """
+        ids = self._ids({found for text in (*record.pages.values(), record.note) for found in _RUN_LATER.findall(text)}, record)
+        for name, page in record.pages.items():
+            filled = _RUN_LATER.sub(lambda found: ids[found[1]], page).replace(EXPERIMENT_LATER, self.experiment_id)
+            (files / name).parent.mkdir(exist_ok=True)
+            (files / name).write_text(filled, encoding="utf-8")
+        return _TO_NO_RUN.sub(r"\1", _RUN_LATER.sub(lambda found: ids[found[1]], record.note))
+
+    def _ids(self, fingerprints: set[str], record: RunRecord) -> dict[str, str]:
+        """Return the ids of runs by fingerprint; empty for those that the store does not have."""
+        found: dict[str, str] = {}
+        # One search for a grid, which may have thousands of runs, instead of one for each.
+        for grid in record.grid.split() if fingerprints else ():
+            query, token = f"tags.`{PREFIX}grid` LIKE '%{grid}%' and attributes.status = 'FINISHED'", None
+            while token != "":
+                page = self.client.search_runs([self.experiment_id], query, max_results=_PAGE, page_token=token)
+                for run in page:
+                    found.setdefault(run.data.tags.get(f"{PREFIX}fingerprint", ""), str(run.info.run_id))
+                token = page.token or ""
+        for fingerprint in fingerprints - found.keys():
+            run = self._find(fingerprint)
+            if run is None and self.outbox.holds(self.name, fingerprint):
+                raise RefusedError(f"{record.name!r} names results that wait in the outbox themselves")
+            found[fingerprint] = run.run_id if run else ""
+        return found
 
     def _leave_one(self, fingerprint: str, run_id: str, *, newest: bool) -> str:
         """Keep one finished run with a fingerprint and its grids; mark the others as superseded by it.
@@ -478,7 +504,7 @@ EXPERIMENT_LATER = "later:experiment"
 
 
 def run_later(fingerprint: str) -> str:
-    """Return the placeholder in pages for the id of a run that waits for its server; delivering the run fills it in."""
+    """Return the placeholder in pages and descriptions for the id of a run that waits for its server; delivery fills it in."""
     return f"later:run:{fingerprint}"
 
 

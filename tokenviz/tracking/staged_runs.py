@@ -24,6 +24,7 @@ _DRAWN = "drawn.json"
 _PARTIAL = ".partial"
 _FORMAT = 1
 _PLAIN = re.compile(r"[^'\"`\\]+")
+_PAGE = re.compile(r"(?:tables/)?\w+\.\w+", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,8 @@ class RunRecord:
         ended: End, in milliseconds since 1970.
         replaces: Whether it supersedes a finished run with the same fingerprint.
         id: Id of the staged run; the delivered run carries it, so that it is not delivered twice.
-        pages: Files, by name, that name runs of the experiment; `runs.run_later` stands for the id of one that has none yet.
+        pages: Files, by path, that name runs of the experiment; there and in the description `runs.run_later` stands for the id
+            of one that has none yet.
     """
 
     experiment: str
@@ -205,7 +207,8 @@ def _read(folder: Path) -> tuple[RunRecord, dict[str, str]] | None:
             return None
         curves = {name: [(int(step), float(value)) for step, value in curve] for name, curve in record.curves.items()}
         # These are used in filters, where a quotation mark would end the value.
-        if not all(_PLAIN.fullmatch(name) for name in (record.id, record.fingerprint, *record.refers.values())):
+        names = (record.id, record.fingerprint, *record.grid.split(), *record.refers.values())
+        if not all(_PLAIN.fullmatch(name) for name in names):
             return None
         return replace(record, curves=curves), dict(content["sha256"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
@@ -221,7 +224,7 @@ def _is_whole(record: RunRecord) -> bool:
         and all(isinstance(one, dict) for one in (*words, record.params, record.metrics))
         and all(isinstance(word, str) for one in words for word in one.values())
         and all(isinstance(number, int | float) for number in record.metrics.values())
-        and all(Path(name).name == name for name in record.pages)  # never outside the staged run's folder
+        and all(_PAGE.fullmatch(name) for name in record.pages)  # never outside the staged run's folder
     )
 
 

@@ -1,5 +1,6 @@
 """Summary runs: a whole grid as one page, with its tables, and the experiment's own tables and figures."""
 
+import io
 import json
 import shutil
 import tempfile
@@ -103,11 +104,11 @@ class SummaryJob(Job[None, Run]):
         about = self.session.about(self.fingerprint, self.kind, {"runs": [run.fingerprint for run in self.runs.every_run]})
         content = record_summary(self.runs, self.description, self.figures, self.tables, about, files)
         content.params.update(self.session.experiment.params)
-        return replace(content, pages={OVERVIEW: overview_html(self._overview(), "artifact")})
+        return replace(content, pages={**content.pages, OVERVIEW: overview_html(self._overview(), "artifact")})
 
     def _overview(self) -> Overview:
         """Return the data of the grid's page; what waits for a server gets its id when it is delivered."""
-        cells = [run.cell(run.run_id or run_later(run.fingerprint)) for run in self.runs.every_run]
+        cells = [run.cell(_id_of(run)) for run in self.runs.every_run]
         return Overview(
             self.session.experiment.name,
             self.session.runs.try_experiment_id() or EXPERIMENT_LATER,
@@ -133,24 +134,24 @@ def record_summary(
     about: Mapping[str, object],
     folder: Path,
 ) -> Content:
-    """Write a grid's tables and figures into a folder; return the rest of its run."""
+    """Write a grid's figures and the experiment's own tables into a folder; return the rest of its run."""
     scores, comparisons = runs.scores, runs.comparisons
     tables, drawn = tables_folder(folder), folder / "figures"
     drawn.mkdir()
     for name, table in own_tables.items():
         write_csv(table, tables / f"{name}.csv")
         (tables / f"{name}.tex").write_text(frame_booktabs(table, about), encoding="utf-8")
-    score_rows = [{"model": run.model, "text": run.text, **asdict(run.summary), "run_id": run.run_id} for run in scores]
-    write_csv(pd.DataFrame(score_rows), tables / "scores.csv")
+    score_rows = [{"model": run.model, "text": run.text, **asdict(run.summary), "run_id": _id_of(run)} for run in scores]
+    pages = {"tables/scores.csv": _csv(score_rows)}
     if comparisons:
         rows = [
             {"model_a": run.a.model, "model_b": run.b.model, "text": run.a.text, "by": run.by}
             | {name: run.metrics.get(name) for name in ("n", *COMPARISON_METRICS)}
             | {"resampled": run.estimate("pearson_r").drawn_from}
-            | {"run_id": run.run_id}
+            | {"run_id": _id_of(run)}
             for run in comparisons
         ]
-        write_csv(pd.DataFrame(rows), tables / "comparisons.csv")
+        pages["tables/comparisons.csv"] = _csv(rows)
     described = models_of(scores)
     courses = {run.model: described_course(run.table) for run in runs.training}
     links = {}
@@ -159,11 +160,11 @@ def record_summary(
         links[escaped(name)] = saved[0].name
     missing = sum(run.missing for run in scores)
     report = _report(runs, about, drawn)
-    pages = {"report": report} if report else {}
+    reports = {"report": report} if report else {}
     note = "\n\n".join(
         part
         for part in (
-            f"{links_line(links | pages, {'Overview': OVERVIEW})}{headline(scores, comparisons)}",
+            f"{links_line(links | reports, {'Overview': OVERVIEW})}{headline(scores, comparisons)}",
             f"**{without(missing)}: the pages of the score runs say which, and why.**" if missing else "",
             unwrapped(description.strip()),
             "\n".join(f"- {model_in_bold(label, words)}" for label, words in described.items() if words),
@@ -175,7 +176,17 @@ def record_summary(
     )
     note += pictures(dict(list(links.items())[:_MOST_PICTURES]))
     metrics = {f"n_{kind}_runs": float(len(own)) for kind, own in runs.by_kind.items() if own}
-    return Content({}, metrics, note, tags={WITHOUT: str(missing)} if missing else {})
+    return Content({}, metrics, note, tags={WITHOUT: str(missing)} if missing else {}, pages=pages)
+
+
+def _id_of(run: Run) -> str:
+    return run.run_id or run_later(run.fingerprint)
+
+
+def _csv(rows: Sequence[Mapping[str, object]]) -> str:
+    written = io.StringIO()
+    write_csv(pd.DataFrame(rows), written)
+    return written.getvalue()
 
 
 def _report(runs: "GridRuns", about: Mapping[str, object], folder: Path) -> str:
@@ -233,7 +244,7 @@ def comparison_table(comparisons: Sequence[ComparisonRun]) -> str:
             f"{run.metrics['n']:.0f}",
             f"{run.by}s",
         ]
-        + [run_link(_with_interval(run.estimate("pearson_r")), run.run_id if number < _MOST_LINKS else "", "report.html")]
+        + [run_link(_with_interval(run.estimate("pearson_r")), _id_of(run) if number < _MOST_LINKS else "", "report.html")]
         + [_with_interval(run.estimate(name)) for name, _ in _COMPARISON_COLUMNS[1:]]
         + [interval_source(run.estimate("pearson_r"))]
         for number, run in enumerate(comparisons)
@@ -258,7 +269,7 @@ def score_table(scores: Sequence[ScoreRun]) -> str:
     rows = []
     for number, run in enumerate(scores):
         summary = run.summary
-        bits = run_link(printed(summary.bits_per_byte, 3), run.run_id if number < _MOST_LINKS else "", "heatmap.html")
+        bits = run_link(printed(summary.bits_per_byte, 3), _id_of(run) if number < _MOST_LINKS else "", "heatmap.html")
         counts = map(str, (summary.n_tokens, summary.n_scored, summary.n_unknown, summary.n_unread))
         means = [printed(summary.mean_logprob, 3), printed(summary.perplexity_per_token)]
         rows.append([escaped(run.model), escaped(run.text), bits, *counts, *means])

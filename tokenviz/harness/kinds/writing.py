@@ -50,7 +50,7 @@ def links_line(figures: Mapping[str, str], files: Mapping[str, str] | None = Non
 
 
 def run_link(words: str, run_id: str, figure: str) -> str:
-    """Return a link to a figure of another run of the experiment; only the words where the run has no id yet."""
+    """Return a link to a figure of another run of the experiment; only the words where no id is given."""
     return f"[{words}](runs/{run_id}/artifacts/figures/{figure})" if run_id else words
 
 
