@@ -96,13 +96,20 @@ def test_scores_of_another_text_are_refused(glass: LoadedModel, tmp_path: Path) 
 
 
 def test_accuracies_count_ties_as_half_and_leave_out_what_is_not_decided() -> None:
-    table = pd.DataFrame({"correct_sum": [1, 0.5, 0, np.nan, 1]})
+    good, bad = np.array([-1.0, -2, -5, np.nan, -3]), np.array([-2.0, -2, -3, -1, -7])
+    table = pd.DataFrame({"correct_sum": [1, 0.5, 0, np.nan, 1], "logprob_good": good, "logprob_bad": bad})
     found = accuracies(table, ("a", "a", "b", "b", "b"), ("sum",))
     assert found["group"].tolist() == ["a", "b", "all"]
     assert found["accuracy"].tolist() == [0.75, 0.5, 0.625]
     assert found["n"].tolist() == [2, 2, 4]
     assert found["n_ties"].tolist() == [1, 0, 1]
     assert found["interval"].tolist() == ["Wilson", "Wilson", "clustered by group"]
+    assert found["mean_margin"].tolist() == [0.5, 1, 0.75]
+    assert found[["d_z", "d_av"]].isna().all(axis=1).tolist() == [True, True, False]
+    # By hand: margins 1, 0, -2 and 4.
+    assert found["d_z"].iat[2] == pytest.approx(0.75 / np.std([1, 0, -2, 4], ddof=1))
+    spreads = np.nanstd(good, ddof=1), np.std(bad[[0, 1, 2, 4]], ddof=1)
+    assert found["d_av"].iat[2] == pytest.approx(0.75 / np.mean(spreads))
     assert accuracies(table, ("",) * 5, ("sum",))["group"].tolist() == ["all"]
 
 
@@ -139,6 +146,8 @@ def test_pairs_are_a_run_that_is_found_again(project: Path, monkeypatch: pytest.
     assert again.metrics["n_identical"] == 1
     by_sum = again.accuracies.query("rule == 'sum' and group == 'all'")
     assert again.metrics["accuracy_by_sum"] == by_sum["accuracy"].item()
+    assert again.metrics["d_z_by_sum"] == by_sum["d_z"].item()
+    assert again.metrics["d_av_by_per_byte"] == again.accuracies.query("rule == 'per_byte' and group == 'all'")["d_av"].item()
     path.write_text(PAIRS.replace(",3", ",4"))
     assert not decided().pairs[0].reused
     assert RULES == ("sum", "per_token", "per_byte")

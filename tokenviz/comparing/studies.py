@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from tokenviz.base.errors import ComparisonError
 from tokenviz.comparing.comparison import compare
 from tokenviz.data.scores import TokenScores
+from tokenviz.stats.definitions import d_av, d_z
 from tokenviz.stats.differences import sign_flip_test
 from tokenviz.stats.estimate import Estimate
 from tokenviz.stats.intervals import clustered, student, wilson
@@ -116,6 +117,7 @@ def gain_table(by_item: pd.DataFrame) -> pd.DataFrame:
 # Accuracy over minimal pairs: the share of pairs that are decided correctly, with a 95 % interval by group and overall.
 
 _TIE = 0.5  # value of a pair whose sentences are equally probable
+_MARGINS = {"sum": "logprob", "per_token": "mean_logprob", "per_byte": "logprob_per_byte"}  # the columns that a rule compares
 
 
 def accuracies(table: pd.DataFrame, groups: tuple[str, ...], rules: tuple[str, ...]) -> pd.DataFrame:
@@ -128,25 +130,37 @@ def accuracies(table: pd.DataFrame, groups: tuple[str, ...], rules: tuple[str, .
 
     Returns:
         One row per rule and group, and one per rule over all pairs (`group` is "all") if there are several groups. Columns:
-        `accuracy`, `low`, `high`, `interval` (how it was made), `n` pairs, `n_ties`. Pairs without a decision are left out.
+        `accuracy`, `low`, `high`, `interval` (how it was made), `n` pairs, `n_ties`; of the margin, which is the good
+        sentence's value less the bad one's, `mean_margin` in nats, `d_z` and `d_av` (`tokenviz.stats`) of the same n pairs; NaN
+        where they are not determined, as with fewer than three pairs. Pairs without a decision are left out.
     """
     rows = []
     names = np.array(groups)
     for rule in rules:
         values = table[f"correct_{rule}"].to_numpy(float)
+        good, bad = (table[f"{_MARGINS[rule]}_{side}"].to_numpy(float) for side in ("good", "bad"))
         known = ~np.isnan(values)
         for group in dict.fromkeys(groups):
-            own = values[known & (names == group)]
-            rows.append(_row(rule, group or "all", wilson(own.sum(), len(own)), "Wilson", own))
+            own = known & (names == group)
+            share = wilson(values[own].sum(), int(own.sum()))
+            rows.append(_row(rule, group or "all", share, "Wilson", values[own]) | _margins(bad[own], good[own]))
         if len(set(groups)) > 1:
             share = clustered(values[known], np.unique(names[known], return_inverse=True)[1])
-            rows.append(_row(rule, "all", share, "clustered by group", values[known]))
+            rows.append(_row(rule, "all", share, "clustered by group", values[known]) | _margins(bad[known], good[known]))
     return pd.DataFrame(rows)
 
 
 def _row(rule: str, group: str, share: Estimate, interval: str, own: NDArray[np.float64]) -> dict[str, object]:
     ends = {"low": share.low, "high": share.high, "interval": interval}
     return {"rule": rule, "group": group, "accuracy": share.value, **ends, "n": len(own), "n_ties": int((own == _TIE).sum())}
+
+
+def _margins(bad: NDArray[np.float64], good: NDArray[np.float64]) -> dict[str, object]:
+    return {
+        "mean_margin": float((good - bad).mean()) if len(good) else math.nan,
+        "d_z": d_z(bad, good).value,
+        "d_av": d_av(bad, good).value,
+    }
 
 
 # Means over the items of a study by condition, and differences of conditions within items, with 95 % intervals.

@@ -149,8 +149,9 @@ def held_against(
 
 
 def is_newer(name: str, run: FoundRun) -> bool:
-    """Return whether a metric describes the resampling of an interval, which runs of earlier versions do not record."""
-    return name not in run.metrics and ("n_resampled_" in name or "effective_" in name or name.endswith("block_length"))
+    """Return whether a metric describes an interval or standardises a margin, which runs of earlier versions do not record."""
+    of_interval = "n_resampled_" in name or "effective_" in name or name.endswith(("block_length", "_low", "_high"))
+    return name not in run.metrics and (of_interval or name.startswith(("d_z_by_", "d_av_by_")))
 
 
 def _largest(then: TokenScores, now: TokenScores) -> float:

@@ -27,6 +27,7 @@ from tokenviz.units.pairs import GROUP_COLUMNS, PAIRS_VERSION, Pairs, decide, pa
 from tokenviz.units.sums import RULES
 
 _LINKS = {"Figure": "accuracy.png", "report": "report.html"}
+_STANDARDISED = {"d_z": "its standard deviation", "d_av": "the mean of the two sentences' standard deviations"}
 _RULES = {"sum": "sum of log-probs", "per_token": "mean log-prob per token", "per_byte": "mean log-prob per byte"}
 
 
@@ -84,6 +85,7 @@ class PairsKind(ScoredKind):
         for row in found[found["group"] == "all"].to_dict(orient="records"):
             name = f"accuracy_by_{row['rule']}"
             metrics |= {name: float(row["accuracy"]), f"{name}_low": float(row["low"]), f"{name}_high": float(row["high"])}
+            metrics |= {f"{one}_by_{row['rule']}": float(row[one]) for one in _STANDARDISED}
         return metrics | {
             "n_pairs": float(len(made.table)),
             "n_groups": float(len(set(_groups(made)))),
@@ -107,6 +109,12 @@ class PairsKind(ScoredKind):
                 float(row["accuracy"]), int(row["n"]), what + _RULES[rule], "share", *ends, str(row["interval"]), reason
             )
             found.append(Quantity(name, estimate, "accuracies", (rule.replace("_", " "), group)))
+            for one, divisor in _STANDARDISED.items():
+                value, n = float(row[one]), int(row["n"])
+                words = f"mean margin (good minus bad){_of(group)} by the {_RULES[rule]}, divided by {divisor}"
+                reason = "" if value == value else f"{n} pairs do not determine it"
+                known = Estimate(value, n, words, "standard deviations", reason=reason)
+                found.append(Quantity(f"{one}_by_{rule}" + (f" of {group}" if group != "all" else ""), known))
         return found
 
     def compute_again(self, made: ScoredTable, text: Text, scores: TokenScores) -> pd.DataFrame:
@@ -181,7 +189,9 @@ class PairsJob(ScoredJob[PairsRun]):
             f"**{escaped(self.scored.text)}**: the share of pairs in which the good sentence wins, by its sum of log-probs, by "
             f"the mean per token and by the mean per byte. A tie counts half ({metrics['n_ties']:.0f}, of which "
             f"{metrics['n_identical']:.0f} pairs of the same sentence twice). 95 % intervals: Wilson's by group, over all from "
-            f"the differences between groups.\n\n{frame_table(found)}\n\n`tables/pairs.csv` has every decision."
+            "the differences between groups. d_z is the mean margin (good minus bad) over its standard deviation, d_av over "
+            f"the mean of the two sentences' standard deviations, of the same n.\n\n{frame_table(found)}\n\n"
+            "`tables/pairs.csv` has every decision."
         )
         return Content(dict(self.params), metrics, note, dataset=dataset_of(self.pairs.text))
 
