@@ -16,6 +16,7 @@ from reference import exact
 
 import tokenviz as tv
 from tokenviz.base.errors import ExperimentError, TextError
+from tokenviz.base.progress import collecting
 from tokenviz.figures.origin import provenance_of
 from tokenviz.figures.plots.studies import continuation_marks
 from tokenviz.harness.session import ExperimentContext, running
@@ -306,6 +307,36 @@ def test_nothing_but_bad_rows_is_refused(tmp_path: Path) -> None:
 def test_a_prompt_by_hand_is_checked_too(prompt: str, after: list[str], message: str) -> None:
     with pytest.raises(TextError, match=f"^{re.escape(message)}"):
         tv.continuations(prompt, after)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "after", "inside"),
+    [
+        ("cafe", "\u0301", True),
+        ("tie", "\u0302\u0301ng", True),
+        ("\U0001f469\u200d", "\U0001f4bb", True),
+        ("\U0001f1fb", "\U0001f1f3", True),
+        ("\u1112\u1161", "\u11ab", True),
+        ("\u0915", "\u093f", True),
+        ("caf\u00e9", " noir", False),
+        ("\U0001f1fb\U0001f1f3", "\U0001f1ef\U0001f1f5", False),
+        ("a\r", "\n", False),
+        ("\u732b", "\u5750", False),
+        ("ab", "c", False),
+    ],
+)
+def test_a_continuation_that_begins_inside_a_character_is_said(prompt: str, after: str, inside: bool, tmp_path: Path) -> None:
+    with collecting() as notes:
+        made = tv.continuations(f"A line before. {prompt}", ["x", after])
+    words = (
+        "begin inside a character, as between a letter and its mark; their numbers are of the rest of it, given its beginning"
+    )
+    assert notes == [f"1 of 2 continuations of prompt {words}: number 2"] * inside
+    assert made.text.passages[1] == f"A line before. {prompt}{after}"
+    rows = [{"prompt": prompt, "continuation": one} for one in ("x", "", ["y", after])]
+    with collecting() as notes:
+        tv.read_prompts(write_rows(tmp_path, *rows), skip_bad=True)
+    assert notes[1:] == [f"1 of 3 continuations of t.jsonl {words}: row 3"] * inside
 
 
 def test_scores_of_another_text_are_refused(bigram: LoadedModel) -> None:

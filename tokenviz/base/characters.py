@@ -58,6 +58,8 @@ def visible(text: str) -> str:
     return text.translate(_ESCAPED)
 
 
+_REACH = 64  # characters around a place that decide whether a cluster contains it; the longest emoji sequences have about ten
+
 # Possible breaks of a text, by ICU for every script: between grapheme clusters, and where a line may end.
 
 
@@ -70,6 +72,12 @@ def clusters(text: str) -> list[str]:
         return list(text)
     found = (text[start:end] for start, end in pairwise([0, *cluster_ends(text)]))
     return [part for cluster in found for part in (cluster if cluster == "\r\n" else [cluster])]
+
+
+def is_inside(text: str, place: int) -> bool:
+    """Return whether a place in a text is inside a grapheme cluster, such as between a letter and its mark."""
+    start = max(0, place - _REACH)
+    return place - start not in accumulate(map(len, clusters(text[start : place + _REACH])), initial=0)
 
 
 def line_ends(text: str) -> Iterator[int]:

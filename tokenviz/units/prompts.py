@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from tokenviz.base.characters import is_inside
 from tokenviz.base.errors import TextError, did_you_mean, listed
 from tokenviz.base.progress import warn
 from tokenviz.data.scores import TokenScores
@@ -93,6 +94,7 @@ def continuations(prompt: str, given: Sequence[str], *, name: str = "prompt") ->
         if isinstance(cell, Bad):
             raise TextError(cell.words)
     table = pd.DataFrame({PROMPT: [prompt] * len(given), CONTINUATION: list(given)})
+    _note_inside([(prompt, one) for one in given], range(len(given)), name, "number")
     return _made(table, [(prompt, one) for one in given], name, ())
 
 
@@ -156,6 +158,7 @@ def read_prompts(
         raise TextError(f"{str(path)!r} has no continuation that can be scored")
     if skipped:
         warn(f"{len(skipped)} of {len(table)} rows of {path.name} are left out: {'; '.join(skipped[:20])}")
+    _note_inside(pairs, rows, path.name, "row")
     own = table.iloc[rows].reset_index(drop=True).infer_objects()
     own[continuation] = [one for _, one in pairs]
     own.attrs.clear()  # they would be written into Parquet files
@@ -187,6 +190,17 @@ def _checked(column: str, value: Any, where: str) -> str | Bad:
         return value
     ends = "ends inside a character" if lone == len(value) - 1 else "begins inside a character" if not lone else "is no Unicode"
     return Bad(f"{where}: the {column} {ends} (a lone surrogate at character {lone}): cut texts between characters")
+
+
+def _note_inside(pairs: Sequence[tuple[str, str]], rows: Sequence[int], name: str, noun: str) -> None:
+    """Print a warning with the continuations that begin inside a character, of which their numbers are a part."""
+    inside = [row + 1 for row, (before, after) in zip(rows, pairs, strict=True) if is_inside(before + after, len(before))]
+    if inside:
+        found = list(dict.fromkeys(map(str, inside)))
+        warn(
+            f"{len(inside)} of {len(pairs)} continuations of {name} begin inside a character, as between a letter and its mark; "
+            f"their numbers are of the rest of it, given its beginning: {noun}{'s' * (len(found) > 1)} {listed(found, 12)}"
+        )
 
 
 def _made(table: pd.DataFrame, pairs: Sequence[tuple[str, str]], name: str, skipped: tuple[str, ...]) -> Prompts:
