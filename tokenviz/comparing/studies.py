@@ -1,4 +1,4 @@
-"""What a study reports: accuracy, means by condition, gains from reading times, and a course of training."""
+"""Results of studies: accuracy, means by condition, gains from reading times, and a course of training."""
 
 import math
 import re

@@ -1,1 +1,1 @@
-"""What is read and kept: texts, their spans, and token tables (`TokenScores`)."""
+"""Data that is read and kept: texts, their spans, and token tables (`TokenScores`)."""

@@ -1,4 +1,4 @@
-"""What the tokens of a vocabulary stand for, and which of them open a word."""
+"""Tokens of a vocabulary: what each stands for, and which open a word."""
 
 import re
 import unicodedata
