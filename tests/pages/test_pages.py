@@ -10,13 +10,14 @@ from flask.testing import FlaskClient
 from kills import DRAWN_BY, draw_quickly
 
 import tokenviz as tv
+from tokenviz.base.errors import StoreError
 from tokenviz.figures.report.overview import pictures_in
 from tokenviz.harness.grid import Grid
 from tokenviz.harness.results import GridResult, grid_link
 from tokenviz.harness.session import ExperimentContext, running
-from tokenviz.pages.app import create_pages
+from tokenviz.pages.app import _first_page, create_pages
 from tokenviz.pages.grids import grids_of, overview_of
-from tokenviz.tracking.store import open_for_reading, open_store
+from tokenviz.tracking.store import Store, open_for_reading, open_store
 
 TEXTS = ("abcdabcd", "abcd" * 4)
 
@@ -128,6 +129,42 @@ def test_a_grid_that_is_not_finished_shows_what_there_is(models: list[str]) -> N
     assert len(pictures_in(page)) == 4
     (entry,) = grids_of(open_for_reading())
     assert entry.name.endswith(" (not finished)")
+
+
+def test_a_grid_whose_runs_are_partly_gone_says_so(models: list[str]) -> None:
+    result = run_grid(models)
+    assert result is not None
+    browser = client()
+    assert "gone" not in browser.get(f"/grids/{result.grid}/").text
+    gone = [result.scores[0].run_id, result.comparisons[1].run_id]
+    for number, run_id in enumerate(gone, 1):
+        open_store().client.delete_run(run_id)
+        assert browser.get("/grids/").headers["Location"] == f"{result.grid}/"
+        page = browser.get(f"/grids/{result.grid}/")
+        assert page.status_code == 200
+        said = (
+            f"{number} of the grid&#39;s 6 runs {'is' if number == 1 else 'are'} gone. Repeating its command makes them again."
+        )
+        assert f'<p class="remark">{said}</p>' in page.text
+        assert run_id not in page.text
+    # Of one whose files alone are gone, the numbers are shown, and its figure is one line.
+    shutil.rmtree(Path("mlruns", "artifacts", result.experiment_id, result.scores[1].run_id))
+    assert result.scores[1].run_id in browser.get(f"/grids/{result.grid}/").text
+    answer = browser.get(f"/grids/{result.grid}/runs/{result.scores[1].run_id}/heatmap.html")
+    assert (answer.status_code, answer.text.count("\n")) == (404, 1)
+    assert answer.text.startswith(f"run {result.scores[1].run_id} has lost its file 'figures/heatmap.html' (")
+
+
+def test_mlflows_page_is_served_whatever_the_store_says(project: Path) -> None:
+    index = project / "index.html"
+    index.write_text("<html><head></head></html>")
+
+    def failing() -> Store:
+        raise StoreError("it fails")
+
+    for store in (open_store, failing):
+        page = _first_page(index, store).get_data(as_text=True)
+        assert "mlflow.workflowType_v1" in page
 
 
 def test_a_store_without_runs_and_an_unknown_grid_are_one_line(models: list[str]) -> None:

@@ -69,7 +69,7 @@ def create_app() -> Any:
 
     index = Path(str(app.static_folder)) / "index.html"
     store = cache(open_embedded_for_reading)
-    app.view_functions["serve"] = lambda: _first_page(index, store())
+    app.view_functions["serve"] = lambda: _first_page(index, store)
     add_pages(app, os.environ.get(STATIC_PREFIX_ENV_VAR, "").rstrip("/"), store, pages="../../")
     return create_fastapi_app(app)
 
@@ -137,11 +137,15 @@ def add_pages(app: "Flask", prefix: str, store: Callable[[], Store], *, pages: s
     app.add_url_rule(f"{prefix}/grids/<grid>/runs/<run>/<file>", "tokenviz_figure", answered(figure))
 
 
-def _first_page(index: Path, store: Store) -> "Response":
+def _first_page(index: Path, store: Callable[[], Store]) -> "Response":
     from flask import Response
 
     page = index.read_text(encoding="utf-8")
-    choices = json.dumps(_CHOICES | _columns(store)).replace("<", r"\u003c")  # views are others' words: none ends the script
+    try:
+        columns = _columns(store())
+    except StoreError:
+        columns = {}  # MLflow's own page says what is wrong with the store
+    choices = json.dumps(_CHOICES | columns).replace("<", r"\u003c")  # views are others' words: none ends the script
     return Response(page.replace("<head>", f"<head>{_FIRST % choices}", 1), headers={"Cache-Control": "no-cache"})
 
 

@@ -113,7 +113,7 @@ def overview_of(store: Store, entry: GridEntry) -> Overview:
     scores: list[ScoreCell] = []
     pairs: list[PairCell] = []
     others: list[OtherRun] = []
-    drawn = 0
+    drawn = recorded = 0
     pictures = _kept_pictures(store, entry)
     for run in runs_of(store, entry):
         kind, numbers = run.tags.get("kind", ""), run.metrics
@@ -125,9 +125,14 @@ def overview_of(store: Store, entry: GridEntry) -> Overview:
             scores.append(ScoreCell.of(model, text, run.run_id, numbers, pictures.get(run.run_id, "")))
         elif kind == "comparison":
             pairs.append(PairCell.of(a, b, text, run.run_id, run.params.get("by", "token"), numbers))
+        elif run.run_id == entry.summary:
+            recorded = int(sum(number for name, number in numbers.items() if name.startswith("n_") and name.endswith("_runs")))
         elif kind != "summary":
             others.append(OtherRun.of(kind, run.name, run.run_id, numbers, figures_of(store, run.run_id)))
     remark = "" if entry.summary else "This grid is not finished: here is what there is so far. Repeating its command goes on."
+    if missing := max(0, recorded - len(scores) - len(pairs) - len(others)):
+        remark = f"{missing} of the grid's {recorded} runs {'is' if missing == 1 else 'are'} gone. "
+        remark += "Repeating its command makes them again."
     return Overview(
         entry.experiment, entry.experiment_id, entry.grid, _question(store, entry), scores, pairs, others, remark=remark
     )

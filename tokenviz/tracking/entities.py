@@ -24,6 +24,7 @@ _IDENTITIES = {
     "scoring_version", "comparison_version", "measure_version", "run_a", "run_b", "run_scores", "intervals", "undetermined",
 }  # fmt: skip
 _NUMBERS_TAG = "numbers"
+_LONGEST_NUMBERS = 5000  # a server of MLflow before 2.17 cuts a longer tag silently, and what is cut cannot be read
 _ASIDE = {"n_bytes", "n_unknown", "n_unread", "bits_per_character", "block_length", "scoring_seconds", "tokens_per_second"}
 _ALONG_TEXT = "token/"  # how curves are named whose last value is that of a text's last token, and says nothing of the whole
 _LONGEST_LINK = 150  # characters that a link to a file can add
@@ -75,9 +76,9 @@ def split_numbers(metrics: Mapping[str, float]) -> tuple[dict[str, float], dict[
     them together again. What is not finite is in neither; more than a tag can hold stays among the metrics.
     """
     finite = {name: float(value) for name, value in metrics.items() if math.isfinite(value)}
-    aside = {name: value for name, value in finite.items() if _is_aside(name)}
+    aside = {name: value for name, value in finite.items() if _is_aside(name, metrics)}
     written = json.dumps(aside)
-    if not aside or len(written) > _LONGEST_TAG:
+    if not aside or len(written) > _LONGEST_NUMBERS:
         return finite, {}
     return {name: value for name, value in finite.items() if name not in aside}, {_NUMBERS_TAG: written}
 
@@ -101,8 +102,12 @@ def with_numbers(metrics: Mapping[str, float], tags: Mapping[str, str]) -> tuple
     return {**metrics, **found}, own
 
 
-def _is_aside(name: str) -> bool:
-    return name in _ASIDE or name.endswith(("_low", "_high")) or name.startswith(("n_resampled_", "effective_"))
+def _is_aside(name: str, metrics: Mapping[str, float]) -> bool:
+    if name.endswith(("_low", "_high")):
+        return name.rpartition("_")[0] in metrics  # otherwise it is no end of an interval, but a measure's own number
+    if name.startswith("effective_"):
+        return f"n_resampled_{name.removeprefix('effective_')}" in metrics
+    return name in _ASIDE or name.startswith("n_resampled_")
 
 
 def settings_of(params: Mapping[str, object], files: Path) -> tuple[dict[str, str], dict[str, str]]:
