@@ -321,7 +321,7 @@ UNPLAIN = {
     r"\b(anew|beside|somebody)\b": "computed anew",
     r"\b(a|one) (row|line|run|table|value|number|page) an? (token|unit|word|text|passage|model|pair)\b": "one row a token",
     r"\b(nats|bits) an? (token|unit|word|byte|second)\b": "0.1 nats a token",
-    r"\b(a|the) (staged run|record)s?\b": "the staged run stays",
+    r"\b(a|the) (parcel|slip)s?\b": "the parcel stays",
     r"\bof (its|their|one's) own accord\b": "of its own accord",
     r'\A"""(Of|What|The same)\b': '"""What the files hold."""',
     r"(?m)^ +\w+: ((Of|See|Theirs)\b|The same[.;,])": "        width: Of the figure.",
