@@ -198,8 +198,9 @@ def _note_inside(pairs: Sequence[tuple[str, str]], rows: Sequence[int], name: st
     if inside:
         found = list(dict.fromkeys(map(str, inside)))
         warn(
-            f"{len(inside)} of {len(pairs)} continuations of {name} begin inside a character, as between a letter and its mark; "
-            f"their numbers are of the rest of it, given its beginning: {noun}{'s' * (len(found) > 1)} {listed(found, 12)}"
+            f"{len(inside)} of {len(pairs)} continuations of {name} begin inside a character, as between a letter and its "
+            f"mark; their numbers are of the rest of it, given its beginning: {noun}{'s' * (len(found) > 1)} "
+            f"{listed(found, 12)}"
         )
 
 
