@@ -13,12 +13,12 @@ import pytest
 from arithmetic import BIGRAM_WEIGHTS, make_bigram_folder
 from conftest import Run
 from tables import NUMBERS
+from writing import ALICE
 
 import tokenviz as tv
 from tokenviz.comparing.distances import closer, summarise_divergences
 from tokenviz.models.loading import LoadedModel, load_model
 
-ALICE = "Alice was beginning to get very tired of sitting by her sister on the bank."
 PAIR = ("compare", "--model", "glass-en", "--model", "glass-en,dtype=bfloat16")
 
 

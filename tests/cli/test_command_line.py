@@ -7,23 +7,22 @@ import re
 import socket
 import subprocess
 import sys
-import time
-import urllib.request
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import servers
 from conftest import Run
 from rich.console import Console
+from servers import answer_of
+from writing import ALICE
 
 import tokenviz as tv
 from tokenviz.figures.heatmap.definition import shared_limits
 from tokenviz.models.loading import LoadedModel
 from tokenviz.tracking.embedded import served_at
-
-ALICE = "Alice was beginning to get very tired of sitting by her sister on the bank."
 
 
 def test_json_holds_the_scores_of_the_library(run: Run, glass: LoadedModel) -> None:
@@ -511,9 +510,7 @@ def test_version(run: Run) -> None:
 
 @pytest.fixture
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return servers.free_port()
 
 
 def test_ui_serves_the_store_on_the_loopback_address(project: Path, free_port: int) -> None:
@@ -522,28 +519,16 @@ def test_ui_serves_the_store_on_the_loopback_address(project: Path, free_port: i
         try:
             assert server.stdout is not None
             assert server.stdout.readline() == f"http://127.0.0.1:{free_port}\n"
-            first = _get(f"http://127.0.0.1:{free_port}/")
+            first = answer_of(f"http://127.0.0.1:{free_port}/")
             assert b"<title>MLflow</title>" in first
             assert b'location.replace("grids/")' in first
-            assert _get(f"http://127.0.0.1:{free_port}/grids/").startswith(b"No grid yet: run an experiment")
+            assert answer_of(f"http://127.0.0.1:{free_port}/grids/").startswith(b"No grid yet: run an experiment")
             assert served_at(project / "mlruns") == f"http://127.0.0.1:{free_port}"
             search = f"http://127.0.0.1:{free_port}/api/2.0/mlflow/experiments/search?max_results=5"
-            assert json.loads(_get(search))["experiments"][0]["name"] == "Default"
+            assert json.loads(answer_of(search))["experiments"][0]["name"] == "Default"
         finally:
             server.terminate()
     assert {path.name for path in project.iterdir()} == {"experiments", "mlruns"}
-
-
-def _get(address: str) -> bytes:
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            with urllib.request.urlopen(address, timeout=5) as answer:
-                body: bytes = answer.read()
-                return body
-        except OSError:
-            assert time.monotonic() < deadline
-            time.sleep(0.3)
 
 
 def test_ui_refuses_a_busy_port(run: Run, free_port: int) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import Run
-from test_ledger import local  # noqa: F401  a fixture
+from ledgers import local  # noqa: F401  a fixture
 
 import tokenviz as tv
 from tokenviz.base.errors import ComparisonError

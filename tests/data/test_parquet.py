@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from test_ledger import assert_same_bits
+from tables import assert_same_bits
 
 import tokenviz as tv
 from tokenviz.data.scores import TokenScores, save_parts

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from tables import NAN, make_scores
+from tables import NAN, make_scores, passages_of
+from writing import CHARACTERS, HARD
 
 from tokenviz.base.errors import ComparisonError
 from tokenviz.data.scores import TokenScores
@@ -16,17 +17,7 @@ from tokenviz.figures.heatmap.definition import Source, text_heatmap
 from tokenviz.figures.heatmap.html import heatmap_html
 from tokenviz.figures.typeset.colours import contrast, to_hex
 
-# Every character but NUL, which HTML cannot hold, and surrogates, which are no characters.
-CHARACTERS = st.one_of(
-    st.sampled_from("ab \t\n\r<>&\"'#;x-/!]éệ水🙂\u200d\u202e\u0301\x1b\xa0\ufeff\u2028"),
-    st.characters(exclude_categories=["Cs"], exclude_characters="\0"),
-)
 TOKENS = st.lists(st.text(CHARACTERS, max_size=8), min_size=1, max_size=8)
-HARD = [
-    "\n\nA", "\r\n\r", "  two  spaces  ", "\ttab", "<script>alert(1)</script>", "&amp;", "&#13;", '"quoted" \'single\'',
-    "</div>", "<!-- -->", "]]>", "{{ 7 * 7 }}", "{% raw %}", "</span><b>", "<img src=x onerror=alert(1)>", "سلام",
-    "tiê\u0301ng", "👨‍👩‍👧", "\x1b[31m", "http://example.org/x", "javascript:alert(1)",
-]  # fmt: skip
 
 
 def page_of(source: Source, **settings) -> str:
@@ -62,12 +53,6 @@ class Page(HTMLParser):
     def spans(self) -> list[dict[str, str | None]]:
         """The spans of tokens."""
         return [attributes for tag, attributes in self.tags if tag == "span" and "title" in attributes]
-
-
-def passages_of(scores: TokenScores) -> list[str]:
-    return [
-        "".join(token for token, p in zip(scores.token, scores.passage, strict=True) if p == n) for n in set(scores.passage)
-    ]
 
 
 @given(st.lists(TOKENS, min_size=1, max_size=3))

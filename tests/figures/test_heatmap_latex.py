@@ -1,6 +1,5 @@
 """The LaTeX heatmap, compiled for real: the text in the PDF is the text, nothing in it is obeyed, and errors say what to do."""
 
-import os
 import re
 import subprocess
 import unicodedata
@@ -11,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from programs import needs_fonts_for, needs_program, needs_tex_file
+from programs import compile_with, needs_fonts_for, needs_program, needs_tex_file
 from tables import NAN, falling, make_scores
 
 from tokenviz.data.spans import Span
@@ -38,15 +37,6 @@ RIGHT_TO_LEFT = ["The", " שלום", " עו", "לם", " of", " مر", "حبا", 
 
 def document(source: Source, *, width: float | str = 5.0, **settings) -> str:
     return heatmap_latex_document(text_heatmap(source, **settings), width=width)
-
-
-def compile_with(engine: str, folder: Path, source: str) -> subprocess.CompletedProcess[str]:
-    """Compile a document in a folder of its own; TeX's log in one line a message."""
-    needs_program(engine, "TeX Live")
-    (folder / "heatmap.tex").write_text(source, encoding="utf-8")
-    command = [engine, "-interaction=nonstopmode", "-halt-on-error", "heatmap.tex"]
-    environment = os.environ | {"max_print_line": "10000", "SOURCE_DATE_EPOCH": "0"}
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, errors="replace", check=False)
 
 
 def text_of(folder: Path, done: subprocess.CompletedProcess[str]) -> str:

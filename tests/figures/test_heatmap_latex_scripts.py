@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from programs import needs_fonts_for, needs_program, needs_tex_file
+from programs import compile_with, needs_fonts_for, needs_program, needs_tex_file
 from tables import make_scores
-from test_heatmap_latex import compile_with
 
 from tokenviz.figures.heatmap.definition import text_heatmap
 from tokenviz.figures.heatmap.latex import heatmap_latex_document

@@ -8,7 +8,6 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,9 @@ import pytest
 from conftest import Run
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from reports import Page, long_tables, passages_in, three, with_alternatives
 from tables import NAN, make_scores
-from test_heatmap_html import CHARACTERS, HARD
+from writing import ALICE, CHARACTERS, HARD
 
 import tokenviz as tv
 from tokenviz.base.errors import ComparisonError, DiskError, FigureError
@@ -34,95 +34,6 @@ ANY_TEXT = st.one_of(CHARACTERS, st.just("\0"))
 PASSAGES = st.lists(st.lists(st.text(ANY_TEXT, max_size=8), min_size=1, max_size=8), min_size=1, max_size=3)
 
 
-def with_alternatives(scores: TokenScores, k: int = 3, seed: int = 0) -> TokenScores:
-    """The same with k made-up alternatives a token, the second of them the token itself, ranks and entropies."""
-    random, n = np.random.default_rng(seed), len(scores)
-    ids = random.integers(1000, 50_000, (n, k))
-    ids[:, 1] = scores.token_id
-    logprobs = -np.sort(random.exponential(2.0, (n, k)), axis=1)
-    unscored = ~scores.scored
-    ids[unscored], logprobs[unscored] = -1, NAN
-    known = dict(zip(scores.token_id.tolist(), scores.token, strict=True))
-    strings = tuple(() if gone else tuple(known.get(i, f" w{i}") for i in row)
-                    for row, gone in zip(ids.tolist(), unscored, strict=True))  # fmt: skip
-    return replace(
-        scores,
-        spec=replace(scores.spec, top_k=k),
-        top_ids=ids,
-        top_logprobs=logprobs,
-        top_tokens=strings,
-        rank=np.where(unscored, NAN, 1 + random.integers(0, 3000, n)),
-        entropy=np.where(unscored, NAN, random.exponential(2.0, n)),
-    )
-
-
-def three() -> list[TokenScores]:
-    """Two models of one tokenizer and one of another; two passages, each first token not scored by the first two."""
-    passages = [["The", " cat", " sat", ".", "\n"], ["tiếng", " Việt", " 水"]]
-    other = [["The", " c", "at", " sat", ".\n"], ["ti", "ếng", " V", "iệt", " 水"]]
-    a = make_scores(passages, [NAN, -1.25, -2.5, -0.5, -6.0, NAN, -4.0, -0.13], model="a")
-    b = make_scores(passages, [NAN, -4.25, -2.5, -0.25, -1.0, NAN, -2.0, -9.0], model="b")
-    c = make_scores(other, [-3.0, -1.0, -2.0, -0.5, -0.5, -7.0, -0.5, -1.0, -1.5, -2.0], model="c", tokenizer="c")
-    return [with_alternatives(table, seed=seed) for seed, table in enumerate((a, b, c))]
-
-
-def long_tables(n: int = 5000, k: int = 10, passages: int = 5) -> list[TokenScores]:
-    """Three models' tables of n tokens with k alternatives of a large vocabulary."""
-    random = np.random.default_rng(1)
-    words = ["the", " of", " correlation", " cat", "ing", " 水", " tiếng", ",", " analysis", " is", "\n"]
-    tokens = [words[i] for i in random.integers(0, len(words), n)]
-    size = n // passages
-    base = random.exponential(2.5, n)
-    tables = []
-    for seed, model in enumerate("abc"):
-        values = -0.8 * base - random.exponential(0.5, n)
-        values[::size] = NAN
-        made = make_scores([tokens[i : i + size] for i in range(0, n, size)], values, model=model)
-        tables.append(with_alternatives(made, k, seed))
-    return tables
-
-
-class Page(HTMLParser):
-    """The elements of a page, and what its scripts and styles hold as they stand."""
-
-    def __init__(self, source: str) -> None:
-        super().__init__(convert_charrefs=True)
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.raw: dict[str, str] = {}
-        self.open = ""
-        self.feed(source)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        self.open = {"style": "style", "title": "title"}.get(tag, "")
-        if tag == "script":
-            self.open = "data" if dict(attrs).get("type") == "application/json" else "script"
-
-    def handle_endtag(self, tag: str) -> None:
-        self.open = ""
-
-    def handle_data(self, data: str) -> None:
-        if self.open:
-            self.raw[self.open] = self.raw.get(self.open, "") + data
-
-    @property
-    def data(self) -> dict[str, Any]:
-        return json.loads(self.raw["data"])
-
-    def meta(self, **wanted: str) -> str:
-        key, value = next(iter(wanted.items()))
-        [found] = [attributes["content"] for tag, attributes in self.tags if tag == "meta" and attributes.get(key) == value]
-        return found or ""
-
-
-def passages_of(table: dict[str, Any]) -> list[str]:
-    found: dict[int, str] = {}
-    for passage, text in zip(table["passage"], table["text"], strict=True):
-        found[passage] = found.get(passage, "") + text
-    return list(found.values())
-
-
 @given(PASSAGES)
 @example([HARD])
 @example([["</script>", "<!--", "<script>"], ["\u2028", "\0", "\r\n"]])
@@ -130,7 +41,7 @@ def passages_of(table: dict[str, Any]) -> list[str]:
 def test_a_text_is_carried_exactly_and_brings_no_tag(passages: list[list[str]]) -> None:
     page = Page(report_html(make_scores(passages)))
     expected = ["".join(passage) for passage in passages]
-    assert [passages_of(page.data["tokens"][0]), passages_of(page.data["units"])] == [expected, expected]
+    assert [passages_in(page.data["tokens"][0]), passages_in(page.data["units"])] == [expected, expected]
     plain = Page(report_html(make_scores([["x"] * len(passage) for passage in passages])))
     assert [tag for tag, _ in page.tags] == [tag for tag, _ in plain.tags]
 
@@ -300,8 +211,9 @@ def test_five_thousand_tokens_by_three_models_stay_below_five_megabytes(tmp_path
 PROGRAM = """
 import sys
 sys.path[:0] = [sys.argv[2], sys.argv[2] + "/../support", sys.argv[2] + "/.."]
-import test_report
-test_report.save_report(test_report.three(), sys.argv[1], about={"run": "1"})
+from reports import three
+from tokenviz.figures.report.page import save_report
+save_report(three(), sys.argv[1], about={"run": "1"})
 """
 
 
@@ -353,9 +265,6 @@ def test_what_cannot_be_reported(
         save_report(tables, path)
     assert str(error.value) == message
     assert list(tmp_path.iterdir()) == []
-
-
-ALICE = "Alice was beginning to get very tired of sitting by her sister on the bank."
 
 
 def test_the_command_writes_what_the_library_writes(run: Run, glass: Any, project: Path) -> None:

@@ -15,9 +15,21 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 from programs import needs_program
-from tables import NAN, make_scores
-from test_heatmap_html import HARD, passages_of
-from test_report import long_tables, three, with_alternatives
+from reports import (
+    complaints,
+    details,
+    found,
+    listed,
+    long_tables,
+    picked,
+    search,
+    system_is,
+    three,
+    tokens_of,
+    with_alternatives,
+)
+from tables import NAN, make_scores, passages_of
+from writing import HARD
 
 from tokenviz.data.scores import TokenScores
 from tokenviz.data.spans import Span
@@ -29,16 +41,6 @@ from tokenviz.figures.typeset.colours import COLOUR_MAPS, contrast, span_colours
 pytestmark = pytest.mark.browser
 
 Open = Callable[..., Any]
-
-
-def complaints(window: Any) -> list[str]:
-    """What the console of the page says: errors, and what its policy refused."""
-    return [entry["message"] for entry in window.get_log("browser") if "favicon" not in entry["message"]]
-
-
-def system_is(window: Any, theme: str) -> None:
-    window.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": theme}]})
-    time.sleep(0.1)  # the page is told in its next frame
 
 
 @pytest.fixture
@@ -82,28 +84,6 @@ def press(window: Any, *keys: str) -> None:
     from selenium.webdriver.common.action_chains import ActionChains
 
     ActionChains(window).send_keys(*keys).perform()
-
-
-def tokens_of(window: Any, panel: int = 0) -> list[Any]:
-    return window.find_elements("css selector", ".panel")[panel].find_elements("css selector", ".text span")
-
-
-def details(window: Any) -> dict[str, list[str]]:
-    """The table of numbers, by the name of the row."""
-    rows = window.execute_script(
-        "return [...document.querySelectorAll('#details tbody tr')]"
-        ".map(row => [...row.cells].map(cell => cell.firstElementChild?.tagName === 'DIV'"
-        " ? [...cell.firstElementChild.children].map(e => e.textContent).join(' ') : cell.textContent))"
-    )
-    return {name: cells for name, *cells in rows}
-
-
-def picked(window: Any) -> list[str]:
-    """The tokens that are marked in the text, the picked one with a star."""
-    return window.execute_script(
-        "return [...document.querySelectorAll('.panel:not([hidden]) [data-here], .panel:not([hidden]) [data-picked]')]"
-        ".map(e => e.textContent + (e.hasAttribute('data-picked') ? '*' : ''))"
-    )
 
 
 def printed(value: float, decimals: int) -> str:
@@ -342,13 +322,6 @@ def test_points_are_all_there_and_none_of_what_is_not_scored(opened: Open) -> No
     assert window.find_element("id", "agreement").text.endswith("n = 5 segments scored by both")
 
 
-def listed(window: Any) -> list[list[str]]:
-    return window.execute_script(
-        "return [...document.querySelectorAll('#places tbody tr')]"
-        ".map(row => [row.querySelector('b').textContent, ...[...row.cells].slice(1).map(cell => cell.textContent)])"
-    )
-
-
 def test_places_are_sorted_as_asked_and_lead_to_the_text(opened: Open) -> None:
     tables = three()[:2]
     window = opened(tables)
@@ -377,21 +350,6 @@ def test_more_places_come_on_request(opened: Open) -> None:
         window.find_element("id", "more").click()
         assert len(listed(window)) == count
     assert not window.find_element("id", "more").is_displayed()
-
-
-def search(window: Any, text: str) -> str:
-    from selenium.webdriver.common.keys import Keys
-
-    field = window.find_element("id", "query")
-    field.send_keys(Keys.CONTROL, "a", Keys.NULL, Keys.DELETE, text)
-    time.sleep(0.3)
-    return window.find_element("id", "matches").text
-
-
-def found(window: Any) -> list[str]:
-    return window.execute_script(
-        "return [...document.querySelectorAll('.panel:first-child [data-found]')].map(e => e.textContent)"
-    )
 
 
 def test_search_finds_across_tokens_in_any_case_and_composition(opened: Open) -> None:

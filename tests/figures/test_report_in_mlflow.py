@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 from arithmetic import BIGRAM_WEIGHTS, make_bigram_folder
+from kept_runs import run_grid
+from reports import complaints, details, listed, picked, tokens_of
 from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
-from test_command_line import _get, free_port  # noqa: F401  the fixture is used by its name
-from test_grid import run_grid
-from test_report_browser import complaints, details, listed, picked, tokens_of
+from servers import answer_of, free_port
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -32,16 +32,17 @@ def frame_with_the_report(window: Any) -> None:
     raise AssertionError("MLflow shows no report")
 
 
-def test_the_report_of_a_comparison_run_works_in_mlflow(project: Path, chromium, free_port: int) -> None:  # noqa: F811
+def test_the_report_of_a_comparison_run_works_in_mlflow(project: Path, chromium) -> None:
     for name, weights in (("first", BIGRAM_WEIGHTS), ("second", BIGRAM_WEIGHTS[::-1].copy())):
         make_bigram_folder(project / name, weights)
     result = run_grid(["first", "second"], texts=["abcdabcd"])
     [compared] = result.comparisons
-    command = [sys.executable, "-m", "tokenviz", "ui", "--port", str(free_port)]
+    port = free_port()
+    command = [sys.executable, "-m", "tokenviz", "ui", "--port", str(port)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
         try:
-            address = f"http://127.0.0.1:{free_port}"
-            _get(f"{address}/")
+            address = f"http://127.0.0.1:{port}"
+            answer_of(f"{address}/")
             chromium.execute_cdp_cmd(
                 "Emulation.setDeviceMetricsOverride", {"width": 1400, "height": 900, "deviceScaleFactor": 1, "mobile": False}
             )

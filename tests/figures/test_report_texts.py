@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from arithmetic import BIGRAM_WEIGHTS, make_bigram_folder
 from conftest import Run
-from tables import NAN, make_scores
-from test_grid import run_grid
-from test_report import Page, passages_of, three, with_alternatives
+from kept_runs import run_grid
+from reports import PAIRS, Page, pairs_of, passages_in, three, two_texts, with_alternatives
+from tables import make_scores
 
 import tokenviz as tv
 from tokenviz.base.errors import FigureError
@@ -31,21 +31,7 @@ from tokenviz.harness.session import ExperimentContext, running
 from tokenviz.models.loading import LoadedModel
 from tokenviz.tracking.entities import without_missing
 from tokenviz.tracking.store import open_store
-from tokenviz.units.pairs import Pairs, pair_table, read_pairs
-
-PAIRS = (
-    "good,bad,group\nThe cats sleep.,The cats sleeps.,number\nAlice was tired.,Alice were tired.,number\nA cat.,A cat.,same\n"
-)
-
-
-def two_texts() -> list[TokenScores]:
-    """Models a and b on an English and on a Vietnamese text; the second text by b first."""
-    a = make_scores([["A", " b", " c"]], [NAN, -1.0, -3.0], name="english", model="a")
-    b = make_scores([["A", " b", " c"]], [NAN, -2.0, -3.5], name="english", model="b")
-    other = [["Mèo", " ngủ", "", " 水"]]
-    c = make_scores(other, [NAN, -1.0, -5.0, -2.0], name="tiếng Việt", model="a")
-    d = make_scores(other, [NAN, -9.0, -5.0, -1.0], name="tiếng Việt", model="b")
-    return [a, b, d, c]
+from tokenviz.units.pairs import pair_table, read_pairs
 
 
 def head(source: str) -> dict[str, Any]:
@@ -103,7 +89,7 @@ def test_passages_are_texts_of_their_own() -> None:
     assert [entry.name for entry in entries] == ["one", "hai"]
     second = report_data(entries[1].tables)
     assert second["text"] == "hai"
-    assert passages_of(second["tokens"][2]) == ["tiếng Việt 水"]
+    assert passages_in(second["tokens"][2]) == ["tiếng Việt 水"]
     assert second["tokens"][0]["logprob"] == [None, -4.0, -0.13]
     # As if it had been read alone.
     assert entries[1].tables[0].text_sha256 == tv.literal("tiếng Việt 水").sha256
@@ -113,12 +99,6 @@ def test_passages_are_texts_of_their_own() -> None:
 def test_a_passage_without_a_token_is_left_out() -> None:
     table = make_scores([["A", " b"], [], ["C"]])
     assert [entry.name for entry in passage_entries([table], ["x", "empty", "y"])] == ["x", "y"]
-
-
-def pairs_of(glass: LoadedModel, folder: Path) -> tuple[Pairs, TokenScores]:
-    (folder / "pairs.csv").write_text(PAIRS, encoding="utf-8")
-    pairs = read_pairs(folder / "pairs.csv")
-    return pairs, tv.score(glass, pairs.text)
 
 
 def test_minimal_pairs_have_both_sentences_with_their_sums_and_the_decision(glass: LoadedModel, tmp_path: Path) -> None:
@@ -134,7 +114,7 @@ def test_minimal_pairs_have_both_sentences_with_their_sums_and_the_decision(glas
     words = {1.0: "good wins", 0.0: "bad wins", 0.5: "the same sentence"}
     assert [entry["won"] for entry in listed(source)] == [[words[correct]] for correct in table["correct_sum"]]
     for number, (row, text) in enumerate(zip(table.itertuples(), texts, strict=True)):
-        assert passages_of(text["tokens"][0]) == list(pairs.text.passages[2 * number : 2 * number + 2])
+        assert passages_in(text["tokens"][0]) == list(pairs.text.passages[2 * number : 2 * number + 2])
         good, bad = text["sides"]
         assert (good["name"], bad["name"]) == ("good", "bad")
         assert [good["sums"], bad["sums"]] == [

@@ -10,10 +10,20 @@ from typing import Any
 
 import pytest
 from programs import needs_program
+from reports import (
+    complaints,
+    details,
+    found,
+    listed,
+    pairs_of,
+    search,
+    system_is,
+    three,
+    tokens_of,
+    two_texts,
+    with_alternatives,
+)
 from tables import NAN, make_scores
-from test_report import three, with_alternatives
-from test_report_browser import complaints, details, found, listed, search, system_is, tokens_of
-from test_report_texts import pairs_of, two_texts
 
 from tokenviz.data.scores import TokenScores
 from tokenviz.figures.report.page import texts_report_html

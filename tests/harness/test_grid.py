@@ -18,6 +18,7 @@ import pytest
 from architectures import make_folder
 from arithmetic import BIGRAM_WEIGHTS, make_bigram_folder
 from conftest import Run
+from kept_runs import TEXTS, run_grid
 from kills import DRAWN_BY, draw_quickly
 from matplotlib.figure import Figure
 from tables import NAN, make_scores
@@ -37,8 +38,6 @@ from tokenviz.models.loading import LoadedModel
 from tokenviz.records.run import TOKENS_TABLE
 from tokenviz.tracking.finding import find_run
 from tokenviz.tracking.store import open_store
-
-TEXTS = ["abcdabcd", "ddccbbaa"]
 
 
 @pytest.fixture
@@ -61,15 +60,6 @@ def models(project: Path) -> list[str]:
     make_bigram_folder(project / "first", BIGRAM_WEIGHTS)
     make_bigram_folder(project / "second", BIGRAM_WEIGHTS[::-1].copy())
     return ["first", "second"]
-
-
-def run_grid(models: list[str], *, force: bool = False, texts: list[str] = TEXTS, **settings: Any) -> GridResult:
-    with running(ExperimentContext("trial", "What is asked.", {"models": models, **settings}, force)):
-        settings = {"top_k": 2, **settings}
-        grid = Grid(models, [tv.literal(text) for text in texts], **settings)
-        grid.score()
-        grid.compare()
-        return grid.summarise("Found.")
 
 
 def scores_again(models: list[str], **settings: Any) -> list[bool]:

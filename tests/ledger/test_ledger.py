@@ -6,9 +6,7 @@ import random
 import re
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,57 +20,22 @@ from disks import read_only, small_disk
 from fsspec.implementations.local import LocalFileSystem
 from hypothesis import given
 from hypothesis import strategies as st
+from ledgers import SETTINGS, InProcess, ledger_of, local, refused, small_parts, text, trial  # noqa: F401  fixtures
 from safetensors.torch import load_file, save_file
+from tables import assert_same_bits
 
 import tokenviz as tv
 from tokenviz.base.errors import LedgerError, ModelError
 from tokenviz.data.scores import UNREAD, TokenScores
 from tokenviz.data.texts import Text, corpus
-from tokenviz.ledger import claims, driver, engines
-from tokenviz.ledger.book import Cell, Ledger, cut_shards, open_ledger, plan_ledger, result_name
+from tokenviz.ledger import claims, driver
+from tokenviz.ledger.book import Cell, cut_shards, open_ledger, result_name
 from tokenviz.ledger.claims import Beacon
 from tokenviz.ledger.driver import cell_result, drive
-from tokenviz.ledger.engines import Ended
 from tokenviz.ledger.shard_scores import read_footer
 from tokenviz.ledger.worker import _Worker, work
-from tokenviz.models.loading import LoadedModel, resolve
-from tokenviz.models.spec import ModelSpec
+from tokenviz.models.loading import LoadedModel
 from tokenviz.scoring.windows import parts_of
-
-WORDS = [
-    "Alice", "was", "beginning", "to", "get", "very", "tired", "of", "sitting", "by", "her", "sister", "on", "the", "bank",
-    "你好", "thế", "giới", "nhỏ",
-]  # fmt: skip
-SETTINGS: dict[str, Any] = {"bos": "auto", "context": None, "stride": None, "top_k": 2}
-
-
-@pytest.fixture(autouse=True)
-def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tokenviz.scoring.windows.PART_CHARACTERS", 40)
-    monkeypatch.setattr("tokenviz.ledger.driver._POLL", 0.01)
-
-
-@pytest.fixture
-def text() -> Text:
-    """40 shards of some passages, of which one is empty and two are the same."""
-    random.seed(5)
-    passages = [" ".join(random.choices(WORDS, k=random.randint(2, 9))) for _ in range(60)]
-    return corpus([passages[0], "", *passages, "x" * 90, passages[0]], name="words")
-
-
-@pytest.fixture
-def ledger_of(tmp_path: Path, text: Text):
-    """Plan a ledger of models on the text."""
-
-    def plan(*models: str, address: str | None = None, of: Text = text) -> tuple[Ledger, list[Cell]]:
-        cells = []
-        for number, label in enumerate(models):
-            resolved = resolve(ModelSpec.parse(label))
-            name = resolved.spec.label
-            cells.append(Cell(f"{number}{of.sha256[:20]}", name, resolved.identity, of.name, of.sha256, SETTINGS))
-        return plan_ledger(address or str(tmp_path / "ledger"), cells, [of], shard_bytes=60)
-
-    return plan
 
 
 @pytest.fixture
@@ -81,51 +44,6 @@ def bigrams(tmp_path: Path) -> tuple[str, str]:
     make_bigram_folder(folders[0], BIGRAM_WEIGHTS)
     make_bigram_folder(folders[1], BIGRAM_WEIGHTS[::-1].copy())
     return str(folders[0]), str(folders[1])
-
-
-class InProcess:
-    """An engine with one worker, in a thread of this process."""
-
-    def __init__(self) -> None:
-        self._threads, self._ended = [], []
-
-    def room(self) -> int:
-        return 0
-
-    def start(self, ledger: Ledger, models: Sequence[str]) -> int:
-        if self.alive():
-            return 0
-        self._threads.append(threading.Thread(target=self._work, args=(open_ledger(ledger.address), models[0])))
-        self._threads[-1].start()
-        return 1
-
-    def _work(self, ledger: Ledger, model: str) -> None:
-        try:
-            worked = work(ledger, model=model)
-            self._ended.append(Ended(0, 3 if worked.failed else 0, ""))
-        except Exception as error:  # noqa: BLE001  as a process that ends with its message
-            self._ended.append(Ended(0, 1, f"error: {error}"))
-
-    def ended(self) -> list[Ended]:
-        found, self._ended = self._ended, []
-        return found
-
-    def alive(self) -> int:
-        return sum(thread.is_alive() for thread in self._threads)
-
-    def stop(self) -> None:
-        for thread in self._threads:
-            thread.join()
-
-
-def assert_same_bits(found: TokenScores, expected: TokenScores) -> None:
-    assert (found.text_name, found.text_sha256, found.spec) == (expected.text_name, expected.text_sha256, expected.spec)
-    for name, value in vars(expected).items():
-        if isinstance(value, np.ndarray):
-            assert getattr(found, name).dtype == value.dtype, name
-            assert getattr(found, name).tobytes() == value.tobytes(), name
-        else:
-            assert getattr(found, name) == value, name
 
 
 @given(st.lists(st.text(max_size=30), min_size=1, max_size=30), st.integers(1, 60), st.integers(1, 120))
@@ -477,41 +395,6 @@ def test_a_file_is_put_in_its_place_once(tmp_path: Path) -> None:
 # --- through an experiment's command
 
 
-@pytest.fixture
-def local(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The engine `local` with its worker in this process: what starts takes seconds."""
-
-    def engine(name: str, workers: int | None) -> InProcess:
-        engines.engine_of(name, workers=workers)
-        return InProcess()
-
-    monkeypatch.setattr("tokenviz.harness.session.engine_of", engine)
-
-
-EXPERIMENT = '''from tokenviz import Grid, GridResult, experiment
-
-@experiment
-def trial(models: list[str] = ["glass-en"], texts: list[str] = ["words.jsonl"]) -> GridResult:
-    """How?
-
-    Args:
-        models: Specs.
-        texts: Files.
-    """
-    grid = Grid(models, texts, top_k=2)
-    grid.score()
-    return grid.summarise("Found.")
-'''
-
-
-@pytest.fixture
-def trial(project: Path, text: Text) -> Path:
-    (project / "experiments" / "shard_trial.py").write_text(EXPERIMENT)
-    lines = [json.dumps({"id": f"p{number}", "text": one}) for number, one in enumerate(text.passages)]
-    (project / "words.jsonl").write_text("\n".join(lines))
-    return project
-
-
 def test_an_experiment_by_ledger_makes_the_runs_of_one_without(run: Run, trial: Path, local: None) -> None:
     code, out, _ = run("run", "shard_trial", "--json", "--engine", "local", "--ledger", "shards", "--shard-bytes", "60")
     assert code == 0
@@ -568,13 +451,6 @@ class Locked(LocalFileSystem):
 
     def cat_file(self, path: str, start: int | None = None, end: int | None = None, **_: Any) -> bytes:
         raise LookupError("unable to locate credentials")
-
-
-def refused(run: Run, *arguments: str) -> str:
-    code, out, err = run(*arguments)
-    assert (code in (1, 2), out) == (True, "")
-    said = " ".join(re.sub(r"[│╭╰─╮╯]", " ", err).split())
-    return said.removeprefix("error: ")
 
 
 def test_bad_input_is_one_line_before_anything_is_started(run: Run, trial: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 import yaml
 from conftest import Run
+from ledgers import SETTINGS, ledger_of, refused, small_parts, text, trial  # noqa: F401  fixtures
 from slurm import slurm
-from test_ledger import SETTINGS, assert_same_bits, ledger_of, refused, small_parts, text, trial  # noqa: F401  fixtures
+from tables import assert_same_bits
 
 import tokenviz as tv
 from tokenviz.base.errors import LedgerError

@@ -15,7 +15,8 @@ import numpy as np
 import psutil
 import pytest
 from kept import look
-from test_ledger import EXPERIMENT, WORDS, assert_same_bits
+from ledgers import EXPERIMENT, WORDS
+from tables import assert_same_bits
 
 import tokenviz as tv
 from tokenviz.data.texts import read_text

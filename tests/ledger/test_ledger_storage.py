@@ -10,7 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from test_ledger import SETTINGS, InProcess, assert_same_bits, ledger_of, small_parts, text  # noqa: F401  fixtures
+from ledgers import SETTINGS, InProcess, ledger_of, small_parts, text  # noqa: F401  fixtures
+from tables import assert_same_bits
 
 import tokenviz as tv
 from tokenviz.data.texts import Text

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_offsets import SENTENCES, in_bytes, with_byte_fallback
+from small_tokenizers import SENTENCES, in_bytes, with_byte_fallback
 from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
 
 import tokenviz as tv

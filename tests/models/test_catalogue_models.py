@@ -7,7 +7,8 @@ import pytest
 import torch
 from hypothesis import HealthCheck, example, given, settings
 from reference import assert_agrees, exact
-from test_tokens import PIECES, TEXTS, assert_tiles, slices
+from small_tokenizers import assert_tiles, slices
+from writing import PIECE_TEXTS, PIECES
 
 from tokenviz.data.texts import corpus
 from tokenviz.models.loading import LoadedModel, load_model
@@ -124,7 +125,7 @@ def test_a_bfloat16_model_differs_by_its_weights_only(smollm2: LoadedModel) -> N
 
 
 @SLOW_EXAMPLES
-@given(passage=TEXTS)
+@given(passage=PIECE_TEXTS)
 @example(passage="".join(PIECES))
 def test_slices_join_up_to_the_text(model: LoadedModel, passage: str) -> None:
     # SmolLM2's vocabulary has no token for some control characters: "x" leaves something to tokenize.
@@ -132,7 +133,7 @@ def test_slices_join_up_to_the_text(model: LoadedModel, passage: str) -> None:
 
 
 @SLOW_EXAMPLES
-@given(passage=TEXTS)
+@given(passage=PIECE_TEXTS)
 def test_a_slice_is_what_its_token_decodes_to_where_that_is_whole_characters(model: LoadedModel, passage: str) -> None:
     passage = "x" + passage
     encoded = encode(model.tokenizer, passage)

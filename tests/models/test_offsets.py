@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from small_tokenizers import LEARNT, SENTENCES, by_likelihood, in_bytes, in_word_pieces, slices, with_byte_fallback
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from tokenviz.base.characters import cluster_ends
@@ -21,68 +22,9 @@ from tokenviz.models.offsets import EncodedPassage
 from tokenviz.models.tokens import encode
 from tokenviz.units.words import words_of
 
-# Each has characters that are composed of others.
-SENTENCES = {
-    "Korean": "한국어 문장은 아름답다", "Bengali": "কোনো বৌদ্ধ মন্দির", "Tamil": "கொடி யானை போகும்", "Hindi": "ऩमक ऱोज़ ऴगा",
-    "Vietnamese": "Tiếng Việt đẹp lắm", "Greek": "Ἑλληνικὴ γλῶσσα", "Russian": "йод и ёлка", "Arabic": "آمنة أحمد مؤمن",
-    "Japanese": "ガギグ ばびぶ", "Sinhala": "කෝපි දෝෂ", "Kannada": "ಕೋಟಿ ಕೊಡು", "Czech": "příliš žluťoučký kůň",
-}  # fmt: skip
-CORPUS = [*SENTENCES.values()] * 3 + ["the run of a quartet"] * 3
-
-
-def in_bytes(
-    normalizer: Any = None, *, alphabet: bool = True, size: int = 340, corpus: Any = CORPUS
-) -> PreTrainedTokenizerFast:
-    """Byte-level BPE; without the bytes as its initial alphabet it has those of its corpus alone."""
-    tokenizer = Tokenizer(models.BPE())
-    if normalizer is not None:
-        tokenizer.normalizer = normalizer
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    letters = pre_tokenizers.ByteLevel.alphabet() if alphabet else []
-    tokenizer.train_from_iterator(corpus, trainers.BpeTrainer(vocab_size=size, initial_alphabet=letters, show_progress=False))
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer)
-
-
-def by_likelihood(normalizer: Any) -> PreTrainedTokenizerFast:
-    """Unigram, as SentencePiece makes it."""
-    tokenizer = Tokenizer(models.Unigram())
-    tokenizer.normalizer = normalizer
-    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
-    trainer = trainers.UnigramTrainer(vocab_size=300, unk_token="<unk>", special_tokens=["<unk>"], show_progress=False)
-    tokenizer.train_from_iterator(CORPUS, trainer)
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>")
-
-
-def in_word_pieces(normalizer: Any) -> PreTrainedTokenizerFast:
-    """WordPiece, as BERT has it."""
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    tokenizer.normalizer = normalizer
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    trainer = trainers.WordPieceTrainer(vocab_size=300, special_tokens=["[UNK]"], show_progress=False)
-    tokenizer.train_from_iterator(CORPUS, trainer)
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="[UNK]")
-
-
-def with_byte_fallback(normalizer: Any, letters: str = SENTENCES["Korean"]) -> PreTrainedTokenizerFast:
-    """Characters, and bytes for those that are not in the vocabulary, as Llama 2 and Gemma have them."""
-    vocabulary = {f"<0x{value:02X}>": value for value in range(256)}
-    for letter in sorted({*letters.replace(" ", "\u2581"), "\u2581"}):
-        vocabulary[letter] = len(vocabulary)
-    tokenizer = Tokenizer(models.BPE(vocabulary, [], byte_fallback=True))
-    marks = [normalizers.Prepend("\u2581"), normalizers.Replace(" ", "\u2581")]
-    tokenizer.normalizer = normalizers.Sequence([*([] if normalizer is None else [normalizer]), *marks])
-    tokenizer.decoder = decoders.Sequence([decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse()])
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer)
-
-
 KINDS: dict[str, Callable[[Any], PreTrainedTokenizerFast]] = {
     "bytes": in_bytes, "likelihood": by_likelihood, "word pieces": in_word_pieces, "byte fallback": with_byte_fallback,
 }  # fmt: skip
-
-
-def slices(passage: str, encoded: EncodedPassage) -> list[str]:
-    return [passage[start:end] for start, end in zip(encoded.starts, encoded.ends, strict=True)]
 
 
 def checked(tokenizer: Any, passage: str) -> EncodedPassage:
@@ -128,9 +70,6 @@ def test_what_normalisers_change_is_not_called_unread(kind: str) -> None:
     tokenizer = KINDS[kind](normalizer)
     for passage in ("THE  Rún", " příliš\tžluťoučký\r\nkůň ", "e\u0301\u0323 the"):
         assert UNREAD not in checked(tokenizer, passage).ids
-
-
-LEARNT = "the run of a quartet, and of a lyre"
 
 
 @pytest.fixture(scope="module")

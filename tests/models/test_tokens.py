@@ -4,60 +4,32 @@ import re
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from arithmetic import BIGRAM_WEIGHTS, make_bigram_folder
 from hypothesis import example, given
-from hypothesis import strategies as st
+from small_tokenizers import assert_tiles, slices
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import AutoTokenizer, GPT2Tokenizer, PreTrainedTokenizerFast
+from writing import PIECE_TEXTS, PIECES
 
 from tokenviz.base.errors import ModelError, ScoringError
 from tokenviz.models.loading import LoadedModel
-from tokenviz.models.offsets import EncodedPassage
 from tokenviz.models.tokens import bos_prefix, encode, fingerprint, forget_sources, readable, require_fast
 
-PIECES = [
-    "The goal", " of", "  ", "\t", "\r\n", "\n\n", "\r", " ", "\u00a0", "e\u0301", "\u0301", "a\u0323\u0302", "ắ", "Việt Nam",
-    "🐈", "🐈‍⬛", "👩‍👩‍👧‍👦", "🇻🇳", "👍🏽", "\u200d", "\ufe0f", "次の", "猫", "שלום", "مرحبا", "नमस्ते", "ᚠᛇ", "𝔘𝔫𝔦",
-    "ﬁ", "\ufeff", "def f(x):\n    return x", "!", "$$", "<script>", "<|endoftext|>", "<bos>", "<unk>", "<s>", "\x1b[31m",
-    "\u2028", "\ufffd",
-]  # fmt: skip
-TEXTS = st.one_of(
-    st.lists(st.sampled_from(PIECES), min_size=1, max_size=12).map("".join),
-    st.text(min_size=1, max_size=40, alphabet=st.characters(codec="utf-8")),
-)
 
-
-def slices(passage: str, encoded: EncodedPassage) -> list[str]:
-    return [passage[start:end] for start, end in zip(encoded.starts, encoded.ends, strict=True)]
-
-
-def assert_tiles(tokenizer: Any, passage: str) -> None:
-    encoded = encode(tokenizer, passage)
-    assert len(encoded.ids) == len(encoded.starts) == len(encoded.ends) > 0
-    assert encoded.starts[0] == 0
-    assert encoded.ends[-1] == len(passage)
-    np.testing.assert_array_equal(encoded.starts[1:], encoded.ends[:-1])
-    assert (encoded.starts <= encoded.ends).all()
-    assert "".join(slices(passage, encoded)) == passage
-    # Other rows are of characters that the vocabulary has no token for.
-    assert encoded.ids[encoded.ids >= 0].tolist() == tokenizer(passage, add_special_tokens=False)["input_ids"]
-
-
-@given(passage=TEXTS)
+@given(passage=PIECE_TEXTS)
 @example(passage="".join(PIECES))
 def test_slices_join_up_to_the_text_with_glass(glass: LoadedModel, passage: str) -> None:
     assert_tiles(glass.tokenizer, passage)
 
 
-@given(passage=TEXTS)
+@given(passage=PIECE_TEXTS)
 @example(passage="".join(PIECES))
 def test_slices_join_up_to_the_text_with_gpt2(gpt2: LoadedModel, passage: str) -> None:
     assert_tiles(gpt2.tokenizer, passage)
 
 
-@given(passage=TEXTS)
+@given(passage=PIECE_TEXTS)
 def test_a_slice_is_what_its_token_decodes_to_where_that_is_whole_characters(gpt2: LoadedModel, passage: str) -> None:
     encoded = encode(gpt2.tokenizer, passage)
     decoded = [gpt2.tokenizer.decode([i], clean_up_tokenization_spaces=False) for i in encoded.ids]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from conftest import Run
 from kept_runs import keep_scores
-from test_offsets import LEARNT, by_likelihood, in_bytes
+from small_tokenizers import LEARNT, by_likelihood, in_bytes
 from tokenizers import normalizers
 from transformers import GPT2Config, GPT2LMHeadModel
 

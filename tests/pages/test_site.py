@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from arithmetic import BIGRAM_WEIGHTS, make_bigram_folder
 from conftest import Run
-from test_tidying import run_grid
+from kept_runs import run_grid
 
 from tokenviz.figures.report.overview import pictures_in
 from tokenviz.harness.results import GridResult
@@ -19,7 +19,7 @@ def result(project: Path, monkeypatch: pytest.MonkeyPatch) -> GridResult:
     monkeypatch.setattr("tokenviz.harness.deliveries._FEW", 99)
     make_bigram_folder(project / "first", BIGRAM_WEIGHTS)
     make_bigram_folder(project / "second", BIGRAM_WEIGHTS[::-1].copy())
-    return run_grid(["first", "second"])
+    return run_grid(["first", "second"], texts=["abcdabcd"], top_k=0)
 
 
 def test_every_cell_has_its_figure(result: GridResult, run: Run, project: Path) -> None:

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import torch
 from conftest import Run
+from writing import ALICE
 
 import tokenviz as tv
 from tokenviz.base.errors import ExperimentError
@@ -18,8 +19,6 @@ from tokenviz.harness.grid import Grid
 from tokenviz.harness.measures import position_measure
 from tokenviz.models.loading import LoadedModel
 from tokenviz.scoring.positions import position_values
-
-ALICE = "Alice was beginning to get very tired of sitting by her sister on the bank."
 
 
 def doubt(logits: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:

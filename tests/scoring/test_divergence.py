@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from architectures import make_folder
+from architectures import bent_copy, make_folder
 from arithmetic import BIGRAM_WEIGHTS, make_bigram_folder
 from reference import FLOAT32, exact
 from safetensors.torch import load_file, save_file
+from tables import DIVERGENCES
+from writing import ALICE
 
 import tokenviz as tv
 from tokenviz.base.errors import ComparisonError, ScoringError
@@ -22,21 +24,7 @@ from tokenviz.scoring.divergence import Divergences
 from tokenviz.scoring.kernel import Kernel
 from tokenviz.scoring.memory import Budget
 
-ALICE = "Alice was beginning to get very tired of sitting by her sister on the bank."
-NAMES = ("kl_ab", "kl_ba", "js", "total_variation", "top_overlap", "same_first")
 FOLDERS = ("llama", "gpt2", "bloom", "opt")  # packed twice, padded, and padded with a whole head
-
-
-def bent_copy(model: LoadedModel, folder: Path, *, by: float = 0.2) -> LoadedModel:
-    """The same model with noise on its weights."""
-    folder.mkdir()
-    for path in model.resolved.folder.iterdir():
-        (folder / path.name).write_bytes(path.read_bytes())
-    weights = load_file(folder / "model.safetensors")
-    generator = torch.Generator().manual_seed(0)
-    bent = {name: w + by * w.float().std() * torch.randn(w.shape, generator=generator) for name, w in weights.items()}
-    save_file(bent, folder / "model.safetensors", metadata={"format": "pt"})
-    return tv.load_model(str(folder))
 
 
 @pytest.fixture(scope="module")
@@ -107,14 +95,14 @@ def test_rows_are_those_of_score(bigram_bos: LoadedModel, bos: str) -> None:
     found = tv.divergences(bigram_bos, bigram_bos, text, bos=bos, top_k=2)
     np.testing.assert_array_equal(found.passage, scores.passage)
     np.testing.assert_array_equal(found.position, scores.position)
-    for name in NAMES:
+    for name in DIVERGENCES:
         np.testing.assert_array_equal(np.isnan(getattr(found.values, name)), ~scores.scored)
 
 
 def test_the_table_has_a_row_a_token_and_a_column_a_divergence(glass: LoadedModel, bent: LoadedModel) -> None:
     found = tv.divergences(glass, bent, ALICE)
     frame = found.to_frame()
-    assert list(frame) == ["passage", "position", *NAMES]
+    assert list(frame) == ["passage", "position", *DIVERGENCES]
     assert len(frame) == len(tv.score(glass, ALICE))
     np.testing.assert_array_equal(frame["kl_ab"], found.values.kl_ab)
     assert (found.model_a, found.model_b, found.top_k) == ("glass-en", bent.label, 10)

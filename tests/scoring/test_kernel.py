@@ -14,6 +14,7 @@ from architectures import ARCHITECTURES, make_folder
 from conftest import DEVICES
 from reference import FLOAT32, assert_agrees, exact
 from safetensors.torch import load_file, save_file
+from writing import ALICE
 
 from tokenviz.base.errors import ModelError, ScoringError
 from tokenviz.data.texts import corpus
@@ -30,7 +31,6 @@ def small(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return make_folder(request.param, bigram.tokenizer, tmp_path_factory.mktemp(request.param) / request.param)
 
 
-ALICE = "Alice was beginning to get very tired of sitting by her sister on the bank."
 SENTENCE = "abcdabddcaacbdbacc"
 # Beginnings that are shared, lengths around the steps and windows, and three that are padded together.
 PASSAGES = [SENTENCE, SENTENCE[:12] + "bbaad", "dab", "cccb" * 12, "d", SENTENCE[:9], "adcadcbdda" * 4, SENTENCE[:0:-1]]

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from arithmetic import BIGRAM_WEIGHTS
+from writing import ALICE
 
 import tokenviz as tv
 from tokenviz.base.errors import ScoringError
@@ -12,8 +13,6 @@ from tokenviz.models.loading import LoadedModel
 from tokenviz.scoring.kernel import Kernel
 from tokenviz.scoring.memory import Budget
 from tokenviz.scoring.positions import position_values
-
-ALICE = "Alice was beginning to get very tired of sitting by her sister on the bank."
 
 
 def margin(logits: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from architectures import bent_copy
 from arithmetic import BIGRAM_WEIGHTS, make_bigram_folder
 from reference import exact
 from safetensors.torch import load_file, save_file
-from test_divergence import ALICE, NAMES, bent_copy
+from tables import DIVERGENCES
+from writing import ALICE
 
 import tokenviz as tv
 from tokenviz.base.errors import ComparisonError, DiskError, ScoringError
@@ -47,7 +49,7 @@ def test_divergences_from_kept_predictions_are_those_from_the_model(
     found = tv.divergences(KeptPredictions.load(tmp_path / "kept"), bent, text, top_k=10)
     assert (found.model_a, found.model_b) == (both.model_a, both.model_b)
     assert np.nanmean(found.values.kl_ab) > 0.1
-    for name in NAMES:
+    for name in DIVERGENCES:
         np.testing.assert_allclose(getattr(found.values, name), getattr(both.values, name), rtol=1e-3, atol=1e-7)
 
 

@@ -1,10 +1,11 @@
-"""Small random models of many architectures over four letters, and how each is expected to be run."""
+"""Small random models of many architectures over four letters, how each is expected to be run, and a noisy copy of any."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from safetensors.torch import load_file, save_file
 
 from tokenviz.models.loading import LoadedModel, load_model
 
@@ -150,4 +151,16 @@ def make_folder(name: str, tokenizer: Any, folder: Path, **others: Any) -> Loade
         weight.data.add_(torch.randn_like(weight) * (0.3 if "norm" not in weight_name else 0.05))
     network.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    return load_model(str(folder))
+
+
+def bent_copy(model: LoadedModel, folder: Path, *, by: float = 0.2) -> LoadedModel:
+    """A copy of a model, with noise on its weights."""
+    folder.mkdir()
+    for path in model.resolved.folder.iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    weights = load_file(folder / "model.safetensors")
+    generator = torch.Generator().manual_seed(0)
+    bent = {name: w + by * w.float().std() * torch.randn(w.shape, generator=generator) for name, w in weights.items()}
+    save_file(bent, folder / "model.safetensors", metadata={"format": "pt"})
     return load_model(str(folder))

@@ -1,4 +1,4 @@
-"""Score and comparison runs in the store, recorded as a grid records them, from tables made by hand: no model, no figures."""
+"""Runs in the store: those of a small grid, and score and comparison runs recorded as a grid does, from tables made by hand."""
 
 from pathlib import Path
 from typing import Any
@@ -8,9 +8,12 @@ from run_records import make_record
 import tokenviz as tv
 from tokenviz.comparing.alignment import By
 from tokenviz.data.scores import TokenScores
+from tokenviz.harness.grid import Grid
 from tokenviz.harness.kind import Content
 from tokenviz.harness.kinds.comparison import record_comparison
 from tokenviz.harness.kinds.score import record_scores
+from tokenviz.harness.results import GridResult
+from tokenviz.harness.session import ExperimentContext, running
 from tokenviz.tracking.outbox import RunRecord
 from tokenviz.tracking.runs import Runs
 from tokenviz.tracking.store import open_store
@@ -88,3 +91,16 @@ def _keep(
         )  # fmt: skip
 
     return Runs(open_store(), experiment, "").keep(fingerprint, fill)
+
+
+TEXTS = ["abcdabcd", "ddccbbaa"]
+
+
+def run_grid(models: list[str], *, force: bool = False, texts: list[str] = TEXTS, **settings: Any) -> GridResult:
+    """Two models on some texts by the experiment `trial`: scored, compared, summarised."""
+    with running(ExperimentContext("trial", "What is asked.", {"models": models, **settings}, force)):
+        settings = {"top_k": 2, **settings}
+        grid = Grid(models, [tv.literal(text) for text in texts], **settings)
+        grid.score()
+        grid.compare()
+        return grid.summarise("Found.")

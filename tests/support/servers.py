@@ -233,3 +233,16 @@ def postgres_binaries() -> Path | None:
         return found[-1].parent
     program = shutil.which("initdb")
     return Path(program).parent if program else None
+
+
+def answer_of(address: str) -> bytes:
+    """What a server answers, as soon as it does."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            with urllib.request.urlopen(address, timeout=5) as answer:
+                body: bytes = answer.read()
+                return body
+        except OSError:
+            assert time.monotonic() < deadline
+            time.sleep(0.3)

@@ -140,3 +140,22 @@ def long_pair(n: int = 200, *, passages: int = 1, name: str = "text", seed: int 
     first = [np.where(np.isnan(a), -1, random.integers(0, 2, n)) for _ in range(2)]
     tables = (make_scores([words] * passages, values, model=model, name=name) for values, model in ((a, "a"), (b, "b")))
     return tuple(with_first_choices(table, ids) for table, ids in zip(tables, first, strict=True))
+
+
+def assert_same_bits(found: TokenScores, expected: TokenScores) -> None:
+    assert (found.text_name, found.text_sha256, found.spec) == (expected.text_name, expected.text_sha256, expected.spec)
+    for name, value in vars(expected).items():
+        if isinstance(value, np.ndarray):
+            assert getattr(found, name).dtype == value.dtype, name
+            assert getattr(found, name).tobytes() == value.tobytes(), name
+        else:
+            assert getattr(found, name) == value, name
+
+
+def passages_of(scores: TokenScores) -> list[str]:
+    return [
+        "".join(token for token, p in zip(scores.token, scores.passage, strict=True) if p == n) for n in set(scores.passage)
+    ]
+
+
+DIVERGENCES = ("kl_ab", "kl_ba", "js", "total_variation", "top_overlap", "same_first")

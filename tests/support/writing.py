@@ -1,7 +1,21 @@
-"""Generated texts in many scripts, and what is known of them by other means than the package's."""
+"""Texts in many scripts, with what is hard to cut, to draw or to escape in them."""
 
 from hypothesis import strategies as st
-from test_tokens import PIECES
+
+ALICE = "Alice was beginning to get very tired of sitting by her sister on the bank."
+
+# Pieces that tokenizers cut, change or drop: line ends, marks, emoji of several code points, rare scripts, special tokens.
+PIECES = [
+    "The goal", " of", "  ", "\t", "\r\n", "\n\n", "\r", " ", "\u00a0", "e\u0301", "\u0301", "a\u0323\u0302", "ắ", "Việt Nam",
+    "🐈", "🐈‍⬛", "👩‍👩‍👧‍👦", "🇻🇳", "👍🏽", "\u200d", "\ufe0f", "次の", "猫", "שלום", "مرحبا", "नमस्ते", "ᚠᛇ", "𝔘𝔫𝔦",
+    "ﬁ", "\ufeff", "def f(x):\n    return x", "!", "$$", "<script>", "<|endoftext|>", "<bos>", "<unk>", "<s>", "\x1b[31m",
+    "\u2028", "\ufffd",
+]  # fmt: skip
+
+PIECE_TEXTS = st.one_of(
+    st.lists(st.sampled_from(PIECES), min_size=1, max_size=12).map("".join),
+    st.text(min_size=1, max_size=40, alphabet=st.characters(codec="utf-8")),
+)
 
 # Words of scripts with and without spaces, runs of punctuation, and what stands between words.
 MORE = [
@@ -16,3 +30,16 @@ TEXTS = st.one_of(
     st.lists(st.sampled_from([*PIECES, *MORE, " ", " ", "\n"]), min_size=1, max_size=16).map("".join),
     st.text(min_size=1, max_size=40, alphabet=st.characters(codec="utf-8")),
 )
+
+# Every character but NUL, which HTML cannot hold, and surrogates, which are no characters.
+CHARACTERS = st.one_of(
+    st.sampled_from("ab \t\n\r<>&\"'#;x-/!]éệ水🙂\u200d\u202e\u0301\x1b\xa0\ufeff\u2028"),
+    st.characters(exclude_categories=["Cs"], exclude_characters="\0"),
+)
+
+# Tokens that a page could take for its own: tags, entities, templates, addresses, commands of a terminal.
+HARD = [
+    "\n\nA", "\r\n\r", "  two  spaces  ", "\ttab", "<script>alert(1)</script>", "&amp;", "&#13;", '"quoted" \'single\'',
+    "</div>", "<!-- -->", "]]>", "{{ 7 * 7 }}", "{% raw %}", "</span><b>", "<img src=x onerror=alert(1)>", "سلام",
+    "tiê\u0301ng", "👨‍👩‍👧", "\x1b[31m", "http://example.org/x", "javascript:alert(1)",
+]  # fmt: skip
