@@ -12,6 +12,7 @@ from kills import DRAWN_BY, draw_quickly
 import tokenviz as tv
 from tokenviz.base.errors import StoreError
 from tokenviz.figures.report.overview import pictures_in
+from tokenviz.harness.experiments import print_result
 from tokenviz.harness.grid import Grid
 from tokenviz.harness.results import GridResult, grid_link
 from tokenviz.harness.session import ExperimentContext, running
@@ -197,7 +198,9 @@ def test_a_grid_that_another_one_contains_keeps_its_own_runs(models: list[str]) 
     assert entries[small.grid].summary == small.summary_run_id
 
 
-def test_the_printed_link_is_that_of_the_ui_that_runs(models: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_printed_links_are_those_of_the_ui_that_runs(
+    models: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     from threading import Thread
 
     from werkzeug.serving import make_server
@@ -216,6 +219,9 @@ def test_the_printed_link_is_that_of_the_ui_that_runs(models: list[str], monkeyp
         again = run_grid(models)
         assert again is not None
         assert grid_link(again) == f"http://127.0.0.1:{server.port}/grids/{result.grid}/"
+        capsys.readouterr()
+        print_result(again, as_json=False)
+        assert re.findall(r"https?://[^/\s]+", capsys.readouterr().err) == [f"http://127.0.0.1:{server.port}"] * 4
         # A server of another store has taken the port.
         monkeypatch.setattr("tokenviz.pages.app.identity_of", lambda name: "another")
         assert store.web_address == "http://127.0.0.1:5000"

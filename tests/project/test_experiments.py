@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+import os
 import re
 import shutil
 import subprocess
@@ -205,6 +206,14 @@ def test_the_hashes_of_the_sample_texts_are_those_of_their_table() -> None:
 
 def test_the_page_of_experiments_is_up_to_date() -> None:
     subprocess.run([sys.executable, str(ROOT / "docs" / "generate.py"), "--check"], check=True)
+
+
+@pytest.mark.parametrize(("given", "port"), [((), 5000), (("PORT=5123",), 5123)])
+def test_make_ui_serves_on_the_port_that_is_given(given: tuple[str, ...], port: int) -> None:
+    bare = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKEOVERRIDES", "MFLAGS", "PORT")}
+    dry = ["make", "--no-print-directory", "-n", "-o", ".venv/ready", "ui", *given]
+    done = subprocess.run(dry, capture_output=True, text=True, check=True, cwd=ROOT, env=bare)
+    assert done.stdout == f".venv/bin/tokenviz ui --port {port}\n"
 
 
 def test_make_help_lists_every_target() -> None:
