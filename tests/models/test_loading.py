@@ -439,13 +439,13 @@ def test_a_hub_that_is_not_there_is_refused(tmp_path: Path, monkeypatch: pytest.
 FIRST_CALLS = """
 import os, sys
 import torch
-from tokenviz.models.runtime import settle_vector_math
+from tokenviz.models.runtime import warm_up_vector_math
 
 angles = torch.arange(12.0)[:, None] * torch.linspace(0.0001, 1, 256)  # enough for every thread to get a share
 for _ in range(1000):
     child = os.fork()
     if not child:
-        settle_vector_math()
+        warm_up_vector_math()
         os._exit(not torch.equal(angles.cos(), angles.cos()))
     if os.waitpid(child, 0)[1]:
         sys.exit("the first cosines were not the second ones")

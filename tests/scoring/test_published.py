@@ -177,10 +177,10 @@ def test_a_grammatical_sentence_costs_less() -> None:
 @pytest.mark.parametrize(
     ("options", "chosen"),
     [
-        ([], "not bench and not slow and not network"),
-        (["SLOW=1"], "not bench and not network"),
-        (["NETWORK=1"], "not bench and not slow"),
-        (["SLOW=1", "NETWORK=1"], "not bench"),
+        ([], "not bench and not slow and not network and not gpu"),
+        (["SLOW=1"], "not bench and not network and not gpu"),
+        (["NETWORK=1"], "not bench and not slow and not gpu"),
+        (["SLOW=1", "NETWORK=1", "GPU=1"], "not bench"),
         (["BENCH=1"], "bench"),
     ],
 )

@@ -69,7 +69,7 @@ def project_root() -> Path:
     Outside any project it is the checkout that this package was installed from, if there is one, else the working directory.
     """
     here = Path.cwd()
-    checkout = Path(__file__).resolve().parent.parent
+    checkout = Path(__file__).resolve().parents[2]
     for folder in (here, *here.parents, checkout):
         if (folder / "experiments").is_dir():
             return folder
@@ -78,7 +78,7 @@ def project_root() -> Path:
 
 def shipped_folder() -> Path:
     """Return the folder of the experiments in a wheel; a clone has no such folder, and uses its `experiments/`."""
-    return Path(__file__).resolve().parent / "shipped"
+    return Path(__file__).resolve().parents[1] / "shipped"
 
 
 def experiment_files() -> dict[str, Path]:
