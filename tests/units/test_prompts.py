@@ -22,6 +22,8 @@ from tokenviz.figures.plots.studies import continuation_marks
 from tokenviz.harness.session import ExperimentContext, running
 from tokenviz.models.loading import LoadedModel
 from tokenviz.scoring.kernel import Kernel
+from tokenviz.stats.intervals import student
+from tokenviz.units.prompts import summarise_prompts
 from tokenviz.units.sums import RULES
 
 ROWS = "prompt,continuation,kind\nab,cd,1\nab,dd,2\nb,a,1\n"
@@ -437,6 +439,7 @@ def test_prompts_are_a_run_that_is_found_drawn_traced_pulled_and_computed_again(
     bits = expected["surprisal_bits"].sum() / expected["n_bytes"].sum()
     assert made.metrics["bits_per_byte_of_continuations"] == pytest.approx(bits)
     assert made.metrics["share_all_first"] == 0
+    assert "share_all_first_low" not in made.metrics  # three continuations are too few
 
     _, [again] = grid_of(study)
     assert (again.run_id, again.reused) == (made.run_id, True)
@@ -467,6 +470,53 @@ def test_another_border_or_column_makes_another_run_of_the_same_scores(study: Pa
     _, [third] = grid_of(write_rows(project, *rows))
     assert third.fingerprint not in (first.fingerprint, second.fingerprint)
     assert third.metrics["n_crossings"] == 0
+
+
+def summed_up(prompts: int, continuations: int) -> pd.DataFrame:
+    """A table of prompts whose continuations are alike, drawn with a seed."""
+    random = np.random.default_rng(1)
+    number = np.repeat(np.arange(prompts), continuations)
+    logprob = -6 + random.normal(0, 2, prompts)[number] + random.normal(0, 0.5, len(number))
+    first = pd.array(random.random(len(number)) < 0.4, dtype="boolean")
+    table = pd.DataFrame({"prompt_number": number, "logprob": logprob, "n_tokens": 2, "n_bytes": 5, "all_first": first})
+    return table.assign(surprisal_bits=-logprob / math.log(2))
+
+
+def test_intervals_of_prompts_come_from_whole_prompts() -> None:
+    table = summed_up(30, 4)
+    found = summarise_prompts(table)
+    mean = found.estimates["mean_logprob_per_continuation"]
+    assert (mean.value, mean.n) == (pytest.approx(table["logprob"].mean()), 120)
+    assert mean.drawn_from == "30 prompts"
+    # One mean per prompt: the interval is Student's over these, and twice as wide as over continuations.
+    means = table.groupby("prompt_number")["logprob"].mean().to_numpy()
+    by_hand = student(means, "nats")
+    assert mean.low == pytest.approx(by_hand.low, abs=0.1)
+    assert mean.high == pytest.approx(by_hand.high, abs=0.1)
+    assert mean.high - mean.low > 1.8 * np.ptp([student(table["logprob"].to_numpy(), "nats").low, mean.value]) * 2
+    share = found.estimates["share_all_first"]
+    assert share.value == pytest.approx(table["all_first"].mean())
+    assert 0 < share.low < share.value < share.high < 1
+    assert found.estimates["bits_per_byte_of_continuations"].value == pytest.approx(table["surprisal_bits"].sum() / 600)
+    assert found.resampling is not None
+    assert found.resampling.numbers == {"n_resampled_prompts": 30, "effective_prompts": 30}
+    blank = table.assign(logprob=table["logprob"].where(table["prompt_number"] > 0))
+    assert summarise_prompts(blank).estimates["share_all_first"].n == 116
+
+
+@pytest.mark.parametrize(
+    ("prompts", "continuations", "reason"),
+    [
+        (1, 12, "no interval: 1 prompt, and an interval across prompts needs at least 3"),
+        (2, 12, "no interval: 2 prompts, and an interval across prompts needs at least 3"),
+        (4, 2, "no interval: 8 continuations have a number, and an interval needs at least 10"),
+    ],
+)
+def test_too_few_prompts_have_no_interval_and_say_why(prompts: int, continuations: int, reason: str) -> None:
+    found = summarise_prompts(summed_up(prompts, continuations))
+    assert {one.reason for one in found.estimates.values()} == {reason}
+    assert found.resampling is None
+    assert np.isnan([one.low for one in found.estimates.values()]).all()
 
 
 def test_prompts_of_another_text_are_refused(study: Path) -> None:

@@ -29,8 +29,8 @@ _FEWEST_RESAMPLES = 100
 _ELEMENTS = 1 << 20  # weights in memory at once
 _MOST_LEFT_OUT = 200  # groups; for more, resamples and the jackknife agree to a quarter of a per cent
 
-Groups = Literal["passages", "texts"]
-GROUPS: tuple[Groups, ...] = ("texts", "passages")  # the largest groups first
+Groups = Literal["passages", "prompts", "texts"]
+GROUPS: tuple[Groups, ...] = ("texts", "passages", "prompts")  # the largest groups first
 Labels = NDArray[np.int64]
 Weights = NDArray[np.int16] | NDArray[np.int32] | NDArray[np.int64]
 
@@ -52,7 +52,7 @@ class Resampling:
         unit: The noun for a unit of a block.
     """
 
-    of: Literal["blocks", "parts", "passages", "texts"]
+    of: Literal["blocks", "parts", "passages", "prompts", "texts"]
     block_length: int | None
     count: int
     pieces: float
@@ -174,8 +174,9 @@ def plan(
 
     Args:
         series: Series of n values each, in reading order, whose dependence determines the length of the blocks.
-        groups: The text, and the passage, of each of the n units. Passages count only where all units are of one text, so that
-            passages of different texts may have the same numbers.
+        groups: The text, and the passage, of each of the n units; or the prompt of each, where units are continuations, which
+            are never drawn in blocks. Passages count only where all units are of one text, so that passages of different texts
+            may have the same numbers.
         resamples: Number of resamples that will be drawn.
         seed: Seed of the random numbers.
         unit: The noun for a unit, for readers.
@@ -187,13 +188,13 @@ def plan(
         Politis and Romano 1992, in LePage and Billard (eds), Exploring the Limits of Bootstrap, 263-270.
         Davison and Hinkley 1997, Bootstrap Methods and their Application, 3.8 (groups are drawn whole).
     """
-    for of in GROUPS:
+    for of in (one for one in GROUPS if one in groups):
         _, labels, sizes = np.unique(groups[of], return_inverse=True, return_counts=True)
         count, effective = len(sizes), float(sizes.sum() ** 2 / (sizes**2).sum())
-        if count == 1:
+        if count == 1 and of != "prompts":  # continuations of one prompt are no stretch of text, which blocks are drawn from
             continue
         if count < FEWEST_GROUPS:
-            return None, f"{count} {of}, and an interval across {of} needs at least {FEWEST_GROUPS}"
+            return None, f"{count} {of if count > 1 else of[:-1]}, and an interval across {of} needs at least {FEWEST_GROUPS}"
         if effective < LEAST_EFFECTIVE:
             return None, (
                 f"{count} {of} of such unequal size that they count as {effective:.1f}, and an interval across {of} needs them "

@@ -197,6 +197,7 @@ def summarise(
     resamples: int | None,
     seed: int,
     level: float = LEVEL,
+    of_prompts: bool = False,
 ) -> Summary:
     """Return numbers over the scored tokens of some texts, with intervals from one set of resamples.
 
@@ -207,27 +208,31 @@ def summarise(
         resamples: Number of resamples; None for `default_resamples`, 0 for no intervals.
         seed: Seed of the random numbers.
         level: Level of the intervals; by default 0.95.
+        of_prompts: Whether the values are of continuations, and `passages` has the prompt of each; whole prompts are then
+            drawn. By default they are of tokens.
 
     Raises:
         ComparisonError: `resamples` or `seed` is not possible.
     """
     check_resampling(resamples, seed)
+    unit, have = ("continuation", "a number") if of_prompts else ("token", "a prediction")
     numbers = {name: number.only(scored) for name, number in numbers.items()}
     texts = np.repeat(np.arange(len(passages)), [len(own) for own in passages])[scored]
-    groups: dict[Groups, Labels] = {"passages": np.concatenate(passages)[scored], "texts": texts}
+    labels = np.concatenate(passages)[scored]
+    groups: dict[Groups, Labels] = {"prompts": labels} if of_prompts else {"passages": labels, "texts": texts}
 
     def series() -> list[Values]:
         return [number.influence for number in numbers.values() if isinstance(number, Ratio)]
 
     n = len(texts)
-    drawn, reason = decide(n, series, groups, resamples, seed, counted="tokens have a prediction", unit="token")
+    drawn, reason = decide(n, series, groups, resamples, seed, counted=f"{unit}s have {have}", unit=unit)
     every = chain(weights(drawn, n), left_out(drawn, n)) if drawn else ()
     parts = [{name: number.of(some) for name, number in numbers.items()} for some in every]
     estimates = {}
     for name, number in numbers.items():
         estimate = Estimate(number.value, n, definition=number.definition, unit=number.unit)
         if not estimate.determined:
-            estimate = replace(estimate, reason="no token has a prediction")
+            estimate = replace(estimate, reason=f"no {unit} has {have}")
         elif drawn is None:
             estimate = replace(estimate, reason=f"no interval: {reason}")
         else:

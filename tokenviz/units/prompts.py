@@ -21,6 +21,9 @@ from tokenviz.base.errors import TextError, did_you_mean, listed
 from tokenviz.base.progress import warn
 from tokenviz.data.scores import TokenScores
 from tokenviz.data.texts import Text, corpus
+from tokenviz.stats.intervals import PLAIN, WILSON
+from tokenviz.stats.resampling import SEED
+from tokenviz.stats.summaries import Ratio, Summary, summarise
 from tokenviz.units.items import Bad, bad_row, read_table
 from tokenviz.units.sums import RULES, sum_units
 
@@ -255,6 +258,38 @@ def prompt_table(prompts: Prompts, scores: TokenScores) -> pd.DataFrame:
     if scores.text_sha256 != prompts.text.sha256:
         raise TextError(f"the scores are of {scores.text_name!r}, which is not the text of the prompts {prompts.text.name!r}")
     return conditional(prompts.table, prompts.text.passages, prompts.borders, scores)
+
+
+def summarise_prompts(table: pd.DataFrame, *, resamples: int | None = None, seed: int = SEED) -> Summary:
+    """Summarise the continuations of a table of `prompt_table`, with intervals from resampled prompts.
+
+    Continuations of one prompt are alike, so that whole prompts are drawn. Fewer than three prompts, or ten continuations with
+    a number, give no interval.
+
+    Args:
+        table: The table of one model. Continuations without a number are left out.
+        resamples: Number of resamples; by default 2,000, 0 for no intervals.
+        seed: Seed of the random numbers.
+
+    Returns:
+        `mean_logprob_per_continuation`, `mean_logprob_per_token` (nats), `bits_per_byte_of_continuations`, `share_all_first`.
+
+    Raises:
+        ComparisonError: `resamples` or `seed` is not possible.
+    """
+    known = table["logprob"].notna().to_numpy(bool)
+    columns = ("logprob", "n_tokens", "surprisal_bits", "n_bytes")
+    logprob, n_tokens, bits, n_bytes = (table[name].to_numpy(float) for name in columns)
+    ranked = np.asarray(table["all_first"].notna(), float)
+    first = np.asarray(table["all_first"].fillna(False), float)
+    numbers = {
+        "mean_logprob_per_continuation": Ratio("mean log-prob of a continuation", "nats", PLAIN, logprob, np.ones(len(table))),
+        "mean_logprob_per_token": Ratio("mean log-prob of a continuation's token", "nats", PLAIN, logprob, n_tokens),
+        "bits_per_byte_of_continuations": Ratio("bits per byte of continuations", "bits", PLAIN, bits, n_bytes),
+        "share_all_first": Ratio("share of continuations that are first choices throughout", "share", WILSON, first, ranked),
+    }
+    prompts = [table["prompt_number"].to_numpy(np.int64)]
+    return summarise(numbers, scored=known, passages=prompts, resamples=resamples, seed=seed, of_prompts=True)
 
 
 def note_unscored(table: pd.DataFrame, name: str) -> None:

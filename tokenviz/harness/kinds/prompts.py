@@ -1,7 +1,7 @@
 """Prompt runs: one model on continuations of prompts, as a table of each continuation's log-prob given its prompt."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
@@ -12,11 +12,13 @@ from tokenviz.data.scores import TokenScores
 from tokenviz.data.texts import Text
 from tokenviz.figures.named import Plot
 from tokenviz.figures.plots.studies import MOST, continuation_marks
-from tokenviz.harness.kind import Content, Outcome
+from tokenviz.harness.kind import Content, Outcome, Quantity
 from tokenviz.harness.kinds.scored import ScoredJob, ScoredKind, ScoredRun, ScoredTable
-from tokenviz.harness.kinds.writing import dataset_of, escaped, links_line, text_params
+from tokenviz.harness.kinds.writing import dataset_of, escaped, frame_table, links_line, text_params
+from tokenviz.records.loading import Reader
+from tokenviz.tracking.finding import FoundRun
 from tokenviz.tracking.runs import fingerprint_of
-from tokenviz.units.prompts import PROMPTS_VERSION, Prompts, conditional, note_unscored, prompt_table
+from tokenviz.units.prompts import PROMPTS_VERSION, Prompts, conditional, note_unscored, prompt_table, summarise_prompts
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +59,7 @@ class PromptsKind(ScoredKind):
             "mean_logprob_per_token": _share(float(known["logprob"].sum()), int(known["n_tokens"].sum())),
             "bits_per_byte_of_continuations": _share(float(known["surprisal_bits"].sum()), int(known["n_bytes"].sum())),
             "share_all_first": _share(float(known["all_first"].sum()), int(known["all_first"].notna().sum())),
+            **_intervals(table),
             "n_prompts": float(table["prompt_number"].nunique()),
             "n_continuations": float(len(table)),
             "n_missing": float(len(table) - len(known)),
@@ -64,11 +67,22 @@ class PromptsKind(ScoredKind):
         }
 
     def frames(self, made: ScoredTable) -> dict[str, pd.DataFrame]:
-        return {}
+        return {"statistics": summarise_prompts(made.table).to_frame()}
+
+    def quantities(self, run: FoundRun, reader: Reader) -> Sequence[Quantity]:
+        estimates = summarise_prompts(self.read(run, reader).table).estimates
+        return [Quantity(name, replace(one, definition=self.definitions[name])) for name, one in estimates.items()]
 
     def compute_again(self, made: ScoredTable, text: Text, scores: TokenScores) -> pd.DataFrame:
         own = made.table.iloc[:, : list(made.table).index("model")]
         return conditional(own, text.passages, [len(prompt) for prompt in made.table["prompt"]], scores)
+
+
+def _intervals(table: pd.DataFrame) -> dict[str, float]:
+    summary = summarise_prompts(table)
+    found = {f"{name}_low": one.low for name, one in summary.estimates.items()}
+    found |= {f"{name}_high": one.high for name, one in summary.estimates.items()}
+    return found | (summary.resampling.numbers if summary.resampling else {})
 
 
 def _share(value: float, of: int) -> float:
@@ -118,15 +132,17 @@ class PromptsJob(ScoredJob[PromptsRun]):
         return self.made(table)
 
     def write(self, result: ScoredTable, files: Path) -> Content:
-        self.write_tables(result, files)
+        frame = self.write_tables(result, files)["statistics"]
+        summary = summarise_prompts(result.table)
+        numbers = frame[["statistic", "value", "unit", "low", "high", "n"]]
         metrics = self.of.metrics(result)
         note = (
             f"{links_line({'Figure': 'continuations.png'})}**{escaped(self.scored.model)}** on the prompts of "
             f"**{escaped(self.scored.text)}**: {metrics['n_continuations']:.0f} continuations of {metrics['n_prompts']:.0f} "
             f"prompts, mean log-prob {metrics['mean_logprob_per_continuation']:.3f} nats per continuation and "
             f"{metrics['mean_logprob_per_token']:.3f} per token; {metrics['n_crossings']:.0f} begin inside a token of the "
-            f"whole string, which is theirs; {metrics['n_missing']:.0f} have no number.\n\n`tables/prompts.csv` has every "
-            "row, with all columns of the prompts' own table."
+            f"whole string, which is theirs; {metrics['n_missing']:.0f} have no number.\n\n{frame_table(numbers)}\n\n"
+            f"{summary.intervals_from}. `tables/prompts.csv` has every row, with all columns of the prompts' own table."
         )
         return Content(dict(self.params), metrics, note, dataset=dataset_of(self.prompts.text))
 
