@@ -333,7 +333,7 @@ def test_a_tracked_comparison_by_span_comes_back_and_is_computed_again(project: 
     assert again.agrees(1e-6)
     # Spans are part of what a run holds; a text without them has the run that it had.
     plain = grid(replace(text, spans=()))
-    assert plain.scores[0].fingerprint != first.scores[0].fingerprint
+    assert plain.made.scores[0].fingerprint != first.made.scores[0].fingerprint
     other = grid(text.with_spans([[("x", 0, 3)]]))
-    assert other.scores[0].fingerprint != first.scores[0].fingerprint
-    assert grid(text).scores[0].reused
+    assert other.made.scores[0].fingerprint != first.made.scores[0].fingerprint
+    assert grid(text).made.scores[0].reused

@@ -188,8 +188,13 @@ def test_the_keyboard_reaches_everything_and_says_it(opened: Open) -> None:
     )
     press(window, Keys.TAB)
     assert window.execute_script("return document.activeElement.getAttribute('aria-labelledby')") == "panel-1"
-    press(window, Keys.TAB, Keys.TAB)
-    assert window.execute_script("return document.activeElement.tagName") == "BUTTON"
+    reached = []
+    for _ in range(4):
+        press(window, Keys.TAB)
+        where = "const at = document.activeElement; return [at.tagName, at.closest('section').getAttribute('aria-labelledby')]"
+        reached.append(tuple(window.execute_script(where)))
+    # Links to the two passages, the order of the places, and the first place.
+    assert reached == [*[("BUTTON", "gaps-title")] * 2, ("SELECT", "places-title"), ("BUTTON", "places-title")]
     press(window, Keys.ENTER)
     assert picked(window) == [" 水", " 水"]  # the place of the largest disagreement
 

@@ -18,7 +18,7 @@ import tokenviz as tv
 from tokenviz.harness.deliveries import _deaf_to_interrupts
 from tokenviz.tracking.staged_runs import damaged
 
-TEXTS = ["abcd" * times for times in range(1, 10)]
+TEXTS = ["abcd" * times for times in range(1, 31)]
 TRIAL = f"""from tokenviz import Grid, experiment, literal
 
 @experiment

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -21,11 +22,18 @@ from tokenviz.tracking.store import open_store
 TEXTS = ["abcdabcd", "abcd" * 15 + "dcba" * 15]
 
 
+def draw_pages(*given: Any) -> None:
+    """Leave the pages that a run's description links, besides what `draw_quickly` leaves."""
+    draw_quickly(*given)
+    for page in ("heatmap", "report"):
+        (given[-1] / f"{page}.html").write_text("")
+
+
 @pytest.fixture
 def models(project: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Two models whose figures are drawn in no time."""
     for name in DRAWN_BY:
-        monkeypatch.setattr(name, draw_quickly)
+        monkeypatch.setattr(name, draw_pages)
     monkeypatch.setattr("tokenviz.harness.deliveries._FEW", 99)
     make_bigram_folder(project / "first", BIGRAM_WEIGHTS)
     make_bigram_folder(project / "second", BIGRAM_WEIGHTS[::-1].copy())
