@@ -1,12 +1,17 @@
 """The page of a grid: its pictures, its size, what it shows and escapes."""
 
+import base64
 import itertools
 import json
 import re
+import subprocess
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from programs import needs_program
 from tables import make_scores
 
 from tokenviz.data.scores import TokenScores
@@ -129,3 +134,75 @@ def test_twenty_models_on_two_hundred_texts_stay_below_five_megabytes() -> None:
     page = overview_html(grid(scores=scores, pairs=pairs), "folder")
     assert (len(scores), len(pairs)) == (4000, 38000)
     assert len(page.encode()) < 5_000_000, len(page.encode())
+
+
+MODELS, READ = [f"m{number:02}" for number in range(20)], ["t1", "t2", "t3"]
+PAIRS = list(itertools.combinations(MODELS, 2))
+
+
+def wide() -> Overview:
+    """Twenty models on three texts, each number of another value."""
+    scores = [
+        ScoreCell.of(model, text, "1" * 32, {"bits_per_byte": 1 + number / 1000, "n_scored": 9.0}, "0" * PARTS)
+        for number, (model, text) in enumerate(itertools.product(MODELS, READ))
+    ]
+    pairs = [
+        PairCell.of(*pair, text, "2" * 32, "token", {"n": 9.0, "pearson_r": 0.1 + number / 1000, "concordance": 0.8})
+        for number, (pair, text) in enumerate(itertools.product(PAIRS, READ))
+    ]
+    return grid(scores=scores, pairs=pairs)
+
+
+@pytest.fixture
+def opened(chromium: Any, tmp_path: Path) -> Any:
+    """The page of a wide grid in a browser."""
+    page = tmp_path / "overview.html"
+    page.write_text(overview_html(wide(), "artifact"), encoding="utf-8")
+    chromium.get(page.as_uri())
+    return chromium
+
+
+@pytest.mark.browser
+def test_a_wide_grid_is_laid_out_for_paper_in_blocks_of_columns(opened: Any) -> None:
+    blocks = (
+        "return [...document.querySelectorAll('#pairs .blocks table')].map(table => [table.caption.textContent,"
+        "[...table.tHead.rows[0].cells].map(cell => cell.textContent),"
+        "[...table.tBodies[0].rows].map(row => [row.cells[0].tagName, ...[...row.cells].map(cell => cell.textContent)])])"
+    )
+    assert opened.execute_script(blocks) == []
+    opened.execute_script("dispatchEvent(new Event('beforeprint'))")
+    found = opened.execute_script(blocks)
+    assert [caption for caption, _, _ in found] == [f"Columns {first} to {first + 9} of 190" for first in range(1, 190, 10)]
+    assert [name for _, heads, _ in found for name in heads[1:]] == [f"{a}{b} by token" for a, b in PAIRS]
+    for number, (_, heads, rows) in enumerate(found):
+        assert (heads[0], len(heads), [row[:2] for row in rows]) == ("text", 11, [["TH", text] for text in READ])
+        for column, name in enumerate(heads[1:]):
+            place = PAIRS.index((name[:3], name[3:6]))
+            assert place == 10 * number + column
+            assert [row[2 + column][:5] for row in rows] == [f"{0.1 + (3 * place + text) / 1000:.3f}" for text in range(3)]
+    opened.execute_script("dispatchEvent(new Event('afterprint'))")
+    assert opened.execute_script(blocks) == []
+    # What the filters leave out is not printed.
+    opened.find_element("id", "models").send_keys("m07")
+    opened.execute_async_script("setTimeout(arguments[0], 300)")
+    opened.execute_script("dispatchEvent(new Event('beforeprint'))")
+    assert [caption for caption, _, _ in opened.execute_script(blocks)] == ["Columns 1 to 10 of 19", "Columns 11 to 19 of 19"]
+
+
+@pytest.mark.browser
+def test_a_print_of_a_wide_grid_has_every_model_and_pair(opened: Any, tmp_path: Path) -> None:
+    needs_program("pdftotext", "poppler-utils")
+    made = opened.execute_cdp_cmd("Page.printToPDF", {"printBackground": True, "preferCSSPageSize": True})
+    path = tmp_path / "overview.pdf"
+    path.write_bytes(base64.b64decode(made["data"]))
+    text = subprocess.run(["pdftotext", path, "-"], capture_output=True, text=True, check=True).stdout
+    found = set(text.split())
+    assert {f"{0.1 + number / 1000:.3f}" for number in range(3 * len(PAIRS))} <= found
+    assert {f"{1 + number / 1000:.3f}" for number in range(3 * len(MODELS))} <= found
+    assert text.count("Columns ") == 21
+    assert not opened.find_elements("css selector", ".blocks")
+    # No page has words beyond its edge.
+    boxes = subprocess.run(["pdftotext", "-bbox", path, "-"], capture_output=True, text=True, check=True).stdout
+    width = float(re.findall(r'<page width="([\d.]+)"', boxes)[0])
+    edges = [float(edge) for edge in re.findall(r'xMax="([\d.]+)"', boxes)]
+    assert max(edges) < width - 28  # points, of the margin

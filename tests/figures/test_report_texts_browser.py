@@ -236,21 +236,40 @@ def test_a_print_holds_the_text_that_is_shown_and_not_the_list(opened: Open, tmp
         assert words not in text
 
 
-def test_the_page_of_several_texts_runs_in_a_sandboxed_frame_of_no_origin(chromium, tmp_path: Path) -> None:
-    chromium.execute_cdp_cmd(
+def in_a_frame(window: Any, folder: Path, entries: Sequence[Entry]) -> None:
+    """Go into a frame of no origin, as MLflow shows files in, with a report."""
+    window.execute_cdp_cmd(
         "Emulation.setDeviceMetricsOverride", {"width": 1280, "height": 800, "deviceScaleFactor": 1, "mobile": False}
     )
-    outer = tmp_path / "outer.html"
-    framed = html.escape(texts_report_html(text_entries(three_texts()), title="x"), quote=True)
+    outer = folder / "outer.html"
+    framed = html.escape(texts_report_html(entries, title="x"), quote=True)
     outer.write_text(
         f'<!doctype html><iframe sandbox="allow-scripts" width="1200" height="700" srcdoc="{framed}"></iframe>',
         encoding="utf-8",
     )
-    chromium.get_log("browser")
-    chromium.get(outer.as_uri())
-    chromium.switch_to.frame(0)
-    assert chromium.execute_script("return origin") == "null"
+    window.get_log("browser")
+    window.get(outer.as_uri())
+    window.switch_to.frame(0)
+    assert window.execute_script("return origin") == "null"
+
+
+def test_the_page_of_several_texts_runs_in_a_sandboxed_frame_of_no_origin(chromium, tmp_path: Path) -> None:
+    in_a_frame(chromium, tmp_path, text_entries(three_texts()))
     chromium.find_elements("css selector", "#list li")[1].click()
     assert shown(chromium)[0] == "english"
+    chromium.switch_to.default_content()
+    assert complaints(chromium) == []
+
+
+def test_the_page_of_pairs_runs_in_a_sandboxed_frame_of_no_origin(chromium, glass: LoadedModel, tmp_path: Path) -> None:
+    pairs, scores = pairs_of(glass, tmp_path)
+    in_a_frame(chromium, tmp_path, pair_entries([scores], [pair_table(pairs, scores)], pairs.groups))
+    for entry in range(len(pairs.groups)):
+        chromium.find_elements("css selector", "#list li")[entry].click()
+        left, right = chromium.find_elements("css selector", ".side")
+        assert [side.find_element("tag name", "b").text for side in (left, right)] == ["good", "bad"]
+        assert left.rect["y"] == right.rect["y"]
+        assert left.rect["x"] + left.rect["width"] <= right.rect["x"]
+        assert "".join(token.get_attribute("textContent") for token in tokens_of(chromium, 0)).strip()
     chromium.switch_to.default_content()
     assert complaints(chromium) == []

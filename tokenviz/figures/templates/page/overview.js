@@ -5,6 +5,7 @@ const data = JSON.parse(document.getElementById("data").textContent);
 const { models, texts, units, scores, pairs, others } = data;
 const find = (id) => document.getElementById(id);
 const ROWS = 60, WIDEST = 24;  // what is shown at once: a browser lays out a few thousand cells without a pause
+const PRINTED = 10;  // columns side by side on paper
 const state = { rows: {}, columns: {}, sorted: {} };
 
 const make = (tag, content = [], values = {}) => {
@@ -127,7 +128,8 @@ const ordered = (items, extreme, name) => {
 };
 const extremeOf = (values) => Math.min(Infinity, ...values.map((value) => (value === null || value === undefined ? Infinity : sign() * value)));
 
-const show = ({ id, columns, source, value, cell, at }) => {
+// The texts and columns that the filters keep, in the order that is chosen, and the value that comes first in it.
+const kept = ({ id, columns, value, at }) => {
   const there = (text, column) => { const place = at(text, column); return place === undefined ? null : value(place); };
   let shownTexts = texts.map((_, text) => text).filter((text) => wanted("texts", texts[text]));
   let shownColumns = columns.all.map((_, column) => column).filter((column) => columns.all[column].models.some((name) => wanted("models", name)));
@@ -140,14 +142,31 @@ const show = ({ id, columns, source, value, cell, at }) => {
     const key = (text) => { const one = there(text, by.column); return one === null ? Infinity : by.sign * one; };
     rows.sort((one, other) => key(one) - key(other));
   }
+  const first = extremeOf(shownTexts.flatMap((text) => shownColumns.map((column) => there(text, column))));
+  return { rows, across, first };
+};
+const bodyOf = ({ value, cell, at }, rows, across, first) => make("tbody", rows.map((text) => make("tr", [
+  make("th", make("bdi", texts[text]), { scope: "row" }),
+  ...across.map((column) => {
+    const place = at(text, column);
+    if (place === undefined) return make("td", "–", { class: "none" });
+    const extreme = ["lowest", "highest"].includes(find("order").value) && sign() * value(place) === first;
+    return make("td", cell(place), extreme ? { class: "extreme" } : {});
+  }),
+])));
+const wordsOf = (columns, column) => columns.all[column].words.map((part) => part.cloneNode(true));
+
+const show = (matrix) => {
+  const { id, columns, source } = matrix;
+  const { rows, across, first } = kept(matrix);
+  const by = state.sorted[id];
   const section = find(id);
   const kind = find("kind").value;
   section.hidden = !source.run.length || (kind !== "all" && kind !== id) || !rows.length;
   if (section.hidden) return 0;
   const visible = { rows: rows.slice(0, state.rows[id] ?? ROWS), columns: across.slice(0, state.columns[id] ?? WIDEST) };
-  const lowest = extremeOf(shownTexts.flatMap((text) => shownColumns.map((column) => there(text, column))));
   const head = make("tr", [make("th", "text", { scope: "col" }), ...visible.columns.map((column) => {
-    const button = make("button", columns.all[column].words.map((part) => part.cloneNode(true)), { type: "button", title: "Sort the texts by this column" });
+    const button = make("button", wordsOf(columns, column), { type: "button", title: "Sort the texts by this column" });
     button.addEventListener("click", () => {
       const now = state.sorted[id];
       state.sorted[id] = { column, sign: now && now.column === column ? -now.sign : 1 };
@@ -156,13 +175,7 @@ const show = ({ id, columns, source, value, cell, at }) => {
     const now = by && by.column === column ? { "aria-sort": by.sign > 0 ? "ascending" : "descending" } : {};
     return make("th", [button, now["aria-sort"] ? (by.sign > 0 ? " ↑" : " ↓") : ""], { scope: "col", ...now });
   })]);
-  const body = visible.rows.map((text) => make("tr", [make("th", make("bdi", texts[text]), { scope: "row" }), ...visible.columns.map((column) => {
-    const place = at(text, column);
-    if (place === undefined) return make("td", "–", { class: "none" });
-    const extreme = find("order").value.endsWith("est first") || ["lowest", "highest"].includes(find("order").value);
-    return make("td", cell(place), extreme && sign() * value(place) === lowest ? { class: "extreme" } : {});
-  })]));
-  section.querySelector("table").replaceChildren(make("thead", head), make("tbody", body));
+  section.querySelector(".wide table").replaceChildren(make("thead", head), bodyOf(matrix, visible.rows, visible.columns, first));
   const more = section.querySelector(".more");
   more.replaceChildren(`${counted(visible.rows.length, "text")} of ${rows.length.toLocaleString("en")}, ${visible.columns.length} of ${counted(across.length, "column")} `);
   if (visible.rows.length < rows.length) more.append(button("More texts", () => { state.rows[id] = visible.rows.length + ROWS; }));
@@ -186,13 +199,37 @@ const showOthers = () => {
   );
   return rows.length;
 };
+
+// Paper cannot be scrolled: there a matrix is laid out in blocks of columns, with every text and column that the filters keep.
+const blocksOf = (matrix) => {
+  const { rows, across, first } = kept(matrix);
+  const blocks = [];
+  for (let begin = 0; begin < across.length; begin += PRINTED) {
+    const block = across.slice(begin, begin + PRINTED);
+    const head = make("tr", [make("th", "text", { scope: "col" }), ...block.map((column) => make("th", wordsOf(matrix.columns, column), { scope: "col" }))]);
+    const table = make("table", [
+      make("caption", `Columns ${begin + 1} to ${begin + block.length} of ${across.length}`),
+      make("thead", head), bodyOf(matrix, rows, block, first),
+    ]);
+    table.style.setProperty("--share", block.length / PRINTED);
+    blocks.push(table);
+  }
+  return make("div", blocks, { class: "blocks" });
+};
+const clearBlocks = () => document.querySelectorAll(".blocks").forEach((blocks) => blocks.remove());
+addEventListener("beforeprint", () => {
+  clearBlocks();
+  for (const matrix of matrices) if (!find(matrix.id).hidden) find(matrix.id).querySelector(".wide").before(blocksOf(matrix));
+});
+addEventListener("afterprint", clearBlocks);
+
 const render = () => {
   const shown = matrices.map(show).concat(showOthers());
   find("nothing").hidden = shown.some((count) => count > 0);
   find("warning").hidden = number() !== "mean";
-  const kept = new URLSearchParams(["texts", "models", "order", "kind", "number"].filter((id) => find(id).value && find(id).value !== find(id).dataset.first).map((id) => [id, find(id).value]));
+  const chosen = new URLSearchParams(["texts", "models", "order", "kind", "number"].filter((id) => find(id).value && find(id).value !== find(id).dataset.first).map((id) => [id, find(id).value]));
   if (!framed) try {
-    history.replaceState(null, "", `${location.pathname}${location.search}${kept.size ? "#" : ""}${kept}`);  // Back from a figure comes to the same view
+    history.replaceState(null, "", `${location.pathname}${location.search}${chosen.size ? "#" : ""}${chosen}`);  // Back from a figure comes to the same view
   } catch { /* a frame of no origin keeps no history */ }
 };
 
