@@ -284,7 +284,7 @@ def test_a_tokenizer_without_offsets_is_refused() -> None:
         is_fast = False
 
     message = (
-        "the tokenizer of 'm' (Slow) reports no character offsets; save it as a fast tokenizer (a tokenizer.json) beside "
+        "the tokenizer of 'm' (Slow) reports no character offsets; save it as a fast tokenizer (a tokenizer.json) next to "
         "the weights"
     )
     with pytest.raises(ModelError, match=f"^{re.escape(message)}$"):

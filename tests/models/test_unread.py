@@ -20,7 +20,7 @@ from tokenviz.harness.kinds.summary import score_table
 from tokenviz.models.loading import LoadedModel, load_model
 from tokenviz.scoring.positions import context_logprobs, position_values
 from tokenviz.scoring.scorer import score_to_file
-from tokenviz.tracking.store import open_store
+from tokenviz.tracking.finding import find_runs
 from tokenviz.units.sums import sum_units
 
 TEXT = "the 2019-12 run, tXhe \u16a0 quartet and a lyre"
@@ -163,8 +163,9 @@ def test_a_run_keeps_the_counts_and_says_so(
 ) -> None:
     for model, counts, words in ((course, (0, 9), "9 characters were not read"), (likelihood, (6, 0), "6 tokens of")):
         scores = tv.score(model, TEXT)
-        run = open_store().client.get_run(keep_scores(scores, experiment=f"of {counts[0]}"))
-        assert (run.data.metrics["n_unknown"], run.data.metrics["n_unread"]) == counts
+        keep_scores(scores, experiment=f"of {counts[0]}")
+        [run] = find_runs(f"of {counts[0]}")
+        assert (run.metrics["n_unknown"], run.metrics["n_unread"]) == counts
         (tmp_path / words).mkdir()
         assert words in record_scores(scores, tv.literal(TEXT), 1.0, tmp_path / words).note
         panel = text_heatmap(scores).panels[0]
@@ -180,7 +181,8 @@ def test_the_table_of_a_grid_has_the_counts_where_there_are_any(course: LoadedMo
         """What the table asks of a run."""
 
         def __init__(self, model: LoadedModel, text: str) -> None:
-            self.model, self.text, self.run_id, self.scores = "m", "t", "", tv.score(model, text)
+            self.model, self.text, self.run_id, self.sample = "m", "t", "", tv.score(model, text)
+            self.summary = self.sample.summary()
 
     assert "characters not read" in score_table([Scored(course, TEXT), Scored(course, READ)])  # type: ignore[list-item]
     assert "not read" not in score_table([Scored(course, READ)])  # type: ignore[list-item]
