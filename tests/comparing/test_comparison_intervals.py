@@ -181,6 +181,8 @@ def test_impossible_resamples_are_refused() -> None:
         compare(*long_pair(), resamples=5)
     with pytest.raises(ComparisonError, match=r"^seed -1 is not possible: take a whole number from 0$"):
         pool([compare(*long_pair())], seed=-1)
+    with pytest.raises(ComparisonError, match=r"^level 95 is not possible: take a number between 0 and 1, such as 0\.95$"):
+        compare(*long_pair(), level=95)
 
 
 def test_pooled_texts_are_one_row_of_all_their_units() -> None:

@@ -280,3 +280,15 @@ def test_a_model_on_two_gpus_scores_as_on_one(llama: LoadedModel, monkeypatch: p
     assert len(set(spread.network.hf_device_map.values())) == 2
     found = score(spread, "Alice was beginning to get very tired.")
     np.testing.assert_allclose(found.logprob, expected.logprob, rtol=0, atol=1e-4)  # two GPUs may take different kernels
+
+
+@pytest.mark.gpu
+def test_memory_that_an_earlier_model_held_counts_as_free(llama: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[int] = []
+    monkeypatch.setattr("tokenviz.models.loading.spread_over", lambda _, free, __: found.append(free[0]))
+    torch.cuda.empty_cache()
+    before, held = torch.cuda.mem_get_info(0)[0], torch.empty(1 << 30, dtype=torch.uint8, device="cuda:0")
+    del held  # torch keeps it for what comes next
+    assert torch.cuda.mem_get_info(0)[0] <= before - (1 << 30)
+    load_model(f"{llama.resolved.folder},device=cuda")
+    assert found[0] > before - (1 << 29)

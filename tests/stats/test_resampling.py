@@ -214,6 +214,13 @@ def test_numbers_that_make_no_interval_are_refused(resamples: int | None, seed: 
         check_resampling(resamples, seed)
 
 
+@pytest.mark.parametrize("level", [-1, 0, 1, 95, math.nan])
+def test_levels_that_make_no_interval_are_refused(level: float) -> None:
+    with pytest.raises(ComparisonError) as error:
+        check_resampling(None, 0, level)
+    assert str(error.value) == f"level {level:g} is not possible: take a number between 0 and 1, such as 0.95"
+
+
 @pytest.mark.parametrize("resamples", [None, 0, 100])
 def test_other_numbers_are_not(resamples: int | None) -> None:
     check_resampling(resamples, 0)

@@ -195,9 +195,9 @@ def agreement_of(
         wanted: Names of the numbers to compute, for a run that lacks some; by default all.
 
     Raises:
-        ComparisonError: `resamples` or `seed` is not possible.
+        ComparisonError: `resamples`, `seed` or `level` is not possible.
     """
-    check_resampling(resamples, seed)
+    check_resampling(resamples, seed, level)
     both = ~(np.isnan(x) | np.isnan(y))
     x, y, same = x[both], y[both], same[both]
     values = {

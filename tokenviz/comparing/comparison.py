@@ -279,8 +279,8 @@ def compare(
         aligned units.
 
     Raises:
-        ComparisonError: The scores are of two texts, or tokens were asked for and differ; or `resamples` or `seed` is not
-            possible; or there is a model and no text, or a text and no model.
+        ComparisonError: The scores are of two texts, or tokens were asked for and differ; or `resamples`, `seed` or `level` is
+            not possible; or there is a model and no text, or a text and no model.
         TokenvizError: A model cannot be had, or cannot read the text.
 
     Example:

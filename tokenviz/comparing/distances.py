@@ -70,8 +70,8 @@ def closer(
         The difference r(a, b) - r(a, c) with its interval, and both correlations.
 
     Raises:
-        ComparisonError: The scores are of different texts, tokens were asked for and differ, or `resamples` or `seed` is not
-            possible.
+        ComparisonError: The scores are of different texts, tokens were asked for and differ, or `resamples`, `seed` or
+            `level` is not possible.
     """
     tables = [[one] if isinstance(one, TokenScores) else list(one) for one in (a, b, c)]
     texts = [tuple(table.text_sha256 for table in own) for own in tables]
@@ -168,7 +168,7 @@ def summarise_divergences(
         level: Level of the intervals, as in `tokenviz.compare`.
 
     Raises:
-        ComparisonError: The divergences are of different models, or `resamples` or `seed` is not possible.
+        ComparisonError: The divergences are of different models, or `resamples`, `seed` or `level` is not possible.
     """
     texts = [found] if isinstance(found, Divergences) else list(found)
     if not texts:

@@ -4,6 +4,7 @@
 weights are read, and no code that comes with a model is run.
 """
 
+import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -330,6 +331,8 @@ def _placement(resolved: ResolvedModel, device: str, method: str) -> Any:
     import torch
 
     if device == "cuda":
+        gc.collect()  # hooks of a model that was spread refer to each other
+        torch.cuda.empty_cache()  # what earlier models of this process held is free as well
         free = [torch.cuda.mem_get_info(number)[0] for number in range(torch.cuda.device_count())]
         if spread_over(memory_bytes(resolved), free, resolved.spec.label):
             return "auto"

@@ -153,14 +153,14 @@ def correlation_difference(
         between -2 and 2; and the same for Spearman's rho (`spearman_rho_ab`, ...).
 
     Raises:
-        ComparisonError: `resamples` or `seed` is not possible.
+        ComparisonError: `resamples`, `seed` or `level` is not possible.
 
     References:
         Williams 1959, Journal of the Royal Statistical Society B 21:396-399, and Steiger 1980, Psychological Bulletin
         87:245-251, test the same difference for independent normal units (R's psych::r.test and cocor). Zou 2007, Psychological
         Methods 12:399-413, gives such units an interval.
     """
-    check_resampling(resamples, seed)
+    check_resampling(resamples, seed, level)
     known = ~(np.isnan(a) | np.isnan(b) | np.isnan(c))
     a, b, c = a[known], b[known], c[known]
     none = np.zeros(len(known), np.int64)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from tokenviz.base.errors import ComparisonError
 from tokenviz.base.progress import task
 from tokenviz.stats.definitions import Values
+from tokenviz.stats.estimate import LEVEL
 
 SEED = 0
 FEWEST_UNITS = 10
@@ -116,11 +117,11 @@ def default_resamples(n: int) -> int:
     return min(2000, max(500, 20_000_000 // max(n, 1)))
 
 
-def check_resampling(resamples: int | None, seed: int) -> None:
+def check_resampling(resamples: int | None, seed: int, level: float = LEVEL) -> None:
     """Refuse numbers that give no interval.
 
     Raises:
-        ComparisonError: `resamples` or `seed` is not possible.
+        ComparisonError: `resamples`, `seed` or `level` is not possible.
     """
     if resamples is not None and resamples != 0 and resamples < _FEWEST_RESAMPLES:
         raise ComparisonError(
@@ -128,6 +129,8 @@ def check_resampling(resamples: int | None, seed: int) -> None:
         )
     if seed < 0:
         raise ComparisonError(f"seed {seed} is not possible: take a whole number from 0")
+    if not 0 < level < 1:
+        raise ComparisonError(f"level {level:g} is not possible: take a number between 0 and 1, such as 0.95")
 
 
 def decide(

@@ -212,9 +212,9 @@ def summarise(
             drawn. By default they are of tokens.
 
     Raises:
-        ComparisonError: `resamples` or `seed` is not possible.
+        ComparisonError: `resamples`, `seed` or `level` is not possible.
     """
-    check_resampling(resamples, seed)
+    check_resampling(resamples, seed, level)
     unit, have = ("continuation", "a number") if of_prompts else ("token", "a prediction")
     numbers = {name: number.only(scored) for name, number in numbers.items()}
     texts = np.repeat(np.arange(len(passages)), [len(own) for own in passages])[scored]

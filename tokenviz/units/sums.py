@@ -301,7 +301,7 @@ def information(
         The three numbers by name in `estimates`, each with n and a 95 % interval.
 
     Raises:
-        ComparisonError: The scores are by different models, or `resamples` or `seed` is not possible.
+        ComparisonError: The scores are by different models, or `resamples`, `seed` or `level` is not possible.
 
     Example:
         >>> found = tv.information(tv.score(tv.load_model("glass-en"), "Alice was very tired."))
