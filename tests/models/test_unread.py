@@ -182,7 +182,7 @@ def test_the_table_of_a_grid_has_the_counts_where_there_are_any(course: LoadedMo
 
         def __init__(self, model: LoadedModel, text: str) -> None:
             self.model, self.text, self.run_id, self.sample = "m", "t", "", tv.score(model, text)
-            self.summary = self.sample.summary()
+            self.summary, self.fingerprint = self.sample.summary(), ""
 
     assert "characters not read" in score_table([Scored(course, TEXT), Scored(course, READ)])  # type: ignore[list-item]
     assert "not read" not in score_table([Scored(course, READ)])  # type: ignore[list-item]
