@@ -236,7 +236,7 @@ def test_a_print_holds_the_text_that_is_shown_and_not_the_list(opened: Open, tmp
         assert words not in text
 
 
-def in_a_frame(window: Any, folder: Path, entries: Sequence[Entry]) -> None:
+def in_a_frame(window: Any, folder: Path, entries: Sequence[Entry], width: int = 1200, height: int = 700) -> None:
     """Go into a frame of no origin, as MLflow shows files in, with a report."""
     window.execute_cdp_cmd(
         "Emulation.setDeviceMetricsOverride", {"width": 1280, "height": 800, "deviceScaleFactor": 1, "mobile": False}
@@ -244,7 +244,7 @@ def in_a_frame(window: Any, folder: Path, entries: Sequence[Entry]) -> None:
     outer = folder / "outer.html"
     framed = html.escape(texts_report_html(entries, title="x"), quote=True)
     outer.write_text(
-        f'<!doctype html><iframe sandbox="allow-scripts" width="1200" height="700" srcdoc="{framed}"></iframe>',
+        f'<!doctype html><iframe sandbox="allow-scripts" width="{width}" height="{height}" srcdoc="{framed}"></iframe>',
         encoding="utf-8",
     )
     window.get_log("browser")
@@ -263,7 +263,10 @@ def test_the_page_of_several_texts_runs_in_a_sandboxed_frame_of_no_origin(chromi
 
 def test_the_page_of_pairs_runs_in_a_sandboxed_frame_of_no_origin(chromium, glass: LoadedModel, tmp_path: Path) -> None:
     pairs, scores = pairs_of(glass, tmp_path)
-    in_a_frame(chromium, tmp_path, pair_entries([scores], [pair_table(pairs, scores)], pairs.groups))
+    in_a_frame(chromium, tmp_path, pair_entries([scores], [pair_table(pairs, scores)], pairs.groups), 870, 525)
+    # MLflow's frame in a window of 1,400 x 900 pixels: the list leaves room for what the two sentences are.
+    label, below = (chromium.find_element("css selector", name).rect for name in (".side-label", ".details"))
+    assert label["y"] + label["height"] <= below["y"]
     for entry in range(len(pairs.groups)):
         chromium.find_elements("css selector", "#list li")[entry].click()
         left, right = chromium.find_elements("css selector", ".side")
