@@ -22,7 +22,7 @@ P = SPACED_WEIGHTS / SPACED_WEIGHTS.sum(axis=1, keepdims=True)
 
 def masses(model: LoadedModel, logprobs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Log of the mass of tokens that decode to whitespace first, and to a sign that is no letter, digit or joined one."""
-    kinds = Kernel.of(model).word_starts.kinds  # sorted rightly: test_word_starts.py
+    kinds = Kernel.of(model).word_starts.kinds  # sorted rightly: test_vocabulary.py
     return tuple(np.logaddexp.reduce(logprobs[:, : len(kinds)][:, kinds == kind], axis=1) for kind in (SPACE, PUNCTUATION))
 
 

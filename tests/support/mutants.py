@@ -584,7 +584,7 @@ MUTANTS = (
     Mutant(
         "a damaged table is read as if it were whole", "records/run.py",
         "if {main, listed[artifact] if listed else None} - {None, digest}:", "if False:",
-        "tracking/test_records::test_a_measure_of_a_damaged_table_is_refused",
+        "records/test_records::test_a_measure_of_a_damaged_table_is_refused",
     ),
     Mutant(
         "whoever writes the list of files again is believed", "tracking/staged_runs.py",
@@ -594,12 +594,12 @@ MUTANTS = (
     Mutant(
         "a table is not compared with the numbers of its run", "records/tables.py",
         "    if differing := _differing(run.metrics, found):\n        raise", "    if False:\n        raise",
-        "tracking/test_records::test_a_table_that_everything_vouches_for_is_compared_with_the_numbers",
+        "records/test_records::test_a_table_that_everything_vouches_for_is_compared_with_the_numbers",
     ),
     Mutant(
         "a comparison is read back over other units than its own", "records/tables.py",
         'run.params.get("by") or align(a, b).by', "align(a, b).by",
-        "tracking/test_records::test_a_comparison_is_what_was_recorded_to_the_bit",
+        "records/test_records::test_a_comparison_is_what_was_recorded_to_the_bit",
     ),
     Mutant(
         "a number that is not determined is logged as 0", "tracking/entities.py",
