@@ -25,7 +25,7 @@ from tokenviz.models.spec import Checkpoint, checkpoints_of, step_of
 from tokenviz.paper.pulling import redraw
 from tokenviz.tracking.store import open_store
 
-TEXT = "abcabdcabb"
+TEXT = "abcabdcabb" * 4
 SHARES = {0: 0.0, 10: 0.5, 20: 0.5, 100: 1.0}  # of the way from a uniform model to the last one, by step
 
 
@@ -142,6 +142,16 @@ def test_a_course_is_a_run_whose_steps_are_those_of_training(
     history = mlflow.MlflowClient(first.scores[0].runs.store.uri).get_metric_history(run.run_id, "mean_logprob")
     assert [(point.step, point.value) for point in history] == list(table["mean_logprob"].items())
     assert run.metrics["n_distinct_weights"] == 3
+    intervals = run.read("statistics").set_index(["step", "statistic"])
+    assert intervals.loc[(10, "kl_to_last"), "value"] == pytest.approx(table.loc[10, "kl_to_last"])
+    for step, name in ((10, "r_to_last"), (100, "r_to_previous"), (10, "kl_to_last"), (10, "kl_to_previous")):
+        row = intervals.loc[(step, name)]
+        assert row["low"] < row["value"] < row["high"], (step, name)
+        assert (row["n"], row["resampled"]) == (len(TEXT) - 1, "blocks")
+        assert row["value"] == pytest.approx(table.loc[step, name])
+    flat = "one model gives every position the same value; the correlation is not defined"
+    assert intervals.loc[(0, "r_to_last"), "reason"] == flat
+    assert not {(100, "r_to_last"), (0, "r_to_previous"), (20, "kl_to_previous")} & set(intervals.index)
     long = run.read("step_logprobs")
     np.testing.assert_allclose(long["step_10"][1:], logprob[10], atol=1e-5)
     assert "".join(long["token"]) == TEXT

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tokenviz.base.errors import ComparisonError
+from tokenviz.comparing.agreement import agreement_of
 from tokenviz.comparing.comparison import compare
 from tokenviz.data.scores import TokenScores
 from tokenviz.stats.definitions import d_av, d_z
@@ -18,6 +19,8 @@ from tokenviz.stats.differences import sign_flip_test
 from tokenviz.stats.estimate import Estimate
 from tokenviz.stats.intervals import clustered, student, wilson
 from tokenviz.stats.regression import Readings, Regression, gain, gain_per_observation
+from tokenviz.stats.resampling import SEED
+from tokenviz.stats.summaries import Summary, cited, cited_frame
 
 # How much a model's surprisal helps to predict reading times: the gain in log-likelihood over a baseline.
 
@@ -279,6 +282,50 @@ def training_table(
 
 def _r(a: TokenScores, b: TokenScores) -> float:
     return compare(a, b, by="token", resamples=0).pearson_r.value
+
+
+def training_statistics(
+    steps: Sequence[int], tables: Sequence[TokenScores], kl: Mapping[str, Sequence[Summary | None]]
+) -> pd.DataFrame:
+    """Return r and KL of `training_table` with their intervals, resampled as in a comparison of the two checkpoints.
+
+    Args:
+        steps: Training steps, ascending.
+        tables: The scores of one text by each checkpoint.
+        kl: For `kl_to_last` and `kl_to_previous`, the summary of each step's divergences (`summarise_divergences`); None where
+            there are none, as between equal weights.
+
+    Returns:
+        One row per step and number, as in `tables/statistics.csv` of a comparison; no row for the last checkpoint against
+        itself, nor where there is no previous one.
+    """
+    frames = []
+    for place, step in enumerate(steps):
+        pairs = {"last": (place, len(steps) - 1), "previous": (place - 1, place)}
+        for name, (one, other) in pairs.items():
+            if one < 0 or one == other:
+                continue
+            x, y = tables[one], tables[other]
+            nothing = np.zeros(len(x), np.int64)
+            found = agreement_of(
+                x.logprob,
+                y.logprob,
+                np.full(len(x), np.nan),
+                passages=x.passage,
+                texts=nothing,
+                not_same="first choices are not compared",
+                unit="token",
+                resamples=None,
+                seed=SEED,
+                wanted=("pearson_r",),
+            )
+            rows = cited({f"r_to_{name}": found["pearson_r"]}, found["resampling"])
+            if (summary := kl[f"kl_to_{name}"][place]) is not None:
+                rows |= cited({f"kl_to_{name}": summary.estimates["mean_kl_ab"]}, summary.resampling)
+            frame = cited_frame(rows)
+            frame.insert(0, "step", step)
+            frames.append(frame)
+    return pd.concat(frames, ignore_index=True)
 
 
 def step_logprobs(steps: Sequence[int], tables: Sequence[TokenScores]) -> pd.DataFrame:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from tokenviz.base.display import write_csv
 from tokenviz.base.progress import warn
-from tokenviz.comparing.studies import CURVES, TRAINING_VERSION, step_logprobs, training_table
+from tokenviz.comparing.studies import CURVES, TRAINING_VERSION, step_logprobs, training_statistics, training_table
 from tokenviz.data.scores import TokenScores
 from tokenviz.data.texts import Text
 from tokenviz.figures.named import PLOT_FORMATS, Look, Plot, save_plot
@@ -31,8 +31,9 @@ from tokenviz.harness.session import ModelMemory, Session
 from tokenviz.models.loading import ResolvedModel, weights_of
 from tokenviz.models.spec import Checkpoint
 from tokenviz.records.loading import Reader
-from tokenviz.records.run import RecordedRun, table_file
+from tokenviz.records.run import STATISTICS_TABLE, RecordedRun, table_file
 from tokenviz.records.tables import check_numbers
+from tokenviz.stats.summaries import Summary
 from tokenviz.tracking.finding import FoundRun
 from tokenviz.tracking.runs import fingerprint_of
 
@@ -50,15 +51,17 @@ class Course:
     Attributes:
         table: The table of `training_table`, one row per step.
         logprobs: The table of `step_logprobs`, one row per token.
+        statistics: The table of `training_statistics`, one row per step and number; None of a run of an earlier version.
     """
 
     table: pd.DataFrame
     logprobs: pd.DataFrame
+    statistics: pd.DataFrame | None
 
 
 def course_divergences(
     labels: Sequence[str], weights: Sequence[str], text: Text, settings: Settings, memory: ModelMemory
-) -> dict[str, list[float]]:
+) -> tuple[dict[str, list[float]], dict[str, list[Summary | None]]]:
     """Compute the divergence of each checkpoint from the last and from the previous one, with two models in memory at once.
 
     Args:
@@ -69,24 +72,34 @@ def course_divergences(
         memory: Returns a model by its label.
 
     Returns:
-        `kl_to_last` and `kl_to_previous`, means over tokens in nats, as for `training_table`.
+        `kl_to_last` and `kl_to_previous`, means over tokens in nats, as for `training_table`; and their summaries, as for
+        `training_statistics`.
     """
 
-    def mean_kl(later: int, earlier: int) -> float:
+    def mean_kl(later: int, earlier: int) -> tuple[float, Summary | None]:
+        from tokenviz.comparing.distances import summarise_divergences
         from tokenviz.scoring.divergence import divergences
 
+        if weights[later] == weights[earlier]:
+            return 0.0, None
         a, b = memory.models(labels[later], labels[earlier])
-        values = divergences(a, b, text, **vars(settings)).values.kl_ab
-        return float(np.mean(values[~np.isnan(values)]))
+        found = divergences(a, b, text, **vars(settings))
+        values = found.values.kl_ab
+        return float(np.mean(values[~np.isnan(values)])), summarise_divergences(found)
 
     n = len(labels)
-    to_last = [0.0 if weights[i] == weights[-1] else mean_kl(n - 1, i) for i in range(n)]
-    to_previous = [0.0 if weights[i] == weights[i - 1] else mean_kl(i, i - 1) for i in range(1, n)]
-    return {"kl_to_last": to_last, "kl_to_previous": [math.nan, *to_previous]}
+    to_last = [mean_kl(n - 1, i) for i in range(n)]
+    to_previous = [(math.nan, None), *(mean_kl(i, i - 1) for i in range(1, n))]
+    both = {"kl_to_last": to_last, "kl_to_previous": to_previous}
+    means = {name: [mean for mean, _ in found] for name, found in both.items()}
+    return means, {name: [summary for _, summary in found] for name, found in both.items()}
 
 
 def course_of(
-    steps: Sequence[int], tables: Sequence[TokenScores], weights: Sequence[str], kl: Mapping[str, Sequence[float]]
+    steps: Sequence[int],
+    tables: Sequence[TokenScores],
+    weights: Sequence[str],
+    divergences: tuple[Mapping[str, Sequence[float]], Mapping[str, Sequence[Summary | None]]],
 ) -> Course:
     """Make the tables of a course of training.
 
@@ -94,12 +107,13 @@ def course_of(
         steps: Training steps, ascending.
         tables: The scores of one text by each checkpoint.
         weights: SHA-256 of each checkpoint's weights.
-        kl: The result of `course_divergences`.
+        divergences: The result of `course_divergences`.
     """
+    kl, summaries = divergences
     table = training_table(
         steps, tables, weights, kl_to_last=kl["kl_to_last"], kl_to_previous=kl["kl_to_previous"]
     )  # fmt: skip
-    return Course(table, step_logprobs(steps, tables))
+    return Course(table, step_logprobs(steps, tables), training_statistics(steps, tables, summaries))
 
 
 def course_metrics(course: Course) -> dict[str, float]:
@@ -191,7 +205,7 @@ class TrainingJob(Job[Course, TrainingRun]):
         return record_training(result, self, files)
 
     def read(self, run: RecordedRun) -> Course:
-        return Course(run.frame("training"), run.frame(_LOGPROBS))
+        return Course(run.frame("training"), run.frame(_LOGPROBS), None)
 
     def draw(self, result: Course) -> Drawing:
         about = self.session.about(self.fingerprint, self.kind, {"text_sha256": self.text.sha256})
@@ -211,6 +225,10 @@ def record_training(course: Course, job: TrainingJob, folder: Path) -> Content:
     table.to_parquet(folder / TRAINING_TABLE, index=False)
     course.logprobs.to_parquet(folder / table_file(_LOGPROBS), index=False)
     write_csv(table, tables / "training.csv")
+    found = course.statistics
+    if found is not None:
+        found.to_parquet(folder / STATISTICS_TABLE, index=False)
+        write_csv(found, tables / "statistics.csv")
     same = table.dropna(subset=["same_weights_as"])
     named = [f"{row.step:,} as {row.same_weights_as:,}" for row in same.itertuples()]
     if named:
@@ -227,7 +245,8 @@ def record_training(course: Course, job: TrainingJob, folder: Path) -> Content:
     note = (
         f"{links_line({'Curves': 'curves.png', 'Tokens by step': 'steps.png'})}**{escaped(job.model)}** over {len(table)} "
         f"checkpoints on **{escaped(job.text.name)}**. The step of each curve is the training step.\n\n{equal}"
-        f"{frame_table(table.drop(columns=['model']))}\n\n`{table_file(_LOGPROBS)}` has every token's log-prob at every step."
+        f"{frame_table(table.drop(columns=['model']))}\n\n`{table_file(_LOGPROBS)}` has every token's log-prob at every step, "
+        "`tables/statistics.csv` r and KL of every step with n and interval, or why there is none."
     )
     return Content(params, metrics, note, curves, dataset_of(job.text))
 
@@ -315,7 +334,7 @@ class TrainingKind(Kind[RecordedCourse]):
 
     def read(self, run: FoundRun, reader: Reader) -> RecordedCourse:
         recorded = reader.recorded(run)
-        course = Course(recorded.frame("training"), recorded.frame(_LOGPROBS))
+        course = Course(recorded.frame("training"), recorded.frame(_LOGPROBS), None)
         check_numbers(recorded, TRAINING_TABLE, course_metrics(course))
         return RecordedCourse(course, run.params["model"], run.params["text"], run.params["text_sha256"])
 
