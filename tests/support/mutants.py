@@ -409,7 +409,8 @@ MUTANTS = (
     ),
     Mutant(
         "passages of one number in several texts are one passage", "stats/resampling.py",
-        'GROUPS: tuple[Groups, ...] = ("texts", "passages")', 'GROUPS: tuple[Groups, ...] = ("passages",)',
+        'GROUPS: tuple[Groups, ...] = ("texts", "passages", "prompts")',
+        'GROUPS: tuple[Groups, ...] = ("passages", "prompts")',
         "comparing/test_comparison_intervals::test_texts_are_drawn_whole_whatever_their_passages_are_numbered",
     ),
     Mutant(
