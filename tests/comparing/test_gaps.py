@@ -1,6 +1,7 @@
 """Where the gap lies: every unit has one kind, and the parts add up to the whole."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,8 @@ from hypothesis import strategies as st
 from tables import NAN, long_pair, make_scores
 
 from tokenviz.comparing.comparison import Comparison, compare
-from tokenviz.comparing.gaps import ALL, gaps_by_kind, passage_gaps
+from tokenviz.comparing.gaps import ALL, BETWEEN, gaps_by_kind, passage_gaps
+from tokenviz.data.spans import Span
 from tokenviz.figures.plots.comparison import gap_bars
 from tokenviz.harness.kinds.comparison import record_comparison
 from tokenviz.units.words import KINDS, kinds_of, main_script
@@ -114,6 +116,21 @@ def test_intervals_are_those_of_the_mean_difference() -> None:
     assert whole["low"] < whole["bits_per_unit"] < whole["high"]
     assert whole["high"] - whole["low"] == pytest.approx(mean.high - mean.low, rel=0.5)  # in blocks of another length
     assert gaps_by_kind([comparison, comparison])["n"].iloc[-1] == 2 * comparison.n
+
+
+def test_over_spans_the_parts_are_the_spans_by_name(tmp_path: Path) -> None:
+    a, b = (
+        replace(
+            make_scores([["We", " ask", " now", "Yes"], ["So", "Yes"]], [NAN, -2.0, -1.5, -4.0, NAN, low], model=name),
+            spans=((Span("user", 2, 6), Span("assistant", 10, 13)), (Span("assistant", 2, 5),)),
+        )
+        for name, low in (("model-a", -1.0), ("model-b", -3.0))
+    )
+    table = gaps_by_kind(comparison := compare(a, b, by="span"))
+    assert table["kind"].tolist() == [BETWEEN, "user", "assistant", ALL]
+    assert table["n"].tolist() == [1, 1, 2, 4]
+    assert table["sum_bits"].tolist() == pytest.approx([0.0, 0.0, -2.0 / math.log(2), -2.0 / math.log(2)])
+    assert "By span, of " in record_comparison(comparison, {}, tmp_path).note
 
 
 def test_models_that_share_no_score_have_no_gap() -> None:

@@ -465,7 +465,7 @@ def test_another_border_or_column_makes_another_run_of_the_same_scores(study: Pa
     rows[1] |= {"loại": "c"}
     other, [second] = grid_of(write_rows(project, *rows))
     assert second.fingerprint != first.fingerprint
-    assert other.scores[0].reused
+    assert other.made.scores[0].reused
     rows[1] |= {"prompt": "The Queen of", "continuation": " Hearts"}
     _, [third] = grid_of(write_rows(project, *rows))
     assert third.fingerprint not in (first.fingerprint, second.fingerprint)

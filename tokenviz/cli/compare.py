@@ -218,7 +218,7 @@ def _print_gaps(one: "Comparison | PooledComparison") -> None:
     from tokenviz.base.display import Column, print_fitted
     from tokenviz.base.terminal import results_console
     from tokenviz.comparing.comparison import Comparison
-    from tokenviz.comparing.gaps import gaps_by_kind
+    from tokenviz.comparing.gaps import gaps_by_kind, parts_of_gap
     from tokenviz.stats.estimate import printed
 
     drawn = one.resampling
@@ -226,7 +226,7 @@ def _print_gaps(one: "Comparison | PooledComparison") -> None:
     rows = gaps_by_kind(several, resamples=drawn.resamples if drawn else 0, seed=drawn.seed if drawn else 0).to_dict("records")
     intervals = [f"{printed(row['low'], 3)}, {printed(row['high'], 3)}" if row["low"] == row["low"] else "–" for row in rows]
     columns = [
-        Column("kind of string", [row["kind"] for row in rows]),
+        Column(parts_of_gap(several[0].unit), [row["kind"] for row in rows]),
         Column("n", [f"{row['n']:,}" for row in rows], 1, right=True),
         Column("sum, bits", [printed(row["sum_bits"], 1) for row in rows], right=True),
         Column(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tokenviz.comparing.alignment import Units
+from tokenviz.comparing.alignment import By, SpanUnits, Units
 from tokenviz.comparing.comparison import Comparison
 from tokenviz.stats.intervals import PLAIN
 from tokenviz.stats.resampling import SEED
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ALL = "all"
+BETWEEN = "between spans"
 
 _BEGINNING = 60  # characters of a passage that the table shows
 
@@ -27,10 +28,10 @@ _BEGINNING = 60  # characters of a passage that the table shows
 def gaps_by_kind(
     compared: Comparison | Units | Sequence[Comparison], *, resamples: int | None = None, seed: int = SEED
 ) -> "pd.DataFrame":
-    """Divide the difference of two models among the kinds of string.
+    """Divide the difference of two models among the kinds of string; of a comparison by span, among the names of the spans.
 
     The difference is log-prob b minus log-prob a of a unit, in bits: above 0 where b predicts better. Each unit has one kind,
-    by the rule of `tokenviz.units.words`.
+    by the rule of `tokenviz.units.words`; a span's kind is its name.
 
     Args:
         compared: A comparison or its units, or the comparisons of several texts, which are pooled.
@@ -47,11 +48,11 @@ def gaps_by_kind(
     import pandas as pd
 
     each = [_units(compared)] if isinstance(compared, Comparison | Units) else [one.units for one in compared]
-    names = np.array([kind for one in each for kind in kinds_of(one.text, one.passage.tolist())], dtype=object)
+    names = np.array([kind for one in each for kind in _kinds(one)], dtype=object)
     bits = np.concatenate([(one.logprob_b - one.logprob_a) / math.log(2) for one in each])
     known = ~np.isnan(bits)
     n = int(known.sum())
-    present = [kind for kind in KINDS if (known & (names == kind)).any()]
+    present = [kind for kind in dict.fromkeys([*KINDS, *names]) if (known & (names == kind)).any()]
     parts = {kind: np.where(names == kind, bits, 0.0) for kind in present} | {ALL: bits}
     numbers = {kind: Ratio(kind, "bits", PLAIN, above, np.ones(len(bits))) for kind, above in parts.items()}
     found = summarise(
@@ -79,6 +80,17 @@ def gaps_by_kind(
         )
     columns = ["kind", "n", "sum_bits", "share", "share_of_absolute", "mean_bits", "bits_per_unit", "low", "high"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def parts_of_gap(by: By) -> str:
+    """Return what the rows of `gaps_by_kind` are over a kind of unit, for headings."""
+    return "span" if by == "span" else "kind of string"
+
+
+def _kinds(units: Units) -> Sequence[str]:
+    if isinstance(units, SpanUnits):
+        return [name or BETWEEN for name in units.span]
+    return kinds_of(units.text, units.passage.tolist())
 
 
 def _units(compared: Comparison | Units) -> Units:

@@ -209,8 +209,10 @@ def whole_passages(parts: Iterator[TokenScores]) -> Iterator[TokenScores]:
     """Yield the parts of a table cut between passages, where a passage lies across two of them."""
     before: TokenScores | None = None
     for part in parts:
-        if before is None or not len(part):
-            before = part if before is None else before
+        if before is None or not len(before):
+            before = part
+            continue
+        if not len(part):
             continue
         if part.passage[0] != before.passage[-1]:
             yield before

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from tokenviz.base.errors import FigureError
 from tokenviz.comparing.comparison import Comparison
+from tokenviz.comparing.gaps import parts_of_gap
 from tokenviz.data.scores import TokenScores
 from tokenviz.figures.heatmap.definition import tables_of
 from tokenviz.figures.heatmap.files import FORMATS, HeatmapFormat, file_title, save_heatmap
@@ -69,7 +70,7 @@ def gaps_caption(comparison: Comparison) -> str:
     """Return the caption of `gap_bars`."""
     a, b = comparison.full_names
     return (
-        f"What each kind of string adds to the mean difference of “{comparison.text_name}”, in bits per "
+        f"What each {parts_of_gap(comparison.unit)} adds to the mean difference of “{comparison.text_name}”, in bits per "
         f"{comparison.unit}: {b} minus {a}. n = {comparison.n:,} of {comparison.n_units:,} "
         f"{comparison.unit}s; percentages are shares of the whole difference, which the bars add up to (below 0 where a kind "
         "goes against it). Lines: 95 % intervals by resampling."

@@ -149,9 +149,9 @@ def held_against(
 
 
 def is_newer(name: str, run: FoundRun) -> bool:
-    """Return whether a metric describes an interval or standardises a margin, which runs of earlier versions do not record."""
+    """Return whether runs of earlier versions lack a metric: it describes an interval, standardises a margin, or is a count."""
     of_interval = "n_resampled_" in name or "effective_" in name or name.endswith(("block_length", "_low", "_high"))
-    return name not in run.metrics and (of_interval or name.startswith(("d_z_by_", "d_av_by_")))
+    return name not in run.metrics and (of_interval or name.startswith(("d_z_by_", "d_av_by_", "n_unknown", "n_unread")))
 
 
 def _largest(then: TokenScores, now: TokenScores) -> float:

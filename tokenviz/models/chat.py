@@ -240,7 +240,9 @@ def _of_file(path: Path) -> _Chats:
                 continue
             if _COLUMN not in row:
                 there = listed([repr(one[:40]) for one in row], 10) or "none"
-                raise TextError(f"{where} has no column {_COLUMN!r}: it has {there}{did_you_mean(_COLUMN, row)}")
+                problem = f"{where} has no column {_COLUMN!r}: it has {there}{did_you_mean(_COLUMN, row)}"
+                yield where, TextError(problem), None
+                continue
             yield where, row[_COLUMN], None if row.get("id") is None else str(row["id"])
     except OSError as error:
         if isinstance(error, TextError):

@@ -12,9 +12,9 @@ from tokenviz.base.display import write_csv
 from tokenviz.base.errors import ComparisonError
 from tokenviz.base.progress import warn
 from tokenviz.comparing.agreement import FURTHER
-from tokenviz.comparing.alignment import Alignment
+from tokenviz.comparing.alignment import Alignment, By
 from tokenviz.comparing.comparison import COMPARISON_VERSION, Comparison, compare
-from tokenviz.comparing.gaps import ALL, gaps_by_kind, passage_gaps
+from tokenviz.comparing.gaps import ALL, gaps_by_kind, parts_of_gap, passage_gaps
 from tokenviz.comparing.large import PARTS_VERSION, compare_parts
 from tokenviz.data.texts import Text
 from tokenviz.figures.heatmap.files import HeatmapFormat
@@ -276,7 +276,7 @@ def record_comparison(comparison: Comparison, measures: Mapping[str, Measured], 
     found = "\n".join(f"- {_finding(estimate, unit)}" for estimate in further)
     models = [model_in_bold(table.spec.model, description_of(table.spec)) for table in (a, b)]
     links = {"Text heatmap": "heatmap.html", "report": "report.html", "difference": "difference.html", "scatter": "scatter.png"}
-    links["by kind of string"] = "gaps.png"
+    links[f"by {parts_of_gap(comparison.unit)}"] = "gaps.png"
     if several_tokenizers(comparison):
         links["both by segment"] = "segments.html"
     bits = [f"{table.summary().bits_per_byte:.3f}" for table in (a, b)]
@@ -308,7 +308,7 @@ def _in_parts(comparison: Comparison) -> str:
     )
 
 
-def _where(by_kind: "pd.DataFrame", by_passage: "pd.DataFrame", unit: str) -> str:
+def _where(by_kind: "pd.DataFrame", by_passage: "pd.DataFrame", unit: By) -> str:
     """Return a description of where the difference is: the kinds that contribute most, and the passages."""
     kinds = by_kind[by_kind["kind"] != ALL]
     if kinds.empty:
@@ -316,7 +316,7 @@ def _where(by_kind: "pd.DataFrame", by_passage: "pd.DataFrame", unit: str) -> st
     order = kinds["bits_per_unit"].abs().sort_values(ascending=False, kind="stable").index[:_KINDS_NAMED]
     named = ", ".join(f"{kinds['kind'][row]} {printed(kinds['bits_per_unit'][row], 3)}" for row in order)
     total = printed(by_kind["bits_per_unit"].iloc[-1], 3)
-    words = f"By kind of string, of {total} bits per {unit} (b minus a): {named} (`tables/gaps.csv`)."
+    words = f"By {parts_of_gap(unit)}, of {total} bits per {unit} (b minus a): {named} (`tables/gaps.csv`)."
     if len(by_passage) > 1:
         furthest = zip(by_passage["passage"][:_KINDS_NAMED], by_passage["sum_bits"], strict=False)
         passages = ", ".join(f"{passage + 1} ({printed(bits, 1)} bits)" for passage, bits in furthest)
