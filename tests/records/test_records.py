@@ -130,7 +130,7 @@ def test_numbers_that_are_not_determined_come_back_with_their_reasons(project: P
 
 
 def test_nothing_is_computed_again(runs: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("align", "agreement"):
+    for name in ("align", "agreement_of"):
         monkeypatch.setattr(f"tokenviz.comparing.comparison.{name}", None)
     assert tv.load_comparison(runs[2]).n == 39
 
@@ -148,7 +148,7 @@ def test_numbers_of_an_older_definition_are_kept_and_that_is_said(
 ) -> None:
     monkeypatch.setattr("tokenviz.records.tables.COMPARISON_VERSION", 99)
     monkeypatch.setattr("tokenviz.records.tables.SCORING_VERSION", 98)
-    monkeypatch.setattr("tokenviz.comparing.comparison.agreement", None)  # whatever it would give now
+    monkeypatch.setattr("tokenviz.comparing.comparison.agreement_of", None)  # whatever it would give now
     with collecting() as notes:
         read = tv.load_comparison(runs[2])
         pull(ORDER, project / "paper")
