@@ -134,7 +134,7 @@ def test_a_server_that_is_down_gets_everything_later_once(place: Place, expected
     assert place.sync().delivered == 0
     # What the summary's page, tables and description lead to has its id now.
     store = open_store()
-    summary, *cells = sorted(find_runs(store=store), key=lambda run: run.tags["kind"] != "summary")
+    summary, *cells = sorted(find_runs(place.experiment, store=store), key=lambda run: run.tags["kind"] != "summary")
     names = (OVERVIEW, "tables/scores.csv", "tables/comparisons.csv")
     page, *tables = [fetch(store, summary.run_id, name, place.project).read_text(encoding="utf-8") for name in names]
     assert f'"experiment_id":"{summary.experiment_id}"' in page
