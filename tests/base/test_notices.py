@@ -107,6 +107,7 @@ def model(project: Path) -> Path:
     return make_bigram_folder(project / "model", BIGRAM_WEIGHTS)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("model")
 def test_a_notebook_shows_that_a_server_is_away(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", NOWHERE)
@@ -122,6 +123,7 @@ def test_a_notebook_shows_that_a_server_is_away(project: Path, monkeypatch: pyte
     assert last == {"stderr": "last\n"}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("model")
 def test_a_notebook_shows_warnings_after_a_store_was_made(project: Path) -> None:
     _, grid, last = outputs(project)

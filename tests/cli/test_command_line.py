@@ -513,6 +513,7 @@ def free_port() -> int:
     return servers.free_port()
 
 
+@pytest.mark.slow
 def test_ui_serves_the_store_on_the_loopback_address(project: Path, free_port: int) -> None:
     command = [sys.executable, "-m", "tokenviz", "ui", "--port", str(free_port)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:

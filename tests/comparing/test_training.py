@@ -206,6 +206,7 @@ def test_figures_show_every_text_and_step(course: Path) -> None:
     assert bar.get_ylabel() == "log-prob (nats)"
 
 
+@pytest.mark.slow
 def test_the_experiment_follows_a_folder_of_checkpoints(run: Run, course: Path, project: Path) -> None:
     root = Path(__file__).resolve().parents[2]
     shutil.copy(root / "experiments" / "training.py", project / "experiments")

@@ -600,6 +600,7 @@ const choose = (id, index) => {
 """
 
 
+@pytest.mark.slow
 def test_five_thousand_tokens_by_three_models_answer_at_once(opened: Open) -> None:
     window = opened(long_tables())
     window.set_script_timeout(120)

@@ -222,6 +222,7 @@ def report_of(run_id: str) -> str:
     return Path(store.client.download_artifacts(run_id, "figures/report.html")).read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_the_summary_of_several_texts_has_a_report_of_them(project: Path) -> None:
     for name, weights in (("first", BIGRAM_WEIGHTS), ("second", BIGRAM_WEIGHTS[::-1].copy())):
         make_bigram_folder(project / name, weights)

@@ -89,6 +89,7 @@ def test_the_same_scores_give_the_same_bytes_twice(tmp_path: Path) -> None:
     assert first == second
 
 
+@pytest.mark.slow
 def test_the_same_scores_give_the_same_bytes_in_another_process(tmp_path: Path) -> None:
     for seed in ("1", "2"):
         environment = {**os.environ, "PYTHONHASHSEED": seed}

@@ -192,6 +192,7 @@ def test_a_comparison_run_holds_its_figures(models: list[str], real_figures: Non
     assert names == pictures | {f"figures/{name}.html" for name in ("heatmap", "difference", "report")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limits", ["text", "p5", "-7.5,-0.25"])
 def test_what_a_run_does_not_hold_is_fetched_as_the_run_would_have_drawn_it(
     models: list[str], run: Run, project: Path, real_figures: None, limits: str
@@ -546,6 +547,7 @@ def test_of_two_figures_that_fail_the_first_is_raised_and_the_second_said_if_it_
     assert [note for note in notes if note.startswith("besides")] == said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_grid_keeps_what_is_finished_and_leaves_nothing_open(project: Path, number: signal.Signals) -> None:
     sample = project / "experiments" / "texts"

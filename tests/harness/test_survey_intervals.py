@@ -18,6 +18,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tokenviz.harness.deliveries._FEW", 99)
 
 
+@pytest.mark.slow
 def test_intervals_hold_at_once_on_request(project: Path) -> None:
     texts = []
     for number, line in enumerate(

@@ -395,6 +395,7 @@ def test_a_file_is_put_in_its_place_once(tmp_path: Path) -> None:
 # --- through an experiment's command
 
 
+@pytest.mark.slow
 def test_an_experiment_by_ledger_makes_the_runs_of_one_without(run: Run, trial: Path, local: None) -> None:
     code, out, _ = run("run", "shard_trial", "--json", "--engine", "local", "--ledger", "shards", "--shard-bytes", "60")
     assert code == 0

@@ -115,6 +115,7 @@ def test_a_number_that_is_not_determined_has_no_macro_but_its_reason(project: Pa
     assert "\\textendash{} & \\textendash{}" in (project / "paper" / "tables" / "comparisons.tex").read_text()
 
 
+@pytest.mark.slow
 def test_the_same_runs_give_the_same_bytes_in_every_format(runs: list[str], project: Path) -> None:
     order = Order(experiment="trial", formats=("png", "svg", "pdf", "html", "tex", "tex-document"))
     for folder in ("one", "two"):
@@ -476,6 +477,7 @@ def test_a_manifest_of_another_version_is_refused(runs: list[str], project: Path
         pull(ORDER, project / "paper")
 
 
+@pytest.mark.slow
 def test_figures_of_a_paper_leave_their_title_to_the_caption(runs: list[str], run: Run, project: Path) -> None:
     assert run("pull", "trial", "--to", "paper", "--format", "svg,html,pdf", "--figure", "heatmap,difference,scatter")[0] == 0
     titles = {"heatmap": "of “text”", "difference": "of “text”", "scatter": "ρ = "}
@@ -501,6 +503,7 @@ def shown_in(path: Path) -> str:
     return re.sub(r"<[^>]*>", "", content).replace("\xa0", " ")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("figures", [("heatmap", "scatter", "along_text"), ()])
 def test_a_folder_of_the_time_when_all_figures_had_a_title_is_still_known(
     runs: list[str], run: Run, project: Path, figures: tuple[str, ...]

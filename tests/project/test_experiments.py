@@ -42,12 +42,14 @@ def run(checkout: Path, *arguments: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_the_template_runs_as_it_stands(checkout: Path) -> None:
     result = json.loads(run(checkout, "tokenviz", "run", "_template", "--json"))
     assert result["experiment"] == "_template"
     assert [(one["model"], one["text"]) for one in result["scores"]] == [("glass-en", "correlation")]
 
 
+@pytest.mark.slow
 def test_a_copy_of_the_template_is_an_experiment_of_its_own(checkout: Path) -> None:
     shutil.copy(checkout / "experiments" / "_template.py", checkout / "experiments" / "mine.py")
     assert "mine What does this experiment ask?" in re.sub(" +", " ", run(checkout, "tokenviz", "list"))
@@ -81,6 +83,7 @@ def figures(checkout: Path) -> set[str]:
     return {path.stem for path in newest.glob("*.png")}
 
 
+@pytest.mark.slow
 def test_context_length_follows_one_set_of_tokens(checkout: Path) -> None:
     (checkout / "alice.txt").write_text(
         "Alice was beginning to get very tired of sitting by her sister on the bank, and of having nothing to do: once or "
@@ -102,6 +105,7 @@ def test_context_length_follows_one_set_of_tokens(checkout: Path) -> None:
     assert figures(checkout) == {"context_length"}
 
 
+@pytest.mark.slow
 def test_precision_says_how_far_predictions_move(checkout: Path) -> None:
     arguments = ("--model", "glass-en", "--variants", "dtype=bfloat16", "--variants", "dtype=float64", "--texts", "correlation")
     found = tables(checkout, "precision", *arguments, "--most", "2")
@@ -115,6 +119,7 @@ def test_precision_says_how_far_predictions_move(checkout: Path) -> None:
     assert figures(checkout) == {"precision"}
 
 
+@pytest.mark.slow
 def test_small_and_large_says_what_size_adds(checkout: Path) -> None:
     models = ("--models", "glass-en,dtype=bfloat16", "--models", "glass-en")
     found = tables(checkout, "small_and_large", *models, "--texts", "correlation", "--texts", "passage_en")["small and large"]
@@ -131,6 +136,7 @@ def test_small_and_large_says_what_size_adds(checkout: Path) -> None:
     assert figures(checkout) == {"correlations", "scatter"}
 
 
+@pytest.mark.slow
 def test_the_survey_compares_models_with_one_vocabulary_and_with_two(checkout: Path) -> None:
     make_bigram_folder(checkout / "letters", BIGRAM_WEIGHTS)
     (checkout / "one.txt").write_text("abcdabcddcbaabcd" * 3)
@@ -235,6 +241,7 @@ def test_make_help_lists_every_target() -> None:
         assert f"make {target} " in listed
 
 
+@pytest.mark.slow
 def test_candidates_are_watched_at_every_position_and_computed_again(checkout: Path) -> None:
     given = ["--models", "glass-en", "--texts", "correlation", "--watch", " the", "--watch", " tired"]
     result = json.loads(run(checkout, "tokenviz", "run", "candidates", *given, "--json"))
@@ -252,6 +259,7 @@ def test_candidates_are_watched_at_every_position_and_computed_again(checkout: P
     assert at_end[1]["whole"] == pytest.approx(watched.whole_logprob[-1, 1])
 
 
+@pytest.mark.slow
 def test_chats_are_summed_by_role_and_their_template_is_recorded(checkout: Path, gpt2_folder: Path) -> None:
     shutil.copytree(gpt2_folder, checkout / "chatty")
     path = checkout / "chatty" / "tokenizer_config.json"
@@ -270,6 +278,7 @@ def test_chats_are_summed_by_role_and_their_template_is_recorded(checkout: Path,
     assert "agrees" in run(checkout, "tokenviz", "rerun", scored)
 
 
+@pytest.mark.slow
 def test_prompts_are_scored_by_every_model(checkout: Path) -> None:
     models = ["glass-en", "glass-en,dtype=bfloat16"]
     given = [word for model in models for word in ("--models", model)]

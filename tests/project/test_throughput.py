@@ -103,6 +103,7 @@ def test_a_case_has_no_options() -> None:
     )
 
 
+@pytest.mark.slow
 def test_contenders_take_turns_and_failures_are_reported(tmp_path: Path, glass: LoadedModel) -> None:
     texts = ("Alice was beginning to get very tired.", "Oh dear!", "The Queen of Hearts, she made some tarts, all on a day.")
     broken = Entry("broken", "broken", "nothing_of_that_name", "nothing", peer=False)
@@ -293,6 +294,7 @@ def test_three_ways_to_score_on_a_device_agree() -> None:
     assert 0 < found.difference < 1e-4
 
 
+@pytest.mark.slow
 def test_costs_of_a_short_text_for_real() -> None:
     from benchmarks.costs import measure_costs
 

@@ -210,6 +210,7 @@ def _score_in_little_memory(model: str, megabytes: int) -> subprocess.CompletedP
     return subprocess.run(command, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux keeps a process within a limit of address space")
 @pytest.mark.parametrize("device", DEVICES)
 def test_out_of_memory_halves_the_budget_and_goes_on(gpt2_folder: Path, device: str) -> None:

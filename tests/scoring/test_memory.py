@@ -69,6 +69,7 @@ print(anonymous() - before)
 """
 
 
+@pytest.mark.slow
 @needs_onednn
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux says how much memory a process has")
 @pytest.mark.parametrize(("own", "least", "most"), [({}, 0, 250), (dict.fromkeys(LIMITS, "1024"), 400, 2000)])

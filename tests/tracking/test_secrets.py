@@ -64,6 +64,7 @@ def test_other_variables_are_left_alone(monkeypatch: pytest.MonkeyPatch, name: s
     assert redacted("/somewhere/else/model") == "/somewhere/else/model"
 
 
+@pytest.mark.slow
 def test_a_secret_on_the_command_line_in_a_file_and_in_git_is_nowhere_in_the_store(environment: None, project: Path) -> None:
     make_bigram_folder(project / "first", BIGRAM_WEIGHTS)
     (project / "experiments" / "trial.py").write_text(TRIAL.format(key=SECRETS["OPENAI_API_KEY"]))

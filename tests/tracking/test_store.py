@@ -67,6 +67,7 @@ def test_a_location_that_is_not_ours_is_left_alone(project: Path) -> None:
     assert store.client.get_experiment_by_name("elsewhere").artifact_location == "s3://bucket/artifacts/1"
 
 
+@pytest.mark.slow
 def test_two_processes_may_make_the_store_at_once(project: Path) -> None:
     code = "from tokenviz.tracking.store import open_store; open_store().client.search_experiments()"
     workers = [subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True) for _ in range(3)]
