@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 from arithmetic import BIGRAM_WEIGHTS, SPACED_TOKENS, SPACED_WEIGHTS, make_bigram_folder
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 
 from tokenviz.cli.app import main
 from tokenviz.models.catalogue import Wheel
@@ -22,9 +22,8 @@ from tokenviz.models.loading import LoadedModel, load_model
 from tokenviz.scoring.linear import onednn_multiplies
 from tokenviz.tracking import embedded, store
 
-# The same examples every time: a test that fails today must not pass tomorrow. `make fuzz` looks for new ones. How long a busy
-# machine takes to draw or to try one is no matter of any test.
-settings.register_profile("same", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# The same examples every time: a test that fails today must not pass tomorrow. `make fuzz` looks for new ones.
+settings.register_profile("same", derandomize=True)
 settings.load_profile("same")
 
 # What a test of a device runs on: the processor, and a GPU where there is one. Everything else takes what `device=auto` takes.
