@@ -205,3 +205,18 @@ def test_limits_the_wrong_way_round_end_with_1(runs: list[str], run: Run) -> Non
     code, out, err = run("redraw", runs[0], "--limits", "0,-12")
     assert (code, out) == (1, "")
     assert err == "error: limits 0 to -12 are the wrong way round: give the lower one first\n"
+
+
+def test_a_file_that_no_run_has_is_answered_with_names_that_work(runs: list[str], run: Run, project: Path) -> None:
+    code, out, err = run("runs", "fetch", runs[0], "figures/nothing.png")
+    plots = ".png .svg .pdf"
+    assert (code, out) == (1, "")
+    assert err == (
+        f"error: run {runs[0]} ('a name') of kind 'score' has no file 'figures/nothing.png': 'tokenviz runs show {runs[0]}' "
+        "lists its files, and these can be drawn: figures/heatmap with .png .svg .pdf .html .tex -document.tex .ansi, "
+        f"figures/along_text with {plots}, figures/calibration with {plots}\n"
+    )
+    for ending in (".tex", "-document.tex", ".ansi"):
+        assert run("runs", "fetch", runs[0], f"figures/heatmap{ending}") == (0, f"heatmap{ending}\n", "")
+    assert "\\documentclass" in (project / "heatmap-document.tex").read_text()
+    assert "\\documentclass" not in (project / "heatmap.tex").read_text()

@@ -102,9 +102,9 @@ def fetch_file(run_id: str, artifact: str, to: Path | None = None) -> Path:
 def _as_the_run(paper_run: PaperRun, tables: Tables, recorded: StoredRun, artifact: str, folder: Path) -> Path:
     """Draw a figure by the name that it would have among the run's files."""
     for figure, formats in tables.figures(paper_run).items():
-        named = re.compile(rf"figures/{re.escape(figure)}(?:_p\d+|-document)?\.(\w+)").fullmatch(artifact)
-        form = "" if named is None else "tex-document" if artifact.endswith("-document.tex") else named[1]
-        if form not in formats:
+        named = rf"figures/{re.escape(figure)}(?:_p\d+)?"
+        form = next((form for form in formats if re.fullmatch(named + re.escape(_ending(form)), artifact)), None)
+        if form is None:
             continue
         about = _said_by_another(recorded, figure)
         if about is None:
@@ -115,11 +115,18 @@ def _as_the_run(paper_run: PaperRun, tables: Tables, recorded: StoredRun, artifa
             paths = paper_run.has.draw(figure, source, folder / figure, formats=[form], look=look, about=about)
         if made := [path for path in paths if path.name == artifact.rpartition("/")[2]]:
             return made[0]
-    drawn = ", ".join(f"figures/{figure} as {' '.join(formats)}" for figure, formats in tables.figures(paper_run).items())
+    drawn = ", ".join(
+        f"figures/{figure} with {' '.join(map(_ending, formats))}" for figure, formats in tables.figures(paper_run).items()
+    )
     raise PaperError(
         f"{_named(paper_run)} has no file {artifact!r}: 'tokenviz runs show {paper_run.run.run_id}' lists its files"
-        + (f", and there can be drawn {drawn}" if drawn else "")
+        + (f", and these can be drawn: {drawn}" if drawn else "")
     )
+
+
+def _ending(form: str) -> str:
+    """Return the end of a figure's file name in a format."""
+    return "-document.tex" if form == "tex-document" else f".{form}"
 
 
 def _said_by_another(recorded: StoredRun, figure: str) -> Mapping[str, Any] | None:
