@@ -4,12 +4,15 @@ import re
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from arithmetic import BIGRAM_WEIGHTS, make_bigram_folder
 from flask.testing import FlaskClient
 from kills import DRAWN_BY, draw_quickly
+from matplotlib.figure import Figure
 
 import tokenviz as tv
+from benchmarks.recording import Kept, keep, open_runs
 from tokenviz.base.errors import StoreError
 from tokenviz.figures.report.overview import pictures_in
 from tokenviz.harness.experiments import print_result
@@ -130,6 +133,17 @@ def test_a_grid_that_is_not_finished_shows_what_there_is(models: list[str]) -> N
     assert len(pictures_in(page)) == 4
     (entry,) = grids_of(open_for_reading())
     assert entry.name.endswith(" (not finished)")
+
+
+def test_a_benchmark_is_a_grid_of_one_run_and_has_no_summary_to_wait_for(project: Path) -> None:
+    figure, frame = Figure(), pd.DataFrame({"n": [1]})
+    with running(ExperimentContext("throughput", "How fast is it?")):
+        run_id, _ = keep(Kept("throughput", "one case", {}, {"speed": 2.5}, frame, "", {}, figure), open_runs(), 1.7e9)
+    (entry,) = grids_of(open_for_reading())
+    assert re.fullmatch(r"throughput, 2023-11-\d\d \d\d:\d\d", entry.name)
+    page = client().get(f"/grids/{entry.grid}/").text
+    assert run_id in page
+    assert "This grid is not finished" not in page
 
 
 def test_a_grid_whose_runs_are_partly_gone_says_so(models: list[str]) -> None:

@@ -41,7 +41,8 @@ class GridEntry:
         experiment: Name of the MLflow experiment.
         experiment_id: MLflow's id of the experiment.
         started: Start of its newest run, or of its summary.
-        summary: Id of its summary run; empty for a grid that is not finished.
+        summary: Id of its summary run; empty for a grid that has none.
+        finished: Whether it has a summary, or is one run that is its own grid, as a benchmark's is.
     """
 
     grid: str
@@ -49,11 +50,12 @@ class GridEntry:
     experiment_id: str
     started: datetime
     summary: str
+    finished: bool
 
     @property
     def name(self) -> str:
         """The name for readers."""
-        return f"{self.experiment}, {self.started.astimezone():%Y-%m-%d %H:%M}" + " (not finished)" * (not self.summary)
+        return f"{self.experiment}, {self.started.astimezone():%Y-%m-%d %H:%M}" + " (not finished)" * (not self.finished)
 
 
 def grids_of(store: Store, *, most: int | None = None) -> list[GridEntry]:
@@ -73,9 +75,11 @@ def grids_of(store: Store, *, most: int | None = None) -> list[GridEntry]:
             known = found.get(grid)
             summary = run.run_id if run.tags.get("kind") == "summary" else ""
             if known is None:
-                found[grid] = GridEntry(grid, run.experiment, run.experiment_id, run.started, summary)
+                finished = bool(summary) or run.tags.get("fingerprint", "").startswith(grid)
+                found[grid] = GridEntry(grid, run.experiment, run.experiment_id, run.started, summary, finished)
             elif summary and not known.summary:
-                found[grid] = GridEntry(grid, run.experiment, run.experiment_id, max(run.started, known.started), summary)
+                started = max(run.started, known.started)
+                found[grid] = GridEntry(grid, run.experiment, run.experiment_id, started, summary, finished=True)
     newest = sorted(found.values(), key=lambda one: one.started, reverse=True)
     return newest[:most]
 
@@ -129,7 +133,7 @@ def overview_of(store: Store, entry: GridEntry) -> Overview:
             recorded = int(sum(number for name, number in numbers.items() if name.startswith("n_") and name.endswith("_runs")))
         elif kind != "summary":
             others.append(OtherRun.of(kind, run.name, run.run_id, numbers, figures_of(store, run.run_id)))
-    remark = "" if entry.summary else "This grid is not finished: here is what there is so far. Repeating its command goes on."
+    remark = "" if entry.finished else "This grid is not finished: here is what there is so far. Repeating its command goes on."
     if missing := max(0, recorded - len(scores) - len(pairs) - len(others)):
         remark = f"{missing} of the grid's {recorded} runs {'is' if missing == 1 else 'are'} gone. "
         remark += "Repeating its command makes them again."
