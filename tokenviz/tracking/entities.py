@@ -24,7 +24,7 @@ _IDENTITIES = {
     "scoring_version", "comparison_version", "measure_version", "run_a", "run_b", "run_scores", "intervals", "undetermined",
 }  # fmt: skip
 _NUMBERS_TAG = "numbers"
-_LONGEST_NUMBERS = 5000  # a server of MLflow before 2.17 cuts a longer tag silently, and what is cut cannot be read
+_LONGEST_NUMBERS = 5000  # older servers (before MLflow's migration f5a4f2784254) cut a longer tag silently; cut JSON is lost
 _ASIDE = {"n_bytes", "n_unknown", "n_unread", "bits_per_character", "block_length", "scoring_seconds", "tokens_per_second"}
 _ALONG_TEXT = "token/"  # how curves are named whose last value is that of a text's last token, and says nothing of the whole
 _LONGEST_LINK = 150  # characters that a link to a file can add

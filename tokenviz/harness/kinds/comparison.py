@@ -185,8 +185,7 @@ class ComparisonJob(Job[_Result, ComparisonRun]):
                 comparison = compare_parts(a, b, self.text, **self.how)
         else:
             comparison = compare(self.a.scores, self.b.scores, **self.how)
-        one_vocabulary = comparison.a.spec.tokenizer == comparison.b.spec.tokenizer
-        fitting = [measure for measure in self.measures if one_vocabulary or not measure.of_one_vocabulary]
+        fitting = [one for one in self.measures if _of_one_tokenizer(comparison) or not one.of_one_vocabulary]
         if comparison.a.spec.imported or comparison.b.spec.imported:
             fitting = []  # measures need models, and imported scores have none
         both = self.session.memory.models(self.a.model, self.b.model) if fitting else []
@@ -277,7 +276,7 @@ def record_comparison(comparison: Comparison, measures: Mapping[str, Measured], 
     models = [model_in_bold(table.spec.model, description_of(table.spec)) for table in (a, b)]
     links = {"Text heatmap": "heatmap.html", "report": "report.html", "difference": "difference.html", "scatter": "scatter.png"}
     links[f"by {parts_of_gap(comparison.unit)}"] = "gaps.png"
-    if several_tokenizers(comparison):
+    if not _of_one_tokenizer(comparison):
         links["both by segment"] = "segments.html"
     bits = [f"{table.summary().bits_per_byte:.3f}" for table in (a, b)]
     of_what = "the sample" if comparison.whole else "it"
@@ -335,9 +334,9 @@ def _finding(estimate: Estimate, unit: str) -> str:
     return f"{estimate.definition}{of}: {rounded(estimate)}{interval} (n = {estimate.n} {unit}s{source})"
 
 
-def several_tokenizers(comparison: Comparison) -> bool:
-    """Return whether two tokenizers cut the text, so that means over tokens cannot be compared."""
-    return comparison.a.spec.tokenizer != comparison.b.spec.tokenizer
+def _of_one_tokenizer(comparison: Comparison) -> bool:
+    """Return whether one tokenizer cut the text for both models; only then can means over tokens be compared."""
+    return comparison.a.spec.tokenizer == comparison.b.spec.tokenizer
 
 
 def draw_comparison(
@@ -357,7 +356,7 @@ def draw_comparison(
         shown = {"heatmap": MEASURES["logprob"], "difference": MEASURES["difference"]}.get(figure)
         look = Look(limits=limits if shown and limits_fit(limits, shown) else None)
         save_named(figure, comparison, folder / figure, formats=own.get(figure, formats), look=look, about=about)
-    if several_tokenizers(comparison):
+    if not _of_one_tokenizer(comparison):
         save_named("segments", comparison, folder / "segments", formats=("html",), look=Look(limits=limits), about=about)
     save_report(comparison, folder / "report.html", limits=limits, about=about)
 
