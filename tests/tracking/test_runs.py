@@ -16,8 +16,8 @@ from tokenviz.base.progress import collecting
 from tokenviz.tracking.entities import unlinked
 from tokenviz.tracking.finding import fetch
 from tokenviz.tracking.provenance import current_provenance
-from tokenviz.tracking.runs import EXPERIMENT_LATER, Runs, fingerprint_of, run_later
-from tokenviz.tracking.staged_runs import StagedRun, read_staged
+from tokenviz.tracking.runs import Runs, fingerprint_of
+from tokenviz.tracking.staged_runs import EXPERIMENT_LATER, StagedRun, read_staged, run_later, tag_of_runs
 from tokenviz.tracking.store import open_store
 
 
@@ -123,6 +123,16 @@ def test_a_description_has_the_ids_of_what_it_links(runs: Runs) -> None:
     run_id = keep(runs, "g", note=" ".join(links))
     note = runs.client.get_run(run_id).data.tags["mlflow.note.content"]
     assert unlinked(note, run_id) == f"[0](runs/{first}/artifacts/x.html) 1 [2](runs/{other}/artifacts/x.html)"
+
+
+def test_a_tag_of_runs_is_the_same_whenever_their_ids_are_known(runs: Runs) -> None:
+    known = fingerprint_of({"a": 1})
+    first, other = keep(runs, known), "0" * 32
+    run_id = keep(runs, "g", tags={"kind": "summary", "members": tag_of_runs([other, run_later(known)])})
+    found = runs.find("g")
+    assert found is not None
+    assert found.run_id == run_id
+    assert found.tags["members"] == tag_of_runs([other, first]) == fingerprint_of({"runs": [other, first]})
 
 
 def test_what_names_a_run_that_waits_waits_as_well(runs: Runs) -> None:

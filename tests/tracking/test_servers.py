@@ -144,10 +144,10 @@ def test_a_server_that_is_down_gets_everything_later_once(place: Place, expected
     note = store.client.get_run(summary.run_id).data.tags["mlflow.note.content"]
     assert all(f"/runs/{run.run_id}/artifacts/figures/" in note for run in cells)
     assert "later:" not in "".join((page, *tables, note))
-    # The summary of before could not say which runs it is of: it alone is made again.
     again = place.run()
     assert all(run.reused for run in (*again.scores, *again.comparisons))
-    assert place.kept().statuses == {"FINISHED": 8}
+    assert again.summary_run_id == summary.run_id
+    assert place.kept().statuses == {"FINISHED": 7}
     place.check(expected)
 
 

@@ -6,7 +6,6 @@ finds the runs that exist already. Runs are flat and tagged; each is written in 
 
 import json
 import math
-import re
 import socket
 import sqlite3
 import time
@@ -43,8 +42,10 @@ from tokenviz.tracking.staged_runs import (
     TABLE_TAG,
     RunRecord,
     StagedRun,
+    awaited_runs,
     checksum,
     damaged,
+    filled_in,
     is_whole,
     write_checksums,
 )
@@ -53,8 +54,6 @@ from tokenviz.tracking.store import Store, lacks_rights, retry_once, store_error
 PREFIX = "tokenviz."
 NOTE = "mlflow.note.content"
 _GRANTED = 10  # seconds within which a server grants the right to write a new experiment
-_RUN_LATER = re.compile(r"later:run:([0-9a-f]{64})")
-_TO_NO_RUN = re.compile(r"\[([^\]]*)\]\(runs//[^)]*\)")  # a link of a description to a run that has no id
 _PAGE = 1000  # runs that one call returns
 _MOST_GRIDS = 400  # grid ids, of twelve digits each, in one tag
 
@@ -271,9 +270,11 @@ class Runs:
     def _write(self, staged: StagedRun, older: FinishedRun | None) -> str:
         from mlflow.entities import Param, RunTag
 
-        record = staged.record
-        note = self._write_named(record, staged.files)
-        description = short_note(without_missing(note, staged.files), staged.files)
+        record = self._with_ids(staged.record)
+        for name, page in record.pages.items():
+            (staged.files / name).parent.mkdir(exist_ok=True)
+            (staged.files / name).write_text(page, encoding="utf-8")
+        description = short_note(without_missing(record.note, staged.files), staged.files)
         params, identities = settings_of(self._known_params(record), staged.files)
         metrics, numbers = split_numbers(record.metrics)
         write_checksums(staged.files)
@@ -326,24 +327,13 @@ class Runs:
                 raise RefusedError(f"{record.name!r} names results that wait in the outbox themselves")
         return {**record.params, **{name: run.run_id if run else "" for name, run in found.items()}}
 
-    def _write_named(self, record: RunRecord, files: Path) -> str:
-        """Write a record's pages among its files, with the ids that the runs they name have by now; see `run_later`.
-
-        Returns:
-            The description, also with the ids.
+    def _with_ids(self, record: RunRecord) -> RunRecord:
+        """Return a record with the ids that it awaits; empty for a run that the store does not have.
 
         Raises:
-            RefusedError: A run that they name waits in the outbox itself.
+            RefusedError: A run that it awaits waits in the outbox itself.
         """
-        ids = self._ids({found for text in (*record.pages.values(), record.note) for found in _RUN_LATER.findall(text)}, record)
-        for name, page in record.pages.items():
-            filled = _RUN_LATER.sub(lambda found: ids[found[1]], page).replace(EXPERIMENT_LATER, self.experiment_id)
-            (files / name).parent.mkdir(exist_ok=True)
-            (files / name).write_text(filled, encoding="utf-8")
-        return _TO_NO_RUN.sub(r"\1", _RUN_LATER.sub(lambda found: ids[found[1]], record.note))
-
-    def _ids(self, fingerprints: set[str], record: RunRecord) -> dict[str, str]:
-        """Return the ids of runs by fingerprint; empty for those that the store does not have."""
+        fingerprints = awaited_runs(record)
         found: dict[str, str] = {}
         # One search for a grid, which may have thousands of runs, instead of one for each.
         for grid in record.grid.split() if fingerprints else ():
@@ -358,7 +348,7 @@ class Runs:
             if run is None and self.outbox.holds(self.name, fingerprint):
                 raise RefusedError(f"{record.name!r} names results that wait in the outbox themselves")
             found[fingerprint] = run.run_id if run else ""
-        return found
+        return filled_in(record, self.experiment_id, found)
 
     def _leave_one(self, fingerprint: str, run_id: str, *, newest: bool) -> str:
         """Keep one finished run with a fingerprint and its grids; mark the others as superseded by it.
@@ -497,15 +487,6 @@ def _finished_of(fingerprint: str) -> str:
 
 def _joined(known: list[str], grids: list[str]) -> str:
     return " ".join([*(grid for grid in known if grid not in grids), *grids][-_MOST_GRIDS:])
-
-
-EXPERIMENT_LATER = "later:experiment"
-"""Placeholder in a run record's pages for the id of the experiment, while a server that does not answer has not given it."""
-
-
-def run_later(fingerprint: str) -> str:
-    """Return the placeholder in pages and descriptions for the id of a run that waits for its server; delivery fills it in."""
-    return f"later:run:{fingerprint}"
 
 
 def fingerprint_of(parts: Mapping[str, object]) -> str:

@@ -10,7 +10,7 @@ import shutil
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
-from hashlib import file_digest
+from hashlib import file_digest, sha256
 from pathlib import Path
 
 from tokenviz.base import disk
@@ -51,8 +51,8 @@ class RunRecord:
         ended: End, in milliseconds since 1970.
         replaces: Whether it supersedes a finished run with the same fingerprint.
         id: Id of the staged run; the delivered run carries it, so that it is not delivered twice.
-        pages: Files, by path, that name runs of the experiment; there and in the description `runs.run_later` stands for the id
-            of one that has none yet.
+        pages: Files, by path, that name runs of the experiment. There, in tags and in the description a placeholder stands for
+            an id that is not known yet; see `run_later`.
     """
 
     experiment: str
@@ -226,6 +226,55 @@ def _is_whole(record: RunRecord) -> bool:
         and all(isinstance(number, int | float) for number in record.metrics.values())
         and all(_PAGE.fullmatch(name) for name in record.pages)  # never outside the staged run's folder
     )
+
+
+# Placeholders in a record for ids that a server which does not answer has not given yet; delivery fills them in.
+
+EXPERIMENT_LATER = "later:experiment"
+"""Placeholder in pages for the id of the experiment."""
+
+_RUN_LATER = re.compile(r"later:run:([0-9a-f]{64})")
+_TO_NO_RUN = re.compile(r"\[([^\]]*)\]\(runs//[^)]*\)")  # a link of a description to a run that has no id
+
+
+def run_later(fingerprint: str) -> str:
+    """Return the placeholder in pages and descriptions for the id of a run with a fingerprint."""
+    return f"later:run:{fingerprint}"
+
+
+def tag_of_runs(ids: Sequence[str]) -> str:
+    """Return the value of a tag that stands for some runs: the `runs.fingerprint_of` their ids.
+
+    Where a placeholder is among the ids, it is the text whose hash delivery makes the value.
+    """
+    text = json.dumps({"runs": [*ids]})
+    return text if _RUN_LATER.search(text) else sha256(text.encode()).hexdigest()
+
+
+def awaited_runs(record: RunRecord) -> set[str]:
+    """Return the fingerprints of the runs that a record has placeholders for."""
+    texts = (*record.pages.values(), *record.tags.values(), record.note)
+    return {fingerprint for text in texts for fingerprint in _RUN_LATER.findall(text)}
+
+
+def filled_in(record: RunRecord, experiment_id: str, ids: Mapping[str, str]) -> RunRecord:
+    """Return a record with ids in place of its placeholders.
+
+    Args:
+        record: The record.
+        experiment_id: Id of the experiment.
+        ids: Ids of the runs by fingerprint; a link of the description to one that is empty becomes plain words.
+    """
+
+    def filled(text: str) -> str:
+        return _RUN_LATER.sub(lambda found: ids[found[1]], text)
+
+    pages = {name: filled(page).replace(EXPERIMENT_LATER, experiment_id) for name, page in record.pages.items()}
+    tags = {
+        name: sha256(filled(value).encode()).hexdigest() if _RUN_LATER.search(value) else value
+        for name, value in record.tags.items()
+    }
+    return replace(record, pages=pages, tags=tags, note=_TO_NO_RUN.sub(r"\1", filled(record.note)))
 
 
 # SHA-256 of the files of a folder, so that damaged, changed or missing files are detected.

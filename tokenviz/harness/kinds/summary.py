@@ -44,7 +44,8 @@ from tokenviz.stats.estimate import Estimate, interval_source, printed, rounded,
 from tokenviz.stats.intervals import many_intervals
 from tokenviz.tracking.entities import unwrapped
 from tokenviz.tracking.finding import FoundRun, files_of
-from tokenviz.tracking.runs import EXPERIMENT_LATER, fingerprint_of, run_later
+from tokenviz.tracking.runs import fingerprint_of
+from tokenviz.tracking.staged_runs import EXPERIMENT_LATER, run_later, tag_of_runs
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -95,7 +96,7 @@ class SummaryJob(Job[None, Run]):
 
     @property
     def tags(self) -> Mapping[str, str]:
-        return {"members": fingerprint_of({"runs": [run.run_id for run in self.runs.every_run]})}
+        return {"members": tag_of_runs([_id_of(run) for run in self.runs.every_run])}
 
     def compute(self) -> None:
         pass
