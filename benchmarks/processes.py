@@ -34,8 +34,8 @@ class WorkerProcess:
         """
         if not entry.python.is_file():
             raise ContenderFailed(NOT_INSTALLED)
-        # Closed in close(): its lines are read when the process has ended.
-        self._noise = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
+        # Its lines are read when the process has ended.
+        self._noise = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115  close() closes it
         self._process = subprocess.Popen(
             [str(entry.python), "-m", "benchmarks.worker", entry.module],
             stdin=subprocess.PIPE,

@@ -205,26 +205,36 @@ def measure_overhead(model: str, *, tokens: int, rounds: int) -> Overhead:
         rounds: Each with a text of its own; which of the two comes first takes turns.
     """
     score_silently(model, "What is imported once is imported before.", **_SETTINGS)
-    found: dict[str, list[float]] = defaultdict(list)
-    n_tokens = n_shards = 0
+    found: list[Overhead] = []
     with task("one worker next to plain scoring", rounds, "rounds") as advance:
         for number in range(rounds):
             text = random_words(_CHARACTERS * tokens // rounds, passage=1500, seed=number)
-            with tempfile.TemporaryDirectory(prefix="tokenviz-scaling-") as scratch:
-                folder = Path(scratch)
-                ways = {
-                    "plain": lambda: score_to_file(load_model(model), text, folder / "plain.parquet", **_SETTINGS),  # noqa: B023
-                    "ledger": lambda: work(_planned(model, text, folder / "ledger", _SHARD_BYTES)[0]),  # noqa: B023
-                }
-                for name in sorted(ways, reverse=number % 2 == 0):
-                    found[name].append(_processor_seconds(ways[name]))
-                ledger = open_ledger(str(folder / "ledger"))
-                (cell,) = ledger.cells()
-                found["joined"].append(_processor_seconds(lambda: cell_result(ledger, cell, text)))  # noqa: B023
-                n_shards += len(ledger.done(cell))
-                n_tokens += sum(read_footer(ledger, cell, shard).summary["n_tokens"] for shard in ledger.done(cell))
+            found.append(_round(model, text, plain_first=number % 2 == 0))
             advance(1)
-    return Overhead(n_tokens, n_shards, *(tuple(found[name]) for name in ("plain", "ledger", "joined")))
+    return Overhead(
+        tokens=sum(one.tokens for one in found),
+        shards=sum(one.shards for one in found),
+        plain=tuple(seconds for one in found for seconds in one.plain),
+        ledger=tuple(seconds for one in found for seconds in one.ledger),
+        joined=tuple(seconds for one in found for seconds in one.joined),
+    )
+
+
+def _round(model: str, text: Text, *, plain_first: bool) -> Overhead:
+    """Score a text in both ways, and read back what the ledger holds."""
+    with tempfile.TemporaryDirectory(prefix="tokenviz-scaling-") as scratch:
+        folder = Path(scratch)
+        ways: dict[str, Callable[[], object]] = {
+            "plain": lambda: score_to_file(load_model(model), text, folder / "plain.parquet", **_SETTINGS),
+            "ledger": lambda: work(_planned(model, text, folder / "ledger", _SHARD_BYTES)[0]),
+        }
+        seconds = {name: _processor_seconds(ways[name]) for name in (ways if plain_first else reversed(ways))}
+        ledger = open_ledger(str(folder / "ledger"))
+        (cell,) = ledger.cells()
+        joined = _processor_seconds(lambda: cell_result(ledger, cell, text))
+        done = ledger.done(cell)
+        n_tokens = sum(read_footer(ledger, cell, shard).summary["n_tokens"] for shard in done)
+    return Overhead(n_tokens, len(done), (seconds["plain"],), (seconds["ledger"],), (joined,))
 
 
 def measure_paces(model: str, workers: Sequence[int], *, limit: float, seconds: float, rounds: int) -> tuple[Pace, ...]:
