@@ -4,7 +4,7 @@ import tempfile
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,7 +14,7 @@ from tokenviz.base.errors import LedgerError
 from tokenviz.base.progress import note, task, warn
 from tokenviz.data.scores import ScoreSpec, TokenScores
 from tokenviz.data.texts import Text
-from tokenviz.ledger.book import MOST_FAILURES, Cell, Ledger, Shard, result_name
+from tokenviz.ledger.book import MOST_FAILURES, Cell, Ledger, result_name
 from tokenviz.ledger.claims import Beacon
 from tokenviz.ledger.engines import Ended, Engine
 from tokenviz.ledger.shard_scores import Footer, read_end, read_footer, read_shard, unread_rows
@@ -226,45 +226,44 @@ def cell_result(ledger: Ledger, cell: Cell, text: Text) -> CellResult:
     """
     aside, done = ledger.set_aside(cell), ledger.done(cell)
     missing: dict[int, str] = {}
+    footers: dict[str, Footer] = {}
     specs: list[ScoreSpec] = []
-    seconds, n_rows, n_failed, seen = 0.0, 0, 0, set[str]()
-    shards = ledger.shards(cell.text_sha256)
-    left_out = {shard.sha256 for shard in shards if shard.sha256 in aside and shard.sha256 not in done}
-    for shard in shards:
-        if shard.sha256 in left_out:
+    n_rows = n_failed = 0
+    for shard in ledger.shards(cell.text_sha256):
+        if shard.sha256 in aside and shard.sha256 not in done:
             missing |= dict.fromkeys(range(shard.begin, shard.end), aside[shard.sha256])
             n_failed += shard.end - shard.begin
             continue
-        with _moved_aside(ledger, cell, shard.sha256):
-            footer, spec = read_end(ledger, cell, shard.sha256)
-        specs.append(spec)
+        if shard.sha256 not in footers:
+            with _moved_aside(ledger, cell, shard.sha256):
+                footers[shard.sha256], spec = read_end(ledger, cell, shard.sha256)
+            specs.append(spec)
+        footer = footers[shard.sha256]
         missing |= {shard.begin + number: reason for number, reason in footer.unscored}
-        seconds += footer.seconds * (shard.sha256 not in seen)
         n_rows += footer.n_rows
-        seen.add(shard.sha256)
     if not specs:
         raise LedgerError(f"no shard of {cell.text!r} could be scored by {cell.model!r}: {next(iter(aside.values()))}")
-    parts = partial(_parts, ledger, cell, text, _joined_spec(specs, cell), left_out)
+    parts = partial(_parts, ledger, cell, text, _joined_spec(specs, cell), footers)
     scores = TokenScores.joined(list(parts())) if n_rows <= LARGE else None
+    seconds = sum(footer.seconds for footer in footers.values())
     return CellResult(scores, parts, seconds, dict(sorted(missing.items())), n_failed)
 
 
-def _parts(ledger: Ledger, cell: Cell, text: Text, spec: ScoreSpec, left_out: Set[str]) -> Iterator[TokenScores]:
-    """Yield the table of a cell part by part, with the passages of some shards as rows that were not read."""
-    shards = ledger.shards(cell.text_sha256)
+def _parts(ledger: Ledger, cell: Cell, text: Text, spec: ScoreSpec, footers: Mapping[str, Footer]) -> Iterator[TokenScores]:
+    """Yield the table of a cell part by part; the passages of shards without a footer are rows that were not read."""
     with tempfile.TemporaryDirectory() as scratch:
 
-        def read(shard: Shard) -> Iterator[TokenScores]:
-            with _moved_aside(ledger, cell, shard.sha256):
-                yield from read_shard(ledger, cell, shard.sha256, Path(scratch))
+        def read(footer: Footer) -> Iterator[TokenScores]:
+            with _moved_aside(ledger, cell, footer.shard):
+                yield from read_shard(ledger, cell, footer, Path(scratch))
 
-        for shard in shards:
-            if shard.sha256 in left_out:
-                like = next(read(next(one for one in shards if one.sha256 not in left_out)))
+        for shard in ledger.shards(cell.text_sha256):
+            if shard.sha256 not in footers:
+                like = next(read(next(iter(footers.values()))))
                 passages = {number: text.passages[number] for number in range(shard.begin, shard.end) if text.passages[number]}
                 yield replace(unread_rows(like, passages), spec=spec, spans=text.spans)
                 continue
-            for part in read(shard):
+            for part in read(footers[shard.sha256]):
                 yield replace(part, passage=part.passage + shard.begin, spec=spec, spans=text.spans)
 
 

@@ -101,10 +101,10 @@ def read_footer(ledger: Ledger, cell: Cell, shard: str) -> Footer:
 
 
 def read_end(ledger: Ledger, cell: Cell, shard: str) -> tuple[Footer, ScoreSpec]:
-    """Read what a result says of itself, and the settings of its table; of the file only its end is read.
+    """Read the metadata of a result and the settings of its table; only the end of the file is read.
 
     Raises:
-        LedgerError: The file is torn, or not the result of this unit.
+        LedgerError: The file is torn, or the result of another shard.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -125,20 +125,19 @@ def read_end(ledger: Ledger, cell: Cell, shard: str) -> tuple[Footer, ScoreSpec]
     return footer, spec
 
 
-def read_shard(ledger: Ledger, cell: Cell, shard: str, scratch: Path) -> Iterator[TokenScores]:
+def read_shard(ledger: Ledger, cell: Cell, footer: Footer, scratch: Path) -> Iterator[TokenScores]:
     """Read a result part by part; only one needs to be in memory.
 
     Args:
         ledger: The ledger.
         cell: The cell.
-        shard: SHA-256 of the shard.
+        footer: The metadata of the result, from `read_end`.
         scratch: A folder for a copy of a remote file.
 
     Raises:
         LedgerError: The file is torn, or contradicts its footer, which is known only after its last part.
     """
-    footer = read_footer(ledger, cell, shard)
-    name, copy = result_name(cell, shard), scratch / "result.parquet"
+    name, copy = result_name(cell, footer.shard), scratch / "result.parquet"
     digests, n_rows = _Digests(), 0
     try:
         for part in TokenScores.parts(ledger.storage.fetch(name, copy)):
