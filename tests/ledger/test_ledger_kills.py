@@ -94,9 +94,10 @@ def wait_for_a_moment(project: Path, driver: "subprocess.Popen[str]", *, seconds
 
 
 def children(driver: "subprocess.Popen[str]") -> list[psutil.Process]:
-    """The workers that a driver has started; quicker than a look at every process of the machine."""
+    """The workers of a driver that run; quicker than a look at every process of the machine."""
     try:
-        return psutil.Process(driver.pid).children()
+        # One that was killed stays a zombie until its driver looks, and cannot be killed once more.
+        return [one for one in psutil.Process(driver.pid).children() if one.status() != psutil.STATUS_ZOMBIE]
     except psutil.NoSuchProcess:
         return []
 
