@@ -91,6 +91,45 @@ def test_the_limit_of_a_partition_in_minutes(limit: str, minutes: int) -> None:
     assert slurm_engine._minutes(limit) == minutes
 
 
+@pytest.fixture
+def slurm_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Put commands of Slurm's names on the path, of which sinfo is a given script."""
+    pytest.importorskip("submitit")
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    def says(script: str) -> None:
+        for name in ("sinfo", "sbatch"):
+            (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
+            (tmp_path / name).chmod(0o755)
+
+    return says
+
+
+def test_a_job_of_slurm_fits_every_node_of_its_partition(slurm_says: Callable[[str], None]) -> None:
+    slurm_says("printf 'main|1-00:00:00|64+|64000|(null)\\nmain|2:00:00|4|32000+|gpu:a100:4\\n'")
+    engine = engine_of("slurm", workers=3)
+    assert (engine._minutes, engine._cores, engine._gpu, engine.room()) == (120, 4, False, 32_000 << 20)
+    slurm_says("echo 'gpu|infinite|64|512000|gpu:a100:4'")
+    engine = engine_of("slurm", workers=None)
+    assert (engine._minutes, engine._cores, engine._gpu, engine.room()) == (1440, 8, True, 0)
+
+
+def test_what_slurm_does_not_have_or_answer_is_one_line(
+    slurm_says: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused_with(message: str) -> None:
+        with pytest.raises(LedgerError) as error:
+            engine_of("slurm", workers=1)
+        assert str(error.value) == message
+
+    slurm_says("case $* in *%l*) ;; *) printf 'main\\nlong\\nmain\\n';; esac")
+    refused_with("Slurm has no partition: it has long, main")
+    monkeypatch.setenv("SBATCH_PARTITION", "gpu")
+    refused_with("Slurm has no partition 'gpu' (SBATCH_PARTITION): it has long, main")
+    slurm_says("echo 'slurm_load_partitions: Unable to contact' >&2; exit 1")
+    refused_with("Slurm does not answer to 'sinfo': slurm_load_partitions: Unable to contact")
+
+
 def test_the_manifest_of_the_documentation_is_one_of_a_ray_job() -> None:
     """By the fields of KubeRay's API reference (ray.io/v1); no test has a Kubernetes to run it."""
     page = (Path(tv.__file__).parents[1] / "docs" / "scaling.md").read_text(encoding="utf-8")
@@ -128,11 +167,13 @@ def held(ledger: Ledger, cell: Cell, *, until: Callable[[], bool], act: Callable
         ended = threading.Event()
 
         def wait() -> None:
-            while not ended.wait(0.05) and not until():
-                if len(ledger.done(cell)) >= 3:
-                    act()
-            for claim in claims:
-                ledger.storage.remove(claim)
+            try:
+                while not ended.wait(0.05) and not until():
+                    if len(ledger.done(cell)) >= 3:
+                        act()
+            finally:  # also where the act fails: the driver would wait for ever
+                for claim in claims:
+                    ledger.storage.remove(claim)
 
         thread = threading.Thread(target=wait)
         thread.start()
