@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from tokenviz.base.errors import LedgerError, ModelError
 from tokenviz.data.scores import UNREAD, TokenScores
 from tokenviz.data.texts import Text, corpus
 from tokenviz.ledger import claims, driver
-from tokenviz.ledger.book import Cell, cut_shards, open_ledger, result_name
+from tokenviz.ledger.book import Cell, Ledger, cut_shards, open_ledger, result_name
 from tokenviz.ledger.claims import Beacon
 from tokenviz.ledger.driver import cell_result, drive
 from tokenviz.ledger.shard_scores import read_footer
@@ -151,12 +152,15 @@ def poisoned_folder(folder: Path) -> Path:
     return folder
 
 
-def test_a_passage_that_cannot_be_scored_is_a_row_with_its_reason(ledger_of, tmp_path: Path) -> None:
+def test_a_passage_that_cannot_be_scored_is_a_row_with_its_reason(
+    ledger_of, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     model = str(poisoned_folder(tmp_path / "poisoned"))
     letters = corpus(["ab" * 5, "abca", "ba", "", "ab" * 15, "bb"], name="letters")
     ledger, (cell,) = ledger_of(model, of=letters)
     worked = work(ledger)
     assert worked.failed == 0
+    assert f"{cell.model} on letters: 1 passage cannot be scored: " in caplog.text
     found = cell_result(ledger, cell, letters)
     assert list(found.missing) == [1]
     assert "passage 0, token 3: the model's logits are NaN or infinite" in found.missing[1]
@@ -240,6 +244,79 @@ def test_a_torn_or_foreign_file_is_moved_aside_and_its_shard_scored_again(
     assert_same_bits(cell_result(ledger, cell, text).scores, tv.score(glass, text, **SETTINGS))
     assert path.with_name("notes.parquet").read_text() == "mine"
     assert len(list(Path(ledger.address, "torn", cell.fingerprint).iterdir())) == 1
+
+
+def test_what_a_ledger_lacks_or_holds_torn_is_one_line(ledger_of, text: Text) -> None:
+    ledger, (cell,) = ledger_of("glass-en")
+    (shard, *_) = ledger.shards(text.sha256)
+    passages, about = f"texts/{text.sha256}/{shard.sha256}.json.gz", f"texts/{text.sha256}.json"
+    where = f"of the ledger {ledger.address!r}"
+
+    def refuses(call: Callable[[Ledger], object], message: str) -> None:
+        with pytest.raises(LedgerError) as error:
+            call(open_ledger(ledger.address))
+        assert str(error.value) == message
+
+    place = Path(ledger.address)
+    (place / passages).write_bytes((place / passages).read_bytes()[:-9])
+    again = "repeat the command that planned it"
+    refuses(lambda one: one.passages(text.sha256, shard), f"{passages!r} {where} is torn: {again}")
+    (place / passages).unlink()
+    refuses(lambda one: one.passages(text.sha256, shard), f"{passages!r} {where} is missing: {again}")
+    (place / about).write_text("{")
+    refuses(lambda one: one.shards(text.sha256), f"{about!r} {where} is torn: remove it and repeat the command")
+    (place / about).unlink()
+    refuses(
+        lambda one: one.shards(text.sha256), f"the ledger {ledger.address!r} lacks the text {text.sha256[:12]}: copy it whole"
+    )
+    (place / "cells" / f"{cell.fingerprint}.json").write_text("{}")
+    with pytest.raises(
+        LedgerError, match=rf"^the ledger '{re.escape(ledger.address)}' holds a cell of another version: .*missing"
+    ):
+        ledger.cells()
+
+
+def test_shards_from_several_machines_name_all_devices_and_are_refused_where_they_do_not_fit(ledger_of, text: Text) -> None:
+    ledger, (cell,) = ledger_of("glass-en")
+    work(ledger)
+    path = Path(ledger.storage.path(result_name(cell, min(ledger.done(cell)))))
+
+    def says(**settings: str) -> None:
+        metadata = {key: value for key, value in pq.read_metadata(path).metadata.items() if key != b"ARROW:schema"}
+        about = json.loads(metadata[b"tokenviz"])
+        metadata[b"tokenviz"] = json.dumps({**about, "spec": about["spec"] | settings}).encode()
+        pq.write_table(pq.read_table(path).replace_schema_metadata(metadata), path)
+
+    says(device="cuda")
+    assert cell_result(ledger, cell, text).scores.spec.device == "cpu and cuda"
+    says(batching="padded")
+    with pytest.raises(LedgerError) as error:
+        cell_result(ledger, cell, text)
+    assert str(error.value) == (
+        "the shards of 'words' by 'glass-en' were computed in ways that do not fit together (batching, head or model): give a "
+        "ledger of its own to each kind of machine"
+    )
+
+
+def test_a_text_of_which_no_shard_can_be_scored_is_refused_with_the_reason(
+    ledger_of, bigrams: tuple[str, str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from tokenviz.scoring import scorer
+
+    letters = corpus(["ab" * 20], name="letters")
+    ledger, (cell,) = ledger_of(bigrams[0], of=letters)
+
+    def part(model: Any, text: Text, **settings: Any) -> TokenScores:
+        raise RuntimeError("the device has gone")
+
+    monkeypatch.setattr(scorer, "_score_part", part)
+    caplog.set_level("INFO")
+    for _ in range(2):
+        drive(ledger, [cell], InProcess())
+    assert "trying again what an earlier command set aside: 1 shard" in caplog.text
+    message = f"no shard of 'letters' could be scored by {cell.model!r}: RuntimeError: the device has gone"
+    with pytest.raises(LedgerError, match=f"^{re.escape(message)}$"):
+        cell_result(ledger, cell, letters)
 
 
 class Flaky(LocalFileSystem):
@@ -486,6 +563,9 @@ def test_bad_input_is_one_line_before_anything_is_started(run: Run, trial: Path,
     fsspec.register_implementation("locked", Locked, clobber=True)
     said = refused(run, "run", "shard_trial", "--ledger", "locked:///place")
     assert said == "cannot use the ledger 'locked:///place': unable to locate credentials"
+    fsspec.register_implementation("absent", "no_such_module.Store", clobber=True)
+    said = refused(run, "run", "shard_trial", "--ledger", "absent://place")
+    assert said.startswith("the ledger 'absent://place' needs a package for absent://: ")
     said = refused(run, "work", "nowhere")
     assert said == "no ledger at 'nowhere': 'tokenviz run NAME --engine local --ledger nowhere' makes one"
 
@@ -511,9 +591,16 @@ def test_a_ledger_of_another_version_or_text_is_refused(run: Run, trial: Path, l
 
 def test_the_command_work_scores_what_is_open(run: Run, trial: Path, ledger_of, text: Text, glass: LoadedModel) -> None:
     ledger, (cell,) = ledger_of("glass-en")
-    code, out, err = run("work", ledger.address)
+    (shard, *_) = ledger.shards(text.sha256)
+    with Beacon(ledger.storage) as other:
+        other._about["machine"] = "another machine"
+        assert other.claim(cell.fingerprint, shard.sha256)
+        code, out, err = run("work", ledger.address)
     assert (code, out) == (0, "")
-    assert re.search(r"\d\d shards with [\d,]+ tokens done, 0 failed", err)
+    assert re.search(r"\d\d shards with [\d,]+ tokens done, 0 failed\n.*1 shard is left to the worker that is at it\n", err)
+    code, _, err = run("work", ledger.address)
+    assert code == 0
+    assert re.fullmatch(r"1 shard with [\d,]+ tokens done, 0 failed\n", err.splitlines(keepends=True)[-1])
     assert_same_bits(cell_result(ledger, cell, text).scores, tv.score(glass, text, **SETTINGS))
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from tokenviz.base.display import counted
 from tokenviz.base.errors import LedgerError
 from tokenviz.base.progress import note, task, warn
 from tokenviz.data.scores import ScoreSpec, TokenScores
@@ -43,7 +44,7 @@ def drive(ledger: Ledger, cells: Sequence[Cell], engine: Engine) -> None:
     """
     again = ledger.forget_failures(cells)
     if again:
-        note(f"{again} shards were set aside by an earlier command and are tried again")
+        note(f"trying again what an earlier command set aside: {counted(again, 'shard')}")
     watch = _Watch(ledger, cells)
     poll = _POLL if ledger.storage.is_local else _POLL_REMOTE
     deaths: list[Ended] = []

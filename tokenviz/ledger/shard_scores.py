@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tokenviz.base.display import counted
 from tokenviz.base.errors import LedgerError, ScoringError
 from tokenviz.base.progress import warn
 from tokenviz.data.scores import UNREAD, ScoreSpec, TokenScores, save_parts
@@ -193,7 +194,7 @@ def _parts(model: "LoadedModel", text: Text, settings: Mapping[str, Any]) -> Ite
             bad = _poisoned(some.passages, scored)
             if not bad or (len(bad) == sum(map(bool, text.passages)) > 1):
                 raise  # the passages are not the cause
-            warn(f"{cell_words(model.label, text.name)}: {len(bad)} passages cannot be scored: {error}")
+            warn(f"{cell_words(model.label, text.name)}: {counted(len(bad), 'passage')} cannot be scored: {error}")
             rest = scored(tuple("" if number in bad else passage for number, passage in enumerate(some.passages)))
             rows = unread_rows(rest, {number: some.passages[number] for number in bad})
             both = TokenScores.joined([rest, rows]) if len(rest) else rows

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tokenviz.base.display import counted
 from tokenviz.base.errors import LedgerError, TokenvizError, of_full_disk
 from tokenviz.base.progress import note, task, warn
 from tokenviz.ledger.book import MOST_FAILURES, Cell, Ledger, Shard, result_name
@@ -180,6 +181,7 @@ class _Worker:
 
 def say(worked: Worked) -> None:
     """Print a worker's result for the user."""
-    note(f"{worked.shards} shards with {worked.tokens:,} tokens done, {worked.failed} failed")
+    note(f"{counted(worked.shards, 'shard')} with {counted(worked.tokens, 'token')} done, {worked.failed} failed")
     if worked.left:
-        note(f"{worked.left} shards are left to other workers that are at them")
+        whose = "is left to the worker that is at it" if worked.left == 1 else "are left to other workers that are at them"
+        note(f"{counted(worked.left, 'shard')} {whose}")
