@@ -234,6 +234,19 @@ def test_faults_at_random_lose_and_double_nothing(place: Place, expected: Kept, 
     place.check(expected)
 
 
+def test_scores_that_a_failing_server_does_not_give_back_are_computed_again(place: Place, expected: Kept) -> None:
+    with running(ExperimentContext(place.experiment, "What is asked.")):
+        Grid(["first", "second"], [tv.literal(text) for text in TEXTS], top_k=2).score()
+    place.proxy.fault = lambda method, path, number: "cut" if method == "GET" and path.endswith("tokens.parquet") else ""
+    result = place.run()
+    assert (result.waiting, len(result.comparisons)) == (0, 2)
+    failed = f"the tracking server {place.proxy.address!r} failed: the download of tokens.parquet broke off"
+    assert place.notes[:4] == [
+        f"{failed}: {run.text!r} is scored by {run.model!r} again" for run in sorted(result.scores, key=lambda run: run.text)
+    ]
+    place.check(expected)
+
+
 def test_a_slow_server_is_waited_for(place: Place, expected: Kept) -> None:
     place.proxy.fault = lambda method, path, number: "slow" if number % 10 == 0 else ""
     assert place.run().waiting == 0

@@ -157,7 +157,7 @@ class StoredRun(RecordedRun):
         try:
             return StoredRun.of(find_run(run_id, self.store), self.store)
         except StoreError as error:
-            if self.store.folder is None and error.__cause__ is not None:
+            if self.store.failed_with(error):
                 raise  # a server that fails has lost nothing
             raise DamagedError(
                 f"{self.described} is made of the run {run_id or '(unknown)'}, which the store does not have: {self.cure}"

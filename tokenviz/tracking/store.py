@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tokenviz.base.display import counted
-from tokenviz.base.errors import RefusedError, StoreError
+from tokenviz.base.errors import DamagedError, RefusedError, StoreError
 from tokenviz.base.progress import warn
 from tokenviz.tracking.condition import examine, run_folders
 from tokenviz.tracking.embedded import (
@@ -117,6 +117,7 @@ _FAILURES = (
     (re.compile(r"^\[Errno \d+\] (No space left on device|Disk quota exceeded)"), "{}"),
     (re.compile(r"Connection.*\[Errno -?\d+\] ([A-Z][^'\")\]]*)"), "{}"),
     (re.compile(r"(Failed to resolve '[^']*')"), "{}"),
+    (re.compile(r"^Failed to download artifacts from path '([^']*)'"), "the download of {} broke off"),
     (re.compile(r"failed with error code (\d+) != 200"), "HTTP {}"),
     (re.compile(r"too many (\d+) error responses"), "HTTP {}"),
     (re.compile(r"(Remote end closed connection without response|Connection aborted|IncompleteRead)"), "{}"),
@@ -236,6 +237,10 @@ class Store:
         self.silent = ""
         warn(f"the tracking server {self.name!r} answers again")
         return True
+
+    def failed_with(self, error: StoreError) -> bool:
+        """Return whether an error says that a server failed, rather than that something is not there or damaged."""
+        return self.folder is None and error.__cause__ is not None and not isinstance(error, DamagedError)
 
     def took_a_run(self) -> None:
         """Reset the count of failures: the server works again."""

@@ -3,7 +3,7 @@
 import math
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property, partial
@@ -14,6 +14,8 @@ import numpy as np
 import pandas as pd
 
 from tokenviz.base.display import counted, write_csv
+from tokenviz.base.errors import StoreError
+from tokenviz.base.progress import warn
 from tokenviz.comparing.large import Gathered, Parts
 from tokenviz.data.scores import IMPORTED, TokenScores, save_parts
 from tokenviz.data.summary import ScoreSummary
@@ -27,10 +29,11 @@ from tokenviz.figures.typeset.saving import FigureFormat
 from tokenviz.harness.deliveries import Drawing
 from tokenviz.harness.kind import Content, Job, Kind, Outcome, Run, RunTable, fingerprint_of_pair
 from tokenviz.harness.kinds.writing import dataset_of, escaped, links_line, model_in_bold, pictures, tables_folder, text_params
+from tokenviz.harness.measures import Settings
 from tokenviz.harness.recomputing import Again, NotEnoughError, Rerun, held_against
 from tokenviz.harness.session import Session
 from tokenviz.models.describing import description_of
-from tokenviz.models.loading import ResolvedModel
+from tokenviz.models.loading import ResolvedModel, load
 from tokenviz.records.loading import Reader
 from tokenviz.records.run import BY_PARTS, SAMPLE_TABLE, TOKENS_TABLE, RecordedRun
 from tokenviz.records.tables import read_sample, read_scores
@@ -82,12 +85,14 @@ class ScoreRun(Run):
         text: The text's name.
         missing: Number of its passages that could not be scored.
         n_parts: Number of parts that its table was read in, where that is too large for memory; 0 otherwise.
+        again: Computes the scores once more, for a server that fails when they are read back; None where that is not possible.
     """
 
     model: str
     text: str
     missing: int = 0
     n_parts: int = 0
+    again: Callable[[], TokenScores] | None = None
 
     def _subject(self) -> str:
         return f"{self.text!r} by {self.model!r}"
@@ -100,8 +105,18 @@ class ScoreRun(Run):
 
     @cached_property
     def scores(self) -> TokenScores:
-        """The token table, read from the run as a whole, however large it is."""
-        return read_scores(self.recorded)
+        """The token table, read from the run as a whole, however large it is.
+
+        Raises:
+            StoreError: The table is lost or damaged, or a server fails and the scores cannot be computed here.
+        """
+        try:
+            return read_scores(self.recorded)
+        except StoreError as error:
+            if self.again is None or not self.runs.store.failed_with(error):
+                raise
+            warn(f"{error}: {self.text!r} is scored by {self.model!r} again")
+            return self.again()
 
     @property
     def sample(self) -> TokenScores:
@@ -203,10 +218,18 @@ class ScoreJob(Job[Scored, ScoreRun]):
             text=self.text.name,
             missing=int(outcome.tags.get(WITHOUT, 0)),
             n_parts=int(str(outcome.params.get(BY_PARTS, 0))),
+            again=None if self.session.ledger else partial(_score_again, self.model, self.text, self.session.settings),
         )
         if outcome.result is not None:  # fills the cached property: no need to read it back
             run.__dict__["_sample" if run.n_parts else "scores"] = outcome.result.drawn
         return run
+
+
+def _score_again(model: ResolvedModel, text: Text, settings: Settings) -> TokenScores:
+    """Score with a model that is loaded for this alone: what a grid returns keeps no model in memory."""
+    from tokenviz.scoring.scorer import score
+
+    return score(load(model), text, **vars(settings))
 
 
 WITHOUT, FAILED = "without_passages", "failed_passages"
