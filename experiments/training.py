@@ -9,7 +9,7 @@ READING = """
 Each checkpoint of one model reads the same texts. A run per text has the numbers by training step, which is MLflow's step: its
 page draws the curves. **r_to_last** and **kl_to_last** say how near the predictions are to those of the last checkpoint:
 KL(last, step), in nats per token, is what is lost by using the earlier one's predictions. **kl_to_previous** is KL(step, step
-before).
+before). Bands are 95 % intervals; each run's `tables/statistics.csv` has them in numbers.
 
 `same_weights_as` names an earlier step with the same weights: what such a checkpoint shows is no result.
 """
@@ -34,6 +34,9 @@ def training(
     checkpoints = checkpoints_of(model, revisions)
     grid = Grid([one.model for one in checkpoints], texts, bos=bos, top_k=1)
     grid.score()
-    made = pd.concat([run.table.assign(text=run.text) for run in grid.follow(model, checkpoints)], ignore_index=True)
+    runs = grid.follow(model, checkpoints)
+    made = pd.concat([run.table.assign(text=run.text) for run in runs], ignore_index=True)
+    intervals = pd.concat([run.statistics.assign(text=run.text) for run in runs], ignore_index=True)
     shown = made[["text", *(name for name in made if name not in ("text", "model"))]]
-    return grid.summarise(READING, figures={"curves": lambda: training_curves(made)}, tables={"training": shown})
+    figures = {"curves": lambda: training_curves(made, intervals)}
+    return grid.summarise(READING, figures=figures, tables={"training": shown})

@@ -1,5 +1,6 @@
 """One model over its checkpoints: steps from names, equal weights named, numbers that follow from the scores, curves."""
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -152,6 +153,15 @@ def test_a_course_is_a_run_whose_steps_are_those_of_training(
     flat = "one model gives every position the same value; the correlation is not defined"
     assert intervals.loc[(0, "r_to_last"), "reason"] == flat
     assert not {(100, "r_to_last"), (0, "r_to_previous"), (20, "kl_to_previous")} & set(intervals.index)
+    for step, name in ((10, "mean_logprob"), (100, "bits_per_byte")):
+        row, own = (
+            intervals.loc[(step, name)],
+            tv.information(tv.score(str(course / f"checkpoint-{step}"), TEXT)).estimates[name],
+        )
+        assert (row["value"], row["low"], row["high"]) == pytest.approx((own.value, own.low, own.high), abs=1e-6)
+    said = first.to_json()["training"][0]["statistics"]
+    assert [(row["step"], row["statistic"]) for row in said] == list(intervals.index)
+    assert json.loads(json.dumps(said))[2] == {**said[2], "statistic": "r_to_last", "value": None, "low": None, "reason": flat}
     long = run.read("step_logprobs")
     np.testing.assert_allclose(long["step_10"][1:], logprob[10], atol=1e-5)
     assert "".join(long["token"]) == TEXT
@@ -163,6 +173,7 @@ def test_a_course_is_a_run_whose_steps_are_those_of_training(
         about = provenance_of(path)
         assert (about["kind"], about["run_id"], about["figure"]) == ("training", run.run_id, figure)
         assert "bigrams" in about["caption"]
+        assert about["caption"].endswith("Bands: 95 % intervals, from resampled blocks.") is (figure == "curves")
     make_bigram_folder(course / "checkpoint-10", BIGRAM_WEIGHTS**0.6)
     assert not followed()[0].training[0].reused
 
@@ -191,6 +202,7 @@ def test_figures_show_every_text_and_step(course: Path) -> None:
     assert [panel.get_title(loc="left").split()[0] for panel in panels] == ["mean", "bits", "Pearson's", "KL"]
     assert [list(line.get_xdata()) for line in panels[0].get_lines()] == [steps, steps]
     assert list(panels[0].get_lines()[0].get_ydata()) == [-4, -3, -2, -1]
+    assert not any(panel.collections for panel in panels)
     tables = [tv.score(one.model, TEXT * 20) for one in checkpoints_of(str(course))]
     figure = step_heatmap(step_logprobs(list(SHARES), tables))
     *blocks, bar = figure.axes
@@ -204,6 +216,20 @@ def test_figures_show_every_text_and_step(course: Path) -> None:
     assert "".join(label.get_text() for label in blocks[0].get_xticklabels()) == (TEXT * 20)[:columns]
     assert len(blocks[0].patches) == columns * 4
     assert bar.get_ylabel() == "log-prob (nats)"
+
+
+def test_bands_are_the_intervals_close_where_a_number_is_exact_and_are_open_where_it_has_none() -> None:
+    table = pd.DataFrame({"step": [0, 8, 16, 512], "text": "en", "mean_logprob": -4.0, "bits_per_byte": 3.0})
+    table = table.assign(r_to_last=[np.nan, 0.5, 0.8, 1.0], kl_to_last=[1.0, 0.8, 0.3, 0.0])
+    found = {8: (0.4, 0.6), 16: (0.7, 0.9), 0: (np.nan, np.nan)}  # r at step 0 is undetermined; at the last it has no row
+    rows = [{"step": step, "text": "en", "statistic": "r_to_last", "low": a, "high": b} for step, (a, b) in found.items()]
+    figure = training_curves(table, pd.DataFrame(rows))
+    assert [len(panel.collections) for panel in figure.axes] == [0, 0, 1, 0]
+    (band,) = figure.axes[2].collections
+    (outline,) = (path.vertices for path in band.get_paths())
+    assert set(map(tuple, outline)) == {(8, 0.4), (8, 0.6), (16, 0.7), (16, 0.9), (512, 1.0)}
+    assert [word.get_text() for word in figure.legends[0].get_texts()] == ["95 % interval"]
+    assert not training_curves(table, pd.DataFrame({"text": []})).legends
 
 
 @pytest.mark.slow

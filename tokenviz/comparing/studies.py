@@ -21,6 +21,7 @@ from tokenviz.stats.intervals import clustered, student, wilson
 from tokenviz.stats.regression import Readings, Regression, gain, gain_per_observation
 from tokenviz.stats.resampling import SEED
 from tokenviz.stats.summaries import Summary, cited, cited_frame
+from tokenviz.units.sums import information
 
 # How much a model's surprisal helps to predict reading times: the gain in log-likelihood over a baseline.
 
@@ -287,7 +288,7 @@ def _r(a: TokenScores, b: TokenScores) -> float:
 def training_statistics(
     steps: Sequence[int], tables: Sequence[TokenScores], kl: Mapping[str, Sequence[Summary | None]]
 ) -> pd.DataFrame:
-    """Return r and KL of `training_table` with their intervals, resampled as in a comparison of the two checkpoints.
+    """Return the numbers of `training_table` with their intervals, resampled as in scores and comparisons of checkpoints.
 
     Args:
         steps: Training steps, ascending.
@@ -301,6 +302,9 @@ def training_statistics(
     """
     frames = []
     for place, step in enumerate(steps):
+        own = information(tables[place])
+        alone = {name: own.estimates[name] for name in ("mean_logprob", "bits_per_byte")}
+        rows = cited(alone, own.resampling)
         pairs = {"last": (place, len(steps) - 1), "previous": (place - 1, place)}
         for name, (one, other) in pairs.items():
             if one < 0 or one == other:
@@ -319,12 +323,12 @@ def training_statistics(
                 seed=SEED,
                 wanted=("pearson_r",),
             )
-            rows = cited({f"r_to_{name}": found["pearson_r"]}, found["resampling"])
+            rows |= cited({f"r_to_{name}": found["pearson_r"]}, found["resampling"])
             if (summary := kl[f"kl_to_{name}"][place]) is not None:
                 rows |= cited({f"kl_to_{name}": summary.estimates["mean_kl_ab"]}, summary.resampling)
-            frame = cited_frame(rows)
-            frame.insert(0, "step", step)
-            frames.append(frame)
+        frame = cited_frame(rows)
+        frame.insert(0, "step", step)
+        frames.append(frame)
     return pd.concat(frames, ignore_index=True)
 
 

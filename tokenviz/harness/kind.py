@@ -325,6 +325,11 @@ class Run:
         return self.recorded.frame(name)
 
 
+def plain_rows(frame: "pd.DataFrame") -> list[dict[str, Any]]:
+    """Return the rows of a table as plain values, for a program; a number that is not determined is None."""
+    return [{str(name): nan_to_none(value) for name, value in row.items()} for row in frame.to_dict("records")]
+
+
 class Job(ABC, Generic[T, R]):
     """One piece of work that becomes one run.
 

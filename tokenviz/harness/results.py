@@ -5,9 +5,8 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from tokenviz.base import display
-from tokenviz.data.scores import nan_to_none
 from tokenviz.figures.report.overview import OVERVIEW
-from tokenviz.harness.kind import Run
+from tokenviz.harness.kind import Run, plain_rows
 from tokenviz.harness.kinds.comparison import ComparisonRun
 from tokenviz.harness.kinds.items import ItemsRun
 from tokenviz.harness.kinds.measure import MeasureRun
@@ -147,12 +146,8 @@ class GridResult(GridRuns):
             **{name: [run.to_json() for run in runs] for name, runs in self.by_field.items()},
             "waiting": self.waiting,
             "missing": self.missing,
-            "tables": {name: _rows(frame) for name, frame in self.tables.items()},
+            "tables": {name: plain_rows(frame) for name, frame in self.tables.items()},
         }
-
-
-def _rows(frame: "pd.DataFrame") -> list[dict[str, Any]]:
-    return [{str(name): nan_to_none(value) for name, value in row.items()} for row in frame.to_dict("records")]
 
 
 # Addresses of MLflow's pages, and the views of an experiment's runs that they open.

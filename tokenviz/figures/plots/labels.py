@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Literal
 
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
@@ -74,7 +75,7 @@ def legend_above(axes: Axes, lines: Sequence[Line2D], names: Sequence[str], font
 
 def legend_outside(
     figure: Figure,
-    lines: Sequence[Line2D],
+    lines: Sequence[Artist],
     names: Sequence[str],
     place: Literal["outside upper left", "outside upper center", "outside lower center"],
     font_size: float,
@@ -83,8 +84,8 @@ def legend_outside(
 
     Args:
         figure: The figure.
-        lines: The lines to name.
-        names: Names of the lines.
+        lines: The lines or bands to name.
+        names: Their names.
         place: Above or below; on the left side the names are below each other.
         font_size: Size of the axes' names, in points; the legend is slightly smaller.
     """

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
+from matplotlib.patches import Patch, Rectangle
 
 from tokenviz.figures.plots.labels import families, label_axes, legend_outside, short_name, title_axes
 from tokenviz.figures.typeset.colours import LINE_COLOURS, LINE_STYLES, MARKERS, UNSCORED_EDGE, ColourScale
@@ -23,15 +23,19 @@ _PANELS = (
     ("r_to_last", "Pearson's r with the last"),
     ("kl_to_last", "KL from the last (nats per token)"),
 )
+_BAND = 0.18  # opacity: the lines and the bands of other texts stay visible below
 _BLOCKS = 3  # blocks of tokens, one below the other
 _CELL = 0.165  # width in inches
 
 
-def training_curves(table: "pd.DataFrame", *, width: float | str = 7.0, font_size: float = 9.0) -> Figure:
-    """Draw four numbers over the training steps, one line per text.
+def training_curves(
+    table: "pd.DataFrame", intervals: "pd.DataFrame | None" = None, *, width: float | str = 7.0, font_size: float = 9.0
+) -> Figure:
+    """Draw four numbers over the training steps, one line per text, with their intervals as bands.
 
     Args:
         table: The table of `training_table`, with a column `text`.
+        intervals: The table of `training_statistics`, with a column `text`; None or an empty one for no bands.
         width: In inches, a length such as "8.4cm", or the name of a venue's column such as "acl"; by default 7 inches.
         font_size: Size of the axes' names, in points; all other text follows it. By default 9.
     """
@@ -41,21 +45,41 @@ def training_curves(table: "pd.DataFrame", *, width: float | str = 7.0, font_siz
     texts = list(dict.fromkeys(table["text"]))
     lines: list[Any] = []
     for axes, (name, label) in zip(figure.subplots(rows, columns, squeeze=False).flat, _PANELS, strict=True):
-        drawn = draw_training_curve(axes, table, name, label, font_size=size)
+        drawn = draw_training_curve(axes, table, name, label, intervals, font_size=size)
         lines = lines or drawn
-    if len(texts) > 1:
-        legend_outside(figure, lines, [short_name(text) for text in texts], "outside upper center", size)
+    shown, names = (lines, [short_name(text) for text in texts]) if len(texts) > 1 else ([], [])
+    if any(axes.collections for axes in figure.axes):
+        shown, names = [*shown, Patch(facecolor="#888888", alpha=_BAND)], [*names, "95 % interval"]
+    if shown:
+        legend_outside(figure, shown, names, "outside upper center", size)
     return figure
 
 
-def draw_training_curve(axes: Axes, table: "pd.DataFrame", name: str, label: str, *, font_size: float = 9.0) -> list[Any]:
+def draw_training_curve(
+    axes: Axes,
+    table: "pd.DataFrame",
+    name: str,
+    label: str,
+    intervals: "pd.DataFrame | None" = None,
+    *,
+    font_size: float = 9.0,
+) -> list[Any]:
     """Draw one panel of `training_curves` on given axes; return its lines, one per text."""
     lines = []
-    for place, (_, own) in enumerate(table.groupby("text", sort=False)):
+    for place, (text, own) in enumerate(table.groupby("text", sort=False)):
+        colour = LINE_COLOURS[place % len(LINE_COLOURS)]
         lines += axes.plot(
-            own["step"], own[name], color=LINE_COLOURS[place % len(LINE_COLOURS)], marker=MARKERS[place % len(MARKERS)],
+            own["step"], own[name], color=colour, marker=MARKERS[place % len(MARKERS)],
             linestyle=LINE_STYLES[place % len(LINE_STYLES)], linewidth=1.1, markersize=3.5,
         )  # fmt: skip
+        if intervals is not None and not intervals.empty:
+            found = intervals[(intervals["text"] == text) & (intervals["statistic"] == name)]
+            ends = found.set_index("step")[["low", "high"]].reindex(own["step"])
+            # A number without a row is exact, as that of the last checkpoint compared with itself: there the band closes.
+            exact = ~own["step"].isin(found["step"])
+            low, high = (np.where(exact, own[name], ends[end]) for end in ("low", "high"))
+            if (low < high).any():
+                axes.fill_between(own["step"], low, high, color=colour, alpha=_BAND, linewidth=0)
     steps = sorted(set(table["step"]))
     if steps[-1] > 20 * max(steps[1], 1):  # steps at growing distances: a logarithmic axis, on which step 0 has a place
         axes.set_xscale("symlog", base=2, linthresh=max(steps[1] if steps[0] == 0 else steps[0], 1))

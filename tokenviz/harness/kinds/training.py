@@ -22,7 +22,7 @@ from tokenviz.figures.plots.training import step_heatmap, training_curves
 from tokenviz.figures.report.overview import Cell, OtherRun
 from tokenviz.figures.typeset.saving import FigureFormat
 from tokenviz.harness.deliveries import Drawing
-from tokenviz.harness.kind import Content, Job, Kind, Outcome, Run, RunTable
+from tokenviz.harness.kind import Content, Job, Kind, Outcome, Run, RunTable, plain_rows
 from tokenviz.harness.kinds.score import ScoreRun
 from tokenviz.harness.kinds.writing import dataset_of, escaped, frame_table, links_line, tables_folder, text_params
 from tokenviz.harness.measures import Settings
@@ -51,12 +51,21 @@ class Course:
     Attributes:
         table: The table of `training_table`, one row per step.
         logprobs: The table of `step_logprobs`, one row per token.
-        statistics: The table of `training_statistics`, one row per step and number; None of a run of an earlier version.
+        statistics: The table of `training_statistics`, one row per step and number; empty of a run of an earlier version.
     """
 
     table: pd.DataFrame
     logprobs: pd.DataFrame
-    statistics: pd.DataFrame | None
+    statistics: pd.DataFrame
+
+    @classmethod
+    def of(cls, run: RecordedRun) -> "Course":
+        """Read the tables of a recorded run."""
+        return cls(run.frame("training"), run.frame(_LOGPROBS), _statistics_of(run))
+
+
+def _statistics_of(run: RecordedRun) -> pd.DataFrame:
+    return run.frame("statistics") if run.has(STATISTICS_TABLE) else pd.DataFrame()
 
 
 def course_divergences(
@@ -145,7 +154,7 @@ class TrainingRun(Run):
         return f"the training of {self.model!r} on {self.text!r}"
 
     def _about(self) -> dict[str, Any]:
-        return {"model": self.model, "text": self.text, **self.metrics}
+        return {"model": self.model, "text": self.text, **self.metrics, "statistics": plain_rows(self.statistics)}
 
     def cell(self, run_id: str) -> Cell:
         return OtherRun.of("training", f"training · {self.text} · {self.model}", run_id, self.metrics, ())
@@ -154,6 +163,11 @@ class TrainingRun(Run):
     def table(self) -> pd.DataFrame:
         """The numbers by step, as in `training_table`, read from the run."""
         return self.read("training")
+
+    @cached_property
+    def statistics(self) -> pd.DataFrame:
+        """Their intervals, as in `training_statistics`, read from the run; empty of a run of an earlier version."""
+        return _statistics_of(self.recorded)
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,7 +219,7 @@ class TrainingJob(Job[Course, TrainingRun]):
         return record_training(result, self, files)
 
     def read(self, run: RecordedRun) -> Course:
-        return Course(run.frame("training"), run.frame(_LOGPROBS), None)
+        return Course.of(run)
 
     def draw(self, result: Course) -> Drawing:
         about = self.session.about(self.fingerprint, self.kind, {"text_sha256": self.text.sha256})
@@ -215,7 +229,7 @@ class TrainingJob(Job[Course, TrainingRun]):
     def run(self, outcome: Outcome[Course]) -> TrainingRun:
         run = TrainingRun(**self.about_run(outcome, self.session.runs), model=self.model, text=self.text.name)
         if outcome.result is not None:
-            run.__dict__["table"] = outcome.result.table  # fills the cached property
+            run.__dict__.update(table=outcome.result.table, statistics=outcome.result.statistics)  # fills cached properties
         return run
 
 
@@ -225,10 +239,8 @@ def record_training(course: Course, job: TrainingJob, folder: Path) -> Content:
     table.to_parquet(folder / TRAINING_TABLE, index=False)
     course.logprobs.to_parquet(folder / table_file(_LOGPROBS), index=False)
     write_csv(table, tables / "training.csv")
-    found = course.statistics
-    if found is not None:
-        found.to_parquet(folder / STATISTICS_TABLE, index=False)
-        write_csv(found, tables / "statistics.csv")
+    course.statistics.to_parquet(folder / STATISTICS_TABLE, index=False)
+    write_csv(course.statistics, tables / "statistics.csv")
     same = table.dropna(subset=["same_weights_as"])
     named = [f"{row.step:,} as {row.same_weights_as:,}" for row in same.itertuples()]
     if named:
@@ -246,7 +258,7 @@ def record_training(course: Course, job: TrainingJob, folder: Path) -> Content:
         f"{links_line({'Curves': 'curves.png', 'Tokens by step': 'steps.png'})}**{escaped(job.model)}** over {len(table)} "
         f"checkpoints on **{escaped(job.text.name)}**. The step of each curve is the training step.\n\n{equal}"
         f"{frame_table(table.drop(columns=['model']))}\n\n`{table_file(_LOGPROBS)}` has every token's log-prob at every step, "
-        "`tables/statistics.csv` r and KL of every step with n and interval, or why there is none."
+        "`tables/statistics.csv` every number of each step with n and interval, or why there is none."
     )
     return Content(params, metrics, note, curves, dataset_of(job.text))
 
@@ -280,8 +292,9 @@ class RecordedCourse:
 
 
 def _draw_curves(source: RecordedCourse, width: float, size: float, _: bool) -> "Figure":
-    table = source.course.table.assign(text=source.text)
-    return add_key(training_curves(table, width=width, font_size=size), source.key, font_size=size)
+    course = source.course
+    table, intervals = (frame.assign(text=source.text) for frame in (course.table, course.statistics))
+    return add_key(training_curves(table, intervals, width=width, font_size=size), source.key, font_size=size)
 
 
 def _draw_steps(source: RecordedCourse, width: float, size: float, _: bool) -> "Figure":
@@ -289,11 +302,13 @@ def _draw_steps(source: RecordedCourse, width: float, size: float, _: bool) -> "
 
 
 def _curves_caption(source: RecordedCourse, _: bool) -> str:
-    table = source.course.table
+    table, statistics = source.course.table, source.course.statistics
+    drawn: list[str] = [] if statistics.empty else list(statistics["resampled"].dropna().unique())
+    bands = f" Bands: 95 % intervals, from resampled {' and '.join(drawn)}." if drawn else ""
     return (
         f"“{source.text}” by {source.model} in the course of its training, at {len(table)} checkpoints "
         f"({int(table['n_scored'].iloc[-1])} scored tokens): mean log-prob, bits per byte, Pearson’s r of the log-probs with "
-        "those of the last checkpoint, and the mean KL divergence of its predictions from those of the last."
+        f"those of the last checkpoint, and the mean KL divergence of its predictions from those of the last.{bands}"
     )
 
 
@@ -334,7 +349,7 @@ class TrainingKind(Kind[RecordedCourse]):
 
     def read(self, run: FoundRun, reader: Reader) -> RecordedCourse:
         recorded = reader.recorded(run)
-        course = Course(recorded.frame("training"), recorded.frame(_LOGPROBS), None)
+        course = Course.of(recorded)
         check_numbers(recorded, TRAINING_TABLE, course_metrics(course))
         return RecordedCourse(course, run.params["model"], run.params["text"], run.params["text_sha256"])
 
