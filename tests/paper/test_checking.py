@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -62,12 +63,12 @@ def test_a_run_that_took_anothers_place_makes_its_files_stale(folder: Path) -> N
 
 
 def test_a_run_since_the_pull_is_missing(folder: Path) -> None:
+    pull(replace(ORDER, formats=("png", "tex-document")), folder)
     other = long_pair(30, name="other", seed=2)[0]
     run = keep_scores(other)
     found = {problem.path: problem for problem in check("trial", folder).problems}
-    assert found["figures/other_a_heatmap.png"] == Problem(
-        "figures/other_a_heatmap.png", "missing", f"run {run} has it since the pull"
-    )
+    for path in ("figures/other_a_heatmap.png", "figures/other_a_heatmap-document.tex"):
+        assert found[path] == Problem(path, "missing", f"run {run} has it since the pull")
     assert {path for path, problem in found.items() if problem.state == "stale"} == {
         "tables/scores.tex", "tables/comparisons.tex", "numbers.tex", "captions.tex",
     }  # fmt: skip

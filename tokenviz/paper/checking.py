@@ -8,6 +8,7 @@ from typing import Literal
 
 from tokenviz.base.errors import DamagedError, PaperError, StoreError
 from tokenviz.paper.manifest import MANIFEST, Manifest, read_manifest
+from tokenviz.paper.naming import file_ending
 from tokenviz.paper.plan import Drawing, Plan
 from tokenviz.tracking.store import open_for_reading
 
@@ -107,9 +108,8 @@ def _against_runs(manifest: Manifest) -> Iterator[Problem]:
             elif drawing.paper_run in damaged:
                 yield Problem(path, "damaged", damaged[drawing.paper_run])
         if not same and not older:
-            yield Problem(
-                f"{drawing.stem}.{drawing.form}", "missing", f"run {drawing.paper_run.run.run_id} has it since the pull"
-            )
+            path = f"{drawing.stem}{file_ending(drawing.form)}"
+            yield Problem(path, "missing", f"run {drawing.paper_run.run.run_id} has it since the pull")
     if damaged:  # the numbers depend on it as well
         why = next(iter(damaged.values()))
         others = [path for path, entry in manifest.files.items() if not entry.made]

@@ -35,6 +35,11 @@ def file_part(name: str) -> str:
     return "-".join(filter(None, [part[-_LONGEST:].strip("-"), file_mark(name)]))
 
 
+def file_ending(form: str) -> str:
+    """Return the end of the name of a figure's file in a format."""
+    return "-document.tex" if form == "tex-document" else f".{form}"
+
+
 def macro_part(name: str) -> str:
     """Return the part of a macro's name for a model, text or experiment."""
     plain, whole = _latin(name)

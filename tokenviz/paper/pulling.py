@@ -18,7 +18,7 @@ from tokenviz.figures.heatmap.measures import said_limits, written_limits
 from tokenviz.figures.named import OWN_LOOK, Look
 from tokenviz.figures.origin import provenance_of
 from tokenviz.paper.manifest import MANIFEST, Entry, Manifest, Order, digest_of, read_manifest
-from tokenviz.paper.naming import file_part
+from tokenviz.paper.naming import file_ending, file_part
 from tokenviz.paper.plan import Drawing, Plan
 from tokenviz.paper.runs import PaperRun, Tables
 from tokenviz.records.run import StoredRun
@@ -103,7 +103,7 @@ def _as_the_run(paper_run: PaperRun, tables: Tables, recorded: StoredRun, artifa
     """Draw a figure by the name that it would have among the run's files."""
     for figure, formats in tables.figures(paper_run).items():
         named = rf"figures/{re.escape(figure)}(?:_p\d+)?"
-        form = next((form for form in formats if re.fullmatch(named + re.escape(_ending(form)), artifact)), None)
+        form = next((form for form in formats if re.fullmatch(named + re.escape(file_ending(form)), artifact)), None)
         if form is None:
             continue
         about = _said_by_another(recorded, figure)
@@ -116,17 +116,12 @@ def _as_the_run(paper_run: PaperRun, tables: Tables, recorded: StoredRun, artifa
         if made := [path for path in paths if path.name == artifact.rpartition("/")[2]]:
             return made[0]
     drawn = ", ".join(
-        f"figures/{figure} with {' '.join(map(_ending, formats))}" for figure, formats in tables.figures(paper_run).items()
+        f"figures/{figure} with {' '.join(map(file_ending, formats))}" for figure, formats in tables.figures(paper_run).items()
     )
     raise PaperError(
         f"{_named(paper_run)} has no file {artifact!r}: 'tokenviz runs show {paper_run.run.run_id}' lists its files"
         + (f", and these can be drawn: {drawn}" if drawn else "")
     )
-
-
-def _ending(form: str) -> str:
-    """Return the end of a figure's file name in a format."""
-    return "-document.tex" if form == "tex-document" else f".{form}"
 
 
 def _said_by_another(recorded: StoredRun, figure: str) -> Mapping[str, Any] | None:
