@@ -214,6 +214,16 @@ def test_a_file_that_no_run_has_is_answered_with_names_that_work(runs: list[str]
     assert err == (
         f"error: run {runs[0]} ('a name') of kind 'score' has no file 'figures/nothing.png': 'tokenviz runs show {runs[0]}' "
         "lists its files, and these can be drawn: figures/heatmap with .png .svg .pdf .html .tex -document.tex .ansi, "
+def test_a_run_of_another_program_is_one_line(project: Path, run: Run) -> None:
+    client = open_store().client
+    made = client.create_run(client.create_experiment("another"), run_name="theirs").info.run_id
+    client.set_terminated(made)
+    for command in (["redraw", made], ["runs", "fetch", made, "figures/heatmap.png"]):
+        code, out, err = run(*command)
+        assert (code, out) == (1, "")
+        assert err.endswith(f"error: run {made} ('theirs') is none of tokenviz: name one that 'tokenviz runs' lists\n")
+
+
         f"figures/along_text with {plots}, figures/calibration with {plots}\n"
     )
     for ending in (".tex", "-document.tex", ".ansi"):

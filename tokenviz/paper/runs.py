@@ -35,8 +35,14 @@ class PaperRun:
 
     @classmethod
     def of(cls, run: FoundRun) -> "PaperRun":
-        """Return a run as a paper uses it."""
+        """Return a run as a paper uses it.
+
+        Raises:
+            PaperError: Another program made the run.
+        """
         tags = run.tags
+        if "kind" not in tags:
+            raise PaperError(f"run {run.run_id} ({run.name!r}) is none of tokenviz: name one that 'tokenviz runs' lists")
         models = (tags["model"],) if tags.get("model") else tuple(filter(None, (tags.get("model_a"), tags.get("model_b"))))
         return cls(run, tags["kind"], models, tags.get("text", run.experiment))
 
