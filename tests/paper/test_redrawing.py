@@ -14,8 +14,10 @@ from run_records import filled, make_record
 from tables import long_pair
 
 from tokenviz.base.errors import DiskError, FigureError, PaperError, StoreError, TokenvizError
-from tokenviz.figures.named import Look
+from tokenviz.cli.paper import _FIGURES
+from tokenviz.figures.named import FIGURES, Look
 from tokenviz.figures.origin import provenance_of
+from tokenviz.harness.kinds import kinds, training
 from tokenviz.paper.manifest import Order
 from tokenviz.paper.pulling import pull, redraw
 from tokenviz.tracking.runs import Runs
@@ -194,6 +196,11 @@ def test_what_names_no_run_is_one_line(runs: list[str], reference: str) -> None:
         redraw(reference)
 
 
+def test_the_help_names_the_figures_of_every_kind() -> None:
+    own = [*training._PLOTS, *(name for kind in kinds().values() for name in getattr(kind, "plots", ()))]
+    assert sorted(_FIGURES.split(", ")) == sorted([*FIGURES, *own])
+
+
 def test_a_folder_that_cannot_be_written_is_one_line(runs: list[str], project: Path) -> None:
     (project / "file").write_text("")
     folder = project / "file"
@@ -207,13 +214,6 @@ def test_limits_the_wrong_way_round_end_with_1(runs: list[str], run: Run) -> Non
     assert err == "error: limits 0 to -12 are the wrong way round: give the lower one first\n"
 
 
-def test_a_file_that_no_run_has_is_answered_with_names_that_work(runs: list[str], run: Run, project: Path) -> None:
-    code, out, err = run("runs", "fetch", runs[0], "figures/nothing.png")
-    plots = ".png .svg .pdf"
-    assert (code, out) == (1, "")
-    assert err == (
-        f"error: run {runs[0]} ('a name') of kind 'score' has no file 'figures/nothing.png': 'tokenviz runs show {runs[0]}' "
-        "lists its files, and these can be drawn: figures/heatmap with .png .svg .pdf .html .tex -document.tex .ansi, "
 def test_a_run_of_another_program_is_one_line(project: Path, run: Run) -> None:
     client = open_store().client
     made = client.create_run(client.create_experiment("another"), run_name="theirs").info.run_id
@@ -224,6 +224,13 @@ def test_a_run_of_another_program_is_one_line(project: Path, run: Run) -> None:
         assert err.endswith(f"error: run {made} ('theirs') is none of tokenviz: name one that 'tokenviz runs' lists\n")
 
 
+def test_a_file_that_no_run_has_is_answered_with_names_that_work(runs: list[str], run: Run, project: Path) -> None:
+    code, out, err = run("runs", "fetch", runs[0], "figures/nothing.png")
+    plots = ".png .svg .pdf"
+    assert (code, out) == (1, "")
+    assert err == (
+        f"error: run {runs[0]} ('a name') of kind 'score' has no file 'figures/nothing.png': 'tokenviz runs show {runs[0]}' "
+        "lists its files, and these can be drawn: figures/heatmap with .png .svg .pdf .html .tex -document.tex .ansi, "
         f"figures/along_text with {plots}, figures/calibration with {plots}\n"
     )
     for ending in (".tex", "-document.tex", ".ansi"):

@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     from tokenviz.paper.checking import Checked
     from tokenviz.paper.pulling import Pulled
 
+# Those of scores and comparisons, then of items, pairs, prompts, reading times and training.
+_FIGURES = (
+    "heatmap, segments, difference, scatter, along_text, gaps, calibration, "
+    "regions, accuracy, continuations, gains, curves, steps"
+)
 _Measure = Annotated[
     str | None,
     typer.Option(help="What the colours of heatmaps show; log-prob unless told otherwise.", autocompletion=options.measures),
@@ -39,8 +44,8 @@ def pull_command(
     figure: Annotated[
         str | None,
         typer.Option(
-            help="Which figures, with commas: heatmap, segments, difference, scatter, along_text, gaps, calibration, "
-            "regions, accuracy, or one of the experiment's own; by default those of the runs' own pages."
+            help=f"Which figures, with commas: {_FIGURES}, or one of the experiment's own; by default those of the runs' "
+            "own pages."
         ),
     ] = None,
     measure: _Measure = None,
@@ -110,10 +115,7 @@ def redraw_command(
     run: Annotated[str, typer.Argument(help="A run: its id, or how that begins.", show_default=False)],
     figure: Annotated[
         str | None,
-        typer.Option(
-            help="One of heatmap, segments, difference, scatter, along_text, gaps, calibration, regions, accuracy, "
-            "or one of the experiment's own; by default the first one of the run's page."
-        ),
+        typer.Option(help=f"One of {_FIGURES}, or one of the experiment's own; by default the first one of the run's page."),
     ] = None,
     measure: _Measure = None,
     limits: Limits = None,
