@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from arithmetic import BIGRAM_WEIGHTS, make_bigram_folder
+from arithmetic import make_two_models
+from flask import Flask
 from flask.testing import FlaskClient
-from kills import DRAWN_BY, draw_quickly
+from kept_runs import TEXTS, run_grid
+from kills import draw_in_no_time
 from matplotlib.figure import Figure
 
 import tokenviz as tv
@@ -19,7 +21,7 @@ from tokenviz.harness.experiments import print_result
 from tokenviz.harness.grid import Grid
 from tokenviz.harness.results import GridResult, grid_link
 from tokenviz.harness.session import ExperimentContext, running
-from tokenviz.pages.app import _first_page, create_pages
+from tokenviz.pages.app import _first_page, add_pages, create_pages
 from tokenviz.pages.grids import grids_of, overview_of
 from tokenviz.tracking.store import Store, open_for_reading, open_store
 
@@ -173,6 +175,17 @@ def test_a_grid_whose_runs_are_partly_gone_says_so(models: list[str]) -> None:
 def test_mlflows_page_is_served_whatever_the_store_says(project: Path) -> None:
     index = project / "index.html"
     index.write_text("<html><head></head></html>")
+
+def test_a_store_that_fails_is_not_taken_for_a_page_that_is_not_there() -> None:
+    def failing() -> Store:
+        raise StoreError("there is no grid of cells on this disk")
+
+    app = Flask("pages")
+    add_pages(app, "", failing, pages="")
+    for address in ("/grids/", "/grids/0123456789ab/", f"/grids/0123456789ab/runs/{'0' * 32}/heatmap.html"):
+        answer = app.test_client().get(address)
+        assert (answer.status_code, answer.text) == (503, "there is no grid of cells on this disk\n")
+
 
     def failing() -> Store:
         raise StoreError("it fails")

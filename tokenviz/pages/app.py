@@ -24,7 +24,7 @@ from urllib.parse import quote
 
 from tokenviz.base.errors import DamagedError, StoreError
 from tokenviz.figures.report.overview import overview_html
-from tokenviz.pages.grids import figures_of, grid_named, grids_of, overview_of
+from tokenviz.pages.grids import NoGridError, figures_of, grid_named, grids_of, overview_of
 from tokenviz.tracking.embedded import identity_of
 from tokenviz.tracking.entities import columns_offered
 from tokenviz.tracking.finding import fetch
@@ -103,10 +103,10 @@ def add_pages(app: "Flask", prefix: str, store: Callable[[], Store], *, pages: s
         def view(**names: str) -> "Response":
             try:
                 return page(**names)
-            except DamagedError as error:
+            except (DamagedError, NoGridError) as error:
                 return _said(str(error), 404)
             except StoreError as error:
-                return _said(str(error), 404 if "no grid" in str(error) else 503)
+                return _said(str(error), 503)
 
         return view
 

@@ -84,16 +84,21 @@ def grids_of(store: Store, *, most: int | None = None) -> list[GridEntry]:
     return newest[:most]
 
 
+class NoGridError(StoreError):
+    """A store has no such grid."""
+
+
 def grid_named(store: Store, grid: str) -> GridEntry:
     """Find one grid.
 
     Raises:
-        StoreError: There is no grid with that id, or the store fails.
+        NoGridError: There is no grid with that id.
+        StoreError: The store fails.
     """
     for entry in grids_of(store):
         if entry.grid == grid:
             return entry
-    raise StoreError(f"no grid {grid!r} in the store {store.name!r}: 'tokenviz ui' prints the recent ones")
+    raise NoGridError(f"no grid {grid!r} in the store {store.name!r}: 'tokenviz ui' prints the recent ones")
 
 
 def runs_of(store: Store, entry: GridEntry) -> list[FoundRun]:
