@@ -86,7 +86,7 @@ def test_a_store_without_a_table_that_reading_does_not_need_is_read_and_is_not_w
     with pytest.raises(StoreError, match="is missing"):
         open_store()
     with pytest.raises(StoreError, match="is missing"):
-        open_for_reading().client  # noqa: B018
+        open_for_reading().client  # noqa: B018  that it is opened is the matter
     assert database.read_bytes() == before
 
 

@@ -170,8 +170,7 @@ def _revisions() -> tuple[str, frozenset[str]]:
 
 
 def _expected_tables() -> set[str]:
-    # This import defines all tables: see the remark in mlflow.store.db.utils.
-    import mlflow.store.db.utils  # noqa: F401
+    import mlflow.store.db.utils  # noqa: F401  the import defines all tables, as a remark there says
     from mlflow.store.db.base_sql_model import Base
 
     return set(Base.metadata.tables)

@@ -174,6 +174,6 @@ def tag_filter(field: str, value: str) -> str:
 def number_of(value: object) -> float | None:
     """Return a value as a number, with either kind of minus sign; None for a value that is not a number."""
     try:
-        return float(value.replace("−", "-") if isinstance(value, str) else value)  # type: ignore[arg-type]
+        return float(value.replace("−", "-") if isinstance(value, str) else value)  # type: ignore[arg-type]  # a TypeError is caught
     except (TypeError, ValueError):
         return None

@@ -412,7 +412,10 @@ class ComparisonKind(Kind[Comparison]):
         recorded = again.reader.recorded(run)
         pairs = [again.both(run.params[name], recorded.other(name)) for name in ("run_a", "run_b")]
         (_, a, text), (_, b, _) = pairs
-        how: Alignment = {"by": run.params["by"], "punctuation": run.params.get("punctuation", "attached")}  # type: ignore[typeddict-item]
+        how: Alignment = {
+            "by": run.params["by"],  # type: ignore[typeddict-item]  # as a job of the kind wrote it
+            "punctuation": run.params.get("punctuation", "attached"),  # type: ignore[typeddict-item]  # likewise
+        }
         measured = {}
         if "mean_kl_ab" in run.metrics:
             narrow = min(a.spec, b.spec, key=lambda spec: spec.context)  # windows that both models can read

@@ -112,9 +112,13 @@ class ItemsKind(ScoredKind):
     def compute_again(self, made: ScoredTable, text: Text, scores: TokenScores) -> pd.DataFrame:
         params = made.params
         return numbers_again(
-            made.table, scores, text.passages, by=params["by"], previous=int(params["previous"]),  # type: ignore[arg-type]
+            made.table,
+            scores,
+            text.passages,
+            by=params["by"],  # type: ignore[arg-type]  # as a job of the kind wrote it
+            previous=int(params["previous"]),
             frequency=params.get("frequency"),
-        )  # fmt: skip
+        )
 
 
 def _means(made: ScoredTable) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -57,7 +57,7 @@ class ReadingTimesRun(ScoredRun):
 def _gains(made: ScoredTable) -> ReadingGains:
     """Fit the regressions of a run; a table is fitted once, however often its numbers are read."""
     params = made.params
-    regressions: Sequence[Regression] = params["regressions"].split(", ")  # type: ignore[assignment]
+    regressions: Sequence[Regression] = params["regressions"].split(", ")  # type: ignore[assignment]  # as a job of the kind wrote it
     return reading_gains(
         made.table, item=params["item_column"], regressions=regressions, folds=int(params["folds"]), seed=int(params["seed"])
     )
