@@ -63,7 +63,7 @@ def draw_quickly(*given: object) -> None:
 
 
 def make(folder: Path) -> tv.GridResult:
-    """A run of each kind, two measures among them."""
+    """A run of each kind but prompts, reading times and training, which have tests of their own; two measures among them."""
     (folder / "study.csv").write_text(ITEMS, encoding="utf-8")
     (folder / "câu.csv").write_text(PAIRS, encoding="utf-8")
     items, pairs = tv.read_items(folder / "study.csv"), tv.read_pairs(folder / "câu.csv", group="kind")

@@ -202,9 +202,9 @@ class Reader:
 def load_runs(experiment: str | None = None, *, where: str | None = None) -> "pd.DataFrame":
     """Load finished runs as a pandas data frame, one row per run, newest first.
 
-    The columns are `experiment`, `run_id`, `name`, `kind` ("score", "comparison", "summary" or a measure), `model` or `model_a`
-    and `model_b`, `text`, `status`, `started` (UTC), `seconds`, then the metrics and the parameters by their names; NaN where a
-    run has none.
+    The columns are `experiment`, `run_id`, `name`, `kind` (such as "score", "comparison" or "summary"; of a measure its name),
+    `model` or `model_a` and `model_b`, `text`, `status`, `started` (UTC), `seconds`, then the metrics and the parameters by
+    their names; NaN where a run has none.
 
     Args:
         experiment: Name of the MLflow experiment; by default all experiments.

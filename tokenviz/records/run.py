@@ -48,7 +48,7 @@ class RecordedRun(ABC):
 
     Attributes:
         name: The run's name, for readers.
-        kind: "score", "comparison", "summary", or a measure's name.
+        kind: The run's kind, such as "score", "comparison" or "summary"; of a measure its name.
         params: The run's settings.
         metrics: The run's numbers; one that is not determined is absent.
     """
