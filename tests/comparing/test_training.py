@@ -12,7 +12,7 @@ import pytest
 import torch
 from arithmetic import BIGRAM_WEIGHTS, make_bigram_folder
 from conftest import Run
-from kills import DRAWN_BY, draw_quickly
+from kills import draw_in_no_time
 
 import tokenviz as tv
 from tokenviz.base.errors import ComparisonError, ExperimentError, ModelError
@@ -97,9 +97,7 @@ def test_what_is_no_course_is_refused_in_a_line(course: Path, tmp_path: Path) ->
 def test_a_course_is_a_run_whose_steps_are_those_of_training(
     project: Path, course: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in DRAWN_BY:
-        monkeypatch.setattr(name, draw_quickly)
-    monkeypatch.setattr("tokenviz.harness.deliveries._FEW", 99)
+    draw_in_no_time(monkeypatch)
     checkpoints = checkpoints_of(str(course))
     text = tv.literal(TEXT, name="bigrams")
 

@@ -14,7 +14,7 @@ import pytest
 from arithmetic import BIGRAM_WEIGHTS, make_bigram_folder
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kills import DRAWN_BY, draw_quickly
+from kills import draw_in_no_time
 from tables import make_scores
 
 import tokenviz as tv
@@ -304,8 +304,7 @@ def test_a_comparison_by_span_needs_the_same_spans() -> None:
 
 
 def test_a_tracked_comparison_by_span_comes_back_and_is_computed_again(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in DRAWN_BY:
-        monkeypatch.setattr(name, draw_quickly)
+    draw_in_no_time(monkeypatch)
     for name, weights in (("first", BIGRAM_WEIGHTS), ("second", BIGRAM_WEIGHTS[::-1].copy())):
         make_bigram_folder(project / name, weights)
     spans = [(f"s{i}", 3 * i + 1, 3 * i + 4) for i in range(5)]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from conftest import Run
 from dumps import Engine, K, Row
-from kills import DRAWN_BY, draw_quickly
+from kills import draw_in_no_time
 
 import tokenviz as tv
 from tokenviz.base.errors import StoreError, TextError
@@ -423,9 +423,7 @@ def test_ranks_of_an_older_vllm_are_no_ranks(engine: Engine, dump: Callable[...,
 def test_imports_are_score_runs_that_everything_works_on(
     project: Path, monkeypatch: pytest.MonkeyPatch, engine: Engine, gpt2_folder: Path, run: Run
 ) -> None:
-    for name in DRAWN_BY:
-        monkeypatch.setattr(name, draw_quickly)
-    monkeypatch.setattr("tokenviz.harness.deliveries._FEW", 99)
+    draw_in_no_time(monkeypatch)
     path = project / "rollouts.jsonl"
     path.write_text("\n".join(json.dumps(engine.vllm(text)) for text in TEXTS))
 

@@ -10,8 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from arithmetic import BIGRAM_WEIGHTS, make_bigram_folder
-from kills import DRAWN_BY, draw_quickly
+from arithmetic import make_two_models
+from kills import draw_in_no_time
 
 import tokenviz as tv
 from tokenviz.harness.measures import DIVERGENCES, context_effect
@@ -39,9 +39,7 @@ PINNED = {
 @pytest.fixture
 def found(project: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """The fingerprint of a run of each kind, and the grid's id."""
-    for name in DRAWN_BY:
-        monkeypatch.setattr(name, draw_quickly)
-    monkeypatch.setattr("tokenviz.harness.deliveries._FEW", 99)
+    draw_in_no_time(monkeypatch)
     resolve = loading.resolve
 
     def with_a_word_for_identity(spec: ModelSpec) -> ResolvedModel:
@@ -54,8 +52,7 @@ def found(project: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
         assert homes
         for module in homes:
             monkeypatch.setattr(module, name, value)
-    make_bigram_folder(project / "first", BIGRAM_WEIGHTS)
-    make_bigram_folder(project / "second", BIGRAM_WEIGHTS[::-1].copy())
+    make_two_models(project)
     with running(ExperimentContext("trial", "What it asks.", {"models": ["first", "second"], "top_k": 2})):
         grid = tv.Grid(["first", "second"], [tv.literal("abcdabcd")], top_k=2)
         first, second = grid.score()

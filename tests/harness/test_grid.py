@@ -16,10 +16,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from architectures import make_folder
-from arithmetic import BIGRAM_WEIGHTS, make_bigram_folder
+from arithmetic import BIGRAM_WEIGHTS, make_bigram_folder, make_two_models
 from conftest import Run
 from kept_runs import TEXTS, run_grid
-from kills import DRAWN_BY, draw_quickly
+from kills import draw_in_no_time
 from matplotlib.figure import Figure
 from tables import NAN, make_scores
 
@@ -49,17 +49,13 @@ def real_figures() -> None:
 def quick_figures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """The others need not wait until they are drawn."""
     if "real_figures" not in request.fixturenames:
-        for name in DRAWN_BY:
-            monkeypatch.setattr(name, draw_quickly)
-        monkeypatch.setattr("tokenviz.harness.deliveries._FEW", 99)  # nor for processes that draw
+        draw_in_no_time(monkeypatch)
 
 
 @pytest.fixture
 def models(project: Path) -> list[str]:
     """Two bigram models of one tokenizer, as folders."""
-    make_bigram_folder(project / "first", BIGRAM_WEIGHTS)
-    make_bigram_folder(project / "second", BIGRAM_WEIGHTS[::-1].copy())
-    return ["first", "second"]
+    return make_two_models(project)
 
 
 def scores_again(models: list[str], **settings: Any) -> list[bool]:

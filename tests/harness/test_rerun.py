@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from arithmetic import BIGRAM_WEIGHTS, make_bigram_folder
+from arithmetic import BIGRAM_WEIGHTS, make_bigram_folder, make_two_models
 from conftest import Run
-from kills import DRAWN_BY, draw_quickly
+from kills import draw_in_no_time
 
 import tokenviz as tv
 import tokenviz.scoring.scorer
@@ -26,11 +26,8 @@ from tokenviz.tracking.store import open_for_reading, open_store
 
 @pytest.fixture
 def made(project: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., GridResult]:
-    for name in DRAWN_BY:
-        monkeypatch.setattr(name, draw_quickly)
-    monkeypatch.setattr("tokenviz.harness.deliveries._FEW", 99)
-    make_bigram_folder(project / "first", BIGRAM_WEIGHTS)
-    make_bigram_folder(project / "second", BIGRAM_WEIGHTS[::-1].copy())
+    draw_in_no_time(monkeypatch)
+    make_two_models(project)
 
     def make(*texts: tv.Text) -> GridResult:
         with running(ExperimentContext("trial")):

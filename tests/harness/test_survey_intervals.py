@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from kills import DRAWN_BY, draw_quickly
+from kills import draw_in_no_time
 
 from experiments.model_survey import model_survey
 from tokenviz.harness.session import ExperimentContext, running
@@ -13,9 +13,7 @@ MODELS = ["glass-en", "glass-en,dtype=bfloat16", "glass-en,dtype=float16"]
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in DRAWN_BY:
-        monkeypatch.setattr(name, draw_quickly)
-    monkeypatch.setattr("tokenviz.harness.deliveries._FEW", 99)
+    draw_in_no_time(monkeypatch)
 
 
 @pytest.mark.slow

@@ -4,10 +4,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import kept_runs
 import pandas as pd
 import pytest
-from arithmetic import BIGRAM_WEIGHTS, make_bigram_folder
-from kills import DRAWN_BY, draw_quickly
+from arithmetic import BIGRAM_WEIGHTS, make_bigram_folder, make_two_models
+from kills import draw_in_no_time, draw_quickly
 from matplotlib.figure import Figure
 
 import tokenviz as tv
@@ -32,20 +33,13 @@ def draw_pages(*given: Any) -> None:
 @pytest.fixture
 def models(project: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Two models whose figures are drawn in no time."""
-    for name in DRAWN_BY:
-        monkeypatch.setattr(name, draw_pages)
-    monkeypatch.setattr("tokenviz.harness.deliveries._FEW", 99)
-    make_bigram_folder(project / "first", BIGRAM_WEIGHTS)
-    make_bigram_folder(project / "second", BIGRAM_WEIGHTS[::-1].copy())
-    return ["first", "second"]
+    draw_in_no_time(monkeypatch, draw_pages)
+    return make_two_models(project)
 
 
 def run_grid(models: list[str], description: str = "Found.") -> GridResult:
-    with running(ExperimentContext("trial", "What is\nasked.")):
-        grid = Grid(models, [tv.literal(text) for text in TEXTS], top_k=0)
-        grid.score()
-        grid.compare()
-        return grid.summarise(description, figures={"over_view": Figure})
+    own = {"over_view": Figure}
+    return kept_runs.run_grid(models, question="What is\nasked.", texts=TEXTS, description=description, figures=own)
 
 
 def test_links_lead_to_views_of_the_grid_and_of_its_first_text(models: list[str]) -> None:

@@ -19,33 +19,17 @@ from tokenviz.base.errors import StoreError
 from tokenviz.figures.report.overview import pictures_in
 from tokenviz.harness.experiments import print_result
 from tokenviz.harness.grid import Grid
-from tokenviz.harness.results import GridResult, grid_link
+from tokenviz.harness.results import grid_link
 from tokenviz.harness.session import ExperimentContext, running
 from tokenviz.pages.app import _first_page, add_pages, create_pages
 from tokenviz.pages.grids import grids_of, overview_of
 from tokenviz.tracking.store import Store, open_for_reading, open_store
 
-TEXTS = ("abcdabcd", "abcd" * 4)
-
 
 @pytest.fixture
 def models(project: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    for name in DRAWN_BY:
-        monkeypatch.setattr(name, draw_quickly)
-    monkeypatch.setattr("tokenviz.harness.deliveries._FEW", 99)
-    make_bigram_folder(project / "first", BIGRAM_WEIGHTS)
-    make_bigram_folder(project / "second", BIGRAM_WEIGHTS[::-1].copy())
-    return ["first", "second"]
-
-
-def run_grid(models: list[str], *, name: str = "trial", finished: bool = True) -> GridResult | None:
-    with running(ExperimentContext(name, "What is asked?\n\nAnd more.")):
-        grid = Grid(models, [tv.literal(text) for text in TEXTS], top_k=0)
-        grid.score()
-        if not finished:
-            return None
-        grid.compare()
-        return grid.summarise("Found.")
+    draw_in_no_time(monkeypatch)
+    return make_two_models(project)
 
 
 def client() -> FlaskClient:
@@ -53,9 +37,8 @@ def client() -> FlaskClient:
 
 
 def test_the_newest_grid_is_first_and_each_cell_has_its_run(models: list[str]) -> None:
-    run_grid(models[:1], name="older")
-    result = run_grid(models)
-    assert result is not None
+    run_grid(models[:1], experiment="older")
+    result = run_grid(models, question="What is asked?\n\nAnd more.")
     browser = client()
     assert browser.get("/").headers["Location"] == "grids/"
     assert browser.get("/grids/").headers["Location"] == f"{result.grid}/"
@@ -73,7 +56,6 @@ def test_the_newest_grid_is_first_and_each_cell_has_its_run(models: list[str]) -
 
 def test_the_page_among_the_summarys_files_has_the_same_cells(models: list[str], project: Path) -> None:
     result = run_grid(models)
-    assert result is not None
     (page,) = project.glob("mlruns/artifacts/*/*/artifacts/overview.html")
     assert page.parent.parent.name == result.summary_run_id
     served = client().get(f"/grids/{result.grid}/").text
@@ -84,7 +66,6 @@ def test_the_page_among_the_summarys_files_has_the_same_cells(models: list[str],
 
 def test_pictures_of_a_summary_without_a_page_are_drawn_from_the_tables(models: list[str], project: Path) -> None:
     result = run_grid(models)
-    assert result is not None
     before = client().get(f"/grids/{result.grid}/").text
     (page,) = project.glob("mlruns/artifacts/*/*/artifacts/overview.html")
     page.unlink()
@@ -97,7 +78,6 @@ def test_pictures_of_a_summary_without_a_page_are_drawn_from_the_tables(models: 
 
 def test_figures_are_served_as_documents_without_an_origin(models: list[str], project: Path) -> None:
     result = run_grid(models)
-    assert result is not None
     figures = project / "mlruns/artifacts" / result.experiment_id / result.scores[0].run_id / "artifacts" / "figures"
     (figures / "heatmap.html").write_text("<p>a heatmap</p>")
     address = f"/grids/{result.grid}/runs/{result.scores[0].run_id}"
@@ -120,7 +100,6 @@ def test_figures_are_served_as_documents_without_an_origin(models: list[str], pr
 )  # fmt: skip
 def test_nothing_but_a_runs_figures_is_served(models: list[str], path: str) -> None:
     result = run_grid(models[:1])
-    assert result is not None
     address = path.format(run=result.scores[0].run_id, other="0" * 32)
     answer = client().get(f"/grids/{result.grid}/runs/{address}")
     assert answer.status_code in (404, 503)
@@ -128,7 +107,8 @@ def test_nothing_but_a_runs_figures_is_served(models: list[str], path: str) -> N
 
 
 def test_a_grid_that_is_not_finished_shows_what_there_is(models: list[str]) -> None:
-    run_grid(models, finished=False)
+    with running(ExperimentContext("trial")):
+        Grid(models, [tv.literal(text) for text in TEXTS], top_k=0).score()
     browser = client()
     page = browser.get(f"/grids/{browser.get('/grids/').headers['Location']}").text
     assert "This grid is not finished: here is what there is so far. Repeating its command goes on." in page
@@ -150,7 +130,6 @@ def test_a_benchmark_is_a_grid_of_one_run_and_has_no_summary_to_wait_for(project
 
 def test_a_grid_whose_runs_are_partly_gone_says_so(models: list[str]) -> None:
     result = run_grid(models)
-    assert result is not None
     browser = client()
     assert "gone" not in browser.get(f"/grids/{result.grid}/").text
     gone = [result.scores[0].run_id, result.comparisons[1].run_id]
@@ -176,17 +155,6 @@ def test_mlflows_page_is_served_whatever_the_store_says(project: Path) -> None:
     index = project / "index.html"
     index.write_text("<html><head></head></html>")
 
-def test_a_store_that_fails_is_not_taken_for_a_page_that_is_not_there() -> None:
-    def failing() -> Store:
-        raise StoreError("there is no grid of cells on this disk")
-
-    app = Flask("pages")
-    add_pages(app, "", failing, pages="")
-    for address in ("/grids/", "/grids/0123456789ab/", f"/grids/0123456789ab/runs/{'0' * 32}/heatmap.html"):
-        answer = app.test_client().get(address)
-        assert (answer.status_code, answer.text) == (503, "there is no grid of cells on this disk\n")
-
-
     def failing() -> Store:
         raise StoreError("it fails")
 
@@ -208,6 +176,17 @@ def test_a_store_without_runs_and_an_unknown_grid_are_one_line(models: list[str]
     )
 
 
+def test_a_store_that_fails_is_not_taken_for_a_page_that_is_not_there() -> None:
+    def failing() -> Store:
+        raise StoreError("there is no grid of cells on this disk")
+
+    app = Flask("pages")
+    add_pages(app, "", failing, pages="")
+    for address in ("/grids/", "/grids/0123456789ab/", f"/grids/0123456789ab/runs/{'0' * 32}/heatmap.html"):
+        answer = app.test_client().get(address)
+        assert (answer.status_code, answer.text) == (503, "there is no grid of cells on this disk\n")
+
+
 def test_other_names_of_this_machine_are_refused(models: list[str]) -> None:
     open_store()
     assert client().get("/grids/", headers={"Host": "evil.example.org"}).status_code == 400
@@ -216,8 +195,6 @@ def test_other_names_of_this_machine_are_refused(models: list[str]) -> None:
 
 def test_a_grid_that_another_one_contains_keeps_its_own_runs(models: list[str]) -> None:
     small, large = run_grid(models[:1]), run_grid(models)
-    assert small is not None
-    assert large is not None
     store = open_for_reading()
     entries = {entry.grid: entry for entry in grids_of(store)}
     assert entries.keys() == {small.grid, large.grid}
@@ -235,7 +212,6 @@ def test_the_printed_links_are_those_of_the_ui_that_runs(
     from tokenviz.tracking.embedded import announce
 
     result = run_grid(models)
-    assert result is not None
     assert grid_link(result) == f"http://127.0.0.1:5000/grids/{result.grid}/"
     store = open_for_reading()
     assert store.folder is not None
@@ -244,7 +220,6 @@ def test_the_printed_links_are_those_of_the_ui_that_runs(
         announce(store.folder, f"http://127.0.0.1:{server.port}")
         assert store.web_address == f"http://127.0.0.1:{server.port}"
         again = run_grid(models)
-        assert again is not None
         assert grid_link(again) == f"http://127.0.0.1:{server.port}/grids/{result.grid}/"
         capsys.readouterr()
         print_result(again, as_json=False)

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from arithmetic import BIGRAM_WEIGHTS, make_bigram_folder
+from arithmetic import make_two_models
 from conftest import Run
 from kept_runs import run_grid
 
@@ -17,8 +17,7 @@ def result(project: Path, monkeypatch: pytest.MonkeyPatch) -> GridResult:
     monkeypatch.setattr("tokenviz.harness.grid.run_formats", lambda asked: ())
     monkeypatch.setattr("tokenviz.harness.kinds.comparison._FIGURES", ("heatmap",))
     monkeypatch.setattr("tokenviz.harness.deliveries._FEW", 99)
-    make_bigram_folder(project / "first", BIGRAM_WEIGHTS)
-    make_bigram_folder(project / "second", BIGRAM_WEIGHTS[::-1].copy())
+    make_two_models(project)
     return run_grid(["first", "second"], texts=["abcdabcd"], top_k=0)
 
 

@@ -13,10 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
-from arithmetic import BIGRAM_WEIGHTS, make_bigram_folder
+from arithmetic import make_two_models
 from conftest import Run, copy_schemas
 from kept_runs import keep_comparison, keep_pair, keep_scores
-from kills import DRAWN_BY, draw_quickly
+from kills import draw_in_no_time
 from tables import NAN, long_pair, make_scores
 
 import tokenviz as tv
@@ -374,11 +374,8 @@ def test_what_a_comparison_is_over_is_one_of_four(runs: list[str]) -> None:
 
 @pytest.fixture
 def grid(project: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], tv.GridResult]:
-    for name in DRAWN_BY:
-        monkeypatch.setattr(name, draw_quickly)
-    monkeypatch.setattr("tokenviz.harness.deliveries._FEW", 99)
-    make_bigram_folder(project / "first", BIGRAM_WEIGHTS)
-    make_bigram_folder(project / "second", BIGRAM_WEIGHTS[::-1].copy())
+    draw_in_no_time(monkeypatch)
+    make_two_models(project)
 
     def make() -> tv.GridResult:
         with running(ExperimentContext("trial")):

@@ -53,3 +53,10 @@ def make_bigram_folder(
     model.save_pretrained(folder)
     fast.save_pretrained(folder)
     return folder
+
+
+def make_two_models(project: Path) -> list[str]:
+    """Two bigram models of one tokenizer, as folders of a project; returns their specs."""
+    make_bigram_folder(project / "first", BIGRAM_WEIGHTS)
+    make_bigram_folder(project / "second", BIGRAM_WEIGHTS[::-1].copy())
+    return ["first", "second"]

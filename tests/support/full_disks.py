@@ -26,7 +26,7 @@ os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 
 import sqlalchemy.orm
 import torch
-from arithmetic import BIGRAM_WEIGHTS, make_bigram_folder
+from arithmetic import make_two_models
 from disks import fill
 from kept import Kept, look
 from kills import HEAVY, draw_quickly, empty, faults
@@ -92,8 +92,7 @@ def try_levels(disk: Path, folder: Path, levels: int, *, first: bool) -> dict[st
 
     (blank / "experiments" / "texts").mkdir(parents=True)
     (blank / "experiments" / "trial.py").write_text(EXPERIMENT)
-    make_bigram_folder(blank / "first", BIGRAM_WEIGHTS)
-    make_bigram_folder(blank / "second", BIGRAM_WEIGHTS[::-1].copy())
+    make_two_models(blank)
     afresh()
     if not first:
         filler = fill(disk, leave=100_000)  # too little to make the database

@@ -1,8 +1,10 @@
 """Runs in the store: those of a small grid, and score and comparison runs recorded as a grid does, from tables made by hand."""
 
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from matplotlib.figure import Figure
 from run_records import make_record
 
 import tokenviz as tv
@@ -96,11 +98,21 @@ def _keep(
 TEXTS = ["abcdabcd", "ddccbbaa"]
 
 
-def run_grid(models: list[str], *, force: bool = False, texts: list[str] = TEXTS, **settings: Any) -> GridResult:
-    """Two models on some texts by the experiment `trial`: scored, compared, summarised."""
-    with running(ExperimentContext("trial", "What is asked.", {"models": models, **settings}, force)):
+def run_grid(
+    models: list[str],
+    *,
+    experiment: str = "trial",
+    question: str = "What is asked.",
+    force: bool = False,
+    texts: Sequence[str] = TEXTS,
+    description: str = "Found.",
+    figures: Mapping[str, Callable[[], Figure]] | None = None,
+    **settings: Any,
+) -> GridResult:
+    """Some models on some texts: scored, compared, summarised."""
+    with running(ExperimentContext(experiment, question, {"models": models, **settings}, force)):
         settings = {"top_k": 2, **settings}
         grid = Grid(models, [tv.literal(text) for text in texts], **settings)
         grid.score()
         grid.compare()
-        return grid.summarise("Found.")
+        return grid.summarise(description, figures=figures)

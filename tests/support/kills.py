@@ -30,25 +30,24 @@ from typing import Any
 
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 
+import pytest
 import sqlalchemy.engine.default
 import sqlalchemy.orm
 import torch
-from arithmetic import BIGRAM_WEIGHTS, make_bigram_folder
+from arithmetic import make_two_models
 from kept import Kept, look
+from kept_runs import run_grid
 from matplotlib.figure import Figure
 from mlflow import MlflowClient
 
-import tokenviz as tv
 from tokenviz.harness import deliveries
 from tokenviz.harness.kinds import comparison, score
-from tokenviz.harness.session import ExperimentContext, running
 
 HEAVY = [
     "mlflow.store.artifact.local_artifact_repo", "mlflow.store.tracking.sqlalchemy_store",
     "mlflow.tracking.context.registry", "pandas", "pyarrow.parquet", "scipy.stats", "tokenviz.scoring.scorer",
     "transformers.models.llama.modeling_llama",
 ]  # fmt: skip
-TEXTS = ["abcdabcd", "ddccbbaa"]
 CLIENT = [
     "create_experiment", "set_experiment_tag", "create_run", "log_batch", "log_inputs", "log_artifacts", "set_terminated",
     "set_tag", "delete_tag",
@@ -59,20 +58,18 @@ PATIENCE = 600  # seconds until a child that hangs is ended, and says where it w
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 
 
-def run_grid() -> None:
-    """Two models on two texts: four score runs, two comparisons, a summary with a figure."""
-    with running(ExperimentContext("trial", "What is asked.", {"models": ["first", "second"]})):
-        grid = tv.Grid(["first", "second"], [tv.literal(text) for text in TEXTS], top_k=2)
-        grid.score()
-        grid.compare()
-        grid.summarise("Found.", figures={"overview": Figure})
-
-
 def draw_quickly(_: object, about: dict[str, object], _limits: object, _formats: object, folder: Path) -> None:
     """Two files, as drawing leaves them; what is in them is not the matter here, and the real ones take seconds."""
     content = json.dumps(about)
     (folder / "heatmap.svg").write_text(content)
     (folder / "heatmap.png").write_bytes(content.encode()[::-1])
+
+
+def draw_in_no_time(patch: pytest.MonkeyPatch, draw: Callable[..., None] = draw_quickly) -> None:
+    """Have runs of scores and comparisons drawn by `draw`, in this process."""
+    for name in DRAWN_BY:
+        patch.setattr(name, draw)
+    patch.setattr("tokenviz.harness.deliveries._FEW", 99)
 
 
 class Killer:
@@ -152,7 +149,7 @@ def in_a_child(project: Path, at: int = 0) -> tuple[int, list[str]]:
             faulthandler.dump_traceback_later(PATIENCE, exit=True)
             os.chdir(project)
             Killer(project, at, writing).install()
-            run_grid()
+            run_grid(["first", "second"], figures={"overview": Figure})
             code = 0
         except BaseException:  # noqa: BLE001  the child must not go on with its parent's work
             traceback.print_exc()
@@ -196,8 +193,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         blank = Path(folder) / "blank"
         (blank / "experiments" / "texts").mkdir(parents=True)
-        make_bigram_folder(blank / "first", BIGRAM_WEIGHTS)
-        make_bigram_folder(blank / "second", BIGRAM_WEIGHTS[::-1].copy())
+        make_two_models(blank)
         report = try_points(blank, sample=options.sample, first=options.first)
     json.dump(report, sys.stdout, indent=1)
     sys.exit(bool(report["wrong"]))

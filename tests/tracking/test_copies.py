@@ -7,43 +7,30 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from arithmetic import BIGRAM_WEIGHTS, make_bigram_folder
+from arithmetic import make_two_models
 from conftest import Run
 from kept import look
-from kills import DRAWN_BY, draw_quickly
+from kept_runs import run_grid
+from kills import draw_in_no_time
 from run_records import filled, make_record
 
-import tokenviz as tv
 from tokenviz.base.errors import StoreError
-from tokenviz.harness.results import GridResult
-from tokenviz.harness.session import ExperimentContext, running
 from tokenviz.tracking.finding import find_runs
 from tokenviz.tracking.runs import Runs
 from tokenviz.tracking.staged_runs import pack, read_staged
 from tokenviz.tracking.store import open_store
 from tokenviz.tracking.transfer import Imported, export_runs, import_runs
 
-EXPERIMENT = ExperimentContext("trial", "What is asked.", {"models": ["first", "second"]})
+MODELS = ["first", "second"]
 
 STRANGE = make_record("f", tags={"kind": "score", "origin": "0" * 32}, metrics={"m": 0.5})
-
-
-def run_grid() -> GridResult:
-    with running(EXPERIMENT):
-        grid = tv.Grid(["first", "second"], [tv.literal("abcdabcd"), tv.literal("ddcc")], top_k=2)
-        grid.score()
-        grid.compare()
-        return grid.summarise("Found.")
 
 
 @pytest.fixture
 def elsewhere(project: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Path]:
     """Goes to another project, which has the same models and no store."""
-    for name in DRAWN_BY:
-        monkeypatch.setattr(name, draw_quickly)
-    monkeypatch.setattr("tokenviz.harness.deliveries._FEW", 99)
-    make_bigram_folder(project / "first", BIGRAM_WEIGHTS)
-    make_bigram_folder(project / "second", BIGRAM_WEIGHTS[::-1].copy())
+    draw_in_no_time(monkeypatch)
+    make_two_models(project)
     other = tmp_path_factory.mktemp("elsewhere") / "project"
 
     def go() -> Path:
@@ -57,7 +44,7 @@ def elsewhere(project: Path, tmp_path_factory: pytest.TempPathFactory, monkeypat
 def test_a_grid_is_the_same_in_another_store_and_counts_there(
     project: Path, elsewhere: Callable[[], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = run_grid()
+    made = run_grid(MODELS)
     copies = project / "copies"
     store = open_store()
     assert export_runs(store, find_runs(), copies) == []
@@ -71,7 +58,7 @@ def test_a_grid_is_the_same_in_another_store_and_counts_there(
         run for runs in before.finished.values() for run in runs
     }
     # The store knows what is finished: only the summary, which names runs, is not taken for the grid's.
-    again = run_grid()
+    again = run_grid(MODELS)
     assert all(run.reused for run in (*again.scores, *again.comparisons))
     assert (again.grid, len(again.comparisons)) == (made.grid, 2)
     # Again, and back, nothing is doubled.

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from arithmetic import BIGRAM_WEIGHTS, make_bigram_folder
+from arithmetic import make_two_models
 from run_records import filled, make_record
 
 import tokenviz as tv
@@ -155,8 +155,7 @@ def test_a_minus_of_a_table_is_read(kept: list[str]) -> None:
 
 @pytest.fixture
 def grid(project: Any) -> GridResult:
-    make_bigram_folder(project / "first", BIGRAM_WEIGHTS)
-    make_bigram_folder(project / "second", BIGRAM_WEIGHTS[::-1].copy())
+    make_two_models(project)
     with running(ExperimentContext("trial")):
         made = tv.Grid(["first", "second"], [tv.literal("abcdabcd"), tv.literal("ddcc")], top_k=2)
         made.score()

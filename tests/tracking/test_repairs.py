@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from arithmetic import BIGRAM_WEIGHTS, make_bigram_folder
+from arithmetic import make_two_models
 from conftest import Run
 from run_records import filled, make_record
 
@@ -362,8 +362,7 @@ def test_runs_without_a_record_and_a_database_are_made_from_their_tables_and_fig
     project: Path, monkeypatch: pytest.MonkeyPatch, lost: str
 ) -> None:
     monkeypatch.setattr("tokenviz.harness.deliveries._FEW", 99)  # drawn by this process
-    make_bigram_folder(project / "first", BIGRAM_WEIGHTS)
-    make_bigram_folder(project / "second", BIGRAM_WEIGHTS[::-1].copy())
+    make_two_models(project)
 
     def made() -> GridResult:
         with running(ExperimentContext("trial", "What is asked.", {})):

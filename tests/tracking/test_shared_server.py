@@ -21,9 +21,9 @@ from typing import Any, TypeVar
 import psutil
 import psycopg2
 import pytest
-from arithmetic import BIGRAM_WEIGHTS, make_bigram_folder
+from arithmetic import BIGRAM_WEIGHTS, make_bigram_folder, make_two_models
 from kept import look
-from kills import DRAWN_BY, draw_quickly
+from kills import draw_in_no_time
 from run_records import filled, make_record
 from servers import free_port, postgres, postgres_binaries, served
 
@@ -276,10 +276,8 @@ def test_an_experiment_that_another_process_of_this_user_is_just_making(
 def test_runs_are_copied_to_the_server_and_back(
     shared: Shared, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in DRAWN_BY:
-        monkeypatch.setattr(name, draw_quickly)
-    make_bigram_folder(project / "first", BIGRAM_WEIGHTS)
-    make_bigram_folder(project / "second", BIGRAM_WEIGHTS[::-1].copy())
+    draw_in_no_time(monkeypatch)
+    make_two_models(project)
     with running(ExperimentContext("copied", "What is asked.")):
         grid = Grid(["first", "second"], [literal("abcdabcd")], top_k=2)
         grid.score()

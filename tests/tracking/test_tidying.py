@@ -3,47 +3,34 @@
 from pathlib import Path
 
 import pytest
-from arithmetic import BIGRAM_WEIGHTS, make_bigram_folder
+from arithmetic import make_two_models
 from conftest import Run
-from kills import DRAWN_BY, draw_quickly
+from kept_runs import run_grid
+from kills import draw_in_no_time
 
-import tokenviz as tv
-from tokenviz.harness.grid import Grid
-from tokenviz.harness.results import GridResult
-from tokenviz.harness.session import ExperimentContext, running
 from tokenviz.tracking.entities import grid_of_view
 from tokenviz.tracking.finding import find_runs, remove
 from tokenviz.tracking.inspection import find_untidy
 from tokenviz.tracking.store import open_store
 
+ONE = ["abcdabcd"]
+
 
 @pytest.fixture
 def models(project: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    for name in DRAWN_BY:
-        monkeypatch.setattr(name, draw_quickly)
-    monkeypatch.setattr("tokenviz.harness.deliveries._FEW", 99)
-    make_bigram_folder(project / "first", BIGRAM_WEIGHTS)
-    make_bigram_folder(project / "second", BIGRAM_WEIGHTS[::-1].copy())
-    return ["first", "second"]
-
-
-def run_grid(models: list[str], *, force: bool = False, text: str = "abcdabcd") -> GridResult:
-    with running(ExperimentContext("trial", "Why?", force=force)):
-        grid = Grid(models, [tv.literal(text)], top_k=0)
-        grid.score()
-        grid.compare()
-        return grid.summarise("Found.")
+    draw_in_no_time(monkeypatch)
+    return make_two_models(project)
 
 
 def test_a_tidy_store_stays_as_it_is(models: list[str], run: Run) -> None:
-    run_grid(models)
+    run_grid(models, texts=ONE)
     assert run("runs", "tidy", "--yes") == (0, "", "nothing to tidy\n")
     assert len(find_runs(every=True)) == 4
 
 
 def test_what_a_second_force_leaves_behind_is_listed_and_goes(models: list[str], run: Run) -> None:
-    first = run_grid(models)
-    second = run_grid(models, force=True)
+    first = run_grid(models, texts=ONE)
+    second = run_grid(models, texts=ONE, force=True)
     old = {run.run_id for run in (*first.scores, *first.comparisons)} | {first.summary_run_id}
     new = {run.run_id for run in (*second.scores, *second.comparisons)} | {second.summary_run_id}
     assert not old & new
@@ -58,12 +45,12 @@ def test_what_a_second_force_leaves_behind_is_listed_and_goes(models: list[str],
     assert (code, out) == (0, "4 runs and 0 views removed\n")
     assert "mlflow runs restore --run-id ID" in err
     assert {run.run_id for run in find_runs(every=True)} == new
-    again = run_grid(models)
+    again = run_grid(models, texts=ONE)
     assert all(run.reused for run in (*again.scores, *again.comparisons))
 
 
 def test_what_ended_too_early_and_views_of_grids_that_are_gone_go(models: list[str], run: Run) -> None:
-    kept, gone = run_grid(models), run_grid(models, text="dcbadcba")
+    kept, gone = run_grid(models, texts=ONE), run_grid(models, texts=["dcbadcba"])
     store = open_store()
     remove(store, [run for run in find_runs() if gone.grid in run.tags["grid"].split()])
     dead = store.client.create_run(kept.experiment_id, tags={"tokenviz.kind": "score"}).info.run_id
@@ -81,7 +68,7 @@ def test_what_ended_too_early_and_views_of_grids_that_are_gone_go(models: list[s
 
 
 def test_a_run_that_a_current_one_names_stays(models: list[str]) -> None:
-    first = run_grid(models)
+    first = run_grid(models, texts=ONE)
     client = open_store().client
     (scored, other) = (run.run_id for run in first.scores)
     client.set_tag(scored, "tokenviz.superseded_by", other)  # its comparison has not been made again
@@ -93,8 +80,8 @@ def test_a_run_that_a_current_one_names_stays(models: list[str]) -> None:
 
 
 def test_another_experiment_is_left_alone(models: list[str], run: Run) -> None:
-    run_grid(models)
-    run_grid(models, force=True)
+    run_grid(models, texts=ONE)
+    run_grid(models, texts=ONE, force=True)
     code, _, err = run("runs", "tidy", "--experiment", "triall", "--yes")
     assert (code, err) == (1, "error: no experiment 'triall' in the store: it has trial; did you mean 'trial'?\n")
     assert len(find_runs(every=True)) == 8

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kills import DRAWN_BY, draw_quickly
+from kills import draw_in_no_time
 from scipy import stats
 
 import tokenviz as tv
@@ -298,10 +298,8 @@ def test_the_figure_shows_the_means_with_their_intervals() -> None:
 
 @pytest.fixture
 def study(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name in DRAWN_BY:
-        monkeypatch.setattr(name, draw_quickly)
+    draw_in_no_time(monkeypatch)
     monkeypatch.setattr("tokenviz.harness.kinds.scored.draw_scored", lambda *given: None)
-    monkeypatch.setattr("tokenviz.harness.deliveries._FEW", 99)
     return write(project, REGIONS)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from kills import DRAWN_BY, draw_quickly
+from kills import draw_in_no_time
 
 import tokenviz as tv
 from tokenviz.base.errors import TextError
@@ -125,10 +125,8 @@ def test_the_figure_shows_each_model_and_group() -> None:
 
 
 def test_pairs_are_a_run_that_is_found_again(project: Path, monkeypatch: pytest.MonkeyPatch, glass: LoadedModel) -> None:
-    for name in DRAWN_BY:
-        monkeypatch.setattr(name, draw_quickly)
+    draw_in_no_time(monkeypatch)
     monkeypatch.setattr("tokenviz.harness.kinds.scored.draw_scored", lambda *given: None)
-    monkeypatch.setattr("tokenviz.harness.deliveries._FEW", 99)
     path = write(project, PAIRS)
 
     def decided() -> tv.GridResult:

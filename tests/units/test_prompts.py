@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kills import DRAWN_BY, draw_quickly
+from kills import draw_in_no_time
 from reference import exact
 
 import tokenviz as tv
@@ -405,9 +405,7 @@ def test_rules_have_a_column_each() -> None:
 @pytest.fixture
 def study(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project with a table of prompts; heatmaps are not the matter here."""
-    for name in DRAWN_BY:
-        monkeypatch.setattr(name, draw_quickly)
-    monkeypatch.setattr("tokenviz.harness.deliveries._FEW", 99)
+    draw_in_no_time(monkeypatch)
     rows = [
         {"prompt": "Alice was very", "continuation": [" tired.", " late."], "loại": "a"},
         {"prompt": "The Queen of ", "continuation": "Hearts", "loại": "b"},

@@ -179,17 +179,15 @@ def test_pairs_of_the_same_sentence_are_kept_and_named_by_their_rows(tmp_path: P
 
 def test_pairs_that_differ_first_are_warned_of(project: Path) -> None:
     """By the run of a grid; pairs that begin alike are not."""
-    from kills import DRAWN_BY, draw_quickly
+    from kills import draw_in_no_time
 
     from tokenviz.harness.session import ExperimentContext, running
 
     lines = ["good,bad", "Alice was here.,Alice were here.", "Alice was here.,The was here."]
     notes: dict[int, list[str]] = {}
     with pytest.MonkeyPatch.context() as patch:
-        for name in DRAWN_BY:
-            patch.setattr(name, draw_quickly)
+        draw_in_no_time(patch)
         patch.setattr("tokenviz.harness.kinds.scored.draw_scored", lambda *given: None)
-        patch.setattr("tokenviz.harness.deliveries._FEW", 99)
         for count in (2, 3):
             path = project / "pairs.csv"
             path.write_text("\n".join(lines[:count]), encoding="utf-8")
