@@ -387,7 +387,7 @@ def test_a_run_that_has_lost_a_table_is_one_line(runs: list[str], project: Path,
 
 
 def test_a_table_of_another_version_is_one_line(runs: list[str], project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tokenviz.data.scores.READABLE_FORMATS", ("98", "99"))
+    monkeypatch.setattr("tokenviz.data.parquet.READABLE_FORMATS", ("98", "99"))
     name = open_store().client.get_run(runs[0]).info.run_name
     message = f"the file 'tables/tokens.parquet' of run {runs[0]} ({name!r}) cannot be used: 'tokens.parquet' has table format "
     with pytest.raises(DamagedError, match=f"^{re.escape(message)}"):

@@ -1,19 +1,33 @@
-"""Parquet files of token tables in half the bytes, without loss: reading gives the same bits.
+"""The Parquet file of a token table: its format, what is told of damaged ones, and half the bytes without loss.
 
 Numbers are stored in a narrower type where it holds them exactly: models compute in float32, which `TokenScores` widens. The
 bytes of floats are grouped by their place in the number, which compresses better. Whole numbers that change little are stored
-as differences.
+as differences. Reading gives the same bits.
 """
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from tokenviz.base.errors import ScoringError
+
 if TYPE_CHECKING:
     import pyarrow as pa
+
+FORMAT_VERSION = "4"
+READABLE_FORMATS = ("3", FORMAT_VERSION)
+
+# All columns except alternatives, with their types in the file.
+COLUMNS = {
+    "passage": "int64", "position": "int64", "token_id": "int64", "token": "string", "start": "int64", "end": "int64",
+    "first_character": "int64", "n_bytes": "int64", "unknown": "bool", "logprob": "double", "rank": "int64",
+    "entropy": "double", "opens": "int8", "space_logprob": "double", "punctuation_logprob": "double",
+}  # fmt: skip
 
 _FLOATS = ("logprob", "entropy", "space_logprob", "punctuation_logprob")
 _RUNNING = ("passage", "position", "start", "end", "first_character")
@@ -121,3 +135,52 @@ def _values(column: "pa.ChunkedArray") -> Any:
     if isinstance(whole, pa.ChunkedArray):
         whole = pa.concat_arrays(whole.chunks) if whole.num_chunks else pa.array([], column.type)
     return (whole.flatten() if pa.types.is_list(column.type) else whole).to_numpy(zero_copy_only=False)
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Turn errors about a file that is no Parquet file into one line."""
+    import pyarrow as pa
+
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        raise ScoringError(f"{str(path)!r} is not a token table: {str(error).splitlines()[0]}") from error
+
+
+@contextmanager
+def undamaged(path: Path) -> Iterator[None]:
+    """Turn errors about a table with missing or wrong columns into one line."""
+    import pyarrow as pa
+
+    try:
+        yield
+    except ScoringError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError, pa.ArrowException) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ScoringError(f"{str(path)!r} is a damaged token table ({reason}): score the text again") from error
+
+
+def about_table(path: Path, metadata: Mapping[bytes, bytes] | None) -> dict[str, Any]:
+    """Return what a file says of its table, from the metadata of its schema."""
+    found = (metadata or {}).get(b"tokenviz")
+    if found is None:
+        raise ScoringError(f"{str(path)!r} is a Parquet file, but not a token table written by tokenviz")
+    about: dict[str, Any] = json.loads(found)
+    if about["format"] not in READABLE_FORMATS:
+        raise ScoringError(
+            f"{str(path)!r} has table format {about['format']}; this version reads {' and '.join(READABLE_FORMATS)}"
+        )
+    return about
+
+
+def with_bytes_of_slices(table: "pa.Table") -> "pa.Table":
+    """Add the columns that a table of format 3 lacks, from its slices: shared characters belong to the first token."""
+    import pyarrow as pa
+
+    tokens, starts = (table.column(name).to_pylist() for name in ("token", "start"))
+    first = [start if token else max(0, start - 1) for token, start in zip(tokens, starts, strict=True)]
+    table = table.append_column("first_character", pa.array(first, pa.int64()))
+    table = table.append_column("n_bytes", pa.array([len(token.encode()) for token in tokens], pa.int64()))
+    return table.append_column("unknown", pa.array([False] * len(tokens), pa.bool_()))

@@ -7,7 +7,6 @@ are stored in one Parquet file and read back unchanged.
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
 
 BosMode = str  # "auto", "always", "never", or a token of the vocabulary by its string
 Spaces = Literal["front", "apart", "none"]
-FORMAT_VERSION = "4"
-READABLE_FORMATS = ("3", FORMAT_VERSION)
 SCORING_VERSION = 4  # raise it when the same settings would give other numbers
 
 # Values in the place of a token id, in rows without a score.
@@ -428,7 +425,7 @@ class TokenScores:
             columns["top_logprobs"] = pa.array(list(self.top_logprobs), type=pa.list_(pa.float64()))
             columns["top_tokens"] = pa.array(self.top_tokens, type=pa.list_(pa.string()))
         about: dict[str, Any] = {
-            "format": FORMAT_VERSION,
+            "format": parquet.FORMAT_VERSION,
             "text_name": self.text_name,
             "text_sha256": self.text_sha256,
             "spec": asdict(self.spec),
@@ -446,10 +443,10 @@ class TokenScores:
         """
         import pyarrow.parquet as pq
 
-        with _readable(path):
+        with parquet.readable(path):
             table = pq.read_table(path)
-        with _undamaged(path):
-            return cls._of_table(table, _about(path, table.schema.metadata))
+        with parquet.undamaged(path):
+            return cls._of_table(table, parquet.about_table(path, table.schema.metadata))
 
     @classmethod
     def parts(cls, path: Path) -> "Iterator[TokenScores]":
@@ -468,15 +465,15 @@ class TokenScores:
         """
         import pyarrow.parquet as pq
 
-        with _readable(path):
+        with parquet.readable(path):
             file = pq.ParquetFile(path)
         with file:
-            with _undamaged(path):
-                about = _about(path, file.schema_arrow.metadata)
+            with parquet.undamaged(path):
+                about = parquet.about_table(path, file.schema_arrow.metadata)
             for number in range(file.num_row_groups):
-                with _readable(path):
+                with parquet.readable(path):
                     table = file.read_row_group(number)
-                with _undamaged(path):
+                with parquet.undamaged(path):
                     part = cls._of_table(table, about)
                 yield part
 
@@ -492,8 +489,8 @@ class TokenScores:
             if name in kinds and type(value) is not kinds[name]:
                 raise TypeError(f"{name} is {value!r}")
         if about["format"] == "3":
-            table = _with_bytes_of_slices(table)
-        column = {name: table.column(name).cast(kind) for name, kind in _COLUMNS.items()}
+            table = parquet.with_bytes_of_slices(table)
+        column = {name: table.column(name).cast(kind) for name, kind in parquet.COLUMNS.items()}
         for name, array in column.items():
             if array.null_count and name != "rank":
                 raise ValueError(f"the column {name} has gaps")
@@ -551,61 +548,6 @@ def save_parts(
         raise DiskError(f"cannot write {str(path)!r}: {error}") from error
     finally:
         unfinished.unlink(missing_ok=True)
-
-
-@contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    import pyarrow as pa
-
-    try:
-        yield
-    except (pa.ArrowException, OSError) as error:
-        raise ScoringError(f"{str(path)!r} is not a token table: {str(error).splitlines()[0]}") from error
-
-
-@contextmanager
-def _undamaged(path: Path) -> Iterator[None]:
-    import pyarrow as pa
-
-    try:
-        yield
-    except ScoringError:
-        raise
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError, pa.ArrowException) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ScoringError(f"{str(path)!r} is a damaged token table ({reason}): score the text again") from error
-
-
-def _about(path: Path, metadata: Mapping[bytes, bytes] | None) -> dict[str, Any]:
-    """Return what a file says of its table."""
-    found = (metadata or {}).get(b"tokenviz")
-    if found is None:
-        raise ScoringError(f"{str(path)!r} is a Parquet file, but not a token table written by tokenviz")
-    about: dict[str, Any] = json.loads(found)
-    if about["format"] not in READABLE_FORMATS:
-        raise ScoringError(
-            f"{str(path)!r} has table format {about['format']}; this version reads {' and '.join(READABLE_FORMATS)}"
-        )
-    return about
-
-
-# All columns except alternatives, with their types in the file.
-_COLUMNS = {
-    "passage": "int64", "position": "int64", "token_id": "int64", "token": "string", "start": "int64", "end": "int64",
-    "first_character": "int64", "n_bytes": "int64", "unknown": "bool", "logprob": "double", "rank": "int64",
-    "entropy": "double", "opens": "int8", "space_logprob": "double", "punctuation_logprob": "double",
-}  # fmt: skip
-
-
-def _with_bytes_of_slices(table: "pa.Table") -> "pa.Table":
-    """Add the columns that a table of format 3 lacks, from its slices: shared characters belong to the first token."""
-    import pyarrow as pa
-
-    tokens, starts = (table.column(name).to_pylist() for name in ("token", "start"))
-    first = [start if token else max(0, start - 1) for token, start in zip(tokens, starts, strict=True)]
-    table = table.append_column("first_character", pa.array(first, pa.int64()))
-    table = table.append_column("n_bytes", pa.array([len(token.encode()) for token in tokens], pa.int64()))
-    return table.append_column("unknown", pa.array([False] * len(tokens), pa.bool_()))
 
 
 def nan_to_none(value: Any) -> Any:

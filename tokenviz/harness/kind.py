@@ -8,7 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
-from tokenviz.data.scores import FORMAT_VERSION, SCORING_VERSION, nan_to_none
+from tokenviz.data.parquet import FORMAT_VERSION
+from tokenviz.data.scores import SCORING_VERSION, nan_to_none
 from tokenviz.data.texts import Text
 from tokenviz.figures.named import Look
 from tokenviz.figures.report.overview import Cell, OtherRun

@@ -9,7 +9,8 @@ from typing import Any
 
 from tokenviz.base.errors import LedgerError
 from tokenviz.base.progress import task
-from tokenviz.data.scores import FORMAT_VERSION, SCORING_VERSION
+from tokenviz.data.parquet import FORMAT_VERSION
+from tokenviz.data.scores import SCORING_VERSION
 from tokenviz.data.texts import Text
 from tokenviz.ledger.storage import Storage
 from tokenviz.scoring import windows
