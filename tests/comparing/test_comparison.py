@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 from tables import NAN, NUMBERS, long_pair, make_scores, with_first_choices
 
-from tokenviz.base.errors import ComparisonError
+from tokenviz.base.errors import ComparisonError, ModelError
 from tokenviz.comparing.comparison import compare
 from tokenviz.data.scores import TokenScores
 from tokenviz.models.loading import LoadedModel
@@ -56,6 +56,13 @@ def test_models_are_compared_as_their_scores_are(glass: LoadedModel) -> None:
     by_name, mixed = compare("glass-en", glass, text=text), compare(scores, "glass-en", text=text)
     assert by_name.to_json() == mixed.to_json() == compare(scores, scores).to_json()
     assert by_name.share_same_first.value == 1
+
+
+def test_both_models_are_there_before_the_first_reads_the_text(glass: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tokenviz.scoring.scorer.score", None)
+    for a in ("glass-en", glass):
+        with pytest.raises(ModelError, match=r"^no model at 'nope/': "):
+            compare(a, "nope/", text="Alice.")
 
 
 def test_models_need_a_text_and_scores_have_one(glass: LoadedModel) -> None:

@@ -13,8 +13,9 @@ from tokenviz.base.errors import ComparisonError
 from tokenviz.comparing.agreement import Agreement, agreement_of
 from tokenviz.comparing.alignment import By, Units, align
 from tokenviz.data.scores import TokenScores, nan_to_none
-from tokenviz.data.texts import Text
+from tokenviz.data.texts import Text, as_it_stands
 from tokenviz.models.describing import full_name_of
+from tokenviz.models.spec import ModelSpec
 from tokenviz.stats.definitions import Values
 from tokenviz.stats.differences import SignFlips, sign_flip_test
 from tokenviz.stats.estimate import LEVEL
@@ -292,21 +293,29 @@ def compare(
     """
     if text is not None and isinstance(a, TokenScores) and isinstance(b, TokenScores):
         raise ComparisonError("a and b are scores, which have their text: leave out text, or give models")
-    a, b = _scores_of(a, text), _scores_of(b, text)
+    a, b = _scores_of((a, b), text)
     units = align(a, b, by=by, punctuation=punctuation)
     return Comparison(a=a, b=b, units=units, **_numbers(a, b, units, resamples, seed, level=level))
 
 
-def _scores_of(given: "TokenScores | LoadedModel | str", text: Text | str | None) -> TokenScores:
-    """Return scores unchanged; for a model, score the text."""
-    if isinstance(given, TokenScores):
-        return given
-    from tokenviz.scoring.scorer import score  # with torch, which scores that are there do not need
-
+def _scores_of(given: "Sequence[TokenScores | LoadedModel | str]", text: Text | str | None) -> list[TokenScores]:
+    """Return scores unchanged; for each model, score the text."""
     if text is None:
-        name = repr(given) if isinstance(given, str) else "it"
-        raise ComparisonError(f"{name} is a model, not scores: give the text that it reads, compare(a, b, text=...)")
-    return score(given, text, top_k=1)  # the first choice, which the share of equal ones needs
+        for one in given:
+            if not isinstance(one, TokenScores):
+                name = repr(one) if isinstance(one, str) else "it"
+                raise ComparisonError(f"{name} is a model, not scores: give the text that it reads, compare(a, b, text=...)")
+        return [one for one in given if isinstance(one, TokenScores)]
+    from tokenviz.models.loading import ResolvedModel, load, resolve  # with torch, which scores that are there do not need
+    from tokenviz.scoring.scorer import score
+
+    text = as_it_stands(text)
+    found = [resolve(ModelSpec.parse(one)) if isinstance(one, str) else one for one in given]  # both, before one is scored
+    # The one alternative that is kept is the first choice, which the share of equal ones needs.
+    return [
+        one if isinstance(one, TokenScores) else score(load(one) if isinstance(one, ResolvedModel) else one, text, top_k=1)
+        for one in found
+    ]
 
 
 def recorded_comparison(
