@@ -19,7 +19,7 @@ from tokenviz.base.errors import ComparisonError
 from tokenviz.comparing import large
 from tokenviz.comparing.comparison import Comparison, compare, pool
 from tokenviz.comparing.large import Gathered, compare_parts, shown_passages, whole_passages
-from tokenviz.data.scores import TokenScores
+from tokenviz.data.scores import UNREAD, TokenScores
 from tokenviz.data.texts import Text, corpus
 from tokenviz.models.loading import LoadedModel
 from tokenviz.stats.replicates import PartSums, part_replicates, rank_replicates, unit_replicates
@@ -178,6 +178,33 @@ def test_figures_are_of_passages_at_random_and_say_so(
     units = compared(both, text, by="segment").units
     assert text.passages[number].startswith("".join(units.text))
     assert 0 < units.end[-1] <= 5
+
+
+def test_a_passage_that_was_not_scored_can_be_what_figures_show(
+    both: tuple[TokenScores, TokenScores], text: Text, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is one row of characters that no token covers, which may be longer than everything that is shown."""
+    monkeypatch.setattr(large, "SHOWN", 5)
+    ((number, _),) = shown_passages(text).items()
+    whole, missing = text.passages[number], np.full(1, np.nan)
+
+    def unscored(table: TokenScores) -> list[TokenScores]:
+        row = replace(
+            table.taken(np.array([0])), passage=np.array([number]), token_id=np.array([UNREAD]), token=(whole,),
+            end=np.array([len(whole)]), logprob=missing, rank=missing, entropy=missing,
+        )  # fmt: skip
+        before, after = (np.flatnonzero(rows) for rows in (table.passage < number, table.passage > number))
+        return [table.taken(before), row, table.taken(after)]
+
+    a, b = map(unscored, both)
+    gathered = Gathered(text, lambda: iter(a))
+    n_tokens = sum(len(part) for part in gathered.each()) - 1
+    assert gathered.sample.token == (whole,)
+    assert gathered.sample.text_name == f"words, a sample of 0 of {n_tokens} tokens"
+    for by in ("token", "segment"):
+        found = compare_parts(lambda: iter(a), lambda: iter(b), text, by=by)  # type: ignore[arg-type]  # a string
+        assert (found.units.text, found.units.logprob_a.tolist()) == ((whole,), pytest.approx([math.nan], nan_ok=True))
+        assert found.n == compare(TokenScores.joined(a), TokenScores.joined(b), by=by).n  # type: ignore[arg-type]  # as above
 
 
 def test_a_table_read_part_by_part_is_what_load_gives(both: tuple[TokenScores, TokenScores], tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from places in the text alone: it is the same for all models, on every machine, 
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import reduce
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,12 +59,6 @@ def shown_passages(text: Text) -> dict[int, int]:
     return dict(sorted(chosen.items()))
 
 
-def shown_rows(part: TokenScores, shown: Mapping[int, int]) -> NDArray[np.bool_]:
-    """Which rows of a part stand for what figures show, (n,)."""
-    ends = np.array([shown.get(passage, -1) for passage in part.passage.tolist()], np.int64)
-    return np.asarray(part.end <= ends)
-
-
 def sample_name(name: str, sample: int, whole: int, what: str = "token") -> str:
     """Name a sample of a text, so that every figure of it says what it is."""
     return f"{name}, a sample of {sample:,} of {whole:,} {what}s"
@@ -92,8 +87,7 @@ class Gathered:
             self._first = part if self._first is None else self._first
             self._sums.append(InformationSums.of(part))
             self._summaries.append(part.summary())
-            if (rows := shown_rows(part, shown)).any():
-                self._kept.append(part.taken(np.flatnonzero(rows)))
+            self._kept += filter(len, _shown_of([part], shown))
             yield part
 
     @property
@@ -121,7 +115,8 @@ class Gathered:
     def sample(self) -> TokenScores:
         """The rows that figures show, as a table."""
         kept = TokenScores.joined(self._kept)
-        return replace(kept, text_name=sample_name(self.text.name, len(kept), self.summary.n_tokens), spans=self.text.spans)
+        name = sample_name(self.text.name, kept.summary().n_tokens, self.summary.n_tokens)
+        return replace(kept, text_name=name, spans=self.text.spans)
 
 
 def compare_parts(a: Parts, b: Parts, text: Text, *, by: By | None = None, punctuation: Punctuation = "attached") -> Comparison:
@@ -170,7 +165,7 @@ def _compared(a: Parts, b: Parts, text: Text, by: By, punctuation: Punctuation) 
             sample.add(units, known, len(sums))
             sums.append(PartSums.of(units.logprob_a[known], units.logprob_b[known], same[known]))
         for tables, part in zip(kept, _shown_of(both, shown), strict=True):
-            tables += [part] if len(part) else []
+            tables += filter(len, [part])
     numbers = agreement_of_parts(sums, sample.taken(), not_same=not_same, unit=by)
     one, other = map(TokenScores.joined, kept)
     units = align(one, other, by=by, punctuation=punctuation)
@@ -179,13 +174,20 @@ def _compared(a: Parts, b: Parts, text: Text, by: By, punctuation: Punctuation) 
     return Comparison(a=one, b=other, units=units, whole=n_units, n_parts=len(sums), **numbers)
 
 
-def _shown_of(both: tuple[TokenScores, TokenScores], shown: Mapping[int, int]) -> list[TokenScores]:
-    """The rows of two tables that figures show; of a passage that is cut, up to where both have a boundary."""
+def _shown_of(tables: Sequence[TokenScores], shown: Mapping[int, int]) -> list[TokenScores]:
+    """The rows of whole passages that figures show; of a passage that is cut, up to the last end of a token in all tables.
+
+    Where the first such end lies beyond what is shown, as after a long run of characters that no token covers, it is that one.
+    """
     cut = {}
-    for passage in set(np.unique(both[0].passage).tolist()) & shown.keys():
-        ends = np.intersect1d(*(table.end[table.passage == passage] for table in both))
-        cut[passage] = int(ends[ends <= shown[passage]].max(initial=-1))
-    return [table.taken(np.flatnonzero(shown_rows(table, cut))) for table in both]
+    for passage in set(np.unique(tables[0].passage).tolist()) & shown.keys():
+        ends = reduce(np.intersect1d, [table.end[table.passage == passage] for table in tables])
+        cut[passage] = int(ends[max(0, np.searchsorted(ends, shown[passage], "right") - 1)])
+    found = []
+    for table in tables:
+        limits = np.array([cut.get(passage, -1) for passage in table.passage.tolist()], np.int64)
+        found.append(table.taken(np.flatnonzero(table.end <= limits)))
+    return found
 
 
 def _together(a: Iterator[TokenScores], b: Iterator[TokenScores]) -> Iterator[tuple[TokenScores, TokenScores]]:
