@@ -89,6 +89,17 @@ def test_a_row_that_fits_no_unit_is_named(project: Path, row: str, message: str)
     assert read_reading_times(study, path, skip_bad=True).skipped == (message,)
 
 
+def test_a_row_that_cannot_be_read_can_be_left_out_as_well(project: Path) -> None:
+    study = read_items(written(REGIONS))
+    rows = "item,condition,region,subject,reading_time\n1,b,verb,s1,300\n1,b,verb,s2,310,late\n2,a,noun,s1,250\n"
+    path, message = written(rows, "times.csv"), "row 2 of 'times.csv' has more cells than the header has columns"
+    with pytest.raises(TextError, match=f"^{re.escape(message)}; --skip-bad leaves such rows out$"):
+        read_reading_times(study, path)
+    times = read_reading_times(study, path, skip_bad=True)
+    assert times.skipped == (message,)
+    assert times.table.to_numpy().tolist() == [[1, 2, "s1", 300.0], [2, 1, "s1", 250.0]]
+
+
 WHICH = "of reading times: name the one, in milliseconds, with column (--column); it has 'item', 'condition', 'region'"
 
 

@@ -83,7 +83,7 @@ def read_reading_times(
         name, table, own = items.text.name, items.table, True
     else:
         strings = [items.item, *([items.condition] if items.condition else []), _REGION, subject or SUBJECT]
-        path, table = read_table(times, strings)
+        path, table = read_table(times, strings, skip_bad=skip_bad)
         name, own = str(path), False
     column = column or _time_column(table, name)
     needed = [column, *([subject] if subject else [])]
