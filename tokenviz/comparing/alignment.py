@@ -87,6 +87,10 @@ class SpanUnits(Units):
     crossings_b: NDArray[np.int64]
 
 
+class OtherTokensError(ComparisonError):
+    """Two tables of one text are of different tokens."""
+
+
 def units_of(frame: "pd.DataFrame", by: By) -> Units:
     """Read the units from a table of `Comparison.to_frame`.
 
@@ -139,7 +143,7 @@ def align(a: TokenScores, b: TokenScores, *, by: By | None = None, punctuation: 
         return _span_units(a, b)
     same = same_tokens(a, b)
     if by == "token" and not same:
-        raise ComparisonError(
+        raise OtherTokensError(
             f"{a.spec.model!r} and {b.spec.model!r} cut {a.text_name!r} into different tokens, which cannot be compared one by "
             "one: take 'segment' or 'word'"
         )

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from tokenviz.base.errors import ComparisonError
 from tokenviz.comparing.agreement import agreement_of_parts
-from tokenviz.comparing.alignment import By, Units, align, same_tokens
+from tokenviz.comparing.alignment import By, OtherTokensError, Units, align
 from tokenviz.comparing.comparison import Comparison, same_first
 from tokenviz.data.scores import TokenScores
 from tokenviz.data.summary import ScoreSummary
@@ -139,12 +139,8 @@ def compare_parts(a: Parts, b: Parts, text: Text, *, by: By | None = None, punct
         return _compared(a, b, text, by, punctuation)
     try:
         return _compared(a, b, text, "token", punctuation)
-    except _OtherTokens:
+    except OtherTokensError:
         return _compared(a, b, text, "segment", punctuation)
-
-
-class _OtherTokens(ComparisonError):
-    """Two tables stand on different tokens."""
 
 
 def _compared(a: Parts, b: Parts, text: Text, by: By, punctuation: Punctuation) -> Comparison:
@@ -152,11 +148,6 @@ def _compared(a: Parts, b: Parts, text: Text, by: By, punctuation: Punctuation) 
     kept: tuple[list[TokenScores], list[TokenScores]] = ([], [])
     n_units, not_same = 0, ""
     for both in _together(a(), b()):
-        if by == "token" and not same_tokens(*both):
-            raise _OtherTokens(
-                f"{both[0].spec.model!r} and {both[1].spec.model!r} cut {text.name!r} into different tokens, which cannot be "
-                "compared one by one: take 'segment' or 'word'"
-            )
         units = align(*both, by=by, punctuation=punctuation)
         same, not_same = same_first(*both, units)
         known = ~np.isnan(units.logprob_a + units.logprob_b)
