@@ -389,6 +389,12 @@ def test_the_command_prints_what_the_library_gives(run: Any, glass: LoadedModel,
         (["-t", "x", "--prompt", "a", "--continuation", "b"], "--text is a text of its own: give --prompt and --continuation"),
         (["--prompt", "a", "--continuation", "b", "--by", "word", "--csv"], "are scored by continuation, not by word"),
         (["--prompt", "a", "--continuation", "b", "--top-k", "3", "--json"], "continuations have no --top-k, --measure"),
+        (
+            ["t.csv", "--by", "continuation", "--watch", " Yes"],
+            "continuations have no --top-k, --measure, --limits, --spans, --watch, --chat and --parquet",
+        ),
+        (["t.csv", "--by", "continuation", "--chat"], "--limits, --spans, --watch, --chat and --parquet"),
+        (["t.csv", "--by", "continuation", "--punctuation", "apart"], "--punctuation apart needs --by word: tokens are what"),
         (["-t", "x", "--skip-bad"], "--skip-bad needs --by passage or continuation"),
     ],
 )

@@ -107,8 +107,10 @@ def score_command(
         raise typer.BadParameter("choose one of --json, --csv and --parquet")
     if top_k and not (as_json or as_csv or parquet is not None):
         raise typer.BadParameter("--top-k needs --json, --csv or --parquet: the coloured text has no room for alternatives")
+    if punctuation == "apart" and by != "word":
+        raise typer.BadParameter("--punctuation apart needs --by word: tokens are what they are")
     if by == "continuation" or prompt is not None or continuation:
-        _check_prompts(by, text or [], others=bool(top_k or measure or limits or spans or parquet))
+        _check_prompts(by, text or [], others=bool(top_k or measure or limits or spans or watch or chat or parquet))
         columns = (prompt_column, continuation_column)
         prompts = prompts_given(files, prompt, continuation, columns, skip_bad=skip_bad)
         how = {"as_json": as_json, "as_csv": as_csv}
@@ -138,8 +140,6 @@ def score_command(
         raise typer.BadParameter(f"--by {by} needs --json or --csv")
     if by == "span" and spans is None and not chat:
         raise typer.BadParameter("--by span needs --spans COLUMN, the column of a table that holds the texts' spans, or --chat")
-    if punctuation == "apart" and by != "word":
-        raise typer.BadParameter("--punctuation apart needs --by word: tokens are what they are")
     if by != "token" and top_k:
         raise typer.BadParameter("--top-k needs --by token: alternatives are of tokens")
     texts = [] if chat else read_texts(files, text, column, spans, skip_bad=skip_bad)
@@ -186,7 +186,7 @@ def _check_prompts(by: str, literals: list[str], *, others: bool) -> None:
     if literals:
         raise typer.BadParameter("--text is a text of its own: give --prompt and --continuation, or a table of both")
     if others:
-        raise typer.BadParameter("continuations have no --top-k, --measure, --limits, --spans and --parquet")
+        raise typer.BadParameter("continuations have no --top-k, --measure, --limits, --spans, --watch, --chat and --parquet")
 
 
 def _check_watch(by: str, *, others: bool) -> None:
