@@ -284,6 +284,14 @@ def test_bad_input_gets_one_line(run: Run, project: Path, arguments: list[str], 
 
 
 @pytest.mark.parametrize(
+    "arguments", [("score", "-t", "x"), ("score", "rows.csv", "--by", "passage"), ("import-scores", "rows.jsonl")], ids=" ".join
+)
+def test_a_folder_that_is_missing_is_told_before_the_work(run: Run, project: Path, arguments: tuple[str, ...]) -> None:
+    ended = run(*arguments, "-m", "nope/", "--parquet", "missing/t.parquet")
+    assert ended == (1, "", "error: cannot write 'missing/t.parquet': there is no folder 'missing'\n")
+
+
+@pytest.mark.parametrize(
     ("model", "message"),
     [
         ("", "the model spec '' names no model"),

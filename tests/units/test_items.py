@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import Run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kills import draw_in_no_time
@@ -360,6 +361,23 @@ def test_the_command_prints_what_the_library_gives(study: Path, run, glass: Load
     code, out, _ = run("items", "study.csv", "-m", "glass-en", "--parquet", "out.parquet")
     assert (code, out) == (0, "")
     assert len(pd.read_parquet(study.parent / "out.parquet")) == 9
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["-m", "nope/"], "no model at 'nope/': give a catalogue name ("),
+        (["--frequency", "xx"], "wordfreq has no frequencies of 'xx': it has ar, "),
+        (["--parquet", "missing/out.parquet"], "cannot write 'missing/out.parquet': there is no folder 'missing'\n"),
+    ],
+)
+def test_the_command_refuses_what_is_not_possible_before_it_scores(
+    study: Path, run: Run, monkeypatch: pytest.MonkeyPatch, options: list[str], message: str
+) -> None:
+    monkeypatch.setattr("tokenviz.scoring.scorer.score", None)
+    code, out, err = run("items", "study.csv", "-m", "glass-en", *options)
+    assert (code, out) == (1, "")
+    assert err.startswith(f"error: {message}")
 
 
 @pytest.mark.slow

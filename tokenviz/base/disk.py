@@ -4,6 +4,8 @@ import os
 import uuid
 from pathlib import Path
 
+from tokenviz.base.errors import DiskError
+
 # Files that survive a power failure: written, fsynced, renamed into place, and the folder fsynced, in this order.
 #
 # A rename may reach the disk before the content of the file (https://lwn.net/Articles/322823/): after a power failure the name
@@ -47,6 +49,16 @@ def write(path: Path, content: str | bytes) -> None:
         put(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def check_place(path: Path) -> None:
+    """Refuse a file that cannot be written since its folder is missing, before the work.
+
+    Raises:
+        DiskError: There is no such folder.
+    """
+    if not path.parent.is_dir():
+        raise DiskError(f"cannot write {str(path)!r}: there is no folder {str(path.parent)!r}")
 
 
 def sync_entry(path: Path) -> None:

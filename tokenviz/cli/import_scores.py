@@ -1,12 +1,15 @@
 """`tokenviz import-scores`: turns another engine's log-probs into a token table, tracked on request."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tokenviz.cli.shared import AsJson, Bos
 from tokenviz.harness import options
+
+if TYPE_CHECKING:
+    from tokenviz.dumps.importing import Imported
 
 
 def import_command(
@@ -58,12 +61,15 @@ def import_command(
     """
     if as_json + as_csv + (parquet is not None) > 1:
         raise typer.BadParameter("choose one of --json, --csv and --parquet")
+    from tokenviz.base.disk import check_place
     from tokenviz.base.progress import shown
     from tokenviz.cli.score import document, print_text
     from tokenviz.cli.shared import named_frames, print_csv, print_json
     from tokenviz.data.texts import read_text
     from tokenviz.dumps.importing import import_scores
 
+    if parquet is not None:
+        check_place(parquet)
     with shown():
         given = read_text(text) if text is not None else None
         imported = import_scores(
@@ -81,13 +87,11 @@ def import_command(
         print_text([imported.scores], "logprob", "shared")
 
 
-def _track(experiment: str, file: str, imported: "object") -> None:
+def _track(experiment: str, file: str, imported: "Imported") -> None:
     from tokenviz.base.progress import note
-    from tokenviz.dumps.importing import Imported
     from tokenviz.harness.grid import Grid
     from tokenviz.harness.session import ExperimentContext, running
 
-    assert isinstance(imported, Imported)
     what = f"Log-probs from elsewhere: {imported.scores.spec.source}"
     with running(ExperimentContext(experiment, what, {"file": file, "skipped": len(imported.skipped)})):
         grid = Grid([], [], imported=[imported])

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from tokenviz.base.disk import check_place
 from tokenviz.cli.shared import (
     AsJson,
     Bos,
@@ -105,6 +106,8 @@ def score_command(
     """
     if as_json + as_csv + (parquet is not None) > 1:
         raise typer.BadParameter("choose one of --json, --csv and --parquet")
+    if parquet is not None:
+        check_place(parquet)
     if top_k and not (as_json or as_csv or parquet is not None):
         raise typer.BadParameter("--top-k needs --json, --csv or --parquet: the coloured text has no room for alternatives")
     if punctuation == "apart" and by != "word":

@@ -63,22 +63,26 @@ def items_command(
         raise typer.BadParameter("choose one of --json and --parquet")
     import pandas as pd
 
+    from tokenviz.base.disk import check_place
     from tokenviz.base.display import write_parquet
     from tokenviz.base.progress import shown
-    from tokenviz.models.loading import load_model
+    from tokenviz.models.loading import load, resolve
+    from tokenviz.models.spec import ModelSpec
     from tokenviz.scoring.scorer import score
     from tokenviz.units.items import read_items
     from tokenviz.units.tidy import check_request, tidy_table
 
+    if parquet is not None:
+        check_place(parquet)
     with shown():
         study = read_items(
             file, text=text, regions=regions or [], words=words, item=item, condition=condition, join=join, skip_bad=skip_bad
         )
         rows = by or ("region" if any(study.units) else "item")
-        check_request(study, by=rows, previous=previous)
+        check_request(study, by=rows, previous=previous, frequency=frequency)
         frames = []
-        for model in models:
-            scores = score(load_model(model), study.text, bos=bos, context=context, stride=stride)
+        for model in [resolve(ModelSpec.parse(spec)) for spec in models]:  # all are available before the first is scored
+            scores = score(load(model), study.text, bos=bos, context=context, stride=stride)
             frames.append(tidy_table(study, scores, by=rows, previous=previous, frequency=frequency))
     table = pd.concat(frames, ignore_index=True)
     if parquet is not None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tokenviz.base.disk import check_place
 from tokenviz.base.errors import DiskError, ScoringError
 from tokenviz.base.progress import task, warn
 from tokenviz.data.scores import SCORING_VERSION, BosMode, ScoreSpec, TokenScores, save_parts
@@ -328,8 +329,7 @@ def score_to_file(
     """
     if path.exists():
         raise DiskError(f"{str(path)!r} is there already: remove it, or choose another name")
-    if not path.parent.is_dir():
-        raise DiskError(f"cannot write {str(path)!r}: there is no folder {str(path.parent)!r}")
+    check_place(path)
     summaries: list[ScoreSummary] = []
     unread: Counter[str] = Counter()
     last: TokenScores | None = None

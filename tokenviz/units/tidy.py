@@ -1,7 +1,7 @@
 """Tidy tables of a study: one row per item, region, word or token, with every column of the study's own table."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Literal, get_args
 
@@ -75,7 +75,7 @@ def tidy_table(
     if scores.text_sha256 != items.text.sha256:
         raise TextError(f"the scores are of {scores.text_name!r}, which is not the text of the items {items.text.name!r}")
     by = by or ("region" if any(items.units) else "item")
-    check_request(items, by=by, previous=previous)
+    check_request(items, by=by, previous=previous, frequency=frequency)
     sums = sum_units(scores, items.text.passages, _ends(items, by, scores))
     numbers = _counted(sums, items.text.passages, by, previous, frequency)
     numbers.insert(0, "model", scores.spec.model)
@@ -112,7 +112,7 @@ def _counted(sums: UnitSums, passages: Sequence[str], by: By, previous: int, fre
     """Return the numbers of every unit, with those of the preceding units."""
     numbers = _numbers(sums, [passages[p][a:b] for p, a, b in zip(sums.passage, sums.start, sums.end, strict=True)], by)
     if frequency is not None:
-        numbers["zipf_frequency"] = _frequencies(numbers["unit"], frequency)
+        numbers["zipf_frequency"] = list(map(_zipf_frequency(frequency), numbers["unit"]))
     if by != "item":
         repeated = [name for name in (*NUMBERS, "zipf_frequency") if name in numbers]
         for back in range(1, previous + 1):
@@ -121,11 +121,12 @@ def _counted(sums: UnitSums, passages: Sequence[str], by: By, previous: int, fre
     return numbers
 
 
-def check_request(items: Items, *, by: str, previous: int) -> None:
+def check_request(items: Items, *, by: str, previous: int, frequency: str | None = None) -> None:
     """Refuse requests that `tidy_table` cannot fulfil, before anything is scored.
 
     Raises:
-        TextError: The items have no regions, or `previous` is not possible.
+        TextError: The items have no regions; `previous` is not possible; a column has a name that the table needs; wordfreq is
+            not installed or does not know the language.
     """
     if by not in get_args(By):
         raise TextError(f"rows by {by!r} are not possible: take {', '.join(get_args(By))}")
@@ -138,6 +139,8 @@ def check_request(items: Items, *, by: str, previous: int) -> None:
     clash = [str(name) for name in items.table if str(name) in taken]
     if clash:
         raise TextError(f"the column {clash[0]!r} of the items has a name that the results need: call it something else")
+    if frequency is not None:
+        _zipf_frequency(frequency)
 
 
 def _ends(items: Items, by: By, scores: TokenScores) -> list[list[int]]:
@@ -205,7 +208,8 @@ def _own_columns(items: Items, sums: UnitSums, by: By) -> pd.DataFrame:
     return table.assign(region=regions) if any(items.units) else table
 
 
-def _frequencies(units: pd.Series, language: str) -> list[float]:
+def _zipf_frequency(language: str) -> Callable[[str], float]:
+    """Return the function from a unit to its frequency; wordfreq tokenizes its input itself and drops punctuation."""
     try:
         from wordfreq import available_languages, zipf_frequency
     except ImportError as error:
@@ -215,8 +219,4 @@ def _frequencies(units: pd.Series, language: str) -> list[float]:
     known = available_languages()
     if language not in known:
         raise TextError(f"wordfreq has no frequencies of {language!r}: it has {', '.join(sorted(known))}")
-    found: dict[str, float] = {}
-    for unit in dict.fromkeys(units):
-        # wordfreq tokenizes its input itself and drops punctuation.
-        found[unit] = zipf_frequency(unit.strip(), language)
-    return [found[unit] for unit in units]
+    return lambda unit: float(zipf_frequency(unit.strip(), language))
