@@ -69,9 +69,9 @@ def test_files_of_blimp_are_read_as_they_are(tmp_path: Path) -> None:
     ("content", "options", "message"),
     [
         ("good,bad\nA cat.,\n", {}, "row 1 of '{path}' has nothing in column 'bad'; --skip-bad leaves such rows out"),
-        ("good,wrong\nA cat.,b\n", {}, "'{path}' has no column 'bad' or 'sentence_bad': it has good, wrong"),
-        ("good,bad\na,b\n", {"bad": "worse"}, "'{path}' has no column 'worse': it has good, bad"),
-        ("good,bad\na,b\n", {"group": "kind"}, "'{path}' has no column 'kind': it has good, bad"),
+        ("good,wrong\nA cat.,b\n", {}, "'{path}' has no column 'bad' or 'sentence_bad': it has 'good', 'wrong'"),
+        ("good,bad\na,b\n", {"bad": "worse"}, "'{path}' has no column 'worse': it has 'good', 'bad'"),
+        ("good,bad\na,b\n", {"group": "kind"}, "'{path}' has no column 'kind': it has 'good', 'bad'"),
         ("good,bad\n", {}, "'{path}' is empty: it has no row"),
     ],
 )

@@ -146,12 +146,7 @@ def read_items(
         text, regions, words = _form_of(path, table)
         strings = [name for name in (item, text, words, *regions) if name is not None]
     condition = ("condition" if "condition" in table else "") if condition is None else condition
-    for name in (*strings, *([condition] if condition else [])):
-        if name not in table:
-            raise TextError(
-                f"{str(path)!r} has no column {name!r}: it has {listed([repr(str(one)) for one in table], 12)}"
-                f"{did_you_mean(name, map(str, table))}"
-            )
+    check_columns(table, [*strings, *([condition] if condition else [])], str(path))
     reader = _Reader(path, table, item, condition, join)
     passages = reader.of_words(words) if words is not None else reader.of_rows(text, regions)
     kept, skipped = [], []
@@ -202,9 +197,7 @@ def read_passages(path: str | Path, *, column: str = "text", skip_bad: bool = Fa
         TextError: The file cannot be read, it has no such column, or a text is empty or not a string.
     """
     path, table = read_table(path, [column], skip_bad=skip_bad)
-    if column not in table:
-        named = listed([repr(str(one)) for one in table], 12)
-        raise TextError(f"{str(path)!r} has no column {column!r}: it has {named}{did_you_mean(column, map(str, table))}")
+    check_columns(table, [column], str(path))
     kept, skipped = [], []
     for row in range(len(table)):
         cell = cell_of(table, row, column, path)
@@ -255,7 +248,7 @@ def _form_of(path: Path, table: pd.DataFrame) -> tuple[str | None, list[str], st
         return None, [], "word"
     raise TextError(
         f"{str(path)!r} has no column 'text', none that begins with {REGION!r} and none 'word': name the columns of the text, "
-        f"the regions or the words; it has {listed([repr(str(one)) for one in table], 12)}"
+        f"the regions or the words; it has {columns_of(table)}"
     )
 
 
@@ -419,6 +412,27 @@ def read_table(path: str | Path, strings: Sequence[str], *, skip_bad: bool = Fal
     if bad:
         table.attrs[_UNREAD] = bad
     return path, table
+
+
+def check_columns(table: pd.DataFrame, needed: Sequence[str], name: str) -> None:
+    """Refuse a table that lacks a column.
+
+    Args:
+        table: The table.
+        needed: The columns that it must have.
+        name: The table's name or file, for the message.
+
+    Raises:
+        TextError: The table lacks one.
+    """
+    for one in needed:
+        if one not in table:
+            raise TextError(f"{name!r} has no column {one!r}: it has {columns_of(table)}{did_you_mean(one, map(str, table))}")
+
+
+def columns_of(table: pd.DataFrame) -> str:
+    """Return the first columns of a table, for a message."""
+    return listed([repr(str(one)) for one in table], 12)
 
 
 def _frame_of(rows: list[dict[str, object]], *, as_given: bool) -> pd.DataFrame:

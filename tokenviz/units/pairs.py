@@ -14,7 +14,7 @@ from tokenviz.base.errors import TextError, listed
 from tokenviz.base.progress import warn
 from tokenviz.data.scores import TokenScores
 from tokenviz.data.texts import Text, corpus
-from tokenviz.units.items import cell_of, read_table
+from tokenviz.units.items import cell_of, check_columns, columns_of, read_table
 
 PAIRS_VERSION = 1  # raise it when the same scores and pairs would give other numbers
 
@@ -85,8 +85,7 @@ def read_pairs(
     path, table = read_table(path, [name for name in strings if name], skip_bad=skip_bad)
     columns = [_column(path, table, asked, known) for asked, known in ((good, _GOOD), (bad, _BAD))]
     named = group or next((name for name in GROUP_COLUMNS if name in table), "")
-    if named and named not in table:
-        raise TextError(f"{str(path)!r} has no column {named!r}: it has {', '.join(map(str, table))}")
+    check_columns(table, [named] if named else [], str(path))
     kept, passages, skipped = [], [], []
     for row in range(len(table)):
         cells = [cell_of(table, row, name, path) for name in columns]
@@ -120,10 +119,12 @@ def read_pairs(
 
 
 def _column(path: Path, table: pd.DataFrame, asked: str | None, known: Sequence[str]) -> str:
-    found = asked if asked is not None else next((name for name in known if name in table), "")
-    if found not in table:
-        wanted = repr(asked) if asked is not None else " or ".join(map(repr, known))
-        raise TextError(f"{str(path)!r} has no column {wanted}: it has {', '.join(map(str, table))}")
+    if asked is not None:
+        check_columns(table, [asked], str(path))
+        return asked
+    found = next((name for name in known if name in table), None)
+    if found is None:
+        raise TextError(f"{str(path)!r} has no column {' or '.join(map(repr, known))}: it has {columns_of(table)}")
     return found
 
 

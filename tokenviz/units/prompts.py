@@ -17,14 +17,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tokenviz.base.characters import is_inside
-from tokenviz.base.errors import TextError, did_you_mean, listed
+from tokenviz.base.errors import TextError, listed
 from tokenviz.base.progress import warn
 from tokenviz.data.scores import TokenScores
 from tokenviz.data.texts import Text, corpus
 from tokenviz.stats.intervals import PLAIN, WILSON
 from tokenviz.stats.resampling import SEED
 from tokenviz.stats.summaries import Ratio, Summary, summarise
-from tokenviz.units.items import Bad, bad_row, read_table
+from tokenviz.units.items import Bad, bad_row, check_columns, read_table
 from tokenviz.units.sums import RULES, sum_units
 
 PROMPTS_VERSION = 1  # raise it when the same scores and prompts would give other numbers
@@ -129,12 +129,7 @@ def read_prompts(
         Prompts('prompts': 2 continuations of 1 prompt)
     """
     path, table = read_table(path, [prompt, continuation], skip_bad=skip_bad)
-    for name in (prompt, continuation):
-        if name not in table:
-            raise TextError(
-                f"{str(path)!r} has no column {name!r}: it has {listed([repr(str(one)) for one in table], 12)}"
-                f"{did_you_mean(name, map(str, table))}"
-            )
+    check_columns(table, [prompt, continuation], str(path))
     if prompt == continuation:
         raise TextError(f"prompts and continuations cannot both stand in the column {prompt!r}")
     taken = _TAKEN | {PROMPT, CONTINUATION} - {prompt, continuation}

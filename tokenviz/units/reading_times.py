@@ -10,9 +10,9 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from tokenviz.base.errors import TextError, did_you_mean, listed
+from tokenviz.base.errors import TextError, listed
 from tokenviz.base.progress import warn
-from tokenviz.units.items import Bad, Items, cell_of, read_table
+from tokenviz.units.items import Bad, Items, cell_of, check_columns, columns_of, read_table
 
 TIME = "reading_time"
 SUBJECT = "subject"
@@ -89,12 +89,7 @@ def read_reading_times(
     needed = [column, *([subject] if subject else [])]
     if not own:
         needed += [items.item, *([items.condition] if items.condition else []), *([_REGION] if any(items.units) else [])]
-    for one in needed:
-        if one not in table:
-            raise TextError(
-                f"{name!r} has no column {one!r}: it has {listed([repr(str(known)) for known in table], 12)}"
-                f"{did_you_mean(one, map(str, table))}"
-            )
+    check_columns(table, needed, name)
     subject = subject or (SUBJECT if SUBJECT in table else None)
     by: Literal["item", "region"] = "region" if any(items.units) and (items.own_words or not own) else "item"
     places = _own_places(items, by) if own else _places(items, table, name, by)
@@ -139,7 +134,7 @@ def _time_column(table: pd.DataFrame, name: str) -> str:
         return TIME if TIME in ending else ending[0]
     raise TextError(
         f"{name!r} has {'several columns' if ending else 'no column'} of reading times: name the one, in milliseconds, with "
-        f"column (--column); it has {listed([repr(str(one)) for one in table], 12)}"
+        f"column (--column); it has {columns_of(table)}"
     )
 
 
