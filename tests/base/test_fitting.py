@@ -1,7 +1,7 @@
 """Tables fit the terminal: whole columns are left out by rank and named, and no cell is shortened."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pytest
 from rich.cells import cell_len
@@ -18,9 +18,9 @@ COLUMNS = [
 ]
 
 
-def printed(width: int, columns: list[Column] = COLUMNS, **more: object) -> str:
+def printed(width: int, columns: list[Column] = COLUMNS, *, keys: Sequence[str] = ()) -> str:
     console = Console(file=io.StringIO(), width=width, highlight=False)
-    print_fitted(console, columns, **more)  # type: ignore[arg-type]
+    print_fitted(console, columns, keys=keys)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 

@@ -418,7 +418,7 @@ def test_an_unknown_unit_is_refused() -> None:
     a = make_scores([["The"]])
     message = "by 'letter' is not possible: take 'token', 'segment', 'word' or 'span'"
     with pytest.raises(ComparisonError, match=f"^{re.escape(message)}$"):
-        align(a, a, by="letter")  # type: ignore[arg-type]
+        align(a, a, by="letter")  # type: ignore[arg-type]  # the caller may have no type checker
 
 
 def test_scores_of_different_texts_are_refused() -> None:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from ledgers import local  # noqa: F401  a fixture
 import tokenviz as tv
 from tokenviz.base.errors import ComparisonError
 from tokenviz.comparing import large
+from tokenviz.comparing.alignment import By
 from tokenviz.comparing.comparison import Comparison, compare, pool
 from tokenviz.comparing.large import Gathered, compare_parts, shown_passages, whole_passages
 from tokenviz.data.scores import UNREAD, TokenScores
@@ -46,16 +48,16 @@ def cut(table: TokenScores, seed: int, pieces: int = 9) -> Iterator[TokenScores]
     return iter([table.taken(np.arange(begin, end)) for begin, end in itertools.pairwise(ends)])
 
 
-def compared(both: tuple[TokenScores, TokenScores], text: Text, seed: int = 1, **how: object) -> Comparison:
+def compared(both: tuple[TokenScores, TokenScores], text: Text, seed: int = 1, **how: Any) -> Comparison:
     a, b = both
-    return compare_parts(lambda: cut(a, seed), lambda: cut(b, seed + 1), text, **how)  # type: ignore[arg-type]
+    return compare_parts(lambda: cut(a, seed), lambda: cut(b, seed + 1), text, **how)
 
 
 @pytest.mark.parametrize("by", [None, "token", "segment", "word"])
 def test_numbers_read_part_by_part_are_those_of_the_whole(
-    both: tuple[TokenScores, TokenScores], text: Text, by: str | None
+    both: tuple[TokenScores, TokenScores], text: Text, by: By | None
 ) -> None:
-    found, expected = compared(both, text, by=by), compare(*both, by=by)  # type: ignore[arg-type]
+    found, expected = compared(both, text, by=by), compare(*both, by=by)
     assert (found.whole, found.unit) == (len(expected.units), expected.unit)
     assert found.n_parts > 5
     numbers = expected.estimates()
@@ -201,10 +203,11 @@ def test_a_passage_that_was_not_scored_can_be_what_figures_show(
     n_tokens = sum(len(part) for part in gathered.each()) - 1
     assert gathered.sample.token == (whole,)
     assert gathered.sample.text_name == f"words, a sample of 0 of {n_tokens} tokens"
-    for by in ("token", "segment"):
-        found = compare_parts(lambda: iter(a), lambda: iter(b), text, by=by)  # type: ignore[arg-type]  # a string
+    units: tuple[By, ...] = ("token", "segment")
+    for by in units:
+        found = compare_parts(lambda: iter(a), lambda: iter(b), text, by=by)
         assert (found.units.text, found.units.logprob_a.tolist()) == ((whole,), pytest.approx([math.nan], nan_ok=True))
-        assert found.n == compare(TokenScores.joined(a), TokenScores.joined(b), by=by).n  # type: ignore[arg-type]  # as above
+        assert found.n == compare(TokenScores.joined(a), TokenScores.joined(b), by=by).n
 
 
 def test_a_table_read_part_by_part_is_what_load_gives(both: tuple[TokenScores, TokenScores], tmp_path: Path) -> None:
@@ -234,10 +237,10 @@ def large_trial(models: list[str] = ["glass-en", "glass-en,dtype=bfloat16"]) -> 
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("local")
 def test_a_large_cell_of_a_ledger_becomes_runs_read_in_parts(
     run: Run,
     project: Path,
-    local: None,  # noqa: F811
     text: Text,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

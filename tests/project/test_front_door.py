@@ -52,9 +52,9 @@ def test_a_string_that_names_a_text_is_not_scored_as_a_word(project: Path, glass
 
 def test_what_is_no_model_or_text_is_one_line(glass: LoadedModel) -> None:
     with pytest.raises(ModelError, match=r"^a int is no model: give what load_model returns, or a model spec such as 'gpt2'$"):
-        tv.score(7, "Alice.")  # type: ignore[arg-type]
+        tv.score(7, "Alice.")  # type: ignore[arg-type]  # the caller may have no type checker
     with pytest.raises(TextError, match=r"^a list is no text: give a string, or what read_text and literal return$"):
-        tv.score(glass, ["Alice."])  # type: ignore[arg-type]
+        tv.score(glass, ["Alice."])  # type: ignore[arg-type]  # as above
 
 
 def test_a_heatmap_is_saved_as_it_is_shown_in_the_formats_of_the_endings(tmp_path: Path) -> None:

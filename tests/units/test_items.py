@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -141,10 +142,10 @@ def test_every_format_gives_the_same_items(tmp_path: Path, suffix: str) -> None:
         ("item,text,text\n1,a,b\n", {}, "'{path}' has two columns 'text': which one is meant?"),
     ],
 )  # fmt: skip
-def test_bad_tables_are_refused_in_a_line(tmp_path: Path, content: str, options: dict[str, object], message: str) -> None:
+def test_bad_tables_are_refused_in_a_line(tmp_path: Path, content: str, options: dict[str, Any], message: str) -> None:
     path = write(tmp_path, content)
     with pytest.raises(TextError) as caught:
-        read_items(path, **options)  # type: ignore[arg-type]
+        read_items(path, **options)
     assert str(caught.value) == message.format(path=path)
 
 
@@ -179,11 +180,18 @@ def test_a_unit_inside_a_token_has_no_token_and_no_number(glass: LoadedModel) ->
     assert sums.logprob[2] == pytest.approx(scores.logprob[2:].sum())
 
 
+THREE = ["Alice was beginning to get very tired.", "Näiveté 🙂🙂 — “So!”\n\n", "a"]
+
+
+@pytest.fixture(scope="module")
+def three(glass: LoadedModel) -> tv.TokenScores:
+    return tv.score(glass, tv.corpus(THREE, name="three"))
+
+
 @settings(deadline=None)
 @given(st.data())
-def test_the_sums_of_any_units_are_the_sum_of_the_text(glass: LoadedModel, data: st.DataObject) -> None:
-    passages = ["Alice was beginning to get very tired.", "Näiveté 🙂🙂 — “So!”\n\n", "a"]
-    scores = SCORES.setdefault("scores", tv.score(glass, tv.data.texts.corpus(passages, name="three")))  # type: ignore[attr-defined]
+def test_the_sums_of_any_units_are_the_sum_of_the_text(three: tv.TokenScores, data: st.DataObject) -> None:
+    passages, scores = THREE, three
     ends = [sorted({*data.draw(st.lists(st.integers(1, len(passage)), max_size=6)), len(passage)}) for passage in passages]
     sums = sum_units(scores, passages, ends)
     assert sums.n_tokens.sum() == len(scores)
@@ -192,9 +200,6 @@ def test_the_sums_of_any_units_are_the_sum_of_the_text(glass: LoadedModel, data:
     for number in range(len(passages)):
         own = np.nansum(scores.logprob[scores.passage == number])
         assert np.nansum(sums.logprob[sums.passage == number]) == pytest.approx(own, abs=1e-9)
-
-
-SCORES: dict[str, tv.TokenScores] = {}
 
 
 def test_own_words_have_the_corrected_log_probs_of_words(glass: LoadedModel, tmp_path: Path) -> None:
@@ -254,11 +259,11 @@ def test_frequencies_are_those_of_wordfreq(glass: LoadedModel, tmp_path: Path) -
     ],
 )
 def test_what_cannot_be_tabulated_is_refused(
-    glass: LoadedModel, tmp_path: Path, header: str, options: dict[str, object], message: str
+    glass: LoadedModel, tmp_path: Path, header: str, options: dict[str, Any], message: str
 ) -> None:
     items = read_items(write(tmp_path, f"{header}\n1,The cat,2\n"))
     with pytest.raises(TextError, match=f"^{message}$"):
-        tidy_table(items, tv.score(glass, items.text), **options)  # type: ignore[arg-type]
+        tidy_table(items, tv.score(glass, items.text), **options)
 
 
 def test_scores_of_another_text_are_refused(glass: LoadedModel, tmp_path: Path) -> None:
@@ -304,11 +309,11 @@ def study(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return write(project, REGIONS)
 
 
-def tabulated(path: Path, **options: object) -> tv.GridResult:
+def tabulated(path: Path, **options: Any) -> tv.GridResult:
     items = read_items(path)
     with running(ExperimentContext("trial")):
         grid = tv.Grid(["glass-en"], [items.text])
-        grid.tabulate(items, **options)  # type: ignore[arg-type]
+        grid.tabulate(items, **options)
         return grid.summarise("Found.")
 
 
@@ -348,7 +353,7 @@ def test_items_of_another_text_are_refused(study: Path) -> None:
         tv.Grid(["glass-en"], [tv.literal("Alice")]).tabulate(items)
 
 
-def test_the_command_prints_what_the_library_gives(study: Path, run, glass: LoadedModel) -> None:  # type: ignore[no-untyped-def]
+def test_the_command_prints_what_the_library_gives(study: Path, run: Run, glass: LoadedModel) -> None:
     code, out, _ = run("items", "study.csv", "-m", "glass-en", "--previous", "0")
     assert code == 0
     expected = tidy_table(read_items(study), tv.score(glass, read_items(study).text), previous=0)
@@ -382,7 +387,7 @@ def test_the_command_refuses_what_is_not_possible_before_it_scores(
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("Rscript") is None, reason="R is not installed (Debian: r-base-core, r-cran-lme4)")
-def test_r_reads_the_table_and_lme4_fits_it(run, project: Path) -> None:  # type: ignore[no-untyped-def]
+def test_r_reads_the_table_and_lme4_fits_it(run: Run, project: Path) -> None:
     """The lines of docs/studies.md, on its sample: R finds the columns, and the fixed effect is the difference of the means."""
     root = Path(__file__).resolve().parents[2]
     shutil.copytree(root / "experiments" / "items", project / "experiments" / "items", dirs_exist_ok=True)

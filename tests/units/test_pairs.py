@@ -1,6 +1,7 @@
 """Minimal pairs: every decision by three named rules, ties and equal sentences said, intervals that hold."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -75,10 +76,10 @@ def test_files_of_blimp_are_read_as_they_are(tmp_path: Path) -> None:
         ("good,bad\n", {}, "'{path}' is empty: it has no row"),
     ],
 )
-def test_bad_tables_are_refused_in_a_line(tmp_path: Path, content: str, options: dict[str, str], message: str) -> None:
+def test_bad_tables_are_refused_in_a_line(tmp_path: Path, content: str, options: dict[str, Any], message: str) -> None:
     path = write(tmp_path, content)
     with pytest.raises(TextError) as caught:
-        read_pairs(path, **options)  # type: ignore[arg-type]
+        read_pairs(path, **options)
     assert str(caught.value) == message.format(path=path)
 
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -118,7 +119,9 @@ _NOUNS = {read_items: "items", read_pairs: "pairs", read_prompts: "rows"}
         for one in cases.values()
     ],
 )
-def test_a_bad_row_is_one_line_and_the_rest_goes_on(tmp_path: Path, read, case: tuple[str, str, str]) -> None:  # type: ignore[no-untyped-def]
+def test_a_bad_row_is_one_line_and_the_rest_goes_on(
+    tmp_path: Path, read: Callable[[Path], object], case: tuple[str, str, str]
+) -> None:
     name, content, message = case
     path = tmp_path / name
     path.write_text(content, encoding="utf-8")

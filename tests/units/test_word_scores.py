@@ -386,4 +386,4 @@ def test_words_of_a_table_read_back_are_the_same(spaced: LoadedModel, tmp_path: 
 def test_an_unknown_way_with_punctuation_is_refused() -> None:
     message = "punctuation 'gone' is not possible: take 'attached' or 'apart'"
     with pytest.raises(ComparisonError, match=f"^{re.escape(message)}$"):
-        words(make_scores([["a"]]), punctuation="gone")  # type: ignore[arg-type]
+        words(make_scores([["a"]]), punctuation="gone")  # type: ignore[arg-type]  # the caller may have no type checker

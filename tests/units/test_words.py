@@ -154,4 +154,4 @@ def test_in_scripts_with_spaces_attached_words_are_what_stands_between_them(pass
 def test_an_unknown_way_with_punctuation_is_refused() -> None:
     message = "punctuation 'gone' is not possible: take 'attached' or 'apart'"
     with pytest.raises(ComparisonError, match=f"^{re.escape(message)}$"):
-        words_of("a", punctuation="gone")  # type: ignore[arg-type]
+        words_of("a", punctuation="gone")  # type: ignore[arg-type]  # the caller may have no type checker
