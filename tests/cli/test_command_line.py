@@ -257,7 +257,7 @@ BAD_INPUT: list[tuple[list[str], int, str]] = [
     (
         ["--text", "x", "--measure", "perplexity"],
         1,
-        "no measure 'perplexity': there are logprob, surprisal_bits, probability, rank_bucket, entropy, difference",
+        "no measure 'perplexity': there are logprob, surprisal_bits, probability, rank_bucket, entropy ",  # here it ends
     ),
     (["--text", "x", "--measure", "difference"], 2, "--measure difference is of two models: one model's are the others"),
     (["--text", "x", "--measure", "entropy", "--json"], 2, "--measure is for the coloured text: leave out --json, --csv"),

@@ -211,12 +211,16 @@ def test_limits_that_are_not_possible_are_refused(measure: str, limits: tuple[fl
         text_heatmap([table(), other()], measure=measure, limits=limits)
 
 
-@pytest.mark.parametrize("take", [lambda measure: text_heatmap(table(), measure=measure),
-                                  lambda measure: shared_limits([table()], measure=measure)])  # fmt: skip
-def test_an_unknown_measure_is_refused(take) -> None:
-    message = "no measure 'perplexity': there are logprob, surprisal_bits, probability, rank_bucket, entropy, difference"
-    with pytest.raises(FigureError, match=f"^{re.escape(message)}$"):
-        take("perplexity")
+@pytest.mark.parametrize("take", [text_heatmap, lambda source, *, measure: shared_limits([source, source], measure=measure)])
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_an_unknown_measure_is_refused(take, count: int) -> None:
+    """The difference is offered where there are two models."""
+    offered = "logprob, surprisal_bits, probability, rank_bucket, entropy" + ", difference" * (count == 2)
+    with pytest.raises(FigureError, match=f"^no measure 'perplexity': there are {offered}$"):
+        take([table(), other(), table()][:count], measure="perplexity")
+    if count == 1:
+        with pytest.raises(FigureError, match=f"^no measure 'perplexity': there are {offered}$"):
+            take(table(), measure="perplexity")
 
 
 @pytest.mark.parametrize(("count", "given"), [(1, "1 table was given"), (3, "3 tables were given")])

@@ -206,7 +206,7 @@ def _check_measure(measure: str, no_colours: bool) -> None:
         raise typer.BadParameter(
             "--measure is for the coloured text: leave out --json, --csv and --parquet, which hold all values"
         )
-    if isinstance(measure_named(measure), PairMeasure):
+    if isinstance(measure_named(measure, of_pairs=False), PairMeasure):
         raise typer.BadParameter(f"--measure {measure} is of two models: one model's are the others")
 
 

@@ -273,7 +273,7 @@ def text_heatmap(
         >>> heatmap.caption
         'Surprisal (bits) of each token of “text-...” by glass-en (...; n = 5 of 6 tokens). Light is surprising, ...'
     """
-    chosen = measure_named(measure) if isinstance(measure, str) else measure
+    chosen = _measure(measure, [source])
     if isinstance(chosen, PairMeasure):
         comparison = _pair(source, chosen)
         a, b = comparison.a.spec, comparison.b.spec
@@ -350,12 +350,19 @@ def shared_limits(sources: Sequence[Source], *, measure: str | TokenMeasure | Pa
     Raises:
         FigureError: There is no such measure, or it does not fit the sources.
     """
-    chosen = measure_named(measure) if isinstance(measure, str) else measure
+    chosen = _measure(measure, sources)
     if isinstance(chosen, PairMeasure):
         values = [chosen.take(_pair(source, chosen).units) for source in sources]
     else:
         values = [chosen.take(table) for source in sources for table in tables_of(source)]
     return limits_of(values, chosen, "set")
+
+
+def _measure(given: str | TokenMeasure | PairMeasure, sources: Sequence[Source]) -> TokenMeasure | PairMeasure:
+    """Return the measure that is given by its name; where a source is not of two models, the others are offered."""
+    if not isinstance(given, str):
+        return given
+    return measure_named(given, of_pairs=all(len(tables_of(source)) == 2 for source in sources))
 
 
 def tables_of(source: Source) -> list[TokenScores]:

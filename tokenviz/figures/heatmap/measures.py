@@ -115,14 +115,19 @@ MEASURES: dict[str, TokenMeasure | PairMeasure] = {
 }  # fmt: skip
 
 
-def measure_named(name: str) -> TokenMeasure | PairMeasure:
+def measure_named(name: str, *, of_pairs: bool = True) -> TokenMeasure | PairMeasure:
     """Return a measure by its name.
+
+    Args:
+        name: The name.
+        of_pairs: Whether measures of two models are among those that a message offers; by default they are.
 
     Raises:
         FigureError: There is no measure of that name.
     """
     if name not in MEASURES:
-        raise FigureError(f"no measure {name!r}: there are {', '.join(MEASURES)}{did_you_mean(name, MEASURES)}")
+        known = [one for one, measure in MEASURES.items() if of_pairs or isinstance(measure, TokenMeasure)]
+        raise FigureError(f"no measure {name!r}: there are {', '.join(known)}{did_you_mean(name, known)}")
     return MEASURES[name]
 
 
