@@ -8,7 +8,6 @@ from benchmarks.costs import Costs
 from benchmarks.report import Throughput, case_title, markdown_table
 from tokenviz.models.describing import model_sentence
 from tokenviz.models.loading import resolve
-from tokenviz.models.spec import ModelSpec
 
 _HEAD = """# Benchmarks
 
@@ -78,7 +77,7 @@ def benchmark_page(result: Throughput) -> str:
 def _models_line(result: Throughput) -> str:
     """What the models are, in a line."""
     labels = list(dict.fromkeys(case.model for case in result.cases))
-    return model_sentence(labels, {label: resolve(ModelSpec.parse(label)).description for label in labels}) + "\n"
+    return model_sentence(labels, {label: resolve(label).description for label in labels}) + "\n"
 
 
 def _rounds(count: int) -> str:

@@ -8,7 +8,6 @@ from pathlib import Path
 from benchmarks.lineup import ROOT
 from tokenviz.base.errors import ExperimentError
 from tokenviz.models.loading import resolve
-from tokenviz.models.spec import ModelSpec
 
 _TEXTS = ROOT / "experiments" / "texts"
 _SENTENCE = re.compile(r".+?[.!?][\"'”’)]*(?=\s|$)", re.DOTALL)
@@ -81,7 +80,7 @@ def parse_case(case: str) -> Case:
 
 def folder_of(model: str) -> Path:
     """The folder of a model's files, fetched where it is not there yet."""
-    return resolve(ModelSpec.parse(model)).folder
+    return resolve(model).folder
 
 
 def _paragraphs(name: str) -> list[str]:

@@ -28,7 +28,6 @@ from tokenviz.ledger.driver import cell_result
 from tokenviz.ledger.shard_scores import read_footer
 from tokenviz.ledger.worker import work
 from tokenviz.models.loading import load_model, resolve
-from tokenviz.models.spec import ModelSpec
 from tokenviz.scoring.scorer import score_silently, score_to_file
 
 if TYPE_CHECKING:
@@ -284,7 +283,7 @@ def random_words(characters: int, *, passage: int, seed: int) -> Text:
 
 
 def _planned(model: str, text: Text, folder: Path, shard_bytes: int, part_characters: int | None = None) -> tuple[Ledger, Cell]:
-    resolved = resolve(ModelSpec.parse(model))
+    resolved = resolve(model)
     cell = Cell(f"scaling-{text.sha256[:16]}", resolved.spec.label, resolved.identity, text.name, text.sha256, _SETTINGS)
     ledger, _ = plan_ledger(str(folder), [cell], [text], shard_bytes=shard_bytes, part_characters=part_characters)
     return ledger, cell

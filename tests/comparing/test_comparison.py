@@ -2,7 +2,9 @@
 
 import json
 import math
+import re
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -63,6 +65,23 @@ def test_both_models_are_there_before_the_first_reads_the_text(glass: LoadedMode
     for a in ("glass-en", glass):
         with pytest.raises(ModelError, match=r"^no model at 'nope/': "):
             compare(a, "nope/", text="Alice.")
+        with pytest.raises(ModelError, match=r"^a int is no model spec: give a string such as 'gpt2'$"):
+            compare(a, 7, text="Alice.")  # type: ignore[arg-type]  # the caller may have no type checker
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"by": "letter"}, "by 'letter' is not possible: take 'token', 'segment', 'word' or 'span'"),
+        ({"punctuation": "gone"}, "punctuation 'gone' is not possible: take 'attached' or 'apart'"),
+        ({"resamples": 7}, "7 resamples are not possible: take at least 100, or 0 for no intervals"),
+        ({"seed": -1}, "seed -1 is not possible: take a whole number from 0"),
+        ({"level": 95}, "level 95 is not possible: take a number between 0 and 1, such as 0.95"),
+    ],
+)
+def test_settings_that_are_not_possible_are_told_before_a_model_reads_the_text(how: dict[str, Any], message: str) -> None:
+    with pytest.raises(ComparisonError, match=f"^{re.escape(message)}$"):
+        compare("nope/", "nope/", text="Alice.", **how)
 
 
 def test_models_need_a_text_and_scores_have_one(glass: LoadedModel) -> None:

@@ -71,7 +71,6 @@ def report_command(
     from tokenviz.base.progress import shown
     from tokenviz.figures.report.page import checked_path, report_limits
     from tokenviz.models.loading import resolve
-    from tokenviz.models.spec import ModelSpec
 
     if by in ("item", "pair"):
         if spans or chat:
@@ -87,7 +86,7 @@ def report_command(
     if limits is not None:
         report_limits(limits)  # refuses bad limits before the work
     with shown():
-        resolved = [resolve(ModelSpec.parse(spec)) for spec in model]  # all are available before the first is scored
+        resolved = [resolve(spec) for spec in model]
         typer.echo(subject.save(resolved, to, limits, top_k, bos=bos, context=context, stride=stride))
 
 

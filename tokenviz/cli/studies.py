@@ -67,7 +67,6 @@ def items_command(
     from tokenviz.base.display import write_parquet
     from tokenviz.base.progress import shown
     from tokenviz.models.loading import load, resolve
-    from tokenviz.models.spec import ModelSpec
     from tokenviz.scoring.scorer import score
     from tokenviz.units.items import read_items
     from tokenviz.units.tidy import check_request, tidy_table
@@ -81,7 +80,7 @@ def items_command(
         rows = by or ("region" if any(study.units) else "item")
         check_request(study, by=rows, previous=previous, frequency=frequency)
         frames = []
-        for model in [resolve(ModelSpec.parse(spec)) for spec in models]:  # all are available before the first is scored
+        for model in [resolve(spec) for spec in models]:
             scores = score(load(model), study.text, bos=bos, context=context, stride=stride)
             frames.append(tidy_table(study, scores, by=rows, previous=previous, frequency=frequency))
     table = pd.concat(frames, ignore_index=True)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tokenviz.base.errors import ComparisonError
 from tokenviz.data.scores import TokenScores
 from tokenviz.units.sums import UnitSums, span_sums
-from tokenviz.units.words import Punctuation, Spans, common_spans, words_of
+from tokenviz.units.words import Punctuation, Spans, check_punctuation, common_spans, words_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -103,6 +103,17 @@ def units_of(frame: "pd.DataFrame", by: By) -> Units:
     return kind(by=by, text=tuple(frame["text"]), **columns)
 
 
+def check_units(by: str | None, punctuation: str) -> None:
+    """Refuse units that there are not, before anything is scored.
+
+    Raises:
+        ComparisonError: There are no such units, or punctuation is neither attached nor apart.
+    """
+    if by is not None and by not in get_args(By):
+        raise ComparisonError(f"by {by!r} is not possible: take 'token', 'segment', 'word' or 'span'")
+    check_punctuation(punctuation)
+
+
 def same_tokens(a: TokenScores, b: TokenScores) -> bool:
     """Return whether two tables have one tokenizer: the same vocabulary, and the same tokens of this text."""
     return (
@@ -130,8 +141,7 @@ def align(a: TokenScores, b: TokenScores, *, by: By | None = None, punctuation: 
         ComparisonError: The tables are of different texts; tokens were asked for and differ; or spans were asked for, and the
             text has none or the tables have different ones.
     """
-    if by is not None and by not in get_args(By):
-        raise ComparisonError(f"by {by!r} is not possible: take 'token', 'segment', 'word' or 'span'")
+    check_units(by, punctuation)
     if a.text_sha256 != b.text_sha256:
         raise ComparisonError(
             f"the scores are of two texts, {a.text_name!r} and {b.text_name!r}: score one text with both models"

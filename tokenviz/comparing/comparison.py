@@ -11,15 +11,14 @@ from numpy.typing import NDArray
 from tokenviz.base import display
 from tokenviz.base.errors import ComparisonError
 from tokenviz.comparing.agreement import Agreement, agreement_of
-from tokenviz.comparing.alignment import By, Units, align
+from tokenviz.comparing.alignment import By, Units, align, check_units
 from tokenviz.data.scores import TokenScores, nan_to_none
 from tokenviz.data.texts import Text, as_it_stands
 from tokenviz.models.describing import full_name_of
-from tokenviz.models.spec import ModelSpec
 from tokenviz.stats.definitions import Values
 from tokenviz.stats.differences import SignFlips, sign_flip_test
 from tokenviz.stats.estimate import LEVEL
-from tokenviz.stats.resampling import SEED
+from tokenviz.stats.resampling import SEED, check_resampling
 from tokenviz.stats.summaries import estimates_of, resampling_of
 from tokenviz.units.words import Punctuation
 
@@ -293,6 +292,8 @@ def compare(
     """
     if text is not None and isinstance(a, TokenScores) and isinstance(b, TokenScores):
         raise ComparisonError("a and b are scores, which have their text: leave out text, or give models")
+    check_resampling(resamples, seed, level)
+    check_units(by, punctuation)
     a, b = _scores_of((a, b), text)
     units = align(a, b, by=by, punctuation=punctuation)
     return Comparison(a=a, b=b, units=units, **_numbers(a, b, units, resamples, seed, level=level))
@@ -306,11 +307,11 @@ def _scores_of(given: "Sequence[TokenScores | LoadedModel | str]", text: Text | 
                 name = repr(one) if isinstance(one, str) else "it"
                 raise ComparisonError(f"{name} is a model, not scores: give the text that it reads, compare(a, b, text=...)")
         return [one for one in given if isinstance(one, TokenScores)]
-    from tokenviz.models.loading import ResolvedModel, load, resolve  # with torch, which scores that are there do not need
+    from tokenviz.models.loading import LoadedModel, ResolvedModel, load, resolve  # with torch, which scores do not need
     from tokenviz.scoring.scorer import score
 
     text = as_it_stands(text)
-    found = [resolve(ModelSpec.parse(one)) if isinstance(one, str) else one for one in given]  # both, before one is scored
+    found = [one if isinstance(one, TokenScores | LoadedModel) else resolve(one) for one in given]
     # The one alternative that is kept is the first choice, which the share of equal ones needs.
     return [
         one if isinstance(one, TokenScores) else score(load(one) if isinstance(one, ResolvedModel) else one, text, top_k=1)

@@ -17,7 +17,6 @@ from tokenviz.comparing.distances import Closer, closest, summarise_divergences
 from tokenviz.data.scores import BosMode, TokenScores
 from tokenviz.data.texts import Text
 from tokenviz.models.loading import LoadedModel, ResolvedModel, load, resolve
-from tokenviz.models.spec import ModelSpec
 from tokenviz.scoring.divergence import Divergences, check_vocabularies, divergences
 from tokenviz.scoring.predictions import KeptPredictions, keep_predictions
 from tokenviz.scoring.scorer import score
@@ -143,7 +142,7 @@ def compare_two(
         TokenvizError: A model cannot be had, or a text cannot be read or compared.
     """
     check_resampling(resamples, seed)
-    a, b = (resolve(ModelSpec.parse(spec)) for spec in models)  # both are available before the first is scored
+    a, b = map(resolve, models)
     scores_a, scores_b, found, reason = _read_by_both(a, b, texts, windows, predictions)
     drawn: dict[str, Any] = {"resamples": resamples, "seed": seed}
     compared = [compare(*pair, **how, **drawn) for pair in zip(scores_a, scores_b, strict=True)]
@@ -180,7 +179,7 @@ def compare_three(
     """
     check_resampling(resamples, seed)
     level = adjusted_level(len(models)) if simultaneous else LEVEL
-    resolved = [resolve(ModelSpec.parse(spec)) for spec in models]  # all are available before the first is scored
+    resolved = list(map(resolve, models))
     tables = dict(zip("abc", [_scores_of(load(one), texts, windows) for one in resolved], strict=True))
     pairs: dict[str, Comparison | PooledComparison] = {}
     for first, second in combinations(tables, 2):

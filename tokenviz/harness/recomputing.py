@@ -14,8 +14,7 @@ from tokenviz.base.errors import StoreError, TextError
 from tokenviz.data.scores import TokenScores
 from tokenviz.data.texts import Text, corpus, literal
 from tokenviz.harness.session import ModelMemory
-from tokenviz.models.loading import load, resolve
-from tokenviz.models.spec import ModelSpec
+from tokenviz.models.loading import load_model
 from tokenviz.records.loading import Reader
 from tokenviz.records.run import RecordedRun
 from tokenviz.tracking.finding import FoundRun
@@ -78,7 +77,7 @@ class Again:
             reader: Reads the recorded runs.
         """
         self.reader = reader
-        self.memory = ModelMemory(lambda label: load(resolve(ModelSpec.parse(label))))
+        self.memory = ModelMemory(load_model)
         self._tables: dict[str, tuple[TokenScores, TokenScores, Text]] = {}
 
     def both(self, run_id: str, recorded: RecordedRun) -> tuple[TokenScores, TokenScores, Text]:

@@ -91,10 +91,9 @@ class _Worker:
     def _load(self, label: str) -> "LoadedModel":
         from tokenviz.base.errors import ModelError
         from tokenviz.models.loading import load, resolve
-        from tokenviz.models.spec import ModelSpec
         from tokenviz.scoring.scorer import check_possible
 
-        resolved = resolve(ModelSpec.parse(label))
+        resolved = resolve(label)
         cells = [cell for cell in self._ledger.cells() if cell.model == label]
         for cell in cells:
             if cell.identity != resolved.identity:

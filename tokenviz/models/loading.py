@@ -119,7 +119,7 @@ def load_model(spec: str | ModelSpec) -> LoadedModel:
         >>> tv.load_model("glass-en,device=cpu")
         LoadedModel('glass-en,device=cpu' on cpu: reads 128 tokens at once, predicts over 1,024)
     """
-    return load(resolve(ModelSpec.parse(spec) if isinstance(spec, str) else spec))
+    return load(resolve(spec))
 
 
 def as_loaded(model: LoadedModel | str) -> LoadedModel:
@@ -135,13 +135,16 @@ def as_loaded(model: LoadedModel | str) -> LoadedModel:
     return load_model(model)
 
 
-def resolve(spec: ModelSpec) -> ResolvedModel:
+def resolve(spec: str | ModelSpec) -> ResolvedModel:
     """Find a model's files; fetch and convert what is missing.
 
+    Who needs several models resolves all of them before the first is loaded: the last may not be there.
+
     Raises:
-        ModelError: The model is unknown, unreachable, damaged or not to be trusted.
+        ModelError: The model spec is not possible, or the model is unknown, unreachable, damaged or not to be trusted.
         DiskError: There is not enough room to prepare it.
     """
+    spec = spec if isinstance(spec, ModelSpec) else ModelSpec.parse(spec)
     if spec.name in CATALOGUE:
         return _resolve_catalogue(spec, CATALOGUE[spec.name])
     path = Path(expanduser(spec.name))

@@ -61,8 +61,10 @@ class ModelSpec:
         """Parse a spec.
 
         Raises:
-            ModelError: The spec is empty, or an option or its value is not known.
+            ModelError: The spec is empty or no string, or an option or its value is not known.
         """
+        if not isinstance(spec, str):
+            raise ModelError(f"a {type(spec).__name__} is no model spec: give a string such as 'gpt2'")
         name, options, revision = _split(spec)
         if not name:
             raise ModelError(f"the model spec {spec!r} names no model: write NAME[@REVISION][,OPTION=VALUE]...")

@@ -48,6 +48,16 @@ class Word:
     ending: Ending
 
 
+def check_punctuation(punctuation: str) -> None:
+    """Refuse an unknown way with punctuation, before the work.
+
+    Raises:
+        ComparisonError: It is neither "attached" nor "apart".
+    """
+    if punctuation not in get_args(Punctuation):
+        raise ComparisonError(f"punctuation {punctuation!r} is not possible: take 'attached' or 'apart'")
+
+
 def words_of(passage: str, *, punctuation: Punctuation) -> list[Word]:
     """Cut a passage into words.
 
@@ -61,8 +71,7 @@ def words_of(passage: str, *, punctuation: Punctuation) -> list[Word]:
     Raises:
         ComparisonError: `punctuation` is neither.
     """
-    if punctuation not in get_args(Punctuation):
-        raise ComparisonError(f"punctuation {punctuation!r} is not possible: take 'attached' or 'apart'")
+    check_punctuation(punctuation)
     return list((_attached if punctuation == "attached" else _apart)(passage))
 
 
