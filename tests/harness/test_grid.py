@@ -212,6 +212,26 @@ def test_what_a_run_does_not_hold_is_fetched_as_the_run_would_have_drawn_it(
             assert not made[kind].recorded.has("figures/heatmap.svg")
 
 
+def test_a_run_that_another_command_draws_has_the_limits_of_that_command(
+    models: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def score(text: str, limits: str) -> ScoreRun:
+        with running(ExperimentContext("trial", limits=run_limits(limits))):
+            return Grid(models[:1], [tv.literal(text)], top_k=2).score()[0]
+
+    def failing(*given: object) -> None:
+        raise FigureError("not this time")
+
+    for text, limits, tag in ((TEXTS[0], "text", None), (TEXTS[1], "p5", "p5,p95")):
+        with monkeypatch.context() as patch:
+            patch.setattr("tokenviz.harness.kinds.score.draw_scores", failing)
+            with pytest.raises(FigureError, match=r"^not this time$"):
+                score(text, "-7,-1")
+        made = score(text, limits)
+        assert not made.reused
+        assert find_run(made.run_id, open_store()).tags.get("limits") == tag
+
+
 def test_formats_are_chosen_on_the_command_line_or_by_the_grid_and_finished_runs_keep_theirs(
     models: list[str], project: Path, real_figures: None
 ) -> None:

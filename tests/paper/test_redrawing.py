@@ -8,16 +8,23 @@ import sys
 from pathlib import Path
 
 import pytest
+from arithmetic import make_two_models
 from conftest import Run
 from kept_runs import keep_pair
+from kills import draw_in_no_time, draw_quickly
 from run_records import filled, make_record
 from tables import long_pair
 
 from tokenviz.base.errors import DiskError, FigureError, PaperError, StoreError, TokenvizError
 from tokenviz.cli.paper import _FIGURES
+from tokenviz.data.texts import literal
+from tokenviz.figures.heatmap.measures import run_limits
 from tokenviz.figures.named import FIGURES, Look
 from tokenviz.figures.origin import provenance_of
+from tokenviz.harness.grid import Grid
 from tokenviz.harness.kinds import kinds, training
+from tokenviz.harness.measures import position_measure
+from tokenviz.harness.session import ExperimentContext, running
 from tokenviz.paper.manifest import Order
 from tokenviz.paper.pulling import pull, redraw
 from tokenviz.tracking.runs import Runs
@@ -106,6 +113,55 @@ def test_limits_that_are_pulled_are_those_of_all_and_drawn_again_to_the_byte(run
     about = provenance_of(sorted((project / "paper/figures").iterdir())[0])
     assert about["limits_of"] == "5th to 95th percentile"
     assert "5th to 95th percentile of the text; beyond them lie" in about["caption"]
+
+
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [
+        ("-7.5,-0.25", {"score": "fixed", "comparison": "fixed", "difference": "text", "ahead": "text", "entropy": "text"}),
+        (
+            "p5",
+            dict.fromkeys(["score", "comparison", "difference", "ahead", "entropy"], "5th to 95th percentile"),
+        ),
+    ],
+)
+def test_figures_have_the_limits_of_their_run_however_they_are_had(
+    project: Path, run: Run, monkeypatch: pytest.MonkeyPatch, limits: str, said: dict[str, str]
+) -> None:
+    draw_in_no_time(monkeypatch)
+    monkeypatch.setattr(
+        "tokenviz.harness.kinds.measure.draw_measure", lambda *given: draw_quickly(None, {}, None, None, given[-1])
+    )
+    with running(ExperimentContext("trial", limits=run_limits(limits))):
+        grid = Grid(make_two_models(project), [literal("abcdabcddcba")], top_k=0)
+        runs = {"score": grid.score()[0].run_id, "comparison": grid.compare()[0].run_id}
+        runs["ahead"] = grid.measure(position_measure("ahead", lambda logits, ids: logits.max(-1).values))[0].run_id
+    runs["difference"] = runs["comparison"]
+
+    def of_file(path: str) -> str:
+        about = provenance_of(project / path)
+        assert about["limits"] == [-7.5, -0.25] or about["limits_of"] != "fixed"
+        return str(about["limits_of"])
+
+    found: dict[str, dict[str, str]] = {"redraw": {}, "pull": {}, "fetch": {}}
+    assert run("pull", "trial", "--to", "paper", "--figure", "heatmap,difference", "--format", "html")[0] == 0
+    assert run("pull", "trial", "--to", "paper", "--check")[0] == 0
+    pulled = {path: provenance_of(path)["run_id"] for path in (project / "paper/figures").iterdir()}
+    for name, run_id in runs.items():
+        figure = "difference" if name == "difference" else "heatmap"
+        command = ["redraw", run_id, "--figure", figure, "--format", "html"]
+        code, out, _ = run(*command, "--to", "drawn")
+        assert code == 0
+        found["redraw"][name] = of_file(out.strip())
+        [path] = [path for path, of in pulled.items() if of == run_id and path.stem.endswith(figure)]
+        found["pull"][name] = of_file(str(path))
+        assert run("runs", "fetch", run_id, f"figures/{figure}.tex")[0] == 0
+        found["fetch"][name] = of_file(f"{figure}.tex")
+        if name != "ahead":
+            assert of_file(run(*command, "--limits", "text")[1].strip()) == "text"
+    for how in found.values():
+        how["entropy"] = of_file(run("redraw", runs["score"], "--measure", "entropy", "--format", "html")[1].strip())
+    assert found == {"redraw": said, "pull": said, "fetch": said}
 
 
 def test_what_was_pulled_is_drawn_again_to_the_byte(runs: list[str], run: Run, project: Path) -> None:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -14,7 +14,7 @@ from tokenviz.comparing.gaps import parts_of_gap
 from tokenviz.data.scores import TokenScores
 from tokenviz.figures.heatmap.definition import tables_of
 from tokenviz.figures.heatmap.files import FORMATS, HeatmapFormat, file_title, save_heatmap
-from tokenviz.figures.heatmap.measures import Chosen, PairMeasure, measure_named
+from tokenviz.figures.heatmap.measures import Chosen, PairMeasure, chosen_limits, limits_fit, measure_named
 from tokenviz.figures.plots.comparison import gap_bars, unity_scatter
 from tokenviz.figures.plots.curves import along_text, entropy_calibration
 from tokenviz.figures.typeset.saving import FigureFormat, fixed_settings, inches, points, save_figure, together
@@ -162,6 +162,23 @@ def formats_of(figure: str) -> tuple[str, ...]:
     if figure not in FIGURES:
         raise FigureError(f"no figure {figure!r}: there are {', '.join(FIGURES)}")
     return FORMATS if figure in _HEATMAPS else PLOT_FORMATS
+
+
+def with_limits(figure: str, look: Look, limits: str | Chosen) -> Look:
+    """Return a look with limits that were given for several figures, where they apply to a figure and it has none of its own.
+
+    Args:
+        figure: Name of the figure.
+        look: The look.
+        limits: The limits, as in `text_heatmap`; numbers are log-probs.
+
+    Raises:
+        FigureError: The limits or the look's measure are not possible.
+    """
+    if figure not in _HEATMAPS or look.limits is not None:
+        return look
+    fit = limits_fit(chosen_limits(limits), measure_named(look.measure or _HEATMAPS[figure]))
+    return replace(look, limits=limits) if fit else look
 
 
 def save_named(

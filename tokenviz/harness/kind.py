@@ -2,7 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 from tokenviz.data.parquet import FORMAT_VERSION
 from tokenviz.data.scores import SCORING_VERSION, nan_to_none
 from tokenviz.data.texts import Text
-from tokenviz.figures.named import Look
+from tokenviz.figures.named import Look, with_limits
 from tokenviz.figures.report.overview import Cell, OtherRun
 from tokenviz.harness.deliveries import Delivery, Drawing
 from tokenviz.harness.measures import Settings
@@ -127,6 +127,17 @@ class Kind(ABC, Generic[S]):
     def look(self, figure: str, look: Look) -> Look:
         """Return the part of a look, given for all figures of a pull, that applies to a figure."""
         return look
+
+    def as_drawn(self, figure: str, look: Look, limits: str, source: Callable[[], S]) -> Look:
+        """Return a look without limits with those that a run's heatmaps were drawn with, where they apply to a figure.
+
+        Args:
+            figure: Name of the figure.
+            look: The look.
+            limits: The limits that were given for all heatmaps of the run.
+            source: Reads the run's data.
+        """
+        return with_limits(figure, look, limits) if self.of_tokens else look
 
     def figure_part(self, run: FoundRun, figure: str) -> str:
         """Return the end of a figure's file name, after text and models."""

@@ -111,7 +111,11 @@ class Scheduler:
         if staged is None or not self._wanted(job, staged.record.tags, staged.record.started):
             return None
         grids = dict.fromkeys([*staged.record.grid.split(), self._session.grid])
-        return replace(staged, record=replace(staged.record, grid=" ".join(grids))), job.read(WaitingRun.of(staged, self._runs))
+        record = replace(staged.record, grid=" ".join(grids))
+        if not staged.drawn:  # then this command draws it, perhaps with other limits
+            tags = {name: value for name, value in record.tags.items() if name != "limits"}
+            record = replace(record, tags={**tags, **self._session.drawn})
+        return replace(staged, record=record), job.read(WaitingRun.of(staged, self._runs))
 
     def _make(self, job: Job[T, R], claim: Claim) -> tuple[StagedRun, T]:
         started = _now()
@@ -127,7 +131,7 @@ class Scheduler:
                 name=job.name,
                 fingerprint=job.fingerprint,
                 grid=self._session.grid,
-                tags={"kind": job.kind, **job.tags, **content.tags, **self._session.provenance.tags},
+                tags={"kind": job.kind, **job.tags, **content.tags, **self._session.provenance.tags, **self._session.drawn},
                 context=self._session.provenance.context,
                 params=redacted({**content.params, **self._session.provenance.params}),
                 metrics=content.metrics,

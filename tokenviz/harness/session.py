@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tokenviz.base.errors import LedgerError
 from tokenviz.data.texts import Text
-from tokenviz.figures.heatmap.measures import Chosen
+from tokenviz.figures.heatmap.measures import Chosen, written_limits
 from tokenviz.figures.origin import Origin
 from tokenviz.figures.typeset.saving import PAGE_FORMATS, FigureFormat
 from tokenviz.harness.measures import Settings
@@ -213,6 +213,12 @@ class Session:
     provenance: Provenance
     ledger: LedgerRun | None = None
     formats: tuple[FigureFormat, ...] = PAGE_FORMATS
+
+    @property
+    def drawn(self) -> dict[str, str]:
+        """Return how figures of its runs are drawn, as tags: limits of the colours other than each text's."""
+        limits = self.experiment.limits
+        return {} if limits == "text" else {"limits": written_limits(limits)}
 
     def about(self, fingerprint: str, kind: str, more: Mapping[str, object]) -> dict[str, object]:
         """Return a figure file's metadata about the run that it belongs to.

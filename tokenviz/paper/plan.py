@@ -146,8 +146,9 @@ class Plan:
         return fingerprint_of({**asdict(paper_run.origin), **look, "figure": figure, "format": form, "tokenviz": __version__})
 
     def look(self, paper_run: PaperRun, figure: str) -> Look:
-        """Return the look of a run's figure, with the limits of all heatmaps where they share them."""
-        return paper_run.has.look(figure, self.order.look(figure, self._shared if self.order.limits == "shared" else None))
+        """Return the look of a figure: with the limits of all heatmaps where they share them, else with those of its run."""
+        look = paper_run.has.look(figure, self.order.look(figure, self._shared if self.order.limits == "shared" else None))
+        return paper_run.look(figure, look, self.tables)
 
     @cached_property
     def _shared(self) -> Limits:

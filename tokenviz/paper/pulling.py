@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 from tokenviz.base import disk
 from tokenviz.base.errors import DiskError, PaperError, TokenvizError
 from tokenviz.base.progress import task
-from tokenviz.figures.heatmap.measures import said_limits, written_limits
+from tokenviz.figures.heatmap.measures import written_limits
 from tokenviz.figures.named import OWN_LOOK, Look
 from tokenviz.figures.origin import provenance_of
 from tokenviz.paper.manifest import MANIFEST, Entry, Manifest, Order, digest_of, read_manifest
@@ -59,7 +59,7 @@ def redraw(
         raise DiskError(f"cannot write the folder {str(folder)!r}: {error.strerror or error}") from error
     parts = [paper_run.text, *paper_run.models]
     stem = folder / "_".join([*map(file_part, parts), paper_run.has.figure_part(paper_run.run, figure)])
-    return draw(paper_run, tables, figure, formats, look, stem)
+    return draw(paper_run, tables, figure, formats, paper_run.look(figure, look, tables), stem)
 
 
 def fetch_file(run_id: str, artifact: str, to: Path | None = None) -> Path:
@@ -106,11 +106,10 @@ def _as_the_run(paper_run: PaperRun, tables: Tables, recorded: StoredRun, artifa
         form = next((form for form in formats if re.fullmatch(named + re.escape(file_ending(form)), artifact)), None)
         if form is None:
             continue
-        about = _said_by_another(recorded, figure)
+        about, look = _said_by_another(recorded, figure), paper_run.look(figure, OWN_LOOK, tables)
         if about is None:
-            paths = draw(paper_run, tables, figure, [form], OWN_LOOK, folder / figure)
+            paths = draw(paper_run, tables, figure, [form], look, folder / figure)
         else:
-            look = replace(OWN_LOOK, limits=said_limits(about)) if "limits_of" in about else OWN_LOOK
             source = tables.source(paper_run)
             paths = paper_run.has.draw(figure, source, folder / figure, formats=[form], look=look, about=about)
         if made := [path for path in paths if path.name == artifact.rpartition("/")[2]]:

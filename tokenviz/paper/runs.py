@@ -6,6 +6,7 @@ from typing import Any
 
 from tokenviz.base.errors import PaperError
 from tokenviz.base.progress import warn
+from tokenviz.figures.named import Look
 from tokenviz.figures.origin import Origin
 from tokenviz.harness.kind import Kind, Quantity
 from tokenviz.harness.kinds import kind_named
@@ -67,6 +68,17 @@ class PaperRun:
         run = self.run
         fingerprint, command = run.tags.get("fingerprint", ""), run.tags.get("command", "")
         return Origin(fingerprint, run.experiment, self.kind, run.commit, command, run.run_id)
+
+    def look(self, figure: str, look: Look, tables: "Tables") -> Look:
+        """Return the look of a figure, with the limits that the run was drawn with where it has none.
+
+        Raises:
+            StoreError: A table is missing, or differs from what was recorded.
+        """
+        limits = self.run.tags.get("limits")
+        if limits is None or look.limits is not None:
+            return look
+        return self.has.as_drawn(figure, look, limits, lambda: tables.source(self))
 
     def about(self, source: object) -> dict[str, object]:
         """Return the metadata of a figure that is drawn from its tables."""

@@ -2,9 +2,9 @@
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -135,7 +135,6 @@ def measure_named(name: str, *, of_pairs: bool = True) -> TokenMeasure | PairMea
 
 _NUMBER = r"\s*([-+−]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*"
 _PAIR = re.compile(f"{_NUMBER},{_NUMBER}")
-_BETWEEN = re.compile(r"(\d+\.?\d*)(?:st|nd|rd|th) to (\d+\.?\d*)(?:st|nd|rd|th) percentile")  # what `Percentiles` prints
 _SET = "shared:"  # comes before the limits of a set, in the command that draws one of its figures again
 _PERCENTILES = re.compile(r"\s*p(\d+\.?\d*|\.\d+)\s*(?:,\s*p(\d+\.?\d*|\.\d+)\s*)?")
 
@@ -238,15 +237,6 @@ def written_limits(chosen: str | Chosen) -> str:
         return f"p{chosen.low:g},p{chosen.high:g}"
     low, high = (chosen.low, chosen.high) if isinstance(chosen, Limits) else chosen
     return f"{_SET if isinstance(chosen, Limits) and chosen.origin == 'set' else ''}{low!r},{high!r}"
-
-
-def said_limits(about: Mapping[str, Any]) -> Chosen:
-    """Return the limits that a heatmap's file says in its metadata."""
-    origin = str(about["limits_of"])
-    if between := _BETWEEN.fullmatch(origin):
-        return Percentiles(float(between[1]), float(between[2]))
-    low, high = about["limits"]
-    return "text" if origin == "text" else Limits(low, high, "set") if origin == "set" else (low, high)
 
 
 def checked_limits(limits: Limits | tuple[float, float], measure: TokenMeasure | PairMeasure) -> Limits:

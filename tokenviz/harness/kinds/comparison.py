@@ -18,8 +18,8 @@ from tokenviz.comparing.gaps import ALL, gaps_by_kind, parts_of_gap, passage_gap
 from tokenviz.comparing.large import PARTS_VERSION, compare_parts
 from tokenviz.data.texts import Text
 from tokenviz.figures.heatmap.files import HeatmapFormat
-from tokenviz.figures.heatmap.measures import MEASURES, Chosen, limits_fit
-from tokenviz.figures.named import FIGURES, Look, formats_of, save_named
+from tokenviz.figures.heatmap.measures import Chosen
+from tokenviz.figures.named import FIGURES, OWN_LOOK, Look, formats_of, save_named, with_limits
 from tokenviz.figures.origin import of_pair
 from tokenviz.figures.report.overview import Cell, PairCell
 from tokenviz.figures.report.page import save_report
@@ -353,11 +353,11 @@ def draw_comparison(
     """
     own: dict[str, tuple[HeatmapFormat, ...]] = {"heatmap": (*formats, "html"), "difference": ("html",)}
     for figure in _FIGURES:
-        shown = {"heatmap": MEASURES["logprob"], "difference": MEASURES["difference"]}.get(figure)
-        look = Look(limits=limits if shown and limits_fit(limits, shown) else None)
+        look = with_limits(figure, OWN_LOOK, limits)
         save_named(figure, comparison, folder / figure, formats=own.get(figure, formats), look=look, about=about)
     if not _of_one_tokenizer(comparison):
-        save_named("segments", comparison, folder / "segments", formats=("html",), look=Look(limits=limits), about=about)
+        look = with_limits("segments", OWN_LOOK, limits)
+        save_named("segments", comparison, folder / "segments", formats=("html",), look=look, about=about)
     save_report(comparison, folder / "report.html", limits=limits, about=about)
 
 

@@ -15,7 +15,7 @@ from tokenviz.base.errors import FigureError
 from tokenviz.data.scores import TokenScores
 from tokenviz.data.texts import Text
 from tokenviz.figures.heatmap.files import save_heatmap
-from tokenviz.figures.heatmap.measures import Chosen, TokenMeasure, limits_fit
+from tokenviz.figures.heatmap.measures import Chosen, TokenMeasure, chosen_limits, limits_fit
 from tokenviz.figures.named import Look, formats_of
 from tokenviz.figures.origin import of_scores
 from tokenviz.figures.report.overview import Cell, OtherRun
@@ -221,6 +221,10 @@ class MeasureKind(Kind[RecordedMeasure]):
 
     def look(self, figure: str, look: Look) -> Look:
         return replace(look, measure=None, limits=None)  # those that were asked for are of log-probs
+
+    def as_drawn(self, figure: str, look: Look, limits: str, source: Callable[[], RecordedMeasure]) -> Look:
+        shown = source().shown
+        return replace(look, limits=limits) if shown and limits_fit(chosen_limits(limits), shown) else look
 
     def figure_part(self, run: FoundRun, figure: str) -> str:
         return f"{run.tags['kind']}_{figure}"  # so that it differs from the heatmap of the scores
