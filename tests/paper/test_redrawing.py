@@ -209,7 +209,7 @@ REFUSALS: dict[str, tuple[int, dict[str, object], type[TokenvizError], str]] = {
     ),
     "measure": (
         0, {"look": Look(measure="loss")}, FigureError,
-        "no measure 'loss': there are logprob, surprisal_bits, probability, rank_bucket, entropy, difference",
+        "no measure 'loss': there are logprob, surprisal_bits, probability, rank_bucket, entropy",
     ),
     "limits": (
         0, {"look": Look(limits=(3, -3))}, FigureError, "limits 3 to -3 are the wrong way round: give the lower one first",
