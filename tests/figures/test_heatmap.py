@@ -3,6 +3,7 @@
 import io
 import itertools
 import warnings
+from dataclasses import replace
 
 import matplotlib
 import numpy as np
@@ -15,6 +16,7 @@ from tables import NAN, falling, make_scores
 
 from tokenviz.base.errors import FigureError
 from tokenviz.data.scores import TokenScores
+from tokenviz.data.spans import Span
 from tokenviz.figures.heatmap.definition import Source, text_heatmap
 from tokenviz.figures.heatmap.drawing import draw_heatmap, heatmap_pages
 from tokenviz.figures.heatmap.measures import MEASURES
@@ -461,3 +463,22 @@ def test_code_is_set_in_a_face_of_fixed_width_and_its_headings_are_not() -> None
     assert {heading.get_fontname() for heading in headings} == {"DejaVu Sans"}
     [figure] = pages(make_scores([WORDS]))
     assert {cell.get_fontname() for cell in cells(figure)} == {"DejaVu Sans"}
+
+
+@pytest.mark.parametrize("width", [1.5, 2.5, 7.0])
+def test_the_name_of_a_span_ends_where_the_next_one_begins(width: float) -> None:
+    words = ["The", " cat", " sat", " on", " it", "."]
+    spans = tuple(
+        Span(name, 4 * place + (place > 0) * -1, 4 * place + 3)
+        for place, name in enumerate(("MMMMMMMM", "WWWWWWWW", "verb", "preposition"))
+    )
+    scores = make_scores([words])
+    [figure] = pages(replace(scores, spans=(spans,)), width=width)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    names = [text for text in cells(figure) if text.get_fontsize() < 6]
+    boxes = [text.get_window_extent(canvas.get_renderer()) for text in names]
+    assert [text.get_text()[0] for text in names] == ["M", "v", "p"]  # "W…W" is wider than " cat"
+    for first, second in itertools.pairwise(boxes):
+        assert first.x1 < second.x0 or abs(first.y0 - second.y0) > 5
+    assert max(box.x1 for box in boxes) <= figure.bbox.width

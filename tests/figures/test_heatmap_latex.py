@@ -288,3 +288,9 @@ def test_spans_have_lines_and_names_above_the_text(tmp_path: Path) -> None:
     for words in ("a_b%$#1", "Alicewasverytired.", "rest", "Noone."):
         assert words in found
     assert "\\TVspan" not in document(scores)
+
+
+def test_the_name_of_a_span_has_its_own_direction_in_a_line_from_right_to_left() -> None:
+    spans = ((Span("noun", 0, 4), Span("שם", 5, 11)),)
+    source = heatmap_latex(text_heatmap(replace(make_scores([["שלום", " חתולים"]]), spans=spans)))
+    assert re.findall(r"\\TVspan\{\w+\}\{(\\TV.*?)\}\{\\TV[nb]", source) == [r"\TVL{noun}", r"\TVR{{\TVfHebrew שם}}"]

@@ -11,6 +11,7 @@ from tokenviz.base.characters import clusters
 from tokenviz.data.scores import TokenScores
 from tokenviz.figures.heatmap.definition import text_heatmap
 from tokenviz.figures.heatmap.layout import TextBlock, lay_out, paginate
+from tokenviz.figures.heatmap.panels import span_labels
 from tokenviz.figures.typeset.lines import wrapped
 
 WIDTH = 100.0
@@ -267,3 +268,17 @@ def test_a_token_is_not_cut_between_a_letter_and_its_mark() -> None:
 )
 def test_sentences_are_broken_between_words(text: str, lines: list[str]) -> None:
     assert wrapped(text, lambda shown: len(shown) <= 8) == lines
+
+
+def test_names_of_spans_have_the_room_up_to_the_next_one() -> None:
+    text = ["The", " cat", " sat", " on", " it", ".", "So"]
+    spans = ["determiner", "noun", "noun", "", "adverbial phrase", "", "a name that is longer than any"]
+    assert span_labels(text, [0] * 6 + [1], spans) == {
+        0: "d…r",  # 1.2 columns above each of the text
+        1: "noun",
+        4: "adverbial phrase",  # the last of its passage
+        6: "a name that …er than any",  # 24 columns at most
+    }
+    assert span_labels(["a", "b"], [0, 0], ["determiner", "v"]) == {1: "v"}  # not even "d…r" has room
+    assert span_labels(["学校", "很"], [0, 0], ["noun", "adverb"]) == {0: "noun", 1: "adverb"}  # two columns each
+    assert span_labels(text, [0] * 7, [""] * 7) == {}

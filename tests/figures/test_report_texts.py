@@ -307,7 +307,12 @@ def test_the_page_knows_the_spans_of_a_text() -> None:
     assert shown["marks"] == [{"name": name, "colour": colour} for name, colour in span_colours(names).items()]
     for table, own in zip(tables, shown["tokens"], strict=True):
         assert [names[number] if number >= 0 else "" for number in own["span"]] == table.span_names
+    assert [own["labels"] for own in shown["tokens"]] == [
+        [(1, "assistant"), (4, "user")],
+        [(1, "assistant"), (5, "user")],
+    ]
     assert (shown["units"]["text"], shown["units"]["span"]) == (["abcdef", "x", "ghij"], [1, -1, 0])
+    assert shown["units"]["labels"] == [(0, "assistant"), (2, "user")]
     difference = next(one for one in shown["measures"] if one["name"] == "difference")
     assert "Lines above the text mark its spans: “assistant” and “user”." in difference["views"][0]["caption"]
     assert "marks" not in report_data([replace(table, spans=()) for table in tables])

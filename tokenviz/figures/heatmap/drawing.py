@@ -245,24 +245,26 @@ class _Sheet:
         """Draw a line above the boxes of each span, with its name at the beginning."""
         if not panel.spans:
             return
-        reached: dict[float, float] = {}  # end of the last name on a line
-        named: set[int] = set()
+        places: dict[int, tuple[float, float]] = {}  # line and left end of each name
+        for row, line, left, right in _stretches(block):
+            if name := panel.spans[row]:
+                y = page.height + line * self.size * self.pitch
+                page.rules.append((Rectangle((left, y - 1.6), right - left, 1.0), self.span_colours[name]))
+            if row in panel.labels:
+                places.setdefault(row, (line, left))
         measure = _measure(self.label)
 
         def fits(room: float, words: str) -> bool:
             return measure(words) <= room
 
-        for row, line, left, right in _stretches(block):
-            name = panel.spans[row]
-            if not name:
-                continue
-            y = page.height + line * self.size * self.pitch
-            page.rules.append((Rectangle((left, y - 1.6), right - left, 1.0), self.span_colours[name]))
-            if panel.opens_span(row) and row not in named and left >= reached.get(line, 0.0):
-                shown = shortened(self._visible(name), partial(fits, self.width - left))
+        for row, (line, left) in places.items():
+            # Right-to-left text may begin its next span to the left of this one.
+            ends = [other - 0.2 * self.size for on, other in places.values() if on == line and other > left]
+            room = min([self.width, *ends]) - left
+            shown = shortened(self._visible(panel.labels[row]), partial(fits, room))
+            if fits(room, shown):
+                y = page.height + line * self.size * self.pitch
                 page.texts.append((left, y - 2.4, shown, self.label, "black", "baseline"))
-                reached[line] = left + measure(shown) + 0.3 * self.size
-            named.add(row)
 
     def _underline(self, x: float, y: float, width: float) -> Rectangle:
         inset = min(0.8, width / 4)

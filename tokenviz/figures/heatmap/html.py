@@ -123,7 +123,8 @@ class _Spans:
             declarations.append(f"border-top-color:{self.span_colours[span]}")
             note += f"; in the span {span}"
         # The style sheet adds the name of a span, so that copied text does not contain it.
-        opens = Markup(' data-span="{}"').format(span) if self.panel.opens_span(rows[0]) else ""
+        label = self.panel.labels.get(rows[0], "")
+        opens = Markup(' data-span="{}"').format(label) if label else ""
         style = Markup(' style="{}"').format(";".join(declarations)) if declarations else ""
         return before + Markup('<span{}{}{} title="{}">{}</span>').format(named, style, opens, note, token)
 

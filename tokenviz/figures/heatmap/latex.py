@@ -15,7 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from tokenviz.figures.heatmap.definition import TextHeatmap
 from tokenviz.figures.heatmap.layout import Paragraph, paragraphs
-from tokenviz.figures.heatmap.panels import LONGEST_WORD, Break, Panel, shortened
+from tokenviz.figures.heatmap.panels import LONGEST_WORD, Break, Panel, in_parts
 from tokenviz.figures.typeset.colours import span_colours, stands_out, text_colour, to_hex
 from tokenviz.figures.typeset.fonts import OTHER, Script, script_of
 from tokenviz.figures.typeset.latex import COMMANDS, T5_LETTERS, as_set, latex_escaped
@@ -193,7 +193,7 @@ class _Setting:
             _Part(rows, text, level, kind if not number else "none")
             for rows, whole, level, kind in zip(paragraph.rows, paragraph.texts, found, paragraph.breaks, strict=True)
             for number, text in enumerate(
-                shortened(turned(whole, level)) if len(whole) > LONGEST_WORD else [turned(whole, level)]
+                in_parts(turned(whole, level)) if len(whole) > LONGEST_WORD else [turned(whole, level)]
             )
         ]
         boxes = []
@@ -205,11 +205,16 @@ class _Setting:
             end = _ENDS[parts[k + 1].before, after] if k + 1 < len(parts) else r"\TVgap"
             box = _box(heatmap, panel, part.rows, text)
             if name := panel.spans[part.rows[0]] if panel.spans else "":
-                opens = panel.opens_span(part.rows[0]) and part.rows[0] not in named
+                label = "" if part.rows[0] in named else panel.labels.get(part.rows[0], "")
                 named.add(part.rows[0])
-                box = f"\\TVspan{{{colours[name][1:].upper()}}}{{{self.sentence(name) if opens else ''}}}{{{box}}}"
+                box = f"\\TVspan{{{colours[name][1:].upper()}}}{{{self._label(label)}}}{{{box}}}"
             boxes.append((part.level, f"{box}{end}%\n"))
         return f"\\TV{'rtl' if base else 'ltr'}{{%\n{_nested(boxes, base)}}}"
+
+    def _label(self, name: str) -> str:
+        """Return the name of a span, in its own direction where the line may have the other."""
+        shown = self.sentence(name)
+        return f"\\TV{'LR'[base_level([name])]}{{{shown}}}" if name and self.needs_luatex else shown
 
     def sentence(self, text: str) -> str:
         """Return a sentence with names in it; lines may end between words."""

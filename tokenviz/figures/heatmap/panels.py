@@ -5,12 +5,13 @@ import unicodedata
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import accumulate, groupby, pairwise
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.cells import cell_len
 
 from tokenviz.base.characters import clusters, line_ends
 from tokenviz.base.errors import FigureError
@@ -19,6 +20,7 @@ from tokenviz.data.scores import UNREAD, TokenScores
 from tokenviz.data.spans import Span, names_at
 from tokenviz.data.summary import ScoreSummary
 from tokenviz.figures.heatmap.measures import MEASURES, PairMeasure, TokenMeasure, Values, common_rows
+from tokenviz.figures.typeset.fonts import shortened
 from tokenviz.models.describing import full_name_of
 from tokenviz.stats.estimate import printed
 
@@ -110,7 +112,7 @@ def boxes(passage: Sequence[Piece]) -> list[Box]:
     for word in _words(passage):
         long = sum(len(piece.text) for piece in word) > LONGEST_WORD
         for piece in word:
-            for number, text in enumerate(shortened(piece.text) if long else [piece.text]):
+            for number, text in enumerate(in_parts(piece.text) if long else [piece.text]):
                 parts.append((piece.rows, text, long or (piece.before == "word" and not number)))
     found = []
     for rows, group in groupby(parts, key=lambda part: part[0]):
@@ -129,7 +131,7 @@ def _words(passage: Sequence[Piece]) -> list[list[Piece]]:
     return found
 
 
-def shortened(text: str) -> list[str]:
+def in_parts(text: str) -> list[str]:
     """Cut a token of a long word into parts of at most 8 characters, between which lines may end if necessary."""
     signs = clusters(text)
     return ["".join(signs[begin : begin + 8]) for begin in range(0, len(signs), 8)] or [text]
@@ -190,6 +192,8 @@ def _before_spaces(text: str, place: int, edges: list[int]) -> int:
 
 # The panels of a text heatmap: pieces of text in reading order, each with its value and notes.
 
+_LABEL_SHARE = 1.2  # columns of a span's name, in two thirds of the size, above each column of the text
+_LONGEST_LABEL = 24  # columns of a span's name, which may begin near the end of a line
 _OF_SUMS = {"logprob": 1.0, "surprisal_bits": -1 / math.log(2)}  # measures that are sums over tokens, with the value of one nat
 
 
@@ -235,15 +239,46 @@ class Panel:
         plain = all(self.text) and all(map(str.isascii, self.text))
         return not plain and any(len(piece.rows) > 1 for piece in self.pieces)
 
-    def opens_span(self, row: int) -> bool:
-        """Return whether a piece is the first of a span; two adjacent spans of one name count as one."""
-        name = self.spans[row] if self.spans else ""
-        return bool(name) and (not row or self.passage[row - 1] != self.passage[row] or self.spans[row - 1] != name)
+    @cached_property
+    def labels(self) -> dict[int, str]:
+        """The names to write above the text, by the row of a span's first piece."""
+        return span_labels(self.text, self.passage, self.spans)
 
     def beginning(self, most: int) -> "Panel":
         """Return the panel with its first pieces only, under the heading of the whole."""
         columns = {name: getattr(self, name)[:most] for name in ("passage", "start", "text", "values", "notes", "spans")}
         return replace(self, n_scored=int((~np.isnan(columns["values"])).sum()), **columns)
+
+
+def span_labels(text: Sequence[str], passage: Sequence[int] | NDArray[np.int64], spans: Sequence[str]) -> dict[int, str]:
+    """Return the names to write above a text, by the row of a span's first piece; adjacent spans of one name count as one.
+
+    A name is shortened, or left out, where the next one of the passage begins before its end. Columns of a terminal are
+    counted, two for a Chinese character, since formats whose lines are broken elsewhere cannot measure lengths.
+
+    Args:
+        text: The pieces, in reading order.
+        passage: Number of the passage of each piece.
+        spans: The name of each piece's span, empty where it is in none.
+    """
+    first = [
+        row
+        for row, name in enumerate(spans)
+        if name and (not row or (passage[row - 1], spans[row - 1]) != (passage[row], name))
+    ]
+    found = {}
+    for row, after in pairwise([*first, len(spans)]):
+        room = _LONGEST_LABEL
+        if after < len(spans) and passage[after] == passage[row]:
+            room = min(room, int(_LABEL_SHARE * sum(map(cell_len, text[row:after]))))
+        shown = shortened(spans[row], partial(_fits, room))
+        if _fits(room, shown):
+            found[row] = shown
+    return found
+
+
+def _fits(room: int, name: str) -> bool:
+    return cell_len(name) <= room
 
 
 def token_panel(table: TokenScores, measure: TokenMeasure, *, several_tokenizers: bool = False) -> Panel:

@@ -17,7 +17,7 @@ from tokenviz.data.scores import TokenScores, nan_to_none
 from tokenviz.data.spans import names_at
 from tokenviz.figures.heatmap.definition import TextHeatmap, pair_heatmap, text_heatmap
 from tokenviz.figures.heatmap.measures import MEASURES, Chosen, Limits, Measure, PairMeasure, Rows, common_rows, limits_fit
-from tokenviz.figures.heatmap.panels import Panel, boxes, passages_of
+from tokenviz.figures.heatmap.panels import Panel, boxes, passages_of, span_labels
 from tokenviz.figures.typeset.colours import span_colours
 from tokenviz.models.describing import description_of, full_name_of
 from tokenviz.stats.definitions import pearson_r, spearman_rho
@@ -50,7 +50,8 @@ def report_data(
     Returns:
         Values that JSON can write; None where unscored. Rows of `tokens` are each model's own tokens. Rows of `units` are the
         units that all models share, and their `first` and `n_tokens` name the tokens. `measures` have one view, or one per pair
-        of models. For a text with spans, `marks` are their names and colours, and `span` is the number of each row's span.
+        of models. For a text with spans, `marks` are their names and colours, `span` is the number of each row's span, and
+        `labels` are rows with the names above them.
 
     Raises:
         ComparisonError: The tables are of different texts.
@@ -59,12 +60,13 @@ def report_data(
     pairs = list(combinations(range(len(tables)), 2))
     strings: dict[str, int] = {}
     marks = list(dict.fromkeys(span.name for own in tables[0].spans for span in own))
+    names = names_at(tables[0].spans, rows.passage.tolist(), rows.spans.end.tolist()) if marks else []
     return {
         "text": tables[0].text_name,
         "unit": rows.by,
         "models": [{"name": table.spec.model, "settings": _settings(table)} for table in tables],
         "tokens": [
-            _tokens(table, strings, alternatives) | ({"span": _numbered(table.span_names, marks)} if marks else {})
+            _tokens(table, strings, alternatives) | _marked(table.token, table.passage, table.span_names, marks)
             for table in tables
         ],
         "alternatives": list(strings),
@@ -75,8 +77,7 @@ def report_data(
             "first": [first.tolist() for first in rows.spans.first_rows],
             "n_tokens": [counts.tolist() for counts in rows.spans.n_tokens],
             **_drawn(rows.spans.text, rows.passage),
-            **({"span": _numbered(names_at(tables[0].spans, rows.passage.tolist(), rows.spans.end.tolist()), marks)}
-               if marks else {}),
+            **_marked(rows.spans.text, rows.passage, names, marks),
         },
         **({"marks": [{"name": name, "colour": colour} for name, colour in span_colours(marks).items()]} if marks else {}),
         "pairs": [{"models": pair, "words": _agreement(rows, pair)} for pair in pairs],
@@ -112,10 +113,15 @@ def _rounded(value: Any) -> Any:
     return round(value, _LOGPROB) if isinstance(value, float) else value
 
 
-def _numbered(names: Sequence[str], marks: Sequence[str]) -> list[int]:
-    """Return the number of each name, -1 for none."""
+def _marked(text: Sequence[str], passage: NDArray[np.int64], names: Sequence[str], marks: Sequence[str]) -> dict[str, Any]:
+    """Return the number of each row's span, -1 for none, and the names above rows; nothing for a text without spans."""
+    if not marks:
+        return {}
     numbers = {name: number for number, name in enumerate(marks)}
-    return [numbers.get(name, -1) for name in names]
+    return {
+        "span": [numbers.get(name, -1) for name in names],
+        "labels": list(span_labels(text, passage, names).items()),
+    }
 
 
 def _settings(table: TokenScores) -> dict[str, str]:

@@ -100,7 +100,7 @@ class Panel {
       if (box.mayEnd) element.append(document.createElement("wbr"));
       element.append(box.rows.length > 1 ? this.sharedBox(box) : this.option(box.rows[0], box.parts, box.text));
     }
-    if (data.marks) this.rows.span.forEach((mark, row) => this.mark(mark, row));
+    if (data.marks) this.mark();
     this.list.addEventListener("keydown", (event) => this.key(event));
     this.list.addEventListener("focus", () => {
       if (this.list.matches(":focus-visible")) pick(this, this.active ?? 0, { aloud: true });
@@ -109,12 +109,14 @@ class Panel {
 
   // The line above what is in a named span of the text, with the name where it begins. Style sheets draw the name: whoever
   // copies the text gets the text alone.
-  mark(mark, row) {
-    if (mark < 0) return;
-    const [first] = this.spans[row], { name, colour } = data.marks[mark];
-    for (const span of this.spans[row]) span.style.borderTopColor = colour;
-    const before = this.rows.passage[row - 1] === this.rows.passage[row] ? this.rows.span[row - 1] : -1;
-    if (before !== mark) (first.dataset.part === undefined ? first : first.closest(".shared")).dataset.mark = name;
+  mark() {
+    this.rows.span.forEach((mark, row) => {
+      if (mark >= 0) for (const span of this.spans[row]) span.style.borderTopColor = data.marks[mark].colour;
+    });
+    for (const [row, label] of this.rows.labels) {
+      const [first] = this.spans[row];
+      (first.dataset.part === undefined ? first : first.closest(".shared")).dataset.mark = label;
+    }
   }
 
   // A sentence of a minimal pair, under what it is and its sum.
