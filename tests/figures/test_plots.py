@@ -16,7 +16,7 @@ from tables import NAN, long_pair, make_scores
 
 from tokenviz.comparing.comparison import Comparison, compare
 from tokenviz.figures.heatmap.measures import common_rows
-from tokenviz.figures.plots.comparison import draw_unity_scatter, unity_scatter
+from tokenviz.figures.plots.comparison import draw_unity_scatter, gap_bars, unity_scatter
 from tokenviz.figures.plots.curves import along_text, draw_along_text, draw_entropy_calibration, entropy_calibration
 from tokenviz.figures.plots.matrix import correlation_overview, draw_correlation_overview
 from tokenviz.stats.estimate import Estimate
@@ -431,6 +431,7 @@ NARROW = {
         comparison_of([-1.0] * 500, [-2.0] * 500, name="a-text-with-a-long-name"), width="acl", font_size=7
     ),
     "overview": lambda: correlation_overview([comparison_of(A, B)], width="acl", font_size=7),
+    "gaps": lambda: gap_bars(comparison_of(A, B, models=("a-model-of-28-characters-xxx",) * 2), width="acl"),
 }
 
 
@@ -453,6 +454,10 @@ def test_an_interval_is_drawn_and_printed_where_there_is_one() -> None:
     assert len(unknown.collections) == 0
     figure = unity_scatter(known, width="acl", font_size=7)
     assert "r = 0.800, 95 % interval 0.600 to 0.900, ρ" in " ".join(title_of(figure).split())
+    assert outside(figure) == []
+    long = replace(plain, pearson_r=Estimate(0.8, 5, low=0.6, high=0.9, drawn_from="1,043 blocks of 107 tokens"))
+    figure = unity_scatter(long, width=2.8, font_size=10)
+    assert title_of(figure).count("\n") > 4
     assert outside(figure) == []
 
 

@@ -14,7 +14,16 @@ from numpy.typing import NDArray
 
 from tokenviz.comparing.comparison import Comparison
 from tokenviz.comparing.gaps import ALL, gaps_by_kind
-from tokenviz.figures.plots.labels import add_key, described_models, families, label_axes, number, short_name, title_axes
+from tokenviz.figures.plots.labels import (
+    add_key,
+    described_models,
+    families,
+    label_axes,
+    line_width,
+    number,
+    short_name,
+    title_axes,
+)
 from tokenviz.figures.typeset.colours import LINE_COLOURS
 from tokenviz.figures.typeset.saving import Picture, inches, points
 from tokenviz.stats.estimate import printed
@@ -34,6 +43,7 @@ _BINS = 40
 _CROWD = 3  # penalty of a crossing line, and the largest for points under a name, in steps of distance from its own point
 _LONGEST_LABEL = 16
 _RESERVED = (0.0, 0.0, 0.16, 0.07)  # shares of the axes, for the line's name
+_EDGE = 0.03  # inches; no word is nearer to the edge of the figure
 _MARGINS = 0.17  # share of the square's side: the histograms next to it, with the space around them
 
 
@@ -63,26 +73,26 @@ def unity_scatter(
         >>> a, b = (tv.score(model, "Alice was very tired.", context=context) for context in (4, 128))
         >>> tv.unity_scatter(tv.compare(a, b), width="acl").savefig("scatter.png")
     """
-    line = points(font_size) / 72
-    left, below = 6.2 * line, 5.0 * line  # names of two lines, and numbers
+    across, line = inches(width), points(font_size) / 72
+    left, below, above = 6.2 * line, 5.0 * line, (5.5 if title else 0.5) * line  # names of two lines, numbers, three lines
     while True:
-        figure = _placed(comparison, inches(width), left, below, line, outliers, font_size, title)
-        axis_y, axis_x = figure.axes[0].yaxis.get_tightbbox(), figure.axes[0].xaxis.get_tightbbox()
-        assert axis_y is not None  # both are drawn
-        assert axis_x is not None
-        if min(axis_y.x0, axis_x.y0) > -0.5 or left > inches(width) / 3:
+        figure = _placed(comparison, across, left, below, above, outliers, font_size, title)
+        drawn = figure.get_tightbbox()
+        over = (
+            _EDGE - drawn.x0 if left <= across / 2 else 0.0, _EDGE - drawn.y0, drawn.y1 + _EDGE - figure.get_figheight()
+        )  # fmt: skip
+        if max(over) < 0.5 / figure.dpi:
             return add_key(figure, described_models([comparison.a, comparison.b]), font_size=font_size)
-        # Room for longer names, or longer numbers.
-        left += max(0.0, -axis_y.x0 / figure.dpi) * 1.1
-        below += max(0.0, -axis_x.y0 / figure.dpi) * 1.1
+        # Room for longer names, longer numbers, or a title of more lines.
+        left, below, above = (room + 1.1 * max(0.0, more) for room, more in zip((left, below, above), over, strict=True))
 
 
 def _placed(
-    comparison: Comparison, size: float, left: float, below: float, line: float, outliers: int, font_size: float, title: bool
+    comparison: Comparison, size: float, left: float, below: float, above: float, outliers: int, font_size: float, title: bool
 ) -> Picture:
-    """Return the figure with the given room on the left and below; all lengths in inches."""
+    """Return the figure with the given room on the left, below and above; all lengths in inches."""
     side = (size - left) / (1 + _MARGINS)
-    height = below + side * (1 + _MARGINS) + (5.5 if title else 0.5) * line
+    height = below + side * (1 + _MARGINS) + above
     figure = Picture(figsize=(size, height), facecolor="white")
     axes = figure.add_axes((left / size, below / height, side / size, side / height))
     draw_unity_scatter(axes, comparison, outliers=outliers, font_size=font_size)
@@ -281,6 +291,7 @@ def _around(point: NDArray[np.float64], width: float, height: float) -> Iterator
 
 _BETTER, _WORSE, _WHOLE = LINE_COLOURS[4], LINE_COLOURS[1], "#999999"
 _LONGEST = 20  # characters of a name under the axis
+_WIDEST = 0.45  # share of the figure; where a kind's name is wider, its count is on a line of its own
 
 
 def gap_bars(comparison: Comparison, *, width: float | str = 7.0, font_size: float = 9.0) -> Figure:
@@ -297,7 +308,11 @@ def gap_bars(comparison: Comparison, *, width: float | str = 7.0, font_size: flo
     table = gaps_by_kind(comparison)
     size = points(font_size)
     figure = Picture(figsize=(inches(width), 1.2 + 0.30 * max(len(table), 1)), layout="constrained", facecolor="white")
-    draw_gap_bars(figure.add_subplot(), table, unit=comparison.unit, models=comparison.models, font_size=size)
+    axes = draw_gap_bars(figure.add_subplot(), table, unit=comparison.unit, models=comparison.models, font_size=size)
+    figure.draw_without_rendering()  # the room for the axis' name depends on the names of the kinds
+    _name_gap(axes, comparison.unit, comparison.models, size)
+    lines = axes.get_xlabel().count("\n") + sum("\n" in label.get_text() for label in axes.get_yticklabels())
+    figure.set_figheight(figure.get_figheight() + max(0, lines - 1) * size / 72)  # for each line more than one per kind
     return add_key(figure, described_models([comparison.a, comparison.b]), font_size=font_size)
 
 
@@ -306,12 +321,11 @@ def draw_gap_bars(axes: Axes, table: "pd.DataFrame", *, unit: str, models: tuple
 
     Args:
         axes: The axes to draw on.
-        table: The table of `tokenviz.comparing.gaps.gaps`.
+        table: The table of `tokenviz.comparing.gaps.gaps_by_kind`.
         unit: The noun for a unit, such as "token".
         models: The names of a and b.
         font_size: Size of the axes' names, in points; by default 9.
     """
-    a, b = (short_name(name, _LONGEST) for name in models)
     rim = [withStroke(linewidth=2.6, foreground="white")]  # makes an interval visible on a dark bar, in grey as well
     values, names = table["bits_per_unit"].to_numpy(float), list(table["kind"])
     for place, (name, value) in enumerate(zip(names, values, strict=True)):
@@ -328,9 +342,18 @@ def draw_gap_bars(axes: Axes, table: "pd.DataFrame", *, unit: str, models: tuple
         axes.axhline(len(names) - 1.5, color="#999999", linewidth=0.6)
     axes.axvline(0, color="#333333", linewidth=0.8)
     shares = [printed(100 * share, 0) + " %" if share == share else "–" for share in table["share"]]
-    labels = [f"{name} (n = {count:,}; {share})" for name, count, share in zip(names, table["n"], shares, strict=True)]
-    axes.set_yticks(range(len(names)), labels, parse_math=False, fontsize=0.9 * font_size)
+    counts = [f"(n = {count:,}; {share})" for count, share in zip(table["n"], shares, strict=True)]
+    labels = [f"{short_name(name)} {count}" for name, count in zip(names, counts, strict=True)]
+    across = axes.get_figure(root=True).get_figwidth() * 72  # type: ignore[union-attr]  # axes of no figure have no extent
+    if max((line_width(label, 0.9 * font_size) for label in labels), default=0.0) > _WIDEST * across:
+        labels = [f"{short_name(name)}\n{count}" for name, count in zip(names, counts, strict=True)]
+    axes.set_yticks(range(len(names)), labels, parse_math=False, fontsize=0.9 * font_size, fontfamily=families("".join(labels)))
     axes.set_ylim(len(names) - 0.4, -0.6)
+    _name_gap(axes, unit, models, font_size)
+    return axes
+
+
+def _name_gap(axes: Axes, unit: str, models: tuple[str, str], font_size: float) -> None:
+    a, b = (short_name(name, _LONGEST) for name in models)
     side = f"left of 0 {a} predicts better, right of 0 {b}"
     label_axes(axes, f"bits per {unit}: {b} minus {a}\n{side}", "", 0.95 * font_size)
-    return axes

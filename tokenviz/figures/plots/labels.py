@@ -45,15 +45,15 @@ def families(text: str) -> list[str]:
 def label_axes(axes: Axes, x: str, y: str, font_size: float) -> None:
     """Name both axes, in as many lines as necessary, and keep only the left and lower spines."""
     width, height = _room(axes)
-    axes.set_xlabel(_broken(x, width, font_size), fontsize=font_size, parse_math=False, fontfamily=families(x))
-    axes.set_ylabel(_broken(y, height, font_size), fontsize=font_size, parse_math=False, fontfamily=families(y))
+    axes.set_xlabel(_fitted(x, width, font_size), fontsize=font_size, parse_math=False, fontfamily=families(x))
+    axes.set_ylabel(_fitted(y, height, font_size), fontsize=font_size, parse_math=False, fontfamily=families(y))
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(labelsize=0.9 * font_size)
 
 
 def title_axes(axes: Axes, title: str, font_size: float) -> None:
     """Write a title above the left edge, in as many lines as necessary."""
-    shown = _broken(title, _room(axes)[0], font_size)
+    shown = _fitted(title, _room(axes)[0], font_size)
     axes.set_title(shown, fontsize=font_size, loc="left", parse_math=False, fontfamily=families(title))
 
 
@@ -136,6 +136,12 @@ def _room(axes: Axes) -> tuple[float, float]:
 def _broken(text: str, room: float, size: float) -> str:
     lines = [part for line in text.split("\n") for part in wrapped(line, lambda shown: line_width(shown, size) <= room)]
     return "\n".join(lines)
+
+
+def _fitted(text: str, room: float, size: float) -> str:
+    """Return a text in lines that fit; a word that is wider than a line is shortened in the middle."""
+    lines = _broken(text, room, size).split("\n")
+    return "\n".join(shortened(line, lambda shown: line_width(shown, size) <= room) for line in lines)
 
 
 def line_width(text: str, size: float) -> float:
