@@ -206,3 +206,20 @@ def test_a_print_of_a_wide_grid_has_every_model_and_pair(opened: Any, tmp_path: 
     width = float(re.findall(r'<page width="([\d.]+)"', boxes)[0])
     edges = [float(edge) for edge in re.findall(r'xMax="([\d.]+)"', boxes)]
     assert max(edges) < width - 28  # points, of the margin
+
+
+@pytest.mark.browser
+def test_names_of_models_are_broken_after_their_punctuation_in_a_print(chromium: Any, tmp_path: Path) -> None:
+    needs_program("pdftotext", "poppler-utils")
+    models = ["smollm2-135m,quantize=q4_0", "gemma3-270m,dtype=bfloat16", "EleutherAI/pythia-1.4b-deduped", *"abc"]
+    numbers = {"n": 9.0, "pearson_r": 0.9, "concordance": 0.8}
+    pairs = [PairCell.of(*pair, "t", "2" * 32, "token", numbers) for pair in itertools.combinations(models, 2)]
+    page = tmp_path / "overview.html"
+    page.write_text(overview_html(grid(pairs=pairs), "artifact"), encoding="utf-8")
+    chromium.get(page.as_uri())
+    assert chromium.find_element("css selector", "#pairs th:nth-child(2) bdi").get_attribute("textContent") == models[0]
+    made = chromium.execute_cdp_cmd("Page.printToPDF", {"preferCSSPageSize": True})
+    path = tmp_path / "overview.pdf"
+    path.write_bytes(base64.b64decode(made["data"]))
+    text = subprocess.run(["pdftotext", path, "-"], capture_output=True, text=True, check=True).stdout
+    assert {"smollm2-135m,", "quantize=q4_0", "gemma3-270m,", "dtype=bfloat16", "EleutherAI/"} <= set(text.split())

@@ -14,6 +14,8 @@ const make = (tag, content = [], values = {}) => {
   for (const [name, value] of Object.entries(values)) element.setAttribute(name, value);
   return element;
 };
+// A name, whose lines end after its punctuation where it is longer than its column.
+const named = (name) => make("bdi", name.split(/(?<=[-_/.,:=@])/).flatMap((part, number) => (number ? [make("wbr"), part] : [part])));
 const printed = (value, decimals) => {
   if (value === null) return "–";
   const text = value.toFixed(decimals);
@@ -97,7 +99,7 @@ const number = () => find("number").value;
 const matrices = [
   matrix("pairs", {
     of: (place) => numbers.get(`${pairs.a[place]} ${pairs.b[place]} ${pairs.by[place]}`),
-    all: names.map((pair) => ({ words: [make("bdi", pair.models[0]), make("br"), make("bdi", pair.models[1]), make("small", ` by ${pair.by}`)], models: pair.models, name: pair.models.join(" and ") })),
+    all: names.map((pair) => ({ words: [named(pair.models[0]), make("br"), named(pair.models[1]), make("small", ` by ${pair.by}`)], models: pair.models, name: pair.models.join(" and ") })),
   }, pairs, (place) => pairs.r[place], (place) => {
     const decimals = decimalsOf(pairs.low[place], pairs.high[place]), r = printed(pairs.r[place], decimals);
     const interval = pairs.low[place] === null ? "no interval" : `${printed(pairs.low[place], decimals)} to ${printed(pairs.high[place], decimals)}`;
@@ -107,7 +109,7 @@ const matrices = [
       make("small", [`ρ`, make("sub", "c"), ` ${printed(pairs.concordance[place], 3)}, n ${pairs.n[place].toLocaleString("en")}`]),
     ]);
   }),
-  matrix("scores", { of: (place) => scores.model[place], all: models.map((name) => ({ words: [make("bdi", name)], models: [name], name })) },
+  matrix("scores", { of: (place) => scores.model[place], all: models.map((name) => ({ words: [named(name)], models: [name], name })) },
     scores, (place) => scores[number()][place], (place) => {
       const value = printed(scores[number()][place], 3);
       const name = `Heatmap of ${texts[scores.text[place]]} by ${models[scores.model[place]]}: ${value} ${number() === "bits" ? "bits per byte" : "nats per token"}`;
