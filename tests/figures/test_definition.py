@@ -11,6 +11,7 @@ from tables import NAN, make_scores
 from tokenviz.base.errors import ComparisonError, FigureError
 from tokenviz.comparing.comparison import compare
 from tokenviz.data.scores import TokenScores
+from tokenviz.data.spans import Span
 from tokenviz.figures.heatmap.definition import TextHeatmap, shared_limits, text_heatmap
 from tokenviz.figures.heatmap.measures import MEASURES, Limits, Percentiles, chosen_limits, run_limits, written_limits
 from tokenviz.figures.typeset.colours import COLOUR_MAPS
@@ -366,3 +367,10 @@ def test_numbers_are_printed_with_a_minus_sign_and_never_as_minus_zero(value: fl
 )
 def test_a_small_probability_is_not_printed_as_zero(value: float, expected: str) -> None:
     assert MEASURES["probability"].printed(value) == expected
+
+
+@pytest.mark.parametrize(("n", "end"), [(6, "“n5”."), (7, "“n5” and 1 other."), (8, "“n5” and 2 others.")])
+def test_a_caption_names_six_spans_and_counts_the_rest(n: int, end: str) -> None:
+    spans = (tuple(Span(f"n{place}", place, place + 1) for place in range(n)),)
+    caption = text_heatmap(replace(make_scores([list("abcdefgh")]), spans=spans)).caption
+    assert caption.endswith(end)

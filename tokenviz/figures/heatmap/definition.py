@@ -224,7 +224,7 @@ class TextHeatmap:
     def _spans(self) -> str:
         names = [f"“{name}”" for name in self.span_names[:_SPANS_NAMED]]
         more = len(self.span_names) - len(names)
-        names += [f"{more} others"] * bool(more)
+        names += [f"{more} other{'s' * (more != 1)}"] * bool(more)
         return f"Lines above the text mark its spans: {_listed(names)}." if names else ""
 
     def _beyond(self) -> tuple[int, int]:
