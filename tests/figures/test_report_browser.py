@@ -2,11 +2,9 @@
 
 import base64
 import html
-import json
 import re
 import subprocess
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,11 +14,13 @@ import pytest
 from matplotlib.colors import to_rgb
 from programs import needs_program
 from reports import (
+    Open,
     complaints,
     details,
     found,
     listed,
     long_tables,
+    opening,
     picked,
     search,
     system_is,
@@ -40,32 +40,12 @@ from tokenviz.figures.typeset.colours import COLOUR_MAPS, contrast, span_colours
 
 pytestmark = pytest.mark.browser
 
-Open = Callable[..., Any]
-
 
 @pytest.fixture
 def opened(chromium, tmp_path: Path):
-    """Opens a report of some tables in a window of some size; at the end nothing was complained of or asked for."""
-    path = tmp_path / "report.html"
-
-    def open_report(source: Any, *, width: int = 1280, height: int = 800) -> Any:
-        chromium.execute_cdp_cmd(
-            "Emulation.setDeviceMetricsOverride", {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
-        )
-        chromium.execute_cdp_cmd(
-            "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": "light"}]}
-        )
-        path.write_text(report_html(source), encoding="utf-8", newline="")
-        chromium.get_log("performance")  # empties them
-        chromium.get_log("browser")
-        chromium.get(path.as_uri())
-        return chromium
-
-    yield open_report
-    assert complaints(chromium) == []
-    events = [json.loads(entry["message"])["message"] for entry in chromium.get_log("performance")]
-    asked = {event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"}
-    assert asked == {path.as_uri()}
+    """Opens a report of some tables in a window of some size."""
+    with opening(chromium, tmp_path / "report.html") as open_page:
+        yield lambda source, **size: open_page(report_html(source), **size)
 
 
 def choose(window: Any, name: str, label: str) -> None:

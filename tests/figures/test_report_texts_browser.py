@@ -2,22 +2,22 @@
 
 import base64
 import html
-import json
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from programs import needs_program
 from reports import (
+    Open,
     complaints,
     details,
     found,
     listed,
+    opening,
     pairs_of,
     search,
-    system_is,
     three,
     tokens_of,
     two_texts,
@@ -34,30 +34,12 @@ from tokenviz.units.pairs import pair_table
 
 pytestmark = pytest.mark.browser
 
-Open = Callable[..., Any]
-
 
 @pytest.fixture
 def opened(chromium, tmp_path: Path):
-    """Opens a report of some texts in a window of some size; at the end nothing was complained of or asked for."""
-    path = tmp_path / "report.html"
-
-    def open_report(entries: Sequence[Entry], *, width: int = 1280, height: int = 800) -> Any:
-        chromium.execute_cdp_cmd(
-            "Emulation.setDeviceMetricsOverride", {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
-        )
-        system_is(chromium, "light")
-        path.write_text(texts_report_html(entries, title="several texts"), encoding="utf-8", newline="")
-        chromium.get_log("performance")  # empties them
-        chromium.get_log("browser")
-        chromium.get(path.as_uri())
-        return chromium
-
-    yield open_report
-    assert complaints(chromium) == []
-    events = [json.loads(entry["message"])["message"] for entry in chromium.get_log("performance")]
-    asked = {event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"}
-    assert asked == {path.as_uri()}
+    """Opens a report of some texts in a window of some size."""
+    with opening(chromium, tmp_path / "report.html") as open_page:
+        yield lambda entries, **size: open_page(texts_report_html(entries, title="several texts"), **size)
 
 
 def three_texts() -> list[TokenScores]:

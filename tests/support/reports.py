@@ -2,6 +2,8 @@
 
 import json
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -129,6 +131,31 @@ def pairs_of(glass: LoadedModel, folder: Path) -> tuple[Pairs, TokenScores]:
 def complaints(window: Any) -> list[str]:
     """What the console of the page says: errors, and what its policy refused."""
     return [entry["message"] for entry in window.get_log("browser") if "favicon" not in entry["message"]]
+
+
+Open = Callable[..., Any]
+
+
+@contextmanager
+def opening(window: Any, path: Path) -> Iterator[Open]:
+    """Opens pages, written at a path, in a window of some size; at the end nothing was complained of or asked for."""
+
+    def open_page(source: str, *, width: int = 1280, height: int = 800) -> Any:
+        window.execute_cdp_cmd(
+            "Emulation.setDeviceMetricsOverride", {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        )
+        system_is(window, "light")
+        path.write_text(source, encoding="utf-8", newline="")
+        window.get_log("performance")  # empties them
+        window.get_log("browser")
+        window.get(path.as_uri())
+        return window
+
+    yield open_page
+    assert complaints(window) == []
+    events = [json.loads(entry["message"])["message"] for entry in window.get_log("performance")]
+    asked = {event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"}
+    assert asked == {path.as_uri()}
 
 
 def system_is(window: Any, theme: str) -> None:
