@@ -143,7 +143,7 @@ def test_the_keyboard_reaches_everything_and_says_it(opened: Open) -> None:
         reached.append(window.execute_script("const e = document.activeElement; return e.id || e.value || e.className"))
         if reached[-1] == "text":
             break
-    assert reached == ["dark", "measure", "pair", "columns", "rows", "query", "previous", "next", "text"]
+    assert reached == ["dark", "measure", "pair", "to-gaps", "columns", "rows", "query", "previous", "next", "text"]
 
     def active() -> str:
         return window.execute_script(
@@ -631,3 +631,15 @@ def test_the_passages_that_differ_most_lead_to_their_place(opened: Open) -> None
     assert details(window)["token"] == ["tiếng", "tiếng"]
     assert window.find_element("id", "gaps").is_displayed()
     assert not opened(three()[:1]).find_element("id", "gaps").is_displayed()
+
+
+@pytest.mark.parametrize("width", [1280, 600])
+def test_a_button_at_the_top_leads_to_where_the_gap_lies(opened: Open, width: int) -> None:
+    window = opened(three(), width=width)
+    section, button = window.find_element("id", "gaps"), window.find_element("id", "to-gaps")
+    top = "return arguments[0].getBoundingClientRect().top"
+    assert window.execute_script(top, section) > 500
+    button.click()
+    assert window.execute_script(top, section) < 500
+    assert window.switch_to.active_element.get_attribute("id") == "gaps-title"
+    assert not opened(three()[:1]).find_element("id", "to-gaps").is_displayed()

@@ -22,7 +22,7 @@ from tokenviz.data.scores import TokenScores
 from tokenviz.data.spans import Span
 from tokenviz.figures.heatmap.measures import common_rows
 from tokenviz.figures.report import page
-from tokenviz.figures.report.data import report_data, report_gaps
+from tokenviz.figures.report.data import report_data
 from tokenviz.figures.report.page import save_texts_report, texts_report_html
 from tokenviz.figures.report.texts import list_data, most_telling, pair_entries, passage_entries, text_entries
 from tokenviz.figures.typeset.colours import span_colours
@@ -326,9 +326,9 @@ def test_a_passage_keeps_its_own_spans() -> None:
     assert third.tables[1].span_names == ["", "user", "user"]
 
 
-def test_the_page_of_one_text_says_where_the_gap_lies() -> None:
+def test_the_page_of_a_text_says_where_the_gap_lies() -> None:
     a, b, c = three()
-    found = report_gaps([a, b, c])
+    found = report_data([a, b, c])["gaps"]
     assert [len(one["kinds"]) > 1 for one in found] == [True] * 3
     for one, pair in zip(found, ((a, b), (a, c), (b, c)), strict=True):
         *kinds, whole = one["kinds"]
@@ -344,9 +344,18 @@ def test_the_page_of_one_text_says_where_the_gap_lies() -> None:
         for row in passages:  # the link leads to the first unit of the passage
             assert rows.passage[row["unit"]] == row["passage"]
             assert rows.spans.start[row["unit"]] == 0
-    shown = json.loads(re.findall(r'id="data">(.*?)</script>', page.report_html([a, b]), re.DOTALL)[0])
-    assert shown["gaps"] == json.loads(json.dumps(report_gaps([a, b])))
-    assert "gaps" not in json.loads(re.findall(r'id="data">(.*?)</script>', page.report_html(a), re.DOTALL)[0])
+    assert "gaps" not in report_data([a])
+
+
+def test_the_gap_is_in_the_page_of_each_text_and_of_no_minimal_pair(glass: LoadedModel, tmp_path: Path) -> None:
+    found = [data["gaps"] for data in texts_of(texts_report_html(text_entries(two_texts()), title="two"))]
+    sums = [(one["kinds"][-1]["kind"], one["kinds"][-1]["sum_bits"]) for [one] in found]
+    assert sums == [("all", round(-1.5 / math.log(2), 4)), ("all", round(-7 / math.log(2), 4))]
+    pairs, own = pairs_of(glass, tmp_path)
+    tables = [own, replace(own, spec=replace(own.spec, model="b"))]
+    entries = pair_entries(tables, [pair_table(pairs, table) for table in tables], pairs.groups)
+    shown = texts_of(texts_report_html(entries, title="pairs"))
+    assert [(len(data["pairs"]), "gaps" in data) for data in shown] == [(1, False)] * 3
 
 
 def test_reports_name_items_and_pairs_by_their_ids(glass: LoadedModel, tmp_path: Path) -> None:

@@ -145,6 +145,18 @@ def test_measure_and_search_stay_from_text_to_text(opened: Open) -> None:
     assert " b" in found(window)
 
 
+def test_the_gap_is_that_of_the_text_that_is_shown(opened: Open) -> None:
+    window = opened(text_entries(three_texts()))
+    whole = "return [...document.querySelector('#gap-kinds tbody tr:last-child').cells].map(cell => cell.textContent)"
+    assert window.execute_script(whole) == ["all", "3", "−10.1", "100.0 %", "−3.366"]
+    press(window, "ArrowDown")
+    assert window.execute_script(whole) == ["all", "2", "−2.2", "100.0 %", "−1.082"]
+    assert window.find_element("id", "to-gaps").is_displayed()
+    press(window, "ArrowDown")  # a text of which nothing was scored by both
+    assert not window.find_element("id", "gaps").is_displayed()
+    assert not window.find_element("id", "to-gaps").is_displayed()
+
+
 def test_three_models_are_sorted_by_the_pair_that_is_compared(opened: Open) -> None:
     window = opened(passage_entries(three(), ["one", "hai"]))
     first = in_list(window)

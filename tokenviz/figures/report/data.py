@@ -38,6 +38,7 @@ def report_data(
     *,
     shared: Mapping[str, Limits] | None = None,
     alternatives: int = MOST_ALTERNATIVES,
+    gaps: bool = True,
 ) -> dict[str, Any]:
     """Return all data of the page about a text.
 
@@ -46,6 +47,7 @@ def report_data(
         limits: Limits of the colours; numbers are log-probs.
         shared: Common limits of several texts, by measure, which replace `limits`; by default none.
         alternatives: The most alternatives per token; by default 10.
+        gaps: Whether `gaps` say where the difference of each pair of models lies; by default they do.
 
     Returns:
         Values that JSON can write; None where unscored. Rows of `tokens` are each model's own tokens. Rows of `units` are the
@@ -81,22 +83,18 @@ def report_data(
         },
         **({"marks": [{"name": name, "colour": colour} for name, colour in span_colours(marks).items()]} if marks else {}),
         "pairs": [{"models": pair, "words": _agreement(rows, pair)} for pair in pairs],
+        **({"gaps": _gaps(rows, pairs)} if gaps and pairs else {}),
         "measures": list(_measures(tables, rows, pairs, limits, shared or {})),
     }  # fmt: skip
 
 
-def report_gaps(tables: Sequence[TokenScores]) -> list[dict[str, Any]]:
-    """Return where the difference of each pair of models lies, in the order of the pairs of `report_data`.
+def _gaps(rows: Rows, pairs: Sequence[tuple[int, int]]) -> list[dict[str, Any]]:
+    """Return the rows of `gaps_by_kind` and of `passage_gaps` for each pair of models, without intervals.
 
-    Args:
-        tables: Scores of one text, at least two.
-
-    Returns:
-        Values that JSON can write: the rows of `gaps_by_kind` and of `passage_gaps`, without intervals. A passage has
-        the number of its first unit (`unit`).
+    A passage has the number of its first unit (`unit`).
     """
-    rows, found = common_rows(tables), []
-    for a, b in combinations(range(len(tables)), 2):
+    found = []
+    for a, b in pairs:
         units = rows.pair(a, b)
         kinds = gaps_by_kind(units, resamples=0)[["kind", "n", "sum_bits", "share", "bits_per_unit"]]
         passages = passage_gaps(units, _PASSAGES).assign(unit=lambda frame: np.searchsorted(rows.passage, frame["passage"]))

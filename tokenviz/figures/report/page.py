@@ -21,7 +21,7 @@ from tokenviz.base.errors import DiskError, FigureError
 from tokenviz.figures.heatmap.definition import Source, tables_of
 from tokenviz.figures.heatmap.html import page_template
 from tokenviz.figures.heatmap.measures import MEASURES, Chosen, checked_limits, chosen_limits, measure_named
-from tokenviz.figures.report.data import MOST_ALTERNATIVES, report_data, report_gaps
+from tokenviz.figures.report.data import MOST_ALTERNATIVES, report_data
 from tokenviz.figures.report.texts import Entry, entries_data, list_data
 from tokenviz.figures.typeset.colours import COLOUR_MAPS, text_colour, to_hex
 from tokenviz.models.describing import full_name_of
@@ -187,8 +187,6 @@ def report_html(source: Source, *, limits: str | Chosen | None = None, about: Ma
     """Return the page of `save_report` as a string."""
     tables = tables_of(source)
     data = report_data(tables, report_limits(limits))
-    if data["pairs"]:
-        data["gaps"] = report_gaps(tables)
     models = [table.spec.model for table in tables]
     named = [full_name_of(table.spec) for table in tables]
     shown = {"figure": "report", "models": models, "text": tables[0].text_name, "text_sha256": tables[0].text_sha256}

@@ -226,7 +226,8 @@ def entries_data(
     shared = _shared(entries) if limits == "shared" else {}
     for entry in entries:
         own: Chosen = "text" if limits == "shared" else limits
-        yield report_data(entry.tables, own, shared=shared, alternatives=alternatives) | _sides(entry)
+        data = report_data(entry.tables, own, shared=shared, alternatives=alternatives, gaps=not entry.decided)
+        yield data | _sides(entry)
 
 
 def _sides(entry: Entry) -> dict[str, Any]:

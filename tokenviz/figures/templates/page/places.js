@@ -56,7 +56,7 @@ function showPlaces() {
 // Where the difference of two models lies: by kind of string, and in which passages, each of which leads to its place.
 function showGaps() {
   const shown = data.gaps?.[state.pair];
-  find("gaps").hidden = !shown || !shown.kinds.length;
+  find("gaps").hidden = find("to-gaps").hidden = !shown || !shown.kinds.length;
   if (find("gaps").hidden) return;
   const [a, b] = pairs[state.pair].models.map((model) => short(models[model].name));
   find("gaps-words").textContent = `${b} minus ${a}, bits; above 0 where ${b} predicts better. The kinds add up to the whole.`;

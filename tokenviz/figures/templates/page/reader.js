@@ -25,6 +25,10 @@ listen("places", "click", (event) => {
   const button = event.target.closest("button");
   if (button) pickPlace(placeOf(button.place), { aloud: true });
 });
+listen("to-gaps", "click", () => {
+  find("gaps").scrollIntoView();
+  find("gaps-title").focus({ preventScroll: true });
+});
 listen("gaps", "click", (event) => {
   const button = event.target.closest("button");
   if (button) pickPlace(placeOf(button.place), { aloud: true });
