@@ -219,7 +219,11 @@ BAD_INPUT: list[tuple[list[str], int, str]] = [
     (["binary.txt"], 1, "binary.txt has NUL bytes: it looks like a binary file, not a text"),
     (["latin1.txt"], 1, "latin1.txt is not UTF-8: byte 3 is 0xe9; convert it first"),
     (["empty.txt"], 1, "empty.txt is empty: give at least one character to score"),
-    (["picture.png"], 1, "cannot read 'picture.png' as a text: a file ends in .txt, .md, .jsonl, .csv, .parquet"),
+    (
+        ["picture.png"],
+        1,
+        "cannot read 'picture.png' as a text: a file ends in .txt, .md, .jsonl or .csv, with .gz or .zst after it",
+    ),
     (["rows.csv"], 1, "row 1 of 'rows.csv' has no column 'text': it has 'a', 'b'"),
     (["--text", "x", "--context", "1"], 1, "context 1 is not possible: take at least 2 tokens, the predicted one included"),
     (["--text", "x", "--context", "129"], 1, "context 129 is not possible: this model takes 2 to 128 tokens"),

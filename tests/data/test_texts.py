@@ -144,11 +144,12 @@ def test_broken_utf8_is_refused_with_its_place(tmp_path: Path) -> None:
 
 
 def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "paper.pdf"
-    path.write_bytes(b"%PDF")
-    message = f"cannot read {str(path)!r} as a text: a file ends in .txt, .md, .jsonl, .csv, .parquet, or is a folder of them"
-    with refused(message):
-        read_text(str(path))
+    kinds = ".txt, .md, .jsonl or .csv, with .gz or .zst after it where it is compressed, or in .parquet"
+    for name in ("paper.pdf", "table.parquet.gz", "a.zip"):
+        path = tmp_path / name
+        path.write_bytes(b"%PDF")
+        with refused(f"cannot read {str(path)!r} as a text: a file ends in {kinds}, or is a folder of them"):
+            read_text(str(path))
 
 
 def test_a_missing_text_is_refused_with_the_samples_named(tmp_path: Path) -> None:

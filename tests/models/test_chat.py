@@ -214,7 +214,11 @@ def test_a_line_that_is_not_json_is_a_bad_chat(gpt2: LoadedModel, tmp_path: Path
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("x.csv", "messages\n", "cannot read .* as chats: a file ends in .jsonl or .parquet and has a column 'messages'"),
+        (
+            "x.csv",
+            "messages\n",
+            "cannot read .* as chats: a file ends in .jsonl, .jsonl.gz, .jsonl.zst or .parquet and has a column 'messages'",
+        ),
         ("x.jsonl", '{"message": []}\n', "line 1 of .* has no column 'messages': it has 'message'; did you mean 'message'"),
         ("x.jsonl", "", "has no chat that can be scored"),
         ("x.jsonl", "[", "line 1 of .* is not JSON"),

@@ -163,8 +163,10 @@ def _subject(
             return _Subject([read_items(file, skip_bad=skip_bad).spanned], by)
         pairs = read_pairs(file, skip_bad=skip_bad)
         return _Subject([pairs.text], by, pairs)
+    from tokenviz.data.texts import is_folder
+
     texts = read_texts(files, literals, column, spans, skip_bad=skip_bad)
-    if by is None and len(texts) == 1 and files and Path(files[0]).is_dir():
+    if by is None and len(texts) == 1 and files and is_folder(files[0]):
         by = "passage"
     return _of_texts(texts, by)
 

@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 Files = Annotated[
     list[str] | None,
     typer.Argument(
-        help="Files, folders, sample names, or - for standard input.", show_default=False, autocompletion=options.texts
+        help="Files (also .gz and .zst), folders, addresses such as s3://BUCKET/FILE, sample names, or - for standard input.",
+        show_default=False,
+        autocompletion=options.texts,
     ),
 ]
 Literals = Annotated[list[str] | None, typer.Option("--text", "-t", help="A text as it stands; may be repeated.")]

@@ -1,5 +1,6 @@
 """Reading rows of .jsonl, .csv and .parquet files one by one, and text as UTF-8 or with a reason why it is not."""
 
+import codecs
 import csv
 import io
 import json
@@ -7,19 +8,17 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import partial
-from os import fstat
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tokenviz.base.errors import TextError
 from tokenviz.base.progress import note, task
+from tokenviz.data.sources import Source, Stream, packed_as
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 Row = dict[str, object]
 
-TABLE_SUFFIXES = (".jsonl", ".csv", ".parquet")
 MUCH = 100_000_000  # bytes of a text or a table whose size is announced: reading it takes seconds, scoring it hours
 _MANY_ROWS = 100_000
 
@@ -32,12 +31,12 @@ _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
 def rows_of(
-    path: Path, column: str, also: Sequence[str] = (), *, bad: dict[int, str] | None = None
+    source: Source, column: str, also: Sequence[str] = (), *, bad: dict[int, str] | None = None
 ) -> Iterator[tuple[str, Row]]:
     """Read the rows of a table.
 
     Args:
-        path: A file with one of `TABLE_SUFFIXES`, or a `.tsv`.
+        source: A file with one of `TABLE_SUFFIXES`, or a `.tsv`.
         column: The column to read. In a CSV file that is not separated by commas it reveals the separator. From a Parquet file
             only it, `id` and the columns in `also` are read.
         also: Further columns of a Parquet file to read; by default none.
@@ -52,14 +51,14 @@ def rows_of(
         TextError: The file does not have the form that its suffix says, or names a column twice.
         OSError: The file cannot be read.
     """
-    suffix = path.suffix.lower()
-    if suffix == ".parquet":
-        yield from _parquet_rows(path, column, also)
+    if source.suffix == ".parquet":
+        with source.for_arrow() as file:
+            yield from _parquet_rows(source, file, column, also)
     else:
-        yield from _jsonl_rows(path, bad) if suffix == ".jsonl" else _csv_rows(path, column, bad)
+        yield from _jsonl_rows(source, bad) if source.suffix == ".jsonl" else _csv_rows(source, column, bad)
 
 
-def decoded(data: bytes, where: str) -> str:
+def decoded(data: bytes | bytearray, where: str) -> str:
     """Decode UTF-8.
 
     Raises:
@@ -74,18 +73,38 @@ def decoded(data: bytes, where: str) -> str:
         raise TextError(f"{where} is not UTF-8: byte {error.start} is 0x{data[error.start]:02x}; convert it first") from error
 
 
-def say_much(what: str, size: int) -> None:
-    """Announce the size of what is about to be read, if it is large."""
-    if size > MUCH:
-        note(f"reading {what}: {size / 1e6:,.0f} MB")
+def say_much(what: str, size: int | None, *, packed: bool = False) -> None:
+    """Announce the size of what is about to be read, if it is large; what is packed comes to some four times its size."""
+    if size is not None and size > (MUCH // 4 if packed else MUCH):
+        note(f"reading {what}: {size / 1e6:,.0f} MB{', compressed' * packed}")
+
+
+def content_of(source: Source) -> bytearray:
+    """Read all of a file, as it was before it was compressed.
+
+    Raises:
+        TextError: As `Source.open` says.
+        OSError: A file on this disk cannot be read.
+    """
+    with source.open() as stream:
+        say_much(repr(str(source)), stream.size, packed=bool(source.packing))
+        found, reported = bytearray(), 0
+        with task(f"reading {source.name}", stream.size, "bytes") as advance:
+            while chunk := stream.read(_STEP):
+                found += chunk
+                advance(stream.reached() - reported)
+                reported = stream.reached()
+    return found
 
 
 def _binary(where: str) -> TextError:
     return TextError(f"{where} has NUL bytes: it looks like a binary file, not a text")
 
 
-def _refuse_wide(head: bytes, where: str) -> None:
-    """Refuse UTF-16 and UTF-32, by their byte-order mark or, without one, by the zero bytes of Latin letters."""
+def _refuse_wide(head: bytes | bytearray, where: str) -> None:
+    """Refuse what is compressed, UTF-16 and UTF-32, by their first bytes or, without a mark, by the zeros of Latin letters."""
+    if packing := packed_as(bytes(head[:4])):
+        raise TextError(f"{where} is compressed with {packing[0]}: unpack it, or give a file whose name ends in {packing[1]}")
     name = ""
     if head.startswith((b"\xff\xfe\0\0", b"\0\0\xfe\xff")):
         name = "UTF-32"
@@ -100,35 +119,54 @@ def _refuse_wide(head: bytes, where: str) -> None:
         raise TextError(f"{where} is {name}, not UTF-8: convert it first, for instance with 'iconv -f {name} -t UTF-8'")
 
 
-def _lines(path: Path, newline: str) -> Iterator[str]:
+def _lines(source: Source, newline: str) -> Iterator[str]:
     """Yield the lines of a text file, as `open` splits them with that `newline`, without a byte-order mark."""
-    with path.open("rb") as file:
-        size, reported = fstat(file.fileno()).st_size, 0
-        say_much(repr(str(path)), size)
-        _refuse_wide(file.peek(_HEAD)[:_HEAD], str(path))
-        text = io.TextIOWrapper(file, "utf-8", newline=newline)
-        with task(f"reading {path.name}", size, "bytes") as advance:
-            first = True
+    with source.open() as stream:
+        say_much(repr(str(source)), stream.size, packed=bool(source.packing))
+        _refuse_wide(stream.peek(_HEAD)[:_HEAD], str(source))
+        text = io.TextIOWrapper(stream, "utf-8", newline=newline)
+        with task(f"reading {source.name}", stream.size, "bytes") as advance:
+            first, reported = True, 0
             try:
                 for line in text:
                     if "\0" in line:
-                        raise _binary(str(path))
+                        raise _binary(str(source))
                     yield line.removeprefix(_BOM) if first else line
                     first = False
-                    if file.tell() - reported > _STEP:
-                        advance(file.tell() - reported)
-                        reported = file.tell()
-                advance(size - reported)
+                    if stream.reached() - reported > _STEP:
+                        advance(stream.reached() - reported)
+                        reported = stream.reached()
+                advance(stream.reached() - reported)
             except UnicodeDecodeError:
-                decoded(path.read_bytes(), str(path))  # raises an error with the place in the whole file
+                with source.open() as again:
+                    _refuse_undecodable(again, str(source))
                 raise
 
 
-def _jsonl_rows(path: Path, bad: dict[int, str] | None) -> Iterator[tuple[str, Row]]:
+def _refuse_undecodable(stream: Stream, where: str) -> None:
+    """Raise the error that `decoded` raises for the whole of a file, of which only a piece is in memory."""
+    decoder, begin, wrong = codecs.getincrementaldecoder("utf-8")(), 0, ""
+    chunk: bytes | None = None
+    while chunk != b"":
+        chunk = stream.read(_STEP)
+        if b"\0" in chunk:
+            raise _binary(where)
+        try:
+            decoder.decode(b"" if wrong else chunk, final=not chunk and not wrong)
+        except UnicodeDecodeError as error:
+            place = begin + len(chunk) - len(error.object) + error.start  # its object begins with what the last chunk left over
+            wrong = f"{where} is not UTF-8: byte {place} is 0x{error.object[error.start]:02x}; convert it first"
+            decoder.reset()
+        begin += len(chunk)
+    if wrong:
+        raise TextError(wrong)
+
+
+def _jsonl_rows(source: Source, bad: dict[int, str] | None) -> Iterator[tuple[str, Row]]:
     # Only "\n" ends a line: "\r" and U+2028 may occur in JSON.
     count = 0
-    for number, line in enumerate(_lines(path, "\n"), start=1):
-        where = f"line {number} of {str(path)!r}"
+    for number, line in enumerate(_lines(source, "\n"), start=1):
+        where = f"line {number} of {str(source)!r}"
         if not line.strip():
             continue
         try:
@@ -166,22 +204,22 @@ def _repeated(names: Iterator[str] | list[str]) -> str:
     return next((name for name, count in Counter(names).items() if count > 1), "")
 
 
-def _csv_rows(path: Path, column: str, bad: dict[int, str] | None) -> Iterator[tuple[str, Row]]:
+def _csv_rows(source: Source, column: str, bad: dict[int, str] | None) -> Iterator[tuple[str, Row]]:
     csv.field_size_limit(sys.maxsize)
-    lines = _lines(path, "")
+    lines = _lines(source, "")
     first = next(lines, None)
     if first is None:
         return
     separator = _separator(first, column)
     if separator != ",":
-        note(f"{str(path)!r} is separated by {_SEPARATORS[separator]}, by its first line")
+        note(f"{str(source)!r} is separated by {_SEPARATORS[separator]}, by its first line")
     reader = csv.DictReader(_joined(first, lines), strict=True, delimiter=separator)
     number = 0
     try:
         if repeated := _repeated(list(reader.fieldnames or ())):
-            raise TextError(f"{str(path)!r} has two columns {repeated!r}: which one is meant?")
+            raise TextError(f"{str(source)!r} has two columns {repeated!r}: which one is meant?")
         for number, row in enumerate(reader, start=1):
-            where = f"row {number} of {str(path)!r}"
+            where = f"row {number} of {str(source)!r}"
             if None not in row:
                 yield where, dict(row)
             elif bad is None:
@@ -190,7 +228,7 @@ def _csv_rows(path: Path, column: str, bad: dict[int, str] | None) -> Iterator[t
                 bad[number - 1] = f"{where} has {_MORE_CELLS}"
                 yield where, dict.fromkeys(reader.fieldnames or ())
     except csv.Error as error:
-        raise TextError(f"{str(path)!r} is not CSV after row {number}: {error}") from error
+        raise TextError(f"{str(source)!r} is not CSV after row {number}: {error}") from error
 
 
 def _joined(first: str, rest: Iterator[str]) -> Iterator[str]:
@@ -215,50 +253,50 @@ def _separator(header: str, column: str) -> str:
     return ","
 
 
-def _parquet_rows(path: Path, column: str, also: Sequence[str]) -> Iterator[tuple[str, Row]]:
+def _parquet_rows(source: Source, place: Any, column: str, also: Sequence[str]) -> Iterator[tuple[str, Row]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        schema = pq.read_schema(path)
+        schema = pq.read_schema(place)
         texts = [name for name in (column, "id") if name in schema.names and _is_text(schema.field(name).type)]
         # As a dictionary, equal strings are one object: three million rows of a few sentences take some megabytes.
-        file = pq.ParquetFile(path, read_dictionary=texts)
+        file = pq.ParquetFile(place, read_dictionary=texts)
     except (pa.ArrowException, OSError, KeyError) as error:
-        if repeated := _repeated_column(path, pa.ArrowException):
-            raise TextError(f"{str(path)!r} has two columns {repeated!r}: which one is meant?") from error
-        raise TextError(f"{str(path)!r} is not a Parquet file: {_first_line(error)}") from error
+        if repeated := _repeated_column(place, pa.ArrowException):
+            raise TextError(f"{str(source)!r} has two columns {repeated!r}: which one is meant?") from error
+        raise TextError(f"{str(source)!r} is not a Parquet file: {_first_line(error)}") from error
     with file:
         if repeated := _repeated(schema.names):
-            raise TextError(f"{str(path)!r} has two columns {repeated!r}: which one is meant?")
+            raise TextError(f"{str(source)!r} has two columns {repeated!r}: which one is meant?")
         count = file.metadata.num_rows
         if {column, *also} - set(schema.names):
-            yield from [(f"row 0 of {str(path)!r}", dict.fromkeys(schema.names))][:count]  # the caller then lists the columns
+            yield from [(f"row 0 of {str(source)!r}", dict.fromkeys(schema.names))][:count]  # the caller then lists the columns
             return
         if count > _MANY_ROWS:
-            note(f"reading {str(path)!r}: {count:,} rows")
+            note(f"reading {str(source)!r}: {count:,} rows")
         number = 0
         wanted = [name for name in dict.fromkeys((column, "id", *also)) if name in schema.names]
-        with task(f"reading {path.name}", count, "rows") as advance:
+        with task(f"reading {source.name}", count, "rows") as advance:
             try:
                 for batch in file.iter_batches(_BATCH, columns=wanted):
                     values = [_values(batch.column(name)) for name in wanted]
                     for row in zip(*values, strict=True):
-                        yield f"row {number} of {str(path)!r}", dict(zip(wanted, row, strict=True))
+                        yield f"row {number} of {str(source)!r}", dict(zip(wanted, row, strict=True))
                         number += 1
                     advance(len(batch))
             # Times beyond Python's range, bytes that are not UTF-8; damage of a page is detected only when it is read.
             except (pa.ArrowException, ValueError, OverflowError, OSError) as error:
                 if isinstance(error, TextError):
                     raise
-                raise TextError(f"{str(path)!r} has a value that cannot be read: {_first_line(error)}") from error
+                raise TextError(f"{str(source)!r} has a value that cannot be read: {_first_line(error)}") from error
 
 
-def _repeated_column(path: Path, fault: type[Exception]) -> str:
+def _repeated_column(place: Any, fault: type[Exception]) -> str:
     import pyarrow.parquet as pq
 
     try:
-        return _repeated(pq.read_schema(path).names)
+        return _repeated(pq.read_schema(place).names)
     except (fault, OSError):
         return ""
 

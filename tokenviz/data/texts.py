@@ -1,27 +1,35 @@
 """Texts: one string, one file, or one corpus of many passages, unchanged, each with its SHA-256.
 
 Nothing is stripped, joined or normalised. A file is read as UTF-8 with its line ends kept; a byte-order mark is part of the
-text. A file that cannot be read so is refused with the place of the error.
+text. A file that cannot be read so is refused with the place of the error. Where a file is and how it is compressed
+(`tokenviz.data.sources`) makes no difference to its text.
 """
 
 import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from os.path import expanduser  # Path.expanduser raises an error where there is no such user
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from tokenviz.base import display
 from tokenviz.base.disk import samples_folder
 from tokenviz.base.errors import TextError, did_you_mean, listed
 from tokenviz.base.progress import note, task, warn
-from tokenviz.data.rows import MUCH, TABLE_SUFFIXES, decoded, rows_of, say_much
+from tokenviz.data.rows import MUCH, content_of, decoded, rows_of
+from tokenviz.data.sources import (
+    KNOWN,
+    PLAIN_SUFFIXES,
+    TABLE_SUFFIXES,
+    Source,
+    content_name,
+    is_address,
+    is_text_file,
+    source_at,
+)
 from tokenviz.data.spans import Span, checked_spans
-
-PLAIN_SUFFIXES = (".txt", ".md")
 
 _SHOWN = 60  # characters of a text in a terminal
 _SHOWN_HTML = 1000  # characters of each passage in a notebook
@@ -155,12 +163,14 @@ def as_it_stands(text: Text | str) -> Text:
 
 def _names_a_source(text: str) -> str:
     """Return what a string means to `read_text`; empty where it means nothing."""
+    if is_address(text) and " " not in text and is_text_file(text):
+        return "a file at an address"
     if len(text) > _LONGEST_NAME or "\n" in text:
         return ""
     if text in sample_names(samples_folder()):
         return "a sample text"
     try:
-        return "a file" if text.lower().endswith((*PLAIN_SUFFIXES, *TABLE_SUFFIXES)) and Path(text).is_file() else ""
+        return "a file" if is_text_file(text) and Path(text).is_file() else ""
     except (OSError, ValueError):
         return ""
 
@@ -212,7 +222,8 @@ def read_text(
     Args:
         source: A `.txt` or `.md` file; a `.jsonl`, `.csv` or `.parquet` table with one passage per row; a folder, whose `.txt`
             and `.md` files are the passages in the order of their names, without hidden ones; `-` for standard input; or the
-            name of a sample text.
+            name of a sample text. Files other than Parquet may be compressed (`.gz`, `.zst`). A file or a folder may be at an
+            address that fsspec knows, such as `s3://bucket/text.jsonl.gz` or `hf://datasets/OWNER/NAME/text.parquet`.
         column: The table's column that holds the passages. A column `id`, where there is one, names them.
         samples: The folder of the sample texts, where a bare name is looked up; by default the project's own.
         spans: The table's column that holds the spans of each passage: a list of objects with name, start and end, or of lists
@@ -221,10 +232,11 @@ def read_text(
             bad row refuses the table.
 
     Returns:
-        The text, named after the file or folder.
+        The text, named after the file or folder; its SHA-256 is that of the content, wherever and however that is stored.
 
     Raises:
-        TextError: The source is missing, empty, not UTF-8 or not of a known form.
+        TextError: The source is missing, empty, not UTF-8 or not of a known form; its compressed content is cut off or damaged;
+            its address cannot be read, or needs a package that is not installed.
 
     Example:
         >>> from pathlib import Path
@@ -233,7 +245,7 @@ def read_text(
         >>> tv.read_text("rose.txt")
         Text('rose': 17 characters, 'A rose is a rose.')
     """
-    if spans is not None and not str(source).lower().endswith(TABLE_SUFFIXES):
+    if spans is not None and not content_name(str(source)).lower().endswith(TABLE_SUFFIXES):
         raise TextError(
             f"spans stand in a column of a table, and {str(source)!r} is none: give a {', '.join(TABLE_SUFFIXES)} file"
         )
@@ -241,57 +253,56 @@ def read_text(
         if sys.stdin is None:
             raise TextError("standard input is closed: pipe a text into the command, or name a file")
         return _plain("stdin", sys.stdin.buffer.read(), "standard input")
-    path = _find(str(source), samples or samples_folder())
+    found = _find(str(source), samples or samples_folder())
     try:
-        if path.is_dir():
-            return _folder(path)
-        if path.suffix.lower() in TABLE_SUFFIXES:
-            return _table(path, column, spans, skip_bad=skip_bad)
-        say_much(repr(str(path)), path.stat().st_size)
-        return _plain(path.stem, path.read_bytes(), str(path))
+        if found.is_folder():
+            return _folder(found)
+        if not is_text_file(found.name):
+            raise TextError(f"cannot read {str(found)!r} as a text: a file ends in {KNOWN}, or is a folder of them")
+        if found.suffix in TABLE_SUFFIXES:
+            return _table(found, column, spans, skip_bad=skip_bad)
+        return _plain(found.stem, content_of(found), str(found))
     except OSError as error:
-        raise TextError(f"cannot read {str(path)!r}: {error.strerror or error}") from error
+        raise TextError(f"cannot read {str(found)!r}: {error.strerror or error}") from error
 
 
-def _sample_files(samples: Path) -> list[Path]:
-    known = (*PLAIN_SUFFIXES, *TABLE_SUFFIXES)
-    found = [path for path in samples.iterdir() if path.suffix in known and path.name != "README.md"]
-    return [path for path in found if not is_hidden(path.name)]
+def is_folder(source: str) -> bool:
+    """Return whether a text is given as a folder; at an address that is what does not end as a file does."""
+    return not is_text_file(source) if is_address(source) else Path(source).is_dir()
+
+
+def _sample_files(samples: Path) -> dict[str, Path]:
+    found = [path for path in samples.iterdir() if is_text_file(path.name) and path.name != "README.md"]
+    return {Path(content_name(path.name)).stem: path for path in found if not is_hidden(path.name)}
 
 
 def sample_names(samples: Path) -> list[str]:
     """Return the names of the sample texts in a folder; none where it is missing."""
-    return sorted(path.stem for path in _sample_files(samples)) if samples.is_dir() else []
+    return sorted(_sample_files(samples)) if samples.is_dir() else []
 
 
-def _find(source: str, samples: Path | None) -> Path:
-    known = (*PLAIN_SUFFIXES, *TABLE_SUFFIXES)
+def _find(given: str, samples: Path) -> Source:
     try:
-        path = Path(expanduser(source))
-        there = path.exists()
+        source = source_at(given)
+        if source.files is not None or Path(source.path).exists():
+            return source
     except (OSError, ValueError) as error:  # for example a name that is too long, or one with a NUL
-        reason = f"{source[:40]!r}... cannot be a file ({getattr(error, 'strerror', error)})"
+        if isinstance(error, TextError):
+            raise
+        reason = f"{given[:40]!r}... cannot be a file ({getattr(error, 'strerror', error)})"
         raise TextError(f"{reason}: where it is the text itself, give it with -t") from error
-    if there:
-        if path.is_dir() or path.suffix.lower() in known:
-            return path
-        raise TextError(f"cannot read {source!r} as a text: a file ends in {', '.join(known)}, or is a folder of them")
-    names: list[str] = []
-    if samples is not None and samples.is_dir():
-        by_name = {file.stem: file for file in _sample_files(samples)}
-        if source in by_name:
-            return by_name[source]
-        names = sorted(by_name)
+    by_name = _sample_files(samples) if samples.is_dir() else {}
+    if given in by_name:
+        return source_at(by_name[given])
+    names = sorted(by_name)
     hint = f"; the sample texts are {', '.join(names)}" if names else ""
-    near = did_you_mean(source, names)
-    itself = (
-        "" if near or path.suffix.lower() in known or os.sep in source else "; where it is the text itself, give it with -t"
-    )
-    given = repr(source if len(source) <= _SHOWN else f"{source[:_SHOWN]}...")
-    raise TextError(f"no text at {given}: give a file, a folder, '-' for standard input{hint}{near}{itself}")
+    near = did_you_mean(given, names)
+    itself = "" if near or is_text_file(given) or os.sep in given else "; where it is the text itself, give it with -t"
+    shown = repr(given if len(given) <= _SHOWN else f"{given[:_SHOWN]}...")
+    raise TextError(f"no text at {shown}: give a file, a folder, '-' for standard input{hint}{near}{itself}")
 
 
-def _plain(name: str, data: bytes, where: str) -> Text:
+def _plain(name: str, data: bytes | bytearray, where: str) -> Text:
     text = decoded(data, where)
     if not text:
         raise TextError(f"{where} is empty: give at least one character to score")
@@ -303,56 +314,67 @@ def is_hidden(name: str) -> bool:
     return name.startswith((".", "~")) or name == "__MACOSX"
 
 
-def _folder(path: Path) -> Text:
-    files, hidden = _files_in(path)
+def _folder(folder: Source) -> Text:
+    files, hidden = _files_in(folder)
     if hidden:
         count = f"{len(hidden):,} hidden file{'s' * (len(hidden) > 1)}"
-        warn(f"{count} of {str(path)!r} {'are' if len(hidden) > 1 else 'is'} left out: {listed(hidden, 3)}")
+        warn(f"{count} of {str(folder)!r} {'are' if len(hidden) > 1 else 'is'} left out: {listed(hidden, 3)}")
     if not files:
         kinds = " or ".join(PLAIN_SUFFIXES)
-        raise TextError(f"the folder {str(path)!r} has no {kinds} file{' that is not hidden' * bool(hidden)}")
-    size = sum(file.stat().st_size for file in files)
+        raise TextError(f"the folder {str(folder)!r} has no {kinds} file{' that is not hidden' * bool(hidden)}")
+    ids = [content_name(name) for name, _ in files]
+    if twice := [one for one, count in Counter(ids).items() if count > 1]:
+        raise TextError(f"the folder {str(folder)!r} has {twice[0]!r} twice, compressed and as it is: keep one of them")
+    size = sum(file.stored_bytes() or 0 for _, file in files)
     if len(files) > _MANY_FILES or size > MUCH:
-        note(f"reading {len(files):,} files of {str(path)!r}: {size / 1e6:,.0f} MB")
+        note(f"reading {len(files):,} files of {str(folder)!r}: {size / 1e6:,.0f} MB")
     passages = []
-    with task(f"reading {path.name or path}", size, "bytes") as advance:
-        for file in files:
-            data = file.read_bytes()
-            passages.append(decoded(data, str(file)))
-            advance(len(data))
-    ids = [file.relative_to(path).as_posix() for file in files]
-    return corpus(passages, name=path.resolve().name or "root", passage_ids=ids)
+    with task(f"reading {folder.name or folder}", size, "bytes") as advance:
+        for _, file in files:
+            with file.open() as stream:
+                passages.append(decoded(stream.read(), str(file)))
+                advance(stream.reached())
+    name = Path(folder.path).resolve().name if folder.files is None else folder.name
+    return corpus(passages, name=name or "root", passage_ids=ids)
 
 
-def _files_in(path: Path) -> tuple[list[Path], list[str]]:
-    """Return the text files below a folder in the order of their names, and the names of those that are hidden."""
+def _files_in(folder: Source) -> tuple[list[tuple[str, Source]], list[str]]:
+    """Return the text files below a folder in the order of their paths in it, and the paths of those that are hidden."""
     files, hidden = [], []
-    with task(f"looking for texts in {path}", None, "files") as advance:
-        for folder, _, names in os.walk(path, onerror=_refuse):
-            for name in names:
-                file = Path(folder, name)
-                if file.suffix.lower() not in PLAIN_SUFFIXES or not file.is_file():
+    with task(f"looking for texts in {folder}", None, "files") as advance:
+        for below in _walked(folder.path) if folder.files is None else [folder.below()]:
+            for name, file in below:
+                place = PurePosixPath(name)
+                is_file = file.files is not None or os.path.isfile(file.path)
+                if not is_file or not content_name(name).lower().endswith(PLAIN_SUFFIXES):
                     continue
-                if any(map(is_hidden, file.relative_to(path).parts)):
-                    hidden.append(file.relative_to(path).as_posix())
+                if any(map(is_hidden, place.parts)):
+                    hidden.append(name)
                 else:
-                    files.append(file)
-            advance(len(names))
-    return sorted(files), sorted(hidden)
+                    files.append((place, file))
+            advance(len(below))
+    return [(str(place), file) for place, file in sorted(files, key=lambda pair: pair[0])], sorted(hidden)
+
+
+def _walked(root: str) -> Iterator[list[tuple[str, Source]]]:
+    """Yield the files of each folder below one of this disk, by their paths in it."""
+    for folder, _, names in os.walk(root, onerror=_refuse):
+        paths = [Path(folder, name) for name in names]
+        yield [(path.relative_to(root).as_posix(), Source(str(path), str(path))) for path in paths]
 
 
 def _refuse(error: OSError) -> None:
     raise TextError(f"cannot read {str(error.filename)!r}: {error.strerror or error}") from error
 
 
-def _table(path: Path, column: str, spans_column: str | None, *, skip_bad: bool) -> Text:
+def _table(source: Source, column: str, spans_column: str | None, *, skip_bad: bool) -> Text:
     passages: list[str] = []
     ids: list[str] = []
     spans: list[tuple[Span, ...]] = []
     skipped: list[str] = []
     bad: dict[int, str] = {}
     collected = bad if skip_bad or spans_column is not None else None
-    for where, row in rows_of(path, column, also=[spans_column] if spans_column else [], bad=collected):
+    for where, row in rows_of(source, column, also=[spans_column] if spans_column else [], bad=collected):
         for name, option in ((column, "--column names the one with the text"), (spans_column, "--spans names the one")):
             if name is not None and name not in row and not bad:
                 raise TextError(f"{where} has no column {name!r}: {_columns(name, list(row), option)}")
@@ -373,14 +395,14 @@ def _table(path: Path, column: str, spans_column: str | None, *, skip_bad: bool)
         if row.get("id") is not None:
             ids.append(str(row["id"]))
     if skipped and not passages:
-        raise TextError(f"{str(path)!r} has no row that can be scored: {skipped[0]}")
+        raise TextError(f"{str(source)!r} has no row that can be scored: {skipped[0]}")
     if skipped:
-        warn(f"{len(skipped)} of {len(skipped) + len(passages)} rows of {path.name} are left out: {'; '.join(skipped[:20])}")
+        warn(f"{len(skipped)} of {len(skipped) + len(passages)} rows of {source.name} are left out: {'; '.join(skipped[:20])}")
     if not passages:
-        raise TextError(f"{str(path)!r} is empty: it has no row")
+        raise TextError(f"{str(source)!r} is empty: it has no row")
     if ids and len(ids) != len(passages):
-        raise TextError(f"{str(path)!r} names only {len(ids)} of its {len(passages)} passages in column 'id'")
-    return replace(corpus(passages, name=path.stem, passage_ids=ids or None), spans=tuple(spans) if any(spans) else ())
+        raise TextError(f"{str(source)!r} names only {len(ids)} of its {len(passages)} passages in column 'id'")
+    return replace(corpus(passages, name=source.stem, passage_ids=ids or None), spans=tuple(spans) if any(spans) else ())
 
 
 def _passage_in(cell: object, column: str, where: str) -> str:

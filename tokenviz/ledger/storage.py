@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from tokenviz.base import disk
 from tokenviz.base.errors import LedgerError, of_full_disk
+from tokenviz.data.sources import file_system, said
 
 T = TypeVar("T")
 
@@ -34,15 +35,7 @@ class Storage:
         Raises:
             LedgerError: No file system is known for the address, or its package is not installed.
         """
-        from fsspec.core import url_to_fs
-
-        try:
-            self._fs, root = url_to_fs(address)
-        except ImportError as error:
-            protocol = address.partition("://")[0]
-            raise LedgerError(f"the ledger {address!r} needs a package for {protocol}://: {error}") from error
-        except ValueError as error:
-            raise LedgerError(f"the ledger's address {address!r} cannot be used: {error}") from error
+        self._fs, root = file_system(address, "the ledger", LedgerError)
         self.is_local = "file" in ([self._fs.protocol] if isinstance(self._fs.protocol, str) else self._fs.protocol)
         self.root = root.rstrip("/") or "/"
         self.address = str(Path(root)) if self.is_local else address.rstrip("/")
@@ -156,7 +149,7 @@ class Storage:
         try:
             self.replace(name, b"")
         except FileNotFoundError as error:
-            raise LedgerError(f"cannot make the folder of the ledger {self.address!r}: {_said(error)}") from error
+            raise LedgerError(f"cannot make the folder of the ledger {self.address!r}: {said(error)}") from error
         self.remove(name)
 
     def _add_local(self, name: str, content: bytes | Path) -> bool:
@@ -208,23 +201,19 @@ class Storage:
             except _FINAL as error:
                 if isinstance(error, PermissionError | NotADirectoryError | IsADirectoryError):
                     raise LedgerError(
-                        f"cannot use {name or 'the folder'!r} of the ledger {self.address!r}: {_said(error)}"
+                        f"cannot use {name or 'the folder'!r} of the ledger {self.address!r}: {said(error)}"
                     ) from error
                 raise
             except OSError as error:
                 lasting = error.errno in (errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP) or of_full_disk(error)
                 if lasting or number == _TRIES - 1:
                     what = name or "the folder"
-                    raise LedgerError(f"cannot use {what!r} of the ledger {self.address!r}: {_said(error)}") from error
+                    raise LedgerError(f"cannot use {what!r} of the ledger {self.address!r}: {said(error)}") from error
             except Exception as error:
                 # Clients of object storage have errors of their own, such as one without credentials.
                 if self.is_local or isinstance(error, NotImplementedError | TypeError):
                     raise
-                raise LedgerError(f"cannot use the ledger {self.address!r}: {_said(error)}") from error
+                raise LedgerError(f"cannot use the ledger {self.address!r}: {said(error)}") from error
             time.sleep(wait)
             wait = min(4.0, 2 * wait)
         raise AssertionError("the last try returns or raises")
-
-
-def _said(error: Exception) -> str:
-    return " ".join(str(getattr(error, "strerror", None) or error).split())[:200]

@@ -16,6 +16,7 @@ from tokenviz.base.disk import samples_folder
 from tokenviz.base.errors import ModelError, TextError, did_you_mean, listed
 from tokenviz.base.progress import warn
 from tokenviz.data.rows import rows_of
+from tokenviz.data.sources import Source, source_at
 from tokenviz.data.spans import Span
 from tokenviz.data.texts import Text, corpus
 from tokenviz.models.loading import load_tokenizer
@@ -222,19 +223,22 @@ def _chats(source: Any, name: str | None) -> tuple[_Chats, str]:
     if not isinstance(source, str | os.PathLike):
         several = [source] if source and isinstance(source[0], Mapping) else list(source)
         return ((f"chat {number + 1}", one, None) for number, one in enumerate(several)), name or "chat"
-    path = Path(source)
-    sample = samples_folder("chats") / f"{path.name}.jsonl"
-    if not path.suffix and not path.exists() and sample.is_file():
-        path = sample
-    if path.suffix.lower() not in (".jsonl", ".parquet"):
-        raise TextError(f"cannot read {str(path)!r} as chats: a file ends in .jsonl or .parquet and has a column {_COLUMN!r}")
-    return _of_file(path), name or path.stem
+    given = os.fspath(source)
+    file, sample = source_at(given), samples_folder("chats") / f"{Path(given).name}.jsonl"
+    if not file.suffix and file.files is None and not Path(file.path).exists() and sample.is_file():
+        file = source_at(sample)
+    if file.suffix not in (".jsonl", ".parquet") or (file.suffix == ".parquet" and file.packing):
+        raise TextError(
+            f"cannot read {str(file)!r} as chats: a file ends in .jsonl, .jsonl.gz, .jsonl.zst or .parquet and has a column "
+            f"{_COLUMN!r}"
+        )
+    return _of_file(file), name or file.stem
 
 
-def _of_file(path: Path) -> _Chats:
+def _of_file(file: Source) -> _Chats:
     try:
         bad: dict[int, str] = {}
-        for where, row in rows_of(path, _COLUMN, bad=bad):
+        for where, row in rows_of(file, _COLUMN, bad=bad):
             if bad:
                 yield where, TextError(bad.popitem()[1]), None
                 continue
@@ -247,7 +251,7 @@ def _of_file(path: Path) -> _Chats:
     except OSError as error:
         if isinstance(error, TextError):
             raise
-        raise TextError(f"cannot read {str(path)!r}: {error.strerror or error}") from error
+        raise TextError(f"cannot read {str(file)!r}: {error.strerror or error}") from error
 
 
 def _checked(messages: Any, where: str) -> list[Message]:

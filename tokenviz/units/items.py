@@ -20,10 +20,12 @@ from tokenviz.base.disk import samples_folder
 from tokenviz.base.errors import TextError, did_you_mean, listed
 from tokenviz.base.progress import warn
 from tokenviz.data.rows import rows_of
+from tokenviz.data.sources import Source, source_at
 from tokenviz.data.spans import Span
 from tokenviz.data.texts import Text, corpus
 
 ITEM_SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
+_KNOWN = ".csv, .tsv or .jsonl, with .gz or .zst after it where it is compressed, or in .parquet"
 _UNREAD = "unread"  # attribute of a table: the rows that could not be read, by number, with the reason
 _SURROGATE = re.compile("[\ud800-\udfff]")
 REGION = "region_"  # by default, columns with this prefix are regions
@@ -141,13 +143,13 @@ def read_items(
     if words is not None and text is not None:
         raise TextError("a text and words were both named: with one word per row, the words are the text")
     strings = [name for name in (item, text, words, *regions) if name is not None]
-    path, table = read_table(path, [*strings, condition or "condition", "text", "word"], skip_bad=skip_bad)
+    source, table = read_table(path, [*strings, condition or "condition", "text", "word"], skip_bad=skip_bad)
     if text is None and not regions and words is None:
-        text, regions, words = _form_of(path, table)
+        text, regions, words = _form_of(source, table)
         strings = [name for name in (item, text, words, *regions) if name is not None]
     condition = ("condition" if "condition" in table else "") if condition is None else condition
-    check_columns(table, [*strings, *([condition] if condition else [])], str(path))
-    reader = _Reader(path, table, item, condition, join)
+    check_columns(table, [*strings, *([condition] if condition else [])], str(source))
+    reader = _Reader(source, table, item, condition, join)
     passages = reader.of_words(words) if words is not None else reader.of_rows(text, regions)
     kept, skipped = [], []
     for found in passages:
@@ -158,11 +160,11 @@ def read_items(
         else:
             kept.append(found)
     if not kept:
-        raise TextError(f"{str(path)!r} has no item that can be scored")
+        raise TextError(f"{str(source)!r} has no item that can be scored")
     if skipped:
-        warn(f"{len(skipped)} of {len(skipped) + len(kept)} items of {path.name} are left out: {'; '.join(skipped[:20])}")
-    table, ids = without_bad_rows(table, path), [one.id for one in kept]
-    made = corpus([one.passage for one in kept], name=path.stem, passage_ids=ids)
+        warn(f"{len(skipped)} of {len(skipped) + len(kept)} items of {source.name} are left out: {'; '.join(skipped[:20])}")
+    table, ids = without_bad_rows(table, source), [one.id for one in kept]
+    made = corpus([one.passage for one in kept], name=source.stem, passage_ids=ids)
     content = {
         "passages": made.passages,
         "units": [[(unit.name, unit.end) for unit in one.units] for one in kept],
@@ -196,11 +198,11 @@ def read_passages(path: str | Path, *, column: str = "text", skip_bad: bool = Fa
     Raises:
         TextError: The file cannot be read, it has no such column, or a text is empty or not a string.
     """
-    path, table = read_table(path, [column], skip_bad=skip_bad)
-    check_columns(table, [column], str(path))
+    source, table = read_table(path, [column], skip_bad=skip_bad)
+    check_columns(table, [column], str(source))
     kept, skipped = [], []
     for row in range(len(table)):
-        cell = cell_of(table, row, column, path)
+        cell = cell_of(table, row, column, source)
         if isinstance(cell, str):
             kept.append((row, cell))
         elif skip_bad:
@@ -208,13 +210,13 @@ def read_passages(path: str | Path, *, column: str = "text", skip_bad: bool = Fa
         else:
             raise TextError(f"{cell.words}; --skip-bad leaves such rows out")
     if not kept:
-        raise TextError(f"{str(path)!r} has no text that can be scored")
+        raise TextError(f"{str(source)!r} has no text that can be scored")
     if skipped:
-        warn(f"{len(skipped)} of {len(table)} texts of {path.name} are left out: {'; '.join(skipped[:20])}")
-    table, passages = without_bad_rows(table, path), [cell for _, cell in kept]
+        warn(f"{len(skipped)} of {len(table)} texts of {source.name} are left out: {'; '.join(skipped[:20])}")
+    table, passages = without_bad_rows(table, source), [cell for _, cell in kept]
     digest = sha256(json.dumps([passages, table.astype(str).to_csv(index=False)], ensure_ascii=False).encode()).hexdigest()
     return Items(
-        text=corpus(passages, name=path.stem),
+        text=corpus(passages, name=source.stem),
         table=table,
         rows=tuple((row,) for row, _ in kept),
         units=((),) * len(kept),
@@ -226,18 +228,17 @@ def read_passages(path: str | Path, *, column: str = "text", skip_bad: bool = Fa
     )
 
 
-def _find(source: str) -> Path:
-    path = Path(source)
-    samples = samples_folder("items")
-    if path.suffix or path.exists() or not samples.is_dir():
-        return path
+def _find(given: str) -> Source:
+    source, samples = source_at(given), samples_folder("items")
+    if source.files is not None or source.suffix or Path(source.path).exists() or not samples.is_dir():
+        return source
     by_name = {file.stem: file for file in samples.iterdir() if file.suffix in ITEM_SUFFIXES}
-    if source not in by_name:
-        raise TextError(f"no items at {source!r}: give a file, or a sample: {', '.join(sorted(by_name))}")
-    return by_name[source]
+    if given not in by_name:
+        raise TextError(f"no items at {given!r}: give a file, or a sample: {', '.join(sorted(by_name))}")
+    return source_at(by_name[given])
 
 
-def _form_of(path: Path, table: pd.DataFrame) -> tuple[str | None, list[str], str | None]:
+def _form_of(path: Source, table: pd.DataFrame) -> tuple[str | None, list[str], str | None]:
     """Return the columns that hold the text, the regions or the words, according to a table's columns."""
     regions = [str(name) for name in table if str(name).startswith(REGION)]
     if "text" in table:
@@ -263,7 +264,7 @@ class _Item:
 class _Reader:
     """Makes items from the rows of a table; a bad row yields the message about it."""
 
-    def __init__(self, path: Path, table: pd.DataFrame, item: str, condition: str, join: str) -> None:
+    def __init__(self, path: Source, table: pd.DataFrame, item: str, condition: str, join: str) -> None:
         self._path, self._table, self._item, self._condition, self._join = path, table, item, condition, join
         self._seen: dict[str, int] = {}
 
@@ -366,7 +367,7 @@ class Bad:
     words: str
 
 
-def read_table(path: str | Path, strings: Sequence[str], *, skip_bad: bool = False) -> tuple[Path, pd.DataFrame]:
+def read_table(path: str | Path, strings: Sequence[str], *, skip_bad: bool = False) -> tuple[Source, pd.DataFrame]:
     """Read a table of items or pairs.
 
     Args:
@@ -379,39 +380,40 @@ def read_table(path: str | Path, strings: Sequence[str], *, skip_bad: bool = Fal
     Raises:
         TextError: The file is missing, empty or not of the form that its suffix says.
     """
-    path = _find(str(path))
-    suffix = path.suffix.lower()
-    if suffix not in ITEM_SUFFIXES:
-        raise TextError(f"cannot read {str(path)!r} as a table of items: a file ends in {', '.join(ITEM_SUFFIXES)}")
+    source = _find(str(path))
+    suffix = source.suffix
+    if suffix not in ITEM_SUFFIXES or (suffix == ".parquet" and source.packing):
+        raise TextError(f"cannot read {str(source)!r} as a table of items: a file ends in {_KNOWN}")
     bad: dict[int, str] = {}
     try:
         if suffix == ".parquet":
-            table = pd.read_parquet(path)
+            with source.for_arrow() as file:
+                table = pd.read_parquet(file)
         else:
-            rows = [row for _, row in rows_of(path, strings[0], bad=bad)]
+            rows = [row for _, row in rows_of(source, strings[0], bad=bad)]
             unread = next(iter(bad.values()), "")
             if unread and not skip_bad:
                 raise TextError(f"{unread}; --skip-bad leaves such rows out")
             if unread and len(bad) == len(rows):
-                raise TextError(f"{str(path)!r} has no row that can be read: {unread}")
+                raise TextError(f"{str(source)!r} has no row that can be read: {unread}")
             table = _frame_of(rows, as_given=bool(bad) and suffix == ".jsonl")
     except OSError as error:
         if isinstance(error, TextError):
             raise
-        raise TextError(f"cannot read {str(path)!r}: {error.strerror or error}") from error
+        raise TextError(f"cannot read {str(source)!r}: {error.strerror or error}") from error
     except ValueError as error:  # includes the errors of pyarrow
         if isinstance(error, TextError):
             raise
-        raise TextError(f"cannot read {str(path)!r} as a table: {' '.join(str(error).split())[:200]}") from error
+        raise TextError(f"cannot read {str(source)!r} as a table: {' '.join(str(error).split())[:200]}") from error
     if not len(table):
-        raise TextError(f"{str(path)!r} is empty: it has no row")
+        raise TextError(f"{str(source)!r} is empty: it has no row")
     if suffix in (".csv", ".tsv"):
         for name in table:
             if name not in strings and not str(name).startswith(REGION):
                 table[name] = _numbers(table[name])
     if bad:
         table.attrs[_UNREAD] = bad
-    return path, table
+    return source, table
 
 
 def check_columns(table: pd.DataFrame, needed: Sequence[str], name: str) -> None:
@@ -443,7 +445,7 @@ def _frame_of(rows: list[dict[str, object]], *, as_given: bool) -> pd.DataFrame:
         return pd.DataFrame(rows, dtype=object)
 
 
-def bad_row(table: pd.DataFrame, row: int, path: Path, *, checked: Sequence[str] = ()) -> Bad | None:
+def bad_row(table: pd.DataFrame, row: int, path: Source, *, checked: Sequence[str] = ()) -> Bad | None:
     """Return what is wrong with a row, whatever its columns mean: it could not be read, or a cell has a lone surrogate.
 
     Args:
@@ -458,7 +460,7 @@ def bad_row(table: pd.DataFrame, row: int, path: Path, *, checked: Sequence[str]
     unread: Mapping[int, str] = table.attrs.get(_UNREAD, {})
     if row in unread:
         return Bad(unread[row])
-    if path.suffix.lower() != ".jsonl":  # no other format can hold a lone surrogate
+    if path.suffix != ".jsonl":  # no other format can hold a lone surrogate
         return None
     for name, kind in table.dtypes.items():
         if kind != "object" or name in checked:
@@ -471,7 +473,7 @@ def bad_row(table: pd.DataFrame, row: int, path: Path, *, checked: Sequence[str]
     return None
 
 
-def without_bad_rows(table: pd.DataFrame, path: Path) -> pd.DataFrame:
+def without_bad_rows(table: pd.DataFrame, path: Source) -> pd.DataFrame:
     """Return the table with nothing in the rows that `bad_row` reports, so that what is left can be stored."""
     unread = table.attrs.get(_UNREAD, {})  # which have nothing already
     bad = [row for row in range(len(table)) if row not in unread and bad_row(table, row, path) is not None]
@@ -491,7 +493,7 @@ def _numbers(column: pd.Series) -> pd.Series:
         return filled
 
 
-def cell_of(table: pd.DataFrame, row: int, column: str, path: Path, *, of_id: bool = False) -> "str | Bad":
+def cell_of(table: pd.DataFrame, row: int, column: str, path: Source, *, of_id: bool = False) -> "str | Bad":
     """Return a cell that must be a string with a character other than whitespace; an id may also be a whole number."""
     if (bad := bad_row(table, row, path)) is not None:
         return bad

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from tokenviz.base.errors import TextError, listed
 from tokenviz.base.progress import warn
 from tokenviz.data.scores import TokenScores
+from tokenviz.data.sources import Source
 from tokenviz.data.texts import Text, corpus
 from tokenviz.units.items import cell_of, check_columns, columns_of, read_table
 
@@ -82,13 +83,13 @@ def read_pairs(
         Pairs('pairs': 2 pairs in 1 groups)
     """
     strings = (*_GOOD, *_BAD, *GROUP_COLUMNS, good, bad, group)
-    path, table = read_table(path, [name for name in strings if name], skip_bad=skip_bad)
-    columns = [_column(path, table, asked, known) for asked, known in ((good, _GOOD), (bad, _BAD))]
+    source, table = read_table(path, [name for name in strings if name], skip_bad=skip_bad)
+    columns = [_column(source, table, asked, known) for asked, known in ((good, _GOOD), (bad, _BAD))]
     named = group or next((name for name in GROUP_COLUMNS if name in table), "")
-    check_columns(table, [named] if named else [], str(path))
+    check_columns(table, [named] if named else [], str(source))
     kept, passages, skipped = [], [], []
     for row in range(len(table)):
-        cells = [cell_of(table, row, name, path) for name in columns]
+        cells = [cell_of(table, row, name, source) for name in columns]
         wrong = [cell.words for cell in cells if not isinstance(cell, str)]
         if wrong and not skip_bad:
             raise TextError(f"{wrong[0]}; --skip-bad leaves such rows out")
@@ -98,18 +99,18 @@ def read_pairs(
             kept.append(row)
             passages += [str(cell) for cell in cells]
     if not kept:
-        raise TextError(f"{str(path)!r} has no pair that can be scored")
+        raise TextError(f"{str(source)!r} has no pair that can be scored")
     if skipped:
-        warn(f"{len(skipped)} of {len(table)} pairs of {path.name} are left out: {'; '.join(skipped[:20])}")
+        warn(f"{len(skipped)} of {len(table)} pairs of {source.name} are left out: {'; '.join(skipped[:20])}")
     same = [str(row + 1) for place, row in enumerate(kept) if passages[2 * place] == passages[2 * place + 1]]
     if same:
         rows = f"row{'s' * (len(same) > 1)} {listed(same, 12)}"
-        warn(f"{len(same)} of {len(kept)} pairs of {path.name} are the same sentence twice, a tie whatever the model: {rows}")
+        warn(f"{len(same)} of {len(kept)} pairs of {source.name} are the same sentence twice, a tie whatever the model: {rows}")
     own = table.iloc[kept].reset_index(drop=True).infer_objects()
     own.attrs.clear()  # they would be written into Parquet files
     digest = sha256(json.dumps([passages, own.astype(str).to_csv(index=False)], ensure_ascii=False).encode()).hexdigest()
     return Pairs(
-        text=corpus(passages, name=path.stem),
+        text=corpus(passages, name=source.stem),
         table=own,
         groups=tuple(own[named].astype(str)) if named else ("",) * len(kept),
         group=named,
@@ -118,13 +119,13 @@ def read_pairs(
     )
 
 
-def _column(path: Path, table: pd.DataFrame, asked: str | None, known: Sequence[str]) -> str:
+def _column(source: Source, table: pd.DataFrame, asked: str | None, known: Sequence[str]) -> str:
     if asked is not None:
-        check_columns(table, [asked], str(path))
+        check_columns(table, [asked], str(source))
         return asked
     found = next((name for name in known if name in table), None)
     if found is None:
-        raise TextError(f"{str(path)!r} has no column {' or '.join(map(repr, known))}: it has {columns_of(table)}")
+        raise TextError(f"{str(source)!r} has no column {' or '.join(map(repr, known))}: it has {columns_of(table)}")
     return found
 
 

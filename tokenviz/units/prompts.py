@@ -128,21 +128,21 @@ def read_prompts(
         >>> tv.read_prompts("prompts.csv")
         Prompts('prompts': 2 continuations of 1 prompt)
     """
-    path, table = read_table(path, [prompt, continuation], skip_bad=skip_bad)
-    check_columns(table, [prompt, continuation], str(path))
+    source, table = read_table(path, [prompt, continuation], skip_bad=skip_bad)
+    check_columns(table, [prompt, continuation], str(source))
     if prompt == continuation:
         raise TextError(f"prompts and continuations cannot both stand in the column {prompt!r}")
     taken = _TAKEN | {PROMPT, CONTINUATION} - {prompt, continuation}
     clash = [str(name) for name in table if str(name) in taken]
     if clash:
-        raise TextError(f"the column {clash[0]!r} of {str(path)!r} has a name that the results need: call it something else")
+        raise TextError(f"the column {clash[0]!r} of {str(source)!r} has a name that the results need: call it something else")
     rows: list[int] = []
     pairs: list[tuple[str, str]] = []
     skipped: list[str] = []
     for row in range(len(table)):
-        where = f"row {row + 1} of {str(path)!r}"
+        where = f"row {row + 1} of {str(source)!r}"
         columns = (prompt, continuation)
-        whole = bad_row(table, row, path, checked=columns)
+        whole = bad_row(table, row, source, checked=columns)
         found = [whole] if whole else list(_pairs_of(table[prompt].iat[row], table[continuation].iat[row], columns, where))
         bad = [one.words for one in found if isinstance(one, Bad)]
         if bad and not skip_bad:
@@ -153,14 +153,14 @@ def read_prompts(
         rows += [row] * len(found)
         pairs += [one for one in found if not isinstance(one, Bad)]
     if not pairs:
-        raise TextError(f"{str(path)!r} has no continuation that can be scored")
+        raise TextError(f"{str(source)!r} has no continuation that can be scored")
     if skipped:
-        warn(f"{len(skipped)} of {len(table)} rows of {path.name} are left out: {'; '.join(skipped[:20])}")
-    _note_inside(pairs, rows, path.name, "row")
+        warn(f"{len(skipped)} of {len(table)} rows of {source.name} are left out: {'; '.join(skipped[:20])}")
+    _note_inside(pairs, rows, source.name, "row")
     own = table.iloc[rows].reset_index(drop=True).infer_objects()
     own[continuation] = [one for _, one in pairs]
     own.attrs.clear()  # they would be written into Parquet files
-    return _made(own, pairs, path.stem, tuple(skipped))
+    return _made(own, pairs, source.stem, tuple(skipped))
 
 
 def _pairs_of(prompt: Any, given: Any, columns: tuple[str, str], where: str) -> Iterator[tuple[str, str] | Bad]:

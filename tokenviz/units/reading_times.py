@@ -12,6 +12,7 @@ import pandas as pd
 
 from tokenviz.base.errors import TextError, listed
 from tokenviz.base.progress import warn
+from tokenviz.data.sources import Source
 from tokenviz.units.items import Bad, Items, cell_of, check_columns, columns_of, read_table
 
 TIME = "reading_time"
@@ -97,7 +98,7 @@ def read_reading_times(
     skipped: list[str] = []
     for row, place in places:
         found: Any = place if isinstance(place, Bad) else _time(table, row, column, name)
-        reader: Any = cell_of(table, row, subject, Path(name), of_id=True) if subject else ""
+        reader: Any = cell_of(table, row, subject, Source(name, name), of_id=True) if subject else ""
         bad = [one.words for one in (found, reader) if isinstance(one, Bad)]
         if bad and not skip_bad:
             raise TextError(bad[0] + _LEAVES_OUT)
@@ -154,9 +155,9 @@ def _places(items: Items, table: pd.DataFrame, name: str, by: str) -> Iterator[t
     columns = [items.item, *([items.condition] if items.condition else [])]
     for row in range(len(table)):
         where = f"row {row + 1} of {name!r}"
-        cells: list[Any] = [cell_of(table, row, one, Path(name), of_id=True) for one in columns]
+        cells: list[Any] = [cell_of(table, row, one, Source(name, name), of_id=True) for one in columns]
         if by == "region":
-            cells.append(cell_of(table, row, _REGION, Path(name), of_id=True))
+            cells.append(cell_of(table, row, _REGION, Source(name, name), of_id=True))
         bad = [cell for cell in cells if isinstance(cell, Bad)]
         label = tuple(cells[: len(columns)])
         if bad:
