@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.page import benchmark_page
 from benchmarks.report import Throughput, figure, to_frame
 from tokenviz.base.display import write_csv
-from tokenviz.figures.typeset.saving import save_figure
+from tokenviz.figures.typeset.saving import save_pages
 from tokenviz.harness.session import current_experiment
 from tokenviz.tracking.outbox import RunRecord
 from tokenviz.tracking.provenance import current_provenance
@@ -100,7 +100,7 @@ def keep(kept: Kept, runs: Runs, started: float) -> tuple[str, str]:
         (tables / f"{kept.kind}.md").write_text(kept.page, encoding="utf-8")
         (tables / f"{kept.kind}.json").write_text(json.dumps(kept.whole, indent=1), encoding="utf-8")
         about = json.dumps({"fingerprint": fingerprint, "experiment": runs.name, "kind": kept.kind})
-        save_figure(kept.figure, figures / kept.kind, title=kept.kind, description=about)
+        save_pages(kept.figure, figures / kept.kind, title=kept.kind, description=about)
         made.write(files)
         return RunRecord(
             experiment=runs.name,

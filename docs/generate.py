@@ -72,6 +72,8 @@ Each figure has a variant on given axes, for a notebook or somebody's own figure
 all in `tokenviz.figures`.
 Widths are inches, a length such as `"8.4cm"`, or the name of a venue's column (`acl`, `acl-text`, `neurips`, `icml`, `ieee`,
 ...). The docstrings of `tv.text_heatmap` and its `save` list measures, colour maps, limits and formats.
+`savefig` of the other figures is matplotlib's; `tv.save_figure(figure, "scatter.pdf", "scatter.png")` writes them as a
+heatmap's `save` does: equal figures give equal bytes, and the text of a PDF can be searched and copied.
 """
 
 SETTING = """import itertools

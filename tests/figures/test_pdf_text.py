@@ -15,7 +15,7 @@ from tables import make_scores
 from tokenviz.figures.heatmap.definition import text_heatmap
 from tokenviz.figures.heatmap.drawing import heatmap_pages
 from tokenviz.figures.typeset.fonts import fonts_for
-from tokenviz.figures.typeset.saving import exact_text, save_figure, shared_out
+from tokenviz.figures.typeset.saving import exact_text, save_pages, shared_out
 
 
 @pytest.mark.parametrize(
@@ -83,13 +83,13 @@ def test_text_is_extracted_as_it_was_written(text: str, tmp_path: Path) -> None:
     needs_fonts_for(text)
     figure = Figure(figsize=(4, 1))
     figure.text(0.05, 0.5, text, fontfamily=fonts_for(set(text))[0], fontsize=14)
-    [path] = save_figure(figure, tmp_path / "text", title="t", description="d", formats=["pdf"])
+    [path] = save_pages(figure, tmp_path / "text", title="t", description="d", formats=["pdf"])
     assert poppler("pdftotext", path, "-").translate(_EMBEDDING).strip() == text
 
 
 def test_words_are_found_whole_where_several_tokens_share_them(tmp_path: Path) -> None:
     tokens = ["The", " out", "l", "ier", " of", " Viê\u0323", "t", " office", "s", " $", "x", "$", "."]
-    [path] = save_figure(
+    [path] = save_pages(
         heatmap_pages(text_heatmap(make_scores([tokens])), width="acl", font_size=7),
         tmp_path / "words", title="t", description="d", formats=["pdf"],
     )  # fmt: skip
@@ -98,7 +98,7 @@ def test_words_are_found_whole_where_several_tokens_share_them(tmp_path: Path) -
 
 
 def test_arabic_letters_of_several_tokens_are_extracted_without_joiners(tmp_path: Path) -> None:
-    [path] = save_figure(
+    [path] = save_pages(
         heatmap_pages(text_heatmap(make_scores([["a", " شك", "را"]]))),
         tmp_path / "x",
         title="t",
@@ -120,7 +120,7 @@ def test_a_font_with_cff_outlines_is_embedded_as_the_truetype_font_that_it_is_sa
         assert set(map(ord, text)) <= set(font.getBestCmap())
     figure = Figure(figsize=(4, 1))
     figure.text(0.05, 0.5, text, fontfamily=fonts_for(set(text))[0], fontsize=14)
-    [path] = save_figure(figure, tmp_path / "text", title="t", description="d", formats=["pdf"])
+    [path] = save_pages(figure, tmp_path / "text", title="t", description="d", formats=["pdf"])
     rows = [line.split() for line in poppler("pdffonts", path).split("\n")[2:] if line]
     assert rows
     for name, *kind in rows:

@@ -1,5 +1,6 @@
 """Saved figures: the same bytes each time, the text in them, and what they say about themselves."""
 
+import errno
 import hashlib
 import os
 import re
@@ -7,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import matplotlib
@@ -15,13 +17,13 @@ from matplotlib.figure import Figure
 from PIL import Image
 from tables import NAN, make_scores
 
-from tokenviz.base.errors import DiskError
+from tokenviz.base.errors import DiskError, FigureError
 from tokenviz.comparing.comparison import compare
 from tokenviz.figures.heatmap.definition import Source, text_heatmap
 from tokenviz.figures.heatmap.drawing import heatmap_pages
 from tokenviz.figures.plots.comparison import unity_scatter
 from tokenviz.figures.typeset.fonts import drawable
-from tokenviz.figures.typeset.saving import fixed_settings, save_figure
+from tokenviz.figures.typeset.saving import fixed_settings, save_figure, save_pages
 
 SVG = "{http://www.w3.org/2000/svg}"
 TOKENS = [
@@ -61,8 +63,8 @@ def save_everything(folder: Path) -> dict[str, str]:
     """A heatmap with many scripts and a scatter in every format, as name and sha256."""
     folder.mkdir()
     a, b = make_scores([TOKENS]), make_scores([TOKENS], [NAN, *[-0.3 * i for i in range(1, len(TOKENS))]], model="model-b")
-    save_figure(pages([a, b]), folder / "heatmap", **ABOUT)
-    save_figure(unity_scatter(compare(a, b)), folder / "scatter", **ABOUT)
+    save_pages(pages([a, b]), folder / "heatmap", **ABOUT)
+    save_pages(unity_scatter(compare(a, b)), folder / "scatter", **ABOUT)
     return hashes(folder)
 
 
@@ -101,7 +103,7 @@ def test_the_same_scores_give_the_same_bytes_in_another_process(tmp_path: Path) 
 
 def test_other_scores_give_other_bytes(tmp_path: Path) -> None:
     for name, value in (("a", -1.0), ("b", -1.7)):
-        save_figure(pages(make_scores([["A", " b", " c"]], [NAN, value, -2])), tmp_path / name, **ABOUT)
+        save_pages(pages(make_scores([["A", " b", " c"]], [NAN, value, -2])), tmp_path / name, **ABOUT)
     found = hashes(tmp_path)
     assert len(set(found.values())) == 6
 
@@ -113,7 +115,7 @@ def test_no_file_holds_a_date(tmp_path: Path) -> None:
 
 
 def test_svg_holds_the_text_of_every_token_with_its_spaces(tmp_path: Path) -> None:
-    [path] = save_figure(pages(make_scores([TOKENS])), tmp_path / "heatmap", formats=["svg"], **ABOUT)
+    [path] = save_pages(pages(make_scores([TOKENS])), tmp_path / "heatmap", formats=["svg"], **ABOUT)
     drawn = [drawable(token, set()) for token in TOKENS]
     # A text without ink is not written; its box is there.
     assert contains([text for text in svg_texts(path) if text.strip()], [text for text in drawn if text.strip()])
@@ -125,7 +127,7 @@ def test_svg_holds_the_text_of_every_token_with_its_spaces(tmp_path: Path) -> No
 
 @pytest.mark.browser
 def test_svg_spaces_survive_in_a_browser(tmp_path: Path, chromium) -> None:
-    [path] = save_figure(pages(make_scores([["A", "  two  spaces"]])), tmp_path / "spaces", formats=["svg"], **ABOUT)
+    [path] = save_pages(pages(make_scores([["A", "  two  spaces"]])), tmp_path / "spaces", formats=["svg"], **ABOUT)
     chromium.get(path.as_uri())
     counts = chromium.execute_script(
         "return [...document.querySelectorAll('text')].map(text => [text.textContent, text.getNumberOfChars()])"
@@ -137,7 +139,7 @@ def test_svg_spaces_survive_in_a_browser(tmp_path: Path, chromium) -> None:
 def test_svg_text_of_both_panels_is_there(tmp_path: Path) -> None:
     a = make_scores([["un", "believ", "able"]], tokenizer="a")
     b = make_scores([["unbe", "lievable"]], tokenizer="b")
-    [path] = save_figure(pages([a, b]), tmp_path / "two", formats=["svg"], **ABOUT)
+    [path] = save_pages(pages([a, b]), tmp_path / "two", formats=["svg"], **ABOUT)
     assert contains(svg_texts(path), list(a.token))
     assert contains(svg_texts(path), list(b.token))
 
@@ -145,7 +147,7 @@ def test_svg_text_of_both_panels_is_there(tmp_path: Path) -> None:
 def test_pdf_text_can_be_extracted(tmp_path: Path) -> None:
     if not shutil.which("pdftotext"):
         pytest.skip("pdftotext (poppler) is not installed")
-    [path] = save_figure(pages(make_scores([TOKENS])), tmp_path / "heatmap", formats=["pdf"], **ABOUT)
+    [path] = save_pages(pages(make_scores([TOKENS])), tmp_path / "heatmap", formats=["pdf"], **ABOUT)
     run = subprocess.run(["pdftotext", "-layout", str(path), "-"], capture_output=True, check=True)
     text = run.stdout.decode()
     for word in ("cat", "says", "<b>", "&amp;", "return", "$$", "_x_", "“quoted”", "Việt", "漢字", "model-a: 14 of 15"):
@@ -155,7 +157,7 @@ def test_pdf_text_can_be_extracted(tmp_path: Path) -> None:
 
 
 def test_png_says_what_it_shows(tmp_path: Path) -> None:
-    [path] = save_figure(pages(make_scores([TOKENS])), tmp_path / "heatmap", formats=["png"], **ABOUT)
+    [path] = save_pages(pages(make_scores([TOKENS])), tmp_path / "heatmap", formats=["png"], **ABOUT)
     with Image.open(path) as image:
         image.load()
         assert image.info["Title"] == ABOUT["title"]
@@ -170,7 +172,7 @@ def test_png_says_what_it_shows(tmp_path: Path) -> None:
 def test_a_png_has_the_pixels_that_matplotlib_draws(tmp_path: Path, ground: str, mode: str) -> None:
     figure = Figure(figsize=(4.6, 1.1), facecolor=ground)
     figure.text(0.1, 0.5, "Việt x²", color="#3366aa")
-    [path] = save_figure(figure, tmp_path / "own", formats=["png"], title="漢字", description="d")
+    [path] = save_pages(figure, tmp_path / "own", formats=["png"], title="漢字", description="d")
     with fixed_settings():
         figure.savefig(tmp_path / "theirs.png", dpi=200)
     with Image.open(path) as ours, Image.open(tmp_path / "theirs.png") as theirs:
@@ -180,7 +182,7 @@ def test_a_png_has_the_pixels_that_matplotlib_draws(tmp_path: Path, ground: str,
 
 
 def test_svg_says_what_it_shows(tmp_path: Path) -> None:
-    [path] = save_figure(pages(make_scores([TOKENS])), tmp_path / "heatmap", formats=["svg"], **ABOUT)
+    [path] = save_pages(pages(make_scores([TOKENS])), tmp_path / "heatmap", formats=["svg"], **ABOUT)
     root = ElementTree.parse(path).getroot()
     elements = "{http://purl.org/dc/elements/1.1/}"
     assert next(element.text for element in root.iter(f"{elements}title")) == ABOUT["title"]
@@ -189,7 +191,7 @@ def test_svg_says_what_it_shows(tmp_path: Path) -> None:
 
 def test_pdf_says_what_it_shows(tmp_path: Path) -> None:
     about = {"title": "glass-en on cats", "description": "run 0123"}
-    [path] = save_figure(pages(make_scores([TOKENS])), tmp_path / "heatmap", formats=["pdf"], **about)
+    [path] = save_pages(pages(make_scores([TOKENS])), tmp_path / "heatmap", formats=["pdf"], **about)
     data = path.read_bytes()
     assert b"/Title (glass-en on cats)" in data
     assert b"/Subject (run 0123)" in data
@@ -197,7 +199,7 @@ def test_pdf_says_what_it_shows(tmp_path: Path) -> None:
 
 
 def test_one_page_has_the_plain_name(tmp_path: Path) -> None:
-    paths = save_figure(pages(make_scores([TOKENS])), tmp_path / "v1.5", **ABOUT)
+    paths = save_pages(pages(make_scores([TOKENS])), tmp_path / "v1.5", **ABOUT)
     assert [path.name for path in paths] == ["v1.5.png", "v1.5.svg", "v1.5.pdf"]
 
 
@@ -205,7 +207,7 @@ def test_pages_are_files_but_one_pdf(tmp_path: Path) -> None:
     figures = pages(make_scores([long_text()]))
     n = len(figures)
     assert n > 1
-    paths = save_figure(figures, tmp_path / "long", **ABOUT)
+    paths = save_pages(figures, tmp_path / "long", **ABOUT)
     names = [f"long_p{page}" for page in range(1, n + 1)]
     assert [path.name for path in paths] == [*(f"{p}.png" for p in names), *(f"{p}.svg" for p in names), "long.pdf"]
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(path.name for path in paths)
@@ -213,7 +215,7 @@ def test_pages_are_files_but_one_pdf(tmp_path: Path) -> None:
 
 
 def test_svg_pages_hold_every_token_once(tmp_path: Path) -> None:
-    paths = save_figure(pages(make_scores([long_text()])), tmp_path / "long", formats=["svg"], **ABOUT)
+    paths = save_pages(pages(make_scores([long_text()])), tmp_path / "long", formats=["svg"], **ABOUT)
     written = [text for path in paths for text in svg_texts(path) if re.fullmatch(r" w\d+", text)]
     assert written == long_text()
 
@@ -223,21 +225,64 @@ def test_a_folder_that_is_not_there_is_one_clear_error(tmp_path: Path, form) -> 
     stem = tmp_path / "missing" / "figure"
     message = f"cannot write the figure {str(stem)!r}: No such file or directory"
     with pytest.raises(DiskError, match=f"^{re.escape(message)}$"):
-        save_figure(pages(make_scores([["A"]])), stem, formats=[form], **ABOUT)
+        save_pages(pages(make_scores([["A"]])), stem, formats=[form], **ABOUT)
+
+
+def test_a_figure_is_written_in_the_formats_of_its_files_endings(tmp_path: Path) -> None:
+    figure = Figure((2, 2))
+    names = ["b.svg", "a.v1.png", "b.pdf"]
+    paths = save_figure(figure, *(str(tmp_path / name) for name in names))
+    assert [path.name for path in paths] == ["b.svg", "b.pdf", "a.v1.png"]
+    assert sorted(tmp_path.iterdir()) == sorted(paths)
+    starts = {"b.svg": b"<?xml", "b.pdf": b"%PDF", "a.v1.png": b"\x89PNG"}
+    assert all((tmp_path / name).read_bytes().startswith(start) for name, start in starts.items())
+
+
+def test_a_path_without_ending_is_written_in_all_formats_or_in_those_that_are_given(tmp_path: Path) -> None:
+    figure = Figure((2, 2))
+    assert [path.name for path in save_figure(figure, tmp_path / "all")] == ["all.png", "all.svg", "all.pdf"]
+    assert [path.name for path in save_figure(figure, tmp_path / "v1.5", formats=["svg"])] == ["v1.5.svg"]
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ([], "no file is given: give one such as 'figure.png'"),
+        (["a.png", "a.jpg"], "a figure cannot be saved as 'a.jpg': give a file that ends in one of .png, .svg, .pdf"),
+    ],
+)
+def test_files_that_a_figure_cannot_be_are_one_clear_error(project: Path, names: list[str], message: str) -> None:
+    before = sorted(project.iterdir())
+    with pytest.raises(FigureError, match=f"^{re.escape(message)}$"):
+        save_figure(Figure((2, 2)), *names)
+    assert sorted(project.iterdir()) == before
+
+
+class _OnAFullDisk(Figure):
+    def savefig(self, fname: Any, **settings: Any) -> None:
+        if str(fname).endswith(".svg"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        super().savefig(fname, **settings)
+
+
+def test_the_files_of_a_figure_appear_together_or_not_at_all(tmp_path: Path) -> None:
+    with pytest.raises(DiskError, match=r"^cannot write the figure '.*a': No space left on device$"):
+        save_figure(_OnAFullDisk((2, 2)), tmp_path / "a.png", tmp_path / "a.svg")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_that_is_a_file_is_one_clear_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     message = f"cannot write the figure {str(tmp_path / 'file' / 'figure')!r}: Not a directory"
     with pytest.raises(DiskError, match=f"^{re.escape(message)}$"):
-        save_figure(pages(make_scores([["A"]])), tmp_path / "file" / "figure", **ABOUT)
+        save_pages(pages(make_scores([["A"]])), tmp_path / "file" / "figure", **ABOUT)
 
 
 def test_a_matplotlibrc_changes_no_byte(tmp_path: Path) -> None:
     taste = {"savefig.bbox": "tight", "savefig.dpi": 30, "savefig.facecolor": "red", "pdf.fonttype": 3, "svg.fonttype": "path"}
     with matplotlib.rc_context(taste):
-        save_figure(pages(make_scores([TOKENS])), tmp_path / "styled", **ABOUT)
+        save_pages(pages(make_scores([TOKENS])), tmp_path / "styled", **ABOUT)
         assert {name: matplotlib.rcParams[name] for name in taste} == taste
-    save_figure(pages(make_scores([TOKENS])), tmp_path / "unstyled", **ABOUT)
+    save_pages(pages(make_scores([TOKENS])), tmp_path / "unstyled", **ABOUT)
     for form in ("png", "svg", "pdf"):
         assert (tmp_path / f"styled.{form}").read_bytes() == (tmp_path / f"unstyled.{form}").read_bytes()

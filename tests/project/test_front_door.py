@@ -96,6 +96,6 @@ def test_a_figure_without_a_title_has_that_of_its_file(tmp_path: Path) -> None:
     from PIL import Image
 
     a, b = (make_scores([["one", " two", " three", " four"]], model=name) for name in "ab")
-    (path,) = tv.save_figure(tv.unity_scatter(tv.compare(a, b)), tmp_path / "scatter", formats=["png"])
+    (path,) = tv.save_figure(tv.unity_scatter(tv.compare(a, b)), tmp_path / "scatter.png")
     with Image.open(path) as image:
         assert image.info["Title"] == "scatter"

@@ -17,7 +17,7 @@ from tokenviz.figures.heatmap.files import FORMATS, HeatmapFormat, file_title, s
 from tokenviz.figures.heatmap.measures import Chosen, PairMeasure, chosen_limits, limits_fit, measure_named
 from tokenviz.figures.plots.comparison import gap_bars, unity_scatter
 from tokenviz.figures.plots.curves import along_text, entropy_calibration
-from tokenviz.figures.typeset.saving import FigureFormat, fixed_settings, inches, points, save_figure, together
+from tokenviz.figures.typeset.saving import FigureFormat, fixed_settings, inches, points, save_pages, together
 from tokenviz.models.describing import description_of, full_name, full_name_of
 from tokenviz.stats.estimate import printed, rounded, rounded_interval
 
@@ -276,7 +276,7 @@ def save_plot(
     def write(place: Path) -> list[Path]:
         with fixed_settings():
             drawn = plot.draw(source, width, font_size, look.title)
-        return save_figure(drawn, place, title=file_title(models, text), description=description, formats=formats)
+        return save_pages(drawn, place, title=file_title(models, text), description=description, formats=formats)
 
     return together(stem, write)
 

@@ -22,7 +22,7 @@ from tokenviz.figures.heatmap.measures import Chosen, PairMeasure, TokenMeasure
 from tokenviz.figures.heatmap.panels import Panel
 from tokenviz.figures.typeset.colours import COLOUR_MAPS, text_colour, to_hex
 from tokenviz.figures.typeset.fonts import drawable
-from tokenviz.figures.typeset.saving import FigureFormat, Picture, fixed_settings, inches, save_figure, together
+from tokenviz.figures.typeset.saving import FigureFormat, Picture, fixed_settings, inches, save_pages, together
 
 HeatmapFormat = Literal["png", "svg", "pdf", "html", "tex", "tex-document", "ansi"]
 FORMATS: tuple[HeatmapFormat, ...] = get_args(HeatmapFormat)
@@ -132,7 +132,7 @@ def _write(
 ) -> list[Path]:
     if form in _PICTURES:
         title = file_title(heatmap.models, heatmap.text_name)
-        return save_figure(pages(), stem, title=title, description=description, formats=[form])
+        return save_pages(pages(), stem, title=title, description=description, formats=[form])
     if form == "html":
         name, text = f"{stem.name}.html", heatmap_html(heatmap, about=description, title=has_title)
     elif form == "tex":

@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from io import BytesIO
 from itertools import groupby
 from pathlib import Path
@@ -151,19 +152,70 @@ def fixed_settings() -> Iterator[None]:
 
 def save_figure(
     pages: Figure | Sequence[Figure],
-    stem: Path | str,
-    *,
+    *paths: Path | str,
     title: str | None = None,
     description: str = "",
-    formats: Sequence[FigureFormat] = ("png", "svg", "pdf"),
+    formats: Sequence[FigureFormat] | None = None,
 ) -> list[Path]:
     """Write a figure of one or more pages: equal figures give equal bytes, and PDF and SVG keep their text.
 
     Args:
         pages: The figure, or its pages.
-        stem: Path without suffix. A figure of several pages becomes one PDF, and `STEM_p1.png`, ... in other formats.
+        paths: Files that end in `.png`, `.svg` or `.pdf`. Files of one name appear together or not at all. Several pages become
+            one PDF, and `NAME_p1.png`, ... in other formats.
         title: Title in the metadata; by default the file's name.
         description: Description in the metadata: what made it. By default empty.
+        formats: For paths without ending: those that are written, by default PNG, SVG and PDF.
+
+    Returns:
+        The files that were written.
+
+    Raises:
+        FigureError: A file ends otherwise, or there is none.
+        DiskError: A file cannot be written.
+
+    Example:
+        >>> model = tv.load_model("glass-en")
+        >>> a, b = (tv.score(model, "Alice was very tired.", context=context) for context in (4, 128))
+        >>> scatter = tv.unity_scatter(tv.compare(a, b))
+        >>> tv.save_figure(scatter, "scatter.pdf", "scatter.png", title="Context", description="4 tokens against 128")
+        [PosixPath('scatter.pdf'), PosixPath('scatter.png')]
+    """
+    if not paths:
+        raise FigureError("no file is given: give one such as 'figure.png'")
+    possible: tuple[FigureFormat, ...] = get_args(FigureFormat)
+    endings: dict[str, FigureFormat] = {f".{form}": form for form in possible}
+    wanted: dict[Path, list[FigureFormat]] = {}
+    for path in map(Path, paths):
+        if formats is not None or not path.suffix:
+            wanted.setdefault(path, []).extend(possible if formats is None else formats)
+        elif path.suffix in endings:
+            wanted.setdefault(path.with_suffix(""), []).append(endings[path.suffix])
+        else:
+            one = ", ".join(endings)
+            raise FigureError(f"a figure cannot be saved as {str(path)!r}: give a file that ends in one of {one}")
+    saved: list[Path] = []
+    for stem, own in wanted.items():
+        name = stem.name if title is None else title
+        saved += together(stem, partial(save_pages, pages, title=name, description=description, formats=own))
+    return saved
+
+
+def save_pages(
+    pages: Figure | Sequence[Figure],
+    stem: Path,
+    *,
+    title: str,
+    description: str,
+    formats: Sequence[FigureFormat] = get_args(FigureFormat),
+) -> list[Path]:
+    """Write a figure of one or more pages, as `save_figure` does, in several formats.
+
+    Args:
+        pages: The figure, or its pages.
+        stem: The files' path without ending, whatever dots its name has.
+        title: Title in the metadata.
+        description: Description in the metadata: what made it.
         formats: Formats to write; by default PNG, SVG and PDF.
 
     Returns:
@@ -171,17 +223,8 @@ def save_figure(
 
     Raises:
         DiskError: A file cannot be written.
-
-    Example:
-        >>> model = tv.load_model("glass-en")
-        >>> a, b = (tv.score(model, "Alice was very tired.", context=context) for context in (4, 128))
-        >>> scatter = tv.unity_scatter(tv.compare(a, b))
-        >>> tv.save_figure(scatter, "scatter", title="Context", description="4 tokens against 128", formats=["pdf", "png"])
-        [PosixPath('scatter.pdf'), PosixPath('scatter.png')]
     """
     figures = [pages] if isinstance(pages, Figure) else list(pages)
-    stem = Path(stem)
-    title = stem.name if title is None else title
     written = []
     try:
         with fixed_settings():

@@ -18,7 +18,7 @@ from tokenviz.figures.named import OWN_LOOK, PLOT_FORMATS, Look
 from tokenviz.figures.plots.labels import add_key
 from tokenviz.figures.report.overview import OVERVIEW, OtherRun, Overview, PairCell, ScoreCell, overview_html
 from tokenviz.figures.typeset.latex import frame_booktabs
-from tokenviz.figures.typeset.saving import save_figure
+from tokenviz.figures.typeset.saving import save_pages
 from tokenviz.harness.kind import Content, Job, Kind, Outcome, Run
 from tokenviz.harness.kinds.comparison import COMPARISON_METRICS, ComparisonRun
 from tokenviz.harness.kinds.score import WITHOUT, ScoreRun, without
@@ -157,7 +157,7 @@ def record_summary(
     courses = {run.model: described_course(run.table) for run in runs.training}
     links = {}
     for name, draw in figures.items():
-        saved = save_figure(add_key(draw(), courses or described), drawn / name, title=name, description=json.dumps(about))
+        saved = save_pages(add_key(draw(), courses or described), drawn / name, title=name, description=json.dumps(about))
         links[escaped(name)] = saved[0].name
     missing = sum(run.missing for run in scores)
     report = _report(runs, about, drawn)
