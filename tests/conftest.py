@@ -6,7 +6,7 @@ import shutil
 import sys
 import zipfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
@@ -103,7 +103,7 @@ def spaced(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, blank_database: Path) -> Path:
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, blank_database: Path) -> Iterator[Path]:
     """An empty project as the working directory, with a store of its own and no server in the environment."""
     (tmp_path / "experiments" / "texts").mkdir(parents=True)
     for sample in ("correlation.txt", "passage_en.txt"):
@@ -111,7 +111,37 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, blank_database: Pat
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     copy_schemas(monkeypatch, blank_database)
-    return tmp_path
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    yield tmp_path
+    for name in [name for name in sys.modules if name.startswith(("experiments.", "experiment_in_a_file_"))]:
+        del sys.modules[name]  # another project's experiments have the same names
+
+
+Once = Callable[[str, Callable[[], list[str]]], list[str]]
+
+
+@pytest.fixture(scope="session")
+def made_once() -> dict[str, tuple[Path, list[str]]]:
+    """What `once` has made: by name a copy of the project, and what it returned."""
+    return {}
+
+
+@pytest.fixture
+def once(project: Path, made_once: dict[str, tuple[Path, list[str]]], tmp_path_factory: pytest.TempPathFactory) -> Once:
+    """Fill the project for the first test that asks for something of a name, and copy it for every later one."""
+
+    def once(name: str, make: Callable[[], list[str]]) -> list[str]:
+        if name in made_once:
+            folder, returned = made_once[name]
+            shutil.copytree(folder, project, dirs_exist_ok=True)
+            return list(returned)
+        returned = make()
+        folder = tmp_path_factory.mktemp("once") / "project"
+        shutil.copytree(project, folder)
+        made_once[name] = folder, list(returned)
+        return returned
+
+    return once
 
 
 def copy_schemas(monkeypatch: pytest.MonkeyPatch, blank_database: Path) -> None:

@@ -70,6 +70,7 @@ def test_results_that_do_not_fit_are_an_error(shell: Shell, command: str) -> Non
     assert (done.returncode, done.stderr.removeprefix("a notice\n")) == (1, FULL)
 
 
+@pytest.mark.slow
 def test_the_scores_of_a_text_are_no_exception(shell: Shell) -> None:
     done = shell("$T score -m glass-en -t Alice --csv >/dev/full; $T score -m glass-en -t Alice --csv >&-")
     assert (done.returncode, done.stderr) == (1, FULL + CLOSED)
@@ -104,6 +105,7 @@ ASCII = "LC_ALL=C PYTHONIOENCODING=ascii"
 TEXT = 'é"\U0001d4d0'
 
 
+@pytest.mark.slow
 def test_an_output_of_ascii_has_escapes_for_what_it_lacks(shell: Shell) -> None:
     done = shell(f"{ASCII} $T score -m glass-en -t 'Héllo →'")
     assert done.returncode == 0, done.stderr

@@ -195,6 +195,7 @@ def test_no_resamples_leave_the_values(run: Run) -> None:
     assert (r["low"], r["reason"]) == (None, "no interval: no resamples were asked for")
 
 
+@pytest.mark.slow
 def test_nothing_but_json_reaches_stdout_of_a_real_process(project: Path) -> None:
     command = [sys.executable, "-m", "tokenviz", *PAIR, "-", "--json"]
     done = subprocess.run(command, input=ALICE.encode(), capture_output=True, check=True)

@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 import servers
 from conftest import Run
+from kills import draw_in_no_time
 from rich.console import Console
 from servers import answer_of
 from writing import ALICE
@@ -46,6 +47,7 @@ def test_json_holds_the_scores_of_the_library(run: Run, glass: LoadedModel) -> N
     assert text["summary"]["n_scored"] == len(scores) - 1
 
 
+@pytest.mark.slow
 def test_nothing_but_json_reaches_stdout_of_a_real_process(project: Path) -> None:
     command = [sys.executable, "-m", "tokenviz", "score", "-", "--model", "glass-en", "--json"]
     done = subprocess.run(command, input=ALICE.encode(), capture_output=True, check=True, timeout=120)
@@ -369,14 +371,11 @@ def trial(texts: list[str] = ["correlation"], stride: int | None = None):
 
 
 @pytest.fixture
-def trial(project: Path) -> Path:
+def trial(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    draw_in_no_time(monkeypatch)
     path = project / "experiments" / "trial.py"
     path.write_text(EXPERIMENT)
     return path
-
-
-def tokenviz(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run([sys.executable, "-m", *arguments], capture_output=True, text=True, check=False, timeout=120)
 
 
 def test_list_names_experiments_and_questions_without_running_them(run: Run, trial: Path) -> None:
@@ -384,21 +383,21 @@ def test_list_names_experiments_and_questions_without_running_them(run: Run, tri
     assert run("list") == (0, "trial  Does it run?\n", "")
 
 
-def test_an_experiment_runs_by_name_and_again_finds_everything(trial: Path) -> None:
-    first = tokenviz("tokenviz", "run", "trial", "--stride", "50", "--json")
-    assert first.returncode == 0, first.stderr
-    result = json.loads(first.stdout)
-    assert [run["reused"] for run in result["scores"]] == [False]
-    second = tokenviz("tokenviz", "run", "trial", "--stride", "50")
-    assert second.returncode == 0, second.stderr
-    assert "1 of 1 runs were finished already and were not computed again" in second.stderr
-    assert "correlation" in second.stdout
-    assert f"/#/experiments/{result['experiment_id']}/runs" in second.stderr
-    assert "tokenviz score" in second.stderr
+def test_an_experiment_runs_by_name_and_again_finds_everything(run: Run, trial: Path) -> None:
+    code, out, err = run("run", "trial", "--stride", "50", "--json")
+    assert code == 0, err
+    result = json.loads(out)
+    assert [one["reused"] for one in result["scores"]] == [False]
+    code, out, err = run("run", "trial", "--stride", "50")
+    assert code == 0, err
+    assert "1 of 1 runs were finished already and were not computed again" in err
+    assert "correlation" in out
+    assert f"/#/experiments/{result['experiment_id']}/runs" in err
+    assert "tokenviz score" in err
 
 
-def test_the_options_of_an_experiment_are_those_of_its_signature(trial: Path) -> None:
-    help_text = tokenviz("tokenviz", "run", "trial", "--help").stdout
+def test_the_options_of_an_experiment_are_those_of_its_signature(run: Run, trial: Path) -> None:
+    help_text = run("run", "trial", "--help")[1]
     for words in ("--texts", "Which texts.", "--stride", "How far a window moves.", "--force", "--json", "Score one text."):
         assert words in help_text
 
@@ -410,12 +409,10 @@ def test_the_options_of_an_experiment_are_those_of_its_signature(trial: Path) ->
         (None, "no experiment 'trial': experiments/ has none here, and a file elsewhere is run by its path, which ends in .py"),
     ],
 )
-def test_what_is_no_experiment_is_refused(project: Path, content: str | None, message: str) -> None:
+def test_what_is_no_experiment_is_refused(run: Run, project: Path, content: str | None, message: str) -> None:
     if content is not None:
         (project / "experiments" / "trial.py").write_text(content)
-    done = tokenviz("tokenviz", "run", "trial")
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == f"error: {message}\n"
+    assert run("run", "trial") == (1, "", f"error: {message}\n")
 
 
 @pytest.mark.parametrize("content", [b"def (:", b"x = '\xff'", b"\0"])
@@ -427,11 +424,9 @@ def test_one_bad_file_does_not_hide_the_other_experiments(run: Run, trial: Path,
     assert out.splitlines()[1] == "trial  Does it run?"
 
 
-def test_an_experiment_that_is_not_python_is_one_line(trial: Path) -> None:
+def test_an_experiment_that_is_not_python_is_one_line(run: Run, trial: Path) -> None:
     trial.write_text("def (:")
-    done = tokenviz("tokenviz", "run", "trial")
-    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
-    assert done.stderr == "error: experiments/trial.py, line 1: not Python: invalid syntax\n"
+    assert run("run", "trial") == (1, "", "error: experiments/trial.py, line 1: not Python: invalid syntax\n")
 
 
 @pytest.mark.parametrize(
@@ -444,34 +439,31 @@ def test_an_experiment_that_is_not_python_is_one_line(trial: Path) -> None:
         ("int('a\\nb')", "ValueError: invalid literal for int() with base 10: 'a\\nb'\n"),
     ],
 )
-def test_a_mistake_that_keeps_an_experiment_from_being_read_names_file_and_line(trial: Path, mistake: str, said: str) -> None:
+def test_a_mistake_that_keeps_an_experiment_from_being_read_names_file_and_line(
+    run: Run, trial: Path, mistake: str, said: str
+) -> None:
     trial.write_text(EXPERIMENT + mistake)
     line = len(trial.read_text().splitlines())
     for name, shown in (("trial", "experiments/trial.py"), (str(trial), str(trial))):
-        done = tokenviz("tokenviz", "run", name)
-        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
-        assert done.stderr.startswith(f"error: {shown}, line {line}: {said}")
+        code, out, err = run("run", name)
+        assert (code, out, err.count("\n")) == (1, "", 1)
+        assert err.startswith(f"error: {shown}, line {line}: {said}")
 
 
-def test_a_mistake_in_what_an_experiment_imports_names_that_file(trial: Path) -> None:
+def test_a_mistake_in_what_an_experiment_imports_names_that_file(run: Run, trial: Path) -> None:
     trial.write_text("from experiments.helper import number\n" + EXPERIMENT)
     helper = trial.with_name("helper.py")
     helper.write_text("\nnumber = 1 / 0\n")
-    assert tokenviz("tokenviz", "run", "trial").stderr == (
-        "error: experiments/helper.py, line 2: ZeroDivisionError: division by zero\n"
-    )
+    assert run("run", "trial")[2] == "error: experiments/helper.py, line 2: ZeroDivisionError: division by zero\n"
     helper.write_text("\n\nnumber = (\n")
-    assert (
-        tokenviz("tokenviz", "run", "trial").stderr
-        == "error: experiments/helper.py, line 3: not Python: '(' was never closed\n"
-    )
+    assert run("run", "trial")[2] == "error: experiments/helper.py, line 3: not Python: '(' was never closed\n"
 
 
-def test_a_mistake_in_an_experiment_keeps_its_traceback(trial: Path) -> None:
+def test_a_mistake_in_an_experiment_keeps_its_traceback(run: Run, trial: Path) -> None:
     trial.write_text(EXPERIMENT.replace("grid.score()", "grid.nonsense()"))
-    done = tokenviz("tokenviz", "run", "trial")
-    assert done.returncode == 1
-    assert "AttributeError: 'Grid' object has no attribute 'nonsense'" in done.stderr
+    with pytest.raises(AttributeError, match=r"^'Grid' object has no attribute 'nonsense'$") as raised:
+        run("run", "trial")
+    assert Path(raised.traceback[-1].path).name == "trial.py"
 
 
 def test_an_experiment_called_from_python_is_a_function(trial: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -636,6 +628,7 @@ def test_a_full_disk_is_one_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> N
     assert (code, err) == (1, "error: no space left on the disk for somewhere; make room and try again\n")
 
 
+@pytest.mark.slow
 def test_a_reader_that_leaves_early_is_no_error(project: Path) -> None:
     command = f"{sys.executable} -m tokenviz score passage_en -m glass-en --csv | head -n 1"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True, timeout=120)

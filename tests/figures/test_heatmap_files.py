@@ -95,6 +95,7 @@ def test_every_format_has_its_file(tmp_path: Path) -> None:
     assert all(path.stat().st_size > 500 for path in paths)
 
 
+@pytest.mark.slow
 def test_the_same_scores_give_the_same_bytes_in_every_format_and_process(tmp_path: Path) -> None:
     first = save_everything(tmp_path / "1")
     assert len(first) == 2 * len(FORMATS)

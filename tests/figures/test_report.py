@@ -217,6 +217,7 @@ save_report(three(), sys.argv[1], about={"run": "1"})
 """
 
 
+@pytest.mark.slow
 def test_the_same_scores_give_the_same_bytes_in_another_process(tmp_path: Path) -> None:
     here = save_report(three(), tmp_path / "here.html", about={"run": "1"})
     there = tmp_path / "there.html"

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from conftest import Run
+from conftest import Once, Run
 from kept_runs import COMMAND, COMMIT, keep_pair
 from PIL import Image
 from tables import long_pair, make_scores
@@ -20,11 +20,15 @@ FORMATS = ("png", "svg", "pdf", "html", "tex", "tex-document")
 
 
 @pytest.fixture
-def pulled(project: Path) -> tuple[list[str], Path]:
+def pulled(once: Once, project: Path) -> tuple[list[str], Path]:
     """The runs of two models, and what was pulled of them in every format."""
-    runs = keep_pair(*long_pair(40, name='a (text) \\ with "signs" ü 日本 </meta>'))
-    pull(Order(experiment="trial", formats=FORMATS, figures=("heatmap", "scatter")), project / "paper")
-    return runs, project / "paper"
+
+    def make() -> list[str]:
+        runs = keep_pair(*long_pair(40, name='a (text) \\ with "signs" ü 日本 </meta>'))
+        pull(Order(experiment="trial", formats=FORMATS, figures=("heatmap", "scatter")), project / "paper")
+        return runs
+
+    return once("a paper in every format", make), project / "paper"
 
 
 def test_every_figure_says_its_run_in_every_format(pulled: tuple[list[str], Path]) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import Run
+from conftest import Once, Run
 from kept_runs import keep_comparison, keep_pair, keep_scores
 from tables import long_pair
 
@@ -20,10 +20,15 @@ ORDER = Order(experiment="trial", figures=("heatmap", "scatter"), formats=("png"
 
 
 @pytest.fixture
-def folder(project: Path) -> Path:
+def folder(once: Once, project: Path) -> Path:
     """What was pulled of two models on one text."""
-    keep_pair(*long_pair(40))
-    pull(ORDER, project / "paper")
+
+    def make() -> list[str]:
+        runs = keep_pair(*long_pair(40))
+        pull(ORDER, project / "paper")
+        return runs
+
+    once("a pair and its paper", make)
     return project / "paper"
 
 

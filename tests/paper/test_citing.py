@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from arithmetic import BIGRAM_WEIGHTS, make_bigram_folder
 from conftest import Run
+from kills import draw_in_no_time
 from run_records import filled, make_record
 
 import tokenviz as tv
@@ -21,8 +22,9 @@ from tokenviz.tracking.store import open_store
 
 
 @pytest.fixture
-def grid(project: Path, tmp_path: Path) -> GridResult:
+def grid(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> GridResult:
     """Two settings of one model on a text of a Vietnamese name with all that LaTeX minds."""
+    draw_in_no_time(monkeypatch)
     folder = make_bigram_folder(tmp_path / "a_1", BIGRAM_WEIGHTS)
     with running(ExperimentContext("citations", "", {}, force=False)):
         grid = tv.Grid([str(folder), f"{folder},dtype=float64"], [tv.literal("c a b", name="chữ 50% & $x_1$ {y}")], top_k=0)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from arithmetic import make_two_models
-from conftest import Run
+from conftest import Once, Run
 from kept_runs import keep_pair
 from kills import draw_in_no_time, draw_quickly
 from run_records import filled, make_record
@@ -32,10 +32,11 @@ from tokenviz.tracking.store import open_store
 
 
 @pytest.fixture
-def runs(project: Path) -> list[str]:
-    return keep_pair(*long_pair(40))
+def runs(once: Once) -> list[str]:
+    return once("a pair", lambda: keep_pair(*long_pair(40)))
 
 
+@pytest.mark.slow
 def test_no_model_library_is_loaded(runs: list[str], project: Path) -> None:
     command = [
         sys.executable,

@@ -30,6 +30,7 @@ def tree(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_break_is_noticed_by_a_test_that_proves_something_and_undone(tree: Path) -> None:
     whole = (tree / "tokenviz" / "sums.py").read_text()
     found = [

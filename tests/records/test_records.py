@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from arithmetic import make_two_models
-from conftest import Run, copy_schemas
+from conftest import Once, Run, copy_schemas
 from kept_runs import keep_comparison, keep_pair, keep_scores
 from kills import draw_in_no_time
 from tables import NAN, long_pair, make_scores
@@ -39,9 +39,9 @@ ORDER = Order(experiment="trial", figures=("heatmap", "scatter"), formats=("png"
 
 
 @pytest.fixture
-def runs(project: Path) -> list[str]:
+def runs(once: Once) -> list[str]:
     """Two models on one text: the ids of both score runs and of the comparison."""
-    return keep_pair(*long_pair(40))
+    return once("a pair", lambda: keep_pair(*long_pair(40)))
 
 
 def files_of(run_id: str) -> Path:

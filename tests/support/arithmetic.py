@@ -1,6 +1,8 @@
 """Models whose log-probs are arithmetic: next-token weights by hand, in a real Llama."""
 
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
@@ -25,10 +27,18 @@ def make_bigram_folder(
     folder: Path, weights: np.ndarray, *, bos: bool = False, tokens: list[str] = BIGRAM_TOKENS, pattern: str = "."
 ) -> Path:
     """A real Llama whose logits at a position are log(weights[token]): attention and MLP add nothing."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in _bigram_files(np.asarray(weights, float).tobytes(), len(weights), bos, tuple(tokens), pattern).items():
+        (folder / name).write_bytes(content)
+    return folder
+
+
+@cache
+def _bigram_files(weights: bytes, size: int, bos: bool, tokens: tuple[str, ...], pattern: str) -> dict[str, bytes]:
+    """The files of such a model, made once in a process: dozens of tests want the same, each in a folder of its own."""
     from tokenizers import Regex, Tokenizer, models, pre_tokenizers, processors
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-    size = len(weights)
     config = LlamaConfig(
         vocab_size=size, hidden_size=size, intermediate_size=size, num_hidden_layers=1, num_attention_heads=1,
         max_position_embeddings=64, tie_word_embeddings=False, rms_norm_eps=0.0,
@@ -42,7 +52,8 @@ def make_bigram_folder(
         model.model.layers[0].post_attention_layernorm.weight.fill_(1)
         model.model.embed_tokens.weight.copy_(torch.eye(size))
         # RMS normalisation makes sqrt(size) of the one in a one-hot vector.
-        model.lm_head.weight.copy_(torch.from_numpy(np.log(weights).T / np.sqrt(size)))
+        rows = np.frombuffer(weights).reshape(size, size)
+        model.lm_head.weight.copy_(torch.from_numpy(np.log(rows).T / np.sqrt(size)))
     vocabulary = {token: number for number, token in enumerate(tokens[:size])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="a"))
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(pattern), "isolated")
@@ -50,9 +61,10 @@ def make_bigram_folder(
         tokenizer.post_processor = processors.TemplateProcessing(single="d $A", special_tokens=[("d", 3)])
     eos = "<eos>" if "<eos>" in tokens else None
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="d" if bos else eos, eos_token=eos)
-    model.save_pretrained(folder)
-    fast.save_pretrained(folder)
-    return folder
+    with TemporaryDirectory() as folder:
+        model.save_pretrained(folder)
+        fast.save_pretrained(folder)
+        return {path.name: path.read_bytes() for path in Path(folder).iterdir()}
 
 
 def make_two_models(project: Path) -> list[str]:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from arithmetic import make_two_models
+from kills import draw_in_no_time
 from run_records import filled, make_record
 
 import tokenviz as tv
@@ -154,7 +155,8 @@ def test_a_minus_of_a_table_is_read(kept: list[str]) -> None:
 
 
 @pytest.fixture
-def grid(project: Any) -> GridResult:
+def grid(project: Any, monkeypatch: pytest.MonkeyPatch) -> GridResult:
+    draw_in_no_time(monkeypatch)
     make_two_models(project)
     with running(ExperimentContext("trial")):
         made = tv.Grid(["first", "second"], [tv.literal("abcdabcd"), tv.literal("ddcc")], top_k=2)

@@ -243,6 +243,7 @@ def test_the_experiment_keeps_gains_slopes_and_a_script(run: Run, study: str) ->
     assert again["reading_times"][0] == {**kept, "reused": True}
 
 
+@pytest.mark.slow
 def test_it_is_pulled_drawn_again_traced_and_computed_again(run: Run, study: str) -> None:
     (kept,) = made(run)["reading_times"]
     assert run("pull", "reading_times", "--to", "paper")[0] == 0
