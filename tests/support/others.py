@@ -1,9 +1,10 @@
 """What lm-evaluation-harness and minicons give to sentences: run by tests/units/test_other_tools.py in the benchmarks'
 environment.
 
-`.venv-bench/bin/python tests/support/others.py FOLDER < SENTENCES` reads a JSON list of sentences and writes a JSON object: the
-sums of log-probs (nats) of lm-eval's `loglikelihood` with an empty context, and of minicons' `sequence_score` with and without
-a BOS.
+`.venv-bench/bin/python tests/support/others.py FOLDER < SENTENCES` reads a JSON list of sentences and writes a JSON object of
+numbers per sentence, in nats unless the name says bits. lm-eval: `loglikelihood` with an empty context and of the last word,
+`loglikelihood_rolling`. minicons: `sequence_score` with and without a BOS, its mean, `conditional_score` of the last word,
+`word_score_tokenized` and `token_score`.
 """
 
 import json
@@ -30,4 +31,19 @@ if __name__ == "__main__":
             float(mini.sequence_score([sentence], reduction=lambda one: one.sum(0).item(), bos_token=bos)[0])
             for sentence in sentences
         ]
+    found["minicons_mean"] = [mini.sequence_score([sentence])[0] for sentence in sentences]
+    parts = [sentence.rsplit(" ", 1) for sentence in sentences]
+    ends = [Instance("loglikelihood", {}, (start, f" {last}"), number) for number, (start, last) in enumerate(parts)]
+    found["lm_eval_last"] = [logprob for logprob, _ in harness.loglikelihood(ends, disable_tqdm=True)]
+    found["minicons_last"] = [
+        mini.conditional_score([start], [last], reduction=lambda one: one.sum(0).item())[0] for start, last in parts
+    ]
+    whole = [Instance("loglikelihood_rolling", {}, (sentence,), number) for number, sentence in enumerate(sentences)]
+    found["lm_eval_rolling"] = harness.loglikelihood_rolling(whole, disable_tqdm=True)
+    found["minicons_words"] = [
+        [value for _, value in mini.word_score_tokenized([sentence], str.split, bos_token=True)[0]] for sentence in sentences
+    ]
+    found["minicons_bits"] = [
+        [value for _, value in mini.token_score([sentence], surprisal=True, base_two=True)[0]] for sentence in sentences
+    ]
     json.dump(found, sys.stdout)
