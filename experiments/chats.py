@@ -8,7 +8,7 @@ from tokenviz.harness import ScoreRun
 READING = """
 The chats are written by the first model's own template, once, and scored as they stand; the roles are spans, which the heatmaps
 show. The span of an assistant is what the model itself would write, with the token that ends its turn; of others the content
-alone. The rows without a role are what the template writes around them. **bits per token** can be compared between roles of one
+alone. The row (template) is what the template writes around them. **bits per token** can be compared between roles of one
 model, **bits per byte** between models as well. `n_scored` tokens have a prediction; `crossings` begin in the span before.
 """
 

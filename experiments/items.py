@@ -11,9 +11,12 @@ READING = """
 Each item is scored as a whole; log-probs are summed over its regions. A token that crosses a border belongs to the later region
 (`crossings` counts them). `items.csv` of each model's run has one row per region with every column of the table, ready for R.
 
-**means**: surprisal in bits over items. **differences**: of conditions within items. low and high: 95 % intervals, Student's t
-over items. They say how sure the mean over *these kinds of items* is; a mixed model of the rows says more.
+**means**: surprisal in bits over items. **differences**: condition_b less condition_a, in bits, within items. low and high:
+95 % intervals, Student's t over items. They say how sure the mean over *these kinds of items* is; a mixed model of the rows
+says more. **d_z**: the mean difference divided by the differences' standard deviation. **p_sign_flip**: how often the mean is
+as far from 0 when the signs of the differences are left to chance.
 """
+SHOWN = {"mean": "mean bits", "low": "mean bits low", "high": "mean bits high"}
 
 
 @experiment
@@ -51,4 +54,5 @@ def items(
     made = pd.concat([run.table for run in grid.tabulate(study, by=by, previous=previous, frequency=frequency)])
     means, differences = condition_means(made, item=study.item, condition=study.condition)
     tables = {"means": means, **({"differences": differences} if len(differences) else {})}
-    return grid.summarise(READING, figures={"regions": lambda: region_means(means)}, tables=tables)
+    shown = {name: table.rename(columns=SHOWN) for name, table in tables.items()}
+    return grid.summarise(READING, figures={"regions": lambda: region_means(means)}, tables=shown)

@@ -11,8 +11,12 @@ as long. **per_token** and **per_byte** divide by the tokens, or bytes, that hav
 how many there are. Intervals are 95 %: Wilson's by group; over all they come from the differences between groups, since pairs
 of one group are alike.
 
+**mean_margin**: by how much the good sentence's value is greater, in nats; by per_token and per_byte, in nats per token and per
+byte. **d_z** is that mean divided by the standard deviation of the margins, **d_av** by the mean of the two sentences' own.
+
 Without a BOS the first token of a sentence has no prediction: pairs that differ there are counted in `n_first_differs`.
 """
+SHOWN = {"low": "accuracy low", "high": "accuracy high", "interval": "interval by"}
 
 
 @experiment
@@ -42,4 +46,5 @@ def minimal_pairs(
     grid.score()
     found = pd.concat([run.accuracies for run in grid.decide(pairs)], ignore_index=True)
     by_sum = found[found["rule"] == "sum"]
-    return grid.summarise(READING, figures={"accuracy": lambda: pair_accuracy(by_sum)}, tables={"accuracies": found})
+    shown = found.rename(columns=SHOWN)
+    return grid.summarise(READING, figures={"accuracy": lambda: pair_accuracy(by_sum)}, tables={"accuracies": shown})

@@ -54,4 +54,5 @@ def reading_times(
     grid.score()
     how = {"previous": previous, "frequency": frequency, "folds": folds, "seed": seed}
     gains = pd.concat([run.gains for run in grid.regress(study, read, regressions=regressions, **how)], ignore_index=True)
-    return grid.summarise(READING, figures={"gains": lambda: likelihood_gains(gains)}, tables={"gains": gains})
+    shown = gains.rename(columns={"low": "gain low", "high": "gain high"})
+    return grid.summarise(READING, figures={"gains": lambda: likelihood_gains(gains)}, tables={"gains": shown})

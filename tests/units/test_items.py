@@ -353,15 +353,23 @@ def test_items_of_another_text_are_refused(study: Path) -> None:
         tv.Grid(["glass-en"], [tv.literal("Alice")]).tabulate(items)
 
 
+NO_NUMBER = (
+    "3 of 9 regions of study have no number: without a BOS the first token of a text has no prediction, and theirs begins in "
+    "it; --bos always gives it one"
+)
+
+
 def test_the_command_prints_what_the_library_gives(study: Path, run: Run, glass: LoadedModel) -> None:
-    code, out, _ = run("items", "study.csv", "-m", "glass-en", "--previous", "0")
+    code, out, err = run("items", "study.csv", "-m", "glass-en", "--previous", "0")
     assert code == 0
+    assert err.splitlines()[-1] == NO_NUMBER
     expected = tidy_table(read_items(study), tv.score(glass, read_items(study).text), previous=0)
     (study.parent / "out.csv").write_text(out)
     found = pd.read_csv(study.parent / "out.csv", keep_default_na=False, na_values={"rt": [""]}, dtype={"item": str})
     assert list(found) == list(expected)
     np.testing.assert_allclose(pd.to_numeric(found["surprisal_bits"]), expected["surprisal_bits"], atol=1e-5)
-    code, out, _ = run("items", "study.csv", "-m", "glass-en", "--json", "--by", "item")
+    code, out, err = run("items", "study.csv", "-m", "glass-en", "--json", "--by", "item")
+    assert "have no number" not in err
     assert [row["unit"] for row in json.loads(out)["rows"]] == list(read_items(study).text.passages)
     code, out, _ = run("items", "study.csv", "-m", "glass-en", "--parquet", "out.parquet")
     assert (code, out) == (0, "")

@@ -69,6 +69,7 @@ def items_command(
     from tokenviz.models.loading import load, resolve
     from tokenviz.scoring.scorer import score
     from tokenviz.units.items import read_items
+    from tokenviz.units.sums import note_unscored
     from tokenviz.units.tidy import check_request, tidy_table
 
     if parquet is not None:
@@ -83,7 +84,8 @@ def items_command(
         for model in [resolve(spec) for spec in models]:
             scores = score(load(model), study.text, bos=bos, context=context, stride=stride)
             frames.append(tidy_table(study, scores, by=rows, previous=previous, frequency=frequency))
-    table = pd.concat(frames, ignore_index=True)
+        table = pd.concat(frames, ignore_index=True)
+        note_unscored(table, study.text.name, rows)
     if parquet is not None:
         write_parquet(table, parquet)
     elif as_json:
@@ -167,7 +169,8 @@ def score_continuations(
     from tokenviz.base.progress import shown
     from tokenviz.models.loading import load_model
     from tokenviz.scoring.scorer import score
-    from tokenviz.units.prompts import note_unscored, prompt_table
+    from tokenviz.units.prompts import prompt_table
+    from tokenviz.units.sums import note_unscored
 
     with shown():
         loaded = load_model(model)
@@ -175,7 +178,7 @@ def score_continuations(
         for one in prompts:
             scores = score(loaded, one.text, bos=bos, context=context, stride=stride)
             tables.append(prompt_table(one, scores))
-            note_unscored(tables[-1], one.text.name)
+            note_unscored(tables[-1], one.text.name, "continuation")
             spec = scores.spec
     assert spec is not None
     if as_json:

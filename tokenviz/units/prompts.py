@@ -287,16 +287,6 @@ def summarise_prompts(table: pd.DataFrame, *, resamples: int | None = None, seed
     return summarise(numbers, scored=known, passages=prompts, resamples=resamples, seed=seed, of_prompts=True)
 
 
-def note_unscored(table: pd.DataFrame, name: str) -> None:
-    """Print a warning with the number of continuations that have no number, and the reason."""
-    count = int(table["logprob"].isna().sum())
-    if count:
-        warn(
-            f"{count} of {len(table)} continuations of {name} have no number: without a BOS the first token of a text has no "
-            "prediction, and theirs begins in it; --bos always gives it one"
-        )
-
-
 def conditional(own: pd.DataFrame, passages: Sequence[str], borders: Sequence[int], scores: TokenScores) -> pd.DataFrame:
     """Return the table of `prompt_table` from its parts.
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tokenviz.base.errors import ComparisonError, TextError
+from tokenviz.base.progress import warn
 from tokenviz.data.scores import UNREAD, TokenScores, nan_to_none
 from tokenviz.data.spans import Span, pieces_of_spans
 from tokenviz.stats.definitions import Values
@@ -132,6 +133,22 @@ def sum_units(scores: TokenScores, passages: Sequence[str], ends: Sequence[Seque
     )
     sums.corrected_logprob[:] = _corrected(scores, passages, sums, opens_passage)
     return sums
+
+
+def note_unscored(table: "pd.DataFrame", name: str, row: str) -> None:
+    """Print a warning with the number of rows of a study that have no number, and the reason.
+
+    Args:
+        table: A table of such sums, with the column `logprob`.
+        name: The text's name.
+        row: The noun for a row, such as "region".
+    """
+    count = int(table["logprob"].isna().sum())
+    if count:
+        warn(
+            f"{count} of {len(table)} {row}s of {name} have no number: without a BOS the first token of a text has no "
+            "prediction, and theirs begins in it; --bos always gives it one"
+        )
 
 
 def _corrected(

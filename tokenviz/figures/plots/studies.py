@@ -131,7 +131,7 @@ def draw_likelihood_gains(axes: Axes, gains: "pd.DataFrame", *, font_size: float
 
 # A study in one figure: mean surprisal by region and condition, one panel per model.
 
-_MEAN = "mean surprisal (bits per region)"
+_MEAN = "mean surprisal (bits per region),\n95 % interval over items"
 
 
 def region_means(means: "pd.DataFrame", *, width: float | str = 7.0, font_size: float = 9.0) -> Figure:

@@ -21,6 +21,7 @@ from tokenviz.stats.estimate import Estimate
 from tokenviz.tracking.finding import FoundRun
 from tokenviz.tracking.runs import fingerprint_of
 from tokenviz.units.items import Items
+from tokenviz.units.sums import note_unscored
 from tokenviz.units.tidy import ITEMS_VERSION, By, numbers_again, tidy_table
 
 _AVERAGED: tuple[By, ...] = ("region", "item")  # what a row is, where conditions share rows
@@ -186,6 +187,7 @@ class ItemsJob(ScoredJob[ItemsRun]):
 
     def compute(self) -> ScoredTable:
         made = tidy_table(self.items, self.scored.scores, by=self.by, previous=self.previous, frequency=self.frequency)
+        note_unscored(made, self.scored.text, self.by)
         return self.made(made)
 
     def write(self, result: ScoredTable, files: Path) -> Content:

@@ -18,7 +18,8 @@ from tokenviz.harness.kinds.writing import dataset_of, escaped, frame_table, lin
 from tokenviz.records.loading import Reader
 from tokenviz.tracking.finding import FoundRun
 from tokenviz.tracking.runs import fingerprint_of
-from tokenviz.units.prompts import PROMPTS_VERSION, Prompts, conditional, note_unscored, prompt_table, summarise_prompts
+from tokenviz.units.prompts import PROMPTS_VERSION, Prompts, conditional, prompt_table, summarise_prompts
+from tokenviz.units.sums import note_unscored
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +129,7 @@ class PromptsJob(ScoredJob[PromptsRun]):
 
     def compute(self) -> ScoredTable:
         table = prompt_table(self.prompts, self.scored.scores)
-        note_unscored(table, self.scored.text)
+        note_unscored(table, self.scored.text, "continuation")
         return self.made(table)
 
     def write(self, result: ScoredTable, files: Path) -> Content:
