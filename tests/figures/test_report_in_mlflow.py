@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 def frame_with_the_report(window: Any) -> None:
     """Go into the frame in which MLflow shows the file, as soon as it is there."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while time.monotonic() < deadline:
         window.switch_to.default_content()
         for frame in window.find_elements("tag name", "iframe"):
@@ -58,6 +58,8 @@ def test_the_report_of_a_comparison_run_works_in_mlflow(project: Path, chromium)
             chromium.find_element("css selector", "#places tbody button").click()
             assert len(picked(chromium)) == 2
             assert [len(details(chromium)[number]) for number in "12"] == [2, 2]
+            chromium.find_element("id", "to-gaps").click()
+            assert chromium.switch_to.active_element.get_attribute("id") == "gaps-title"
             assert complaints(chromium) == []
         finally:
             chromium.switch_to.default_content()
