@@ -252,7 +252,7 @@ def test_frequencies_are_those_of_wordfreq(glass: LoadedModel, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("header", "options", "message"),
     [
-        ("item,text,logprob", {}, "the column 'logprob' of the items has a name that the results need: call it something else"),
+        ("item,text,logprob", {}, "the column 'logprob' of 'study' has a name that the results need: call it something else"),
         ("item,text,rt", {"by": "region"}, "'study' has no regions: name their columns, or take rows by item, word or token"),
         ("item,text,rt", {"by": "line"}, "rows by 'line' are not possible: take item, region, word, token"),
         ("item,text,rt", {"previous": 4}, "the numbers of 4 units before are not possible: take 0 to 3"),

@@ -14,7 +14,7 @@ from tokenviz.comparing.studies import accuracies
 from tokenviz.figures.plots.studies import pair_accuracy
 from tokenviz.harness.session import ExperimentContext, running
 from tokenviz.models.loading import LoadedModel
-from tokenviz.units.pairs import pair_table, read_pairs
+from tokenviz.units.pairs import _TAKEN, pair_table, read_pairs
 from tokenviz.units.sums import RULES
 
 PAIRS = """good,bad,group,n
@@ -34,6 +34,7 @@ def test_every_pair_is_decided_by_each_rule(glass: LoadedModel, tmp_path: Path) 
     pairs = read_pairs(write(tmp_path, PAIRS))
     table = pair_table(pairs, tv.score(glass, pairs.text))
     assert list(table)[:5] == ["good", "bad", "group", "n", "model"]
+    assert set(table.columns[4:]) == _TAKEN  # the names that a file's own columns cannot have
     for row in table.itertuples():
         # The sentences by themselves, with what nothing predicts left out of sum, tokens and bytes.
         good, bad = (tv.score(glass, sentence) for sentence in (row.good, row.bad))
@@ -74,6 +75,11 @@ def test_files_of_blimp_are_read_as_they_are(tmp_path: Path) -> None:
         ("good,bad\na,b\n", {"bad": "worse"}, "'{path}' has no column 'worse': it has 'good', 'bad'"),
         ("good,bad\na,b\n", {"group": "kind"}, "'{path}' has no column 'kind': it has 'good', 'bad'"),
         ("good,bad\n", {}, "'{path}' is empty: it has no row"),
+        (
+            "good,bad,model\na,b,c\n",
+            {},
+            "the column 'model' of '{path}' has a name that the results need: call it something else",
+        ),
     ],
 )
 def test_bad_tables_are_refused_in_a_line(tmp_path: Path, content: str, options: dict[str, Any], message: str) -> None:

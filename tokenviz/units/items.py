@@ -6,7 +6,7 @@ of the table is kept and appears in the results.
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import accumulate
@@ -430,6 +430,21 @@ def check_columns(table: pd.DataFrame, needed: Sequence[str], name: str) -> None
     for one in needed:
         if one not in table:
             raise TextError(f"{name!r} has no column {one!r}: it has {columns_of(table)}{did_you_mean(one, map(str, table))}")
+
+
+def check_own_columns(table: pd.DataFrame, taken: Collection[str], name: str) -> None:
+    """Refuse a table with a column whose name the results need, which would take its place.
+
+    Args:
+        table: The table.
+        taken: The names of the results.
+        name: The table's name or file, for the message.
+
+    Raises:
+        TextError: The table has one.
+    """
+    if clash := [str(one) for one in table if str(one) in taken]:
+        raise TextError(f"the column {clash[0]!r} of {name!r} has a name that the results need: call it something else")
 
 
 def columns_of(table: pd.DataFrame) -> str:

@@ -15,7 +15,8 @@ from tokenviz.base.progress import warn
 from tokenviz.data.scores import TokenScores
 from tokenviz.data.sources import Source
 from tokenviz.data.texts import Text, corpus
-from tokenviz.units.items import cell_of, check_columns, columns_of, read_table
+from tokenviz.units.items import cell_of, check_columns, check_own_columns, columns_of, read_table
+from tokenviz.units.sums import RULES
 
 PAIRS_VERSION = 1  # raise it when the same scores and pairs would give other numbers
 
@@ -23,6 +24,11 @@ PAIRS_VERSION = 1  # raise it when the same scores and pairs would give other nu
 _GOOD, _BAD = (("good", "sentence_good"), ("bad", "sentence_bad"))
 GROUP_COLUMNS = ("group", "UID")
 """Columns that name the group of a pair by default."""
+_NUMBERS = ("logprob", "n_scored", "n_bytes", "mean_logprob", "logprob_per_byte")
+_TAKEN = {
+    "model", "identical", "first_differs", *(f"{name}_{side}" for name in _NUMBERS for side in ("good", "bad")),
+    *(f"correct_{rule}" for rule in RULES),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +79,7 @@ def read_pairs(
         The pairs.
 
     Raises:
-        TextError: The file cannot be read, a column is missing, or a sentence is missing.
+        TextError: The file cannot be read; a column is missing or has a name that the results need; or a sentence is missing.
 
     Example:
         >>> from pathlib import Path
@@ -87,6 +93,7 @@ def read_pairs(
     columns = [_column(source, table, asked, known) for asked, known in ((good, _GOOD), (bad, _BAD))]
     named = group or next((name for name in GROUP_COLUMNS if name in table), "")
     check_columns(table, [named] if named else [], str(source))
+    check_own_columns(table, _TAKEN, str(source))
     kept, passages, skipped = [], [], []
     for row in range(len(table)):
         cells = [cell_of(table, row, name, source) for name in columns]

@@ -24,7 +24,7 @@ from tokenviz.data.texts import Text, corpus
 from tokenviz.stats.intervals import PLAIN, WILSON
 from tokenviz.stats.resampling import SEED
 from tokenviz.stats.summaries import Ratio, Summary, summarise
-from tokenviz.units.items import Bad, bad_row, check_columns, read_table
+from tokenviz.units.items import Bad, bad_row, check_columns, check_own_columns, read_table
 from tokenviz.units.sums import RULES, sum_units
 
 PROMPTS_VERSION = 1  # raise it when the same scores and prompts would give other numbers
@@ -133,9 +133,7 @@ def read_prompts(
     if prompt == continuation:
         raise TextError(f"prompts and continuations cannot both stand in the column {prompt!r}")
     taken = _TAKEN | {PROMPT, CONTINUATION} - {prompt, continuation}
-    clash = [str(name) for name in table if str(name) in taken]
-    if clash:
-        raise TextError(f"the column {clash[0]!r} of {str(source)!r} has a name that the results need: call it something else")
+    check_own_columns(table, taken, str(source))
     rows: list[int] = []
     pairs: list[tuple[str, str]] = []
     skipped: list[str] = []

@@ -10,7 +10,7 @@ import pandas as pd
 
 from tokenviz.base.errors import TextError
 from tokenviz.data.scores import TokenScores
-from tokenviz.units.items import Items
+from tokenviz.units.items import Items, check_own_columns
 from tokenviz.units.sums import UnitSums, sum_units
 from tokenviz.units.words import words_of
 
@@ -136,9 +136,7 @@ def check_request(items: Items, *, by: str, previous: int, frequency: str | None
         raise TextError(f"the numbers of {previous} units before are not possible: take 0 to {MOST_PREVIOUS}")
     taken = {*_PLACE, *NUMBERS, "zipf_frequency"}
     taken |= {f"{name}_prev{back}" for name in (*NUMBERS, "zipf_frequency") for back in range(1, MOST_PREVIOUS + 1)}
-    clash = [str(name) for name in items.table if str(name) in taken]
-    if clash:
-        raise TextError(f"the column {clash[0]!r} of the items has a name that the results need: call it something else")
+    check_own_columns(items.table, taken, items.text.name)
     if frequency is not None:
         _zipf_frequency(frequency)
 
