@@ -717,7 +717,7 @@ MUTANTS = (
     Mutant(
         "the second of two equal keys counts", "data/rows.py",
         "if len(row) < len(pairs):", "if False:",
-        "data/test_texts::test_a_key_that_is_given_twice_is_refused",
+        "data/test_texts::test_a_file_that_is_no_text_is_refused",
     ),
     Mutant(
         "the last of two values counts", "harness/options.py",
