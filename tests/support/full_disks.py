@@ -28,8 +28,8 @@ import sqlalchemy.orm
 import torch
 from arithmetic import make_two_models
 from disks import fill
-from kept import Kept, look
-from kills import HEAVY, draw_quickly, empty, faults
+from kept import faults, look
+from kills import HEAVY, draw_quickly, empty
 
 from tokenviz.cli.app import main as tokenviz
 from tokenviz.harness import deliveries
@@ -44,7 +44,6 @@ def trial():
     grid.compare()
     return grid.summarise("Found.")
 """
-EMPTY = Kept({}, Counter(), {}, [])
 
 
 def command(project: Path, output: Path) -> tuple[int, str, int]:
@@ -123,13 +122,13 @@ def try_levels(disk: Path, folder: Path, levels: int, *, first: bool) -> dict[st
                 found.append(f"it said {said}")
         elif (code, said) != (0, ""):
             found.append(f"it ended with {code} and said {said}")
-        before = look(project / "mlruns") if (project / "mlruns" / "mlflow.db").exists() else EMPTY
+        before = look(project / "mlruns")
         finished += len(before.finished)
         code, said, _ = command(project, folder / "output")
         if code:
             found.append(f"with room again it ended with {code} and said {said}")
         else:
-            found += faults(expected, before, look(project / "mlruns"))
+            found += faults(expected, look(project / "mlruns"), before)
         if found:
             wrong[left] = found
     return {"levels": levels, "bytes": used, "full": full, "finished": finished, "wrong": wrong}

@@ -63,6 +63,30 @@ def look(folder: Path, experiment: str = "trial") -> Kept:
     return Kept(finished, Counter(runs.values()), content, outbox)
 
 
+def faults(expected: Kept, after: Kept, before: Kept | None = None) -> list[str]:
+    """What is not as it should be in a store when all is over.
+
+    Args:
+        expected: What a store holds that nothing happened to.
+        after: What this one holds.
+        before: What it held before the last command, which had to keep every finished run.
+    """
+    found = []
+    if after.statuses["RUNNING"]:
+        found.append(f"{after.statuses['RUNNING']} runs are open")
+    if after.outbox:
+        found.append(f"in the outbox lies {after.outbox}")
+    if {name: len(runs) for name, runs in after.finished.items()} != dict.fromkeys(expected.finished, 1):
+        found.append(f"finished runs: {after.finished}, and expected were {list(expected.finished)}")
+    for name in after.content.keys() & expected.content.keys():
+        for part, value in expected.content[name].items():
+            if after.content[name][part] != value:
+                found.append(f"{part} of {name}: {after.content[name][part]}, and expected was {value}")
+    if before and any(after.finished.get(name) != runs for name, runs in before.finished.items() if len(runs) == 1):
+        found.append("a finished run was made again")
+    return found
+
+
 def _by_run(connection: sqlite3.Connection, table: str) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {run: {} for (run,) in connection.execute("SELECT run_uuid FROM runs")}
     for run, key, value in connection.execute(f"SELECT run_uuid, key, value FROM {table}"):

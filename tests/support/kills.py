@@ -35,7 +35,7 @@ import sqlalchemy.engine.default
 import sqlalchemy.orm
 import torch
 from arithmetic import make_two_models
-from kept import Kept, look
+from kept import faults, look
 from kept_runs import run_grid
 from matplotlib.figure import Figure
 from mlflow import MlflowClient
@@ -161,22 +161,6 @@ def in_a_child(project: Path, at: int = 0) -> tuple[int, list[str]]:
     return os.waitpid(child, 0)[1], points
 
 
-def faults(expected: Kept, before: Kept, after: Kept) -> list[str]:
-    """What is not as it should be."""
-    found = []
-    if after.statuses["RUNNING"]:
-        found.append(f"{after.statuses['RUNNING']} runs are open")
-    if after.outbox:
-        found.append(f"in the outbox lies {after.outbox}")
-    if {name: len(runs) for name, runs in after.finished.items()} != dict.fromkeys(expected.finished, 1):
-        found.append(f"finished runs: {after.finished}")
-    if after.content != expected.content:
-        found.append("the content differs")
-    if any(after.finished.get(name) != runs for name, runs in before.finished.items() if len(runs) == 1):
-        found.append("a finished run was made again")
-    return found
-
-
 def main() -> None:
     """Try the points; print what was found as JSON, exit code 1 if anything is wrong."""
     parser = argparse.ArgumentParser()
@@ -222,7 +206,7 @@ def try_points(blank: Path, *, sample: int | None, first: bool) -> dict[str, Any
         tried[passed[-1]] += 1
         before = look(project / "mlruns")
         status, _ = in_a_child(project)
-        found = faults(expected, before, look(project / "mlruns")) if status == 0 else [f"the second run ended with {status}"]
+        found = faults(expected, look(project / "mlruns"), before) if status == 0 else [f"the second run ended with {status}"]
         if found:
             sys.stderr.write(f"point {n}, {passed[-3:]}: {found}\n")
             wrong[n] = {"point": passed[-3:], "faults": found}

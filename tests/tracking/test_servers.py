@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from arithmetic import make_two_models
-from kept import Kept, look
+from kept import Kept, faults, look
 from kills import draw_in_no_time
 from matplotlib.figure import Figure
 from servers import Proxy, at_random, mlflow_server
@@ -68,11 +68,7 @@ class Place:
 
     def check(self, expected: Kept) -> None:
         """Every run is there once, and holds what it would hold without a server."""
-        kept = self.kept()
-        assert kept.outbox == []
-        assert kept.statuses["RUNNING"] == 0
-        assert Counter(map(len, kept.finished.values())) == {1: len(expected.finished)}
-        assert kept.content == expected.content
+        assert faults(expected, self.kept()) == []
 
 
 @pytest.fixture(scope="module")
