@@ -47,8 +47,11 @@ check: $(READY)  ## formatting, lint, types, generated pages
 mutants: $(READY)  ## break the core on purpose, break by break: does the named test notice?
 	@$(BIN)/python tests/support/mutating.py $(ARGS)
 
-fuzz: $(READY)  ## damaged input for everything that reads; ARGS="--seconds 60 --seed 0 --only tables"
+# Words after --only are of readers: then it is one of them that is looked at, and not the property tests.
+fuzz: $(READY)  ## damaged input for everything that reads, and new examples for the property tests; ARGS="--seconds 60 --seed 0 --only tables"
 	@$(BIN)/python tests/support/fuzzing.py $(ARGS)
+	@$(if $(findstring --only,$(ARGS)),,OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'hypothesis and not slow' \
+	  --hypothesis-profile fuzz --numprocesses $(JOBS) -q)
 
 coverage: $(READY)  ## which lines of tokenviz/ the everyday tests reach
 	@$(BIN)/python -m coverage run --source tokenviz -m pytest -m '$(CHOSEN)' $(ARGS)

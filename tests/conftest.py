@@ -22,8 +22,10 @@ from tokenviz.models.loading import LoadedModel, load_model
 from tokenviz.scoring.linear import onednn_multiplies
 from tokenviz.tracking import embedded, store
 
-# The same examples every time: a test that fails today must not pass tomorrow. `make fuzz` looks for new ones.
+# The same examples every time: a test that fails today must not pass tomorrow. `make fuzz` looks for new ones, and prints how
+# those that fail are made again.
 settings.register_profile("same", derandomize=True)
+settings.register_profile("fuzz", max_examples=1000, deadline=None, print_blob=True)
 settings.load_profile("same")
 
 # What a test of a device runs on: the processor, and a GPU where there is one. Everything else takes what `device=auto` takes.
@@ -208,6 +210,7 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, pro
     """Run `tokenviz ARGUMENTS` in this process: exit code, stdout, stderr."""
 
     monkeypatch.setenv("COLUMNS", "120")  # a narrow table breaks its headings into lines
+    monkeypatch.setattr("tokenviz.base.progress._FIRST_LINE", 3600.0)  # a busy machine says no more than a quick one
 
     def run(*arguments: str, stdin: bytes = b"") -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["tokenviz", *arguments])

@@ -159,14 +159,14 @@ def assert_mirrored(one: Units, other: Units) -> None:
 
 
 @given(two_tables())
-@settings(max_examples=100, deadline=None)
+@settings(deadline=None)
 def test_segments_are_those_of_the_definition(tables: tuple[TokenScores, TokenScores]) -> None:
     a, b = tables
     assert_units(align(a, b), reference_segments(a, b))
 
 
 @given(two_tables())
-@settings(max_examples=100, deadline=None)
+@settings(deadline=None)
 def test_words_are_those_of_the_definition(tables: tuple[TokenScores, TokenScores]) -> None:
     a, b = tables
     assert_units(align(a, b, by="word", punctuation="apart"), reference_segments(a, b, word_ends))
@@ -174,7 +174,7 @@ def test_words_are_those_of_the_definition(tables: tuple[TokenScores, TokenScore
 
 @pytest.mark.parametrize("by", ["segment", "word"])
 @given(two_tables())
-@settings(max_examples=100, deadline=None)
+@settings(deadline=None)
 def test_units_cover_every_character_once_and_keep_the_totals(by: By, tables: tuple[TokenScores, TokenScores]) -> None:
     a, b = tables
     units = align(a, b, by=by)

@@ -217,7 +217,7 @@ def test_what_an_experiment_leaves_is_a_table_of_pairs() -> None:
     )
 )
 @example(HOSTILE)
-@settings(max_examples=100, deadline=None)
+@settings(deadline=None)
 def test_nothing_of_a_text_or_a_name_becomes_markup(tokens: list[str]) -> None:
     name = "".join(tokens)
     a, b = (make_scores([tokens], model=name, name=name) for _ in "ab")

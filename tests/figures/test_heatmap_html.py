@@ -58,7 +58,7 @@ class Page(HTMLParser):
 @given(st.lists(TOKENS, min_size=1, max_size=3))
 @example([HARD])
 @example([["\n", "a"], ["\r\n"], ["\r", "\n"]])
-@settings(max_examples=100, deadline=None)
+@settings(deadline=None)
 def test_the_text_of_a_passage_is_the_passage(passages: list[list[str]]) -> None:
     page = Page(page_of(make_scores(passages)))
     assert page.passages == ["".join(passage) for passage in passages]
@@ -66,7 +66,7 @@ def test_the_text_of_a_passage_is_the_passage(passages: list[list[str]]) -> None
 
 @given(TOKENS)
 @example(HARD)
-@settings(max_examples=100, deadline=None)
+@settings(deadline=None)
 def test_no_token_brings_a_tag(tokens: list[str]) -> None:
     # Ours are the spans, one for each token or character of several, and the places where a line may end.
     heatmap = text_heatmap(make_scores([tokens]))

@@ -114,7 +114,7 @@ def test_every_sign_that_tex_obeys_is_escaped(text: str) -> None:
 
 @given(st.text(max_size=40))
 @example("\x1b{Việt\u202e}")
-@settings(max_examples=100, deadline=None)
+@settings(deadline=None)
 def test_what_is_escaped_opens_and_closes_its_groups(text: str) -> None:
     shown = escapes.as_set(text)
     escaped = latex._Setting(shown).escaped(shown)

@@ -36,7 +36,7 @@ def block_of(scores: TokenScores, rows: range | None = None, width: float = WIDT
 
 
 @given(PASSAGES)
-@settings(max_examples=100, deadline=None)
+@settings(deadline=None)
 def test_no_cell_leaves_the_line(passages: list[list[str]]) -> None:
     block = block_of(make_scores(passages))
     for cell in block.cells:
@@ -46,7 +46,7 @@ def test_no_cell_leaves_the_line(passages: list[list[str]]) -> None:
 
 
 @given(PASSAGES)
-@settings(max_examples=100, deadline=None)
+@settings(deadline=None)
 def test_cells_stand_in_reading_order_and_do_not_overlap(passages: list[list[str]]) -> None:
     block = block_of(make_scores(passages))
     for before, after in pairwise(block.cells):
@@ -57,7 +57,7 @@ def test_cells_stand_in_reading_order_and_do_not_overlap(passages: list[list[str
 
 
 @given(PASSAGES)
-@settings(max_examples=100, deadline=None)
+@settings(deadline=None)
 def test_the_cells_of_a_token_are_its_text(passages: list[list[str]]) -> None:
     scores = make_scores(passages)
     block = block_of(scores)
@@ -150,7 +150,7 @@ def test_a_word_longer_than_the_line_is_broken_between_its_tokens_and_not_before
 
 
 @given(PASSAGES, st.integers(1, 8))
-@settings(max_examples=100, deadline=None)
+@settings(deadline=None)
 def test_pages_hold_every_token_once_and_are_no_longer_than_promised(passages: list[list[str]], lines: int) -> None:
     scores = make_scores(passages)
     pages = paginate(block_of(scores), lines)
@@ -227,7 +227,7 @@ def test_brackets_face_the_way_of_the_words_around_them() -> None:
 
 
 @given(st.lists(st.text(st.sampled_from("ab 1س ש\n"), max_size=8), min_size=1, max_size=40))
-@settings(max_examples=100, deadline=None)
+@settings(deadline=None)
 def test_scripts_of_both_directions_share_a_line_without_overlap(tokens: list[str]) -> None:
     block = block_of(make_scores([tokens]))
     by_line: dict[float, list[tuple[float, float]]] = {}

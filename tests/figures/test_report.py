@@ -37,7 +37,7 @@ PASSAGES = st.lists(st.lists(st.text(ANY_TEXT, max_size=8), min_size=1, max_size
 @given(PASSAGES)
 @example([HARD])
 @example([["</script>", "<!--", "<script>"], ["\u2028", "\0", "\r\n"]])
-@settings(max_examples=100, deadline=None)
+@settings(deadline=None)
 def test_a_text_is_carried_exactly_and_brings_no_tag(passages: list[list[str]]) -> None:
     page = Page(report_html(make_scores(passages)))
     expected = ["".join(passage) for passage in passages]
