@@ -187,6 +187,7 @@ def test_chosen_runs_are_removed(run: Run, kept: list[str]) -> None:
     assert run("runs", "remove", kept[1], "--where", "kind=score")[0] == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [["runs"], ["runs", "--json"], ["runs", "show"], ["doctor", "--quick"]], ids=" ".join)
 def test_what_only_reads_the_store_does_without_mlflow_and_pandas(kept: list[str], project: Path, command: list[str]) -> None:
     words = [*command, *([kept[0]] if command[-1] == "show" else [])]

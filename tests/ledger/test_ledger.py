@@ -210,40 +210,34 @@ def test_workers_that_end_without_a_shard_end_the_driver_with_their_words(ledger
         drive(ledger, [cell], InProcess())
 
 
-@pytest.mark.parametrize("damage", ["half", "empty", "other parquet", "other shard", "changed"])
-def test_a_torn_or_foreign_file_is_moved_aside_and_its_shard_scored_again(
-    glass: LoadedModel, ledger_of, text: Text, damage: str
-) -> None:
+def test_a_torn_or_foreign_file_is_moved_aside_and_its_shard_scored_again(glass: LoadedModel, ledger_of, text: Text) -> None:
     ledger, (cell,) = ledger_of("glass-en")
     work(ledger)
-    first, second = sorted(ledger.done(cell))[:2]
-    path = Path(ledger.storage.path(result_name(cell, first)))
-    data = path.read_bytes()
-    if damage == "half":
-        path.write_bytes(data[: len(data) // 2])
-    elif damage == "empty":
-        path.write_bytes(b"")
-    elif damage == "other parquet":
-        table = pq.read_table(path).replace_schema_metadata({})
-        pq.write_table(table, path)
-    elif damage == "other shard":
-        path.write_bytes(Path(ledger.storage.path(result_name(cell, second))).read_bytes())
-    else:
-        metadata = pq.read_metadata(path).metadata
-        table = pq.read_table(path)
-        values = table["logprob"].to_pylist()
-        table = table.set_column(table.schema.get_field_index("logprob"), "logprob", [[value - 1 for value in values]])
-        with pq.ParquetWriter(path, table.schema) as writer:
-            writer.write_table(table)
-            writer.add_key_value_metadata({key: value for key, value in metadata.items() if b"shard" in key})
-        with pytest.raises(LedgerError, match=r"is not what its footer says: repeat the command"):
-            cell_result(ledger, cell, text)
-    path.with_name("notes.txt").write_text("mine")
-    path.with_name("notes.parquet").write_text("mine")
+    shards = sorted(ledger.done(cell))[:6]
+    half, empty, other_parquet, other_shard, changed, whole = (
+        Path(ledger.storage.path(result_name(cell, shard))) for shard in shards
+    )
+    metadata = pq.read_metadata(changed).metadata
+    table = pq.read_table(changed)
+    values = table["logprob"].to_pylist()
+    table = table.set_column(table.schema.get_field_index("logprob"), "logprob", [[value - 1 for value in values]])
+    with pq.ParquetWriter(changed, table.schema) as writer:
+        writer.write_table(table)
+        writer.add_key_value_metadata({key: value for key, value in metadata.items() if b"shard" in key})
+    with pytest.raises(LedgerError, match=r"is not what its footer says: repeat the command"):
+        cell_result(ledger, cell, text)
+    half.write_bytes(half.read_bytes()[: half.stat().st_size // 2])
+    empty.write_bytes(b"")
+    pq.write_table(pq.read_table(other_parquet).replace_schema_metadata({}), other_parquet)
+    other_shard.write_bytes(whole.read_bytes())
+    damaged = {path: path.read_bytes() for path in (half, empty, other_parquet, other_shard, changed)}
+    whole.with_name("notes.txt").write_text("mine")
+    whole.with_name("notes.parquet").write_text("mine")
     drive(ledger, [cell], InProcess())
     assert_same_bits(cell_result(ledger, cell, text).scores, tv.score(glass, text, **SETTINGS))
-    assert path.with_name("notes.parquet").read_text() == "mine"
-    assert len(list(Path(ledger.address, "torn", cell.fingerprint).iterdir())) == 1
+    assert whole.with_name("notes.parquet").read_text() == "mine"
+    aside = [path.read_bytes() for path in Path(ledger.address, "torn", cell.fingerprint).iterdir()]
+    assert sorted(aside) == sorted(damaged.values())
 
 
 def test_what_a_ledger_lacks_or_holds_torn_is_one_line(ledger_of, text: Text) -> None:

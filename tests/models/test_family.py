@@ -213,22 +213,20 @@ def test_a_model_that_is_not_made_here_is_refused(run: Run) -> None:
     )
 
 
-@pytest.mark.parametrize("step", [0, 5, 11])
-def test_interrupted_training_leaves_nothing(
-    run: Run, shelved: None, cache: Path, monkeypatch: pytest.MonkeyPatch, step: int
-) -> None:
+def test_interrupted_training_leaves_nothing(run: Run, shelved: None, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     schedule: Callable[[int, int], float] = family._schedule
+    for step in (0, 5, 11):
 
-    def interrupted(at: int, steps: int) -> float:
-        if at == step:
-            raise KeyboardInterrupt
-        return schedule(at, steps)
+        def interrupted(at: int, steps: int, last: int = step) -> float:
+            if at == last:
+                raise KeyboardInterrupt
+            return schedule(at, steps)
 
-    monkeypatch.setattr(family, "_schedule", interrupted)
-    assert run("models", "make", "family-small")[0] == 130
-    assert run("models", "make", "family-small", "--to", "mine")[0] == 130
-    assert visible(cache) == []
-    assert list(Path("mine").iterdir()) == []
+        monkeypatch.setattr(family, "_schedule", interrupted)
+        assert run("models", "make", "family-small")[0] == 130
+        assert run("models", "make", "family-small", "--to", "mine")[0] == 130
+        assert visible(cache) == []
+        assert list(Path("mine").iterdir()) == []
     monkeypatch.setattr(family, "_schedule", schedule)
     assert run("models", "make", "family-small")[0] == 0
 

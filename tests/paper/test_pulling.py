@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from conftest import Run
+from conftest import Once, Run
 from kept_runs import COMMAND, COMMIT, keep_comparison, keep_pair, keep_scores
 from tables import NAN, long_pair, make_scores
 
@@ -30,9 +30,22 @@ ORDER = Order(experiment="trial", figures=("heatmap", "scatter"))
 
 
 @pytest.fixture
-def runs(project: Path) -> list[str]:
+def runs(once: Once) -> list[str]:
     """Two models on one text: their runs and that of the comparison."""
-    return keep_pair(*long_pair(40))
+    return once("a pair", lambda: keep_pair(*long_pair(40)))
+
+
+@pytest.fixture
+def folder(once: Once, project: Path) -> Path:
+    """The folder of a paper into which they were pulled."""
+
+    def make() -> list[str]:
+        runs = keep_pair(*long_pair(40))
+        pull(ORDER, project / "paper")
+        return runs
+
+    once("a pair that was pulled", make)
+    return project / "paper"
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -125,9 +138,7 @@ def test_the_same_runs_give_the_same_bytes_in_every_format(runs: list[str], proj
     assert one == two
 
 
-def test_pulling_again_writes_nothing(runs: list[str], project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = project / "paper"
-    pull(ORDER, folder)
+def test_pulling_again_writes_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = {path: (path.stat().st_mtime_ns, path.stat().st_ino) for path in folder.rglob("*")}
     monkeypatch.setattr("tokenviz.paper.pulling.draw", None)  # nor is anything drawn
     pulled = pull(ORDER, folder)
@@ -151,9 +162,7 @@ def test_only_what_changed_is_written(runs: list[str], project: Path) -> None:
     }  # fmt: skip
 
 
-def test_an_edited_file_stays_until_it_may_be_replaced(runs: list[str], project: Path) -> None:
-    folder = project / "paper"
-    pull(ORDER, folder)
+def test_an_edited_file_stays_until_it_may_be_replaced(folder: Path) -> None:
     before = contents(folder)
     for path in ("numbers.tex", "figures/text_a_heatmap.pdf"):
         (folder / path).write_text("mine")
@@ -175,9 +184,7 @@ def test_a_file_that_was_there_before_stays(runs: list[str], project: Path) -> N
     assert (folder / "numbers.tex").read_text() == (folder / "paper.tex").read_text() == "mine"
 
 
-def test_what_is_not_meant_any_more_goes_unless_it_was_edited(runs: list[str], project: Path) -> None:
-    folder = project / "paper"
-    pull(ORDER, folder)
+def test_what_is_not_meant_any_more_goes_unless_it_was_edited(folder: Path) -> None:
     (folder / "figures/text_b_heatmap.pdf").write_text("mine")
     pulled = pull(Order(experiment="trial", where="model=a and kind=score", figures=("heatmap",)), folder)
     assert pulled.kept == ("figures/text_b_heatmap.pdf",)
@@ -187,18 +194,14 @@ def test_what_is_not_meant_any_more_goes_unless_it_was_edited(runs: list[str], p
     assert (folder / "figures/text_b_heatmap.pdf").read_text() == "mine"
 
 
-def test_overwriting_removes_what_is_not_meant_any_more_as_well(runs: list[str], project: Path) -> None:
-    folder = project / "paper"
-    pull(ORDER, folder)
+def test_overwriting_removes_what_is_not_meant_any_more_as_well(folder: Path) -> None:
     (folder / "figures/text_b_heatmap.pdf").write_text("mine")
     narrower = Order(experiment="trial", where="model=a and kind=score", figures=("heatmap",))
     assert "figures/text_b_heatmap.pdf" in pull(narrower, folder, overwrite=True).removed
     assert not (folder / "figures/text_b_heatmap.pdf").exists()
 
 
-def test_a_pull_that_was_interrupted_is_made_whole(runs: list[str], project: Path) -> None:
-    folder = project / "paper"
-    pull(ORDER, folder)
+def test_a_pull_that_was_interrupted_is_made_whole(folder: Path) -> None:
     before = contents(folder)
     (folder / "manifest.json").unlink()
     (folder / "figures/text_a_heatmap.pdf").unlink()
@@ -406,10 +409,8 @@ def test_a_comparison_by_word_is_pulled_and_redrawn_with_its_own_settings(projec
     assert path.read_bytes() != redraw(keep_comparison(a, b), figure="scatter", formats=["png"], folder=project)[0].read_bytes()
 
 
-def test_a_folder_is_of_one_experiment(runs: list[str], project: Path) -> None:
+def test_a_folder_is_of_one_experiment(folder: Path) -> None:
     keep_scores(long_pair(40)[0], experiment="second one")
-    folder = project / "paper"
-    pull(ORDER, folder)
     message = (
         f"{str(folder)!r} holds what was pulled from 'trial': give 'second one' a folder of its own, such as --to "
         f"{folder / 'second-one'}"
@@ -459,13 +460,12 @@ def test_a_manifest_that_was_damaged_is_left_alone(runs: list[str], project: Pat
         pull(ORDER, path.parent)
 
 
-def test_a_manifest_that_names_files_elsewhere_is_left_alone(runs: list[str], project: Path) -> None:
-    pull(ORDER, project / "paper")
-    path = project / "paper/manifest.json"
+def test_a_manifest_that_names_files_elsewhere_is_left_alone(folder: Path) -> None:
+    path = folder / "manifest.json"
     for name in ("../notes.txt", "/etc/hostname"):
         path.write_text(path.read_text().replace("captions.tex", name))
         with pytest.raises(PaperError, match=r"is not a manifest that tokenviz pull wrote, or was edited"):
-            pull(ORDER, project / "paper")
+            pull(ORDER, folder)
         path.write_text(path.read_text().replace(name, "captions.tex"))
 
 
@@ -561,10 +561,9 @@ def test_an_unknown_experiment_ends_with_1(runs: list[str], run: Run) -> None:
     assert err == "error: no experiment 'tral' in the store: it has trial; did you mean 'trial'?\n"
 
 
-def test_a_store_that_was_moved_is_pulled_from(runs: list[str], project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pull(ORDER, project / "paper")
+def test_a_store_that_was_moved_is_pulled_from(folder: Path, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     moved = project / "elsewhere"
     (moved / "experiments").mkdir(parents=True)
     shutil.move(project / "mlruns", moved / "mlruns")
     monkeypatch.chdir(moved)
-    assert pull(ORDER, project / "paper").written == ()
+    assert pull(ORDER, folder).written == ()
