@@ -58,36 +58,46 @@ def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shell:
     return shell
 
 
-@pytest.mark.parametrize("command", ["$T --version", "$T models", "$C csv"])
+SLOW = pytest.mark.slow  # each of these is a process or two; the rarer ones are looked at less often
+
+
+@pytest.mark.parametrize("command", [*(pytest.param(one, marks=SLOW) for one in ("$T --version", "$T models")), "$C csv"])
 def test_results_that_go_nowhere_are_an_error(shell: Shell, command: str) -> None:
     done = shell(f"{command} >&-")
     assert (done.returncode, done.stderr) == (1, CLOSED)
 
 
-@pytest.mark.parametrize("command", ["$T --version", "$T models", "$C json", "$C csv", "$C csv --rows 9999", "$C text"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        *(pytest.param(one, marks=SLOW) for one in ("$T --version", "$T models", "$C json", "$C csv", "$C text")),
+        "$C csv --rows 9999",
+    ],
+)
 def test_results_that_do_not_fit_are_an_error(shell: Shell, command: str) -> None:
     done = shell(f"{command} >/dev/full")
     assert (done.returncode, done.stderr.removeprefix("a notice\n")) == (1, FULL)
 
 
-@pytest.mark.slow
+@SLOW
 def test_the_scores_of_a_text_are_no_exception(shell: Shell) -> None:
     done = shell("$T score -m glass-en -t Alice --csv >/dev/full; $T score -m glass-en -t Alice --csv >&-")
     assert (done.returncode, done.stderr) == (1, FULL + CLOSED)
 
 
-@pytest.mark.parametrize("stderr", ["2>&-", "2>/dev/full", "2> >(exit)"])
+@pytest.mark.parametrize("stderr", ["2>&-", pytest.param("2>/dev/full", marks=SLOW), pytest.param("2> >(exit)", marks=SLOW)])
 def test_notices_that_go_nowhere_are_no_error(shell: Shell, stderr: str) -> None:
     done = shell(f"$C json --text a {stderr}")
     assert (done.returncode, done.stdout, done.stderr) == (0, '{"text": "a"}\n', "")
 
 
+@SLOW
 def test_an_error_that_cannot_be_said_is_still_one(shell: Shell) -> None:
     assert shell("$T score -m nothing 2>&-").returncode == 2
     assert shell("$T models pull nothing 2>/dev/full").returncode == 1
 
 
-@pytest.mark.parametrize("closed", ["<&-", "2>&-", "<&- 2>&-"])
+@pytest.mark.parametrize("closed", [pytest.param("<&-", marks=SLOW), pytest.param("2>&-", marks=SLOW), "<&- 2>&-"])
 def test_what_is_printed_is_not_written_into_files(shell: Shell, tmp_path: Path, closed: str) -> None:
     """A file that is opened while a standard stream is closed takes its number."""
     done = shell(f"$C file {closed}")
@@ -105,7 +115,7 @@ ASCII = "LC_ALL=C PYTHONIOENCODING=ascii"
 TEXT = 'é"\U0001d4d0'
 
 
-@pytest.mark.slow
+@SLOW
 def test_an_output_of_ascii_has_escapes_for_what_it_lacks(shell: Shell) -> None:
     done = shell(f"{ASCII} $T score -m glass-en -t 'Héllo →'")
     assert done.returncode == 0, done.stderr

@@ -5,6 +5,7 @@ import io
 import json
 import re
 from dataclasses import replace
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -31,17 +32,24 @@ WITH_SYSTEM = [{"role": "system", "content": "Be brief."}, *TURNS]
 
 def with_template(model: LoadedModel, template: str, *, own_bos: bool = False) -> LoadedModel:
     """The model, with a tokenizer that has a BOS, an EOS and this template."""
+    tokenizer = copy.copy(with_ends(model.tokenizer, own_bos=own_bos))
+    tokenizer.chat_template = template
+    return replace(model, tokenizer=tokenizer)
+
+
+@cache
+def with_ends(tokenizer: Any, *, own_bos: bool) -> Any:
+    """A copy of a tokenizer, with a BOS and an EOS; copying its vocabulary takes longer than most of these tests."""
     from tokenizers import processors
 
-    tokenizer = copy.deepcopy(model.tokenizer)
+    tokenizer = copy.deepcopy(tokenizer)
     tokenizer.add_special_tokens({"bos_token": BOS, "eos_token": EOS})
-    tokenizer.chat_template = template
     if own_bos:
         number = tokenizer.convert_tokens_to_ids(BOS)
         tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
             single=f"{BOS} $A", special_tokens=[(BOS, number)]
         )
-    return replace(model, tokenizer=tokenizer)
+    return tokenizer
 
 
 def spans_of(text: tv.Text) -> list[tuple[str, str]]:
