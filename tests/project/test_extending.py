@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from conftest import Run
 from writing import ALICE
 
 import tokenviz as tv
+from tokenviz.base.display import cell
 from tokenviz.base.errors import ExperimentError
 from tokenviz.comparing.agreement import correlate
 from tokenviz.figures.heatmap.measures import TokenMeasure
@@ -149,3 +151,30 @@ def test_the_measure_of_the_documentation(run: Run) -> None:
     table = tv.load_tokens("margin")
     assert isinstance(table, pd.DataFrame)
     assert len(table) == 296
+
+
+def test_a_measure_is_computed_again_from_the_file_of_its_experiment(run: Run, project: Path) -> None:
+    example = Path(__file__).resolve().parents[2] / "docs" / "examples" / "margin.py"
+    path = Path(shutil.copy(example, project / "own.py"))
+    (project / "short.txt").write_text("Alice was beginning to get very tired.")
+    code, out, err = run("run", "own.py", "--texts", "short.txt", "--json")
+    assert code == 0, err
+    (measured,) = json.loads(out)["measures"]
+    code, out, err = run("rerun", measured["run_id"])
+    assert (code, out.startswith("agrees  ")) == (0, True), err
+    assert out.endswith(": every value is the same to the last bit\n")
+    path.write_text(path.read_text().replace("return first - second", "return 2 * (first - second)"))
+    code, out, _ = run("rerun", measured["run_id"])
+    assert (code, out.startswith("DIFFERS  ")) == (1, True)
+    assert ": values differ by " in out
+    assert f"    mean_margin: {cell(measured['mean_margin'])} then, {cell(2 * measured['mean_margin'])} now\n" in out
+    assert "    changed since: function " in out
+    path.write_text(path.read_text().replace('"margin",\n', '"lead",\n'))
+    for _ in ("a file without a measure of this name", "no file"):
+        code, _, err = run("rerun", measured["run_id"])
+        assert code == 1
+        assert err.endswith(
+            f"run {measured['run_id']} of kind 'margin' does not say enough to be computed again by itself: repeat 'tokenviz "
+            "run own.py --texts short.txt --json --force' and compare the runs\n"
+        )
+        path.unlink(missing_ok=True)

@@ -3,6 +3,7 @@
 import ast
 import importlib
 import importlib.util
+import shlex
 import sys
 import traceback
 from pathlib import Path
@@ -19,7 +20,9 @@ from tokenviz.cli.shared import AsJson, print_json
 from tokenviz.harness import options
 
 if TYPE_CHECKING:
+    from tokenviz.harness.measures import Measure
     from tokenviz.harness.recomputing import Rerun
+    from tokenviz.tracking.finding import FoundRun
 
 
 # `tokenviz list` and `tokenviz run NAME`: the experiments of the project.
@@ -166,7 +169,7 @@ def rerun_command(
     from tokenviz.tracking.store import open_for_reading
 
     with shown():
-        done = rerun(run, open_for_reading())
+        done = rerun(run, open_for_reading(), own_measure=own_measure)
     agree = all(one.agrees(tolerance) for one in done)
     if as_json:
         print_json({"agrees": agree, "tolerance": tolerance, "runs": [_document(one, tolerance) for one in done]})
@@ -176,6 +179,26 @@ def rerun_command(
                 typer.echo(visible(line))
     if not agree:
         raise typer.Exit(1)
+
+
+def own_measure(run: "FoundRun") -> "Measure | None":
+    """Return the user-defined measure of a run, from the file of its experiment.
+
+    Args:
+        run: The run. Its command names the experiment, or the path of its file.
+
+    Returns:
+        The measure of the run's name that the file defines outside of functions; None where there is no such file or measure.
+    """
+    from tokenviz.harness.measures import Measure
+
+    try:
+        words = shlex.split(run.tags.get("command", ""))
+        module = sys.modules[load_experiment(words[words.index("run") + 1]).__module__]
+    except (ExperimentError, ValueError, IndexError):  # the command names no experiment, or one that is not here any more
+        return None
+    found = (value for value in vars(module).values() if isinstance(value, Measure))
+    return next((measure for measure in found if measure.name == run.params["measure"]), None)
 
 
 def _document(done: "Rerun", tolerance: float) -> dict[str, Any]:
@@ -194,13 +217,16 @@ def _document(done: "Rerun", tolerance: float) -> dict[str, Any]:
 
 def _lines(done: "Rerun", tolerance: float) -> list[str]:
     from tokenviz.base.display import cell
+    from tokenviz.harness.measures import known_measure
 
+    own = "measure" in done.run.params and known_measure(done.run.params) is None
+    noun, unit = ("value", "") if own else ("log-prob", " nats")
     if done.largest == float("inf"):
         found = "not of the same tokens"
     elif done.largest:
-        found = f"log-probs differ by {done.largest:.2g} nats at most"
+        found = f"{noun}s differ by {done.largest:.2g}{unit} at most"
     else:
-        found = "every log-prob is the same to the last bit"
+        found = f"every {noun} is the same to the last bit"
     lines = [f"{'agrees' if done.agrees(tolerance) else 'DIFFERS'}  {done.run.run_id[:8]}  {done.run.name}: {found}"]
     for name in done.differing(tolerance):
         then, now = done.metrics[name]

@@ -16,7 +16,7 @@ from tokenviz.figures.origin import provenance_of
 from tokenviz.harness.kinds import kind_of
 from tokenviz.harness.kinds.comparison import COMPARISON_METRICS
 from tokenviz.harness.kinds.score import logprob_curve, score_metrics, score_params
-from tokenviz.harness.recomputing import Again, NotEnoughError, Rerun
+from tokenviz.harness.recomputing import Again, NotEnoughError, OwnMeasure, Rerun, no_measure
 from tokenviz.records.loading import Reader
 from tokenviz.records.run import STATISTICS_TABLE, TOKENS_TABLE, UNITS_TABLE
 from tokenviz.stats.summaries import resampling_of
@@ -209,12 +209,13 @@ def _record(
 # Recomputing runs from their own tables, to check whether the numbers agree. The results are not stored.
 
 
-def rerun(reference: str, store: Store) -> list[Rerun]:
+def rerun(reference: str, store: Store, *, own_measure: OwnMeasure = no_measure) -> list[Rerun]:
     """Compute a run again, or for a summary those of its grid's runs that record enough.
 
     Args:
         reference: The run's reference, as in `find_run`.
         store: The run's store; nothing is written to it.
+        own_measure: Returns the user-defined measure of a run; None where its definition is not at hand, which is the default.
 
     Raises:
         StoreError: There is no such run, a table is missing, or the run does not record enough to be computed by itself.
@@ -223,7 +224,7 @@ def rerun(reference: str, store: Store) -> list[Rerun]:
     found = find_run(reference, store)
     whole = found.tags.get("kind") == "summary"
     runs = _members(found, store) if whole else [found]
-    again, done = Again(Reader(store)), []
+    again, done = Again(Reader(store), own_measure), []
     with task("computing again", len(runs), "runs") as advance:
         for run in runs:
             try:

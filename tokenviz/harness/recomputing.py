@@ -4,8 +4,9 @@ A run's token table holds the text, slice by slice, and the spec; beyond it only
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,9 @@ from tokenviz.models.loading import load_model
 from tokenviz.records.loading import Reader
 from tokenviz.records.run import RecordedRun
 from tokenviz.tracking.finding import FoundRun
+
+if TYPE_CHECKING:
+    from tokenviz.harness.measures import Measure
 
 TIMES = ("scoring_seconds", "tokens_per_second")
 """Numbers of a run that are different each time."""
@@ -67,16 +71,24 @@ class NotEnoughError(StoreError):
         )
 
 
+OwnMeasure = Callable[[FoundRun], "Measure | None"]
+
+
+def no_measure(run: FoundRun) -> None:
+    """Return None: the definition of a user-defined measure is not at hand."""
+
+
 class Again:
     """Recomputes runs; each model and each table is loaded once."""
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: Reader, own_measure: OwnMeasure = no_measure) -> None:
         """Keep the reader; nothing is loaded yet.
 
         Args:
             reader: Reads the recorded runs.
+            own_measure: Returns the user-defined measure of a run; None where its definition is not at hand.
         """
-        self.reader = reader
+        self.reader, self.own_measure = reader, own_measure
         self.memory = ModelMemory(load_model)
         self._tables: dict[str, tuple[TokenScores, TokenScores, Text]] = {}
 

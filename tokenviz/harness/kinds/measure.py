@@ -255,7 +255,7 @@ class MeasureKind(Kind[RecordedMeasure]):
         return of_scores(source.scores()) if source.shown else {}
 
     def rerun(self, run: FoundRun, again: Again) -> Rerun:
-        measure = known_measure(run.params)
+        measure = known_measure(run.params) or again.own_measure(run)
         if measure is None:
             raise NotEnoughError.of(run)
         params = run.params
@@ -267,6 +267,8 @@ class MeasureKind(Kind[RecordedMeasure]):
         settings = Settings(params["bos"], context, stride, top_k)
         now = measure.take(model, text, settings)
         changed = {"measure_version": str(measure.version), "identity": model.resolved.identity}
+        if "function" in params:  # the hash of a user's function
+            changed["function"] = str(measure.settings.get("function", "–"))
         return Rerun(
             run=run,
             largest=largest_of_frames(then, now.table),
