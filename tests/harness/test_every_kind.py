@@ -307,6 +307,8 @@ def test_every_kind_is_shown_exported_and_looked_over(made: dict[str, list[str]]
         document = json.loads(out)
         assert (code, document["tags"]["kind"]) == (0, kind)
         assert document["files"]
+    listed = run("runs")[1]
+    assert (listed.count("accuracy "), listed.count("mean surprisal (bits) ")) == (2, 2)
     assert run("runs", "export", "exported")[0] == 0
     (project / "other" / "experiments").mkdir(parents=True)
     monkeypatch.chdir(project / "other")

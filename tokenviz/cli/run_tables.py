@@ -18,7 +18,16 @@ if TYPE_CHECKING:
 _ID = 8  # digits of a run's id
 _MODELS = ("model", "model_a", "model_b")
 # The first that a run has is shown
-_HEADLINES = (("pearson_r", "r"), ("bits_per_byte", "bits per byte"), ("mean_logprob", "mean log-prob"))
+_HEADLINES = (
+    ("pearson_r", "r"),
+    ("bits_per_byte", "bits per byte"),
+    ("mean_logprob", "mean log-prob"),
+    ("accuracy_by_sum", "accuracy"),
+    ("mean_surprisal_bits", "mean surprisal (bits)"),
+    ("mean_logprob_per_continuation", "mean log-prob"),
+    ("gain_ols_on_means", "gain (nats)"),
+    ("gain_mixed", "gain (nats)"),
+)
 
 
 def print_list(runs: "list[FoundRun]", where: str | None, descriptions: "Mapping[str, str]") -> None:
