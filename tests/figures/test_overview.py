@@ -36,14 +36,14 @@ def of(*values: float, passages: int = 1) -> TokenScores:
     return replace(scores, logprob=np.array([*values] * passages))
 
 
-def grid(**changes: object) -> Overview:
-    cells = {
+def grid(**changes: Any) -> Overview:
+    cells: dict[str, Any] = {
         "scores": [
             ScoreCell.of("a", "t", "1" * 32, {"bits_per_byte": 1.5, "mean_logprob": -2.0, "n_scored": 9.0}, "0" * PARTS)
         ],
         "pairs": [PairCell.of("a", "b", "t", "2" * 32, "token", {"n": 9.0, "pearson_r": 0.9, "concordance": 0.8})],
     }
-    return Overview(**{"experiment": "e", "experiment_id": "1", "grid": "0123", "question": "Why?", **cells, **changes})  # type: ignore[arg-type]
+    return Overview(**{"experiment": "e", "experiment_id": "1", "grid": "0123", "question": "Why?", **cells, **changes})
 
 
 def data_of(page: str) -> dict[str, dict[str, list[object]]]:

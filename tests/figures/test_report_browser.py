@@ -412,7 +412,7 @@ def test_light_and_dark_follow_the_system_and_the_reader(opened: Open) -> None:
             "return [backgroundColor, color].map(c => c.match(/\\d+/g).map(Number))"
         )
         first, second = (tuple(part / 255 for part in colour) for colour in (page, ink))
-        return ("dark" if sum(page) < 300 else "light"), contrast(first, second)  # type: ignore[arg-type]
+        return ("dark" if sum(page) < 300 else "light"), contrast(first, second)  # type: ignore[arg-type]  # three each
 
     for value in ("light", "dark", "light", "dark"):
         system_is(window, value)

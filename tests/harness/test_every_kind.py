@@ -5,6 +5,7 @@ import re
 import shlex
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -277,7 +278,7 @@ def test_another_number_in_a_study_s_table_is_noticed(made: dict[str, list[str]]
     store = open_for_reading()
     one = find_run(made[kind][0], store)
     own = kind_of(one)
-    compute = own.compute_again  # type: ignore[attr-defined]
+    compute = own.compute_again  # type: ignore[attr-defined]  # both kinds have it
 
     def shifted(*given: object) -> pd.DataFrame:
         table = compute(*given)
@@ -329,12 +330,12 @@ def test_a_pair_run_that_does_not_say_its_group_column_has_the_usual_one(made: d
     record = make_record("old", experiment="trial", tags=dict(one.tags), params=params, metrics=one.metrics, figures=False,
         table="tables/pairs.parquet")  # fmt: skip
 
-    def fill(files: Path) -> object:
+    def fill(files: Path) -> Any:
         filled(record)(files)
         table.to_parquet(files / "tables" / "pairs.parquet", index=False)
         return record
 
-    old = find_run(Runs(open_store(), "trial", "").keep("old", fill), store)  # type: ignore[arg-type]
+    old = find_run(Runs(open_store(), "trial", "").keep("old", fill), store)
     names = [[one.name for one in kind_of(run).quantities(run, Reader(store))] for run in (find_run(one.run_id, store), old)]
     assert names[0] == names[1]
     assert "accuracy_by_sum of 主语" in names[0]

@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -87,8 +88,8 @@ def test_a_tolerance_says_what_counts(made: Callable[..., GridResult], monkeypat
     result = made()
     score = tokenviz.scoring.scorer.score
 
-    def shifted(*arguments: object, **settings: object) -> tv.TokenScores:
-        scores = score(*arguments, **settings)  # type: ignore[arg-type]
+    def shifted(*arguments: Any, **settings: Any) -> tv.TokenScores:
+        scores = score(*arguments, **settings)
         return replace(scores, logprob=scores.logprob - np.where(scores.position == 2, 1e-3, 0))
 
     monkeypatch.setattr("tokenviz.scoring.scorer.score", shifted)

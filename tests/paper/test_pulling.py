@@ -356,10 +356,10 @@ REFUSALS: Mapping[str, tuple[dict[str, object], type[TokenvizError], str]] = {
 
 @pytest.mark.parametrize(("changes", "error", "message"), REFUSALS.values(), ids=REFUSALS)
 def test_what_is_refused(
-    runs: list[str], project: Path, changes: dict[str, object], error: type[TokenvizError], message: str
+    runs: list[str], project: Path, changes: dict[str, Any], error: type[TokenvizError], message: str
 ) -> None:
     with pytest.raises(error, match=f"^{re.escape(message)}$"):
-        pull(Order(**{"experiment": "trial", **changes}), project / "paper")  # type: ignore[arg-type]
+        pull(Order(**{"experiment": "trial", **changes}), project / "paper")
     assert not (project / "paper").exists()
 
 

@@ -6,6 +6,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from arithmetic import make_two_models
@@ -233,10 +234,10 @@ REFUSALS: dict[str, tuple[int, dict[str, object], type[TokenvizError], str]] = {
 
 @pytest.mark.parametrize(("which", "arguments", "error", "message"), REFUSALS.values(), ids=REFUSALS)
 def test_what_is_refused(
-    runs: list[str], project: Path, which: int, arguments: dict[str, object], error: type[TokenvizError], message: str
+    runs: list[str], project: Path, which: int, arguments: dict[str, Any], error: type[TokenvizError], message: str
 ) -> None:
     with pytest.raises(error, match=f"^{re.escape(message)}$"):
-        redraw(runs[which], **arguments, folder=project / "out")  # type: ignore[arg-type]
+        redraw(runs[which], **arguments, folder=project / "out")
     assert not [path for path in (project / "out").rglob("*") if path.is_file()]
 
 

@@ -141,7 +141,7 @@ def main() -> None:
     parser.add_argument("--levels", type=int, default=20)
     parser.add_argument("--first", action="store_true")
     options = parser.parse_args()
-    score.draw_scores = comparison.draw_comparison = draw_quickly  # type: ignore[assignment]
+    score.draw_scores = comparison.draw_comparison = draw_quickly  # type: ignore[assignment]  # stands for both
     deliveries._FEW = 99  # drawn in a thread: processes beside this one are another test's matter
     os.environ.pop("MLFLOW_TRACKING_URI", None)
     for name in HEAVY:

@@ -22,7 +22,7 @@ import tempfile
 import threading
 import traceback
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from importlib import import_module
 from pathlib import Path
@@ -109,7 +109,7 @@ class Killer:
             self.point("half a copy", lambda: _put(target, half[: len(half) // 2]))
             return copy(source, target, **more)
 
-        shutil.copyfile = copyfile  # type: ignore[assignment]
+        shutil.copyfile = copyfile  # type: ignore[assignment]  # for paths alone
 
     def _around(self, owner: type, name: str) -> None:
         whole = getattr(owner, name)
@@ -167,7 +167,7 @@ def main() -> None:
     parser.add_argument("--sample", type=int)
     parser.add_argument("--first", action="store_true")
     options = parser.parse_args()
-    score.draw_scores = comparison.draw_comparison = draw_quickly  # type: ignore[assignment]
+    score.draw_scores = comparison.draw_comparison = draw_quickly  # type: ignore[assignment]  # stands for both
     deliveries._FEW = 99  # drawn in a thread: processes beside the one that dies are another test's matter
     os.environ.pop("MLFLOW_TRACKING_URI", None)
     for name in HEAVY:
@@ -194,9 +194,9 @@ def try_points(blank: Path, *, sample: int | None, first: bool) -> dict[str, Any
         empty(project / "mlruns")
         shutil.copytree(project / "mlruns", blank / "mlruns")
         points = _afresh(blank, project, 0)[1]
-    wanted = range(1, len(points) + 1)
+    wanted: Sequence[int] = range(1, len(points) + 1)
     if sample is not None:
-        wanted = [1 + round(k * (len(points) - 1) / (sample - 1)) for k in range(sample)]  # type: ignore[assignment]
+        wanted = [1 + round(k * (len(points) - 1) / (sample - 1)) for k in range(sample)]
     wrong: dict[int, Any] = {}
     tried: Counter[str] = Counter()
     for n in wanted:

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from run_records import filled, make_record
@@ -90,13 +91,13 @@ def test_processes_that_pass_a_claim_on_never_have_it_at_once(outbox: Outbox, tm
 
 
 def test_a_process_that_dies_while_it_packs_leaves_no_staged_run(outbox: Outbox) -> None:
-    def die(files: Path) -> None:
+    def die(files: Path) -> NoReturn:
         (files / "half").write_text("a")
         raise SystemExit
 
     claimed = claim(outbox)
     with pytest.raises(SystemExit):
-        claimed.pack(die)  # type: ignore[arg-type]
+        claimed.pack(die)
     claimed.release()
     assert left_over(outbox) is None
     assert outbox.records() == []
@@ -214,12 +215,12 @@ def test_a_removed_staged_run_is_gone(outbox: Outbox) -> None:
 
 
 def test_a_disk_without_room_is_one_line(outbox: Outbox) -> None:
-    def fail(files: Path) -> None:
+    def fail(files: Path) -> NoReturn:
         raise OSError(28, "No space left on device")
 
     claimed = claim(outbox)
     with pytest.raises(DiskError, match=r"^cannot keep results in '.*': No space left on device; make room there and repeat"):
-        claimed.pack(fail)  # type: ignore[arg-type]
+        claimed.pack(fail)
     claimed.release()
     assert [path.name for path in outbox.folder.iterdir()] == ["store.txt"]
 

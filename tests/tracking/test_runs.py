@@ -263,7 +263,9 @@ def test_a_run_may_belong_to_several_grids(runs: Runs) -> None:
         found = runs.find("f")
         assert found is not None
         runs.join_grid(found, grid)
-    assert runs.find("f").tags["grid"] == "g1 g2"  # type: ignore[union-attr]
+    found = runs.find("f")
+    assert found is not None
+    assert found.tags["grid"] == "g1 g2"
 
 
 def test_a_run_that_supersedes_another_takes_its_place_in_every_grid(runs: Runs) -> None:

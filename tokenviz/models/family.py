@@ -185,7 +185,7 @@ def train(chapters: list[str], shape: Shape, recipe: Recipe, folder: Path, *, ad
             logits = network(input_ids=batch[:, :-1]).logits  # (batch, context, vocabulary)
             loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), batch[:, 1:].flatten())
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()  # type: ignore[no-untyped-call]  # torch states no types here
             torch.nn.utils.clip_grad_norm_(network.parameters(), _CLIP)
             optimizer.step()
             losses.append(float(loss.detach()))

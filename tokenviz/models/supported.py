@@ -219,8 +219,9 @@ def check_values(folder: Path, label: str) -> None:
 
 
 def _is_count(value: object) -> bool:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and 0 <= value < _TOO_MANY and value == int(value)  # type: ignore[operator, call-overload]
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    return 0 <= value < _TOO_MANY and value == int(value)
 
 
 def check_kind(config: Any, label: str) -> None:

@@ -81,7 +81,7 @@ class SteppedLayer(nn.Module):
             self._quick = quick if agrees(quick) else None
             if self._quick is not None or agrees(self.layer):
                 for linear in before.values():
-                    forget_pages(linear.weight)  # type: ignore[arg-type]
+                    forget_pages(linear.weight)  # type: ignore[arg-type]  # which is no module
             else:
                 unpack_linears(self.layer, before)
                 self._quick = quick if agrees(quick) else None

@@ -22,7 +22,7 @@ _HEAD_BLOCK = 8192  # rows; the logits of a block are still in the processor's c
 
 def onednn_multiplies(dtype: torch.dtype, device: str) -> bool:
     """Return whether weights of a dtype can be laid out for oneDNN on this machine."""
-    available = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")  # type: ignore[no-untyped-call]
+    available = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")  # type: ignore[no-untyped-call]  # as torch has it
     if device != "cpu" or not available:
         return False
     return dtype == torch.float32 or (dtype == torch.bfloat16 and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()))
@@ -47,7 +47,7 @@ def full_precision(device: str) -> Iterator[None]:
     told not to.
     """
     processor, gpu = torch.backends.mkldnn, torch.backends.cudnn
-    backends = processor.matmul, processor.conv, torch.backends.cuda.matmul, gpu.conv  # type: ignore[attr-defined]
+    backends = processor.matmul, processor.conv, torch.backends.cuda.matmul, gpu.conv  # type: ignore[attr-defined]  # made as torch is imported
     before = [backend.fp32_precision for backend in backends]
     for backend in backends:
         backend.fp32_precision = "ieee"

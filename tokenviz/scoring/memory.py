@@ -104,8 +104,8 @@ def forget_rows_read(embedding: Any) -> None:
     memory.
     """
     if isinstance(embedding, nn.Embedding) and "forward" not in vars(embedding) and forget_pages(embedding.weight):
-        embedding.forward = MethodType(_look_up, embedding)  # type: ignore[method-assign]
-        embedding.left_read = 0  # type: ignore[assignment]
+        embedding.forward = MethodType(_look_up, embedding)  # type: ignore[method-assign]  # of this one alone
+        embedding.left_read = 0  # type: ignore[assignment]  # modules' attributes count as tensors
 
 
 def _look_up(embedding: Any, ids: torch.Tensor) -> torch.Tensor:

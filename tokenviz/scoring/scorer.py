@@ -130,14 +130,14 @@ def scored_parts(
     Raises:
         ScoringError: As in `score`.
     """
-    settings = {"bos": bos, "context": context, "stride": stride, "top_k": top_k}
+    settings: dict[str, Any] = {"bos": bos, "context": context, "stride": stride, "top_k": top_k}
     parts = list(parts_of(text.passages, part_characters))
     for begin, end in parts:
         if len(parts) == 1:
-            yield _score_part(model, text, **settings)  # type: ignore[arg-type]
+            yield _score_part(model, text, **settings)
             continue
         some = replace(text, name=f"{text.name} from passage {begin}", passages=text.passages[begin:end], spans=())
-        part = _score_part(model, some, **settings)  # type: ignore[arg-type]
+        part = _score_part(model, some, **settings)
         yield replace(part, text_name=text.name, passage=part.passage + begin, spans=text.spans)
 
 

@@ -183,7 +183,7 @@ def _cells(
     )
     cells.set_clim(vmin=0.5)  # so that a cell of one point is not white
     corner = axes.inset_axes((0.60, 0.10, 0.34, 0.025))
-    bar = axes.get_figure(root=True).colorbar(  # type: ignore[union-attr]
+    bar = axes.get_figure(root=True).colorbar(  # type: ignore[union-attr]  # axes that are drawn are of a figure
         cells, cax=corner, orientation="horizontal"
     )
     bar.ax.tick_params(labelsize=0.8 * font_size)
@@ -247,7 +247,7 @@ def _name_points(
     Places over few other points and near their own are preferred.
     """
     axes.apply_aspect()
-    scale = 72 / axes.get_figure(root=True).dpi  # type: ignore[union-attr]
+    scale = 72 / axes.get_figure(root=True).dpi  # type: ignore[union-attr]  # axes that are drawn are of a figure
     extent = axes.get_window_extent()
     frame = _Box(extent.x0 * scale, extent.y0 * scale, extent.width * scale, extent.height * scale)
     others = axes.transData.transform(cloud) * scale

@@ -129,7 +129,7 @@ def turn_names(axes: Axes) -> None:
 def _room(axes: Axes) -> tuple[float, float]:
     """Return the width and height available for words next to axes, in points."""
     box = axes.get_window_extent()
-    scale = 72 / axes.get_figure(root=True).dpi  # type: ignore[union-attr]
+    scale = 72 / axes.get_figure(root=True).dpi  # type: ignore[union-attr]  # axes that are drawn are of a figure
     return box.width * scale, box.height * scale
 
 

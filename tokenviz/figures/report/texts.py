@@ -204,7 +204,8 @@ def _mean_difference(rows: Rows, a: int, b: int) -> float | None:
 
 
 def _rounded(value: float) -> float | None:
-    return nan_to_none(round(value, 4))  # type: ignore[no-any-return]
+    found: float | None = nan_to_none(round(value, 4))
+    return found
 
 
 def entries_data(
