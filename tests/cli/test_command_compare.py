@@ -227,6 +227,19 @@ def test_nothing_but_json_reaches_stdout_of_a_real_process(project: Path) -> Non
             "--punctuation apart needs --by word: tokens and segments are cut without regard to it",
         ),
         ([*PAIR[1:], "-t", "x", "--by", "line"], 2, "'--by': Value error, 'line' is not one of 'token', 'segment', 'word'"),
+        *(
+            (
+                [*PAIR[1:], "-t", "x", "--csv", option, value],
+                2,
+                f"--csv prints the aligned log-probs alone: leave out {option} ",
+            )
+            for option, value in (("--divergences", "disk"), ("--resamples", "500"), ("--seed", "1"), ("--differences", "3"))
+        ),
+        *(
+            ([*PAIR[1:], "-m", "z", "-t", "x", option, value], 2, f"numbers of every pair are printed: leave out {option} ")
+            for option, value in (("--divergences", "disk"), ("--differences", "3"))
+        ),
+        ([*PAIR[1:], "-t", "x", "-t", "y", "-t", "x"], 2, "' is given twice: give it once "),
         ([*PAIR[1:], "missing.txt"], 1, "no text at 'missing.txt': give a file, a folder, '-' for standard input"),
         (["-m", "glass-en", "-m", "./nowhere", "-t", "x"], 1, "no model at './nowhere': give a catalogue name"),
         ([*PAIR[1:], "-t", "x", "--bos", "always"], 1, "bos 'always': the tokenizer of 'glass-en' has no BOS token"),

@@ -204,7 +204,12 @@ def test_the_command_makes_reports_of_texts_folders_items_and_pairs(run: Run, pr
     [
         (("--by", "pair", "pairs.csv", "pairs.csv"), "--by pair takes one table, and nothing else"),
         (("--by", "item", "-t", "A"), "--by item takes one table, and nothing else"),
-        (("-t", "A b", "-t", "A b"), "is given twice: a report shows it once"),
+        (("-t", "A b", "-t", "A b"), "is given twice: give it once"),
+        (("-m", "glass-en", "-t", "A b"), "the model 'glass-en' is given twice: give it once"),
+        (
+            ("--by", "pair", "pairs.csv", "--column", "x"),
+            "the table says what its parts are: leave out --column",
+        ),
     ],
 )
 def test_the_command_refuses_what_is_no_set(run: Run, project: Path, arguments: tuple[str, ...], message: str) -> None:

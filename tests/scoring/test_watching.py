@@ -151,7 +151,7 @@ def test_the_command_prints_what_the_library_gives(run: Any, glass: LoadedModel)
     ("arguments", "message"),
     [
         (["--watch", "a", "--by", "word", "--csv"], "--watch is of positions in the text, not by word"),
-        (["--watch", "a", "--top-k", "2", "--json"], "--watch prints a table of its own, without --top-k, --measure"),
+        (["--watch", "a", "--top-k", "2", "--json"], "--watch prints a table of its own: leave out --top-k"),
         (["--watch-at", "end"], "--watch-at needs --watch: it says where a candidate is looked at"),
     ],
 )

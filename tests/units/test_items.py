@@ -393,6 +393,21 @@ def test_the_command_refuses_what_is_not_possible_before_it_scores(
     assert err.startswith(f"error: {message}")
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["-m", "glass-en,dtype=float32"], "the model 'glass-en' is given twice: give it once\n"),
+        (["--by", "item", "--previous", "2"], "rows by item have no units before them: leave out --previous\n"),
+    ],
+)
+def test_the_command_refuses_what_would_count_twice_or_not_at_all(
+    study: Path, run: Run, options: list[str], message: str
+) -> None:
+    code, out, err = run("items", study.name, "-m", "glass-en", *options)
+    assert (code, out) == (2, "")
+    assert err.endswith(message)
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("Rscript") is None, reason="R is not installed (Debian: r-base-core, r-cran-lme4)")
 def test_r_reads_the_table_and_lme4_fits_it(run: Run, project: Path) -> None:

@@ -300,13 +300,15 @@ def test_nothing_but_bad_rows_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("prompt", "after", "message"),
     [
-        ("", ["a"], "the prompt has nothing in column 'prompt': give at least one character"),
-        ("a", [""], "a continuation has nothing in column 'continuation': give at least one character"),
+        ("", ["a"], "the prompt is empty: give at least one character"),
+        ("a", [""], "the continuation is empty: give at least one character"),
+        ("a", [None], "the continuation is nothing, not a string"),
+        ("a", ["b", 5], "the continuation is a int, not a string"),
         ("a", [], "a prompt was given without a continuation: give at least one"),
-        ("a\ud83d", ["b"], "the prompt: the prompt ends inside a character (a lone surrogate at character 1)"),
+        ("a\ud83d", ["b"], "the prompt ends inside a character (a lone surrogate at character 1)"),
     ],
 )
-def test_a_prompt_by_hand_is_checked_too(prompt: str, after: list[str], message: str) -> None:
+def test_a_prompt_by_hand_is_checked_too(prompt: str, after: list[Any], message: str) -> None:
     with pytest.raises(TextError, match=f"^{re.escape(message)}"):
         tv.continuations(prompt, after)
 
@@ -388,12 +390,28 @@ def test_the_command_prints_what_the_library_gives(run: Any, glass: LoadedModel,
         ),
         (["-t", "x", "--prompt", "a", "--continuation", "b"], "--text is a text of its own: give --prompt and --continuation"),
         (["--prompt", "a", "--continuation", "b", "--by", "word", "--csv"], "are scored by continuation, not by word"),
-        (["--prompt", "a", "--continuation", "b", "--top-k", "3", "--json"], "continuations have no --top-k, --measure"),
-        (
-            ["t.csv", "--by", "continuation", "--watch", " Yes"],
-            "continuations have no --top-k, --measure, --limits, --spans, --watch, --chat and --parquet",
+        *(
+            (["t.csv", "--by", "continuation", *line.split()], "have a table of their own: leave out " + line.split()[0])
+            for line in (
+                "--top-k 3 --json",
+                "--watch Yes",
+                "--watch-at end",
+                "--chat",
+                "--column x",
+                "--measure entropy",
+                "--limits text",
+                "--spans x",
+                "--parquet x.parquet",
+            )
         ),
-        (["t.csv", "--by", "continuation", "--chat"], "--limits, --spans, --watch, --chat and --parquet"),
+        *(
+            (["--prompt", "a", "--continuation", "b", *line.split()], "continuation are no table: leave out " + line.split()[0])
+            for line in ("--prompt-column x", "--continuation-column x", "--skip-bad")
+        ),
+        *(
+            (["t.csv", option, "x"], "prompts and continuations are read with --by continuation: leave out " + option)
+            for option in ("--prompt-column", "--continuation-column")
+        ),
         (["t.csv", "--by", "continuation", "--punctuation", "apart"], "--punctuation apart needs --by word: tokens are what"),
         (["-t", "x", "--skip-bad"], "--skip-bad needs --by passage or continuation"),
     ],

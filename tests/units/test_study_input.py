@@ -248,7 +248,18 @@ def test_a_table_is_scored_by_passage_with_every_column(run: Run, project: Path,
     [
         (("-t", "x"), "--by passage takes one .csv, .tsv, .jsonl or .parquet table, whose rows are the passages"),
         (("a.csv", "a.csv"), "--by passage takes one .csv, .tsv, .jsonl or .parquet table, whose rows are the passages"),
-        (("a.csv", "--json", "--top-k", "3"), "--by passage has no --top-k, --measure, --limits, --spans, --watch and --chat"),
+        *(
+            (("a.csv", *option), f"--by passage adds a model's numbers to a table: leave out {option[0]}")
+            for option in (
+                ("--top-k", "3", "--json"),
+                ("--measure", "entropy"),
+                ("--limits", "text"),
+                ("--spans", "x"),
+                ("--watch", "x"),
+                ("--watch-at", "end"),
+                ("--chat",),
+            )
+        ),
     ],
 )
 def test_what_goes_not_with_passages_is_said(run: Run, project: Path, arguments: tuple[str, ...], message: str) -> None:

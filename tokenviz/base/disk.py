@@ -52,12 +52,14 @@ def write(path: Path, content: str | bytes) -> None:
 
 
 def check_place(path: Path) -> None:
-    """Refuse a file that cannot be written since its folder is missing, before the work.
+    """Refuse a file that cannot be written since its folder is missing, or a folder is there, before the work.
 
     Raises:
-        DiskError: There is no such folder.
+        DiskError: There is no such folder, or the path is one.
     """
-    if not path.parent.is_dir():
+    if os.path.isdir(path):  # Path.is_dir raises an error where a name is too long
+        raise DiskError(f"cannot write {str(path)!r}, which is a folder: name a file")
+    if not os.path.isdir(path.parent):
         raise DiskError(f"cannot write {str(path)!r}: there is no folder {str(path.parent)!r}")
 
 

@@ -16,7 +16,8 @@ from tokenviz.cli.shared import (
     Spans,
     Stride,
     WordPunctuation,
-    check_chat,
+    check_repeats,
+    check_texts,
     named_frames,
     print_csv,
     print_json,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 
 def compare_command(
+    given: typer.Context,
     model: Annotated[
         list[str],
         typer.Option(
@@ -109,13 +111,19 @@ def compare_command(
         raise typer.BadParameter("--punctuation apart needs --by word: tokens and segments are cut without regard to it")
     if by == "span" and spans is None and not chat:
         raise typer.BadParameter("--by span needs --spans COLUMN, the column of a table that holds the texts' spans, or --chat")
-    check_chat(files, text, spans, chat=chat, skip_bad=skip_bad)
+    if as_csv:
+        unused = ["divergences", "resamples", "seed", "differences"]
+        options.refuse_unused(given, "--csv prints the aligned log-probs alone", unused)
+    if len(model) == 3:
+        options.refuse_unused(given, "of three models the numbers of every pair are printed", ["divergences", "differences"])
+    check_texts(given, files, text, spans, chat=chat, skip_bad=skip_bad)
     texts = [] if chat else read_texts(files, text, column, spans, skip_bad=skip_bad)
     from tokenviz.base.progress import shown
     from tokenviz.comparing.readings import compare_three, compare_two
 
     if chat:
         texts = read_chats(files, model, skip_bad=skip_bad)
+    check_repeats("text", [one.name for one in texts], [one.sha256 for one in texts])
     windows: Windows = {"bos": bos, "context": context, "stride": stride}
     how: Alignment = {"by": by, "punctuation": punctuation}
     if len(model) == 3:

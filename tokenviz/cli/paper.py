@@ -71,7 +71,8 @@ def pull_command(
     from tokenviz.base.progress import shown
 
     if check:
-        _refuse_beside_check(context)
+        why = "--check takes from the manifest how the folder was pulled"
+        options.refuse_unused(context, why, context.params.keys() - {"experiment", "to", "check", "as_json"})
         from tokenviz.paper.checking import check as checked
 
         with shown():
@@ -163,15 +164,6 @@ def cite_command(
         typer.echo(bibliography(citations), nl=False)
         return
     typer.echo(write_citations(citations, to))
-
-
-def _refuse_beside_check(context: typer.Context) -> None:
-    """Refuse other options next to --check, which compares the folder with the settings of its last pull."""
-    for name in context.params:
-        source = context.get_parameter_source(name)
-        if name not in ("experiment", "to", "check", "as_json") and source is not None and source.name == "COMMANDLINE":
-            option = "format" if name == "form" else name.replace("_", "-")
-            raise typer.BadParameter(f"--check takes from the manifest how the folder was pulled: leave out --{option}")
 
 
 def _print_pulled(pulled: "Pulled", folder: Path, *, as_json: bool) -> None:

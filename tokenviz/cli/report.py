@@ -17,7 +17,8 @@ from tokenviz.cli.shared import (
     SkipBad,
     Spans,
     Stride,
-    check_chat,
+    check_repeats,
+    check_texts,
     read_chats,
     read_texts,
 )
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 
 def report_command(
+    given: typer.Context,
     model: Annotated[
         list[str],
         typer.Option(
@@ -73,10 +75,9 @@ def report_command(
     from tokenviz.models.loading import resolve
 
     if by in ("item", "pair"):
-        if spans or chat:
-            raise typer.BadParameter(f"--by {by} has no --spans and --chat: the table says what its parts are")
+        options.refuse_unused(given, f"with --by {by} the table says what its parts are", ["column", "spans", "chat"])
     else:
-        check_chat(files, text, spans, chat=chat, skip_bad=skip_bad)
+        check_texts(given, files, text, spans, chat=chat, skip_bad=skip_bad)
     checked_path(to)
     if chat:
         subject = _of_texts(read_chats(files, model, skip_bad=skip_bad), by)
@@ -87,6 +88,7 @@ def report_command(
         report_limits(limits)  # refuses bad limits before the work
     with shown():
         resolved = [resolve(spec) for spec in model]
+        check_repeats("model", [one.spec.label for one in resolved])
         typer.echo(subject.save(resolved, to, limits, top_k, bos=bos, context=context, stride=stride))
 
 
@@ -172,10 +174,7 @@ def _subject(
 
 
 def _of_texts(texts: "list[Text]", by: str | None) -> _Subject:
-    if len({one.sha256 for one in texts}) < len(texts):
-        hashes = [one.sha256 for one in texts]
-        twice = next(one for number, one in enumerate(texts) if one.sha256 in hashes[:number])
-        raise typer.BadParameter(f"the text {twice.name!r} is given twice: a report shows it once")
+    check_repeats("text", [one.name for one in texts], [one.sha256 for one in texts])
     if by is None and len(texts) == 1:
         by = "passage" if texts[0].chat_template_sha256 and len(texts[0].passages) > 1 else ""
     return _Subject(texts, "text" if by is None else by)

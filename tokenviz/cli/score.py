@@ -19,7 +19,7 @@ from tokenviz.cli.shared import (
     Spans,
     Stride,
     WordPunctuation,
-    check_chat,
+    check_texts,
     named_frames,
     print_csv,
     print_json,
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 
 
 def score_command(
+    given: typer.Context,
     model: Annotated[
         str,
         typer.Option("--model", "-m", help="Model spec: NAME[@REVISION][,OPTION=VALUE]...", autocompletion=options.models),
@@ -113,17 +114,19 @@ def score_command(
     if punctuation == "apart" and by != "word":
         raise typer.BadParameter("--punctuation apart needs --by word: tokens are what they are")
     if by == "continuation" or prompt is not None or continuation:
-        _check_prompts(by, text or [], others=bool(top_k or measure or limits or spans or watch or chat or parquet))
+        _check_prompts(given, by, text or [])
         columns = (prompt_column, continuation_column)
         prompts = prompts_given(files, prompt, continuation, columns, skip_bad=skip_bad)
         how = {"as_json": as_json, "as_csv": as_csv}
         score_continuations(model, prompts, bos=bos, context=context, stride=stride, **how)
         return
+    why = "columns of prompts and continuations are read with --by continuation"
+    options.refuse_unused(given, why, ["prompt_column", "continuation_column"])
     if by == "passage":
         if text or len(files or []) != 1:
             raise typer.BadParameter("--by passage takes one .csv, .tsv, .jsonl or .parquet table, whose rows are the passages")
-        if top_k or measure or limits or spans or watch or chat:
-            raise typer.BadParameter("--by passage has no --top-k, --measure, --limits, --spans, --watch and --chat")
+        why = "--by passage adds a model's numbers to a table"
+        options.refuse_unused(given, why, ["top_k", "measure", "limits", "spans", "watch", "watch_at", "chat"])
         (table,) = files or []
         score_passages(
             model, str(table), column, bos=bos, context=context, stride=stride, skip_bad=skip_bad, as_json=as_json,
@@ -135,10 +138,12 @@ def score_command(
             "--skip-bad needs --by passage or continuation, --spans or --chat: rows of other tables are refused"
         )
     if watch:
-        _check_watch(by, others=bool(top_k or measure or limits or parquet))
+        if by != "token":
+            raise typer.BadParameter(f"--watch is of positions in the text, not by {by}")
+        options.refuse_unused(given, "--watch prints a table of its own", ["top_k", "measure", "limits", "parquet"])
     elif watch_at != "every":
         raise typer.BadParameter("--watch-at needs --watch: it says where a candidate is looked at")
-    check_chat(files, text, spans, chat=chat, skip_bad=skip_bad)
+    check_texts(given, files, text, spans, chat=chat, skip_bad=skip_bad)
     if by != "token" and not (as_json or as_csv):
         raise typer.BadParameter(f"--by {by} needs --json or --csv")
     if by == "span" and spans is None and not chat:
@@ -183,20 +188,16 @@ def score_command(
         print_text(tables, measure or "logprob", limits or "shared")
 
 
-def _check_prompts(by: str, literals: list[str], *, others: bool) -> None:
+def _check_prompts(given: typer.Context, by: str, literals: list[str]) -> None:
     if by not in ("token", "continuation"):
         raise typer.BadParameter(f"--prompt and --continuation are scored by continuation, not by {by}")
     if literals:
         raise typer.BadParameter("--text is a text of its own: give --prompt and --continuation, or a table of both")
-    if others:
-        raise typer.BadParameter("continuations have no --top-k, --measure, --limits, --spans, --watch, --chat and --parquet")
-
-
-def _check_watch(by: str, *, others: bool) -> None:
-    if by != "token":
-        raise typer.BadParameter(f"--watch is of positions in the text, not by {by}")
-    if others:
-        raise typer.BadParameter("--watch prints a table of its own, without --top-k, --measure, --limits and --parquet")
+    others = ["column", "top_k", "measure", "limits", "spans", "watch", "watch_at", "chat", "parquet"]
+    options.refuse_unused(given, "continuations have a table of their own", others)
+    if given.params["prompt"] is not None:
+        why = "--prompt and --continuation are no table"
+        options.refuse_unused(given, why, ["prompt_column", "continuation_column", "skip_bad"])
 
 
 def _check_measure(measure: str, no_colours: bool) -> None:

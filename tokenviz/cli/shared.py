@@ -81,12 +81,34 @@ WordPunctuation = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
-def check_chat(files: list[str] | None, literals: list[str] | None, spans: str | None, *, chat: bool, skip_bad: bool) -> None:
-    """Refuse options that exclude each other, before the work."""
+def check_texts(
+    given: typer.Context, files: list[str] | None, literals: list[str] | None, spans: str | None, *, chat: bool, skip_bad: bool
+) -> None:
+    """Refuse options of texts that exclude each other or would have no effect, before the work."""
+    from tokenviz.data.sources import TABLE_SUFFIXES, content_name
+
     if chat and (literals or spans or not files):
         raise typer.BadParameter("--chat takes .jsonl or .parquet files with messages, without --text and --spans")
     if skip_bad and not (chat or spans):
         raise typer.BadParameter("--skip-bad needs --spans or --chat: rows of other tables are refused")
+    if chat:
+        options.refuse_unused(given, "chats are in the column messages", ["column"])
+    elif not any(content_name(file).lower().endswith(TABLE_SUFFIXES) for file in files or []):
+        options.refuse_unused(given, "columns are of tables, and none is given", ["column"] if files else ["column", "spans"])
+
+
+def check_repeats(what: str, names: Sequence[str], keys: Sequence[str] | None = None) -> None:
+    """Refuse what is given twice and would count twice.
+
+    Args:
+        what: The kind of thing.
+        names: The names of all that is given.
+        keys: What tells one from another; by default the names.
+    """
+    keys = names if keys is None else keys
+    twice = next((name for number, name in enumerate(names) if keys[number] in keys[:number]), None)
+    if twice is not None:
+        raise typer.BadParameter(f"the {what} {twice!r} is given twice: give it once")
 
 
 def read_chats(files: list[str] | None, models: list[str], *, skip_bad: bool) -> "list[Text]":

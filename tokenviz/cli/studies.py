@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from tokenviz.cli.shared import AsJson, Bos, Context, Stride, print_csv, print_json
+from tokenviz.cli.shared import AsJson, Bos, Context, Stride, check_repeats, print_csv, print_json
 from tokenviz.harness import options
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 
 def items_command(
+    given: typer.Context,
     file: Annotated[
         str, typer.Argument(help="A .csv, .tsv, .jsonl or .parquet table, or a sample's name.", show_default=False)
     ],
@@ -80,8 +81,12 @@ def items_command(
         )
         rows = by or ("region" if any(study.units) else "item")
         check_request(study, by=rows, previous=previous, frequency=frequency)
+        if rows == "item":
+            options.refuse_unused(given, "rows by item have no units before them", ["previous"])
+        resolved = [resolve(spec) for spec in models]
+        check_repeats("model", [one.spec.label for one in resolved])
         frames = []
-        for model in [resolve(spec) for spec in models]:
+        for model in resolved:
             scores = score(load(model), study.text, bos=bos, context=context, stride=stride)
             frames.append(tidy_table(study, scores, by=rows, previous=previous, frequency=frequency))
         table = pd.concat(frames, ignore_index=True)

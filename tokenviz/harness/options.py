@@ -1,7 +1,7 @@
 """Options of the commands: what every one is held to, and what the shell can complete."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import typer
@@ -55,6 +55,23 @@ def strict(command: Command) -> Command:
     if find is not None:
         command.get_command = lambda context, name: strict(found) if (found := find(context, name)) is not None else None
     return command
+
+
+def refuse_unused(context: typer.Context, why: str, names: Collection[str]) -> None:
+    """Refuse options that are given and would have no effect next to others.
+
+    Args:
+        context: The command's context.
+        why: Why they would have none; the message begins with it, and ends with what to leave out.
+        names: The options' parameters.
+
+    Raises:
+        typer.BadParameter: One of them is given.
+    """
+    for option in context.command.get_params(context):
+        source = context.get_parameter_source(option.name or "")
+        if option.name in names and source is not None and source.name == "COMMANDLINE":
+            raise typer.BadParameter(f"{why}: leave out {_name(option)}")
 
 
 def _refuse_repeats(context: Any, order: list[Any]) -> None:

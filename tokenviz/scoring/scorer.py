@@ -327,9 +327,9 @@ def score_to_file(
         ScoringError: As in `score`.
         DiskError: The file exists, or cannot be written.
     """
+    check_place(path)
     if path.exists():
         raise DiskError(f"{str(path)!r} is there already: remove it, or choose another name")
-    check_place(path)
     summaries: list[ScoreSummary] = []
     unread: Counter[str] = Counter()
     last: TokenScores | None = None

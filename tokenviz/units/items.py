@@ -383,7 +383,7 @@ def read_table(path: str | Path, strings: Sequence[str], *, skip_bad: bool = Fal
     source = _find(str(path))
     suffix = source.suffix
     if suffix not in ITEM_SUFFIXES or (suffix == ".parquet" and source.packing):
-        raise TextError(f"cannot read {str(source)!r} as a table of items: a file ends in {_KNOWN}")
+        raise TextError(f"cannot read {str(source)!r} as a table: a file ends in {_KNOWN}")
     bad: dict[int, str] = {}
     try:
         if suffix == ".parquet":

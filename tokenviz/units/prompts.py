@@ -90,7 +90,7 @@ def continuations(prompt: str, given: Sequence[str], *, name: str = "prompt") ->
         0       tired.         3    -13.1        False
         1        late.         3    -10.9         True
     """
-    cells = [_checked(PROMPT, prompt, "the prompt"), *(_checked(CONTINUATION, one, "a continuation") for one in given)]
+    cells = [_checked(PROMPT, prompt), *(_checked(CONTINUATION, one) for one in given)]
     if not given:
         raise TextError("a prompt was given without a continuation: give at least one")
     for cell in cells:
@@ -174,18 +174,21 @@ def _pairs_of(prompt: Any, given: Any, columns: tuple[str, str], where: str) -> 
         yield after if isinstance(after, Bad) else (before, after)
 
 
-def _checked(column: str, value: Any, where: str) -> str | Bad:
-    """Return a string with at least one character; whitespace counts."""
+def _checked(column: str, value: Any, where: str = "") -> str | Bad:
+    """Return a string with at least one character; whitespace counts. Without a place in a table it was given by hand."""
     if not isinstance(value, str):
         missing = value is None or value is pd.NA or value != value
-        return Bad(f"{where} has {'nothing' if missing else f'a {type(value).__name__}'} in column {column!r}")
+        found = "nothing" if missing else f"a {type(value).__name__}"
+        return Bad(f"{where} has {found} in column {column!r}" if where else f"the {column} is {found}, not a string")
     if not value:
-        return Bad(f"{where} has nothing in column {column!r}: give at least one character")
+        empty = f"{where} has nothing in column {column!r}" if where else f"the {column} is empty"
+        return Bad(f"{empty}: give at least one character")
     lone = next((place for place, sign in enumerate(value) if "\ud800" <= sign <= "\udfff"), None)
     if lone is None:
         return value
     ends = "ends inside a character" if lone == len(value) - 1 else "begins inside a character" if not lone else "is no Unicode"
-    return Bad(f"{where}: the {column} {ends} (a lone surrogate at character {lone}): cut texts between characters")
+    begins = f"{where}: the {column}" if where else f"the {column}"
+    return Bad(f"{begins} {ends} (a lone surrogate at character {lone}): cut texts between characters")
 
 
 def _note_inside(pairs: Sequence[tuple[str, str]], rows: Sequence[int], name: str, noun: str) -> None:

@@ -163,13 +163,12 @@ def checked_path(path: Path | str) -> Path:
 
     Raises:
         FigureError: Its name does not end in .html.
-        DiskError: Its folder does not exist.
+        DiskError: Its folder does not exist, or the path is a folder.
     """
     path = Path(path)
     if path.suffix.lower() not in (".html", ".htm"):
         raise FigureError(f"a report is an HTML page, and {path.name!r} does not end in .html: name it so")
-    if not path.parent.is_dir():
-        raise DiskError(f"cannot write the report {str(path)!r}: there is no folder {str(path.parent)!r}")
+    disk.check_place(path)
     return path
 
 
