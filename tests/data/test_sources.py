@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from typing import ClassVar
 from urllib.parse import unquote, urlsplit
 
 import fsspec
@@ -154,7 +155,7 @@ def test_what_is_compressed_is_in_memory_a_piece_at_a_time(tmp_path: Path, memor
 
 class Counting(MemoryFileSystem):
     protocol = "counting"
-    store: dict = {}  # noqa: RUF012
+    store: ClassVar[dict[str, object]] = {}
     read = 0
 
     @classmethod
@@ -307,7 +308,7 @@ def test_places_in_messages_are_those_of_the_content(tmp_path: Path, monkeypatch
 
 class Broken(MemoryFileSystem):
     protocol = "broken"
-    store: dict = {}  # noqa: RUF012
+    store: ClassVar[dict[str, object]] = {}
 
     @classmethod
     def _strip_protocol(cls, path):

@@ -98,7 +98,7 @@ def _draw_frame(axes: Axes, names: list[str], font_size: float) -> None:
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.set_xticks(places, [f"{place + 1}" for place in places])
     shown = [short_name(name, _LONGEST_NAME) for name in names]
-    across = axes.get_figure(root=True).get_figwidth() * 72  # type: ignore[union-attr]
+    across = axes.get_figure(root=True).get_figwidth() * 72  # type: ignore[union-attr]  # axes that are drawn are of a figure
     if max(line_width(name, 0.85 * font_size) for name in shown) > _WIDEST_NAME * across:
         shown = [name.replace(",", ",\n") for name in shown]
     axes.set_yticks(places, [f"{name}  {place + 1}" for place, name in enumerate(shown)])
@@ -122,7 +122,7 @@ def _draw_cells(
     placed = _placed(cells, names)
     values = [rounded(one) for one in placed.values()]
     intervals = [rounded_interval(one, " to ") for one in placed.values() if one.has_interval]
-    scale_to_points = 72 / axes.get_figure(root=True).dpi  # type: ignore[union-attr]
+    scale_to_points = 72 / axes.get_figure(root=True).dpi  # type: ignore[union-attr]  # axes that are drawn are of a figure
     room = 0.9 * axes.get_window_extent().width * scale_to_points / len(names)
     size = min(0.95 * font_size, room / max(map(len, values)) / _LETTER)
     small = min(0.72 * font_size, room / max(map(len, intervals), default=1) / _LETTER)
