@@ -20,10 +20,12 @@ from tokenviz.base.errors import ComparisonError
 from tokenviz.comparing import large
 from tokenviz.comparing.alignment import By
 from tokenviz.comparing.comparison import Comparison, compare, pool
+from tokenviz.comparing.distances import summarise_divergences, summarise_divergences_by_parts
 from tokenviz.comparing.large import Gathered, compare_parts, shown_passages, whole_passages
 from tokenviz.data.scores import UNREAD, TokenScores
 from tokenviz.data.texts import Text, corpus
 from tokenviz.models.loading import LoadedModel
+from tokenviz.scoring.divergence import Divergences, divergences_by_parts
 from tokenviz.stats.replicates import PartSums, part_replicates, rank_replicates, unit_replicates
 from tokenviz.units.sums import InformationSums, information, information_of_parts
 
@@ -135,6 +137,80 @@ def test_what_a_model_predicts_is_the_same_in_parts(both: tuple[TokenScores, Tok
     assert "parts" in found.intervals_from
 
 
+@pytest.fixture(scope="module")
+def rounded() -> LoadedModel:
+    return tv.load_model("glass-en,dtype=bfloat16")
+
+
+@pytest.fixture(scope="module")
+def apart(glass: LoadedModel, rounded: LoadedModel, text: Text) -> Divergences:
+    return tv.divergences(glass, rounded, text)
+
+
+def divergences_cut(found: Divergences, ends: list[int]) -> Iterator[Divergences]:
+    """The divergences in parts that end with these passages."""
+    for begin, end in itertools.pairwise([0, *ends, int(found.passage[-1]) + 1]):
+        rows = np.flatnonzero((found.passage >= begin) & (found.passage < end))
+        yield replace(found, passage=found.passage[rows], position=found.position[rows], values=found.values.take(rows))
+
+
+def test_divergences_measured_part_by_part_have_the_numbers_of_the_whole(apart: Divergences, text: Text) -> None:
+    ends = [5, 12, 20, 24, 31, 40, 47, 55]
+    found, sample = summarise_divergences_by_parts(divergences_cut(apart, ends), text.sha256)
+    expected = summarise_divergences(apart)
+    assert list(found.estimates) == list(expected.estimates)
+    for name, estimate in found.estimates.items():  # the sample is all of so few tokens
+        other = expected.estimates[name]
+        assert estimate.value == pytest.approx(other.value, rel=1e-12), name
+        assert (estimate.n, estimate.unit, estimate.definition) == (other.n, other.unit, other.definition)
+        assert estimate.drawn_from.startswith("9 parts"), name
+        assert estimate.low <= estimate.value <= estimate.high
+    known = ~np.isnan(apart.values.kl_ab)
+    assert np.array_equal(sample.passage, apart.passage[known])
+    assert np.array_equal(sample.position, apart.position[known])
+    for name, column in vars(sample.values).items():
+        assert np.array_equal(column, getattr(apart.values, name)[known]), name
+
+
+def test_percentiles_of_divergences_are_of_a_sample_that_does_not_depend_on_the_cut(
+    apart: Divergences, text: Text, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(large, "RANKED", 100)
+    (one, table), (other, same) = (
+        summarise_divergences_by_parts(divergences_cut(apart, ends), text.sha256)
+        for ends in ([5, 12, 20, 24, 31, 40, 47, 55], [9, 15, 22, 33, 44, 50])
+    )
+    whole = summarise_divergences(apart)
+    assert len(table.passage) == 100
+    assert np.array_equal(table.values.kl_ab, same.values.kl_ab)
+    for name in ("kl_ab_p50", "js_p95"):
+        assert (one.estimates[name].n, one.estimates[name].value) == (100, other.estimates[name].value)
+        assert one.estimates[name].value != whole.estimates[name].value
+    assert one.estimates["mean_kl_ab"].value == pytest.approx(whole.estimates["mean_kl_ab"].value, rel=1e-12)
+    assert one.estimates["mean_kl_ab"].n == whole.estimates["mean_kl_ab"].n
+
+
+def test_divergences_of_few_parts_have_no_interval(apart: Divergences, text: Text) -> None:
+    found, _ = summarise_divergences_by_parts(divergences_cut(apart, [30]), text.sha256)
+    assert found.estimates["mean_js"].reason.startswith("no interval: 2 parts, and an interval across parts needs at least ")
+    with pytest.raises(ComparisonError, match=r"^no divergences were given: there is nothing to summarise$"):
+        summarise_divergences_by_parts([], text.sha256)
+
+
+def test_models_are_measured_a_part_at_a_time(
+    glass: LoadedModel, rounded: LoadedModel, apart: Divergences, text: Text, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tokenviz.scoring.windows.PART_CHARACTERS", 200)
+    parts = list(divergences_by_parts(glass, rounded, text, bos="auto", context=None, stride=None, top_k=10))
+    assert len(parts) > 5
+    assert max(len(part.passage) for part in parts) < len(apart.passage) / 4
+    assert np.array_equal(np.concatenate([part.passage for part in parts]), apart.passage)
+    assert np.array_equal(np.concatenate([part.position for part in parts]), apart.position)
+    for name, column in vars(apart.values).items():
+        found = np.concatenate([getattr(part.values, name) for part in parts])
+        assert np.allclose(found, column, rtol=1e-3, atol=1e-6, equal_nan=True), name
+
+
 def test_a_sample_of_units_is_never_pooled(both: tuple[TokenScores, TokenScores], text: Text) -> None:
     in_parts, in_memory = compared(both, text), compare(*both)
     alone = pool([in_parts])
@@ -225,13 +301,15 @@ def test_a_table_read_part_by_part_is_what_load_gives(both: tuple[TokenScores, T
 
 
 EXPERIMENT = '''from tokenviz import Grid, GridResult, experiment
+from tokenviz.harness import DIVERGENCES
 
 @experiment
 def large_trial(models: list[str] = ["glass-en", "glass-en,dtype=bfloat16"]) -> GridResult:
     """How?"""
     grid = Grid(models, ["words.jsonl"], top_k=2)
     grid.score()
-    grid.compare()
+    (pair,) = grid.compare(measures=[DIVERGENCES])
+    assert ("a sample of" in pair.divergences.text_name) == ("a sample of" in pair.comparison.text_name)
     return grid.summarise("Found.")
 '''
 
@@ -255,7 +333,7 @@ def test_a_large_cell_of_a_ledger_becomes_runs_read_in_parts(
         assert code == 0
         found = json.loads(out)
         code, out, _ = run(*arguments)
-        assert all(one["reused"] for one in json.loads(out)["scores"])
+        assert all(one["reused"] for kind in ("scores", "comparisons") for one in json.loads(out)[kind])
     by_parts = tv.load_runs("large_trial")
     scored = by_parts[by_parts["kind"] == "score"].iloc[0]
     assert int(scored["read_in_parts"]) > 5
@@ -269,5 +347,9 @@ def test_a_large_cell_of_a_ledger_becomes_runs_read_in_parts(
     assert comparison.text_name.startswith("words, a sample of ")
     assert comparison.pearson_r.value == pytest.approx(whole.pearson_r.value, rel=1e-12)
     assert (comparison.n, comparison.n_units) == (whole.n, len(whole.units))
+    recorded = by_parts[by_parts["run_id"] == found["comparisons"][0]["run_id"]].iloc[0]
+    apart = tv.divergences(*(tv.load_model(one["model"]) for one in found["scores"]), text)
+    assert recorded["mean_kl_ab"] == pytest.approx(np.nanmean(apart.values.kl_ab), rel=1e-3)
+    assert recorded["mean_kl_ab_low"] < recorded["mean_kl_ab"] < recorded["mean_kl_ab_high"]
     code, out, err = run("pull", "large_trial", "--to", "paper")
     assert code == 0, err

@@ -20,7 +20,7 @@ from tokenviz.base.errors import ComparisonError, ScoringError
 from tokenviz.data.texts import corpus
 from tokenviz.models.loading import LoadedModel
 from tokenviz.scoring import kernel as kernels
-from tokenviz.scoring.divergence import Divergences
+from tokenviz.scoring.divergence import Divergences, divergences_by_parts
 from tokenviz.scoring.kernel import Kernel
 from tokenviz.scoring.memory import Budget
 
@@ -190,7 +190,9 @@ def test_logits_of_two_widths_are_refused(letters: dict[str, LoadedModel], bigra
     refused(message, llama, bigram, "abcd")
 
 
-def test_one_vocabulary_that_cuts_in_two_ways_is_refused(bigram: LoadedModel, tmp_path: Path) -> None:
+def test_one_vocabulary_that_cuts_in_two_ways_is_refused(
+    bigram: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from tokenizers import Regex, pre_tokenizers
 
     other = tv.load_model(str(make_bigram_folder(tmp_path / "other", BIGRAM_WEIGHTS)))
@@ -200,6 +202,13 @@ def test_one_vocabulary_that_cuts_in_two_ways_is_refused(bigram: LoadedModel, tm
         f"vocabulary: {INSTEAD}"
     )
     refused(message, bigram, other, corpus(["", "abcd"], name="letters"))
+    monkeypatch.setattr("tokenviz.scoring.windows.PART_CHARACTERS", 2)  # the last passage is in a part of its own
+    parts = divergences_by_parts(
+        bigram, other, corpus(["a", "", "abcd"], name="letters"), bos="auto", context=None, stride=None, top_k=2
+    )
+    assert len(next(parts).passage) == 1
+    with pytest.raises(ComparisonError, match=f"^{re.escape(message.replace('passage 1', 'passage 2'))}$"):
+        next(parts)
 
 
 def test_a_bos_before_one_models_text_only_is_refused(bigram: LoadedModel, bigram_bos: LoadedModel) -> None:

@@ -1,7 +1,7 @@
 """How far apart models lie: their divergences, two engines on one model, and which of two is closer to a third."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -11,13 +11,16 @@ from numpy.typing import NDArray
 from tokenviz.base.errors import ComparisonError
 from tokenviz.comparing.alignment import By, same_tokens
 from tokenviz.comparing.comparison import Comparison
+from tokenviz.comparing.large import Sampled
 from tokenviz.data.scores import TokenScores
 from tokenviz.scoring.divergence import Divergences
+from tokenviz.scoring.statistics import PositionDivergences
 from tokenviz.stats import intervals
+from tokenviz.stats.definitions import Values
 from tokenviz.stats.differences import correlation_difference
-from tokenviz.stats.estimate import LEVEL, Unit
+from tokenviz.stats.estimate import LEVEL, Estimate, Unit
 from tokenviz.stats.intervals import LOGARITHM, Kind, adjusted_level
-from tokenviz.stats.resampling import SEED
+from tokenviz.stats.resampling import SEED, Weights, default_resamples, left_out, plan_parts, weights
 from tokenviz.stats.summaries import Quantile, Ratio, Summary, summarise
 from tokenviz.units.words import Punctuation, common_spans, words_of
 
@@ -180,21 +183,87 @@ def summarise_divergences(
             f"{a!r} and {b!r} cannot be summarised together with {c!r} and {d!r}: take divergences of the same two models"
         )
     columns = {name: np.concatenate([getattr(one.values, name) for one in texts]) for name in _DIVERGENCES}
-    numbers: dict[str, Ratio | Quantile] = {}
-    for name, (definition, unit, kind) in _DIVERGENCES.items():
-        values = columns[name]
-        if name == "top_overlap":
-            if not texts[0].top_k:
-                continue
-            definition = f"{definition} {texts[0].top_k}"
-        numbers[f"mean_{name}"] = Ratio(f"mean {definition}", unit, kind, values, np.ones(len(values)))
-        if unit == "nats":
-            for percent in PERCENTILES:
-                numbers[f"{name}_p{percent}"] = Quantile(f"{definition}, percentile {percent}", unit, values, percent / 100)
     scored = ~np.isnan(columns["kl_ab"])
+    numbers = _numbers(columns, np.ones(len(scored)), columns, texts[0].top_k)
     return summarise(
         numbers, scored=scored, passages=[one.passage for one in texts], resamples=resamples, seed=seed, level=level
     )
+
+
+def _numbers(
+    above: Mapping[str, Values], below: Values, values: Mapping[str, Values], top_k: int
+) -> dict[str, Ratio | Quantile]:
+    """Return the means, of tokens or of the sums of parts, and the percentiles of values."""
+    numbers: dict[str, Ratio | Quantile] = {}
+    for name, (definition, unit, kind) in _DIVERGENCES.items():
+        if name == "top_overlap":
+            if not top_k:
+                continue
+            definition = f"{definition} {top_k}"
+        numbers[f"mean_{name}"] = Ratio(f"mean {definition}", unit, kind, above[name], below)
+        if unit == "nats":
+            for percent in PERCENTILES:
+                numbers[f"{name}_p{percent}"] = Quantile(
+                    f"{definition}, percentile {percent}", unit, values[name], percent / 100
+                )
+    return numbers
+
+
+def summarise_divergences_by_parts(
+    parts: Iterable[Divergences], text_sha256: str, *, seed: int = SEED, level: float = LEVEL
+) -> tuple[Summary, Divergences]:
+    """Summarise two models' divergences on a text that is read part by part.
+
+    Args:
+        parts: The divergences of consecutive whole passages of the text; one at a time is in memory.
+        text_sha256: The text's SHA-256, from which the sample follows.
+        seed: Seed of the random numbers.
+        level: Level of the intervals, 0 to 1.
+
+    Returns:
+        The numbers of `summarise_divergences`: means of all tokens, percentiles of a random sample, intervals from resampled
+        parts; and the sample.
+
+    Raises:
+        ComparisonError: There are no parts.
+    """
+    names = list(PositionDivergences.__annotations__)
+    sample, sums, n, last = Sampled(text_sha256, len(names)), list[list[float]](), list[int](), None
+    for last in parts:
+        columns = [getattr(last.values, name) for name in names]
+        if (known := ~np.isnan(last.values.kl_ab)).any():
+            sample.add(last.passage, known, columns, len(n))
+            sums.append([float(column[known].sum()) for column in columns])
+            n.append(int(known.sum()))
+    if last is None:
+        raise ComparisonError("no divergences were given: there is nothing to summarise")
+    of_sample = dict(zip(names, sample.values, strict=True))
+    of_parts = dict(zip(names, np.array(sums, np.float64).reshape(-1, len(names)).T, strict=True))
+    labels = sample.part
+    drawn, reason = plan_parts(n, default_resamples(len(labels)), seed)
+    every = [*weights(drawn, len(n)), *left_out(drawn, len(n))] if drawn else []
+    estimates = {}
+    for name, number in _numbers(of_parts, np.array(n, np.float64), of_sample, last.top_k).items():
+        n_of = sum(n) if isinstance(number, Ratio) else len(labels)
+        estimate = Estimate(number.value, n_of, definition=number.definition, unit=number.unit)
+        if not estimate.determined:
+            estimate = replace(estimate, reason="no token has a prediction")
+        elif drawn is None:
+            estimate = replace(estimate, reason=f"no interval: {reason}")
+        else:
+            found = [number.of(some) for some in (every if isinstance(number, Ratio) else _of_units(every, labels))]
+            resampled, without = np.split(np.concatenate(found), [drawn.resamples])
+            estimate = intervals.interval(estimate, resampled, kind=number.kind, drawn=drawn, left_out=without, level=level)
+        estimates[name] = estimate
+    passage, position = sample.place
+    return Summary(estimates, drawn), replace(last, passage=passage, position=position, values=PositionDivergences(**of_sample))
+
+
+def _of_units(every: Sequence[Weights], labels: NDArray[np.int64]) -> Iterator[Weights]:
+    """Yield the weights of units from those of their parts, as many at once as take some megabytes."""
+    for some in every:
+        for begin in range(0, some.shape[1], 16):
+            yield some[labels, begin : begin + 16]
 
 
 # Two engines on one model: the differences between the log-probs that they give to the same tokens.

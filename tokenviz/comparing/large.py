@@ -9,13 +9,14 @@ from places in the text alone: it is the same for all models, on every machine, 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tokenviz.base.errors import ComparisonError
 from tokenviz.comparing.agreement import agreement_of_parts
-from tokenviz.comparing.alignment import By, OtherTokensError, Units, align
+from tokenviz.comparing.alignment import By, OtherTokensError, align
 from tokenviz.comparing.comparison import Comparison, same_first
 from tokenviz.data.scores import TokenScores
 from tokenviz.data.summary import ScoreSummary
@@ -144,7 +145,7 @@ def compare_parts(a: Parts, b: Parts, text: Text, *, by: By | None = None, punct
 
 
 def _compared(a: Parts, b: Parts, text: Text, by: By, punctuation: Punctuation) -> Comparison:
-    shown, sums, sample = shown_passages(text), list[PartSums](), _UnitSample(text.sha256)
+    shown, sums, sample = shown_passages(text), list[PartSums](), Sampled(text.sha256, 2)
     kept: tuple[list[TokenScores], list[TokenScores]] = ([], [])
     n_units, not_same = 0, ""
     for both in _together(a(), b()):
@@ -153,11 +154,12 @@ def _compared(a: Parts, b: Parts, text: Text, by: By, punctuation: Punctuation) 
         known = ~np.isnan(units.logprob_a + units.logprob_b)
         n_units += len(units)
         if known.any():
-            sample.add(units, known, len(sums))
+            sample.add(units.passage, known, (units.logprob_a, units.logprob_b), len(sums))
             sums.append(PartSums.of(units.logprob_a[known], units.logprob_b[known], same[known]))
         for tables, part in zip(kept, _shown_of(both, shown), strict=True):
             tables += filter(len, [part])
-    numbers = agreement_of_parts(sums, sample.taken(), not_same=not_same, unit=by)
+    x, y = sample.values
+    numbers = agreement_of_parts(sums, (x, y, sample.part), not_same=not_same, unit=by)
     one, other = map(TokenScores.joined, kept)
     units = align(one, other, by=by, punctuation=punctuation)
     name = sample_name(text.name, len(units), n_units, by)
@@ -219,31 +221,56 @@ def whole_passages(parts: Iterator[TokenScores]) -> Iterator[TokenScores]:
         yield before
 
 
-class _UnitSample:
-    """The units with the least of numbers that look random and follow from the text's hash and the unit's place."""
+class Sampled:
+    """Units taken at random: those with the least of numbers that follow from the text's hash and the unit's place."""
 
-    def __init__(self, text_sha256: str) -> None:
+    def __init__(self, text_sha256: str, columns: int) -> None:
+        """Begin with nothing, of units that have so many numbers each."""
         self._sha256 = text_sha256
-        self._columns = [np.empty(0, kind) for kind in (np.uint64, np.int64, np.int64, np.int64, float, float)]
+        self._columns = [np.empty(0, kind) for kind in (np.uint64, np.int64, np.int64, np.int64, *[np.float64] * columns)]
 
-    def add(self, units: Units, known: NDArray[np.bool_], part: int) -> None:
-        """Take the units of whole passages, of which some are known of both models."""
-        _, first, inverse = np.unique(units.passage, return_index=True, return_inverse=True)
-        place = (np.arange(len(units)) - first[inverse])[known]
-        passage = units.passage[known]
-        numbers = _numbers(self._sha256, passage, place)
-        more = (numbers, passage, place, np.full(len(place), part), units.logprob_a[known], units.logprob_b[known])
+    def add(self, passage: NDArray[np.int64], known: NDArray[np.bool_], values: Sequence[Values], part: int) -> None:
+        """Add the units of whole passages, some of which have numbers.
+
+        Args:
+            passage: (n,) the passage of each unit, in order.
+            known: (n,) whether a unit has numbers.
+            values: The numbers, (n,) each.
+            part: The number of the part that the units are of.
+        """
+        _, first, inverse = np.unique(passage, return_index=True, return_inverse=True)
+        place, passage = (np.arange(len(passage)) - first[inverse])[known], passage[known]
+        more = (
+            _numbers(self._sha256, passage, place),
+            passage,
+            place,
+            np.full(len(place), part),
+            *(one[known] for one in values),
+        )
         columns = [np.concatenate(pair) for pair in zip(self._columns, more, strict=True)]
         if len(columns[0]) > RANKED:
             least = np.argpartition(columns[0], RANKED)[:RANKED]
             columns = [column[least] for column in columns]
         self._columns = columns
 
-    def taken(self) -> tuple[Values, Values, NDArray[np.int64]]:
-        """The sample in reading order: log-probs by a and b, and the part of each."""
-        _, passage, place, part, x, y = self._columns
-        order = np.lexsort((place, passage))
-        return x[order], y[order], part[order]
+    def _taken(self, *columns: int) -> list[NDArray[Any]]:
+        order = np.lexsort((self._columns[2], self._columns[1]))
+        return [self._columns[column][order] for column in columns]
+
+    @property
+    def place(self) -> list[NDArray[np.int64]]:
+        """The passage of each unit of the sample and its number among the passage's units, in reading order."""
+        return self._taken(1, 2)
+
+    @property
+    def part(self) -> NDArray[np.int64]:
+        """The part of each unit of the sample, in reading order."""
+        return self._taken(3)[0]
+
+    @property
+    def values(self) -> list[Values]:
+        """The numbers of the sample, in reading order."""
+        return self._taken(*range(4, len(self._columns)))
 
 
 def _numbers(text_sha256: str, passages: Sequence[int] | NDArray[np.int64], places: NDArray[np.int64]) -> NDArray[np.uint64]:

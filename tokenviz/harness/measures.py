@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+    from tokenviz.scoring.divergence import Divergences
     from tokenviz.scoring.positions import PositionFunction
+    from tokenviz.stats.summaries import Summary
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,8 @@ class Measure:
         take: Function of the loaded models, a text, and the grid's settings. After a ComparisonError a pair of models has no
             such measure.
         settings: The measure's settings that its numbers depend on.
+        take_by_parts: `take` for a text whose tables are too large for memory, of which it keeps a part at a time; its table
+            may be of a sample. None where `take` is used for such texts as well.
         of_one_vocabulary: Whether two models must have one tokenizer; other pairs are compared without it.
         shown: For one model: a function of the table that returns what a text heatmap of its tokens shows; None for no heatmap.
         source: The source of the measure, such as a paper, for the run's description.
@@ -75,6 +79,7 @@ class Measure:
     version: int
     take: Callable[..., Measured]
     settings: Mapping[str, object] = field(default_factory=dict)
+    take_by_parts: Callable[..., Measured] | None = None
     of_one_vocabulary: bool = False
     shown: "Callable[[pd.DataFrame], TokenMeasure] | None" = None
     source: str = ""
@@ -262,7 +267,18 @@ def _take_divergences(a: LoadedModel, b: LoadedModel, text: Text, settings: Sett
     from tokenviz.scoring.divergence import divergences
 
     found = divergences(a, b, text, **vars(settings))
-    summary = summarise_divergences(found)
+    return _with_numbers(found, summarise_divergences(found))
+
+
+def _take_divergences_by_parts(a: LoadedModel, b: LoadedModel, text: Text, settings: Settings) -> Measured:
+    from tokenviz.comparing.distances import summarise_divergences_by_parts
+    from tokenviz.scoring.divergence import divergences_by_parts
+
+    summary, sample = summarise_divergences_by_parts(divergences_by_parts(a, b, text, **vars(settings)), text.sha256)
+    return _with_numbers(sample, summary)
+
+
+def _with_numbers(found: "Divergences", summary: "Summary") -> Measured:
     metrics: dict[str, float] = {}
     for name in _DIVERGENCE_METRICS:
         estimate = summary.estimates.get(name)
@@ -275,7 +291,7 @@ def _take_divergences(a: LoadedModel, b: LoadedModel, text: Text, settings: Sett
 
 _DIVERGENCE_METRICS = ("mean_kl_ab", "mean_kl_ba", "mean_js", "mean_total_variation", "mean_top_overlap", "kl_ab_p95")
 
-DIVERGENCES = Measure("divergences", 2, _take_divergences, of_one_vocabulary=True)
+DIVERGENCES = Measure("divergences", 2, _take_divergences, take_by_parts=_take_divergences_by_parts, of_one_vocabulary=True)
 """The divergences of `tokenviz.divergences`, in nats; pairs of models with two tokenizers are compared without them."""
 
 

@@ -26,7 +26,7 @@ from tokenviz.scoring.memory import reading
 from tokenviz.scoring.predictions import KeptPredictions
 from tokenviz.scoring.scorer import check_ids, check_possible
 from tokenviz.scoring.statistics import PositionDivergences, concatenate, divergences_of
-from tokenviz.scoring.windows import Piece, cut, pieces_of
+from tokenviz.scoring.windows import Piece, cut, parts_of, pieces_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -110,8 +110,50 @@ def divergences(
         >>> bool((found.values.kl_ab[1:] < 0.001).all())
         True
     """
-    text, b = as_it_stands(text), as_loaded(b)
     a = as_loaded(a) if isinstance(a, str) else a
+    return _divergences(a, as_loaded(b), as_it_stands(text), 0, bos, context, stride, top_k)
+
+
+def divergences_by_parts(
+    a: LoadedModel, b: LoadedModel, text: Text, *, bos: BosMode, context: int | None, stride: int | None, top_k: int
+) -> Iterator[Divergences]:
+    """Measure what `divergences` does part by part, so that only a part's tokens are in memory.
+
+    Args:
+        a: The first model.
+        b: The second model, with the same vocabulary.
+        text: The text.
+        bos: As in `divergences`.
+        context: As in `divergences`.
+        stride: As in `divergences`.
+        top_k: As in `divergences`.
+
+    Yields:
+        The divergences of consecutive whole passages, which are numbered as in the whole text. Which passages are read together
+        is another matter than in `divergences`, so that the numbers differ by rounding.
+
+    Raises:
+        ComparisonError: As in `divergences`.
+        ScoringError: As in `divergences`.
+    """
+    with task(f"measuring {text.name}", sum(map(len, text.passages)), "characters") as advance:
+        for begin, end in parts_of(text.passages):
+            part = Text(text.name, text.passages[begin:end], (), text.sha256)
+            yield _divergences(a, b, part, begin, bos, context, stride, top_k)
+            advance(sum(map(len, part.passages)))
+
+
+def _divergences(
+    a: LoadedModel | KeptPredictions,
+    b: LoadedModel,
+    text: Text,
+    first: int,
+    bos: BosMode,
+    context: int | None,
+    stride: int | None,
+    top_k: int,
+) -> Divergences:
+    """Return the divergences on a text, or on a part of one that begins with the passage of number `first`."""
     if isinstance(a, LoadedModel):
         context = min(a.context, b.context) if context is None else context
     else:
@@ -128,8 +170,8 @@ def divergences(
             f"bos {bos!r} puts the ids {list(prefix_a)} before what {_name(a)!r} reads, and {list(prefix)} before what "
             f"{b.label!r} reads: take 'always' or 'never' for both"
         )
-    passages = _encoded(a, b, text)
-    check_ids(b, prefix, passages)
+    passages = _encoded(a, b, text, first)
+    check_ids(b, prefix, passages, first=first)
     n = sum(len(passage.ids) for passage in passages)
     columns = PositionDivergences(*(np.full(n, np.nan) for _ in range(len(PositionDivergences.__annotations__))))
     pieces = pieces_of(passages, prefix, context=context, stride=stride)
@@ -139,7 +181,7 @@ def divergences(
         task(f"{_name(a)} and {b.label} read {text.name}", sum(len(piece.rows) for piece in pieces), "tokens") as advance,
     ):
         for number, found in _over_pieces(side, Kernel.of(b), pieces, top_k):
-            _check_finite(found, f"{_name(a)!r} and {b.label!r} on {text.name!r}", pieces[number])
+            _check_finite(found, f"{_name(a)!r} and {b.label!r} on {text.name!r}", pieces[number], first)
             for name, column in vars(columns).items():
                 column[pieces[number].rows] = getattr(found, name)
             advance(len(pieces[number].rows))
@@ -148,7 +190,7 @@ def divergences(
         model_a=_name(a),
         model_b=b.label,
         top_k=top_k,
-        passage=np.repeat(np.arange(len(passages)), [len(passage.ids) for passage in passages]),
+        passage=first + np.repeat(np.arange(len(passages)), [len(passage.ids) for passage in passages]),
         position=np.concatenate([np.arange(len(passage.ids)) for passage in passages]),
         values=columns,
     )
@@ -220,7 +262,7 @@ def _over_rows(
     return concatenate(parts)
 
 
-def _encoded(a: LoadedModel | KeptPredictions, b: LoadedModel, text: Text) -> list[EncodedPassage]:
+def _encoded(a: LoadedModel | KeptPredictions, b: LoadedModel, text: Text, first: int) -> list[EncodedPassage]:
     """Return the tokens of the passages; refuse models that read different ones."""
     passages = cut(b, text)
     if isinstance(a, KeptPredictions):
@@ -233,7 +275,7 @@ def _encoded(a: LoadedModel | KeptPredictions, b: LoadedModel, text: Text) -> li
         ids_a, ids_b = tokens.encode(a.tokenizer, passage).ids, passages[number].ids
         if not np.array_equal(ids_a, ids_b):
             raise ComparisonError(
-                f"{a.label!r} cuts passage {number} of {text.name!r} into {len(ids_a):,} tokens and {b.label!r} into "
+                f"{a.label!r} cuts passage {first + number} of {text.name!r} into {len(ids_a):,} tokens and {b.label!r} into "
                 f"{len(ids_b):,} other ones, with one vocabulary: {_INSTEAD}"
             )
     return passages
@@ -284,10 +326,10 @@ def _name(model: LoadedModel | KeptPredictions) -> str:
     return model.label if isinstance(model, LoadedModel) else model.model
 
 
-def _check_finite(found: PositionDivergences, where: str, piece: Piece) -> None:
+def _check_finite(found: PositionDivergences, where: str, piece: Piece, first: int) -> None:
     finite = np.isfinite(found.kl_ab) & np.isfinite(found.kl_ba)
     if not finite.all():
         raise ScoringError(
-            f"{where}, passage {piece.passage}, token {int(piece.positions[~finite][0])}: the logits of one of them are NaN "
-            "or infinite; nothing was measured. Try dtype=float32, or check the weights"
+            f"{where}, passage {first + piece.passage}, token {int(piece.positions[~finite][0])}: the logits of one of them "
+            "are NaN or infinite; nothing was measured. Try dtype=float32, or check the weights"
         )

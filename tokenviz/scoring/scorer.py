@@ -234,13 +234,21 @@ def _run(model: LoadedModel, kernel: Kernel, text: Text, pieces: list[Piece], co
             advance(len(piece.rows))
 
 
-def check_ids(model: LoadedModel, prefix: tuple[int, ...], passages: list[EncodedPassage]) -> None:
+def check_ids(model: LoadedModel, prefix: tuple[int, ...], passages: list[EncodedPassage], *, first: int = 0) -> None:
     """Refuse ids for which a model has no logits.
+
+    Args:
+        model: The model.
+        prefix: The ids that are read before each passage.
+        passages: The passages.
+        first: Number of the first of them in its text; by default 0.
 
     Raises:
         ScoringError: An id is outside the model's vocabulary.
     """
-    largest = [(f"passage {number}", int(passage.ids.max())) for number, passage in enumerate(passages) if len(passage.ids)]
+    largest = [
+        (f"passage {number}", int(passage.ids.max())) for number, passage in enumerate(passages, first) if len(passage.ids)
+    ]
     if prefix:
         largest.insert(0, ("the BOS", max(prefix)))
     for where, token_id in largest:

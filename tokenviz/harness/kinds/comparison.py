@@ -96,7 +96,10 @@ class ComparisonRun(Run):
 
     @cached_property
     def divergences(self) -> "Divergences | None":
-        """The result of `DIVERGENCES`, read from the run; None where it was not measured, or was not possible."""
+        """The result of `DIVERGENCES`, read from the run; None where it was not measured, or was not possible.
+
+        Of a text that was read in parts it is a random sample of the tokens, and the numbers of the run are of all.
+        """
         if "mean_kl_ab" not in self.metrics:
             return None
         from tokenviz.scoring.divergence import Divergences
@@ -105,7 +108,9 @@ class ComparisonRun(Run):
         table = self.read("divergences")
         passage, position = (table.pop(name).to_numpy() for name in ("passage", "position"))
         return Divergences(
-            text_name=self.a.text,
+            text_name=f"{self.a.text}, a sample of {len(passage):,} tokens"
+            if BY_PARTS in self.recorded.params
+            else self.a.text,
             model_a=self.a.model,
             model_b=self.b.model,
             top_k=self.a.sample.spec.top_k,
@@ -160,6 +165,8 @@ class ComparisonJob(Job[_Result, ComparisonRun]):
             parts["in_parts"] = PARTS_VERSION
         if self.measures:
             parts["measures"] = {measure.name: measure.identity for measure in self.measures}
+            if self._in_parts and (by_parts := [measure.name for measure in self.measures if measure.take_by_parts]):
+                parts["measures_by_parts"] = by_parts
         return fingerprint_of(parts)
 
     @property
@@ -192,7 +199,8 @@ class ComparisonJob(Job[_Result, ComparisonRun]):
         taken = {}
         for measure in fitting:
             try:
-                taken[measure.name] = measure.take(*both, self.text, self.session.settings)
+                take = (measure.take_by_parts if self._in_parts else None) or measure.take
+                taken[measure.name] = take(*both, self.text, self.session.settings)
             except ComparisonError as error:  # some families pad the logits of one tokenizer to several widths
                 warn(f"no {measure.name} of {self.a.model} and {self.b.model} on {self.text.name}: {error}")
         return comparison, taken
@@ -303,7 +311,8 @@ def _in_parts(comparison: Comparison) -> str:
         f"**The tables were read in {comparison.n_parts:,} parts.** What is a sum over {unit}s is of all {comparison.n:,}; "
         f"Spearman's ρ, Kendall's τ and the median are of {ranked:,} {unit}s that were taken at random, from the text's hash. "
         f"The figures, `tables/units.csv`, `tables/gaps.csv` and the largest differences are of a sample of passages with "
-        f"{len(comparison.units):,} {unit}s.\n\n"
+        f"{len(comparison.units):,} {unit}s. Percentiles of divergences, and their table, are of tokens taken at random as "
+        "well.\n\n"
     )
 
 
