@@ -15,7 +15,7 @@ from run_records import filled, make_record
 
 import tokenviz as tv
 from tokenviz.base.errors import StoreError
-from tokenviz.harness.rebuilding import record_from_files
+from tokenviz.harness.rebuilding import record_from_files, rerun
 from tokenviz.harness.results import GridResult
 from tokenviz.harness.session import ExperimentContext, running
 from tokenviz.tracking.condition import examine
@@ -395,8 +395,45 @@ def test_runs_without_a_record_and_a_database_are_made_from_their_tables_and_fig
         lost_params = ("hardware_", "n_passages", "intervals", "undetermined", "comparison_version")
         params = {name: value for name, value in before[run_id].params.items() if not name.startswith(lost_params)}
         assert run.params.items() >= params.items()
+    for run_id in after if lost == "all" else ():
+        (recomputed,) = rerun(run_id, open_for_reading())
+        assert recomputed.agrees(0)
     again = made()
     assert all(run.reused for run in (*again.scores, *again.comparisons))
+
+
+def test_what_its_files_do_not_tell_of_a_run_is_said(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tokenviz.harness.deliveries._FEW", 99)  # drawn by this process
+    make_two_models(project)
+    (project / "pairs.csv").write_text("good,bad\nabcd,abca\nabab,abba\n")
+    pairs = tv.read_pairs(project / "pairs.csv")
+    for name in ("one", "two"):
+        with running(ExperimentContext(name)):
+            grid = tv.Grid(["first"], [pairs.text], top_k=0)
+            grid.score()
+    (decided,) = grid.decide(pairs)
+    before = {run.run_id: run for run in find_runs()}
+    store = project / "mlruns"
+    _let_go(store / "mlflow.db")
+    drop(store, "", "-wal", "-shm")
+    for path in store.glob("artifacts/*/*/run.json"):
+        path.unlink()
+    (folder,) = store.glob(f"artifacts/*/{decided.run_id}")
+    newer = (
+        f"{folder}: its run.json is gone, and nothing else has the settings of a run of kind 'pairs': "
+        f"repeat '{before[decided.run_id].tags['command']}'"
+    )
+    done = rebuild(record_from_files)
+    assert (done.from_files, done.left) == (2, (newer,))
+    restored = {run.run_id: run for run in find_runs()}
+    assert {run_id: run.experiment for run_id, run in restored.items()} == {
+        run_id: run.experiment for run_id, run in before.items() if run_id != decided.run_id
+    }
+    (scored,) = find_runs("one")
+    (folder,) = store.glob(f"artifacts/*/{scored.run_id}")
+    twin = Path(shutil.copytree(folder, folder.with_name("f" * 32)))
+    (twin / "run.json").unlink()
+    assert set(rebuild(record_from_files).left) == {newer, f"{twin}: it is the same as run {scored.run_id}, which is there"}
 
 
 def test_there_must_be_something_to_make_a_database_from(project: Path) -> None:

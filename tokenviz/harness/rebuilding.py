@@ -9,11 +9,11 @@ from typing import Any
 
 import pandas as pd
 
-from tokenviz.base.errors import TokenvizError
+from tokenviz.base.errors import StoreError, TokenvizError
 from tokenviz.base.progress import task, warn
 from tokenviz.data.scores import TokenScores
 from tokenviz.figures.origin import provenance_of
-from tokenviz.harness.kinds import kind_of
+from tokenviz.harness.kinds import kind_of, kinds
 from tokenviz.harness.kinds.comparison import COMPARISON_METRICS
 from tokenviz.harness.kinds.score import logprob_curve, score_metrics, score_params
 from tokenviz.harness.recomputing import Again, NotEnoughError, OwnMeasure, Rerun, no_measure
@@ -34,6 +34,7 @@ from tokenviz.tracking.store import Store
 
 _UNIT = re.compile(r"\bof each (token|segment|word|span)\b")  # names the units of a comparison in a scatter's caption
 _FIGURES = ("*.svg", "*.html", "*.png", "*.pdf", "*.tex")
+_OF_BEFORE = ("score", "comparison", "summary")  # and measures, whose kinds are their names
 
 
 def record_from_files(folder: Path, known: Sequence[OwnRecord]) -> OwnRecord | None:
@@ -44,13 +45,24 @@ def record_from_files(folder: Path, known: Sequence[OwnRecord]) -> OwnRecord | N
         known: Records of other runs: a comparison names its two score runs, and a fingerprint is used once.
 
     Returns:
-        The record; None where the files do not identify their run, or another run has the same fingerprint.
+        The record; None where the files do not identify their run.
+
+    Raises:
+        StoreError: The run is of a newer kind, or another run of the experiment has the same fingerprint.
     """
     files = folder / "artifacts"
     about = _about(files)
-    if not about or any(_tag(record, "fingerprint") == about["fingerprint"] for record in known):
+    if not about:
         return None
     kind = str(about["kind"])
+    if kind in kinds() and kind not in _OF_BEFORE:
+        raise StoreError(
+            f"its run.json is gone, and nothing else has the settings of a run of kind {kind!r}: repeat '{about['command']}'"
+        )
+    known = sorted(known, key=lambda record: _experiment(record) != about["experiment"])  # first those that it was made with
+    same = (about["experiment"], about["fingerprint"])
+    if twin := next((one for one in known if (_experiment(one), _tag(one, "fingerprint")) == same), None):
+        raise StoreError(f"it is the same as run {twin.run_id}, which is there")
     tags = {"kind": kind, "fingerprint": about["fingerprint"], "command": about["command"], "outbox": "embedded"}
     params: dict[str, object] = {}
     metrics: dict[str, float] = {}
@@ -119,6 +131,10 @@ def _comparison_metrics(files: Path) -> dict[str, float]:
         "n": float(numbers["pearson_r"]["n"]),
         "n_units": units,
     }
+
+
+def _experiment(record: OwnRecord) -> str:
+    return str(record.rows["experiments"][0]["name"])
 
 
 def _tag(record: OwnRecord, name: str) -> str:

@@ -103,7 +103,7 @@ class Again:
         if run_id not in self._tables:
             then = self.reader.scores(run_id, recorded)
             spec = then.spec
-            text = text_of(then, run_id, int(recorded.params["n_passages"]))
+            text = text_of(then, run_id, recorded.params)
             if spec.imported:  # in a comparison only the other side is recomputed; this table is used unchanged
                 self._tables[run_id] = then, then, text
                 return self._tables[run_id]
@@ -113,13 +113,20 @@ class Again:
         return self._tables[run_id]
 
 
-def text_of(scores: TokenScores, run_id: str, n_passages: int) -> Text:
+def text_of(scores: TokenScores, run_id: str, params: Mapping[str, object]) -> Text:
     """Return the text of a token table, put together from its tokens.
+
+    Args:
+        scores: The token table.
+        run_id: Id of its run.
+        params: The run's settings. One that was restored from its files does not say how many passages it has: then the last
+            ones, where they are empty, are not found.
 
     Raises:
         StoreError: The table does not hold the text that it names.
     """
-    passages = [""] * n_passages
+    count = params.get("n_passages", scores.passage.max() + 1)
+    passages = [""] * int(str(count))
     for number, token in zip(scores.passage, scores.token, strict=True):
         passages[number] += token
     made = []

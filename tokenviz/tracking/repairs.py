@@ -255,10 +255,14 @@ def _fill(
             files = folder / "artifacts"
             if not (files / CHECKSUMS).is_file() or damaged(files, {}):
                 left.append(f"{folder}: its files are not whole, as a command leaves them that ended too early")
-            elif (record := from_files(folder, [*known, *done])) is not None:
-                put_in(folder, record, "files")
             else:
-                left.append(f"{folder}: nothing in it says what run it is of")
+                try:
+                    if (record := from_files(folder, [*known, *done])) is not None:
+                        put_in(folder, record, "files")
+                    else:
+                        left.append(f"{folder}: nothing in it says what run it is of")
+                except StoreError as error:
+                    left.append(f"{folder}: {error}")
             advance(1)
     for record in done:
         keep_record(database, next(iter(folders.values())).parent.parent, record.run_id)

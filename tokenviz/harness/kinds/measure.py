@@ -261,7 +261,7 @@ class MeasureKind(Kind[RecordedMeasure]):
         params = run.params
         then = again.reader.recorded(run).frame(measure.name)
         other, scores = again.reader.scores_beside(run, same_model=False)
-        text = text_of(scores, other.run_id, int(other.params["n_passages"]))
+        text = text_of(scores, other.run_id, other.params)
         (model,) = again.memory.models(params["model"])
         context, stride, top_k = (json.loads(params[name]) for name in ("context", "stride", "top_k"))
         settings = Settings(params["bos"], context, stride, top_k)

@@ -382,7 +382,7 @@ class TrainingKind(Kind[RecordedCourse]):
         context, stride, top_k = (json.loads(params[name]) for name in ("context", "stride", "top_k"))
         settings = Settings(params["bos"], context, stride, top_k)
         other, scores = again.reader.scores_beside(run, same_model=False)
-        text = text_of(scores, other.run_id, int(other.params["n_passages"]))
+        text = text_of(scores, other.run_id, other.params)
         tables, weights = [], []
         for label in labels:
             (model,) = again.memory.models(label)
