@@ -190,6 +190,14 @@ def test_sentences_of_a_pair_are_side_by_side_with_their_decision(opened: Open, 
         ".map(e => document.getElementById(e.getAttribute('aria-labelledby')).textContent)"
     )
     assert [one.split(":")[0] for one in described] == ["good", "bad"]
+    window = opened(
+        pair_entries([scores], [pair_table(pairs, scores)], ("subjects of a long clause", "objects of a long clause", "verbs"))
+    )
+    lines = window.execute_script(
+        "return [...document.querySelectorAll('#list .number')].map(e => {"
+        " const range = document.createRange(); range.selectNodeContents(e); return range.getClientRects().length; })"
+    )
+    assert max(lines) == 1  # the name next to it takes two lines, the number does not
 
 
 @pytest.mark.parametrize("dark", [False, True])
