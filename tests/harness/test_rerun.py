@@ -21,6 +21,7 @@ from tokenviz.harness import rebuilding
 from tokenviz.harness.measures import DIVERGENCES, Measure, Measured, context_effect
 from tokenviz.harness.results import GridResult
 from tokenviz.harness.session import ExperimentContext, running
+from tokenviz.tracking.finding import find_run, find_runs, remove
 from tokenviz.tracking.staged_runs import CHECKSUMS, LIST_TAG, TABLE_TAG, checksum, write_checksums
 from tokenviz.tracking.store import open_for_reading, open_store
 
@@ -65,6 +66,25 @@ def test_a_summary_stands_for_its_grid(made: Callable[..., GridResult]) -> None:
     assert [one.left_out for one in done] == [()] * 10
     divergences = {one.run.run_id: one.metrics["mean_kl_ab"] for one in done if one.run.tags["kind"] == "comparison"}
     assert divergences == {run.run_id: (run.metrics["mean_kl_ab"],) * 2 for run in result.comparisons}
+
+
+@pytest.mark.parametrize(
+    ("lost", "why"),
+    [("runs", "the store has none of its runs any more"), ("grid", "its files, which it was restored from, name no grid")],
+)
+def test_a_summary_without_runs_is_refused(made: Callable[..., GridResult], run: Run, lost: str, why: str) -> None:
+    summary = made().summary_run_id
+    store = open_store()
+    if lost == "runs":
+        remove(store, [one for one in find_runs("trial") if one.run_id != summary])
+    else:
+        store.client.delete_tag(summary, "tokenviz.grid")
+    name = find_run(summary, store).name
+    code, out, err = run("rerun", summary)
+    assert (code, out) == (1, "")
+    assert err.splitlines()[-1] == (
+        f"error: the grid of run {summary} ({name!r}) cannot be computed again: {why}; 'tokenviz runs' lists what there is"
+    )
 
 
 def test_another_model_of_the_same_name_is_noticed(made: Callable[..., GridResult], project: Path, run: Run) -> None:

@@ -240,6 +240,16 @@ def rerun(reference: str, store: Store, *, own_measure: OwnMeasure = no_measure)
     found = find_run(reference, store)
     whole = found.tags.get("kind") == "summary"
     runs = _members(found, store) if whole else [found]
+    if not runs:
+        why = (
+            "the store has none of its runs any more"
+            if found.tags.get("grid")
+            else "its files, which it was restored from, name no grid"
+        )
+        raise NotEnoughError(
+            f"the grid of run {found.run_id} ({found.name!r}) cannot be computed again: {why}; 'tokenviz runs' lists "
+            "what there is"
+        )
     again, done = Again(Reader(store), own_measure), []
     with task("computing again", len(runs), "runs") as advance:
         for run in runs:
