@@ -40,6 +40,7 @@ def test_who_sets_logging_up_has_both_with_their_levels() -> None:
     assert python(f"{set_up}note('a')\nwarn('b')").stderr == "INFO:tokenviz:a\nWARNING:tokenviz:b\n"
 
 
+@pytest.mark.slow
 def test_importing_sets_no_logging_up() -> None:
     done = python("import logging, tokenviz.harness.grid\nlogger = logging.getLogger('tokenviz')\n"
                   "print(logger.handlers, logger.level, logging.root.handlers)")  # fmt: skip

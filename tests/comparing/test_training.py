@@ -94,6 +94,7 @@ def test_what_is_no_course_is_refused_in_a_line(course: Path, tmp_path: Path) ->
         checkpoints_of(str(course))
 
 
+@pytest.mark.slow
 def test_a_course_is_a_run_whose_steps_are_those_of_training(
     project: Path, course: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

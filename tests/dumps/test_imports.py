@@ -420,6 +420,7 @@ def test_ranks_of_an_older_vllm_are_no_ranks(engine: Engine, dump: Callable[...,
     assert max(ranks) > K + 1
 
 
+@pytest.mark.slow
 def test_imports_are_score_runs_that_everything_works_on(
     project: Path, monkeypatch: pytest.MonkeyPatch, engine: Engine, gpt2_folder: Path, run: Run
 ) -> None:

@@ -203,6 +203,7 @@ def test_one_page_has_the_plain_name(tmp_path: Path) -> None:
     assert [path.name for path in paths] == ["v1.5.png", "v1.5.svg", "v1.5.pdf"]
 
 
+@pytest.mark.slow
 def test_pages_are_files_but_one_pdf(tmp_path: Path) -> None:
     figures = pages(make_scores([long_text()]))
     n = len(figures)

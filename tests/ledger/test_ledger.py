@@ -348,6 +348,7 @@ for _name in ("ls", "cat_file", "pipe_file", "exists", "modified", "rm_file", "g
     setattr(Flaky, _name, _flaky(_name))
 
 
+@pytest.mark.slow
 def test_a_store_that_fails_one_call_in_ten_costs_nothing(
     glass: LoadedModel, ledger_of, text: Text, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -364,6 +365,7 @@ def test_a_store_that_fails_one_call_in_ten_costs_nothing(
     assert Flaky.failed > 0.07 * Flaky.calls > 20
 
 
+@pytest.mark.slow
 def test_a_ledger_in_memory_or_any_other_file_system_is_one(glass: LoadedModel, ledger_of, text: Text) -> None:
     ledger, (cell,) = ledger_of("glass-en", address="memory://ledgers/one")
     work(ledger)
@@ -657,6 +659,7 @@ def test_a_worker_out_of_memory_halves_what_it_does_at_once(
     np.testing.assert_allclose(found.logprob, expected.logprob, rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_ledger_copied_to_another_place_is_finished_there(
     glass: LoadedModel, ledger_of, text: Text, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -265,6 +265,7 @@ def test_calls_that_are_none_are_nothing(gpt2: LoadedModel) -> None:
     assert tv.chat_text(model, none) == tv.chat_text(model, TURNS)
 
 
+@pytest.mark.slow
 def test_the_command_scores_a_chat(run: Any, gpt2: LoadedModel, gpt2_folder: Path, project: Path) -> None:
     import shutil
 

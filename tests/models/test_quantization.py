@@ -111,6 +111,7 @@ def test_everything_else_keeps_its_precision(name: str, request: pytest.FixtureR
         assert torch.equal(rounded.network.state_dict()[key], value), key
 
 
+@pytest.mark.slow
 def test_eight_bits_stay_closer_than_four(gpt2: LoadedModel) -> None:
     text = "Alice was beginning to get very tired of sitting by her sister on the bank, and of having nothing to do."
     exact = score(gpt2, text).logprob[1:]

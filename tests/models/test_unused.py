@@ -123,6 +123,7 @@ def test_a_real_bias_by_the_name_of_a_mask_is_refused(
     refused(tmp_path, 1, name, "turn on what this kind of config has for biases, such as attention_bias")
 
 
+@pytest.mark.slow
 def test_a_layer_of_deepseek_for_the_token_after_the_next_may_be_left_out(tmp_path: Path, bigram: LoadedModel) -> None:
     make_folder("deepseek_v3", bigram.tokenizer, tmp_path, num_hidden_layers=61)
     before = logprobs(tmp_path)

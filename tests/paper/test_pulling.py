@@ -270,6 +270,7 @@ def test_numbers_of_an_own_measure_have_macros(project: Path) -> None:
     }
 
 
+@pytest.mark.slow
 def test_a_grid_of_real_models_is_pulled(project: Path) -> None:
     with running(ExperimentContext("trial")):
         grid = tv.Grid(

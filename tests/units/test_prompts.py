@@ -146,6 +146,7 @@ def test_lm_eval_counts_whitespace_that_ends_the_prompt_with_the_continuation(
 LETTERS = st.text(st.sampled_from("ab c.\nờ中🐈"), min_size=1, max_size=8)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(LETTERS, LETTERS)
 def test_where_lm_evals_cut_is_a_cut_of_the_whole_string_the_tokens_are_the_same(
@@ -481,6 +482,7 @@ def test_prompts_are_a_run_that_is_found_drawn_traced_pulled_and_computed_again(
     assert (code, made.run_id in out) == (0, True)
 
 
+@pytest.mark.slow
 def test_another_border_or_column_makes_another_run_of_the_same_scores(study: Path, project: Path) -> None:
     _, [first] = grid_of(study)
     rows = [json.loads(line) for line in study.read_text(encoding="utf-8").splitlines()]
