@@ -33,7 +33,7 @@ experiment: $(READY)  ## run an experiment: NAME=single_token_predictions ARGS="
 CHOSEN = $(if $(BENCH),bench,not bench$(if $(SLOW),, and not slow)$(if $(NETWORK),, and not network)$(if $(GPU),, and not gpu))
 
 # Each process computes with one thread: two of them are quicker than one after the other with two.
-test: $(READY) $(if $(BENCH),.venv-bench/ready)  ## run the tests; SLOW=1 adds those with the large models, NETWORK=1 those that need a model hub, GPU=1 those that need NVIDIA GPUs; BENCH=1 runs those that compare with other tools instead; JOBS=2 processes, ARGS go to pytest
+test: $(READY) $(if $(BENCH),.venv-bench/ready)  ## run the tests; SLOW=1 adds those with large models or processes of their own, NETWORK=1 those that need a model hub, GPU=1 those that need NVIDIA GPUs; BENCH=1 runs those that compare with other tools instead; JOBS=2 processes, ARGS go to pytest
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m '$(CHOSEN)' \
 	  --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
