@@ -75,6 +75,9 @@ def test_both_models_are_there_before_the_first_reads_the_text(glass: LoadedMode
         ({"by": "letter"}, "by 'letter' is not possible: take 'token', 'segment', 'word' or 'span'"),
         ({"punctuation": "gone"}, "punctuation 'gone' is not possible: take 'attached' or 'apart'"),
         ({"resamples": 7}, "7 resamples are not possible: take at least 100, or 0 for no intervals"),
+        ({"resamples": 200.5}, "200.5 resamples are not possible: take a whole number"),
+        ({"seed": "a"}, "seed 'a' is not possible: take a whole number from 0"),
+        ({"level": "0.9"}, "level '0.9' is not possible: take a number between 0 and 1, such as 0.95"),
         ({"seed": -1}, "seed -1 is not possible: take a whole number from 0"),
         ({"level": 95}, "level 95 is not possible: take a number between 0 and 1, such as 0.95"),
     ],
@@ -86,11 +89,13 @@ def test_settings_that_are_not_possible_are_told_before_a_model_reads_the_text(h
 
 def test_models_need_a_text_and_scores_have_one(glass: LoadedModel) -> None:
     scores = make_scores([WORDS], A)
-    wanted = r"give the text that it reads, compare\(a, b, text=\.\.\.\)$"
-    with pytest.raises(ComparisonError, match=rf"^'glass-en' is a model, not scores: {wanted}"):
+    wanted = r"is not scores: give scores, or models with the text that they read, compare\(a, b, text=\.\.\.\)$"
+    with pytest.raises(ComparisonError, match=rf"^'glass-en' {wanted}"):
         compare(scores, "glass-en")
-    with pytest.raises(ComparisonError, match=rf"^it is a model, not scores: {wanted}"):
+    with pytest.raises(ComparisonError, match=rf"^a LoadedModel {wanted}"):
         compare(glass, "glass-en")
+    with pytest.raises(ComparisonError, match=rf"^a DataFrame {wanted}"):
+        compare(scores, scores.to_frame())  # type: ignore[arg-type]  # the caller may have no type checker
     with pytest.raises(ComparisonError, match=r"^a and b are scores, which have their text: leave out text, or give models$"):
         compare(scores, scores, text="Alice.")
 

@@ -1,6 +1,7 @@
 """What a newcomer types first in Python: it works, or one line says what is wanted."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -99,3 +100,56 @@ def test_a_figure_without_a_title_has_that_of_its_file(tmp_path: Path) -> None:
     (path,) = tv.save_figure(tv.unity_scatter(tv.compare(a, b)), tmp_path / "scatter.png")
     with Image.open(path) as image:
         assert image.info["Title"] == "scatter"
+
+
+WRONG: dict[str, tuple[Callable[[LoadedModel], object], str]] = {
+    "half a token": (lambda model: tv.score(model, "A b", context=10.5), "context 10.5 is not possible: take a whole number"),
+    "a stride in words": (lambda model: tv.score(model, "A b", stride="5"), "stride '5' is not possible: take a whole number"),
+    "half an alternative": (lambda model: tv.score(model, "A b", top_k=2.5), "top-k 2.5 is not possible: take a whole number"),
+    "a flag for a BOS": (
+        lambda model: tv.score(model, "A b", bos=True),
+        "bos True is not possible: take 'auto', 'always', 'never' or a token by its string",
+    ),
+    "a number for a text": (lambda _: tv.literal(5), "the given text is a int, not a string"),
+    "a string for passages": (
+        lambda _: tv.corpus("abc", name="x"),
+        "the passages of 'x' are one string: give a list of strings, or that string to literal",
+    ),
+    "numbers for passages": (lambda _: tv.corpus([1], name="x"), "passage 0 of 'x' is a int, not a string"),
+    "a string for continuations": (
+        lambda _: tv.continuations("a", " b"), "the continuations are one string: give a list, [' b']"
+    ),
+    "a string for regions": (
+        lambda _: tv.read_items("none.csv", regions="verb"), "the regions are one string: give a list of columns, ['verb']"
+    ),
+    "no scores": (
+        lambda _: tv.text_heatmap(None), "a NoneType is not scores: give the scores of one model or more, or a comparison"
+    ),
+    "a string for scores": (
+        lambda _: tv.text_heatmap("A b"), "a str is not scores: give the scores of one model or more, or a comparison"
+    ),
+    "no scores in a report": (
+        lambda _: tv.save_report(None, "r.html"),
+        "a NoneType is not scores: give the scores of one model or more, or a comparison",
+    ),
+    "words as pieces": (
+        lambda model: tv.text_heatmap(tv.score(model, "A b"), by="word"), "by 'word' is not possible: take 'token' or 'segment'"
+    ),
+    **{
+        f"limits {given}": (
+            lambda model, given=given: tv.text_heatmap(tv.score(model, "A b"), limits=given),
+            f"no limits {given!r}: give two numbers, the lower one first, such as -12,0; or text, shared, or a percentile "
+            "below p50 such as p1 (from the 1st to the 99th)",
+        )
+        for given in (3, [1, 2, 3], ("a", "b"))
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("call", "message"), WRONG.values(), ids=WRONG)
+def test_a_value_of_another_kind_is_one_line(
+    project: Path, glass: LoadedModel, call: Callable[[LoadedModel], object], message: str
+) -> None:
+    with pytest.raises(tv.TokenvizError, match=f"^{re.escape(message)}$"):
+        call(glass)
+    assert list(project.glob("*.html")) == []

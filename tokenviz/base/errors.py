@@ -32,6 +32,11 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
 
 
+def is_of(value: object, *kinds: type) -> bool:
+    """Return whether a value is of a type that its annotation promises; the caller may have no type checker."""
+    return isinstance(value, kinds)
+
+
 class TokenvizError(Exception):
     """Anything that tokenviz refuses to do; the message says what was given, what is allowed and what to do.
 

@@ -304,8 +304,10 @@ def _scores_of(given: "Sequence[TokenScores | LoadedModel | str]", text: Text | 
     if text is None:
         for one in given:
             if not isinstance(one, TokenScores):
-                name = repr(one) if isinstance(one, str) else "it"
-                raise ComparisonError(f"{name} is a model, not scores: give the text that it reads, compare(a, b, text=...)")
+                name = repr(one) if isinstance(one, str) else f"a {type(one).__name__}"
+                raise ComparisonError(
+                    f"{name} is not scores: give scores, or models with the text that they read, compare(a, b, text=...)"
+                )
         return [one for one in given if isinstance(one, TokenScores)]
     from tokenviz.models.loading import LoadedModel, ResolvedModel, load, resolve  # with torch, which scores do not need
     from tokenviz.scoring.scorer import score

@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 
 from tokenviz.base import display
 from tokenviz.base.disk import samples_folder
-from tokenviz.base.errors import TextError, did_you_mean, listed
+from tokenviz.base.errors import TextError, did_you_mean, is_of, listed
 from tokenviz.base.progress import note, task, warn
 from tokenviz.data.rows import MUCH, content_of, decoded, rows_of
 from tokenviz.data.sources import (
@@ -195,6 +195,8 @@ def corpus(passages: list[str], *, name: str, passage_ids: list[str] | None = No
         >>> tv.corpus(["Alice was tired.", "The Queen was tired."], name="two")
         Text('two': 2 passages, 36 characters, 'Alice was tired.')
     """
+    if is_of(passages, str):
+        raise TextError(f"the passages of {name!r} are one string: give a list of strings, or that string to literal")
     for number, passage in enumerate(passages):
         _utf8(passage, f"passage {number} of {name!r}")
     for word in (name, *(passage_ids or ())):
@@ -437,6 +439,8 @@ def _columns(column: str, names: list[str], option: str) -> str:
 
 
 def _utf8(passage: str, what: str) -> bytes:
+    if not is_of(passage, str):
+        raise TextError(f"{what} is a {type(passage).__name__}, not a string")
     try:
         return passage.encode("utf-8")
     except UnicodeEncodeError as error:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tokenviz.base.errors import ModelError, ScoringError, did_you_mean, listed
+from tokenviz.base.errors import ModelError, ScoringError, did_you_mean, is_of, listed
 from tokenviz.data.scores import BosMode
 from tokenviz.models.offsets import EncodedPassage, place
 from tokenviz.models.vocabulary import BYTE_OF, BYTE_PIECE
@@ -59,10 +59,13 @@ def bos_prefix(tokenizer: Any, mode: BosMode, model_name: str) -> tuple[int, ...
         model_name: The model's name, for messages.
 
     Raises:
-        ScoringError: "always" was asked of a tokenizer without a BOS, or the vocabulary has no such token.
+        ScoringError: The mode is no string; "always" was asked of a tokenizer without a BOS; or the vocabulary has no such
+            token.
     """
     if mode == "never":
         return ()
+    if not is_of(mode, str):
+        raise ScoringError(f"bos {mode!r} is not possible: take 'auto', 'always', 'never' or a token by its string")
     if mode not in ("auto", "always"):
         return (_named_token(tokenizer, mode, model_name),)
     own = _own_prefix(tokenizer)

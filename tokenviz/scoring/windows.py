@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tokenviz.base.errors import ScoringError
+from tokenviz.base.errors import ScoringError, is_of
 from tokenviz.base.progress import task
 from tokenviz.data.texts import Text
 from tokenviz.models import tokens
@@ -117,8 +118,11 @@ def check_settings(*, context: int | None, stride: int | None, top_k: int) -> No
     """Refuse settings that are possible for no model, before a model is loaded.
 
     Raises:
-        ScoringError: A number is too small, or the stride is not below the context.
+        ScoringError: A number is too small or not whole, or the stride is not below the context.
     """
+    for what, number in (("context", context), ("stride", stride), ("top-k", top_k)):
+        if number is not None and not is_of(number, Integral):
+            raise ScoringError(f"{what} {number!r} is not possible: take a whole number")
     if context is not None and context < 2:
         raise ScoringError(f"context {context} is not possible: take at least 2 tokens, the predicted one included")
     if stride is not None and stride < 1:

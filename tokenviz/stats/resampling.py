@@ -9,12 +9,13 @@ of the same text. Several texts are never cut into blocks: texts differ from eac
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Integral, Real
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tokenviz.base.errors import ComparisonError
+from tokenviz.base.errors import ComparisonError, is_of
 from tokenviz.base.progress import task
 from tokenviz.stats.definitions import Values
 from tokenviz.stats.estimate import LEVEL
@@ -123,14 +124,16 @@ def check_resampling(resamples: int | None, seed: int, level: float = LEVEL) -> 
     Raises:
         ComparisonError: `resamples`, `seed` or `level` is not possible.
     """
+    if resamples is not None and not is_of(resamples, Integral):
+        raise ComparisonError(f"{resamples!r} resamples are not possible: take a whole number")
     if resamples is not None and resamples != 0 and resamples < _FEWEST_RESAMPLES:
         raise ComparisonError(
             f"{resamples} resamples are not possible: take at least {_FEWEST_RESAMPLES}, or 0 for no intervals"
         )
-    if seed < 0:
-        raise ComparisonError(f"seed {seed} is not possible: take a whole number from 0")
-    if not 0 < level < 1:
-        raise ComparisonError(f"level {level:g} is not possible: take a number between 0 and 1, such as 0.95")
+    if not is_of(seed, Integral) or seed < 0:
+        raise ComparisonError(f"seed {seed!r} is not possible: take a whole number from 0")
+    if not is_of(level, Real) or not 0 < level < 1:
+        raise ComparisonError(f"level {level!r} is not possible: take a number between 0 and 1, such as 0.95")
 
 
 def decide(

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from tokenviz.base.disk import samples_folder
-from tokenviz.base.errors import TextError, did_you_mean, listed
+from tokenviz.base.errors import TextError, did_you_mean, is_of, listed
 from tokenviz.base.progress import warn
 from tokenviz.data.rows import rows_of
 from tokenviz.data.sources import Source, source_at
@@ -137,6 +137,8 @@ def read_items(
     """
     if regions and words:
         raise TextError("regions and words were both named: a table has its units in columns or in rows, not both")
+    if is_of(regions, str):
+        raise TextError(f"the regions are one string: give a list of columns, [{regions!r}]")
     repeated = sorted({name for name in regions if list(regions).count(name) > 1})
     if repeated:
         raise TextError(f"the region {repeated[0]!r} is named twice")

@@ -17,7 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tokenviz.base.characters import is_inside
-from tokenviz.base.errors import TextError, listed
+from tokenviz.base.errors import TextError, is_of, listed
 from tokenviz.base.progress import warn
 from tokenviz.data.scores import TokenScores
 from tokenviz.data.texts import Text, corpus
@@ -90,6 +90,8 @@ def continuations(prompt: str, given: Sequence[str], *, name: str = "prompt") ->
         0       tired.         3    -13.1        False
         1        late.         3    -10.9         True
     """
+    if is_of(given, str):
+        raise TextError(f"the continuations are one string: give a list, [{given!r}]")
     cells = [_checked(PROMPT, prompt), *(_checked(CONTINUATION, one) for one in given)]
     if not given:
         raise TextError("a prompt was given without a continuation: give at least one")

@@ -1,6 +1,6 @@
 """The definition of a text heatmap: pieces of text, their values, one scale, headings, legend and caption, for all drawers."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -261,7 +261,7 @@ def text_heatmap(
 
     Raises:
         ComparisonError: The tables are of different texts.
-        FigureError: The measure, the limits or the colours are not possible.
+        FigureError: The measure, the limits, the colours or the pieces are not possible, or the source is not scores.
 
     Example:
         >>> scores = tv.score(tv.load_model("glass-en"), "Alice was very tired.")
@@ -273,6 +273,8 @@ def text_heatmap(
         >>> heatmap.caption
         'Surprisal (bits) of each token of “text-...” by glass-en (...; n = 5 of 6 tokens). Light is surprising, ...'
     """
+    if by not in ("token", "segment"):
+        raise FigureError(f"by {by!r} is not possible: take 'token' or 'segment'")
     chosen = _measure(measure, [source])
     if isinstance(chosen, PairMeasure):
         comparison = _pair(source, chosen)
@@ -370,11 +372,15 @@ def tables_of(source: Source) -> list[TokenScores]:
 
     Raises:
         ComparisonError: The tables are of different texts.
-        FigureError: There is no table.
+        FigureError: There is no table, or something else.
     """
     if isinstance(source, Comparison):
         return [source.a, source.b]
-    tables = [source] if isinstance(source, TokenScores) else list(source)
+    given = list[object](source) if isinstance(source, Iterable) else [source]
+    tables = [one for one in given if isinstance(one, TokenScores)]
+    others = [type(one).__name__ for one in given if not isinstance(one, TokenScores)]
+    if others:
+        raise FigureError(f"a {others[0]} is not scores: give the scores of one model or more, or a comparison")
     if not tables:
         raise FigureError("there is nothing to show: give the scores of at least one model")
     if len({table.text_sha256 for table in tables}) != 1:

@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Literal
 
 import numpy as np
@@ -136,6 +137,10 @@ def measure_named(name: str, *, of_pairs: bool = True) -> TokenMeasure | PairMea
 _NUMBER = r"\s*([-+−]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*"
 _PAIR = re.compile(f"{_NUMBER},{_NUMBER}")
 _SET = "shared:"  # comes before the limits of a set, in the command that draws one of its figures again
+_LIMITS = (
+    "give two numbers, the lower one first, such as -12,0; or text, shared, or a percentile below p50 such as p1 (from the 1st "
+    "to the 99th)"
+)
 _PERCENTILES = re.compile(r"\s*p(\d+\.?\d*|\.\d+)\s*(?:,\s*p(\d+\.?\d*|\.\d+)\s*)?")
 
 
@@ -187,8 +192,12 @@ def chosen_limits(given: str | Chosen) -> Chosen:
     Raises:
         FigureError: It is none of these.
     """
-    if not isinstance(given, str):
+    if isinstance(given, Limits | Percentiles):
         return given
+    if isinstance(given, tuple | list) and len(given) == 2 and all(isinstance(one, Real) for one in given):
+        return given[0], given[1]
+    if not isinstance(given, str):
+        raise FigureError(f"no limits {given!r}: {_LIMITS}")
     if given == "text":
         return "text"
     if given == "shared":
@@ -201,10 +210,7 @@ def chosen_limits(given: str | Chosen) -> Chosen:
         greatest = 100 - least if found[2] is None else float(found[2])
         if 0 <= least < greatest <= 100:
             return Percentiles(least, greatest)
-    raise FigureError(
-        f"no limits {given!r}: give two numbers, the lower one first, such as -12,0; or text, shared, or a percentile below "
-        "p50 such as p1 (from the 1st to the 99th)"
-    )
+    raise FigureError(f"no limits {given!r}: {_LIMITS}")
 
 
 def run_limits(limits: str | Chosen | None) -> Chosen:
