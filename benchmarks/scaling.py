@@ -1,9 +1,10 @@
 """What a ledger costs: one worker next to plain scoring, and tokens per second against the number of workers.
 
 `python -m benchmarks.scaling LEDGER MODEL TOKENS_PER_SECOND` is one worker of the second measurement. It says "ready" when
-everything is imported, and begins when a line comes in.
+a sentence has gone through a ledger of its own, so that everything is imported, and begins when a line comes in.
 """
 
+import os
 import random
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
@@ -21,6 +23,7 @@ import pandas as pd
 from benchmarks.lineup import ROOT
 from benchmarks.samples import mixed
 from tokenviz.base.errors import ExperimentError
+from tokenviz.base.hardware import cores
 from tokenviz.base.progress import task
 from tokenviz.data.texts import Text, corpus
 from tokenviz.ledger.book import Cell, Ledger, open_ledger, plan_ledger
@@ -28,7 +31,7 @@ from tokenviz.ledger.driver import cell_result
 from tokenviz.ledger.shard_scores import read_footer
 from tokenviz.ledger.worker import work
 from tokenviz.models.loading import load_model, resolve
-from tokenviz.scoring.scorer import score_silently, score_to_file
+from tokenviz.scoring.scorer import score_to_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -203,7 +206,7 @@ def measure_overhead(model: str, *, tokens: int, rounds: int) -> Overhead:
         tokens: About how many tokens to score in all rounds together.
         rounds: Each with a text of its own; which of the two comes first takes turns.
     """
-    score_silently(model, "What is imported once is imported before.", **_SETTINGS)
+    _warm_up(model)
     found: list[Overhead] = []
     with task("one worker next to plain scoring", rounds, "rounds") as advance:
         for number in range(rounds):
@@ -234,6 +237,11 @@ def _round(model: str, text: Text, *, plain_first: bool) -> Overhead:
         done = ledger.done(cell)
         n_tokens = sum(read_footer(ledger, cell, shard).summary["n_tokens"] for shard in done)
     return Overhead(n_tokens, len(done), (seconds["plain"],), (seconds["ledger"],), (joined,))
+
+
+def _warm_up(model: str) -> None:
+    """Import what the first shard of a process imports, which is no part of what is measured."""
+    _round(model, corpus(["What is imported once is imported before."], name="a sentence"), plain_first=True)
 
 
 def measure_paces(model: str, workers: Sequence[int], *, limit: float, seconds: float, rounds: int) -> tuple[Pace, ...]:
@@ -298,8 +306,11 @@ def _processor_seconds(call: Callable[[], object]) -> float:
 def _run_workers(ledger: Ledger, model: str, count: int, limit: float) -> None:
     """Start workers, have them begin together, and wait for their end."""
     command = [sys.executable, "-m", "benchmarks.scaling", ledger.address, model, str(limit)]
+    shared = os.environ | {"OMP_NUM_THREADS": str(max(1, cores() // count))}  # as the engine `local` shares the cores
     running = [
-        subprocess.Popen(command, cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        subprocess.Popen(
+            command, cwd=ROOT, env=shared, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
         for _ in range(count)
     ]
     try:
@@ -308,8 +319,9 @@ def _run_workers(ledger: Ledger, model: str, count: int, limit: float) -> None:
             worker.stdout.readline()
         for worker in running:
             assert worker.stdin is not None
-            worker.stdin.write("go\n")
-            worker.stdin.flush()
+            with suppress(BrokenPipeError):  # it has ended, and says why below
+                worker.stdin.write("go\n")
+                worker.stdin.flush()
         for worker in running:
             _, said = worker.communicate()
             if worker.returncode:
@@ -336,7 +348,7 @@ def _rate(ledger: Ledger, cell: Cell) -> float:
 
 if __name__ == "__main__":
     address, label, most = sys.argv[1:]
-    score_silently(label, "What is imported once is imported before.", **_SETTINGS)
+    _warm_up(label)
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     sys.stdin.readline()

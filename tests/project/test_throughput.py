@@ -21,7 +21,16 @@ from benchmarks.processes import ContenderFailed
 from benchmarks.recording import Kept, keep, open_runs, record
 from benchmarks.report import Throughput, case_rows, figure, markdown_table, to_frame
 from benchmarks.samples import TEXT_SETS, Case, parse_case
-from benchmarks.scaling import Overhead, Pace, Scaling, measure_overhead, measure_paces, random_words
+from benchmarks.scaling import (
+    Overhead,
+    Pace,
+    Scaling,
+    _planned,
+    _run_workers,
+    measure_overhead,
+    measure_paces,
+    random_words,
+)
 from tokenviz.base.errors import ExperimentError
 from tokenviz.models.loading import LoadedModel, resolve
 from tokenviz.models.spec import ModelSpec
@@ -432,3 +441,11 @@ def test_what_a_ledger_costs_for_real() -> None:
     assert (one.workers, two.workers) == (1, 2)
     assert 0 < one.rate <= 1.05 * 800  # a worker sleeps after each shard, never less than it is to
     assert one.rate < two.rate
+
+
+@pytest.mark.slow
+def test_a_worker_that_fails_before_it_begins_is_one_line(tmp_path: Path) -> None:
+    ledger, _ = _planned("glass-en", random_words(300, passage=300, seed=0), tmp_path / "ledger", 300)
+    with pytest.raises(ExperimentError) as error:
+        _run_workers(ledger, str(tmp_path / "nowhere"), 1, 0.0)
+    assert str(error.value).startswith("a worker failed: tokenviz.base.errors.ModelError: ")
