@@ -599,6 +599,11 @@ def test_the_command_work_scores_what_is_open(run: Run, trial: Path, ledger_of, 
     code, _, err = run("work", ledger.address)
     assert code == 0
     assert re.fullmatch(r"1 shard with [\d,]+ tokens done, 0 failed\n", err.splitlines(keepends=True)[-1])
+    watch = driver._Watch(ledger, [cell])
+    assert watch.look() == watch.total
+    watch.workers = 1
+    assert re.fullmatch(r"1 model on 1 text, in \d\d shards", watch.title)
+    assert re.fullmatch(r"[\d,]+ tokens, 0 tokens/s, 1 worker, 0 shards failed", watch.details())
     assert_same_bits(cell_result(ledger, cell, text).scores, tv.score(glass, text, **SETTINGS))
 
 

@@ -93,7 +93,12 @@ class _Watch:
         self.workers = 0
         self.total = sum(sum(sizes.values()) for sizes in self._sizes.values())
         models, texts = {cell.model for cell in cells}, {cell.text for cell in cells}
-        self.title = f"{len(models)} models on {len(texts)} texts, in {sum(map(len, self._sizes.values()))} shards"
+        sizes = (
+            counted(len(models), "model"),
+            counted(len(texts), "text"),
+            counted(sum(map(len, self._sizes.values())), "shard"),
+        )
+        self.title = "{} on {}, in {}".format(*sizes)
         self._first = True
 
     def look(self) -> int:
@@ -133,7 +138,8 @@ class _Watch:
     def details(self) -> str:
         """Return details of the progress, for the user."""
         rate = (self._tokens - self._tokens_before) / max(1e-9, time.monotonic() - self._begun)
-        return f"{self._tokens:,} tokens, {rate:,.0f} tokens/s, {self.workers} workers, {self._failed} shards failed"
+        workers, failed = counted(self.workers, "worker"), counted(self._failed, "shard")
+        return f"{self._tokens:,} tokens, {rate:,.0f} tokens/s, {workers}, {failed} failed"
 
     @property
     def _tokens(self) -> int:
