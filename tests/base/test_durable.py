@@ -14,6 +14,7 @@ from tokenviz.data.scores import TokenScores
 from tokenviz.figures.heatmap.files import save_heatmap
 from tokenviz.models.cache import build_once
 from tokenviz.models.loading import LoadedModel
+from tokenviz.tracking.embedded_runs import finish_run
 from tokenviz.tracking.repairs import rebuild
 from tokenviz.tracking.runs import Runs
 from tokenviz.tracking.staged_runs import pack
@@ -120,18 +121,17 @@ def test_a_run_is_on_the_disk_before_its_database_calls_it_finished(
 ) -> None:
     runs = Runs(open_store(), "an experiment", "")
     unsynced: list[Path] = []
-    finish = type(runs.client).set_terminated
 
-    def look(client: object, run_id: str, *arguments: object, **named: object) -> None:
+    def look(database: Path, run_id: str, ended: int) -> None:
         folder = project / "mlruns" / "artifacts" / runs.experiment_id / run_id
         for path in [folder.parent, folder, *folder.rglob("*")]:
             stat = path.stat()
             if disk.synced.get((stat.st_dev, stat.st_ino)) != (stat.st_size, stat.st_mtime_ns):
                 unsynced.append(path)
         assert (folder / "run.json").is_file()
-        finish(client, run_id, *arguments, **named)
+        finish_run(database, run_id, ended)
 
-    monkeypatch.setattr(type(runs.client), "set_terminated", look)
+    monkeypatch.setattr("tokenviz.tracking.runs.finish_run", look)
     runs.keep("f", filled(make_record("f")))
     assert unsynced == []
 

@@ -18,6 +18,7 @@ NAMES = {
         "store.tracking.sqlalchemy_store.SqlAlchemyStore._dispose_engine",
         "store.tracking.sqlalchemy_store.SqlAlchemyStore._engine_map",
         "tracking._tracking_service.utils._SERVER_ARTIFACT_ROOT_ENV_VAR",
+        "utils.validation._validate_batch_log_data", "utils.validation._validate_batch_log_limits",
     ],
     "torch": ["ops.mkldnn._linear_pointwise", "ops.mkldnn._is_mkldnn_bf16_supported", "ops.aten._efficient_attention_forward"],
     "typer": ["core.TyperGroup", "core.CompletionItem"],

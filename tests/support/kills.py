@@ -42,6 +42,7 @@ from mlflow import MlflowClient
 
 from tokenviz.harness import deliveries
 from tokenviz.harness.kinds import comparison, score
+from tokenviz.tracking import runs
 
 HEAVY = [
     "mlflow.store.artifact.local_artifact_repo", "mlflow.store.tracking.sqlalchemy_store",
@@ -49,9 +50,9 @@ HEAVY = [
     "transformers.models.llama.modeling_llama",
 ]  # fmt: skip
 CLIENT = [
-    "create_experiment", "set_experiment_tag", "create_run", "log_batch", "log_inputs", "log_artifacts", "set_terminated",
-    "set_tag", "delete_tag",
+    "create_experiment", "set_experiment_tag", "set_terminated", "set_tag", "delete_tag",
 ]  # fmt: skip
+DATABASE = ["begin_run", "finish_run", "restore"]  # that write with sqlite3
 EVENTS = {"open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "fcntl.flock", "sqlite3.connect"}
 DRAWN_BY = ["tokenviz.harness.kinds.score.draw_scores", "tokenviz.harness.kinds.comparison.draw_comparison"]
 PATIENCE = 600  # seconds until a child that hangs is ended, and says where it was
@@ -99,6 +100,8 @@ class Killer:
         sys.addaudithook(self.hook)
         for name in CLIENT:
             self._around(MlflowClient, name)
+        for name in DATABASE:
+            self._around(runs, name)
         self._around(sqlalchemy.engine.default.DefaultDialect, "do_commit")
         for name in ("write_text", "write_bytes"):
             self._halved(name)
@@ -111,7 +114,7 @@ class Killer:
 
         shutil.copyfile = copyfile  # type: ignore[assignment]  # for paths alone
 
-    def _around(self, owner: type, name: str) -> None:
+    def _around(self, owner: Any, name: str) -> None:
         whole = getattr(owner, name)
 
         def stepped(*arguments: Any, **named: Any) -> Any:

@@ -549,8 +549,13 @@ MUTANTS = (
     ),
     Mutant(
         "a run that is not finished is taken for finished", "tracking/runs.py",
-        "= '{fingerprint}' and attributes.status = 'FINISHED'\"", "= '{fingerprint}'\"",
+        'self._search("FINISHED", most=1, fingerprint', 'self._search("", most=1, fingerprint',
         "tracking/test_runs::test_a_delivery_that_died_is_closed_and_made_again",
+    ),
+    Mutant(
+        "MLflow shows the point of a curve that was written last", "tracking/embedded_runs.py",
+        'key=lambda one: (one["step"], one["timestamp"], one["value"])', "key=lambda one: one is point",
+        "tracking/test_runs::test_a_run_is_written_as_mlflows_client_writes_it",
     ),
     Mutant(
         "a file has its name before it is on the disk", "base/disk.py",

@@ -3,7 +3,9 @@
 import json
 import math
 import re
+import sqlite3
 import sys
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from run_records import filled, make_record
 
 from tokenviz.base.errors import RefusedError, StoreError
 from tokenviz.base.progress import collecting
+from tokenviz.tracking.embedded_runs import record_from
 from tokenviz.tracking.entities import unlinked
 from tokenviz.tracking.finding import fetch
 from tokenviz.tracking.provenance import current_provenance
@@ -78,8 +81,7 @@ def test_a_course_keeps_its_last_value(runs: Runs) -> None:
 
 
 def test_the_text_is_logged_as_a_dataset(runs: Runs) -> None:
-    dataset = {"name": "a text", "digest": "0" * 64, "source_type": "text", "source": "{}", "profile": '{"characters": 4}'}
-    (logged,) = runs.client.get_run(keep(runs, dataset=dataset)).inputs.dataset_inputs
+    (logged,) = runs.client.get_run(keep(runs, dataset=DATASET)).inputs.dataset_inputs
     assert (logged.dataset.name, logged.dataset.digest, logged.dataset.profile) == ("a text", "0" * 36, '{"characters": 4}')
 
 
@@ -187,15 +189,92 @@ def test_of_two_runs_from_processes_that_know_nothing_of_each_other_the_oldest_s
     assert "tokenviz.fingerprint" not in other.data.tags
 
 
-@pytest.mark.parametrize("step", ["log_batch", "log_inputs", "log_artifacts"])
+DATASET = {"name": "a text", "digest": "0" * 64, "source_type": "text", "source": "{}", "profile": '{"characters": 4}'}
+
+
+def test_a_run_is_written_as_mlflows_client_writes_it(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    curves = {"token/logprob": [(5, -1.0), (5, -1.0), (3, -2.5)], "course/r": [(2, 0.75), (1, 0.5), (2, 0.25)]}
+    make = {
+        "curves": curves,
+        "dataset": DATASET,
+        "id": "0" * 32,
+        "context": {"mlflow.user": "me", "mlflow.source.type": "LOCAL"},
+    }
+    ours = rows_of(runs, keep(runs, **make))
+    again = keep(runs, "g", **make | {"id": "1" * 32})
+    other = Runs(runs.store, "another", runs.description)
+    by_client = Runs._write_to_server
+    monkeypatch.setattr(Runs, "_write_embedded", lambda self, _, *arguments: by_client(self, *arguments))
+    theirs = rows_of(other, keep(other, **make))
+    assert ours == theirs
+    assert {table: len(rows) for table, rows in ours.items()} == {
+        "experiments": 1, "experiment_tags": 1, "runs": 1, "tags": 11, "params": 3, "metrics": 7, "latest_metrics": 3,
+        "datasets": 1, "inputs": 1, "input_tags": 0,
+    }  # fmt: skip
+    (dataset,) = rows_of(runs, again)["datasets"]
+    assert dataset == ours["datasets"][0]  # of the text that the experiment has already
+
+
+def rows_of(runs: Runs, run_id: str) -> dict[str, list[dict[str, Any]]]:
+    """A run's rows in the database by table, in one order, with words in place of ids."""
+    assert runs.store.database is not None
+    with closing(sqlite3.connect(runs.store.database)) as connection:
+        record = record_from(connection, run_id)
+    assert record is not None
+    known = {run_id: "run", runs.name: "name"} | {row["dataset_uuid"]: "dataset" for row in record.rows["datasets"]}
+    known |= {row["input_uuid"]: "input" for row in record.rows["inputs"]}
+
+    def plain(name: str, value: Any) -> Any:
+        if name in ("creation_time", "last_update_time"):
+            return value > 0
+        if name == "experiment_id":
+            return str(value) == runs.experiment_id
+        if isinstance(value, str):
+            value = value.replace(f"/{runs.experiment_id}/", "/N/").removesuffix(f"/{runs.experiment_id}")
+            for one, word in known.items():
+                value = value.replace(one, word)
+        return value
+
+    found = {
+        table: [{name: plain(name, value) for name, value in row.items()} for row in rows]
+        for table, rows in record.rows.items()
+    }
+    return {table: sorted(rows, key=repr) for table, rows in found.items()}
+
+
+def test_a_name_that_mlflow_refuses_is_refused(runs: Runs) -> None:
+    with pytest.raises(
+        RefusedError, match=r"^the tracking store 'mlruns' failed: Invalid value \"a\\tb\" for parameter 'metrics"
+    ):
+        keep(runs, metrics={"a\tb": 0.5})
+    assert runs.client.search_runs([runs.experiment_id]) == []
+
+
+def test_a_run_of_an_experiment_that_was_removed_meanwhile_is_not_written(runs: Runs) -> None:
+    runs.client.delete_experiment(runs.experiment_id)
+    with pytest.raises(
+        RefusedError, match=r"^the experiment of 'a name' was removed meanwhile: repeat the command, which rest"
+    ):
+        keep(runs)
+    assert keep(Runs(runs.store, runs.name, runs.description)) == finished(runs)[0].info.run_id
+
+
+def test_files_go_where_an_experiment_has_them(runs: Runs, tmp_path: Path) -> None:
+    runs.client.create_experiment(runs.name, artifact_location=(tmp_path / "else where").as_uri())
+    run_id = keep(runs)
+    assert (tmp_path / "else where" / run_id / "artifacts" / "tables" / "a.csv").is_file()
+    assert finished(runs)[0].info.run_id == run_id
+
+
+@pytest.mark.parametrize("step", ["_copy", "disk.sync", "Runs._keep_record"])
 def test_a_delivery_that_died_is_closed_and_made_again(runs: Runs, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
-    staged = packed(runs, dataset={"name": "t", "digest": "0", "source_type": "text", "source": "{}", "profile": "{}"})
+    staged = packed(runs, dataset=DATASET)
 
     def die(*arguments: Any, **named: Any) -> None:
         raise SystemExit
 
     with monkeypatch.context() as patch:
-        patch.setattr(type(runs.client), step, die)
+        patch.setattr(f"tokenviz.tracking.runs.{step}", die)
         with pytest.raises(SystemExit):
             runs.deliver(staged)
     (dead,) = runs.client.search_runs([runs.experiment_id])
@@ -211,7 +290,7 @@ def test_a_delivery_that_died_is_closed_and_made_again(runs: Runs, monkeypatch: 
 def test_a_delivery_that_died_after_everything_was_written_is_finished(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
     staged = packed(runs)
     with monkeypatch.context() as patch:
-        patch.setattr(type(runs.client), "set_terminated", lambda *a, **k: (_ for _ in ()).throw(SystemExit))
+        patch.setattr("tokenviz.tracking.runs.finish_run", lambda *a: (_ for _ in ()).throw(SystemExit))
         with pytest.raises(SystemExit):
             runs.deliver(staged)
     (dead,) = runs.client.search_runs([runs.experiment_id])
@@ -224,7 +303,7 @@ def test_a_delivery_that_died_after_everything_was_written_is_finished(runs: Run
 def test_runs_left_open_are_closed_unless_their_cell_is_being_worked_on(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
     staged = packed(runs)
     with monkeypatch.context() as patch:
-        patch.setattr(type(runs.client), "log_artifacts", lambda *a: (_ for _ in ()).throw(SystemExit))
+        patch.setattr("tokenviz.tracking.runs._copy", lambda *a: (_ for _ in ()).throw(SystemExit))
         with pytest.raises(SystemExit):
             runs.deliver(staged)
     with runs.outbox.claimed(runs.name, "f"), collecting() as notes:
@@ -331,7 +410,7 @@ def test_what_an_embedded_store_refuses_stays_in_the_outbox(runs: Runs, monkeypa
 
     record = make_record(metrics={"m": 0.5})
     with monkeypatch.context() as patch:
-        patch.setattr(type(runs.client), "log_artifacts", refuse)
+        patch.setattr("shutil.copyfile", refuse)
         with pytest.raises(StoreError, match=r"^the tracking store 'mlruns' failed: No space left on device; make room on "):
             runs.keep("f", filled(record))
     (waiting,) = runs.outbox.records()

@@ -40,19 +40,34 @@ _TO_PAGE = re.compile(rf"\]\(#/experiments/\w+/runs/(\w+)/artifacts/([^)]*)\?{re
 _TO_PICTURE = re.compile(r"\]\(get-artifact\?path=([^)&]*)&run_uuid=\w+\)")
 
 
-def metric_points(metrics: Mapping[str, float], record: RunRecord) -> list[Any]:
-    """Return the points of numbers and curves. NaN is left out: a missing number must not look like a number.
+def metric_points(metrics: Mapping[str, float], record: RunRecord) -> list[tuple[str, float, int, int]]:
+    """Return the points of numbers and curves: name, value, time and step.
+
+    NaN is left out: a missing number must not look like a number.
 
     Args:
         metrics: The numbers that are shown.
         record: Record of the run.
     """
-    from mlflow.entities import Metric
-
-    points = [Metric(name, value, record.ended, 0) for name, value in metrics.items()]
+    points = [(name, float(value), record.ended, 0) for name, value in metrics.items()]
     for name, curve in record.curves.items():
-        points += [Metric(name, value, record.ended, step) for step, value in ended(name, curve[:CURVE_POINTS])]
+        points += [(name, value, record.ended, step) for step, value in ended(name, curve[:CURVE_POINTS])]
     return points
+
+
+def require_possible(params: Mapping[str, str], points: Sequence[tuple[str, float, int, int]], note: str) -> None:
+    """Have MLflow check names and lengths as its client does, for a run that is written without the client.
+
+    Raises:
+        MlflowException: A name or a value is not possible.
+    """
+    from mlflow.entities import Metric, Param, RunTag
+    from mlflow.utils.validation import _validate_batch_log_data, _validate_batch_log_limits
+
+    settings = [Param(*pair) for pair in params.items()]
+    numbers = [Metric(*point) for point in {point[0]: point for point in points}.values()]  # one of each name
+    _validate_batch_log_data(numbers, settings, [RunTag("mlflow.note.content", note)])
+    _validate_batch_log_limits([], settings, [])
 
 
 def ended(name: str, curve: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
@@ -195,11 +210,9 @@ def unlinked(note: str, run_id: str) -> str:
     return _TO_PAGE.sub(lambda found: f"]({'' if found[1] == run_id else f'runs/{found[1]}/'}artifacts/{found[2]})", note)
 
 
-def dataset_input(fields: Mapping[str, str]) -> Any:
-    """Return a text as the dataset that a run used."""
-    from mlflow.entities import Dataset, DatasetInput
-
-    return DatasetInput(Dataset(**{**fields, "digest": fields["digest"][:_LONGEST_DIGEST]}))
+def dataset_fields(fields: Mapping[str, str]) -> dict[str, str]:
+    """Return a text as the fields of the dataset that a run used, within MLflow's limits; empty for none."""
+    return {**fields, "digest": fields["digest"][:_LONGEST_DIGEST]} if fields else {}
 
 
 # Views of an experiment's runs in MLflow's pages: which runs, in which columns, with which chart.

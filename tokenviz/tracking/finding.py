@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from tokenviz.base.errors import DamagedError, StoreError, did_you_mean
 from tokenviz.base.progress import task
@@ -192,7 +191,7 @@ def _that_begin_with(reference: str, experiments: Sequence[str], store: Store, *
     field = f"tags.`{PREFIX}fingerprint`" if by_fingerprint else "attributes.run_id"
     with store_errors(store):
         found = store.client.search_runs(list(experiments), f"{field} LIKE '{reference}%'", max_results=_SHOWN + 1)
-    return [_row(run) for run in found]
+    return [Row.of(run) for run in found]
 
 
 def remove(store: Store, runs: Sequence[FoundRun]) -> None:
@@ -232,7 +231,8 @@ def _experiments(store: Store, name: str | None) -> dict[str, str]:
 def _sweep(store: Store, experiments: dict[str, str], where: Where | None, every: bool, size: int) -> Iterator[FoundRun]:
     """Yield runs in pages of `size`, newest first, except those that the store itself can exclude."""
     if store.database is not None:
-        rows = read_runs(store.database, list(experiments), tags=tags_of(where), finished=not every, page=min(size, _PAGE))
+        status = "" if every else "FINISHED"
+        rows = read_runs(store.database, list(experiments), tags=tags_of(where), status=status, page=min(size, _PAGE))
         yield from (_found(row, experiments) for row in rows)
         return
     finished = "" if every else "attributes.status = 'FINISHED'"
@@ -243,18 +243,11 @@ def _sweep(store: Store, experiments: dict[str, str], where: Where | None, every
             with store_errors(store):
                 page = store.client.search_runs(list(experiments), query, max_results=min(size, _PAGE), page_token=token)
             for run in page:
-                yield _found(_row(run), experiments)
+                yield _found(Row.of(run), experiments)
                 advance(1)
             token = page.token
             if not token:
                 return
-
-
-def _row(run: Any) -> Row:
-    """Return a run of MLflow's client as a row."""
-    info, data = run.info, run.data
-    head = (info.run_id, info.experiment_id, info.run_name, info.status, info.start_time, info.end_time, info.artifact_uri)
-    return Row(*head, dict(data.tags), dict(data.params), dict(data.metrics))
 
 
 def _found(row: Row, experiments: dict[str, str]) -> FoundRun:

@@ -5,6 +5,7 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -143,14 +144,18 @@ def redacted(value: Any) -> Any:
     The value of an environment variable whose name suggests a secret (`HF_TOKEN`, `MLFLOW_TRACKING_PASSWORD`, ...) is replaced
     by the variable's name. User and password are removed from addresses.
     """
+    return _without(_secrets(), value)
+
+
+def _without(secrets: Sequence[tuple[str, str]], value: Any) -> Any:
     if isinstance(value, str):
-        for name, secret in _secrets():
+        for name, secret in secrets:
             value = value.replace(secret, f"${name}")
         return _IN_ADDRESS.sub(r"\1", value)
     if isinstance(value, list | tuple):
-        return [redacted(one) for one in value]
+        return [_without(secrets, one) for one in value]
     if isinstance(value, dict):
-        return {name: redacted(one) for name, one in value.items()}
+        return {name: _without(secrets, one) for name, one in value.items()}
     return value
 
 

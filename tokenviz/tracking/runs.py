@@ -6,14 +6,17 @@ finds the runs that exist already. Runs are flat and tagged; each is written in 
 
 import json
 import math
+import shutil
 import socket
 import sqlite3
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +24,24 @@ from tokenviz.base import disk
 from tokenviz.base.errors import RefusedError, StoreError
 from tokenviz.base.progress import task, warn
 from tokenviz.tracking.embedded import artifacts_of
-from tokenviz.tracking.embedded_runs import keep_record, read_record, restore, runs_without_record
+from tokenviz.tracking.embedded_runs import (
+    NewRun,
+    Row,
+    begin_run,
+    finish_run,
+    keep_record,
+    read_record,
+    read_run,
+    read_runs,
+    restore,
+    runs_without_record,
+)
 from tokenviz.tracking.entities import (
     CURVE_POINTS,
-    dataset_input,
+    dataset_fields,
     linked,
     metric_points,
+    require_possible,
     settings_of,
     short_note,
     split_numbers,
@@ -186,7 +201,7 @@ class Runs:
         return found
 
     def _find(self, fingerprint: str) -> FinishedRun | None:
-        found = self._search(_finished_of(fingerprint), most=1)
+        found = self._search("FINISHED", most=1, fingerprint=fingerprint)
         return self._finished(found[0]) if found else None
 
     def deliver(self, staged: StagedRun) -> str:
@@ -204,10 +219,10 @@ class Runs:
         record = staged.record
         with store_errors(self.store):
             self._close_the_dead(record.fingerprint)
-            delivered = self._search(f"tags.`{PREFIX}parcel` = '{record.id}' and attributes.status = 'FINISHED'", most=1)
+            delivered = self._search("FINISHED", most=1, parcel=record.id)
             older = self._find(record.fingerprint)
             if delivered:
-                run_id = str(delivered[0].info.run_id)
+                run_id = delivered[0].run_id
             elif older is not None and not record.replaces:
                 run_id = older.run_id
             else:
@@ -268,8 +283,6 @@ class Runs:
             self.store.fall_silent(error.__cause__ or error, time.monotonic() - begun)
 
     def _write(self, staged: StagedRun, older: FinishedRun | None) -> str:
-        from mlflow.entities import Param, RunTag
-
         record = self._with_ids(staged.record)
         for name, page in record.pages.items():
             (staged.files / name).parent.mkdir(exist_ok=True)
@@ -284,35 +297,58 @@ class Runs:
         own[LIST_TAG] = checksum(staged.files / CHECKSUMS)
         if record.table:
             own[TABLE_TAG] = checksum(staged.files / record.table)
-        run = self.client.create_run(
-            self.experiment_id,
-            start_time=record.started,
-            run_name=record.name,
-            tags={
-                **record.context,
-                **{f"{PREFIX}{key}": value for key, value in {**identities, **numbers, **record.tags, **own}.items()},
-            },
+        tags = {f"{PREFIX}{key}": value for key, value in {**identities, **numbers, **record.tags, **own}.items()}
+        new = NewRun(
+            run_id=uuid.uuid4().hex,
+            experiment_id=self.experiment_id,
+            name=record.name,
+            started=record.started,
+            tags={**record.context, **tags},
+            params=params,
+            points=metric_points(metrics, record),
+            dataset=dataset_fields(record.dataset),
         )
+        if self.store.database is not None:
+            run_id = self._write_embedded(self.store.database, new, staged, description)
+        else:
+            run_id = self._write_to_server(new, staged, description)
+        self._close_the_dead(record.fingerprint)  # a call whose answer is lost is repeated, and may have made two runs
+        return run_id
+
+    def _write_embedded(self, database: Path, new: NewRun, staged: StagedRun, description: str) -> str:
+        note = linked(description, new.experiment_id, new.run_id)
+        require_possible(new.params, new.points, note)
+        new = replace(new, tags={**new.tags, NOTE: note})
+        place = self.store.place_of(begin_run(database, new))
+        if place is None:  # an experiment that was made with MLflow, with its files elsewhere
+            self.client.log_artifacts(new.run_id, str(staged.files))
+        else:
+            _copy(staged.files, place)
+            # Fsync before the database says that the run is finished: the power may fail in between.
+            disk.sync(place)
+            self._keep_record(new.run_id, status="FINISHED", end_time=staged.record.ended)
+            for folder in list(place.parents)[1:3]:
+                disk.sync_entry(folder)
+        finish_run(database, new.run_id, staged.record.ended)
+        return new.run_id
+
+    def _write_to_server(self, new: NewRun, staged: StagedRun, description: str) -> str:
+        from mlflow.entities import Dataset, DatasetInput, Metric, Param, RunTag
+
+        run = self.client.create_run(new.experiment_id, start_time=new.started, run_name=new.name, tags=new.tags)
         run_id = str(run.info.run_id)
-        points = metric_points(metrics, record)
+        points = [Metric(*point) for point in new.points]
         for begin in range(0, max(1, len(points)), CURVE_POINTS):
             self.client.log_batch(
                 run_id,
                 metrics=points[begin : begin + CURVE_POINTS],
-                params=[Param(*pair) for pair in params.items()] if begin == 0 else [],
-                tags=[RunTag(NOTE, linked(description, self.experiment_id, run_id))] if begin == 0 else [],
+                params=[Param(*pair) for pair in new.params.items()] if begin == 0 else [],
+                tags=[RunTag(NOTE, linked(description, new.experiment_id, run_id))] if begin == 0 else [],
             )
-        if record.dataset:
-            retry_once(self.client.log_inputs, run_id, [dataset_input(record.dataset)])
+        if new.dataset:
+            retry_once(self.client.log_inputs, run_id, [DatasetInput(Dataset(**new.dataset))])
         self.client.log_artifacts(run_id, str(staged.files))
-        if (files := self._files(run)) is not None:
-            # Fsync before the database says that the run is finished: the power may fail in between.
-            disk.sync(files)
-            self._keep_record(run_id, status="FINISHED", end_time=record.ended)
-            for folder in list(files.parents)[1:3]:
-                disk.sync_entry(folder)
-        self.client.set_terminated(run_id, end_time=record.ended)
-        self._close_the_dead(record.fingerprint)  # a call whose answer is lost is repeated, and may have made two runs
+        self.client.set_terminated(run_id, end_time=staged.record.ended)
         return run_id
 
     def _known_params(self, record: RunRecord) -> dict[str, object]:
@@ -361,8 +397,8 @@ class Runs:
         Returns:
             The id of the run that is kept.
         """
-        found = self._search(_finished_of(fingerprint), most=100)
-        ages = [(run.info.start_time, str(run.info.run_id)) for run in found]
+        found = self._search("FINISHED", most=100, fingerprint=fingerprint)
+        ages = [(run.started, run.run_id) for run in found]
         kept = run_id if newest or not ages else min(ages)[1]
         for _, other in ages:
             if other != kept:
@@ -383,20 +419,16 @@ class Runs:
 
     def _close_the_dead(self, fingerprint: str) -> None:
         """Close the runs of a claimed cell that another process of this outbox left open."""
-        query = (
-            f"tags.`{PREFIX}fingerprint` = '{fingerprint}' and tags.`{PREFIX}outbox` = '{self.sender}' "
-            "and attributes.status = 'RUNNING'"
-        )
-        for run in self._search(query, most=100):
+        for run in self._search("RUNNING", most=100, fingerprint=fingerprint, outbox=self.sender):
             if self._finished_by_its_record(run):
                 continue
-            self.client.set_tag(run.info.run_id, NOTE, "The process that wrote this run ended before it was whole.")
-            self.client.set_terminated(run.info.run_id, "KILLED")
-            self._keep_record(run.info.run_id)
+            self.client.set_tag(run.run_id, NOTE, "The process that wrote this run ended before it was whole.")
+            self.client.set_terminated(run.run_id, "KILLED")
+            self._keep_record(run.run_id)
 
-    def _finished_by_its_record(self, run: Any) -> bool:
+    def _finished_by_its_record(self, run: Row) -> bool:
         """Finish a run that was left open if its record is there, which is written last; return whether it is."""
-        files, database = self._files(run), self.store.database
+        files, database = self.store.place_of(run.artifact_uri), self.store.database
         record = read_record(files.parent) if files else None
         if (
             record is None
@@ -428,10 +460,9 @@ class Runs:
                     advance(1)
 
     def _close_left_open(self) -> None:
-        query = f"tags.`{PREFIX}outbox` = '{self.sender}' and attributes.status = 'RUNNING'"
         closed = 0
-        for run in self._search(query, most=1000):
-            fingerprint = run.data.tags[f"{PREFIX}fingerprint"]
+        for run in self._search("RUNNING", most=_PAGE, outbox=self.sender):
+            fingerprint = run.tags[f"{PREFIX}fingerprint"]
             with self.outbox.claimed(self.name, fingerprint) as claim, store_errors(self.store):
                 if claim is not None:
                     self._close_the_dead(fingerprint)
@@ -444,16 +475,11 @@ class Runs:
         expected = run.tags.get(TABLE_TAG)
         return run.files is None or expected is None or is_whole(run.files / table, expected)
 
-    def _files(self, run: Any) -> Path | None:
-        """Return the folder of a run's files in an embedded store; None for a server, and for a location of other origin."""
-        return self.store.place_of(run.info.artifact_uri)
-
-    def _finished(self, run: Any) -> FinishedRun:
-        tags = {name.removeprefix(PREFIX): value for name, value in run.data.tags.items() if name.startswith(PREFIX)}
-        info, data = run.info, run.data
-        params, own = with_identities(data.params, tags)
-        metrics, own = with_numbers({name: value for name, value in data.metrics.items() if math.isfinite(value)}, own)
-        return FinishedRun(info.run_id, info.start_time, metrics, own, params, self._files(run))
+    def _finished(self, run: Row) -> FinishedRun:
+        tags = {name.removeprefix(PREFIX): value for name, value in run.tags.items() if name.startswith(PREFIX)}
+        params, own = with_identities(run.params, tags)
+        metrics, own = with_numbers({name: value for name, value in run.metrics.items() if math.isfinite(value)}, own)
+        return FinishedRun(run.run_id, run.started, metrics, own, params, self.store.place_of(run.artifact_uri))
 
     def join_grid(self, run: FinishedRun, grid: str) -> None:
         """Add a grid to a finished run's tag, which lists its grids separated by spaces."""
@@ -464,7 +490,7 @@ class Runs:
     def _join(self, run_id: str, fingerprint: str, grids: list[str]) -> None:
         # Two grids may add themselves at once: reading and writing the tag must be one step.
         with self.outbox.claimed(self.name, f"{fingerprint} grid", wait=True):
-            known = self._finished(self.client.get_run(run_id)).tags.get("grid", "").split()
+            known = self._run(run_id).tags.get(f"{PREFIX}grid", "").split()
             if not set(grids) <= set(known):
                 self.client.set_tag(run_id, f"{PREFIX}grid", _joined(known, grids))
                 self._keep_record(run_id)
@@ -476,13 +502,34 @@ class Runs:
             return "embedded"
         return sha256(f"{socket.gethostname()}\0{self.outbox.folder}".encode()).hexdigest()[:12]
 
-    def _search(self, query: str, *, most: int) -> list[Any]:
+    def _run(self, run_id: str) -> Row:
+        if self.store.database is None:
+            return Row.of(self.client.get_run(run_id))
+        found = read_run(self.store.database, run_id)
+        if found is None:
+            raise StoreError(f"the store {self.store.name!r} has lost the run {run_id!r}: repeat the command")
+        return found
+
+    def _search(self, status: str, *, most: int, **tags: str) -> list[Row]:
+        """Return the experiment's runs with a status and tags of this package, newest first."""
+        if self.store.database is not None:
+            wanted, page = [*tags.items()], min(most, _PAGE)
+            found = read_runs(self.store.database, [self.experiment_id], tags=wanted, status=status, page=page)
+            return list(islice(found, most))
+        query = " and ".join(f"tags.`{PREFIX}{name}` = '{value}'" for name, value in tags.items())
         with store_errors(self.store):
-            return list(self.client.search_runs([self.experiment_id], query, max_results=most))
+            query = f"{query} and attributes.status = '{status}'"
+            return [Row.of(run) for run in self.client.search_runs([self.experiment_id], query, max_results=most)]
 
 
-def _finished_of(fingerprint: str) -> str:
-    return f"tags.`{PREFIX}fingerprint` = '{fingerprint}' and attributes.status = 'FINISHED'"
+def _copy(source: Path, target: Path) -> None:
+    """Copy the files of a folder, and raise the error of the first that cannot be copied."""
+    target.mkdir(parents=True, exist_ok=True)
+    for path in sorted(source.rglob("*")):
+        if path.is_dir():
+            (target / path.relative_to(source)).mkdir(exist_ok=True)
+        else:
+            shutil.copy2(path, target / path.relative_to(source))
 
 
 def _joined(known: list[str], grids: list[str]) -> str:
