@@ -488,7 +488,7 @@ MUTANTS = (
     ),
     Mutant(
         "dollar signs of a text are formulas", "figures/heatmap/drawing.py",
-        "va=place, parse_math=False, usetex=False)", "va=place, usetex=False)",
+        '"va": place, "parse_math": False, "usetex"', '"va": place, "usetex"',
         "figures/test_heatmap::test_any_text_draws_and_saves",
     ),
     Mutant(

@@ -11,7 +11,7 @@ are in a grey copy: viridis' teal gives black a contrast of 5.5 to 1 in colour a
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 from matplotlib import colormaps
@@ -160,6 +160,7 @@ class ColourScale:
         return [self.low + (self.high - self.low) * (step + 0.5) / count for step in range(count)]
 
 
+@lru_cache(maxsize=4096)
 def text_colour(*backgrounds: Colour | None) -> str:
     """Return black or white, whichever has more contrast in colour and in grey; for several backgrounds the worst one counts.
 
@@ -181,6 +182,7 @@ def stands_out(ink: str, *backgrounds: Colour | None) -> bool:
     return all(_worst(ground, ink) >= LEAST_CONTRAST for ground in backgrounds)
 
 
+@lru_cache(maxsize=4096)
 def _worst(ground: Colour | None, ink: str) -> float:
     """Return the contrast of an ink with a background in colour or in grey, whichever is less."""
     ground = ground or INKS["white"]
