@@ -123,7 +123,7 @@ def fetch_run_file(
 ) -> None:
     """Put a file of a run on this disk; a figure in a format that the run does not hold is drawn from its tables.
 
-    A run holds its figures as HTML and PNG. PDF, SVG and LaTeX are drawn as the run would have drawn them: with the same
+    A run holds what its page shows, HTML or PNG. PDF, SVG and LaTeX are drawn as the run would have drawn them: with the same
     limits, and the same words on where they come from. Prints the file's path.
     """
     from tokenviz.base.progress import shown

@@ -105,7 +105,7 @@ class Experiment(Generic[P, R]):
         """Return the same experiment with figures in more formats in its runs; runs that are finished keep their figures.
 
         Args:
-            formats: Some of "png", "svg" and "pdf"; HTML and PNG are always drawn.
+            formats: Some of "png", "svg" and "pdf"; what a run's page shows is always drawn.
 
         Raises:
             FigureError: There is no such format.
@@ -178,9 +178,9 @@ _LIMITS = Annotated[
 _FORMATS = Annotated[
     str | None,
     typer.Option(
-        help="Formats of the figures that are drawn into the runs, with commas: svg, pdf; HTML and PNG always are. Without "
-        "this, files are drawn from a run's tables when they are wanted (pull, redraw, runs fetch). Finished runs keep their "
-        "figures.",
+        help="Formats of the figures that are drawn into the runs, with commas: svg, pdf; what its page shows always is. "
+        "Without this, files are drawn from a run's tables when they are wanted (pull, redraw, runs fetch). Finished runs keep "
+        "their figures.",
         show_default=False,
     ),
 ]

@@ -79,7 +79,7 @@ class Grid(Studies):
             top_k: Number of likeliest alternatives to keep at every position; by default 10.
             imported: Other engines' scores, from `import_scores`. They become score runs next to the models', and their texts
                 become texts of the grid. With imported scores neither a model nor another text is necessary.
-            formats: Formats of the figures that are drawn into the runs, next to HTML and PNG, which always are: "svg", "pdf".
+            formats: Formats of the figures that are drawn into the runs, next to what their pages show: "svg", "pdf".
                 Those of the command's `--formats` are drawn as well. Without them a file is drawn from a run's tables when it
                 is wanted, by `tokenviz pull`, `redraw` and `runs fetch`.
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -156,11 +156,10 @@ def draw_margins(axes: Axes, comparison: Comparison) -> tuple[Axes, Axes]:
     edges = np.linspace(*axes.get_xlim(), _BINS + 1).tolist()
     above = axes.inset_axes((0.0, 1.02, 1.0, _MARGINS - 0.04), sharex=axes)
     beside = axes.inset_axes((1.02, 0.0, _MARGINS - 0.04, 1.0), sharey=axes)
-    above.hist(comparison.units.logprob_a[there], edges)
-    beside.hist(comparison.units.logprob_b[there], edges, orientation="horizontal")
+    look: dict[str, Any] = {"facecolor": "#9aa5b1", "edgecolor": "white", "linewidth": 0.3}
+    above.hist(comparison.units.logprob_a[there], edges, **look)
+    beside.hist(comparison.units.logprob_b[there], edges, orientation="horizontal", **look)
     for margin in (above, beside):
-        for bar in margin.patches:
-            bar.set(facecolor="#9aa5b1", edgecolor="white", linewidth=0.3)
         margin.set_axis_off()
     title, font_size = axes.get_title(loc="left"), float(axes.xaxis.label.get_fontsize())
     axes.set_title("", loc="left")

@@ -115,7 +115,7 @@ def _without_joiners(glyphs: list[Any], string: str) -> list[_Glyph]:
 
 FigureFormat = Literal["png", "svg", "pdf"]
 PAGE_FORMATS: tuple[FigureFormat, ...] = ("png",)
-"""Formats of every figure of a run besides HTML, for its page; others are drawn from its tables when they are wanted."""
+"""Formats of a run's figures besides HTML, for its page; others are drawn from its tables when they are wanted."""
 
 DPI = 200  # with far fewer, letters are hinted so that a word is wider than its box
 _SETTINGS: Any = {
@@ -136,7 +136,8 @@ def run_formats(asked: Sequence[str]) -> tuple[FigureFormat, ...]:
     for form in asked:
         if form not in possible:
             raise FigureError(
-                f"no format {form!r} for the figures of runs: give some of {', '.join(possible)}; HTML and PNG are always drawn"
+                f"no format {form!r} for the figures of runs: give some of {', '.join(possible)}; what its page shows is "
+                "always drawn"
             )
     return tuple(form for form in possible if form in (*PAGE_FORMATS, *asked))
 

@@ -23,7 +23,7 @@ from tokenviz.figures.named import FIGURES, OWN_LOOK, Look, formats_of, save_nam
 from tokenviz.figures.origin import of_pair
 from tokenviz.figures.report.overview import Cell, PairCell
 from tokenviz.figures.report.page import save_report
-from tokenviz.figures.typeset.saving import FigureFormat
+from tokenviz.figures.typeset.saving import PAGE_FORMATS, FigureFormat
 from tokenviz.harness.deliveries import Drawing
 from tokenviz.harness.kind import Content, Job, Kind, Outcome, Quantity, Run, RunTable
 from tokenviz.harness.kinds.measure import read_measured, write_measured
@@ -357,10 +357,12 @@ def draw_comparison(
         comparison: A comparison of two models on one text.
         about: What made it, for the files' metadata.
         limits: Limits of the colours.
-        formats: Formats of the figures besides HTML.
+        formats: Formats of the figures besides HTML. Unless more were asked for than every run has, the heatmap is HTML only:
+            the page links to that, and a picture of two long texts takes a third of the time.
         folder: The folder for the figures.
     """
-    own: dict[str, tuple[HeatmapFormat, ...]] = {"heatmap": (*formats, "html"), "difference": ("html",)}
+    asked = () if tuple(formats) == PAGE_FORMATS else formats
+    own: dict[str, tuple[HeatmapFormat, ...]] = {"heatmap": (*asked, "html"), "difference": ("html",)}
     for figure in _FIGURES:
         look = with_limits(figure, OWN_LOOK, limits)
         save_named(figure, comparison, folder / figure, formats=own.get(figure, formats), look=look, about=about)
