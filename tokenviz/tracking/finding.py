@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from tokenviz.base.errors import DamagedError, StoreError, did_you_mean
 from tokenviz.base.progress import task
@@ -288,7 +289,7 @@ def files_of(store: Store, run_id: str, folder: str = "") -> dict[str, int]:
         files = sorted(path for path in (place / folder).rglob("*") if path.is_file())
         return {path.relative_to(place).as_posix(): path.stat().st_size for path in files}
     with store_errors(store):
-        entries = store.client.list_artifacts(run_id, folder or None)
+        entries = _files_elsewhere(store, run_id).list_artifacts(folder or None)
     found: dict[str, int] = {}
     for entry in entries:
         found |= files_of(store, run_id, entry.path) if entry.is_dir else {str(entry.path): int(entry.file_size)}
@@ -303,6 +304,16 @@ def _place_of(store: Store, run_id: str) -> Path | None:
             raise StoreError(f"the store {store.name!r} has no run {run_id!r}: 'tokenviz runs' lists what there is")
         return store.place_of(location)
     return None
+
+
+def _files_elsewhere(store: Store, run_id: str) -> Any:
+    """Return MLflow's access to a run's files on a server.
+
+    MLflow's client also looks for models in the run: a request more for each file, which servers of MLflow 2 do not know.
+    """
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    return get_artifact_repository(store.client.get_run(run_id).info.artifact_uri, tracking_uri=store.uri)
 
 
 def fetch(store: Store, run_id: str, artifact: str, folder: Path) -> Path:
@@ -328,7 +339,7 @@ def fetch(store: Store, run_id: str, artifact: str, folder: Path) -> Path:
     attempts = 1 if store.folder is not None else _ATTEMPTS
     for left in reversed(range(attempts)):
         try:
-            return Path(store.client.download_artifacts(run_id, artifact, str(folder)))
+            return Path(_files_elsewhere(store, run_id).download_artifacts(artifact, str(folder)))
         except (MlflowException, OSError) as error:
             if store.folder is None and not _is_gone(store, run_id, artifact):
                 if left:
@@ -357,6 +368,8 @@ def _is_gone(store: Store, run_id: str, artifact: str) -> bool:
 
     folder, _, name = artifact.rpartition("/")
     try:
-        return bool(name) and all(entry.path != artifact for entry in store.client.list_artifacts(run_id, folder or None))
+        return bool(name) and all(
+            entry.path != artifact for entry in _files_elsewhere(store, run_id).list_artifacts(folder or None)
+        )
     except (MlflowException, OSError):
         return False

@@ -117,7 +117,6 @@ _FAILURES = (
     (re.compile(r"^\[Errno \d+\] (No space left on device|Disk quota exceeded)"), "{}"),
     (re.compile(r"Connection.*\[Errno -?\d+\] ([A-Z][^'\")\]]*)"), "{}"),
     (re.compile(r"(Failed to resolve '[^']*')"), "{}"),
-    (re.compile(r"^Failed to download artifacts from path '([^']*)'"), "the download of {} broke off"),
     (re.compile(r"failed with error code (\d+) != 200"), "HTTP {}"),
     (re.compile(r"too many (\d+) error responses"), "HTTP {}"),
     (re.compile(r"(Remote end closed connection without response|Connection aborted|IncompleteRead)"), "{}"),
