@@ -92,6 +92,7 @@ ALLOWED = "dtype=float64|float32|bfloat16|float16; quantize=q8_0|q5_1|q5_0|q4_1|
         ("m\udcff", r"the model spec 'm\udcff' holds what is no Unicode text: rename the folder or file"),
         ("~\0", r"the model spec '~\x00' holds what is no Unicode text: rename the folder or file"),
         ("m,colour=red", f"unknown option 'colour=red' in the model spec 'm,colour=red': {ALLOWED}"),
+        ("m,n", f"unknown option 'n' in the model spec 'm,n': {ALLOWED}; several models are given one by one"),
         ("m,dtype", f"unknown option 'dtype' in the model spec 'm,dtype': {ALLOWED}"),
         ("m,", f"unknown option '' in the model spec 'm,': {ALLOWED}"),
         ("m,dtype=int8", "dtype 'int8' in the model spec 'm,dtype=int8' is none of float64, float32, bfloat16, float16"),

@@ -74,7 +74,8 @@ class ModelSpec:
         for option in options:
             key, equals, value = option.partition("=")
             if not equals or key not in CHOICES:
-                raise ModelError(f"unknown option {option!r} in the model spec {spec!r}: {_allowed()}")
+                several = "; several models are given one by one" if option and not equals and key not in CHOICES else ""
+                raise ModelError(f"unknown option {option!r} in the model spec {spec!r}: {_allowed()}{several}")
             if value not in CHOICES[key]:
                 choices = ", ".join(CHOICES[key])
                 raise ModelError(f"{key} {value!r} in the model spec {spec!r} is none of {choices}")
