@@ -466,6 +466,7 @@ def test_prompts_are_a_run_that_is_found_drawn_traced_pulled_and_computed_again(
 
     _, [again] = grid_of(study)
     assert (again.run_id, again.reused) == (made.run_id, True)
+    assert "log-prob per continuation −" in run("runs")[1]
     code, out, _ = run("rerun", made.run_id)
     assert (code, "agrees" in out) == (0, True)
     code, out, _ = run("redraw", made.run_id, "--to", "one", "--format", "svg", "--width", "acl")

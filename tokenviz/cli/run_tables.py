@@ -24,7 +24,7 @@ _HEADLINES = (
     ("mean_logprob", "mean log-prob"),
     ("accuracy_by_sum", "accuracy"),
     ("mean_surprisal_bits", "mean surprisal (bits)"),
-    ("mean_logprob_per_continuation", "mean log-prob"),
+    ("mean_logprob_per_continuation", "log-prob per continuation"),
     ("gain_ols_on_means", "gain (nats)"),
     ("gain_mixed", "gain (nats)"),
 )
