@@ -56,6 +56,13 @@ def test_a_span_inside_one_token_has_no_token_and_no_number() -> None:
     assert table["logprob"].sum() == -3.0
 
 
+def test_a_token_crosses_the_border_before_its_first_whole_character_if_it_begins_inside_the_one_before() -> None:
+    scores = make_scores([["a", "b", "cd"]], [-1.0, -2.0, -3.0])
+    scores = replace(scores, first_character=np.array([0, 1, 1]))  # the third token begins with the last bytes of "b"
+    assert tv.span_table(with_spans(scores, [("x", 0, 2)]))["crossings"].tolist() == [0, 1]
+    assert tv.span_table(with_spans(scores, [("x", 0, 1)]))["crossings"].tolist() == [0, 0]
+
+
 def test_what_no_span_names_is_a_row_without_a_name() -> None:
     table = tv.span_table(with_spans(make_scores([["a", "b", "c", "d"]], [-1.0] * 4), [("x", 1, 2)]))
     assert list(zip(table["span"], table["text"], strict=True)) == [("", "a"), ("x", "b"), ("", "cd")]

@@ -95,7 +95,8 @@ MUTANTS = (
     Mutant(
         "a token that begins inside a character of the span before does not cross", "units/sums.py",
         "(scores.first_character < start[unit])", "(scores.start < start[unit])",
-        "data/test_named_spans::test_the_spans_sum_to_the_text_wherever_the_borders_are",
+        "data/test_named_spans::"
+        "test_a_token_crosses_the_border_before_its_first_whole_character_if_it_begins_inside_the_one_before",
     ),
     Mutant(
         "spans are no part of what a run holds", "harness/kind.py",
