@@ -48,7 +48,7 @@ def test_an_engine_that_is_not_installed_names_its_extra(
 
 
 def test_without_slurm_on_this_machine_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("submitit")
+    pytest.importorskip("submitit", reason="the extra slurm is not installed")
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(LedgerError, match=r"^the engine 'slurm' needs Slurm's commands \(sbatch, sinfo\) on this machine"):
         engine_of("slurm", workers=1)
@@ -94,7 +94,7 @@ def test_the_limit_of_a_partition_in_minutes(limit: str, minutes: int) -> None:
 @pytest.fixture
 def slurm_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Put commands of Slurm's names on the path, of which sinfo is a given script."""
-    pytest.importorskip("submitit")
+    pytest.importorskip("submitit", reason="the extra slurm is not installed")
     monkeypatch.setenv("PATH", str(tmp_path))
 
     def says(script: str) -> None:
@@ -186,7 +186,7 @@ def held(ledger: Ledger, cell: Cell, *, until: Callable[[], bool], act: Callable
 
 @pytest.fixture
 def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    pytest.importorskip("submitit")
+    pytest.importorskip("submitit", reason="the extra slurm is not installed")
     for name in [name for name in os.environ if name.startswith(("SBATCH_", "SLURM_"))]:
         monkeypatch.delenv(name)
     monkeypatch.setattr(driver, "_POLL", 0.3)
@@ -224,7 +224,7 @@ def test_slurm_fills_a_ledger_also_when_its_jobs_are_requeued(
 @pytest.fixture
 def ray_cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
     """Three nodes of one core each on this machine."""
-    pytest.importorskip("ray")
+    pytest.importorskip("ray", reason="the extra ray is not installed")
     from ray.cluster_utils import Cluster
 
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
@@ -265,7 +265,7 @@ def test_ray_fills_a_ledger_also_when_a_node_is_killed(glass: LoadedModel, ledge
 def test_no_ray_at_the_address_is_said_before_anything_is_started(
     run: Run, trial: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("ray")
+    pytest.importorskip("ray", reason="the extra ray is not installed")
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
     monkeypatch.setenv("RAY_gcs_server_request_timeout_seconds", "2")
     said = refused(run, "run", "shard_trial", "--ledger", "shards", "--engine", "ray")

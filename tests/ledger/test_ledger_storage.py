@@ -31,8 +31,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # of boto
 
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
-    pytest.importorskip("moto")
-    s3fs = pytest.importorskip("s3fs")
+    pytest.importorskip("moto", reason="a server of S3 for tests is not installed")
+    s3fs = pytest.importorskip("s3fs", reason="what reads s3:// is not installed")
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         port = one.getsockname()[1]

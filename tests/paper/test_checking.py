@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Once, Run
-from kept_runs import keep_comparison, keep_pair, keep_scores
+from kept_runs import keep_comparison, keep_scores, pulled_pair
 from tables import long_pair
 
 from tokenviz.base.errors import PaperError
@@ -22,14 +22,7 @@ ORDER = Order(experiment="trial", figures=("heatmap", "scatter"), formats=("png"
 @pytest.fixture
 def folder(once: Once, project: Path) -> Path:
     """What was pulled of two models on one text."""
-
-    def make() -> list[str]:
-        runs = keep_pair(*long_pair(40))
-        pull(ORDER, project / "paper")
-        return runs
-
-    once("a pair and its paper", make)
-    return project / "paper"
+    return pulled_pair(once, project, ORDER)
 
 
 def states(folder: Path) -> dict[str, str]:

@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from conftest import Once, Run
-from kept_runs import COMMAND, COMMIT, keep_comparison, keep_pair, keep_scores
+from kept_runs import COMMAND, COMMIT, keep_comparison, keep_pair, keep_scores, pulled_pair
 from tables import NAN, long_pair, make_scores
 
 import tokenviz as tv
@@ -38,14 +38,7 @@ def runs(once: Once) -> list[str]:
 @pytest.fixture
 def folder(once: Once, project: Path) -> Path:
     """The folder of a paper into which they were pulled."""
-
-    def make() -> list[str]:
-        runs = keep_pair(*long_pair(40))
-        pull(ORDER, project / "paper")
-        return runs
-
-    once("a pair that was pulled", make)
-    return project / "paper"
+    return pulled_pair(once, project, ORDER)
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 from run_records import make_record
+from tables import long_pair
 
 import tokenviz as tv
 from tokenviz.comparing.alignment import By
@@ -16,6 +17,8 @@ from tokenviz.harness.kinds.comparison import record_comparison
 from tokenviz.harness.kinds.score import record_scores
 from tokenviz.harness.results import GridResult
 from tokenviz.harness.session import ExperimentContext, running
+from tokenviz.paper.manifest import Order
+from tokenviz.paper.pulling import pull
 from tokenviz.tracking.outbox import RunRecord
 from tokenviz.tracking.runs import Runs
 from tokenviz.tracking.store import open_store
@@ -116,3 +119,15 @@ def run_grid(
         grid.score()
         grid.compare()
         return grid.summarise(description, figures=figures)
+
+
+def pulled_pair(once: Callable[[str, Callable[[], list[str]]], list[str]], project: Path, order: Order) -> Path:
+    """The folder of a paper into which two models on one text were pulled: made once for an order, then copied."""
+
+    def make() -> list[str]:
+        runs = keep_pair(*long_pair(40))
+        pull(order, project / "paper")
+        return runs
+
+    once(f"a pair and its paper by {order}", make)
+    return project / "paper"

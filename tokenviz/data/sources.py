@@ -177,7 +177,7 @@ class Source:
         stored: Any = io.BufferedReader(raw, _BUFFER)
         try:
             return Stream(_Reading(self._unpacked(stored), self._damage, stored), stored, size)
-        except BaseException:
+        except BaseException:  # also one that is no error, such as Ctrl-C: the file is closed
             stored.close()
             raise
 
@@ -231,7 +231,7 @@ class Source:
         except FileNotFoundError as error:
             reason = f" ({said(error.__cause__)})" if error.__cause__ else ""  # such as a server that does not answer
             raise TextError(f"no text at {self.given!r}: no such file, folder or bucket{reason}") from error
-        except Exception as error:
+        except Exception as error:  # each client of object storage has errors of its own
             raise TextError(f"cannot read {self.given!r}: {said(error)}") from error
 
     @contextmanager
