@@ -4,10 +4,13 @@ import io
 import re
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rich.console import Console
+from rich.color import ColorType
+from rich.console import COLOR_SYSTEMS, Console
+from rich.style import Style
 from rich.text import Text
 from tables import NAN, make_scores
 
@@ -15,7 +18,7 @@ from tokenviz.base.characters import visible
 from tokenviz.data.spans import Span
 from tokenviz.figures.heatmap.definition import Source, text_heatmap
 from tokenviz.figures.heatmap.files import heatmap_ansi, heatmap_text, legend_text
-from tokenviz.figures.typeset.colours import ColourScale, text_colour, to_hex
+from tokenviz.figures.typeset.colours import COLOUR_MAPS, INKS, ColourScale, contrast, text_colour, to_hex
 
 OVERRIDES = [chr(code) for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))]
 CONTROLS = [chr(code) for code in [*range(0x20), *range(0x7F, 0xA0)] if chr(code) not in "\n\t"] + OVERRIDES
@@ -94,7 +97,7 @@ def test_scored_tokens_have_the_colour_of_the_scale() -> None:
     scale = ColourScale(-5, -1)
     for token, value in ((" b", -1.0), (" c", -5.0)):
         colour = scale.colour(value)
-        assert style_of(text, token) == f"{text_colour(colour)} on {to_hex(colour)}"
+        assert style_of(text, token) == f"{to_hex(INKS[text_colour(colour)])} on {to_hex(colour)}"
 
 
 def test_a_character_of_several_tokens_has_the_colour_of_the_most_surprising() -> None:
@@ -196,3 +199,19 @@ def test_spans_stand_in_brackets_with_their_names() -> None:
     last = text_heatmap(replace(scores, spans=((), (Span("x", 0, 2),))))
     assert heatmap_text(last, last.panels[0]).plain.endswith("\n⟦x: No⟧")
     assert "⟦" not in text_of(scores).plain + legend_text(text_heatmap(scores)).plain
+
+
+@pytest.mark.parametrize("name", COLOUR_MAPS)
+@pytest.mark.parametrize("system", ["truecolor", "256", "standard"])
+def test_letters_stand_out_on_the_background_that_a_terminal_shows(name: str, system: str) -> None:
+    count = len(COLOUR_MAPS[name].shades)
+    heatmap = text_heatmap(make_scores([["a"] * count], np.arange(count)), limits=(-1, 0))
+    heatmap = replace(heatmap, scale=ColourScale(0, count - 1, COLOUR_MAPS[name]))
+    spans = heatmap_text(heatmap, heatmap.panels[0], colours=system).spans
+    assert len(spans) == count
+    for style in (Style.parse(str(span.style)) for span in spans):
+        # Rich's palettes are xterm's; the names "black" and "white" would be numbers of a palette that themes change.
+        parts = [one for one in (style.color, style.bgcolor) if one is not None]
+        assert {one.type for one in parts} == {ColorType.TRUECOLOR}
+        ink, ground = (tuple(part / 255 for part in one.downgrade(COLOR_SYSTEMS[system]).get_truecolor()) for one in parts)
+        assert contrast(ink, ground) >= 4.5, style

@@ -265,7 +265,7 @@ def print_text(tables: "list[TokenScores]", measure: str, limits: str) -> None:
     shared = shared_limits(tables, measure=measure) if limits == "shared" else limits
     for table in tables:
         heatmap = text_heatmap(table, measure=measure, limits=shared)
-        console.print(heatmap_text(heatmap, heatmap.panels[0]))
+        console.print(heatmap_text(heatmap, heatmap.panels[0], colours=console.color_system))
         if console.is_terminal and limits != "shared" and table is not tables[-1]:
             console.print(legend_text(heatmap))  # each text has its own limits
         console.print()

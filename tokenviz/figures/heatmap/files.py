@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal, get_args
 
-from rich.color import ColorSystem
+from rich.color import Color, ColorSystem
 from rich.console import Console
 from rich.style import Style
 from rich.text import Text
@@ -20,7 +20,7 @@ from tokenviz.figures.heatmap.html import heatmap_html
 from tokenviz.figures.heatmap.latex import heatmap_latex, heatmap_latex_document
 from tokenviz.figures.heatmap.measures import Chosen, PairMeasure, TokenMeasure
 from tokenviz.figures.heatmap.panels import Panel
-from tokenviz.figures.typeset.colours import COLOUR_MAPS, text_colour, to_hex
+from tokenviz.figures.typeset.colours import COLOUR_MAPS, INKS, Colour, text_colour, to_hex
 from tokenviz.figures.typeset.fonts import drawable
 from tokenviz.figures.typeset.saving import FigureFormat, Picture, fixed_settings, inches, save_pages, together
 
@@ -166,15 +166,23 @@ def _description(heatmap: TextHeatmap, settings: Mapping[str, object], about: Ma
 # The text heatmap for a terminal, as rich text in which no control sequence of the text is active.
 
 _STEPS = 12
+_FEWER = {"256": ColorSystem.EIGHT_BIT, "standard": ColorSystem.STANDARD}
 _OPENS, _CLOSES = "⟦", "⟧"
 _SHARED = "a character that several tokens share has the colour of the most surprising"
 
 
-def heatmap_text(heatmap: TextHeatmap, panel: Panel) -> Text:
+def heatmap_text(heatmap: TextHeatmap, panel: Panel, *, colours: str | None = "truecolor") -> Text:
     """Return one panel of a text heatmap: its text with every piece on its background.
 
-    A terminal has one background per character: where several tokens share one, the most surprising is shown. It has no line
+    Letters are black or white by their numbers: a terminal's own "white" may be a grey, with 2.9 to 1 on a dark background. A
+    terminal has one background per character: where several tokens share one, the most surprising is shown. It has no line
     above a character either: spans are in brackets with their names, which are not part of the text.
+
+    Args:
+        heatmap: The heatmap.
+        panel: One of its panels.
+        colours: The terminal's colours, as rich's `Console.color_system` names them; by default all that there are. One with
+            256 or 16 shows a similar background, and the letters are chosen for that one.
     """
     drawn = Text(end="")
     within = (0, "")  # the passage and the span of the piece before
@@ -190,13 +198,22 @@ def heatmap_text(heatmap: TextHeatmap, panel: Panel) -> Text:
         within = (passage, span)
         value = heatmap.scale.most_telling([float(panel.values[row]) for row in piece.rows])
         colour = heatmap.scale.colour(value)
-        style = f"{text_colour(colour)} on {to_hex(colour)}" if colour else "underline"
+        style = f"{_ink(colour, colours)} on {to_hex(colour)}" if colour else "underline"
         if colour and heatmap.scale.underlined(value):
             style = f"underline {style}"
         drawn.append(visible(piece.text), style=style)
     if within[1]:
         drawn.append(_CLOSES, style="bold")
     return drawn
+
+
+@cache
+def _ink(colour: Colour, colours: str | None) -> str:
+    """Return the colour of letters on a background, as a terminal of a colour system shows it."""
+    if colours in _FEWER:
+        red, green, blue = Color.parse(to_hex(colour)).downgrade(_FEWER[colours]).get_truecolor()
+        colour = (red / 255, green / 255, blue / 255)
+    return to_hex(INKS[text_colour(colour)])
 
 
 def legend_text(heatmap: TextHeatmap) -> Text:

@@ -27,8 +27,8 @@ UNSCORED_EDGE = "#8a8a8a"
 INKS: dict[str, Colour] = {"black": (0.0, 0.0, 0.0), "white": (1.0, 1.0, 1.0)}
 LEAST_CONTRAST = 4.5  # WCAG 2.2, level AA; with less, a letter on several backgrounds gets an edge in the other ink
 _SHADES = 256  # colours in each of matplotlib's maps
-# Weights of red, green, blue: Rec. 601, and as PDF (ISO 32000, 10.4.2) rounds it
-_GREYS = ((0.299, 0.587, 0.114), (0.30, 0.59, 0.11))
+# Weights of red, green, blue: Rec. 601, as PDF (ISO 32000, 10.4.2) rounds it, and Rec. 709, as screens and CSS filters use it
+_GREYS = ((0.299, 0.587, 0.114), (0.30, 0.59, 0.11), (0.2126, 0.7152, 0.0722))
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class ColourMap:
     """Colours from 0 to 1: those of matplotlib, except those on which no letter is readable in a grey copy.
 
     The excluded colours are skipped at once, at the same distance on both sides of a diverging map: 29 of viridis' 256 colours,
-    4 of magma's, 16 of each diverging map's, none of the others'.
+    18 of magma's, 24 of RdBu's, 18 of BrBG's, none of the others'.
 
     Attributes:
         source: Matplotlib's name of the map, in the direction from light to dark.
@@ -190,7 +190,7 @@ def _worst(ground: Colour | None, ink: str) -> float:
 
 
 def _greys(colour: Colour) -> list[Colour]:
-    """Return a colour in grey, in 255 steps, by the weights that are common in print and by its luminance."""
+    """Return a colour in grey, in 255 steps, by the weights that are common in print and on screens, and by its luminance."""
     luminance = _luminance(colour)
     even = 12.92 * luminance if luminance <= 0.0031308 else 1.055 * luminance ** (1 / 2.4) - 0.055
     lumas = [sum(share * part for share, part in zip(shares, colour, strict=True)) for shares in _GREYS]

@@ -41,7 +41,7 @@ function boxesOf({ text, shared, ends }) {
 
 // The relative luminance of a colour of the style sheet, as the Web Content Accessibility Guidelines define it, and those of
 // its grey copies, by the rules of `colours.py`.
-const GREYS = [[.299, .587, .114], [.3, .59, .11]];
+const GREYS = [[.299, .587, .114], [.3, .59, .11], [.2126, .7152, .0722]];
 const luminances = new Map();
 function luminancesOf(look) {
   if (look === "unscored") return [1];
