@@ -255,7 +255,7 @@ def test_a_table_of_another_format_is_refused(tmp_path: Path, format_: str) -> N
     saved = pq.read_table(path)
     about = json.loads(saved.schema.metadata[b"tokenviz"])
     pq.write_table(saved.replace_schema_metadata({"tokenviz": json.dumps({**about, "format": format_})}), path)
-    message = f"{str(path)!r} has table format {format_}; this version reads 3 and 4"
+    message = f"{str(path)!r} has table format {format_}; this version reads 3, 4 and 5"
     with pytest.raises(ScoringError, match=f"^{re.escape(message)}$"):
         TokenScores.load(path)
 

@@ -1,6 +1,7 @@
 """Characters that no token stands for and unknown tokens, from the model to the reader: in no number, counted, and named."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from conftest import Run
 from kept_runs import keep_scores
 from small_tokenizers import LEARNT, by_likelihood, in_bytes
+from tables import assert_same_bits
 from tokenizers import normalizers
 from transformers import GPT2Config, GPT2LMHeadModel
 
@@ -17,6 +19,7 @@ from tokenviz.data.texts import corpus
 from tokenviz.figures.heatmap.definition import text_heatmap
 from tokenviz.harness.kinds.score import record_scores
 from tokenviz.harness.kinds.summary import score_table
+from tokenviz.ledger.shard_scores import unread_rows
 from tokenviz.models.loading import LoadedModel, load_model
 from tokenviz.scoring.positions import context_logprobs, position_values
 from tokenviz.scoring.scorer import score_to_file
@@ -61,6 +64,16 @@ def test_scores_are_those_of_the_text_without_what_was_not_read(course: LoadedMo
     assert scores.summary().n_unread == len("2019-12X\u16a0")
     assert scores.summary().bits_per_byte == pytest.approx(left.summary().bits_per_byte, rel=1e-6)
     assert scores.n_bytes.sum() == len(TEXT.encode())
+
+
+def test_a_slim_table_gets_it_back_and_passages_that_could_not_be_scored(course: LoadedModel, tmp_path: Path) -> None:
+    text = corpus([TEXT, "\u16a0 7", "the run", "a lyre"], name="four")
+    scored = tv.score(course, corpus([*text.passages[:2], "", text.passages[3]], name="four"))
+    rows = TokenScores.joined([scored, unread_rows(scored, {2: text.passages[2]})])
+    table = replace(rows.taken(np.argsort(rows.passage, kind="stable")), text_sha256=text.sha256)
+    assert (table.token_id[table.passage == 2], table.token_id[table.passage == 1][0]) == ([UNREAD], UNREAD)
+    table.save(tmp_path / "slim.parquet", slim=True)
+    assert_same_bits(tv.import_scores(tmp_path / "slim.parquet", course.label, text=text).scores, table)
 
 
 def test_in_short_windows_too(course: LoadedModel) -> None:

@@ -813,13 +813,23 @@ MUTANTS = (
     ),
     Mutant(
         "a changed result is taken", "ledger/shard_scores.py",
-        "digests.hex() != footer.digest or ", "",
+        "digest.hex() != footer.digest or ", "",
         "ledger/test_ledger::test_a_torn_or_foreign_file_is_moved_aside_and_its_shard_scored_again",
     ),
     Mutant(
         "a plain run takes one that lacks passages for its own", "harness/kinds/score.py",
         "return WITHOUT not in run.tags", "return True",
         "ledger/test_ledger::test_what_is_missing_is_said_in_tag_summary_and_exit_code",
+    ),
+    Mutant(
+        "what a slim table gets back is not compared with what was left out", "data/scores.py",
+        "digest.hex() != about[\"left_out\"][\"sha256\"]", "False",
+        "data/test_parquet::test_what_does_not_come_back_is_refused",
+    ),
+    Mutant(
+        "a slim table takes any text", "dumps/importing.py",
+        "if about[\"text_sha256\"] != text.sha256:", "if False:",
+        "data/test_parquet::test_a_slim_table_needs_its_own_text_and_tokenizer",
     ),
     Mutant(
         "a double is cut to float32", "data/parquet.py",

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tokenviz.cli.shared import AsJson, Bos
+from tokenviz.cli.shared import AsJson, Bos, Column
 from tokenviz.harness import options
 
 if TYPE_CHECKING:
@@ -13,9 +13,13 @@ if TYPE_CHECKING:
 
 
 def import_command(
+    given: typer.Context,
     file: Annotated[
         str,
-        typer.Argument(help="A .jsonl or .json file of an engine's answers, or a sample's name.", show_default=False),
+        typer.Argument(
+            help="A .jsonl or .json file of an engine's answers, a .parquet token table, or a sample's name.",
+            show_default=False,
+        ),
     ],
     model: Annotated[
         str,
@@ -41,6 +45,7 @@ def import_command(
             autocompletion=options.texts,
         ),
     ] = None,
+    column: Column = "text",
     bos: Bos = "auto",
     generated: Annotated[
         bool, typer.Option("--generated", help="Take tokens that were generated after a prompt with log-probs as well.")
@@ -58,6 +63,8 @@ def import_command(
 
     Each row is checked against the model's tokenizer: ids that do not give back the text, rows shifted by one, a missing start
     token and values that are no log-probs are refused. What the engine does not say is missing. docs/studies.md has the forms.
+
+    A token table of tokenviz score --parquet --slim gets back what was left out, from the text and the tokenizer.
     """
     if as_json + as_csv + (parquet is not None) > 1:
         raise typer.BadParameter("choose one of --json, --csv and --parquet")
@@ -65,15 +72,24 @@ def import_command(
     from tokenviz.base.progress import shown
     from tokenviz.cli.score import document, print_text
     from tokenviz.cli.shared import named_frames, print_csv, print_json
+    from tokenviz.data.scores import save_parts
     from tokenviz.data.texts import read_text
-    from tokenviz.dumps.importing import import_scores
+    from tokenviz.dumps.importing import import_scores, is_table, table_parts
+    from tokenviz.models.spec import ModelSpec
 
+    if is_table(file):
+        why = "a token table says how it was made"
+        options.refuse_unused(given, why, ["engine", "name", "bos", "generated", "skip_bad"])
+    options.refuse_unused(given, "it is of a table of passages, which --text names", ["column"] if text is None else [])
     if parquet is not None:
         check_place(parquet)
     with shown():
-        given = read_text(text) if text is not None else None
+        passages = read_text(text, column=column) if text is not None else None
+        if parquet is not None and track is None and passages is not None and is_table(file):  # it may be beyond memory
+            save_parts(table_parts(Path(file), ModelSpec.parse(model), passages), parquet, passage_ids=passages.passage_ids)
+            return
         imported = import_scores(
-            file, model, engine=engine, name=name, text=given, bos=bos, generated=generated, skip_bad=skip_bad
+            file, model, engine=engine, name=name, text=passages, bos=bos, generated=generated, skip_bad=skip_bad
         )  # fmt: skip
         if track is not None:
             _track(track, file, imported)

@@ -100,6 +100,14 @@ def score_command(
             help="Write the token table of one text to this file while it is computed, of texts beyond memory as well."
         ),
     ] = None,
+    slim: Annotated[
+        bool,
+        typer.Option(
+            "--slim",
+            help="With --parquet: leave out the columns that the text and the tokenizer give back; tokenviz import-scores "
+            "reads such a file.",
+        ),
+    ] = False,
 ) -> None:
     """Score texts token by token, without tracking.
 
@@ -109,6 +117,8 @@ def score_command(
         raise typer.BadParameter("choose one of --json, --csv and --parquet")
     if parquet is not None:
         check_place(parquet)
+    elif slim:
+        raise typer.BadParameter("--slim needs --parquet: it is about the file")
     if top_k and not (as_json or as_csv or parquet is not None):
         raise typer.BadParameter("--top-k needs --json, --csv or --parquet: the coloured text has no room for alternatives")
     if punctuation == "apart" and by != "word":
@@ -126,7 +136,7 @@ def score_command(
         if text or len(files or []) != 1:
             raise typer.BadParameter("--by passage takes one .csv, .tsv, .jsonl or .parquet table, whose rows are the passages")
         why = "--by passage adds a model's numbers to a table"
-        options.refuse_unused(given, why, ["top_k", "measure", "limits", "spans", "watch", "watch_at", "chat"])
+        options.refuse_unused(given, why, ["top_k", "measure", "limits", "spans", "watch", "watch_at", "chat", "slim"])
         (table,) = files or []
         score_passages(
             model, str(table), column, bos=bos, context=context, stride=stride, skip_bad=skip_bad, as_json=as_json,
@@ -171,7 +181,9 @@ def score_command(
             print_watched(loaded, texts, watch, watch_at, bos=bos, context=context, stride=stride, **how)
             return
         if parquet is not None:
-            summary = score_to_file(loaded, texts[0], parquet, bos=bos, context=context, stride=stride, top_k=top_k or 0)
+            summary = score_to_file(
+                loaded, texts[0], parquet, bos=bos, context=context, stride=stride, top_k=top_k or 0, slim=slim
+            )
             _print_overview([(texts[0].name, summary)])
             return
         tables = [score(loaded, one, bos=bos, context=context, stride=stride, top_k=top_k or 0) for one in texts]

@@ -3,10 +3,14 @@
 Numbers are stored in a narrower type where it holds them exactly: models compute in float32, which `TokenScores` widens. The
 bytes of floats are grouped by their place in the number, which compresses better. Whole numbers that change little are stored
 as differences. Reading gives the same bits.
+
+A slim table has a row's place and the model's numbers only. The columns that the text and the tokenizer give back are left out,
+and their digest is kept.
 """
 
+import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -20,7 +24,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 FORMAT_VERSION = "4"
-READABLE_FORMATS = ("3", FORMAT_VERSION)
+SLIM_FORMAT = "5"  # older versions refuse it by its number
+READABLE_FORMATS = ("3", FORMAT_VERSION, SLIM_FORMAT)
 
 # All columns except alternatives, with their types in the file.
 COLUMNS = {
@@ -28,6 +33,12 @@ COLUMNS = {
     "first_character": "int64", "n_bytes": "int64", "unknown": "bool", "logprob": "double", "rank": "int64",
     "entropy": "double", "opens": "int8", "space_logprob": "double", "punctuation_logprob": "double",
 }  # fmt: skip
+
+LEFT_OUT = ("token_id", "token", "start", "end", "first_character", "n_bytes", "unknown", "opens", "top_tokens")
+"""The columns that a slim table does not have."""
+LEFT_OUT_KEY = "tokenviz.left_out"  # of the file's footer
+
+ALL_COLUMNS = (*COLUMNS, "top_ids", "top_logprobs", "top_tokens")
 
 _FLOATS = ("logprob", "entropy", "space_logprob", "punctuation_logprob")
 _RUNNING = ("passage", "position", "start", "end", "first_character")
@@ -157,9 +168,33 @@ def undamaged(path: Path) -> Iterator[None]:
         yield
     except ScoringError:
         raise
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError, pa.ArrowException) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, RecursionError, pa.ArrowException) as error:
         reason = " ".join(str(error).split())[:200]
         raise ScoringError(f"{str(path)!r} is a damaged token table ({reason}): score the text again") from error
+
+
+class Digest:
+    """SHA-256 of columns of a token table, independent of the parts in which they come."""
+
+    def __init__(self) -> None:
+        self._columns: dict[str, Any] = {}
+
+    def add(self, table: Any, columns: Iterable[str]) -> None:
+        """Add a part of the table, a `TokenScores`."""
+        for name in columns:
+            value = getattr(table, name)
+            if isinstance(value, np.ndarray):
+                plain = np.where(np.isnan(value), np.nan, value) if value.dtype.kind == "f" else value
+                content = np.ascontiguousarray(plain).tobytes()
+            else:
+                plain_strings = bool(value) and isinstance(value[0], str)
+                content = ("\0".join(value) + "\0" if plain_strings else "".join(f"{one!r}\n" for one in value)).encode()
+            self._columns.setdefault(name, hashlib.sha256()).update(content)
+
+    def hex(self) -> str:
+        """Return the digest of all columns."""
+        whole = "".join(f"{name} {self._columns[name].hexdigest()}\n" for name in sorted(self._columns))
+        return hashlib.sha256(whole.encode()).hexdigest()
 
 
 def about_table(path: Path, metadata: Mapping[bytes, bytes] | None) -> dict[str, Any]:
@@ -169,10 +204,26 @@ def about_table(path: Path, metadata: Mapping[bytes, bytes] | None) -> dict[str,
         raise ScoringError(f"{str(path)!r} is a Parquet file, but not a token table written by tokenviz")
     about: dict[str, Any] = json.loads(found)
     if about["format"] not in READABLE_FORMATS:
-        raise ScoringError(
-            f"{str(path)!r} has table format {about['format']}; this version reads {' and '.join(READABLE_FORMATS)}"
-        )
+        known = f"{', '.join(READABLE_FORMATS[:-1])} and {READABLE_FORMATS[-1]}"
+        raise ScoringError(f"{str(path)!r} has table format {about['format']}; this version reads {known}")
     return about
+
+
+def about_file(path: Path) -> dict[str, Any]:
+    """Return what a file says of its table; of a slim table also, under "left_out", what is told of the missing columns.
+
+    Raises:
+        ScoringError: The file is not a token table, or has a format that this version does not know.
+    """
+    import pyarrow.parquet as pq
+
+    with readable(path):
+        file = pq.ParquetFile(path)
+    with file, undamaged(path):
+        about = about_table(path, file.schema_arrow.metadata)
+        if about["format"] == SLIM_FORMAT:
+            about["left_out"] = json.loads(file.metadata.metadata[LEFT_OUT_KEY.encode()])
+        return about
 
 
 def with_bytes_of_slices(table: "pa.Table") -> "pa.Table":

@@ -2,24 +2,28 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tokenviz.base.disk import samples_folder
 from tokenviz.base.errors import ScoringError, TextError, did_you_mean
 from tokenviz.base.progress import task, warn
+from tokenviz.data.parquet import about_file
 from tokenviz.data.rows import decoded, say_much
-from tokenviz.data.scores import IMPORTED, BosMode, ScoreSpec, TokenScores
+from tokenviz.data.scores import IMPORTED, UNREAD, BosMode, ScoreSpec, TokenScores
 from tokenviz.data.texts import Text, corpus, literal
 from tokenviz.dumps.forms import Dumped, DumpedToken, passages_of
 from tokenviz.dumps.matching import Matched, Tokens, match
 from tokenviz.models import tokens
 from tokenviz.models.loading import load_tokenizer
+from tokenviz.models.offsets import EncodedPassage
 from tokenviz.models.spec import ModelSpec
 from tokenviz.models.vocabulary import INSIDE
 
@@ -60,8 +64,11 @@ def import_scores(
     `input_token_logprobs`, llama.cpp's `completion_probabilities`, the completions and chat forms of the OpenAI API, or objects
     with `text`, `ids` (or `tokens`) and `logprobs`. Only the model's tokenizer is read, not its weights.
 
+    Or it is a token table that tokenviz wrote (`.parquet`). A slim one gets the missing columns back from the text and the
+    tokenizer, and is then the table that was saved, to the bit.
+
     Args:
-        path: A `.jsonl`, `.ndjson` or `.json` file, or the name of a sample in experiments/dumps.
+        path: A `.jsonl`, `.ndjson`, `.json` or `.parquet` file, or the name of a sample in experiments/dumps.
         model: The model spec whose tokenizer the engine used.
         engine: Name and version of the engine, such as "vLLM 0.11.0"; by default what the rows say.
         name: Name of the model in tables and figures; by default its spec and the engine's name.
@@ -80,7 +87,8 @@ def import_scores(
         TextError: The file cannot be read, or a row violates its form, contradicts itself or the tokenizer, or has a value that
             is not a log-prob; the message names the row.
         ModelError: The model's tokenizer cannot be loaded.
-        ScoringError: `bos` is not possible for this tokenizer.
+        ScoringError: `bos` is not possible for this tokenizer; or a token table is damaged, of another text, or of another
+            tokenizer.
 
     Example:
         >>> from pathlib import Path
@@ -94,6 +102,14 @@ def import_scores(
     """
     path = find_dump(path)
     spec = ModelSpec.parse(model) if isinstance(model, str) else model
+    if is_table(path):
+        if (engine, name, bos, generated, skip_bad) != (None, None, "auto", False, False):
+            raise TextError(
+                f"{str(path)!r} is a token table, which says how it was made: leave out engine, name, bos, generated, skip_bad"
+            )
+        parts = list(table_parts(path, spec, text))
+        assert text is not None
+        return Imported(TokenScores.joined(parts), text)
     known = Tokens(load_tokenizer(spec), spec.label, bos)
     engines: Counter[str] = Counter()
     found: list[tuple[Dumped | None, Matched]] = []
@@ -276,38 +292,114 @@ def _table(text: Text, rows: Sequence[Matched], spec: ScoreSpec, known: Tokens) 
                     break  # the string of several tokens, or of none: it and later alternatives stay missing
                 top_ids[begin + place, column], top_logprobs[begin + place, column] = number, other.logprob
         begin += length
-    joined = {
-        name: np.concatenate([getattr(row.encoded, name) for row in rows])
-        for name in ("ids", "starts", "ends", "n_bytes", "first_characters", "unknown")
-    }
-    kinds = known.word_starts.kinds
-    ids = joined["ids"]
-    names = {int(one): tokens.readable(known.tokenizer, int(one)) for one in np.unique(top_ids) if one >= 0}
     return TokenScores(
         text_name=text.name,
         text_sha256=text.sha256,
         spec=spec,
         passage=np.repeat(np.arange(len(rows)), lengths),
         position=np.concatenate([np.arange(length) for length in lengths]),
-        token_id=ids,
-        token=tuple(
-            row.passage[start:end] for row in rows for start, end in zip(row.encoded.starts, row.encoded.ends, strict=True)
-        ),
-        start=joined["starts"],
-        end=joined["ends"],
-        first_character=joined["first_characters"],
-        n_bytes=joined["n_bytes"],
-        unknown=joined["unknown"],
         logprob=logprob,
         rank=rank,
         entropy=np.full(n, np.nan),
         top_ids=top_ids,
         top_logprobs=top_logprobs,
-        top_tokens=tuple(tuple(names.get(int(one), "") for one in row) for row in top_ids),
-        opens=np.where(ids < 0, np.int8(INSIDE), kinds[np.maximum(ids, 0)]),
+        top_tokens=known.readable(top_ids.tolist()),
         space_logprob=np.full(n, np.nan),
         punctuation_logprob=np.full(n, np.nan),
+        **_columns([row.passage for row in rows], [row.encoded for row in rows], known),
     )
+
+
+def _columns(passages: Sequence[str], encoded: Sequence[EncodedPassage], known: Tokens) -> dict[str, Any]:
+    """Return the columns of a token table that follow from the passages and their tokens."""
+
+    def joined(name: str) -> NDArray[Any]:
+        return np.concatenate([getattr(one, name) for one in encoded])
+
+    ids = joined("ids")
+    return {
+        "token_id": ids,
+        "token": tuple(
+            passage[start:end]
+            for passage, one in zip(passages, encoded, strict=True)
+            for start, end in zip(one.starts, one.ends, strict=True)
+        ),
+        "start": joined("starts"),
+        "end": joined("ends"),
+        "first_character": joined("first_characters"),
+        "n_bytes": joined("n_bytes"),
+        "unknown": joined("unknown"),
+        "opens": np.where(ids < 0, np.int8(INSIDE), known.word_starts.kinds[np.maximum(ids, 0)]),
+    }
+
+
+# Slim tables (`TokenScores.save`), which get the missing columns back from text and tokenizer.
+
+
+def is_table(path: str | Path) -> bool:
+    """Return whether a file's name ends as that of a token table does."""
+    return str(path).lower().endswith(".parquet")
+
+
+def table_parts(path: Path, model: ModelSpec, text: Text | None) -> Iterator[TokenScores]:
+    """Read a token table part by part, slim or not; only one part needs to be in memory.
+
+    Args:
+        path: The Parquet file.
+        model: A model with the tokenizer of the table's model.
+        text: The text that was scored.
+
+    Raises:
+        TextError: There is no text.
+        ModelError: The model's tokenizer cannot be loaded.
+        ScoringError: The table is damaged, of another text, or of another tokenizer.
+    """
+    about = about_file(path)
+    if text is None:
+        raise TextError(
+            f"{str(path)!r} has scores of the text {about['text_name']!r}: give that text as well, with --text, in Python text="
+        )
+    if about["text_sha256"] != text.sha256:
+        raise ScoringError(
+            f"{str(path)!r} has scores of the text {about['text_name']!r} (sha256 {about['text_sha256'][:12]}), and "
+            f"{text.name!r} is another (sha256 {text.sha256[:12]}): give the text that was scored"
+        )
+    known = Tokens(load_tokenizer(model), model.label, "auto")
+    spec = ScoreSpec.of(about)
+    if spec.tokenizer != tokens.fingerprint(known.tokenizer):
+        raise ScoringError(
+            f"{str(path)!r} has scores by {spec.model!r}, and the tokenizer of {known.name!r} is another: name a model that "
+            "has the same one"
+        )
+    unread = frozenset(about.get("left_out", {}).get("unread", ()))
+
+    def give_back(
+        passage: NDArray[np.int64], position: NDArray[np.int64], top_ids: Sequence[Sequence[int]] | None
+    ) -> Mapping[str, Any]:
+        numbers, which = np.unique(passage, return_inverse=True)
+        passages = [text.passages[number] for number in numbers]
+        encoded = [
+            _without_tokens(one) if number in unread else tokens.encode(known.tokenizer, one)
+            for number, one in zip(numbers.tolist(), passages, strict=True)
+        ]
+        lengths = np.array([len(one.ids) for one in encoded])
+        # A position beyond the passage's tokens gets those of the last: the digest then differs.
+        rows = (np.cumsum(lengths) - lengths)[which] + np.minimum(position, lengths[which] - 1)
+        made = _columns(passages, encoded, known)
+        strings = np.array(made.pop("token"), object)
+        columns = {name: column[rows] for name, column in made.items()} | {"token": strings[rows]}
+        return columns if top_ids is None else columns | {"top_tokens": known.readable(top_ids)}
+
+    return TokenScores.parts(path, give_back)
+
+
+def _without_tokens(passage: str) -> EncodedPassage:
+    """Return a passage that was not scored: one row, which no token covers."""
+    zero = np.zeros(1, np.int64)
+    return EncodedPassage(
+        ids=np.array([UNREAD]), starts=zero, ends=np.array([len(passage)]), n_bytes=np.array([len(passage.encode())]),
+        first_characters=zero, unknown=np.zeros(1, np.bool_),
+    )  # fmt: skip
 
 
 # Reading files of dumps: JSON Lines with one row per line, or one JSON document, an object or a list of them.

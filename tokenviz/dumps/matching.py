@@ -11,7 +11,7 @@ from tokenviz.base.errors import ScoringError, TextError
 from tokenviz.data.scores import BosMode
 from tokenviz.dumps.forms import Alternative, Dumped, DumpedToken
 from tokenviz.models.offsets import EncodedPassage, as_written
-from tokenviz.models.tokens import bos_prefix, encode
+from tokenviz.models.tokens import bos_prefix, encode, readable
 from tokenviz.models.vocabulary import Vocabulary, WordStarts, word_starts_of
 
 _EQUAL = 1e-3  # nats; one number written twice, perhaps once in half precision
@@ -36,6 +36,7 @@ class Tokens:
         self._vocabulary = Vocabulary.of(tokenizer)
         self.size = len(tokenizer)
         self._ids: dict[bytes, list[int]] | None = None
+        self._readable: dict[int, str] = {-1: ""}
 
     @cached_property
     def word_starts(self) -> WordStarts:
@@ -45,6 +46,12 @@ class Tokens:
     def content(self, number: int) -> bytes:
         """Return the bytes of a token."""
         return self._vocabulary.content(number)
+
+    def readable(self, rows: Sequence[Sequence[int]]) -> tuple[tuple[str, ...], ...]:
+        """Return the strings of alternatives for readers; -1 is none."""
+        for number in {number for row in rows for number in row} - self._readable.keys():
+            self._readable[number] = readable(self.tokenizer, number)
+        return tuple(tuple(self._readable[number] for number in row) for row in rows)
 
     def named(self, one: Alternative | DumpedToken) -> int | None:
         """Return the id of a token that an engine names; None where no id matches, or more than one."""

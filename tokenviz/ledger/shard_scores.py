@@ -1,6 +1,5 @@
 """The token table of one shard: computed, written with sums in its footer, read and checked."""
 
-import hashlib
 import json
 import math
 import time
@@ -14,6 +13,7 @@ import numpy as np
 from tokenviz.base.display import counted
 from tokenviz.base.errors import LedgerError, ScoringError
 from tokenviz.base.progress import warn
+from tokenviz.data.parquet import ALL_COLUMNS, Digest
 from tokenviz.data.scores import UNREAD, ScoreSpec, TokenScores, save_parts
 from tokenviz.data.summary import ScoreSummary
 from tokenviz.data.texts import Text
@@ -139,17 +139,17 @@ def read_shard(ledger: Ledger, cell: Cell, footer: Footer, scratch: Path) -> Ite
         LedgerError: The file is torn, or contradicts its footer, which is known only after its last part.
     """
     name, copy = result_name(cell, footer.shard), scratch / "result.parquet"
-    digests, n_rows = _Digests(), 0
+    digest, n_rows = Digest(), 0
     try:
         for part in TokenScores.parts(ledger.storage.fetch(name, copy)):
-            digests.add(part)
+            digest.add(part, ALL_COLUMNS)
             n_rows += len(part) if part.text_sha256 == cell.text_sha256 else 0
             yield part
     except ScoringError as error:
         raise LedgerError(f"{name!r} of the ledger {ledger.address!r} is torn: {error}") from error
     finally:
         copy.unlink(missing_ok=True)
-    if digests.hex() != footer.digest or n_rows != footer.n_rows:
+    if digest.hex() != footer.digest or n_rows != footer.n_rows:
         raise LedgerError(f"{name!r} of the ledger {ledger.address!r} is not what its footer says")
 
 
@@ -230,7 +230,7 @@ class _Gathered:
     def __init__(self) -> None:
         self._summaries: list[ScoreSummary] = []
         self._sums = dict.fromkeys(("logprob", "logprob_squared", "entropy", "first_choices"), 0.0)
-        self._digests = _Digests()
+        self._digest = Digest()
         self._unscored: list[tuple[int, str]] = []
         self._rows = 0
         self._last: TokenScores | None = None
@@ -244,7 +244,7 @@ class _Gathered:
             }.items():  # fmt: skip
                 self._sums[name] = math.fsum([self._sums[name], float(values.sum())])
             self._summaries.append(table.summary())
-            self._digests.add(table)
+            self._digest.add(table, ALL_COLUMNS)
             self._unscored += list(bad.items())
             self._rows += len(table)
             self._last = table
@@ -259,31 +259,8 @@ class _Gathered:
                 for name, value in asdict(ScoreSummary.joined(self._summaries)).items()
             },
             "sums": dict(self._sums),
-            "digest": self._digests.hex(),
+            "digest": self._digest.hex(),
             "unscored": tuple(self._unscored),
             "versions": self._last.spec.versions,
             "device": self._last.spec.device,
         }
-
-
-class _Digests:
-    """SHA-256 of a table's columns, independent of the parts in which they come."""
-
-    def __init__(self) -> None:
-        self._columns: dict[str, Any] = {}
-
-    def add(self, table: TokenScores) -> None:
-        for name, value in vars(table).items():
-            if isinstance(value, np.ndarray):
-                plain = np.where(np.isnan(value), np.nan, value) if value.dtype.kind == "f" else value
-                content = np.ascontiguousarray(plain).tobytes()
-            elif isinstance(value, tuple) and name != "spans":
-                plain_strings = bool(value) and isinstance(value[0], str)
-                content = ("\0".join(value) + "\0" if plain_strings else "".join(f"{one!r}\n" for one in value)).encode()
-            else:
-                continue
-            self._columns.setdefault(name, hashlib.sha256()).update(content)
-
-    def hex(self) -> str:
-        whole = "".join(f"{name} {self._columns[name].hexdigest()}\n" for name in sorted(self._columns))
-        return hashlib.sha256(whole.encode()).hexdigest()

@@ -313,6 +313,7 @@ def score_to_file(
     context: int | None = None,
     stride: int | None = None,
     top_k: int = 0,
+    slim: bool = False,
 ) -> ScoreSummary:
     """Score a text as `score` does, and write the table part by part.
 
@@ -327,6 +328,7 @@ def score_to_file(
         context: The most tokens per window; by default as many as the model can read.
         stride: Tokens from one window's start to the next; by default half the context.
         top_k: Number of likeliest alternatives to keep at every position; by default none.
+        slim: Whether to leave out the columns that the text and the tokenizer give back, as in `TokenScores.save`.
 
     Returns:
         The summary of the whole text.
@@ -351,7 +353,7 @@ def score_to_file(
                 yield last
                 advance(sum(map(len, last.token)))
 
-    save_parts(parts(), path, passage_ids=text.passage_ids)
+    save_parts(parts(), path, passage_ids=text.passage_ids, slim=slim)
     summary = ScoreSummary.joined(summaries)
     if last is not None:
         note_caveats(summary, unread, last)

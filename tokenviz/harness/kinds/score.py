@@ -463,6 +463,8 @@ def fingerprint_of_import(imported: Imported) -> str:
     """Return the fingerprint of imported scores, from what the engine recorded; it differs from all runs computed here."""
     spec = imported.scores.spec
     parts: dict[str, object] = {"kind": "imported", "version": IMPORT_VERSION, "identity": spec.identity, "model": spec.model}
+    if not spec.imported:  # a table of tokenviz's own
+        parts["spec"] = asdict(spec)
     return fingerprint_of(
         parts | {"text": imported.text.name, "text_sha256": imported.text.sha256, "tokenizer": spec.tokenizer}
     )
