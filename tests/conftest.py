@@ -146,6 +146,15 @@ def once(project: Path, made_once: dict[str, tuple[Path, list[str]]], tmp_path_f
     return once
 
 
+@pytest.fixture
+def runs(once: Once) -> list[str]:
+    """Two models on one text: the ids of both score runs and of the comparison."""
+    from kept_runs import keep_pair
+    from tables import long_pair
+
+    return once("a pair", lambda: keep_pair(*long_pair(40)))
+
+
 def copy_schemas(monkeypatch: pytest.MonkeyPatch, blank_database: Path) -> None:
     """A new database takes seconds to make; one that is copied is the same but for its paths, which are mended."""
     make_schema = embedded.make_schema

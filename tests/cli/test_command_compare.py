@@ -204,57 +204,6 @@ def test_nothing_but_json_reaches_stdout_of_a_real_process(project: Path) -> Non
     assert not (project / "mlruns").exists()
 
 
-@pytest.mark.parametrize(
-    ("arguments", "code", "message"),
-    [
-        (["-m", "glass-en", "-t", "x"], 2, "--model takes two models, a and b, or three, and 1 was given"),
-        (["-m", "x", "-m", "y", "-m", "z", "-m", "w", "-t", "x"], 2, "a and b, or three, and 4 were given"),
-        (["-m", "x", "-m", "y", "-m", "z", "-t", "x", "--csv"], 2, "--csv takes two models: its rows are"),
-        (["-m", "x", "-m", "y", "-t", "x", "--simultaneous"], 2, "--simultaneous takes three models: of two"),
-        (["-t", "x"], 2, "Missing option '--model'"),
-        ([*PAIR[1:]], 2, "give at least one file, --text STRING, or - for standard input"),
-        ([*PAIR[1:], "-t", "x", "--json", "--csv"], 2, "choose one of --json and --csv"),
-        (
-            [*PAIR[1:], "-t", "x", "--resamples", "7"],
-            1,
-            "7 resamples are not possible: take at least 100, or 0 for no intervals",
-        ),
-        ([*PAIR[1:], "-t", "x", "--seed", "-1"], 2, "'--seed': Input should be greater than or equal to 0"),
-        ([*PAIR[1:], "-t", "x", "--differences", "-1"], 2, "'--differences': Input should be greater than or equal to 0"),
-        (
-            [*PAIR[1:], "-t", "x", "--punctuation", "apart"],
-            2,
-            "--punctuation apart needs --by word: tokens and segments are cut without regard to it",
-        ),
-        ([*PAIR[1:], "-t", "x", "--by", "line"], 2, "'--by': Value error, 'line' is not one of 'token', 'segment', 'word'"),
-        *(
-            (
-                [*PAIR[1:], "-t", "x", "--csv", option, value],
-                2,
-                f"--csv prints the aligned log-probs alone: leave out {option} ",
-            )
-            for option, value in (("--divergences", "disk"), ("--resamples", "500"), ("--seed", "1"), ("--differences", "3"))
-        ),
-        *(
-            ([*PAIR[1:], "-m", "z", "-t", "x", option, value], 2, f"numbers of every pair are printed: leave out {option} ")
-            for option, value in (("--divergences", "disk"), ("--differences", "3"))
-        ),
-        ([*PAIR[1:], "-t", "x", "-t", "y", "-t", "x"], 2, "' is given twice: give it once "),
-        ([*PAIR[1:], "missing.txt"], 1, "no text at 'missing.txt': give a file, a folder, '-' for standard input"),
-        (["-m", "glass-en", "-m", "./nowhere", "-t", "x"], 1, "no model at './nowhere': give a catalogue name"),
-        ([*PAIR[1:], "-t", "x", "--bos", "always"], 1, "bos 'always': the tokenizer of 'glass-en' has no BOS token"),
-    ],
-)
-def test_bad_input_gets_one_line(run: Run, project: Path, arguments: list[str], code: int, message: str) -> None:
-    ended, out, err = run("compare", *arguments)
-    assert (ended, out) == (code, "")
-    assert message in re.sub(r"[\s│]+", " ", err)
-    assert "Traceback" not in err
-    if code == 1:
-        assert err.startswith("error: ")
-        assert err.count("\n") == 1
-
-
 def test_a_missing_second_model_is_found_out_before_the_first_is_scored(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tokenviz.scoring.scorer.score", lambda *_, **__: pytest.fail("it was scored"))
     code, _, err = run("compare", "-m", "glass-en", "-m", "./nowhere", "-t", ALICE)

@@ -97,15 +97,6 @@ def test_two_forms_at_once_are_a_usage_error(run: Run, kept: list[str]) -> None:
     assert (code, "choose one of --json and --csv" in err) == (2, True)
 
 
-def test_without_a_store_it_is_one_line_and_none_is_made(run: Run, project: Path) -> None:
-    code, out, err = run("runs")
-    assert (code, out) == (1, "")
-    assert err == (
-        f"error: there is no store in '{project}/mlruns' yet: run an experiment, or go to the project that has one\n"
-    )
-    assert not (project / "mlruns").exists()
-
-
 def test_names_of_strangers_are_text_and_nothing_else(run: Run, kept: list[str]) -> None:
     name = "[red]\x1b[2Jmodel[/red] \u202eabc"
     hostile = keep("f4", name=name, tags={"kind": "score", "model": name, "text": name})

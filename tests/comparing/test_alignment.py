@@ -1,6 +1,5 @@
 """Units of two models: tokens where the tokenizer is one, else segments that lose and double nothing."""
 
-import re
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
@@ -14,7 +13,6 @@ from tables import NAN, make_scores, tokenized
 from transformers import AutoTokenizer
 from writing import TEXTS
 
-from tokenviz.base.errors import ComparisonError
 from tokenviz.comparing.alignment import By, Units, WordUnits, align, same_tokens
 from tokenviz.data.scores import TokenScores
 from tokenviz.models.loading import LoadedModel, resolve
@@ -401,29 +399,3 @@ def test_words_are_given_with_one_tokenizer_as_well() -> None:
     units = align(a, a, by="word")
     assert units.text == ("The", " cat")
     np.testing.assert_array_equal(units.logprob_a, [NAN, -3])
-
-
-def test_different_tokens_cannot_be_compared_one_by_one() -> None:
-    a = make_scores([["T", "he"]], tokenizer="a", name="sample")
-    b = make_scores([["Th", "e"]], tokenizer="b", name="sample", model="model-b")
-    message = (
-        "'model-a' and 'model-b' cut 'sample' into different tokens, which cannot be compared one by one: take 'segment' or "
-        "'word'"
-    )
-    with pytest.raises(ComparisonError, match=f"^{re.escape(message)}$"):
-        align(a, b, by="token")
-
-
-def test_an_unknown_unit_is_refused() -> None:
-    a = make_scores([["The"]])
-    message = "by 'letter' is not possible: take 'token', 'segment', 'word' or 'span'"
-    with pytest.raises(ComparisonError, match=f"^{re.escape(message)}$"):
-        align(a, a, by="letter")  # type: ignore[arg-type]  # the caller may have no type checker
-
-
-def test_scores_of_different_texts_are_refused() -> None:
-    a = make_scores([["one"]], name="first")
-    b = make_scores([["two"]], name="second")
-    message = "the scores are of two texts, 'first' and 'second': score one text with both models"
-    with pytest.raises(ComparisonError, match=f"^{re.escape(message)}$"):
-        align(a, b)

@@ -9,7 +9,6 @@ import pytest
 from tables import NAN, make_scores
 
 import tokenviz as tv
-from tokenviz.base.errors import FigureError
 from tokenviz.figures.heatmap.definition import text_heatmap
 from tokenviz.figures.named import save_named
 from tokenviz.figures.report.data import report_data
@@ -51,12 +50,6 @@ def test_segments_are_coloured_by_sums_on_one_scale() -> None:
     bits = text_heatmap([SMALL, LARGE], by="segment", measure="surprisal_bits")
     np.testing.assert_allclose(bits.panels[1].values, [1.5 / math.log(2), 2.5 / math.log(2)], rtol=1e-12)
     assert "of each segment of" in heatmap.caption
-
-
-def test_a_measure_that_is_no_sum_has_no_segments() -> None:
-    message = "the measure 'entropy' of a segment is not the sum of its tokens': take one of logprob, surprisal_bits"
-    with pytest.raises(FigureError, match=f"^{message}$"):
-        text_heatmap([SMALL, LARGE], by="segment", measure="entropy")
 
 
 def test_segments_of_one_tokenizer_are_its_tokens() -> None:

@@ -18,7 +18,7 @@ from kills import draw_in_no_time
 from tables import make_scores
 
 import tokenviz as tv
-from tokenviz.base.errors import ComparisonError, TextError
+from tokenviz.base.errors import TextError
 from tokenviz.comparing.alignment import SpanUnits, align, units_of
 from tokenviz.data.scores import TokenScores
 from tokenviz.data.spans import Span, checked_spans, pieces_of_spans
@@ -134,30 +134,6 @@ def test_a_table_written_part_by_part_has_the_spans_of_the_whole(glass: LoadedMo
     assert tv.span_table(scores)["span"].tolist() == ["a", "", "b", "", "", "c"]
 
 
-@pytest.mark.parametrize(
-    ("spans", "message"),
-    [
-        ([("a", 0, 3), ("b", 2, 4)], "has the span 'b' from 2, which overlaps 'a', which ends at 3: every character is in one"),
-        ([("a", 2, 2)], "has the span 'a' from 2 to 2, and 5 characters: a span begins at 0 or later"),
-        ([("a", 3, 6)], "has the span 'a' from 3 to 6, and 5 characters"),
-        ([("a", -1, 2)], "has the span 'a' from -1 to 2, and 5 characters"),
-        ([("  ", 0, 2)], "has a span 0 to 2 without a name"),
-        ([("a", 0.0, 2)], "has \"('a', 0.0, 2)\" for a span: give name, start and end, such as ['verb', 4, 9]"),
-        ([("a", True, 2)], "for a span: give name, start and end"),
-        ([{"name": "a", "begin": 0, "end": 2}], "for a span: give name, start and end"),
-        (["abc"], "has 'abc' for a span: give name, start and end"),
-    ],
-)
-def test_what_is_no_span_is_refused(spans: list[object], message: str) -> None:
-    with pytest.raises(TextError, match=f"^passage 0 of 'x' {re.escape(message)}" if message.startswith("has") else message):
-        tv.literal("abcde", name="x").with_spans([spans])
-
-
-def test_spans_of_another_number_of_passages_are_refused() -> None:
-    with pytest.raises(TextError, match=r"^spans of 2 passages were given, and 'x' has 1$"):
-        tv.literal("abc", name="x").with_spans([[], []])
-
-
 def test_spans_are_put_in_reading_order() -> None:
     assert checked_spans([("b", 3, 4), {"name": "a", "start": 0, "end": 2}], 5, "x") == (Span("a", 0, 2), Span("b", 3, 4))
     assert [span.name for span in pieces_of_spans(checked_spans([("b", 3, 4)], 5, "x"), 5)] == ["", "b", ""]
@@ -190,26 +166,6 @@ def test_spans_are_read_from_a_column(tmp_path: Path, form: str) -> None:
     assert text.passage_ids == ("1", "2", "3")
     assert text.spans == ((Span("target", 7, 10),), (Span("x", 0, 1), Span("target", 2, 4)), ())
     assert tv.read_text(write_table(tmp_path, form)).spans == ()
-
-
-@pytest.mark.parametrize("form", ["jsonl", "csv", "parquet"])
-def test_a_column_of_spans_that_is_not_there_is_named(tmp_path: Path, form: str) -> None:
-    with pytest.raises(TextError, match=r"has no column 'part': it has 'id', 'text', 'parts'; --spans names the one; did you"):
-        tv.read_text(write_table(tmp_path, form), spans="part")
-
-
-@pytest.mark.parametrize(
-    ("cell", "message"),
-    [
-        ("[[1, 2", r"^row 1 of .* has '\[\[1, 2' for spans, which is not JSON: "),
-        ("7", r"^row 1 of .* has '7' for spans: give a list, such as \[\['verb', 4, 9\]\]; --skip-bad leaves such rows out$"),
-        ('[["a", 0, 9]]', r"^row 1 of .* has the span 'a' from 0 to 9, and 3 characters"),
-    ],
-)
-def test_bad_spans_of_a_row_are_named_with_its_number(tmp_path: Path, cell: str, message: str) -> None:
-    pd.DataFrame({"text": ["abc"], "spans": [cell]}).to_csv(tmp_path / "t.csv", index=False)
-    with pytest.raises(TextError, match=message):
-        tv.read_text(tmp_path / "t.csv", spans="spans")
 
 
 def test_rows_with_bad_spans_are_left_out_on_request_and_listed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -259,16 +215,6 @@ def test_the_difference_of_two_models_shows_the_spans_of_the_text() -> None:
     assert [panel.spans for panel in heatmap.panels] == [("y", "")] * 2
 
 
-def test_spans_of_what_is_no_table_are_refused() -> None:
-    with pytest.raises(TextError, match=r"^spans stand in a column of a table, and 'x.txt' is none: give a .jsonl, .csv, "):
-        tv.read_text("x.txt", spans="spans")
-
-
-def test_a_text_without_spans_has_no_table_of_them(glass: LoadedModel) -> None:
-    with pytest.raises(TextError, match=r"^'x' has no spans: give it some with with_spans, or name the column that holds them"):
-        tv.span_table(tv.score(glass, tv.literal("abc", name="x")))
-
-
 def test_items_are_spans_too(tmp_path: Path) -> None:
     (tmp_path / "s.csv").write_text("item,region_subject,region_verb\n1,The cat,sat.\n", encoding="utf-8")
     items = tv.read_items(tmp_path / "s.csv")
@@ -300,14 +246,6 @@ def test_two_models_are_compared_by_span() -> None:
     np.testing.assert_array_equal(units.logprob_b, [math.nan, -3.0, -5.0])
     assert (units.crossings_a.tolist(), units.crossings_b.tolist()) == ([0, 1, 1], [0, 0, 1])
     assert (units.n_tokens_a.tolist(), units.n_tokens_b.tolist()) == ([1, 1, 1], [3, 1, 1])
-
-
-def test_a_comparison_by_span_needs_the_same_spans() -> None:
-    a = make_scores([["ab"]], [-1.0], name="x")
-    with pytest.raises(ComparisonError, match=r"^'x' has no spans to compare over: give it some with with_spans, or name"):
-        tv.compare(a, a, by="span")
-    with pytest.raises(ComparisonError, match=r"^the scores of 'x' by 'model-a' and by 'model-a' have different spans"):
-        tv.compare(a, with_spans(a, [("x", 0, 1)]), by="span")
 
 
 def test_a_tracked_comparison_by_span_comes_back_and_is_computed_again(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ import pytest
 from arithmetic import BIGRAM_WEIGHTS
 from tables import make_scores, with_first_choices
 
-from tokenviz.base.errors import DiskError, ScoringError
+from tokenviz.base.errors import ScoringError
 from tokenviz.data.scores import UNREAD, ScoreSpec, TokenScores, nan_to_none
 from tokenviz.data.summary import ScoreSummary
 from tokenviz.data.texts import corpus
@@ -221,33 +221,6 @@ def test_the_file_has_no_value_where_nothing_is_scored(tmp_path: Path) -> None:
     assert pq.read_table(tmp_path / "t.parquet").column("rank").to_pylist() == [None, 2]
 
 
-def test_a_file_that_cannot_be_written_is_one_clear_error(tmp_path: Path) -> None:
-    path = tmp_path / "missing" / "tokens.parquet"
-    with pytest.raises(DiskError, match=f"^{re.escape(f'cannot write {str(path)!r}: ')}.+$"):
-        table([math.nan]).save(path)
-
-
-def test_a_file_that_is_no_parquet_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "t.parquet"
-    path.write_bytes(b"not a table at all")
-    with pytest.raises(ScoringError, match=f"^{re.escape(f'{str(path)!r} is not a token table: ')}.+$"):
-        TokenScores.load(path)
-
-
-def test_a_missing_file_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "t.parquet"
-    with pytest.raises(ScoringError, match=f"^{re.escape(f'{str(path)!r} is not a token table: ')}.+$"):
-        TokenScores.load(path)
-
-
-def test_a_foreign_parquet_file_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "t.parquet"
-    pq.write_table(pa.table({"token": ["a"]}), path)
-    message = f"{str(path)!r} is a Parquet file, but not a token table written by tokenviz"
-    with pytest.raises(ScoringError, match=f"^{re.escape(message)}$"):
-        TokenScores.load(path)
-
-
 @pytest.mark.parametrize("format_", ["2", "99"])
 def test_a_table_of_another_format_is_refused(tmp_path: Path, format_: str) -> None:
     path = tmp_path / "t.parquet"
@@ -308,12 +281,6 @@ def test_a_table_with_other_alternatives_than_it_says_is_refused(tmp_path: Path)
     message = f"{str(path)!r} is a damaged token table (there are not 1 alternatives everywhere): score the text again"
     with pytest.raises(ScoringError, match=f"^{re.escape(message)}$"):
         TokenScores.load(path)
-
-
-def test_columns_of_unequal_length_are_refused() -> None:
-    message = "the columns of one table differ in length: {'passage': 2, 'position': 2, 'token_id': 2, 'token': 1, "
-    with pytest.raises(ScoringError, match=f"^{re.escape(message)}.+}}$"):
-        replace(table([math.nan, -1.0]), token=("x",))
 
 
 def test_columns_are_read_only() -> None:

@@ -43,24 +43,6 @@ def test_whitespace_alone_is_a_text() -> None:
     assert literal(" \n").passages == (" \n",)
 
 
-def test_an_empty_literal_is_refused() -> None:
-    with refused("the given text is empty: give at least one character to score"):
-        literal("")
-    with refused("the text 'x' is empty: give at least one character to score"):
-        literal("", name="x")
-
-
-def test_a_lone_surrogate_is_refused() -> None:
-    with refused("the given text has a lone surrogate at character 2: it is no Unicode text"):
-        literal("ab\ud800")
-    with refused(r"the name 'a\udcff' has a lone surrogate at character 1: it is no Unicode text"):
-        literal("ab", name="a\udcff")
-    with refused(r"the name '\udcff.txt' has a lone surrogate at character 0: it is no Unicode text"):
-        corpus(["a"], name="c", passage_ids=["\udcff.txt"])
-    with refused("passage 1 of 'c' has a lone surrogate at character 0: it is no Unicode text"):
-        corpus(["a", "\udfff"], name="c")
-
-
 @pytest.mark.parametrize("suffix", [".txt", ".md"])
 def test_a_file_is_kept_byte_for_byte(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"sample{suffix}"
@@ -116,78 +98,7 @@ def test_standard_input_is_read_as_bytes(monkeypatch: pytest.MonkeyPatch) -> Non
     assert (text.name, text.passages) == ("stdin", (AWKWARD,))
 
 
-def test_empty_standard_input_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"")))
-    with refused("standard input is empty: give at least one character to score"):
-        read_text("-")
-
-
-def test_an_empty_file_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "empty.txt"
-    path.touch()
-    with refused(f"{path} is empty: give at least one character to score"):
-        read_text(path)
-
-
 # What is wrong with a file, and what is said of it.
-REFUSED: list[tuple[str, bytes, str]] = [
-    ("binary.txt", b"ab\0cd", "{path} has NUL bytes: it looks like a binary file, not a text"),
-    ("latin.txt", "naïve".encode("latin-1"), "{path} is not UTF-8: byte 2 is 0xef; convert it first"),
-    ("t.jsonl", b'{"text": "a"}\n{"text": null}\n', "line 2 of {path!r} has nothing in column 'text': a passage is a string"),
-    ("t.jsonl", b'{"text": "a"}\n{"text": 3}\n', "line 2 of {path!r} has int in column 'text': a passage is a string"),
-    ("t.jsonl", b'{"text": "a"}\n{"text": ["a"]}\n', "line 2 of {path!r} has list in column 'text': a passage is a string"),
-    ("t.jsonl", b"\n", "{path!r} is empty: it has no row"),
-    ("t.csv", b"text\n", "{path!r} is empty: it has no row"),
-    ("t.jsonl", b'{"text": ""}\n{"text": ""}\n', "the text 't' is empty: none of its 2 passages has a character to score"),
-    ("t.jsonl", b'{"id": 1, "text": "a"}\n{"text": "b"}\n', "{path!r} names only 1 of its 2 passages in column 'id'"),
-    ("t.jsonl", b'{"text": "a"}\n{"text": b}\n', "line 2 of {path!r} is not JSON: Expecting value at column 10"),
-    ("t.jsonl", b'["a"]\n', "line 1 of {path!r} is not a JSON object with a column for the text"),
-    (
-        "t.jsonl", b'{"text": "\\ud800"}\n',
-        "line 1 of {path!r} has a lone surrogate at character 0: it is no Unicode text",
-    ),
-    (
-        "t.jsonl", b'{"text": "a"}\n{"text": "b", "id": 1, "text": "c"}\n',
-        "line 2 of {path!r} has two keys 'text': which one is meant?",
-    ),
-    ("t.csv", b"id,text\n1,a\n2,b,c\n", "row 2 of {path!r} has more cells than the header has columns"),
-    ("t.csv", b'text\na\n"b"c\n', """{path!r} is not CSV after row 1: ',' expected after '"'"""),
-    ("t.csv", b"text,text\na,b\n", "{path!r} has two columns 'text': which one is meant?"),
-    ("t.csv", b"id,text\nx,a\nx,b\n", "the passage id 'x' of 't' is given twice: an id names one passage"),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("name", "content", "message"), REFUSED)
-def test_a_file_that_is_no_text_is_refused(tmp_path: Path, name: str, content: bytes, message: str) -> None:
-    path = tmp_path / name
-    path.write_bytes(content)
-    with refused(message.format(path=str(path))):
-        read_text(path)
-
-
-def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
-    kinds = ".txt, .md, .jsonl or .csv, with .gz or .zst after it where it is compressed, or in .parquet"
-    for name in ("paper.pdf", "table.parquet.gz", "a.zip"):
-        path = tmp_path / name
-        path.write_bytes(b"%PDF")
-        with refused(f"cannot read {str(path)!r} as a text: a file ends in {kinds}, or is a folder of them"):
-            read_text(str(path))
-
-
-def test_a_missing_text_is_refused_with_the_samples_named(tmp_path: Path) -> None:
-    itself = "; where it is the text itself, give it with -t"
-    with refused(f"no text at 'nothing': give a file, a folder, '-' for standard input{itself}"):
-        read_text("nothing", samples=tmp_path / "none")
-    (tmp_path / "b.txt").write_text("b")
-    (tmp_path / "a.md").write_text("a")
-    (tmp_path / "README.md").write_text("about")
-    with refused(f"no text at 'nothing': give a file, a folder, '-' for standard input; the sample texts are a, b{itself}"):
-        read_text("nothing", samples=tmp_path)
-    with refused("no text at 'missing.txt': give a file, a folder, '-' for standard input"):  # no sentence ends so
-        read_text("missing.txt", samples=tmp_path / "none")
-    sentence = "A rose is a rose is a rose, and nothing but a rose, all the year round."
-    with refused(f"no text at '{sentence[:60]}...': give a file, a folder, '-' for standard input{itself}"):
-        read_text(sentence, samples=tmp_path / "none")
 
 
 def test_what_the_system_cannot_read_is_refused_with_its_reason(tmp_path: Path) -> None:
@@ -223,11 +134,6 @@ def test_a_folder_is_its_text_files_in_the_order_of_their_names(tmp_path: Path) 
     )
 
 
-def test_a_folder_without_texts_is_refused(tmp_path: Path) -> None:
-    with refused(f"the folder {str(tmp_path)!r} has no .txt or .md file"):
-        read_text(tmp_path)
-
-
 def write_table(path: Path, rows: list[dict[str, object]]) -> Path:
     if path.suffix == ".jsonl":
         path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
@@ -256,14 +162,6 @@ def test_a_table_is_read_by_another_column(tmp_path: Path, suffix: str) -> None:
     assert read_text(path, column="body").passages == ("yes",)
 
 
-@TABLES
-def test_a_table_without_the_column_is_refused(tmp_path: Path, suffix: str) -> None:
-    path = write_table(tmp_path / f"t{suffix}", [{"id": "1", "body": "x"}])
-    where = {".jsonl": "line 1", ".csv": "row 1", ".parquet": "row 0"}[suffix]
-    with refused(f"{where} of {str(path)!r} has no column 'text': it has 'id', 'body'; --column names the one with the text"):
-        read_text(path)
-
-
 def test_blank_lines_between_jsonl_rows_are_no_passages(tmp_path: Path) -> None:
     path = tmp_path / "t.jsonl"
     path.write_text('{"text": "a"}\n\n{"text": "b"}\n')
@@ -276,55 +174,11 @@ def test_a_line_separator_inside_a_json_string_ends_no_line(tmp_path: Path) -> N
     assert read_text(path).passages == ("a\u2028b",)
 
 
-def test_ids_that_do_not_match_in_number_are_refused() -> None:
-    with refused("1 passage ids were given for 2 passages of 'c'"):
-        corpus(["a", "b"], name="c", passage_ids=["1"])
-
-
-@pytest.mark.parametrize(
-    ("line", "reason"), [("[" * 3000, "maximum recursion depth exceeded"), ("9" * 5000, "Exceeds the limit (4300 digits)")]
-)
-def test_a_line_that_python_does_not_read_is_refused(tmp_path: Path, line: str, reason: str) -> None:
-    path = tmp_path / "t.jsonl"
-    path.write_text(line)
-    with pytest.raises(TextError, match=f"^{re.escape(f'line 1 of {str(path)!r} cannot be read: {reason}')}"):
-        read_text(path)
-
-
 def test_a_csv_cell_may_be_long(tmp_path: Path) -> None:
     # Python's csv module stops at 131,072 characters unless it is told otherwise.
     path = tmp_path / "t.csv"
     path.write_text("text\n" + "x" * 200_000 + "\n")
     assert len(read_text(path).passages[0]) == 200_000
-
-
-def test_a_broken_parquet_file_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "t.parquet"
-    path.write_bytes(b"PAR1 and no more")
-    with pytest.raises(TextError, match=f"^{re.escape(f'{str(path)!r} is not a Parquet file: ')}.+$"):
-        read_text(path)
-
-
-@pytest.mark.parametrize("name", ["text", "id"])
-def test_a_time_beyond_the_calendar_is_refused(tmp_path: Path, name: str) -> None:
-    path = tmp_path / "t.parquet"
-    pq.write_table(pa.table({"text": ["a"], name: pa.array([2**40], pa.timestamp("s"))}), path)
-    with pytest.raises(TextError, match=f"^{re.escape(f'{str(path)!r} has a value that cannot be read: ')}.+$"):
-        read_text(path)
-
-
-def test_the_home_of_nobody_is_no_place() -> None:
-    with refused("no text at '~nobody-here/a.txt': give a file, a folder, '-' for standard input"):
-        read_text("~nobody-here/a.txt", samples=Path("none"))
-
-
-def test_a_text_given_as_a_file_is_told_where_it_belongs() -> None:
-    with pytest.raises(
-        TextError, match=r"cannot be a file \(File name too long\): where it is the text itself, give it with -t"
-    ):
-        read_text("A sentence that is longer than any name of a file may be. " * 10)
-    with pytest.raises(TextError, match=r"cannot be a file \(embedded null byte\): where it is the text itself"):
-        read_text("~\0")
 
 
 def test_a_byte_order_mark_before_a_table_is_no_part_of_its_first_column(tmp_path: Path) -> None:
@@ -372,27 +226,6 @@ def test_a_hidden_file_is_no_sample(tmp_path: Path) -> None:
     assert sample_names(tmp_path) == ["story"]
 
 
-@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
-@pytest.mark.parametrize("suffix", [".txt", ".csv", ".jsonl"])
-def test_other_encodings_of_unicode_are_called_by_their_names(tmp_path: Path, encoding: str, suffix: str) -> None:
-    path = tmp_path / f"a{suffix}"
-    path.write_bytes("id,text\r\n1,Ein Käse für “alle” ohne Löcher.\r\n".encode(encoding))
-    name = encoding[:6].upper()
-    if encoding == "utf-16-be" and suffix == ".csv":
-        assert path.read_bytes()[0] == 0  # no byte-order mark helps
-    with refused(f"{path} is {name}, not UTF-8: convert it first, for instance with 'iconv -f {name} -t UTF-8'"):
-        read_text(path)
-
-
-@pytest.mark.parametrize("data", [b"\x7fELF\0\0\0\0", b"\0", b"a\0", b"\0" * 5000, b"ab" * 3000 + b"\0"])
-def test_what_has_nul_bytes_otherwise_is_binary(tmp_path: Path, data: bytes) -> None:
-    for suffix in (".txt", ".csv", ".jsonl"):
-        path = tmp_path / f"a{suffix}"
-        path.write_bytes(data)
-        with refused(f"{path} has NUL bytes: it looks like a binary file, not a text"):
-            read_text(path)
-
-
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
 def test_a_byte_that_is_no_utf8_is_counted_from_the_beginning_of_a_table(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"a{suffix}"
@@ -400,21 +233,6 @@ def test_a_byte_that_is_no_utf8_is_counted_from_the_beginning_of_a_table(tmp_pat
     path.write_bytes(line * 10_000 + b"\xe9")
     with refused(f"{path} is not UTF-8: byte {len(line) * 10_000} is 0xe9; convert it first"):
         read_text(path, column=line.decode().strip() if suffix == ".csv" else "text")
-
-
-@TABLES
-@pytest.mark.parametrize("name", ["Text", " text", "TEXT", "texts"])
-def test_a_column_of_nearly_that_name_is_named(tmp_path: Path, suffix: str, name: str) -> None:
-    path = write_table(tmp_path / f"t{suffix}", [{"id": "1", name: "x"}])
-    with pytest.raises(TextError, match=f"--column names the one with the text; did you mean {re.escape(repr(name))}\\?$"):
-        read_text(path)
-
-
-def test_a_parquet_column_that_is_given_twice_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "a.parquet"
-    pq.write_table(pa.Table.from_arrays([pa.array(["a"]), pa.array(["b"])], names=["text", "text"]), path)
-    with refused(f"{str(path)!r} has two columns 'text': which one is meant?"):
-        read_text(path)
 
 
 @pytest.mark.parametrize(("separator", "name"), [(";", "semicolons"), ("\t", "tabs"), ("|", "bars")])

@@ -1,7 +1,5 @@
 """Colours that keep the order of the values and leave the text readable."""
 
-import re
-
 import numpy as np
 import pytest
 from hypothesis import example, given
@@ -10,8 +8,7 @@ from matplotlib import colormaps
 from PIL import Image
 from tables import NAN
 
-from tokenviz.base.errors import FigureError
-from tokenviz.figures.typeset.colours import COLOUR_MAPS, ColourScale, colour_map, contrast, stands_out, text_colour, to_hex
+from tokenviz.figures.typeset.colours import COLOUR_MAPS, ColourScale, contrast, stands_out, text_colour, to_hex
 
 PARTS = st.floats(0, 1)
 
@@ -120,28 +117,6 @@ def test_zero_is_in_the_middle_of_a_diverging_map() -> None:
 def test_a_falling_scale_is_the_map_from_the_other_end() -> None:
     rising, falling = ColourScale(0, 4), ColourScale(0, 4, falling=True)
     assert [falling.colour(value) for value in (0, 1, 4)] == [rising.colour(value) for value in (4, 3, 0)]
-
-
-@pytest.mark.parametrize(
-    ("name", "diverging", "message"),
-    [
-        ("jet", False, "no colour map 'jet': there are viridis, cividis, magma, greys, rdbu, brbg"),
-        (
-            "rdbu",
-            False,
-            "the colour map 'rdbu' does not fit: values of one direction need a sequential map, "
-            "viridis or cividis or magma or greys",
-        ),
-        (
-            "greys",
-            True,
-            "the colour map 'greys' does not fit: values on both sides of zero need a diverging map, rdbu or brbg",
-        ),
-    ],
-)
-def test_a_map_that_is_not_there_or_does_not_fit_is_refused(name: str, diverging: bool, message: str) -> None:
-    with pytest.raises(FigureError, match=f"^{re.escape(message)}$"):
-        colour_map(name, diverging=diverging)
 
 
 def test_limits_are_the_ends_of_the_map() -> None:

@@ -14,7 +14,6 @@ import pytest
 from PIL import Image
 from tables import NAN, make_scores
 
-from tokenviz.base.errors import ComparisonError, DiskError, FigureError
 from tokenviz.comparing.comparison import compare
 from tokenviz.data.scores import TokenScores
 from tokenviz.figures.heatmap.definition import shared_limits, text_heatmap
@@ -156,41 +155,10 @@ def test_nothing_scored_is_described_without_numbers(tmp_path: Path) -> None:
     assert described(path)["limits"] == [None, None]
 
 
-REFUSED = [
-    ({"formats": ["gif"]}, FigureError, "no format 'gif': there are png, svg, pdf, html, tex, tex-document, ansi"),
-    ({"measure": "nonsense"}, FigureError, "no measure 'nonsense': there are "),
-    ({"limits": (0, -1)}, FigureError, "limits 0 to -1 are the wrong way round: "),
-    ({"colours": "jet"}, FigureError, "no colour map 'jet': there are "),
-    ({"width": "wide"}, FigureError, "no width 'wide': give inches, "),
-    ({"font_size": 0.0}, FigureError, "a font size of 0 points is not possible: take 4 to 48"),
-]
-
-
-@pytest.mark.parametrize(("settings", "error", "message"), REFUSED, ids=[next(iter(case[0])) for case in REFUSED])
-def test_a_setting_that_is_not_possible_writes_nothing(tmp_path: Path, settings, error, message: str) -> None:
-    with pytest.raises(error, match=f"^{re.escape(message)}"):
-        save_heatmap(scores(), tmp_path / "x", **({"formats": FORMATS} | settings))
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_two_texts_write_nothing(tmp_path: Path) -> None:
-    with pytest.raises(ComparisonError, match=r"^one figure shows one text: give scores of the same text$"):
-        save_heatmap([scores(), make_scores([["other"]])], tmp_path / "x")
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_files_that_are_there_are_replaced(tmp_path: Path) -> None:
     (tmp_path / "x.html").write_text("old")
     save_heatmap(scores(), tmp_path / "x", formats=["html"])
     assert "old" not in (tmp_path / "x.html").read_text()
-
-
-@pytest.mark.parametrize(("folder", "reason"), [("missing", "No such file or directory"), ("file", "Not a directory")])
-def test_a_folder_that_cannot_be_written_is_one_clear_error(tmp_path: Path, folder: str, reason: str) -> None:
-    (tmp_path / "file").write_text("")
-    stem = tmp_path / folder / "x"
-    with pytest.raises(DiskError, match=f"^{re.escape(f'cannot write the figure {str(stem)!r}: {reason}')}$"):
-        save_heatmap(scores(), stem)
 
 
 def test_names_that_no_format_can_hold_are_shown_in_all(tmp_path: Path) -> None:

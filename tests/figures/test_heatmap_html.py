@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from tables import NAN, make_scores, passages_of
 from writing import CHARACTERS, HARD
 
-from tokenviz.base.errors import ComparisonError
 from tokenviz.data.scores import TokenScores
 from tokenviz.figures.heatmap.definition import Source, text_heatmap
 from tokenviz.figures.heatmap.html import heatmap_html
@@ -199,12 +198,6 @@ def test_the_page_is_utf8_and_says_so() -> None:
 
 def test_the_same_scores_give_the_same_page() -> None:
     assert page_of(make_scores([HARD])) == page_of(make_scores([HARD]))
-
-
-def test_panels_of_different_texts_are_refused() -> None:
-    message = "^one figure shows one text: give scores of the same text$"
-    with pytest.raises(ComparisonError, match=message):
-        page_of([make_scores([["one"]]), make_scores([["two"]])])
 
 
 @pytest.fixture(scope="module")

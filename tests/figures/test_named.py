@@ -7,7 +7,7 @@ import pytest
 from tables import long_pair
 
 import tokenviz as tv
-from tokenviz.base.errors import DiskError, FigureError
+from tokenviz.base.errors import DiskError
 from tokenviz.figures.named import FIGURES, OF_ONE_MODEL, Look, formats_of, save_named
 from tokenviz.figures.origin import provenance_of
 from tokenviz.figures.typeset.saving import together
@@ -44,12 +44,6 @@ def test_a_caption_of_a_scatter_has_r_with_its_interval_or_none(tmp_path: Path) 
         f"Pearson’s r = {r.value:.3f} (95 % interval {r.low:.3f} to {r.high:.3f}, resampled 15 blocks of 4 tokens), n = 59"
         in (provenance_of(path)["caption"])
     )
-
-
-def test_an_unknown_figure_is_refused() -> None:
-    message = "no figure 'plot': there are heatmap, segments, difference, scatter, along_text, gaps, calibration"
-    with pytest.raises(FigureError, match=f"^{re.escape(message)}$"):
-        formats_of("plot")
 
 
 def test_files_appear_together_or_not_at_all(tmp_path: Path) -> None:

@@ -21,9 +21,8 @@ from tables import NAN, make_scores
 from writing import ALICE, CHARACTERS, HARD
 
 import tokenviz as tv
-from tokenviz.base.errors import ComparisonError, DiskError, FigureError
+from tokenviz.base.errors import DiskError
 from tokenviz.comparing.alignment import Units
-from tokenviz.data.scores import TokenScores
 from tokenviz.figures.heatmap.definition import pair_heatmap, text_heatmap
 from tokenviz.figures.heatmap.measures import MEASURES, common_rows
 from tokenviz.figures.report.data import report_data
@@ -242,35 +241,6 @@ def test_the_file_appears_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytes
     assert list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.parametrize(
-    ("tables", "path", "kind", "message"),
-    [
-        ([], "r.html", FigureError, "there is nothing to show: give the scores of at least one model"),
-        (
-            [make_scores([["one"]]), make_scores([["two"]])], "r.html", ComparisonError,
-            "one figure shows one text: give scores of the same text",
-        ),
-        (
-            [make_scores([["a"]])], "r.pdf", FigureError,
-            "a report is an HTML page, and 'r.pdf' does not end in .html: name it so",
-        ),
-        (
-            [make_scores([["a"]])], "missing/r.html", DiskError,
-            "cannot write 'missing/r.html': there is no folder 'missing'",
-        ),
-    ],
-    ids=["none", "two texts", "suffix", "folder"],
-)  # fmt: skip
-def test_what_cannot_be_reported(
-    tables: list[TokenScores], path: str, kind: type[Exception], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(kind) as error:
-        save_report(tables, path)
-    assert str(error.value) == message
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_the_command_writes_what_the_library_writes(run: Run, glass: Any, project: Path) -> None:
     pair = ("--model", "glass-en", "--model", "glass-en,dtype=bfloat16")
     code, out, err = run("report", *pair, "--text", ALICE, "--to", "alice.html", "--top-k", "4")
@@ -281,24 +251,3 @@ def test_the_command_writes_what_the_library_writes(run: Run, glass: Any, projec
     assert data["tokens"][0]["k"] == 4
     first = math.exp(data["tokens"][0]["top_logprob"][4])
     assert 0 < first < 1
-
-
-@pytest.mark.parametrize(
-    ("arguments", "code", "message"),
-    [
-        (["--text", "x", "--to", "r.txt"], 1, "error: a report is an HTML page, and 'r.txt' does not end in .html: name it so"),
-        (
-            ["--text", "x", "--to", "missing/r.html"], 1,
-            "error: cannot write 'missing/r.html': there is no folder 'missing'",
-        ),
-        ([], 2, "give at least one file, --text STRING, or - for standard input"),
-    ],
-)  # fmt: skip
-def test_a_wrong_command_is_refused_before_any_work(
-    run: Run, project: Path, arguments: list[str], code: int, message: str
-) -> None:
-    before = set(project.rglob("*"))
-    found, out, err = run("report", "--model", "glass-en", *arguments)
-    assert (found, out) == (code, "")
-    assert message in re.sub(r"[│\s]+", " ", err)
-    assert set(project.rglob("*")) == before

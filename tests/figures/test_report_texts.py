@@ -147,17 +147,6 @@ def test_names_and_beginnings_are_text(name: str) -> None:
     assert [tag for tag, _ in page.tags] == [tag for tag, _ in plain.tags]
 
 
-def test_models_that_did_not_read_every_text_are_refused() -> None:
-    a, b, d, _ = two_texts()
-    message = "a report of several texts shows the same models on each: 'tiếng Việt' was read by b, and all by a, b"
-    with pytest.raises(FigureError, match=f"^{re.escape(message)}$"):
-        text_entries([a, b, d])
-    with pytest.raises(FigureError, match=r"^'english' was read twice by 'a': a report shows a text once$"):
-        text_entries([a, b, a])
-    with pytest.raises(FigureError, match=r"^there is nothing to show: give the scores of at least one text$"):
-        texts_report_html([], title="x")
-
-
 def test_what_no_browser_opens_quickly_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(page, "MOST_BYTES", 10_000)
     path = tmp_path / "report.html"
@@ -197,26 +186,6 @@ def test_the_command_makes_reports_of_texts_folders_items_and_pairs(run: Run, pr
         assert (code, out) == (0, "report.html\n"), said
         found = [entry["name"] for entry in listed((project / "report.html").read_text(encoding="utf-8"))]
         assert [name for name, expected in zip(found, names, strict=True) if expected] == [name for name in names if name]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (("--by", "pair", "pairs.csv", "pairs.csv"), "--by pair takes one table, and nothing else"),
-        (("--by", "item", "-t", "A"), "--by item takes one table, and nothing else"),
-        (("-t", "A b", "-t", "A b"), "is given twice: give it once"),
-        (("-m", "glass-en", "-t", "A b"), "the model 'glass-en' is given twice: give it once"),
-        (
-            ("--by", "pair", "pairs.csv", "--column", "x"),
-            "the table says what its parts are: leave out --column",
-        ),
-    ],
-)
-def test_the_command_refuses_what_is_no_set(run: Run, project: Path, arguments: tuple[str, ...], message: str) -> None:
-    (project / "pairs.csv").write_text(PAIRS, encoding="utf-8")
-    code, _, said = run("report", "-m", "glass-en", *arguments)
-    assert code == 2
-    assert message in said
 
 
 def report_of(run_id: str) -> str:

@@ -1,10 +1,7 @@
 """Widths and font sizes: venues' columns, units of length, and what is refused."""
 
-import re
-
 import pytest
 
-from tokenviz.base.errors import FigureError
 from tokenviz.figures.typeset.saving import WIDTHS, inches, points
 
 
@@ -39,25 +36,6 @@ def test_a_column_is_narrower_than_half_the_text() -> None:
 
 def test_a_venue_with_one_column_has_one_width() -> None:
     assert "neurips-text" not in WIDTHS
-
-
-@pytest.mark.parametrize("width", ["wide", "acl-column", "3.3 inches", "-3in", "1e1in", "", "in"])
-def test_a_width_that_is_none_is_refused(width: str) -> None:
-    message = f"no width {width!r}: give inches, a length such as 3.3in, 8.4cm, 84mm or 240pt, or one of {', '.join(WIDTHS)}"
-    with pytest.raises(FigureError, match=f"^{re.escape(message)}$"):
-        inches(width)
-
-
-@pytest.mark.parametrize("width", [0.0, -3.0, 1.0, 1000.0, float("nan"), float("inf"), "1cm", "1000cm"])
-def test_a_width_in_which_no_text_can_be_set_is_refused(width: float | str) -> None:
-    with pytest.raises(FigureError, match=f"^a width of {re.escape(repr(width))} is not possible: take 1.5 to 40 inches$"):
-        inches(width)
-
-
-@pytest.mark.parametrize("size", [0.0, 3.9, 49.0, float("nan"), float("inf")])
-def test_a_font_size_that_cannot_be_read_is_refused(size: float) -> None:
-    with pytest.raises(FigureError, match=rf"^a font size of {size:g} points is not possible: take 4 to 48$"):
-        points(size)
 
 
 def test_a_font_size_is_taken_as_it_is() -> None:

@@ -16,7 +16,7 @@ import pytest
 from chat_templates import ASSISTANT, BOS, EOS, SYSTEM, TEMPLATES
 
 import tokenviz as tv
-from tokenviz.base.errors import ModelError, TextError
+from tokenviz.base.errors import TextError
 from tokenviz.models.loading import LoadedModel
 from tokenviz.models.tokens import bos_prefix, encode
 from tokenviz.scoring.windows import pieces_of
@@ -139,11 +139,6 @@ def test_spans_of_a_chat_are_summed(gpt2: LoadedModel) -> None:
     table = tv.span_table(scores)
     assert table["span"].tolist() == ["", "user", "", "assistant", "", "user", "", "assistant", ""]
     assert table["logprob"].sum() == pytest.approx(np.nansum(scores.logprob), rel=1e-12)
-
-
-def test_a_model_without_a_template_is_refused(glass: LoadedModel) -> None:
-    with pytest.raises(ModelError, match=r"^'glass-en' has no chat template: take a model that was trained on chats, or give"):
-        tv.chat_text(glass, TURNS)
 
 
 def write(folder: Path, *rows: Any, form: str = "jsonl") -> Path:

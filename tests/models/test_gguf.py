@@ -62,21 +62,6 @@ def test_the_converted_folder_is_plain_float32_safetensors(tiny: Path, tmp_path:
     assert "quantization_config" not in (tmp_path / "model" / "config.json").read_text()
 
 
-def test_what_is_no_gguf_file_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "model.gguf"
-    path.write_bytes(b"PK\x03\x04 something else")
-    message = f"{str(path)!r} is not a GGUF file: it does not begin with 'GGUF'"
-    with pytest.raises(ModelError, match=f"^{re.escape(message)}$"):
-        load_model(str(path))
-
-
-def test_an_empty_file_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "model.gguf"
-    path.touch()
-    with pytest.raises(ModelError, match=f"^{re.escape(f'{str(path)!r} is not a GGUF file')}"):
-        load_model(str(path))
-
-
 def test_a_file_cut_inside_its_tensors_is_refused(tiny: Path, tmp_path: Path) -> None:
     path = tmp_path / "cut.gguf"
     path.write_bytes(tiny.read_bytes()[:-200])

@@ -148,22 +148,6 @@ def test_a_folder_has_no_revisions(folder: Path, tmp_path: Path, monkeypatch: py
 # ---- what is refused -----------------------------------------------------------------------------------------------
 
 
-def test_a_path_that_is_not_there_is_refused() -> None:
-    with refused(f"no model at './nothing/here': {KNOWN}"):
-        load_model("./nothing/here")
-
-
-def test_the_home_of_nobody_is_no_place() -> None:
-    with refused(f"no model at '~nobody-here/model': {KNOWN}"):
-        load_model("~nobody-here/model")
-
-
-@pytest.mark.parametrize("name", ["-1", "a--b", "x" * 120])
-def test_a_name_that_no_hub_has_is_refused(name: str) -> None:
-    with refused(f"no model {name!r} on the hub: {KNOWN}"):
-        load_model(name)
-
-
 def test_a_folder_without_a_config_is_refused(folder: Path) -> None:
     (folder / "config.json").unlink()
     with refused(f"the folder {str(folder)!r} holds no model: it has no config.json"):

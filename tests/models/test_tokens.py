@@ -12,9 +12,9 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from transformers import AutoTokenizer, GPT2Tokenizer, PreTrainedTokenizerFast
 from writing import PIECE_TEXTS, PIECES
 
-from tokenviz.base.errors import ModelError, ScoringError
+from tokenviz.base.errors import ScoringError
 from tokenviz.models.loading import LoadedModel
-from tokenviz.models.tokens import bos_prefix, encode, fingerprint, forget_sources, readable, require_fast
+from tokenviz.models.tokens import bos_prefix, encode, fingerprint, forget_sources, readable
 
 
 @given(passage=PIECE_TEXTS)
@@ -118,14 +118,6 @@ def test_bos_modes_of_a_tokenizer_that_adds_none_by_itself(gpt2: LoadedModel, mo
 @pytest.mark.parametrize(("mode", "expected"), [("auto", (3,)), ("always", (3,)), ("never", ())])
 def test_bos_modes_of_a_tokenizer_that_adds_its_own(bigram_bos: LoadedModel, mode, expected) -> None:
     assert bos_prefix(bigram_bos.tokenizer, mode, "bigram") == expected
-
-
-def test_always_without_a_bos_is_refused(glass: LoadedModel) -> None:
-    message = (
-        "bos 'always': the tokenizer of 'glass-en' has no BOS token; use 'auto' or 'never', or name a token of its vocabulary"
-    )
-    with pytest.raises(ScoringError, match=f"^{re.escape(message)}$"):
-        bos_prefix(glass.tokenizer, "always", glass.label)
 
 
 @pytest.fixture(scope="module")
@@ -277,15 +269,3 @@ def test_a_readable_token_keeps_its_space(gpt2: LoadedModel, glass: LoadedModel)
 
 def test_an_id_beyond_the_tokenizer_is_shown_by_its_number(bigram: LoadedModel) -> None:
     assert readable(bigram.tokenizer, 17) == "<id 17>"
-
-
-def test_a_tokenizer_without_offsets_is_refused() -> None:
-    class Slow:
-        is_fast = False
-
-    message = (
-        "the tokenizer of 'm' (Slow) reports no character offsets; save it as a fast tokenizer (a tokenizer.json) next to "
-        "the weights"
-    )
-    with pytest.raises(ModelError, match=f"^{re.escape(message)}$"):
-        require_fast(Slow(), "m")

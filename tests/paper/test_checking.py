@@ -25,10 +25,6 @@ def folder(once: Once, project: Path) -> Path:
     return pulled_pair(once, project, ORDER)
 
 
-def states(folder: Path) -> dict[str, str]:
-    return {problem.path: problem.state for problem in check("trial", folder).problems}
-
-
 def test_what_was_just_pulled_is_clean(folder: Path) -> None:
     checked = check("trial", folder)
     assert (checked.clean, checked.n_files, checked.problems, checked.not_asked) == (True, 8, (), "")
@@ -141,13 +137,6 @@ def test_options_of_a_pull_do_not_stand_beside_check(run: Run, option: tuple[str
     code, out, err = run("pull", "trial", "--to", "paper", "--check", *option)
     assert (code, out) == (2, "")
     assert f"--check takes from the manifest how the folder was pulled: leave out {option[0]}" in " ".join(err.split())
-
-
-def test_a_folder_without_a_manifest_is_refused(project: Path) -> None:
-    folder = project / "paper"
-    message = f"{str(folder)!r} has no manifest.json: nothing was pulled there; leave out --check to pull"
-    with pytest.raises(PaperError, match=f"^{re.escape(message)}$"):
-        check("trial", folder)
 
 
 def test_a_folder_of_another_experiment_is_refused(folder: Path) -> None:

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokenviz.base.errors import PaperError
-from tokenviz.paper.naming import apart, file_mark, file_part, macro_mark, macro_part, macro_prefix
+from tokenviz.paper.naming import apart, file_mark, file_part, macro_mark, macro_part
 
 
 @pytest.mark.parametrize(
@@ -46,10 +45,3 @@ def test_names_hold_what_file_systems_and_tex_take(name: str) -> None:
 def test_equal_names_are_told_apart_and_others_left() -> None:
     names = {1: "a", 2: "b", 3: "a"}
     assert apart(names, {1: "-x", 2: "-y", 3: "-z"}) == {1: "a-x", 2: "b", 3: "a-z"}
-
-
-@pytest.mark.parametrize("prefix", ["", "t1", "tv-", "a b", "tv\\x", "é", "x" * 21])
-def test_a_prefix_that_is_no_letters_is_refused(prefix: str) -> None:
-    message = f"macros cannot begin with {prefix!r}: give up to 20 letters from A to Z, such as tv"
-    with pytest.raises(PaperError, match=f"^{re.escape(message)}$"):
-        macro_prefix(prefix)

@@ -6,17 +6,14 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 from arithmetic import make_two_models
-from conftest import Once, Run
-from kept_runs import keep_pair
+from conftest import Run
 from kills import draw_in_no_time, draw_quickly
 from run_records import filled, make_record
-from tables import long_pair
 
-from tokenviz.base.errors import DiskError, FigureError, PaperError, StoreError, TokenvizError
+from tokenviz.base.errors import PaperError
 from tokenviz.cli.paper import _FIGURES
 from tokenviz.data.texts import literal
 from tokenviz.figures.heatmap.measures import run_limits
@@ -30,11 +27,6 @@ from tokenviz.paper.manifest import Order
 from tokenviz.paper.pulling import pull, redraw
 from tokenviz.tracking.runs import Runs
 from tokenviz.tracking.store import open_store
-
-
-@pytest.fixture
-def runs(once: Once) -> list[str]:
-    return once("a pair", lambda: keep_pair(*long_pair(40)))
 
 
 @pytest.mark.slow
@@ -200,76 +192,9 @@ def test_a_run_without_a_figure_is_one_line(runs: list[str]) -> None:
             redraw(run_id)
 
 
-REFUSALS: dict[str, tuple[int, dict[str, object], type[TokenvizError], str]] = {
-    "figure": (
-        0, {"figure": "heat"}, FigureError,
-        "no figure 'heat': there are heatmap, segments, difference, scatter, along_text, gaps, calibration",
-    ),
-    "format": (
-        2, {"figure": "scatter", "formats": ["tex"]}, FigureError,
-        "the figure 'scatter' has no format 'tex': it has png, svg, pdf",
-    ),
-    "measure": (
-        0, {"look": Look(measure="loss")}, FigureError,
-        "no measure 'loss': there are logprob, surprisal_bits, probability, rank_bucket, entropy",
-    ),
-    "limits": (
-        0, {"look": Look(limits=(3, -3))}, FigureError, "limits 3 to -3 are the wrong way round: give the lower one first",
-    ),
-    "one model": (
-        0, {"figure": "scatter"}, FigureError,
-        "the figure 'scatter' is of two models, and one model's scores were given: take a comparison, or one of heatmap, "
-        "along_text, calibration",
-    ),
-    "measure of a plot": (
-        2, {"figure": "scatter", "look": Look(measure="entropy")}, FigureError,
-        "the figure 'scatter' takes no measure: only heatmap, segments, difference do",
-    ),
-    "measure of a difference": (
-        2, {"figure": "difference", "look": Look(measure="entropy")}, FigureError,
-        "the figure 'difference' shows the difference, not 'entropy': take the figure 'heatmap' for it",
-    ),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize(("which", "arguments", "error", "message"), REFUSALS.values(), ids=REFUSALS)
-def test_what_is_refused(
-    runs: list[str], project: Path, which: int, arguments: dict[str, Any], error: type[TokenvizError], message: str
-) -> None:
-    with pytest.raises(error, match=f"^{re.escape(message)}$"):
-        redraw(runs[which], **arguments, folder=project / "out")
-    assert not [path for path in (project / "out").rglob("*") if path.is_file()]
-
-
-def test_an_unknown_run_is_one_line(runs: list[str]) -> None:
-    run_id = "0" * 32
-    with pytest.raises(StoreError, match=f"^no run '{run_id}' in the store .*: 'tokenviz runs' lists what there is$"):
-        redraw(run_id)
-
-
-@pytest.mark.parametrize("reference", ["no run", "' or '1'='1", "", "%"])
-def test_what_names_no_run_is_one_line(runs: list[str], reference: str) -> None:
-    message = f"{reference!r} names no run: give at least four digits of an id, as 'tokenviz runs' lists them"
-    with pytest.raises(StoreError, match=f"^{re.escape(message)}$"):
-        redraw(reference)
-
-
 def test_the_help_names_the_figures_of_every_kind() -> None:
     own = [*training._PLOTS, *(name for kind in kinds().values() for name in getattr(kind, "plots", ()))]
     assert sorted(_FIGURES.split(", ")) == sorted([*FIGURES, *own])
-
-
-def test_a_folder_that_cannot_be_written_is_one_line(runs: list[str], project: Path) -> None:
-    (project / "file").write_text("")
-    folder = project / "file"
-    with pytest.raises(DiskError, match=f"^{re.escape(f'cannot write the folder {str(folder)!r}: File exists')}$"):
-        redraw(runs[0], folder=folder)
-
-
-def test_limits_the_wrong_way_round_end_with_1(runs: list[str], run: Run) -> None:
-    code, out, err = run("redraw", runs[0], "--limits", "0,-12")
-    assert (code, out) == (1, "")
-    assert err == "error: limits 0 to -12 are the wrong way round: give the lower one first\n"
 
 
 def test_a_run_of_another_program_is_one_line(project: Path, run: Run) -> None:

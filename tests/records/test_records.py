@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from arithmetic import make_two_models
-from conftest import Once, Run, copy_schemas
+from conftest import Run, copy_schemas
 from kept_runs import keep_comparison, keep_pair, keep_scores
 from kills import draw_in_no_time
 from tables import NAN, long_pair, make_scores
@@ -36,12 +36,6 @@ from tokenviz.tracking.staged_runs import CHECKSUMS, checksum, write_checksums
 from tokenviz.tracking.store import open_for_reading, open_store
 
 ORDER = Order(experiment="trial", figures=("heatmap", "scatter"), formats=("png",))
-
-
-@pytest.fixture
-def runs(once: Once) -> list[str]:
-    """Two models on one text: the ids of both score runs and of the comparison."""
-    return once("a pair", lambda: keep_pair(*long_pair(40)))
 
 
 def files_of(run_id: str) -> Path:
@@ -69,32 +63,6 @@ def test_scores_are_read_by_whatever_names_their_run(runs: list[str], named: str
         for other in runs[1:]:
             open_store().client.delete_run(other)
     assert same_table(tv.load_scores(names[named]), long_pair(40)[0])
-
-
-def test_a_name_of_several_runs_is_refused_with_their_ids(runs: list[str]) -> None:
-    with pytest.raises(StoreError, match=r"^3 runs have the name 'a name': give the id of one: \w{32}, \w{32}, \w{32}$"):
-        tv.load_scores("a name")
-
-
-@pytest.mark.parametrize(
-    ("run", "message"),
-    [
-        ("nobody", "no run has the id or the name 'nobody': 'tokenviz runs' and tv.load_runs() list what there is"),
-        (7, "a int names no run: give the id of one, its name, or one row of load_runs, such as runs.iloc[0]"),
-        (pd.DataFrame({"run_id": ["a"]}), "a DataFrame names no run: give the id of one, its name, or one row of load_runs"),
-        ("ffffffff", "no run 'ffffffff' in the store 'mlruns': 'tokenviz runs' lists what there is"),
-    ],
-)
-def test_what_names_no_run_is_one_line(runs: list[str], run: object, message: str) -> None:
-    with pytest.raises(StoreError, match=f"^{re.escape(message)}"):
-        tv.load_scores(run)
-
-
-def test_a_run_of_the_other_kind_is_refused(runs: list[str]) -> None:
-    with pytest.raises(StoreError, match=r"^run .* is of kind 'comparison': load_comparison reads it$"):
-        tv.load_scores(runs[2])
-    with pytest.raises(StoreError, match=r"^run .* is of kind 'score': load_scores reads it$"):
-        tv.load_comparison(runs[0])
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ from arithmetic import BIGRAM_WEIGHTS
 from reference import exact
 
 import tokenviz as tv
-from tokenviz.base.errors import ScoringError
 from tokenviz.data.texts import corpus
 from tokenviz.models.loading import LoadedModel
 from tokenviz.scoring.positions import context_logprobs
@@ -80,15 +79,3 @@ def test_the_frame_has_a_column_a_context(glass: LoadedModel) -> None:
     frame = found.to_frame()
     assert list(frame.columns) == ["passage", "position", "logprob_1", "logprob_16"]
     np.testing.assert_array_equal(frame["logprob_16"], found.logprob[:, 1])
-
-
-@pytest.mark.parametrize(
-    ("seen", "given"),
-    [([], "nothing"), ([0, 1], "0, 1"), ([2, 1], "2, 1"), ([1, 1], "1, 1"), ([1, 128], "1, 128"), ([-1], "-1")],
-)
-def test_impossible_numbers_are_refused(glass: LoadedModel, seen: list[int], given: str) -> None:
-    message = (
-        f"^{given} tokens before the predicted one are not possible: give numbers from 1 to 127 for this model, each greater"
-    )
-    with pytest.raises(ScoringError, match=message):
-        context_logprobs(glass, TEXT, seen)

@@ -98,17 +98,7 @@ def test_what_was_kept_otherwise_is_refused(glass: LoadedModel, bent: LoadedMode
     )
 
 
-def test_places_that_cannot_be_written_are_refused(glass: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    refused(
-        f"{str(tmp_path)!r} is there already: give a folder that is not, for the predictions to be kept in",
-        DiskError,
-        lambda: keep_predictions(glass, ALICE, tmp_path),
-    )
-    refused(
-        f"{str(tmp_path / 'no')!r} is no folder: make it first, and the predictions are kept in a new one in it",
-        DiskError,
-        lambda: keep_predictions(glass, ALICE, tmp_path / "no" / "kept"),
-    )
+def test_a_disk_without_room_is_refused(glass: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(predictions.shutil, "disk_usage", lambda _: usage._replace(free=1000))
     n = len(tv.score(glass, ALICE)) - 1
@@ -119,14 +109,6 @@ def test_places_that_cannot_be_written_are_refused(glass: LoadedModel, tmp_path:
         lambda: keep_predictions(glass, ALICE, tmp_path / "kept"),
     )
     assert list(tmp_path.iterdir()) == []
-
-
-def test_nothing_to_keep_is_said(glass: LoadedModel, tmp_path: Path) -> None:
-    refused(
-        "no token of 'one' has a prediction by 'glass-en': there is nothing to keep",
-        ScoringError,
-        lambda: keep_predictions(glass, literal("a", name="one"), tmp_path / "kept"),
-    )
 
 
 def test_logits_that_are_not_finite_leave_nothing(bigram: LoadedModel, tmp_path: Path) -> None:

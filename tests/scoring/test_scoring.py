@@ -323,11 +323,6 @@ def test_more_alternatives_than_the_vocabulary_are_refused(bigram: LoadedModel) 
         score(bigram, "ab", top_k=5)
 
 
-def test_fewer_alternatives_than_none_are_refused(bigram: LoadedModel) -> None:
-    with refused("top-k -1 is not possible: take the number of alternatives to keep, 0 for none"):
-        score(bigram, "ab", top_k=-1)
-
-
 def test_logits_wider_than_the_tokenizer_are_scored_as_they_are(tmp_path: Path) -> None:
     weights = np.arange(1, 37).reshape(6, 6)
     model = load_model(str(make_bigram_folder(tmp_path, weights)))
@@ -437,13 +432,6 @@ def test_the_bos_string_of_real_vocabularies_serves_as_bos(gpt2: LoadedModel) ->
     assert literally.token == ("<|endoftext|>", *added.token)
 
 
-def test_always_without_a_bos_is_refused(glass: LoadedModel) -> None:
-    with refused(
-        "bos 'always': the tokenizer of 'glass-en' has no BOS token; use 'auto' or 'never', or name a token of its vocabulary"
-    ):
-        score(glass, ALICE, bos="always")
-
-
 # ---- windows -------------------------------------------------------------------------------------------------------
 
 LONG = (ALICE + " ") * 3
@@ -499,21 +487,6 @@ def test_nothing_of_a_long_text_is_cut(name: str, request: pytest.FixtureRequest
     assert len(scores) > 2 * model.context
     assert "".join(scores.token) == text
     assert scores.scored.tolist() == [False, *[True] * (len(scores) - 1)]
-
-
-def test_settings_that_are_not_possible_are_refused(glass: LoadedModel) -> None:
-    with refused("context 1 is not possible: take at least 2 tokens, the predicted one included"):
-        score(glass, ALICE, context=1)
-    with refused("context 129 is not possible: this model takes 2 to 128 tokens, the predicted one included"):
-        score(glass, ALICE, context=129)
-    with refused("stride 10 is not possible with context 10: take 1 to 9"):
-        score(glass, ALICE, context=10, stride=10)
-    message = (
-        "stride 128 is not possible with context 128: take 1 to 127, so that every token has a token or a BOS before it in "
-        "its window"
-    )
-    with refused(message):
-        score(glass, ALICE, stride=128)
 
 
 # ---- what is recorded ----------------------------------------------------------------------------------------------

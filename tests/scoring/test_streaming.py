@@ -8,8 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from safetensors.torch import load_file, save_file
 
-import tokenviz as tv
-from tokenviz.base.errors import DiskError, ScoringError
+from tokenviz.base.errors import ScoringError
 from tokenviz.data.scores import TokenScores
 from tokenviz.data.summary import ScoreSummary
 from tokenviz.data.texts import corpus
@@ -52,22 +51,6 @@ def test_a_joined_summary_without_a_scored_token_is_missing(bigram: LoadedModel,
     assert (summary.n_tokens, summary.n_scored, summary.n_bytes) == (2, 0, 0)
     assert np.isnan([summary.mean_logprob, summary.perplexity_per_token, summary.bits_per_byte, summary.mean_entropy]).all()
     assert isinstance(summary, ScoreSummary)
-
-
-def test_a_file_that_is_there_is_kept(bigram: LoadedModel, tmp_path: Path) -> None:
-    path = tmp_path / "t.parquet"
-    path.write_text("something else")
-    message = f"{str(path)!r} is there already: remove it, or choose another name"
-    with pytest.raises(DiskError, match=f"^{re.escape(message)}$"):
-        score_to_file(bigram, tv.literal("abcd"), path)
-    assert path.read_text() == "something else"
-
-
-def test_a_missing_folder_is_said_before_anything_is_computed(bigram: LoadedModel, tmp_path: Path) -> None:
-    path = tmp_path / "missing" / "t.parquet"
-    message = f"cannot write {str(path)!r}: there is no folder {str(path.parent)!r}"
-    with pytest.raises(DiskError, match=f"^{re.escape(message)}$"):
-        score_to_file(bigram, tv.literal("abcd"), path)
 
 
 def test_what_fails_half_way_leaves_no_file_and_names_the_passage(bigram: LoadedModel, tmp_path: Path) -> None:

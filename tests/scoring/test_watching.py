@@ -102,27 +102,6 @@ def test_candidates_stand_in_the_text_as_they_are(tmp_path: Path) -> None:
     assert tv.watch(model, "a", ["Yes", " Yes"], at="end").candidates[0].ids == (3,)
 
 
-@pytest.mark.parametrize(
-    ("candidates", "options", "message"),
-    [
-        ([], {}, "[] is no list of candidates: give at least one string, such as [' Yes', ' No']"),
-        (" Yes", {}, "' Yes' is no list of candidates"),
-        (["a", ""], {}, "a candidate is empty: give at least one character, with the space that it begins with"),
-        (["a", "b", "a"], {}, "the candidate 'a' is given twice"),
-        (["a"], {"at": "start"}, "candidates at 'start' are not possible: take 'every' or 'end'"),
-        (["abcabcab"], {"context": 8}, "a candidate has 8 tokens, which leave no room in a context of 8"),
-    ],
-)
-def test_what_cannot_be_watched_is_refused(bigram: LoadedModel, candidates: Any, options: dict[str, Any], message: str) -> None:
-    with pytest.raises(ScoringError, match=f"^{re.escape(message)}"):
-        tv.watch(bigram, "abc", candidates, **options)
-
-
-def test_a_candidate_that_the_tokenizer_does_not_know_is_refused(glass: LoadedModel) -> None:
-    with pytest.raises(ScoringError, match=r"^the tokenizer of 'glass-en' has no tokens for the candidate '中'$"):
-        tv.watch(glass, "abc", ["中"])
-
-
 def test_logits_that_are_nan_stop_it(bigram: LoadedModel, tmp_path: Path) -> None:
     weights = BIGRAM_WEIGHTS.copy()
     weights[1, 2] = math.nan

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from scipy.signal import lfilter
 
-from tokenviz.base.errors import ComparisonError
 from tokenviz.stats.resampling import (
     Resampling,
     block_length,
@@ -198,27 +197,6 @@ def test_an_unknown_count_is_not_stated() -> None:
 
 def test_metrics_without_resamples_say_nothing() -> None:
     assert drawn_in({"pearson_r": 0.5}, "token") == ""
-
-
-@pytest.mark.parametrize(
-    ("resamples", "seed", "message"),
-    [
-        (99, 0, "^99 resamples are not possible: take at least 100, or 0 for no intervals$"),
-        (-1, 0, "^-1 resamples are not possible: take at least 100, or 0 for no intervals$"),
-        (100, -1, "^seed -1 is not possible: take a whole number from 0$"),
-        (None, -2, "^seed -2 is not possible: take a whole number from 0$"),
-    ],
-)
-def test_numbers_that_make_no_interval_are_refused(resamples: int | None, seed: int, message: str) -> None:
-    with pytest.raises(ComparisonError, match=message):
-        check_resampling(resamples, seed)
-
-
-@pytest.mark.parametrize("level", [-1, 0, 1, 95, math.nan])
-def test_levels_that_make_no_interval_are_refused(level: float) -> None:
-    with pytest.raises(ComparisonError) as error:
-        check_resampling(None, 0, level)
-    assert str(error.value) == f"level {level:g} is not possible: take a number between 0 and 1, such as 0.95"
 
 
 @pytest.mark.parametrize("resamples", [None, 0, 100])

@@ -723,7 +723,7 @@ MUTANTS = (
     Mutant(
         "the second of two equal keys counts", "data/rows.py",
         "if len(row) < len(pairs):", "if False:",
-        "data/test_texts::test_a_file_that_is_no_text_is_refused",
+        "project/test_messages::test_one_line_is_said_and_nothing_is_left",
     ),
     Mutant(
         "the last of two values counts", "harness/options.py",
@@ -770,7 +770,7 @@ MUTANTS = (
     Mutant(
         "a step is any number in a name", "models/spec.py",
         "(?![^\\W_])", "",
-        "comparing/test_training::test_a_name_without_a_step_is_refused",
+        "project/test_messages::test_one_line_is_said_and_nothing_is_left",
     ),
     Mutant(
         "KL is of the earlier from the later", "harness/kinds/training.py",

@@ -1,6 +1,5 @@
 """Runs and tables found again, as frames."""
 
-import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,7 +11,6 @@ from kills import draw_in_no_time
 from run_records import filled, make_record
 
 import tokenviz as tv
-from tokenviz.base.errors import StoreError
 from tokenviz.harness.results import GridResult
 from tokenviz.harness.session import ExperimentContext, running
 from tokenviz.records.loading import load_units
@@ -108,41 +106,6 @@ def test_more_runs_than_a_page_are_found(kept: list[str], monkeypatch: pytest.Mo
     assert len(find_runs()) == 3
 
 
-def test_an_unknown_experiment_is_refused(kept: list[str]) -> None:
-    with pytest.raises(StoreError, match=r"^no experiment 'third' in the store: it has an experiment, another$"):
-        tv.load_runs("third")
-
-
-def test_a_field_that_no_run_has_is_refused(kept: list[str]) -> None:
-    with pytest.raises(
-        StoreError, match=r"^no run has a field 'peason_r': there are model, .*, the metrics m, n_scored, pearson_r,"
-    ):
-        tv.load_runs(where="peason_r<1")
-
-
-@pytest.mark.parametrize(
-    ("where", "message"),
-    [
-        (
-            "kind=scores",
-            "--where asks for kind=scores, and no run has that kind: there are comparison, score, summary;",
-        ),
-        ("not (status!=FINSHED)", "--where asks for status!=FINSHED, and no run has that status: there are FAILED, FINISHED,"),
-        ("n_scored=many", "--where asks for n_scored=many, and n_scored is a number in every run that has one: give a number"),
-        (
-            "text=x and pearson_r<nan",
-            "--where asks for pearson_r<nan, and pearson_r is a number in every run that has one: give",
-        ),
-        ("text<5", "--where asks for text<5, and text is no number: ask with =, != or ~ (contains)"),
-        ("started>yesterday", "--where asks for started>yesterday, and that is no time: write it as 2026-01-31 or 2026-01-31T"),
-        ("text=nothing and peason_r<1", "no run has a field 'peason_r': there are model, "),
-    ],
-)
-def test_what_no_run_can_meet_is_refused(kept: list[str], where: str, message: str) -> None:
-    with pytest.raises(StoreError, match=f"^{re.escape(message)}"):
-        tv.load_runs(where=where)
-
-
 def test_what_a_run_could_meet_may_find_none(kept: list[str]) -> None:
     for where in ("text=nothing", "started>2999-01-01", "n_scored<\N{MINUS SIGN}3", "model~nobody"):
         assert len(tv.load_runs(where=where)) == 0
@@ -191,8 +154,3 @@ def test_aligned_tables_are_joined(grid: GridResult) -> None:
         own = units[units["run_id"] == run.run_id].reset_index(drop=True)
         expected = run.comparison.to_frame().rename(columns={"text": "unit"})
         pd.testing.assert_frame_equal(own[expected.columns], expected)
-
-
-def test_no_table_is_one_line(kept: list[str]) -> None:
-    with pytest.raises(StoreError, match=r"^no score run is meant: tokenviz runs lists what there is$"):
-        tv.load_tokens(where="model=nobody")

@@ -127,13 +127,3 @@ def test_a_project_with_a_space_and_a_number_sign_in_its_name_stays_in_its_folde
     log_one_run(open_store())
     assert (project / "mlruns" / "mlflow.db").is_file()
     assert [path.name for path in tmp_path.iterdir()] == [project.name]
-
-
-@pytest.mark.parametrize("uri", ["nonsense", "sqlite:///other.db", "file:///x", "foo://bar", "postgresql://u:p@h/d"])
-def test_only_the_address_of_a_server_is_taken_from_the_environment(
-    project: Path, monkeypatch: pytest.MonkeyPatch, uri: str
-) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    with pytest.raises(StoreError, match="give the http:// or https:// address of an MLflow server, or unset it"):
-        open_store()
-    assert not (project / "mlruns").exists()

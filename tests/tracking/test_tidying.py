@@ -79,14 +79,6 @@ def test_a_run_that_a_current_one_names_stays(models: list[str]) -> None:
     ]
 
 
-def test_another_experiment_is_left_alone(models: list[str], run: Run) -> None:
-    run_grid(models, texts=ONE)
-    run_grid(models, texts=ONE, force=True)
-    code, _, err = run("runs", "tidy", "--experiment", "triall", "--yes")
-    assert (code, err) == (1, "error: no experiment 'triall' in the store: it has trial; did you mean 'trial'?\n")
-    assert len(find_runs(every=True)) == 8
-
-
 @pytest.mark.parametrize(
     "tag", ["mlflow.sharedViewState.tokenviz-scores", "mlflow.note.content", "mlflow.sharedViewState.mine"]
 )

@@ -50,14 +50,6 @@ def test_the_fields_of_a_line_are_known() -> None:
     assert parse_where("not (r<1 or text~x) and kind=score").fields() == {"pearson_r", "text", "kind"}
 
 
-@pytest.mark.parametrize(
-    "line", ["r", "r<", "r<1 and", "(r<1", "r<1 text=2", "=3", "and=3", "r<1)", "r <1 or or r>2", "text='x"]
-)
-def test_a_line_that_cannot_be_read_is_refused(line: str) -> None:
-    with pytest.raises(StoreError, match=r"^cannot read --where .* from .* on: write conditions such as "):
-        parse_where(line)
-
-
 @given(st.text(max_size=40))
 def test_any_line_is_read_or_refused(line: str) -> None:
     try:

@@ -17,7 +17,7 @@ from kills import draw_in_no_time
 from scipy import stats
 
 import tokenviz as tv
-from tokenviz.base.errors import ExperimentError, TextError
+from tokenviz.base.errors import TextError
 from tokenviz.comparing.studies import condition_means
 from tokenviz.figures.plots.studies import region_means
 from tokenviz.harness.session import ExperimentContext, running
@@ -88,65 +88,6 @@ def test_every_format_gives_the_same_items(tmp_path: Path, suffix: str) -> None:
     assert found.text == expected.text
     assert found.units == expected.units
     assert found.table["rt"].tolist()[:2] == [300, 310.5]
-
-
-@pytest.mark.parametrize(
-    ("content", "options", "message"),
-    [
-        ("item,text\n1,a\n,b\n", {}, "row 2 of '{path}' has nothing in column 'item'; --skip-bad leaves such rows out"),
-        (
-            "item,text\n1,a\n1,b\n", {},
-            "row 2 of '{path}': the item '1' is there already, in row 1: each occurs once; --skip-bad leaves such rows out",
-        ),
-        (
-            "item,condition,text\n1,x,a\n1,x,b\n", {},
-            "row 2 of '{path}': the item and condition '1/x' is there already, in row 1: each occurs once; --skip-bad leaves "
-            "such rows out",
-        ),
-        ("item,text\n1,\n", {}, "row 1 of '{path}' has nothing in column 'text'; --skip-bad leaves such rows out"),
-        ("item,text\n1,  \n", {}, "row 1 of '{path}' has whitespace only in column 'text'; --skip-bad leaves such rows out"),
-        (
-            "item,region_a,region_b\n1,x,\n", {},
-            "row 1 of '{path}' has nothing in column 'region_b'; --skip-bad leaves such rows out",
-        ),
-        (
-            "item,text,region_a\n1,x y,z\n", {},
-            "row 1 of '{path}': the region 'a' ('z') is not in its text after the regions before it; --skip-bad leaves such "
-            "rows out",
-        ),
-        (
-            "item,text,region_a,region_b\n1,x y,y,x\n", {},
-            "row 1 of '{path}': the region 'b' ('x') is not in its text after the regions before it; --skip-bad leaves such "
-            "rows out",
-        ),
-        (
-            "item,word\n1,a\n2,b\n1,c\n", {},
-            "row 3 of '{path}': the item '1' is there already, in row 1: each occurs once; --skip-bad leaves such rows out",
-        ),
-        (
-            "item,sentence\n1,a\n", {},
-            "'{path}' has no column 'text', none that begins with 'region_' and none 'word': name the columns of the text, the "
-            "regions or the words; it has 'item', 'sentence'",
-        ),
-        ("item,text\n1,a\n", {"text": "txt"}, "'{path}' has no column 'txt': it has 'item', 'text'; did you mean 'text'?"),
-        ("item,text\n1,a\n", {"regions": ["a", "a"]}, "the region 'a' is named twice"),
-        (
-            "item,text\n1,a\n", {"regions": ["a"], "words": "b"},
-            "regions and words were both named: a table has its units in columns or in rows, not both",
-        ),
-        (
-            "item,text\n1,a\n", {"text": "text", "words": "b"},
-            "a text and words were both named: with one word per row, the words are the text",
-        ),
-        ("item,text\n", {}, "'{path}' is empty: it has no row"),
-        ("item,text,text\n1,a,b\n", {}, "'{path}' has two columns 'text': which one is meant?"),
-    ],
-)  # fmt: skip
-def test_bad_tables_are_refused_in_a_line(tmp_path: Path, content: str, options: dict[str, Any], message: str) -> None:
-    path = write(tmp_path, content)
-    with pytest.raises(TextError) as caught:
-        read_items(path, **options)
-    assert str(caught.value) == message.format(path=path)
 
 
 def test_bad_rows_are_skipped_on_request_and_listed(tmp_path: Path) -> None:
@@ -249,29 +190,6 @@ def test_frequencies_are_those_of_wordfreq(glass: LoadedModel, tmp_path: Path) -
         tidy_table(items, tv.score(glass, items.text), frequency="xx")
 
 
-@pytest.mark.parametrize(
-    ("header", "options", "message"),
-    [
-        ("item,text,logprob", {}, "the column 'logprob' of 'study' has a name that the results need: call it something else"),
-        ("item,text,rt", {"by": "region"}, "'study' has no regions: name their columns, or take rows by item, word or token"),
-        ("item,text,rt", {"by": "line"}, "rows by 'line' are not possible: take item, region, word, token"),
-        ("item,text,rt", {"previous": 4}, "the numbers of 4 units before are not possible: take 0 to 3"),
-    ],
-)
-def test_what_cannot_be_tabulated_is_refused(
-    glass: LoadedModel, tmp_path: Path, header: str, options: dict[str, Any], message: str
-) -> None:
-    items = read_items(write(tmp_path, f"{header}\n1,The cat,2\n"))
-    with pytest.raises(TextError, match=f"^{message}$"):
-        tidy_table(items, tv.score(glass, items.text), **options)
-
-
-def test_scores_of_another_text_are_refused(glass: LoadedModel, tmp_path: Path) -> None:
-    items = read_items(write(tmp_path, WORDS))
-    with pytest.raises(TextError, match=r"^the scores are of 'other', which is not the text of the items 'study'$"):
-        tidy_table(items, tv.score(glass, tv.literal("The cat", name="other")))
-
-
 def test_means_and_differences_are_those_of_scipy() -> None:
     rng = np.random.default_rng(3)
     rows = [
@@ -342,17 +260,6 @@ def test_a_changed_column_makes_another_run_of_the_same_scores(study: Path) -> N
     assert [run.reused for run in result.items] == [False]
 
 
-def test_items_of_another_text_are_refused(study: Path) -> None:
-    items = read_items(study)
-    with (
-        running(ExperimentContext("trial")),
-        pytest.raises(
-            ExperimentError, match=r"^'study' is none of the grid's texts: give it the text of the items, pairs or prompts$"
-        ),
-    ):
-        tv.Grid(["glass-en"], [tv.literal("Alice")]).tabulate(items)
-
-
 NO_NUMBER = (
     "3 of 9 regions of study have no number: without a BOS the first token of a text has no prediction, and theirs begins in "
     "it; --bos always gives it one"
@@ -391,21 +298,6 @@ def test_the_command_refuses_what_is_not_possible_before_it_scores(
     code, out, err = run("items", "study.csv", "-m", "glass-en", *options)
     assert (code, out) == (1, "")
     assert err.startswith(f"error: {message}")
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (["-m", "glass-en,dtype=float32"], "the model 'glass-en' is given twice: give it once\n"),
-        (["--by", "item", "--previous", "2"], "rows by item have no units before them: leave out --previous\n"),
-    ],
-)
-def test_the_command_refuses_what_would_count_twice_or_not_at_all(
-    study: Path, run: Run, options: list[str], message: str
-) -> None:
-    code, out, err = run("items", study.name, "-m", "glass-en", *options)
-    assert (code, out) == (2, "")
-    assert err.endswith(message)
 
 
 @pytest.mark.slow

@@ -1,7 +1,6 @@
 """Minimal pairs: every decision by three named rules, ties and equal sentences said, intervals that hold."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,7 +8,6 @@ import pytest
 from kills import draw_in_no_time
 
 import tokenviz as tv
-from tokenviz.base.errors import TextError
 from tokenviz.comparing.studies import accuracies
 from tokenviz.figures.plots.studies import pair_accuracy
 from tokenviz.harness.session import ExperimentContext, running
@@ -67,39 +65,11 @@ def test_files_of_blimp_are_read_as_they_are(tmp_path: Path) -> None:
     assert pairs.table["pairID"].tolist() == ["0"]
 
 
-@pytest.mark.parametrize(
-    ("content", "options", "message"),
-    [
-        ("good,bad\nA cat.,\n", {}, "row 1 of '{path}' has nothing in column 'bad'; --skip-bad leaves such rows out"),
-        ("good,wrong\nA cat.,b\n", {}, "'{path}' has no column 'bad' or 'sentence_bad': it has 'good', 'wrong'"),
-        ("good,bad\na,b\n", {"bad": "worse"}, "'{path}' has no column 'worse': it has 'good', 'bad'"),
-        ("good,bad\na,b\n", {"group": "kind"}, "'{path}' has no column 'kind': it has 'good', 'bad'"),
-        ("good,bad\n", {}, "'{path}' is empty: it has no row"),
-        (
-            "good,bad,model\na,b,c\n",
-            {},
-            "the column 'model' of '{path}' has a name that the results need: call it something else",
-        ),
-    ],
-)
-def test_bad_tables_are_refused_in_a_line(tmp_path: Path, content: str, options: dict[str, Any], message: str) -> None:
-    path = write(tmp_path, content)
-    with pytest.raises(TextError) as caught:
-        read_pairs(path, **options)
-    assert str(caught.value) == message.format(path=path)
-
-
 def test_bad_rows_are_skipped_on_request(tmp_path: Path) -> None:
     path = write(tmp_path, "good,bad\nA cat.,\nA dog.,A dogs.\n")
     pairs = read_pairs(path, skip_bad=True)
     assert pairs.text.passages == ("A dog.", "A dogs.")
     assert len(pairs.skipped) == 1
-
-
-def test_scores_of_another_text_are_refused(glass: LoadedModel, tmp_path: Path) -> None:
-    pairs = read_pairs(write(tmp_path, PAIRS))
-    with pytest.raises(TextError, match=r"^the scores are of 'x', which is not the text of the pairs 'pairs'$"):
-        pair_table(pairs, tv.score(glass, tv.literal("A", name="x")))
 
 
 def test_accuracies_count_ties_as_half_and_leave_out_what_is_not_decided() -> None:

@@ -15,7 +15,7 @@ from kills import draw_in_no_time
 from reference import exact
 
 import tokenviz as tv
-from tokenviz.base.errors import ExperimentError, TextError
+from tokenviz.base.errors import TextError
 from tokenviz.base.progress import collecting
 from tokenviz.figures.origin import provenance_of
 from tokenviz.figures.plots.studies import continuation_marks
@@ -233,30 +233,6 @@ def test_columns_of_other_names_are_kept_and_the_results_have_their_own(bigram: 
     assert (table["prompt"][0], table["continuation"][0]) == ("ab", "c")
 
 
-BAD = [
-    ("prompt,continuation\nab,\n", {}, "row 1 of 'T' has nothing in column 'continuation': give at least one character"),
-    ("prompt,continuation\nab,c\n,c\n", {}, "row 2 of 'T' has nothing in column 'prompt': give at least one character"),
-    ("prompt,answer\nab,c\n", {}, "'T' has no column 'continuation': it has 'prompt', 'answer'"),
-    (
-        "prompts,continuation\nab,c\n",
-        {},
-        "'T' has no column 'prompt': it has 'prompts', 'continuation'; did you mean 'prompts'?",
-    ),
-    ("prompt,continuation\nab,c\n", {"continuation": "prompt"}, "prompts and continuations cannot both stand in the column"),
-    ("prompt,continuation,logprob\nab,c,1\n", {}, "the column 'logprob' of 'T' has a name that the results need"),
-    ("prompt,continuation,q\nab,c,1\n", {"prompt": "q"}, "the column 'prompt' of 'T' has a name that the results need"),
-    ("prompt,continuation\n", {}, "'T' is empty: it has no row"),
-]
-
-
-@pytest.mark.parametrize(("content", "options", "message"), BAD)
-def test_bad_tables_are_refused_in_a_line(tmp_path: Path, content: str, options: dict[str, Any], message: str) -> None:
-    path = tmp_path / "t.csv"
-    path.write_text(content, encoding="utf-8")
-    with pytest.raises(TextError, match=f"^{re.escape(message.replace(repr('T'), repr(str(path))))}"):
-        tv.read_prompts(path, **options)
-
-
 def write_rows(folder: Path, *rows: dict[str, Any]) -> Path:
     path = folder / "t.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
@@ -292,28 +268,6 @@ def test_a_bad_row_is_named_and_left_out_on_request(
     assert "1 of 3 rows of t.jsonl are left out: row 2 of" in caplog.text
 
 
-def test_nothing_but_bad_rows_is_refused(tmp_path: Path) -> None:
-    path = write_rows(tmp_path, {"prompt": "", "continuation": "c"})
-    with pytest.raises(TextError, match=r"has no continuation that can be scored$"):
-        tv.read_prompts(path, skip_bad=True)
-
-
-@pytest.mark.parametrize(
-    ("prompt", "after", "message"),
-    [
-        ("", ["a"], "the prompt is empty: give at least one character"),
-        ("a", [""], "the continuation is empty: give at least one character"),
-        ("a", [None], "the continuation is nothing, not a string"),
-        ("a", ["b", 5], "the continuation is a int, not a string"),
-        ("a", [], "a prompt was given without a continuation: give at least one"),
-        ("a\ud83d", ["b"], "the prompt ends inside a character (a lone surrogate at character 1)"),
-    ],
-)
-def test_a_prompt_by_hand_is_checked_too(prompt: str, after: list[Any], message: str) -> None:
-    with pytest.raises(TextError, match=f"^{re.escape(message)}"):
-        tv.continuations(prompt, after)
-
-
 @pytest.mark.parametrize(
     ("prompt", "after", "inside"),
     [
@@ -344,11 +298,6 @@ def test_a_continuation_that_begins_inside_a_character_is_said(prompt: str, afte
     assert notes[1:] == [f"1 of 3 continuations of t.jsonl {words}: row 3"] * inside
 
 
-def test_scores_of_another_text_are_refused(bigram: LoadedModel) -> None:
-    with pytest.raises(TextError, match=r"^the scores are of 'x', which is not the text of the prompts 'prompt'$"):
-        tv.prompt_table(tv.continuations("a", ["b"]), tv.score(bigram, tv.literal("ba", name="x")))
-
-
 def test_what_moves_a_table_moves_its_hash() -> None:
     one = tv.continuations("ab", ["cd"])
     assert one.sha256 == tv.continuations("ab", ["cd"]).sha256
@@ -377,50 +326,6 @@ def test_the_command_prints_what_the_library_gives(run: Any, glass: LoadedModel,
     assert code == 0
     assert "1 of 3 rows of p.csv are left out: row 3 of" in re.sub(r"\s+", " ", error)
     assert "1 continuation begins inside a token of the whole string, which belongs to the continuation." in out
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--prompt", "a"], "--prompt and --continuation belong together: give both"),
-        (["--continuation", "a"], "--prompt and --continuation belong together: give both"),
-        (["--by", "continuation"], "--by continuation needs tables of prompts, or --prompt and --continuation"),
-        (
-            ["t.csv", "--prompt", "a", "--continuation", "b"],
-            "give tables of prompts, or --prompt with --continuation, not both",
-        ),
-        (["-t", "x", "--prompt", "a", "--continuation", "b"], "--text is a text of its own: give --prompt and --continuation"),
-        (["--prompt", "a", "--continuation", "b", "--by", "word", "--csv"], "are scored by continuation, not by word"),
-        *(
-            (["t.csv", "--by", "continuation", *line.split()], "have a table of their own: leave out " + line.split()[0])
-            for line in (
-                "--top-k 3 --json",
-                "--watch Yes",
-                "--watch-at end",
-                "--chat",
-                "--column x",
-                "--measure entropy",
-                "--limits text",
-                "--spans x",
-                "--parquet x.parquet",
-            )
-        ),
-        *(
-            (["--prompt", "a", "--continuation", "b", *line.split()], "continuation are no table: leave out " + line.split()[0])
-            for line in ("--prompt-column x", "--continuation-column x", "--skip-bad")
-        ),
-        *(
-            (["t.csv", option, "x"], "prompts and continuations are read with --by continuation: leave out " + option)
-            for option in ("--prompt-column", "--continuation-column")
-        ),
-        (["t.csv", "--by", "continuation", "--punctuation", "apart"], "--punctuation apart needs --by word: tokens are what"),
-        (["-t", "x", "--skip-bad"], "--skip-bad needs --by passage or continuation"),
-    ],
-)
-def test_options_that_do_not_fit_are_refused(run: Any, arguments: list[str], message: str) -> None:
-    code, _, error = run("score", "-m", "glass-en", *arguments)
-    assert code == 2
-    assert message in re.sub(r"[\s│]+", " ", error)
 
 
 def test_rules_have_a_column_each() -> None:
@@ -542,15 +447,6 @@ def test_too_few_prompts_have_no_interval_and_say_why(prompts: int, continuation
     assert {one.reason for one in found.estimates.values()} == {reason}
     assert found.resampling is None
     assert np.isnan([one.low for one in found.estimates.values()]).all()
-
-
-def test_prompts_of_another_text_are_refused(study: Path) -> None:
-    with running(ExperimentContext("trial")):
-        grid = tv.Grid(["glass-en"], [tv.literal("x")])
-        with pytest.raises(
-            ExperimentError, match=r"^'prompt' is none of the grid's texts: give it the text of the items, pairs"
-        ):
-            grid.continue_prompts(tv.continuations("a", ["b"]))
 
 
 def test_the_figure_shows_each_continuation_below_its_prompt(glass: LoadedModel) -> None:

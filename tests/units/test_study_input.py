@@ -156,13 +156,6 @@ def test_what_is_left_out_changes_nothing_of_the_rest(tmp_path: Path) -> None:
     )
 
 
-def test_a_table_that_cannot_be_read_at_all_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "a.jsonl"
-    path.write_text("{\n[\n")
-    with pytest.raises(TextError, match=r"^'.*a.jsonl' has no row that can be read: line 1 of '.*' is not JSON: "):
-        read_pairs(path, skip_bad=True)
-
-
 def test_whole_numbers_of_which_one_is_missing_are_ids_all_the_same(tmp_path: Path) -> None:
     """A missing value makes floats of a column of whole numbers."""
     path = tmp_path / "a.parquet"
@@ -241,32 +234,6 @@ def test_a_table_is_scored_by_passage_with_every_column(run: Run, project: Path,
     assert document["skipped"] == ["row 2 of 'a.csv' has nothing in column 'text'"]
     assert run("score", "a.csv", "-m", "glass-en", "--by", "passage", "--skip-bad", "--parquet", "a.parquet")[0] == 0
     assert pd.read_parquet(project / "a.parquet")["id"].tolist() == ["x", "z"]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (("-t", "x"), "--by passage takes one .csv, .tsv, .jsonl or .parquet table, whose rows are the passages"),
-        (("a.csv", "a.csv"), "--by passage takes one .csv, .tsv, .jsonl or .parquet table, whose rows are the passages"),
-        *(
-            (("a.csv", *option), f"--by passage adds a model's numbers to a table: leave out {option[0]}")
-            for option in (
-                ("--top-k", "3", "--json"),
-                ("--measure", "entropy"),
-                ("--limits", "text"),
-                ("--spans", "x"),
-                ("--watch", "x"),
-                ("--watch-at", "end"),
-                ("--chat",),
-            )
-        ),
-    ],
-)
-def test_what_goes_not_with_passages_is_said(run: Run, project: Path, arguments: tuple[str, ...], message: str) -> None:
-    (project / "a.csv").write_text("text\nx\n")
-    code, out, err = run("score", *arguments, "-m", "glass-en", "--by", "passage")
-    assert (code, out) == (2, "")
-    assert message in " ".join(err.split())
 
 
 def test_a_column_that_is_not_there_is_named(tmp_path: Path) -> None:

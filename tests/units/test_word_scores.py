@@ -16,7 +16,6 @@ from tables import NAN, make_scores, make_spec, tokenized
 from writing import TEXTS
 
 import tokenviz as tv
-from tokenviz.base.errors import ComparisonError
 from tokenviz.data.scores import TokenScores
 from tokenviz.data.texts import corpus
 from tokenviz.models.loading import LoadedModel, load_model
@@ -381,9 +380,3 @@ def test_words_of_a_table_read_back_are_the_same(spaced: LoadedModel, tmp_path: 
     scores.save(tmp_path / "t.parquet")
     read = words(tv.TokenScores.load(tmp_path / "t.parquet"))
     np.testing.assert_array_equal(read.corrected_logprob, words(scores).corrected_logprob)
-
-
-def test_an_unknown_way_with_punctuation_is_refused() -> None:
-    message = "punctuation 'gone' is not possible: take 'attached' or 'apart'"
-    with pytest.raises(ComparisonError, match=f"^{re.escape(message)}$"):
-        words(make_scores([["a"]]), punctuation="gone")  # type: ignore[arg-type]  # the caller may have no type checker

@@ -1,6 +1,5 @@
 """Words of writing: the golden ones were checked by eye; for all others it is said what must hold."""
 
-import re
 from itertools import pairwise
 
 import pytest
@@ -9,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from writing import TEXTS
 
-from tokenviz.base.errors import ComparisonError
 from tokenviz.units.words import Punctuation, words_of
 
 MODES: list[Punctuation] = ["attached", "apart"]
@@ -149,9 +147,3 @@ def test_keeping_punctuation_apart_only_adds_ends(passage: str) -> None:
 def test_in_scripts_with_spaces_attached_words_are_what_stands_between_them(passage: str) -> None:
     words = [word.strip() for word in cut(passage, "attached")]
     assert [word for word in words if word] == passage.split()
-
-
-def test_an_unknown_way_with_punctuation_is_refused() -> None:
-    message = "punctuation 'gone' is not possible: take 'attached' or 'apart'"
-    with pytest.raises(ComparisonError, match=f"^{re.escape(message)}$"):
-        words_of("a", punctuation="gone")  # type: ignore[arg-type]  # the caller may have no type checker
