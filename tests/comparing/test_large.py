@@ -243,6 +243,9 @@ def test_figures_are_of_passages_at_random_and_say_so(
     assert list(shown) == sorted(shown)
     assert all(size == len(text.passages[number]) for number, size in shown.items())
     assert sum(shown.values()) <= 200
+    for looked_at in (1, 7, 59):
+        monkeypatch.setattr(large, "_LOOKED_AT", looked_at)
+        assert shown_passages(text) == shown
     found = compared(both, text)
     assert set(np.unique(found.units.passage).tolist()) == set(shown)
     assert "".join(found.units.text) == "".join(text.passages[number] for number in shown)

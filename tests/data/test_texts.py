@@ -3,7 +3,9 @@
 import csv
 import io
 import json
+import pickle
 import re
+import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
@@ -13,12 +15,14 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from disks import small_disk
 from hostile import STRINGS
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tokenviz.base.errors import TextError
+from tokenviz.base.errors import DiskError, TextError
 from tokenviz.base.progress import collecting
+from tokenviz.data.passages import Gathering, Passages, repeated
 from tokenviz.data.texts import corpus, literal, read_text, sample_names
 
 # Everything that reading in text mode, stripping or normalising would change.
@@ -306,9 +310,97 @@ def test_reading_reports_its_progress(tmp_path: Path, monkeypatch: pytest.Monkey
     for suffix in (".jsonl", ".csv", ".parquet"):
         read_text(write_table(tmp_path / f"t{suffix}", rows))
     assert {name: round(share, 1) for name, share in done.items()} == {
-        "reading t.jsonl": 1.0, "reading t.csv": 1.0, "reading t.parquet": 1.0, "taking the sha256": 3.0,
+        "reading t.jsonl": 1.0, "reading t.csv": 1.0, "reading t.parquet": 1.0,
     }  # fmt: skip
     (tmp_path / "a.txt").write_text("a")
     read_text(tmp_path)
     assert done[f"looking for texts in {tmp_path}"] == 4
     assert done[f"reading {tmp_path.name}"] == 1
+
+
+# Texts whose passages are kept in a scratch file.
+
+
+def keep_little(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let next to nothing stay in memory."""
+    monkeypatch.setattr("tokenviz.data.passages.IN_MEMORY", 0)
+    monkeypatch.setattr("tokenviz.data.passages._BLOCK", 50)
+    monkeypatch.setattr("tokenviz.data.passages._MOST", 7)
+
+
+@settings(max_examples=20)
+@given(
+    passages=st.lists(
+        st.text(st.characters(exclude_categories=("Cs",)), max_size=30) | st.just(AWKWARD), min_size=1, max_size=60
+    ),
+    index=st.integers(-70, 70),
+    cut=st.slices(60),
+)
+def test_passages_in_a_scratch_file_are_those_of_a_tuple(passages: list[str], index: int, cut: slice) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        keep_little(patch)
+        gathered = Gathering()
+        for passage in passages:
+            gathered.add(passage)
+        (found, digest), whole = gathered.end(), tuple(passages)
+    assert isinstance(found, Passages)
+    assert (len(found), found.characters) == (len(whole), sum(map(len, whole)))
+    assert tuple(found) == tuple(found[i] for i in range(len(found))) == whole
+    assert found[cut] == whole[cut]
+    if -len(whole) <= index < len(whole):
+        assert found[index] == whole[index]
+        assert whole[index] in found
+    else:
+        with pytest.raises(IndexError):
+            found[index]
+    assert (found == whole, whole == found, found == (*whole, ""), hash(found) == hash(whole)) == (True, True, False, True)
+    assert pickle.loads(pickle.dumps(found)) == whole
+    assert digest == sha256(json.dumps(passages, ensure_ascii=False).encode()).hexdigest()
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet"])
+def test_a_text_in_a_scratch_file_is_the_same_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str) -> None:
+    rows = [{"id": f"p{number}", "text": f"{number} times.\n" * (number % 4)} for number in range(100)]
+    rows[1]["text"] = AWKWARD
+    path = write_table(tmp_path / f"t{suffix}", rows)
+    held = read_text(path)
+    keep_little(monkeypatch)
+    kept = read_text(path)
+    assert (type(held.passages), type(kept.passages), type(kept.passage_ids)) == (tuple, Passages, Passages)
+    assert kept == held == corpus(list(held.passages), name="t", passage_ids=list(held.passage_ids))
+    assert (repr(kept), kept._repr_html_(), kept.characters) == (repr(held), held._repr_html_(), held.characters)
+    assert repr(kept.passages) == "<100 passages in a scratch file>"
+    spans = [[("first", 0, 1)] if passage else [] for passage in held.passages]
+    assert kept.with_spans(spans) == held.with_spans(spans)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_long_text_takes_little_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_table(tmp_path / "long.jsonl", [{"text": f"{number} " * 500} for number in range(1000)])
+    monkeypatch.setattr("tokenviz.data.passages.IN_MEMORY", 100_000)
+    monkeypatch.setattr("tokenviz.data.passages._BLOCK", 20_000)
+    tracemalloc.start()
+    try:
+        text = read_text(path)
+        assert sum(len(passage) for passage in text.passages) == text.characters > 1_900_000
+        assert tracemalloc.get_traced_memory()[1] < 800_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_of_names_that_occur_twice_the_first_is_found() -> None:
+    assert repeated(["b", "a", "c", "a", "b"]) == "b"
+    assert repeated(["b", "a", ""]) is None
+    assert repeated([]) is None
+
+
+def test_a_scratch_folder_without_room_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_table(tmp_path / "long.jsonl", [{"text": "many words " * 500} for _ in range(100)])
+    keep_little(monkeypatch)
+    with small_disk(tmp_path / "disk", "100k") as disk:
+        monkeypatch.setattr("tempfile.tempdir", str(disk))
+        place = f"the scratch folder {str(disk)!r}"
+        said = f"cannot keep a long text in {place}: No space left on device; name another one with TMPDIR"
+        with pytest.raises(DiskError, match=f"^{re.escape(said)}$"):
+            read_text(path)
+        assert not list(disk.iterdir())

@@ -35,6 +35,8 @@ RANKED = 40_000
 SHOWN = 10_000
 """Characters of the passages that figures show."""
 
+_LOOKED_AT = 10_000  # passages whose turn is computed at once
+
 _MIXERS = (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
 
 Parts = Callable[[], Iterator[TokenScores]]
@@ -47,11 +49,17 @@ def shown_passages(text: Text) -> dict[int, int]:
     Returns:
         By number, in order, how many characters of each are shown: all, but of a passage that is longer than everything.
     """
-    passages = np.flatnonzero([bool(passage) for passage in text.passages])
+    first = np.zeros((3, 0), np.uint64)  # the passages that are taken first: what orders them, their numbers and their lengths
+    for begin in range(0, len(text.passages), _LOOKED_AT):
+        lengths = np.array(list(map(len, text.passages[begin : begin + _LOOKED_AT])), np.uint64)
+        numbers = begin + np.flatnonzero(lengths)
+        turns = _numbers(text.sha256, numbers, np.zeros_like(numbers))
+        first = np.concatenate([first, [turns, numbers.astype(np.uint64), lengths[lengths > 0]]], axis=1)
+        first = first[:, np.argsort(first[0], kind="stable")]
+        first = first[:, : 1 + np.searchsorted(np.cumsum(first[2]), SHOWN, "right")]
     chosen: dict[int, int] = {}
     left = SHOWN
-    for number in passages[np.argsort(_numbers(text.sha256, passages, np.zeros_like(passages)), kind="stable")].tolist():
-        size = len(text.passages[number])
+    for number, size in first[1:].T.tolist():
         if size > left:
             if not chosen:
                 chosen[number] = left

@@ -16,6 +16,7 @@ from tokenviz.data.sources import Source, Stream, packed_as
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
 Row = dict[str, object]
 
@@ -25,7 +26,7 @@ _MANY_ROWS = 100_000
 _BOM = "\ufeff"  # spreadsheet programs write it at the start of a table; it is not part of any text
 _HEAD = 4096  # number of bytes that are used to detect a file's encoding
 _STEP = 1 << 20  # bytes between two progress reports
-_BATCH = 1 << 16  # rows of a Parquet file that are in memory at once
+_BATCH, _BATCH_BYTES = 1 << 14, 1 << 23  # most rows of a Parquet file that are in memory at once, and their bytes, about
 _MORE_CELLS = "more cells than the header has columns"  # the usual cause: a comma in a text that is not quoted
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 
@@ -259,9 +260,8 @@ def _parquet_rows(source: Source, place: Any, column: str, also: Sequence[str]) 
 
     try:
         schema = pq.read_schema(place)
-        texts = [name for name in (column, "id") if name in schema.names and _is_text(schema.field(name).type)]
-        # As a dictionary, equal strings are one object: three million rows of a few sentences take some megabytes.
-        file = pq.ParquetFile(place, read_dictionary=texts)
+        # By default a row group, which may be the whole file, is fetched before its first row is read.
+        file = pq.ParquetFile(place, pre_buffer=False, buffer_size=_STEP)
     except (pa.ArrowException, OSError, KeyError) as error:
         if repeated := _repeated_column(place, pa.ArrowException):
             raise TextError(f"{str(source)!r} has two columns {repeated!r}: which one is meant?") from error
@@ -279,7 +279,7 @@ def _parquet_rows(source: Source, place: Any, column: str, also: Sequence[str]) 
         wanted = [name for name in dict.fromkeys((column, "id", *also)) if name in schema.names]
         with task(f"reading {source.name}", count, "rows") as advance:
             try:
-                for batch in file.iter_batches(_BATCH, columns=wanted):
+                for batch in file.iter_batches(_batch(file.metadata, wanted), columns=wanted):
                     values = [_values(batch.column(name)) for name in wanted]
                     for row in zip(*values, strict=True):
                         yield f"row {number} of {str(source)!r}", dict(zip(wanted, row, strict=True))
@@ -301,10 +301,12 @@ def _repeated_column(place: Any, fault: type[Exception]) -> str:
         return ""
 
 
-def _is_text(kind: "pa.DataType") -> bool:
-    import pyarrow as pa
-
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+def _batch(metadata: "pq.FileMetaData", wanted: Sequence[str]) -> int:
+    """Return how many rows of some columns are read at once, by the size that a row has on average."""
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    columns = (group.column(number) for group in groups for number in range(group.num_columns))
+    size = sum(int(one.total_uncompressed_size) for one in columns if one.path_in_schema.split(".")[0] in wanted)
+    return max(1, min(_BATCH, _BATCH_BYTES * int(metadata.num_rows) // max(1, size)))
 
 
 def _values(array: "pa.Array") -> list[object]:

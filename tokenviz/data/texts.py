@@ -16,8 +16,9 @@ from pathlib import Path, PurePosixPath
 
 from tokenviz.base import display
 from tokenviz.base.disk import samples_folder
-from tokenviz.base.errors import TextError, did_you_mean, is_of, listed
+from tokenviz.base.errors import DiskError, TextError, did_you_mean, is_of, listed
 from tokenviz.base.progress import note, task, warn
+from tokenviz.data.passages import Gathering, Passages, repeated
 from tokenviz.data.rows import MUCH, content_of, decoded, rows_of
 from tokenviz.data.sources import (
     KNOWN,
@@ -37,7 +38,6 @@ _PASSAGES_SHOWN = 5
 _LONGEST_NAME = 255  # characters of a file's name
 
 _MANY_FILES = 1000  # files of a folder: with more, the number is announced before they are read
-_HASHED = 1000  # passages that are hashed at once
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,8 @@ class Text:
 
     Attributes:
         name: The name in runs, tables and figures.
-        passages: The strings, in file order.
+        passages: The strings, in file order: a tuple or, where they would take more than 8 MB, a sequence that reads them from
+            a scratch file.
         passage_ids: One identifier per passage where the source names them, else empty.
         sha256: For a plain text, the SHA-256 of its UTF-8 bytes (as `sha256sum` prints it for the file); for a corpus, that of
             the JSON array of its passages.
@@ -62,11 +63,16 @@ class Text:
     """
 
     name: str
-    passages: tuple[str, ...]
-    passage_ids: tuple[str, ...]
+    passages: Sequence[str]
+    passage_ids: Sequence[str]
     sha256: str
     spans: tuple[tuple[Span, ...], ...] = ()
     chat_template_sha256: str = ""
+
+    @property
+    def characters(self) -> int:
+        """Number of characters in all passages."""
+        return self.passages.characters if isinstance(self.passages, Passages) else sum(map(len, self.passages))
 
     def with_spans(self, spans: Sequence[Iterable[object]]) -> "Text":
         """Return the same text with named spans; scores can be summed, compared and drawn by span.
@@ -109,7 +115,7 @@ class Text:
     def _size(self) -> str:
         count = len(self.passages)
         passages = f"{count:,} passages, " if count > 1 else ""
-        return f"{passages}{sum(map(len, self.passages)):,} characters"
+        return f"{passages}{self.characters:,} characters"
 
 
 def literal(passage: str, *, name: str | None = None) -> Text:
@@ -197,18 +203,32 @@ def corpus(passages: list[str], *, name: str, passage_ids: list[str] | None = No
     """
     if is_of(passages, str):
         raise TextError(f"the passages of {name!r} are one string: give a list of strings, or that string to literal")
+    gathered = Gathering()
     for number, passage in enumerate(passages):
         _utf8(passage, f"passage {number} of {name!r}")
-    for word in (name, *(passage_ids or ())):
-        _utf8(word, f"the name {word!r}")
-    if not any(passages):
-        raise TextError(f"the text {name!r} is empty: none of its {len(passages)} passages has a character to score")
-    if passage_ids is not None and len(passage_ids) != len(passages):
-        raise TextError(f"{len(passage_ids)} passage ids were given for {len(passages)} passages of {name!r}")
-    repeated = [one for one, count in Counter(passage_ids or ()).items() if count > 1]
-    if repeated:
-        raise TextError(f"the passage id {repeated[0]!r} of {name!r} is given twice: an id names one passage")
-    return Text(name, tuple(passages), tuple(passage_ids or ()), _sha256(passages))
+        gathered.add(passage)
+    return _corpus(gathered, None if passage_ids is None else _ids(passage_ids), name)
+
+
+def _ids(names: Iterable[str]) -> Gathering:
+    gathered = Gathering()
+    for one in names:
+        _utf8(one, f"the name {one!r}")
+        gathered.add(one)
+    return gathered
+
+
+def _corpus(passages: Gathering, ids: Gathering | None, name: str) -> Text:
+    """Make a text of passages and, where they are given, their ids, all of which can be stored."""
+    _utf8(name, f"the name {name!r}")
+    if not passages.characters:
+        raise TextError(f"the text {name!r} is empty: none of its {passages.count} passages has a character to score")
+    if ids is not None and ids.count != passages.count:
+        raise TextError(f"{ids.count} passage ids were given for {passages.count} passages of {name!r}")
+    (found, digest), names = passages.end(), () if ids is None else ids.end()[0]
+    if (twice := repeated(names)) is not None:
+        raise TextError(f"the passage id {twice!r} of {name!r} is given twice: an id names one passage")
+    return Text(name, found, names, digest)
 
 
 def read_text(
@@ -264,6 +284,8 @@ def read_text(
         if found.suffix in TABLE_SUFFIXES:
             return _table(found, column, spans, skip_bad=skip_bad)
         return _plain(found.stem, content_of(found), str(found))
+    except DiskError:  # no room for what was read
+        raise
     except OSError as error:
         raise TextError(f"cannot read {str(found)!r}: {error.strerror or error}") from error
 
@@ -330,14 +352,14 @@ def _folder(folder: Source) -> Text:
     size = sum(file.stored_bytes() or 0 for _, file in files)
     if len(files) > _MANY_FILES or size > MUCH:
         note(f"reading {len(files):,} files of {str(folder)!r}: {size / 1e6:,.0f} MB")
-    passages = []
+    passages = Gathering()
     with task(f"reading {folder.name or folder}", size, "bytes") as advance:
         for _, file in files:
             with file.open() as stream:
-                passages.append(decoded(stream.read(), str(file)))
+                passages.add(decoded(stream.read(), str(file)))
                 advance(stream.reached())
     name = Path(folder.path).resolve().name if folder.files is None else folder.name
-    return corpus(passages, name=name or "root", passage_ids=ids)
+    return _corpus(passages, _ids(ids), name or "root")
 
 
 def _files_in(folder: Source) -> tuple[list[tuple[str, Source]], list[str]]:
@@ -370,8 +392,7 @@ def _refuse(error: OSError) -> None:
 
 
 def _table(source: Source, column: str, spans_column: str | None, *, skip_bad: bool) -> Text:
-    passages: list[str] = []
-    ids: list[str] = []
+    passages, ids = Gathering(), Gathering()
     spans: list[tuple[Span, ...]] = []
     skipped: list[str] = []
     bad: dict[int, str] = {}
@@ -392,19 +413,22 @@ def _table(source: Source, column: str, spans_column: str | None, *, skip_bad: b
                 raise
             skipped.append(str(error))
             continue
-        passages.append(passage)
-        spans.append(own)
+        passages.add(passage)
+        if spans_column is not None:
+            spans.append(own)
         if row.get("id") is not None:
-            ids.append(str(row["id"]))
-    if skipped and not passages:
+            _utf8(str(row["id"]), f"the name {str(row['id'])!r}")
+            ids.add(str(row["id"]))
+    if skipped and not passages.count:
         raise TextError(f"{str(source)!r} has no row that can be scored: {skipped[0]}")
     if skipped:
-        warn(f"{len(skipped)} of {len(skipped) + len(passages)} rows of {source.name} are left out: {'; '.join(skipped[:20])}")
-    if not passages:
+        warn(f"{len(skipped)} of {len(skipped) + passages.count} rows of {source.name} are left out: {'; '.join(skipped[:20])}")
+    if not passages.count:
         raise TextError(f"{str(source)!r} is empty: it has no row")
-    if ids and len(ids) != len(passages):
-        raise TextError(f"{str(source)!r} names only {len(ids)} of its {len(passages)} passages in column 'id'")
-    return replace(corpus(passages, name=source.stem, passage_ids=ids or None), spans=tuple(spans) if any(spans) else ())
+    if ids.count not in (0, passages.count):
+        raise TextError(f"{str(source)!r} names only {ids.count} of its {passages.count} passages in column 'id'")
+    made = _corpus(passages, ids if ids.count else None, source.stem)
+    return replace(made, spans=tuple(spans) if any(spans) else ())
 
 
 def _passage_in(cell: object, column: str, where: str) -> str:
@@ -445,15 +469,3 @@ def _utf8(passage: str, what: str) -> bytes:
         return passage.encode("utf-8")
     except UnicodeEncodeError as error:
         raise TextError(f"{what} has a lone surrogate at character {error.start}: it is no Unicode text") from error
-
-
-def _sha256(passages: list[str]) -> str:
-    """Return the SHA-256 of the JSON array of the passages, made piece by piece: it is as long as all of them together."""
-    digest, encode = sha256(b"["), json.JSONEncoder(ensure_ascii=False).encode
-    with task("taking the sha256", len(passages), "passages") as advance:
-        for begin in range(0, len(passages), _HASHED):
-            some = passages[begin : begin + _HASHED]
-            digest.update((", " * bool(begin) + ", ".join(map(encode, some))).encode())
-            advance(len(some))
-    digest.update(b"]")
-    return digest.hexdigest()

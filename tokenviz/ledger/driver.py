@@ -267,7 +267,8 @@ def _parts(ledger: Ledger, cell: Cell, text: Text, spec: ScoreSpec, footers: Map
         for shard in ledger.shards(cell.text_sha256):
             if shard.sha256 not in footers:
                 like = next(read(next(iter(footers.values()))))
-                passages = {number: text.passages[number] for number in range(shard.begin, shard.end) if text.passages[number]}
+                own = enumerate(text.passages[shard.begin : shard.end], shard.begin)
+                passages = {number: passage for number, passage in own if passage}
                 yield replace(unread_rows(like, passages), spec=spec, spans=text.spans)
                 continue
             for part in read(footers[shard.sha256]):

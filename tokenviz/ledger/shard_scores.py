@@ -3,7 +3,7 @@
 import json
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -181,9 +181,9 @@ def _parts(model: "LoadedModel", text: Text, settings: Mapping[str, Any]) -> Ite
     how = {name: value for name, value in settings.items() if name != "part_characters"}
     for begin, end in parts_of(text.passages, settings["part_characters"]):
         some = replace(text, passages=text.passages[begin:end])
-        most = sum(map(len, some.passages)) + 1  # more than any part has
+        most = some.characters + 1  # more than any part has
 
-        def scored(passages: tuple[str, ...], some: Text = some, most: int = most) -> TokenScores:
+        def scored(passages: Sequence[str], some: Text = some, most: int = most) -> TokenScores:
             (table,) = scored_parts(model, replace(some, passages=passages), part_characters=most, **how)
             return table
 
@@ -207,7 +207,7 @@ def cell_words(model: str, text: str) -> str:
     return f"{model} on {text}"
 
 
-def _poisoned(passages: tuple[str, ...], scored: Any) -> dict[int, str]:
+def _poisoned(passages: Sequence[str], scored: Any) -> dict[int, str]:
     """Return the passages that cannot be scored by themselves, found by bisection, with the reason."""
     bad: dict[int, str] = {}
     left = [(0, len(passages))]

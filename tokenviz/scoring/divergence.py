@@ -136,11 +136,11 @@ def divergences_by_parts(
         ComparisonError: As in `divergences`.
         ScoringError: As in `divergences`.
     """
-    with task(f"measuring {text.name}", sum(map(len, text.passages)), "characters") as advance:
+    with task(f"measuring {text.name}", text.characters, "characters") as advance:
         for begin, end in parts_of(text.passages):
             part = Text(text.name, text.passages[begin:end], (), text.sha256)
             yield _divergences(a, b, part, begin, bos, context, stride, top_k)
-            advance(sum(map(len, part.passages)))
+            advance(part.characters)
 
 
 def _divergences(

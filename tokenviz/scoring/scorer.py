@@ -317,8 +317,8 @@ def score_to_file(
 ) -> ScoreSummary:
     """Score a text as `score` does, and write the table part by part.
 
-    Parts are whole passages. Memory is bounded by the text itself, the rows of about a hundred thousand characters, and the
-    longest passage. `TokenScores.load` reads the file, as does anything that reads Parquet.
+    Parts are whole passages. Memory is bounded by the rows of about a hundred thousand characters, and by the longest passage,
+    however long the text is. `TokenScores.load` reads the file, as does anything that reads Parquet.
 
     Args:
         model: A model from `load_model`.
@@ -346,7 +346,7 @@ def score_to_file(
 
     def parts() -> Iterator[TokenScores]:
         nonlocal last
-        with task(f"{model.label} reads all of {text.name}", sum(map(len, text.passages)), "characters") as advance:
+        with task(f"{model.label} reads all of {text.name}", text.characters, "characters") as advance:
             for last in scored_parts(model, text, bos=bos, context=context, stride=stride, top_k=top_k):
                 summaries.append(last.summary())
                 unread.update("".join(last.unread))

@@ -386,7 +386,7 @@ def cut(model: LoadedModel, text: Text) -> list[EncodedPassage]:
     """
     passages, done = [], 0
     what = f"cutting {text.name} into tokens of {model.label}"
-    with task(what, sum(map(len, text.passages)), "characters") as advance:
+    with task(what, text.characters, "characters") as advance:
         for passage in text.passages:
             passages.append(tokens.encode(model.tokenizer, passage))
             done += len(passage)

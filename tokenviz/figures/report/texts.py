@@ -146,7 +146,7 @@ def most_telling(entries: Sequence[Entry], most: int) -> Sequence[Entry]:
 
 def least_bytes(texts: Sequence[Text], *, models: int, alternatives: int) -> int:
     """Return the least size of a report of some texts, in bytes, so that one that is too large is refused early."""
-    tokens = sum(len(passage) for text in texts for passage in text.passages) // _LONG
+    tokens = sum(text.characters for text in texts) // _LONG
     return tokens * models * (40 + 10 * alternatives)
 
 

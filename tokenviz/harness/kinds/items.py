@@ -212,7 +212,7 @@ class ItemsJob(ScoredJob[ItemsRun]):
         return Content(dict(self.params), metrics, note, dataset=dataset_of(self.items.text))
 
     def run(self, outcome: Outcome[ScoredTable]) -> ItemsRun:
-        run = ItemsRun(**self.about_scored(outcome), names=self.items.text.passage_ids)
+        run = ItemsRun(**self.about_scored(outcome), names=tuple(self.items.text.passage_ids))
         if outcome.result is not None:
             run.__dict__["table"] = outcome.result.table  # fills the cached property
         return run

@@ -232,6 +232,8 @@ def _score_again(model: ResolvedModel, text: Text, settings: Settings) -> TokenS
     return score(load(model), text, **vars(settings))
 
 
+_ROWS = 10_000  # of the table of passages that are in memory at once
+
 WITHOUT, FAILED = "without_passages", "failed_passages"
 """The tags that count a run's passages without scores, and those of them that another attempt may score."""
 
@@ -278,8 +280,10 @@ def _content(
 ) -> Content:
     """Return a score run's content by its table, or by the first part of it, and its numbers."""
     if text.passage_ids:
-        rows = {"passage": range(len(text.passages)), "id": text.passage_ids}
-        write_csv(pd.DataFrame(rows), tables / "passages.csv")
+        with (tables / "passages.csv").open("w", encoding="utf-8", newline="") as file:
+            for begin in range(0, len(text.passages), _ROWS):
+                ids = text.passage_ids[begin : begin + _ROWS]
+                write_csv(pd.DataFrame({"passage": range(begin, begin + len(ids)), "id": ids}), file, header=not begin)
     caveats = summary.caveats()
     metrics = _metrics(summary, known) | {"scoring_seconds": seconds, "tokens_per_second": summary.n_tokens / seconds}
     params = score_params(scores) | text_params(text) | {"intervals": known.intervals_from}

@@ -90,7 +90,7 @@ def text_params(text: Text) -> dict[str, object]:
 def dataset_of(text: Text) -> dict[str, str]:
     """Return the text as MLflow's pages show the data of a run: name and hash, size, beginning."""
     opening = next(passage for passage in text.passages if passage)[:_OPENING]
-    profile: dict[str, object] = {"passages": len(text.passages), "characters": sum(map(len, text.passages))}
+    profile: dict[str, object] = {"passages": len(text.passages), "characters": text.characters}
     profile |= {f"line {number}": line for number, line in enumerate(wrap(opening, _LINE), 1)}
     return {
         "name": text.name,
