@@ -15,6 +15,7 @@ import tokenviz as tv
 from tokenviz.base.errors import ScoringError, TextError
 from tokenviz.data.parquet import LEFT_OUT, LEFT_OUT_KEY
 from tokenviz.data.scores import TokenScores, save_parts
+from tokenviz.data.sources import source_at
 from tokenviz.data.texts import Text, corpus
 from tokenviz.dumps.importing import table_parts
 from tokenviz.harness.rebuilding import rerun
@@ -100,7 +101,7 @@ def test_slim_parts_come_back_one_by_one(glass: LoadedModel, tmp_path: Path) -> 
     one = replace(tv.score(glass, WORDS, top_k=2), text_name=text.name, text_sha256=text.sha256)
     parts, path = [one, replace(one, passage=one.passage + 3)], tmp_path / "slim.parquet"
     save_parts(iter(parts), path, slim=True)
-    found = list(table_parts(path, ModelSpec.parse("glass-en"), text))
+    found = list(table_parts(source_at(path), ModelSpec.parse("glass-en"), text))
     assert len(found) == 2
     for part, expected in zip(found, parts, strict=True):
         assert_same_bits(part, expected)

@@ -1,5 +1,6 @@
 """Log-probs from elsewhere: every form gives the table that scoring gives, and what is planted wrong is refused in a line."""
 
+import gzip
 import json
 from collections.abc import Callable, Iterator
 from copy import deepcopy
@@ -7,11 +8,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import numpy as np
+import pyarrow as pa
 import pytest
 from conftest import Run
 from dumps import Engine, K, Row
 from kills import draw_in_no_time
+from tables import assert_same_bits
 
 import tokenviz as tv
 from tokenviz.base.errors import StoreError, TextError
@@ -288,7 +292,18 @@ def test_a_line_that_is_no_json_is_a_bad_row(engine: Engine, dump: Callable[...,
 
 def test_files_are_refused_in_a_line(tmp_path: Path, dump: Callable[..., Imported]) -> None:
     for name, content, message in (
-        ("a.csv", b"x", r"cannot read '.*' as a dump: a file ends in \.jsonl, \.ndjson, \.json$"),
+        (
+            "a.csv",
+            b"x",
+            r"cannot read '.*' as a dump: a file ends in \.jsonl, \.ndjson, \.json, with \.gz or \.zst after it where it is "
+            r"compressed, or in \.parquet where it is a token table$",
+        ),
+        ("a.jsonl.gz", b"{}", r"'.*' is not gzip, as its name says: it begins with b'{}'$"),
+        (
+            "b.jsonl.gz",
+            gzip.compress(b"{}" * 99)[:-9],
+            r"'.*' ends too early: its end was cut off, as by a download that stopped$",
+        ),
         ("a.jsonl", b" \n", r"'.*' is empty: it has no row$"),
         ("b.jsonl", b"\xff\xfea\0", r"UTF-16"),
         ("a.json", b"{", r"^'.*' is not JSON: "),
@@ -300,6 +315,29 @@ def test_files_are_refused_in_a_line(tmp_path: Path, dump: Callable[..., Importe
         import_scores(tmp_path / "none.jsonl", "glass-en")
     with pytest.raises(TextError, match=r"no dump at 'llama': give a file, or a sample: llama_cpp; did you mean 'llama_cpp'\?"):
         import_scores("llama", "glass-en")
+
+
+def test_a_dump_may_be_compressed_and_at_an_address(tmp_path: Path, bigram: LoadedModel) -> None:
+    rows = [{"engine": "mine 1", "text": text, "tokens": list(text), "logprobs": [None, -1.5, -0.5]} for text in ("abc", "dab")]
+    lines, document = ("\n".join(map(json.dumps, rows))).encode(), json.dumps(rows).encode()
+    files = fsspec.filesystem("memory")
+    contents = {"d.jsonl": lines, "d.jsonl.gz": gzip.compress(lines), "d.json": document, "d.json.gz": gzip.compress(document)}
+    contents["d.ndjson.zst"] = pa.compress(lines, "zstd", asbytes=True)
+    found = []
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+        files.pipe_file(f"/dumps/{name}", content)
+        found += [import_scores(tmp_path / name, bigram.label), import_scores(f"memory://dumps/{name}", bigram.label)]
+    for one in found:
+        assert_same_bits(one.scores, found[0].scores)
+        assert one.text == found[0].text
+    # Runs of the same dump are found by this hash.
+    assert found[0].scores.spec.identity == "imported: sha256:729ee3ef924b44b42e2d455b90c063759dee30ec94cb6612019c51b87a20948f"
+    with pytest.raises(
+        TextError, match=r"^'memory://dumps/d\.parquet' is a token table at an address: copy it to this disk, and "
+    ):
+        import_scores("memory://dumps/d.parquet", bigram.label, text=found[0].text)
+    files.rm("/dumps", recursive=True)
 
 
 def test_one_file_is_of_one_engine(engine: Engine, dump: Callable[..., Imported]) -> None:

@@ -17,7 +17,8 @@ def import_command(
     file: Annotated[
         str,
         typer.Argument(
-            help="A .jsonl or .json file of an engine's answers, a .parquet token table, or a sample's name.",
+            help="A .jsonl or .json file of an engine's answers (also .gz, .zst and addresses), a .parquet token table, or a "
+            "sample's name.",
             show_default=False,
         ),
     ],
@@ -73,6 +74,7 @@ def import_command(
     from tokenviz.cli.score import document, print_text
     from tokenviz.cli.shared import named_frames, print_csv, print_json
     from tokenviz.data.scores import save_parts
+    from tokenviz.data.sources import source_at
     from tokenviz.data.texts import read_text
     from tokenviz.dumps.importing import import_scores, is_table, table_parts
     from tokenviz.models.spec import ModelSpec
@@ -86,7 +88,9 @@ def import_command(
     with shown():
         passages = read_text(text, column=column) if text is not None else None
         if parquet is not None and track is None and passages is not None and is_table(file):  # it may be beyond memory
-            save_parts(table_parts(Path(file), ModelSpec.parse(model), passages), parquet, passage_ids=passages.passage_ids)
+            save_parts(
+                table_parts(source_at(file), ModelSpec.parse(model), passages), parquet, passage_ids=passages.passage_ids
+            )
             return
         imported = import_scores(
             file, model, engine=engine, name=name, text=passages, bos=bos, generated=generated, skip_bad=skip_bad

@@ -120,7 +120,7 @@ def _refuse_wide(head: bytes | bytearray, where: str) -> None:
         raise TextError(f"{where} is {name}, not UTF-8: convert it first, for instance with 'iconv -f {name} -t UTF-8'")
 
 
-def _lines(source: Source, newline: str) -> Iterator[str]:
+def lines_of(source: Source, newline: str) -> Iterator[str]:
     """Yield the lines of a text file, as `open` splits them with that `newline`, without a byte-order mark."""
     with source.open() as stream:
         say_much(repr(str(source)), stream.size, packed=bool(source.packing))
@@ -166,7 +166,7 @@ def _refuse_undecodable(stream: Stream, where: str) -> None:
 def _jsonl_rows(source: Source, bad: dict[int, str] | None) -> Iterator[tuple[str, Row]]:
     # Only "\n" ends a line: "\r" and U+2028 may occur in JSON.
     count = 0
-    for number, line in enumerate(_lines(source, "\n"), start=1):
+    for number, line in enumerate(lines_of(source, "\n"), start=1):
         where = f"line {number} of {str(source)!r}"
         if not line.strip():
             continue
@@ -207,7 +207,7 @@ def _repeated(names: Iterator[str] | list[str]) -> str:
 
 def _csv_rows(source: Source, column: str, bad: dict[int, str] | None) -> Iterator[tuple[str, Row]]:
     csv.field_size_limit(sys.maxsize)
-    lines = _lines(source, "")
+    lines = lines_of(source, "")
     first = next(lines, None)
     if first is None:
         return

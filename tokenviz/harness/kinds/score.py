@@ -20,7 +20,8 @@ from tokenviz.comparing.large import Gathered, Parts
 from tokenviz.data.scores import IMPORTED, TokenScores, save_parts
 from tokenviz.data.summary import ScoreSummary
 from tokenviz.data.texts import Text
-from tokenviz.dumps.importing import IMPORT_VERSION, Imported
+from tokenviz.dumps.importing import Imported
+from tokenviz.dumps.table import IMPORT_VERSION
 from tokenviz.figures.heatmap.measures import Chosen
 from tokenviz.figures.named import OF_ONE_MODEL, Look, formats_of, save_named
 from tokenviz.figures.origin import of_scores
