@@ -294,7 +294,21 @@ def test_prompts_are_scored_by_every_model(checkout: Path) -> None:
 def test_every_experiment_has_a_command(name: str) -> None:
     experiment = load_experiment(name)
     options = {option.name for option in experiment_command(experiment).params}
-    assert options >= {*experiment.signature.parameters, "force", "json", "limits", "ledger"}
+    assert options >= {*experiment.signature.parameters, "json"}
+    of_grids = {"force", "limits", "formats", "engine", "ledger", "workers", "shard_bytes"}
+    assert options & of_grids == (set() if name in ("scaling", "throughput") else of_grids)
+
+
+def test_an_experiment_that_makes_no_grid_refuses_what_it_would_ignore(run: Run, project: Path) -> None:
+    (project / "experiments" / "own.py").write_text(
+        "from tokenviz import experiment\n\n\nclass Own:\n    def to_json(self):\n        return {'found': 3}\n\n\n"
+        '@experiment\ndef own() -> Own:\n    """Ask."""\n    return Own()\n'
+    )
+    assert run("run", "own", "--json")[:2] == (0, '{"found": 3}\n')
+    for option in (["--ledger", "shards"], ["--engine", "ray"], ["--limits", "text"], ["--force"]):
+        code, out, err = run("run", "own", *option)
+        assert (code, out) == (2, "")
+        assert err.strip().endswith(f"Error: No such option: {option[0]}")
 
 
 def test_an_argument_that_every_experiment_has_as_an_option_is_refused(run: Run, project: Path) -> None:

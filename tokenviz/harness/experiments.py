@@ -125,6 +125,12 @@ class Experiment(Generic[P, R]):
         """The function's signature, with its annotations evaluated."""
         return inspect.signature(self._function, eval_str=True)
 
+    @property
+    def makes_grid(self) -> bool:
+        """Whether it makes a grid, which options such as `--ledger` are for; unless its annotation says otherwise, it does."""
+        returns = self.signature.return_annotation
+        return not isinstance(returns, type) or returns is inspect.Signature.empty or issubclass(returns, GridResult)
+
     def _run(self, force: bool, *args: P.args, **kwargs: P.kwargs) -> R:
         bound = self.signature.bind(*args, **kwargs)
         bound.apply_defaults()
@@ -223,10 +229,16 @@ def _request(
 
 
 def experiment_command(experiment: Experiment[..., Any]) -> Command:
-    """Return the command of an experiment: one option per argument, and `--force` and `--json`."""
+    """Return the command of an experiment: one option per argument, `--json`, and the options of grids where it makes one."""
 
     def command(**arguments: Any) -> None:
-        force, as_json, limits, formats = (arguments.pop(name) for name in ("force", "json", "limits", "formats"))
+        as_json = arguments.pop("json")
+        if not experiment.makes_grid:
+            with shown():
+                result = experiment(**arguments)
+            print_result(result, as_json=as_json)
+            return
+        force, limits, formats = (arguments.pop(name) for name in ("force", "limits", "formats"))
         request = _request(*(arguments.pop(name) for name in _LEDGER_OPTIONS), force=force)
         drawn = experiment.with_limits(limits).with_formats(parts(formats or "")).by_ledger(request)
         with shown():
@@ -252,11 +264,11 @@ def experiment_command(experiment: Experiment[..., Any]) -> Command:
             f"another name (none of {', '.join(reserved)})"
         )
     keyword = inspect.Parameter.KEYWORD_ONLY
-    options.append(inspect.Parameter("force", keyword, annotation=_FORCE, default=False))
+    if experiment.makes_grid:
+        options.append(inspect.Parameter("force", keyword, annotation=_FORCE, default=False))
     options.append(inspect.Parameter("json", keyword, annotation=_JSON, default=False))
-    options.append(inspect.Parameter("limits", keyword, annotation=_LIMITS, default=None))
-    options.append(inspect.Parameter("formats", keyword, annotation=_FORMATS, default=None))
-    options += [inspect.Parameter(name, keyword, annotation=option, default=None) for name, option in _LEDGER_OPTIONS.items()]
+    of_grids = {"limits": _LIMITS, "formats": _FORMATS, **_LEDGER_OPTIONS} if experiment.makes_grid else {}
+    options += [inspect.Parameter(name, keyword, annotation=option, default=None) for name, option in of_grids.items()]
     command.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]  # inspect.signature reads it
     command.__annotations__ = {option.name: option.annotation for option in options}
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
