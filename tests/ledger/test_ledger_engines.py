@@ -3,13 +3,17 @@
 import json
 import os
 import re
+import shutil
 import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import yaml
 from conftest import Run
@@ -21,14 +25,16 @@ import tokenviz as tv
 from tokenviz.base.errors import LedgerError
 from tokenviz.data.texts import Text
 from tokenviz.ledger import driver
-from tokenviz.ledger.book import Cell, Ledger
+from tokenviz.ledger.book import Cell, Ledger, open_ledger
 from tokenviz.ledger.claims import Beacon
 from tokenviz.ledger.driver import cell_result, drive
 from tokenviz.ledger.engines import engine_of
 from tokenviz.ledger.engines import local as local_engine
 from tokenviz.ledger.engines import ray as ray_engine
 from tokenviz.ledger.engines import slurm as slurm_engine
+from tokenviz.ledger.shard_scores import read_footer
 from tokenviz.models.loading import LoadedModel
+from tokenviz.scoring.scorer import score_to_file
 
 
 @pytest.mark.parametrize(("engine", "package"), [("slurm", "submitit"), ("ray", "ray")])
@@ -131,7 +137,7 @@ def test_what_slurm_does_not_have_or_answer_is_one_line(
 
 
 def test_the_manifest_of_the_documentation_is_one_of_a_ray_job() -> None:
-    """By the fields of KubeRay's API reference (ray.io/v1); no test has a Kubernetes to run it."""
+    """By what KubeRay's definition of the resource (ray.io/v1) requires and knows; no test has a Kubernetes to run it."""
     page = (Path(tv.__file__).parents[1] / "docs" / "scaling.md").read_text(encoding="utf-8")
     (block,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
     manifest = yaml.safe_load(block)
@@ -145,11 +151,18 @@ def test_the_manifest_of_the_documentation_is_one_of_a_ray_job() -> None:
     assert f"ray=={cluster['rayVersion']}\n" in pins
     assert set(cluster["headGroupSpec"]) == {"rayStartParams", "template"}
     (workers,) = cluster["workerGroupSpecs"]
-    assert set(workers) == {"groupName", "replicas", "rayStartParams", "template"}
+    required = {"groupName", "minReplicas", "maxReplicas", "rayStartParams", "template"}
+    assert set(workers) == {*required, "replicas"}
+    assert 0 <= workers["minReplicas"] <= workers["replicas"] <= workers["maxReplicas"]
     for group in (cluster["headGroupSpec"], workers):
         assert all(isinstance(value, str) for value in group["rayStartParams"].values())
+        assert set(group["template"]["spec"]) == {"serviceAccountName", "containers"}
         (container,) = group["template"]["spec"]["containers"]
-        assert {"name", "image"} <= set(container) <= {"name", "image", "env", "resources"}
+        assert {"name", "image", "resources"} <= set(container) <= {"name", "image", "env", "resources"}
+        assert all(set(one) == {"name", "value"} and isinstance(one["value"], str) for one in container.get("env", []))
+        assert set(container["resources"]) == {"limits"}
+        for quantity in container["resources"]["limits"].values():
+            assert re.fullmatch(r"[0-9]+([KMGT]i?|m)?", str(quantity))
     assert workers["template"]["spec"]["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == 1
 
 
@@ -258,6 +271,66 @@ def test_ray_fills_a_ledger_also_when_a_node_is_killed(glass: LoadedModel, ledge
         drive(ledger, [cell], engine_of("ray", workers=2))
     assert killed
     assert_same_bits(cell_result(ledger, cell, text).scores, tv.score(glass, text, **SETTINGS))
+
+
+DRIVE = """
+import sys
+from tokenviz.ledger.book import open_ledger
+from tokenviz.ledger.driver import drive
+from tokenviz.ledger.engines import engine_of
+
+ledger = open_ledger(sys.argv[1])
+drive(ledger, ledger.cells(), engine_of(sys.argv[2], workers=2))
+"""
+
+
+def left_half_done(ledger: Ledger, cell: Cell, engine: str, most: int) -> int:
+    """Have an engine do some of so many shards until its driver, with the workers that are its children, is killed."""
+    shards = list(dict.fromkeys(shard.sha256 for shard in ledger.shards(cell.text_sha256)))
+    before = len(ledger.done(cell))
+    with Beacon(ledger.storage) as beacon:  # keeps the rest from the workers
+        claims = [f"claims/{cell.fingerprint}/{shard}.{beacon.name}" for shard in shards[most:]]
+        for claim in claims:
+            ledger.storage.replace(claim, json.dumps(beacon._about).encode())
+        driver = psutil.Popen([sys.executable, "-c", DRIVE, ledger.address, engine], stderr=subprocess.PIPE, text=True)
+        try:
+            deadline = time.monotonic() + 600
+            while len(ledger.done(cell)) < before + 3:
+                assert driver.poll() is None, driver.communicate()
+                assert time.monotonic() < deadline, f"{engine} did no shard"
+                time.sleep(0.05)
+        finally:
+            for process in (driver, *driver.children(recursive=True)) if driver.is_running() else ():
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
+            driver.communicate()
+            for claim in claims:
+                ledger.storage.remove(claim)
+    return len(ledger.done(cell))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_a_half_done_ledger_is_copied_and_finished_by_another_engine(
+    glass: LoadedModel, ledger_of, text: Text, tmp_path: Path, ray_cluster: Any, cluster: Path
+) -> None:
+    ledger, (cell,) = ledger_of("glass-en")
+    n_shards = len({shard.sha256 for shard in ledger.shards(cell.text_sha256)})
+    done = 0
+    for number, engine in enumerate(("local", "ray")):
+        before, done = done, left_half_done(ledger, cell, engine, most=n_shards * (number + 1) // 3)
+        assert before < done < n_shards
+        there = tmp_path / f"after-{engine}"
+        shutil.copytree(ledger.address, there)
+        ledger = open_ledger(str(there))
+        assert len(ledger.done(cell)) >= done
+    drive(ledger, [cell], engine_of("slurm", workers=2))
+    score_to_file(glass, text, tmp_path / "one.parquet", **SETTINGS)
+    found, expected = cell_result(ledger, cell, text).scores, tv.TokenScores.load(tmp_path / "one.parquet")
+    assert found is not None
+    assert_same_bits(found, expected)
+    workers = {read_footer(ledger, cell, shard).worker for shard in ledger.done(cell)}
+    assert len(workers) >= 3
 
 
 @pytest.mark.slow
