@@ -82,6 +82,12 @@ def bigram(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
     return load_model(str(make_bigram_folder(tmp_path_factory.mktemp("bigram"), BIGRAM_WEIGHTS)))
 
 
+@pytest.fixture
+def folder(tmp_path: Path, bigram: LoadedModel) -> Path:
+    """A copy of the bigram model to break."""
+    return Path(shutil.copytree(bigram.resolved.folder, tmp_path / "model"))
+
+
 @pytest.fixture(scope="session")
 def bigram_bos(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
     """The same with "d" as the BOS that the tokenizer puts before every text."""

@@ -154,15 +154,6 @@ def test_an_adapter_of_an_adapter_is_refused(tmp_path: Path, lora: tuple[Path, A
     )
 
 
-@pytest.mark.parametrize("content", ["{", "[]"])
-def test_a_damaged_config_of_an_adapter_is_refused(lora: tuple[Path, Any], content: str) -> None:
-    (lora[0] / "adapter_config.json").write_text(content)
-    with pytest.raises(
-        ModelError, match=f"^{re.escape(repr(str(lora[0])))} holds an adapter whose adapter_config.json is damaged: "
-    ):
-        load_model(str(lora[0]))
-
-
 @pytest.mark.parametrize(("change", "what"), [("less", "lacks"), ("more", "holds, without use,")])
 def test_an_adapter_that_does_not_fit_its_model_is_refused(lora: tuple[Path, Any], change: str, what: str) -> None:
     path = lora[0] / "adapter_model.safetensors"

@@ -6,7 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 import torch
 from arithmetic import BIGRAM_WEIGHTS
-from safetensors.torch import load_file, save_file
+from folders import add_pickle, edit_json, edit_weights
+from safetensors.torch import load_file
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from tokenviz.base.errors import ModelError
@@ -38,24 +39,6 @@ def refused(message: str):
 def refused_because(message: str):
     """For messages that end in a library's own words."""
     return pytest.raises(ModelError, match=f"^{re.escape(message)}.+$")
-
-
-@pytest.fixture
-def folder(tmp_path: Path, bigram: LoadedModel) -> Path:
-    """A copy of the bigram model to break."""
-    shutil.copytree(bigram.resolved.folder, tmp_path / "model")
-    return tmp_path / "model"
-
-
-def edit_config(folder: Path, **changes: object) -> None:
-    path = folder / "config.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
-
-
-def edit_weights(folder: Path, edit: Callable[[dict[str, torch.Tensor]], object]) -> None:
-    weights = load_file(folder / "model.safetensors")
-    edit(weights)
-    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
 
 
 # ---- what is loaded ------------------------------------------------------------------------------------------------
@@ -87,7 +70,7 @@ def test_the_weights_have_the_dtype_that_was_asked_for(bigram: LoadedModel, dtyp
 
 def test_float32_is_the_default_whatever_the_folder_says(folder: Path) -> None:
     edit_weights(folder, lambda weights: weights.update({name: value.bfloat16() for name, value in weights.items()}))
-    edit_config(folder, dtype="bfloat16")
+    edit_json(folder / "config.json", dtype="bfloat16")
     model = load_model(str(folder))
     assert {weight.dtype for weight in model.network.parameters()} == {torch.float32}
 
@@ -98,7 +81,7 @@ def test_the_identity_is_that_of_the_files(folder: Path, bigram: LoadedModel) ->
     assert re.fullmatch("sha256:[0-9a-f]{64}", before)
     edit_weights(folder, lambda weights: weights["lm_head.weight"].add_(1))
     after = resolve(ModelSpec(str(folder))).identity
-    edit_config(folder, rms_norm_eps=1e-3)
+    edit_json(folder / "config.json", rms_norm_eps=1e-3)
     assert len({before, after, resolve(ModelSpec(str(folder))).identity}) == 3
 
 
@@ -139,126 +122,18 @@ def test_folders_with_commas_and_ats_in_their_names_are_loaded(
         assert load_model(f"names/{name},dtype=float64").network.dtype == torch.float64
 
 
-def test_a_folder_has_no_revisions(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    with refused("'model' is a folder, which has no revisions: leave out @step1000"):
-        load_model("model@step1000")
-
-
 # ---- what is refused -----------------------------------------------------------------------------------------------
 
 
-def test_a_folder_without_a_config_is_refused(folder: Path) -> None:
-    (folder / "config.json").unlink()
-    with refused(f"the folder {str(folder)!r} holds no model: it has no config.json"):
-        load_model(str(folder))
-
-
-def test_a_folder_without_weights_is_refused(folder: Path) -> None:
-    (folder / "model.safetensors").unlink()
-    with refused(f"the folder {str(folder)!r} holds no weights: it has no .safetensors file"):
-        load_model(str(folder))
-
-
-def test_a_folder_without_a_tokenizer_is_refused(folder: Path) -> None:
-    (folder / "tokenizer.json").unlink()
-    names = "tokenizer.json, tokenizer.model, vocab.json, vocab.txt, spiece.model, sentencepiece.bpe.model"
-    with refused(f"the folder {str(folder)!r} has no tokenizer: one of {names} is needed"):
-        load_model(str(folder))
-
-
-PICKLED = (
-    "{!r} has its weights in {}, a pickle, which can run any code when it is read: it is refused. Convert it to safetensors "
-    "where you trust it, or choose another revision"
-)
-
-
-class Bomb:
-    """Unpickling it makes a file."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self):
-        return (open, (str(self.path), "w"))
-
-
-@pytest.mark.parametrize("name", ["pytorch_model.bin", "model.pt", "weights.pth", "model.ckpt", "model.pkl"])
-def test_pickled_weights_are_refused_unread(folder: Path, tmp_path: Path, name: str) -> None:
-    (folder / "model.safetensors").unlink()
-    torch.save(Bomb(tmp_path / "bang"), folder / name)
-    with refused(PICKLED.format(str(folder), name)):
-        load_model(str(folder))
-    with refused(PICKLED.format(str(folder / name), name)):
-        load_model(str(folder / name))
-    assert not (tmp_path / "bang").exists()
-
-
-def test_a_pickle_beside_safetensors_is_not_read(folder: Path, tmp_path: Path) -> None:
-    torch.save(Bomb(tmp_path / "bang"), folder / "pytorch_model.bin")
+def test_a_pickle_beside_safetensors_is_not_read(folder: Path) -> None:
+    add_pickle(folder, "pytorch_model.bin")
     load_model(str(folder))
-    assert not (tmp_path / "bang").exists()
+    assert not (folder / "bang").exists()
 
 
-def test_missing_weights_are_refused(folder: Path) -> None:
-    edit_weights(folder, lambda weights: weights.pop("model.layers.0.mlp.up_proj.weight"))
-    with refused(
-        f"{str(folder)!r} lacks 1 of its weights, model.layers.0.mlp.up_proj.weight among them: they would be random numbers"
-    ):
-        load_model(str(folder))
-
-
-def test_weights_of_another_shape_are_refused(folder: Path) -> None:
-    edit_weights(folder, lambda weights: weights.update({"model.norm.weight": torch.ones(7)}))
-    with pytest.raises(ModelError, match=f"^cannot load {re.escape(repr(str(folder)))}: .+mismatch"):
-        load_model(str(folder))
-
-
-@pytest.mark.parametrize("keep", [0, 5, 100, 700])
-def test_cut_safetensors_are_refused(folder: Path, keep: int) -> None:
-    path = folder / "model.safetensors"
-    path.write_bytes(path.read_bytes()[:keep])
-    with refused_because(f"cannot load {str(folder)!r}: "):
-        load_model(str(folder))
-
-
-def test_an_unknown_architecture_is_refused(folder: Path) -> None:
-    edit_config(folder, model_type="oddity", architectures=["OddityForCausalLM"])
-    with refused_because(f"cannot load {str(folder)!r}: "):
-        load_model(str(folder))
-
-
-@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "tokenizer_config.json"])
-@pytest.mark.parametrize("content", ["{", "[]", '{"model": 3}'])
-def test_broken_descriptions_are_refused_or_ignored_but_never_a_crash(folder: Path, name: str, content: str) -> None:
-    (folder / name).write_text(content)
-    if (name, content) == ("tokenizer_config.json", '{"model": 3}'):
-        load_model(str(folder))  # an unknown setting
-        return
-    with refused_because(f"cannot load {str(folder)!r}: "):
-        load_model(str(folder))
-
-
-# A text begins with a special token that is not defined.
-_PARTS = [{"SpecialToken": {"id": "x", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}]
-UNDEFINED = {"type": "TemplateProcessing", "single": _PARTS, "pair": _PARTS, "special_tokens": {}}
-
-
-@pytest.mark.parametrize(
-    ("name", "changes"),
-    [
-        ("config.json", {"tie_word_embeddings": []}),
-        ("config.json", {"num_attention_heads": 2**31}),
-        ("tokenizer_config.json", {"model_max_length": []}),
-        ("tokenizer.json", {"pre_tokenizer": {"type": "Nonsense"}}),  # which tokenizers refuse with a bare Exception
-        ("tokenizer.json", {"post_processor": UNDEFINED}),  # on which they panic
-    ],
-)
-def test_settings_that_make_no_sense_are_refused(folder: Path, name: str, changes: dict[str, object]) -> None:
-    content = json.loads((folder / name).read_text(encoding="utf-8"))
-    (folder / name).write_text(json.dumps(content | changes), encoding="utf-8")
-    with refused_because(f"cannot load {str(folder)!r}: "):
-        load_model(str(folder))
+def test_an_unknown_setting_of_a_tokenizer_is_nothing(folder: Path) -> None:
+    (folder / "tokenizer_config.json").write_text('{"model": 3}')
+    assert load_model(str(folder)).vocabulary == 4
 
 
 @pytest.mark.parametrize("model_type", ["llama", "oddity"])
@@ -267,9 +142,8 @@ def test_code_that_comes_with_a_model_is_never_run(folder: Path, tmp_path: Path,
     code = f"open({str(marker)!r}, 'w')\nclass Config: ...\nclass Model: ...\nclass Tokens: ...\n"
     (folder / "custom.py").write_text(code)
     classes = {"AutoConfig": "custom.Config", "AutoModelForCausalLM": "custom.Model", "AutoTokenizer": ["custom.Tokens", None]}
-    edit_config(folder, model_type=model_type, auto_map=classes)
-    settings = json.loads((folder / "tokenizer_config.json").read_text())
-    (folder / "tokenizer_config.json").write_text(json.dumps({**settings, "auto_map": classes}))
+    edit_json(folder / "config.json", model_type=model_type, auto_map=classes)
+    edit_json(folder / "tokenizer_config.json", auto_map=classes)
     if model_type == "llama":
         load_model(str(folder))
     else:

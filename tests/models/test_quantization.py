@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from folders import quantised
 from gguf import GGMLQuantizationType, quants
 from safetensors.torch import load_file
 from transformers.pytorch_utils import Conv1D
@@ -146,11 +147,7 @@ def quantized(gpt2_folder: Path, tmp_path: Path) -> Callable[..., str]:
     """A folder whose config says how its weights are quantised; they are refused before they are read."""
 
     def make(**settings: Any) -> str:
-        folder = tmp_path / "quantized"
-        shutil.copytree(gpt2_folder, folder)
-        config = json.loads((folder / "config.json").read_text())
-        (folder / "config.json").write_text(json.dumps(config | {"quantization_config": settings}))
-        return str(folder)
+        return str(quantised(Path(shutil.copytree(gpt2_folder, tmp_path / "quantized")), **settings))
 
     return make
 
@@ -183,26 +180,6 @@ def test_a_quantised_folder_names_the_package_that_it_needs(
     with pytest.raises(ModelError) as error:
         load_model(model)
     assert str(error.value) == f"the weights of {model!r} are quantised ({method}), which needs the {needs}"
-
-
-def test_a_method_that_transformers_does_not_know_is_one_line(quantized: Callable[..., str]) -> None:
-    model = quantized(quant_method="own_bits")
-    with pytest.raises(ModelError) as error:
-        load_model(model)
-    assert str(error.value) == (
-        f"the weights of {model!r} are quantised by a method that transformers does not know (own_bits): take them in "
-        "another form, or remove quantization_config from config.json if they are not quantised"
-    )
-
-
-def test_quantised_weights_are_not_rounded_again(quantized: Callable[..., str]) -> None:
-    model = quantized(quant_method="torchao") + ",quantize=q8_0"
-    with pytest.raises(ModelError) as error:
-        load_model(model)
-    assert str(error.value) == (
-        f"the weights of {model!r} are quantised already (torchao), and quantize=q8_0 cannot round them again: take the model "
-        "before that"
-    )
 
 
 def test_an_adapter_is_not_merged_into_quantised_weights(quantized: Callable[..., str]) -> None:

@@ -3,12 +3,12 @@
 import json
 import re
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from architectures import ARCHITECTURES, make_folder
+from folders import Edit, edit_json, edit_weights
 from safetensors.torch import load_file, save_file
 
 from tokenviz.base.errors import ModelError
@@ -16,16 +16,11 @@ from tokenviz.models.loading import LoadedModel, load_model
 from tokenviz.models.supported import KNOWN
 from tokenviz.scoring.scorer import score
 
-Edit = Callable[[dict[str, torch.Tensor]], object]
-
 
 def edit(folder: Path, *, weights: Edit | None = None, **config: object) -> None:
-    path = folder / "config.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **config}))
+    edit_json(folder / "config.json", **config)
     if weights is not None:
-        tensors = load_file(folder / "model.safetensors")
-        weights(tensors)
-        save_file({name: value.contiguous() for name, value in tensors.items()}, folder / "model.safetensors", {"format": "pt"})
+        edit_weights(folder, weights)
 
 
 def refused(folder: Path, count: int, names: str, what_to_do: str) -> None:
@@ -57,18 +52,6 @@ def test_biases_that_the_config_turns_off_are_refused(llama: Path) -> None:
     edit(llama, attention_bias=False)
     names = [f"model.layers.0.self_attn.{name}_proj.bias" for name in "koq"]
     refused(llama, 16, ", ".join(names) + ", ...", "turn on what this kind of config has for biases, such as attention_bias")
-
-
-def test_one_weight_too_many_is_named(llama: Path) -> None:
-    edit(llama, weights=lambda tensors: tensors.update({"score.weight": torch.ones(2, 16)}))
-    refused(llama, 1, "score.weight", "give the config that belongs to the weights")
-
-
-def test_an_adapter_that_was_not_merged_is_refused(llama: Path) -> None:
-    name = "model.layers.0.self_attn.q_proj"
-    added = {f"{name}.lora_A.default.weight": torch.ones(2, 16), f"{name}.lora_B.default.weight": torch.ones(16, 2)}
-    edit(llama, weights=lambda tensors: tensors.update(added))
-    refused(llama, 2, ", ".join(added), "they are of an adapter that was not merged: merge it into its model")
 
 
 def test_weights_in_a_second_file_are_seen(llama: Path) -> None:

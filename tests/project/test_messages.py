@@ -20,11 +20,14 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 from conftest import Run
+from folders import WEIGHTS, add_pickle, cut_short, edit_json, edit_weights, quantised, split
 from matplotlib.figure import Figure
-from messages import Row, calls, commands, says
+from messages import Files, Row, calls, commands, says
 from PIL import Image
 from tables import make_scores
+from tiny_gguf import write_gguf
 
 import tokenviz as tv
 from tokenviz.base.errors import (
@@ -1087,7 +1090,127 @@ RUNS = [
 ]  # fmt: skip
 
 
-ROWS: list[Row] = [*TEXTS, *MODELS, *SCORES, *FIGURES, *STUDIES, *COMPARISONS, *EXPERIMENTS, *RUNS]
+def model(
+    said: str, edit: Callable[..., object], spec: str = "model"
+) -> tuple[Callable[[], object], str, Callable[..., object]]:
+    """The row of a folder in which something was changed, or of another file, which is called by `spec`."""
+    return lambda: tv.load_model(spec), said, edit
+
+
+UNLOADABLE = "cannot load 'model': …"
+LEADS_OUT = "which leads out of the folder; a model's files must be in its folder"
+PICKLE = (
+    "a pickle, which can run any code when it is read: it is refused. Convert it to safetensors where you trust it, or choose "
+    "another revision"
+)
+TOKENIZERS = "tokenizer.json, tokenizer.model, vocab.json, vocab.txt, spiece.model, sentencepiece.bpe.model"
+INDEX = "model.safetensors.index.json"
+UNUSED = "that its config.json does not use"
+OTHER = "without them the numbers would be another model's"
+GGUF = "the GGUF file 'model.gguf'"
+NUMBERS = 6 * (6 + 6 + 7 * 6) + 3 * 6  # embedding, head, seven matrices of the layer, three norms
+_PARTS = [{"SpecialToken": {"id": "x", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}]
+UNDEFINED = {"type": "TemplateProcessing", "single": _PARTS, "pair": _PARTS, "special_tokens": {}}
+
+BROKEN_MODELS = [
+    *calls(
+        "broken models", ModelError,
+        model("'model' is a folder, which has no revisions: leave out @step1000", lambda folder: folder, "model@step1000"),
+        model("the folder 'model' holds no model: it has no config.json", lambda folder: (folder / "config.json").unlink()),
+        model("the folder 'model' holds no weights: it has no .safetensors file", lambda folder: (folder / WEIGHTS).unlink()),
+        model(f"the folder 'model' has no tokenizer: one of {TOKENIZERS} is needed",
+        lambda folder: (folder / "tokenizer.json").unlink()),
+        *(model(f"{spec!r} has its weights in {name}, {PICKLE}", lambda folder, name=name: (add_pickle(folder, name),
+         (folder / WEIGHTS).unlink()), spec)
+          for name in ("pytorch_model.bin", "model.pt", "weights.pth", "model.ckpt", "model.pkl") for spec in ("model",
+          f"model/{name}")),
+        model("'model' lacks 1 of its weights, model.layers.0.mlp.up_proj.weight among them: they would be random numbers",
+              lambda folder: edit_weights(folder, lambda weights: weights.pop("model.layers.0.mlp.up_proj.weight"))),
+        model("cannot load 'model': …mismatch…",
+              lambda folder: edit_weights(folder, lambda weights: weights.update({"model.norm.weight": torch.ones(7)}))),
+        *(model(UNLOADABLE, lambda folder, keep=keep: cut_short(folder / WEIGHTS, keep)) for keep in (0, 5, 100, 700)),
+        model(UNLOADABLE, lambda folder: edit_json(folder / "config.json", model_type="oddity", architectures=["Oddity"])),
+        *(model(UNLOADABLE, lambda folder, name=name, content=content: (folder / name).write_text(content))
+          for name in ("config.json", "tokenizer.json", "tokenizer_config.json") for content in ("{", "[]", '{"model": 3}')
+          if (name, content) != ("tokenizer_config.json", '{"model": 3}')),  # an unknown setting
+        *(model(UNLOADABLE, lambda folder, name=name, changes=changes: edit_json(folder / name, **changes)) for name,
+         changes in (
+            ("config.json", {"tie_word_embeddings": []}),
+            ("config.json", {"num_attention_heads": 2**31}),
+            ("tokenizer_config.json", {"model_max_length": []}),
+            ("tokenizer.json", {"pre_tokenizer": {"type": "Nonsense"}}),  # which tokenizers refuse with a bare Exception
+            ("tokenizer.json", {"post_processor": UNDEFINED}),  # on which they panic
+        )),
+        *(model(f"cannot load 'model': its config.json has {name} {json.dumps(value)[:60]}, which must be a whole number from "
+         f"1 on",
+                lambda folder, changes={name: value}: edit_json(folder / "config.json", **changes))
+          for name in ("num_hidden_layers", "hidden_size", "num_attention_heads", "num_key_value_heads", "intermediate_size",
+          "vocab_size",
+                       "max_position_embeddings")
+          for value in (-1, 0, 1.5, True, "2", [-1], {}, 10**400)),
+        *(model(f"'model' is refused: its {name} names '../x', {LEADS_OUT}",
+                lambda folder, name=name, changes=changes: edit_json(folder / name, **changes)) for name, changes in (
+            ("config.json", {"transformers_weights": "../x"}),
+            ("config.json", {"configuration_files": ["../x"]}),
+            ("tokenizer_config.json", {"fast_tokenizer_files": ["../x"]}),
+        )),
+        model(f"'model' is not complete: {INDEX} names 1 of 2 files that are not there, b.safetensors among them; fetch them",
+              lambda folder: (split(folder, "a.safetensors", "b.safetensors") / "b.safetensors").unlink()),
+        *(model(f"'model' has an index of weights that is damaged: {INDEX} has no {what}",
+                lambda folder, content=content: (split(folder, "a.safetensors", "b.safetensors") / INDEX).write_text(content))
+          for content, what in (
+              ("{", "weight_map of names and files"),
+              ('{"weight_map": {"a": 3}, "metadata": {}}', "weight_map of names and files"),
+              ('{"weight_map": {"a": "a.safetensors"}}', "metadata"),
+          )),
+        model(f"'model' has 1 weights {UNUSED} (odd.weight): {OTHER}; give the config that belongs to the weights",
+              lambda folder: edit_weights(folder, lambda weights: weights.update({"odd.weight": torch.ones(2, 16)}))),
+        model(f"'model' has 2 weights {UNUSED} (a.lora_A.default.weight, a.lora_B.default.weight): {OTHER}; they are of an "
+        f"adapter that was "
+              "not merged: merge it into its model",
+              lambda folder: edit_weights(folder, lambda weights: weights.update(
+                  {f"a.lora_{letter}.default.weight": torch.ones(2, 2) for letter in "AB"}))),
+        model("the weights of 'model' are quantised by a method that transformers does not know (own_bits): take them in "
+        "another form, or "
+              "remove quantization_config from config.json if they are not quantised", lambda folder: quantised(folder,
+              quant_method="own_bits")),
+        model("the weights of 'model,quantize=q8_0' are quantised already (torchao), and quantize=q8_0 cannot round them "
+        "again: take the "
+        "model before that",
+              lambda folder: quantised(folder, quant_method="torchao"), "model,quantize=q8_0"),
+    ),
+    *calls(
+        "GGUF files", ModelError,
+        *(model(said, lambda cache, project, how=how: write_gguf(project / "model.gguf", **how),
+         "model.gguf") for said, how in (
+            (f"{GGUF} is cut short: its tensors end at byte 0, the file at 736; fetch it again", {"tensors": False}),
+            *((f"{GGUF} lacks weights: it holds {NUMBERS - lost} numbers, and its model has {NUMBERS}; the others would be "
+             f"random. Where "
+               "it is one of several parts, join them first", {"without": name})
+              for name, lost in (("blk.0.ffn_up.weight", 36), ("output_norm.weight", 6), ("token_embd.weight", 36))),
+            *((f"{GGUF} scales its positions ({lost}), and transformers leaves that out: the numbers would be another "
+             f"model's. Take the "
+               "model's safetensors instead", how) for lost, how in (
+                  ("rope_freqs.weight", {"more": {"rope_freqs.weight": np.array([1, 2, 8], np.float32)}}),
+                  ("rope_factors_long.weight", {"more": {"rope_factors_long.weight": np.ones(3, np.float32)}}),
+                  ("llama.rope.scaling.type linear", {"says": {"llama.rope.scaling.type": "linear",
+                   "llama.rope.scaling.factor": 4}}),
+              )),
+            ("transformers cannot read the GGUF file 'model.gguf': …oddity…", {"architecture": "oddity"}),
+        )),
+        model(f"{GGUF} is cut short or damaged: …; fetch it again",
+              lambda cache, project: cut_short(write_gguf(project / "model.gguf"), -200), "model.gguf"),
+    ),
+    *calls(
+        "adapters", ModelError,
+        *(model("'model' holds an adapter whose adapter_config.json is damaged: …",
+                lambda folder, content=content: (folder / "adapter_config.json").write_text(content)) for content in ("{",
+                "[]")),
+    ),
+]  # fmt: skip
+
+
+ROWS: list[Row] = [*TEXTS, *MODELS, *BROKEN_MODELS, *SCORES, *FIGURES, *STUDIES, *COMPARISONS, *EXPERIMENTS, *RUNS]
 
 
 @pytest.fixture
@@ -1104,19 +1227,19 @@ def empty_input(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_one_line_is_said_and_nothing_is_left(
     row: Row, request: pytest.FixtureRequest, project: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    names = [*row.given, *(inspect.signature(row.do).parameters.values() if callable(row.do) else ())]
-    given = {str(one): request.getfixturevalue(str(one)) for one in names if "=" not in str(one)}
+    given = {name: request.getfixturevalue(name) for name in (*row.given, *needs(row.do), *needs(row.files))}
     shown = row.said.replace("PROJECT", str(project))
     for number, run_id in enumerate(given.get("runs", ())):
         shown = shown.replace(f"RUN{number}", run_id)
-    for name, content in row.files.items():
-        (project / name).parent.mkdir(parents=True, exist_ok=True)
-        (project / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    if callable(row.files):
+        row.files(*(given[name] for name in needs(row.files)))
+    else:
+        write(project, row.files)
     before = left_in(project)
     if callable(row.do):
         assert isinstance(row.how, type)
         with pytest.raises(row.how) as error:
-            row.do(**{name: value for name, value in given.items() if name not in row.given})
+            row.do(*(given[name] for name in needs(row.do)))
         message = str(error.value)
     else:
         monkeypatch.setenv("COLUMNS", "1000")
@@ -1129,9 +1252,25 @@ def test_one_line_is_said_and_nothing_is_left(
     assert left_in(project) == before
 
 
+def needs(call: object) -> list[str]:
+    """The fixtures that are a call's arguments."""
+    parameters = inspect.signature(call).parameters if callable(call) else {}
+    return [name for name, one in parameters.items() if one.default is one.empty]
+
+
+def write(project: Path, files: Files) -> None:
+    for name, content in files.items():
+        (project / name).parent.mkdir(parents=True, exist_ok=True)
+        (project / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+
+
 def left_in(project: Path) -> dict[str, tuple[int, int]]:
     """The files of a project, but for locks and for what its store writes to be read."""
     paths = [path for path in project.rglob("*") if path.is_file() and path.name not in (".lock", "store.txt")]
     there = {path.relative_to(project).as_posix(): (path.stat().st_size, path.stat().st_mtime_ns) for path in paths}
     there |= {path.relative_to(project).as_posix(): (0, 0) for path in project.rglob("*") if path.is_dir()}
-    return {name: state for name, state in there.items() if not re.fullmatch(r"mlruns/mlflow\.db.*|cache/.*\.lock", name)}
+    return {
+        name: state
+        for name, state in there.items()
+        if not re.fullmatch(r"mlruns/mlflow\.db.*|cache(/models)?(/.*\.lock)?", name)
+    }

@@ -20,7 +20,7 @@ class Row:
         do: A command without "tokenviz", in words, or a call; its arguments are fixtures by their names.
         said: The whole message: … is anything in a line, PROJECT the folder, RUN0 the first id of the fixture `runs`.
         how: What a call raises, or the exit code of a command.
-        files: That lie in the project, by their names.
+        files: That lie in the project, by their names, or a call that makes them.
         given: Fixtures that are there besides the arguments of a call.
     """
 
@@ -28,7 +28,7 @@ class Row:
     do: tuple[str, ...] | Callable[..., object]
     said: str
     how: type[TokenvizError] | int
-    files: Files = field(default_factory=dict)
+    files: Files | Callable[..., object] = field(default_factory=dict)
     given: tuple[str, ...] = ()
 
 
