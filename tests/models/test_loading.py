@@ -6,7 +6,8 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+import types
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -23,6 +24,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from tokenviz.base.errors import ModelError
 from tokenviz.models.loading import LoadedModel, load_model, resolve
+from tokenviz.models.runtime import imports_put_off
 from tokenviz.models.spec import ModelSpec
 from tokenviz.scoring.scorer import score
 
@@ -336,3 +338,125 @@ def test_loading_makes_the_first_call_with_one_number(bigram: LoadedModel) -> No
     with ElementaryCalls() as calls:
         load_model(str(bigram.resolved.folder))
     assert calls.sizes[:1] == [1]
+
+
+# ---- what is imported to load a model -----------------------------------------------------------------------------------
+
+RARE = """
+import rare_marks
+
+class Base:
+    words = {"a": 1}
+    def say(self):
+        return "real"
+
+def double(x):
+    return 2 * x
+
+table = {"key": "value"}
+__version__ = "3.1"
+"""
+
+
+@pytest.fixture
+def rare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A package with a module below it; importing the real one imports `rare_marks` as well."""
+    for name, source in {"rare/__init__.py": RARE, "rare/below.py": RARE, "rare_marks.py": ""}.items():
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(source)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    before = list(sys.meta_path)
+    yield "rare"
+    assert sys.meta_path == before
+    for name in ("rare", "rare.below", "rare_marks"):
+        sys.modules.pop(name, None)
+
+
+def test_a_module_is_imported_when_something_of_it_is_used(rare: str) -> None:
+    with imports_put_off((rare,)):
+        from rare.below import Base, double  # type: ignore[import-not-found]  # of the fixture
+
+        assert not isinstance(3, Base)
+        assert not issubclass(int, Base)
+        assert "rare_marks" not in sys.modules
+    assert "rare" not in sys.modules
+    assert not isinstance(3, Base)
+    assert "rare_marks" not in sys.modules
+    assert double(4) == 8
+    real = sys.modules["rare.below"].Base
+    assert isinstance(real(), Base)
+    assert isinstance(Base(), real)
+    assert issubclass(real, Base)
+    assert not isinstance(3, Base)
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda module: module.double(1) == 2,
+        lambda module: module.Base.words["a"] == 1,
+        lambda module: module.table["key"] == "value",
+        lambda module: "key" in module.table,
+        lambda module: list(module.table) == ["key"],
+        lambda module: types.new_class("Sub", types.resolve_bases((module.Base,)))().say() == "real",
+        lambda module: module.__version__ == "3.1",
+        lambda module: isinstance(None, module.Base | None),
+        lambda module: isinstance(None, None | module.Base),
+    ],
+)
+def test_a_module_that_is_used_at_once_is_imported_at_once(rare: str, use: Callable[[Any], bool]) -> None:
+    with imports_put_off((rare,)):
+        import rare.below as below  # type: ignore[import-not-found]  # of the fixture
+
+        assert "rare_marks" not in sys.modules
+        assert use(below)
+        import rare as package  # type: ignore[import-not-found]  # of the fixture
+
+        assert package.table == {"key": "value"}  # from now on all are real
+    assert sys.modules["rare"] is package
+
+
+def test_a_module_that_is_there_is_no_stand_in(rare: str) -> None:
+    import rare.below as below  # type: ignore[import-not-found]  # of the fixture
+
+    with imports_put_off((rare,)):
+        import rare.below as again
+
+        assert again is below
+    assert sys.modules["rare.below"] is below
+
+
+LEAN = """
+import sys
+from tokenviz.models.loading import load_model
+from tokenviz.scoring.scorer import score
+
+rare = ("accelerate", "scipy.optimize", "sympy", "torch._dynamo", "torch.distributed.tensor", "matplotlib")
+model = load_model(sys.argv[1])
+before = score(model, "Alice was very tired.").logprob
+assert not [name for name in rare if name in sys.modules], [name for name in rare if name in sys.modules]
+
+import torch
+from transformers import PreTrainedModel
+from transformers.distributed import sharding_utils
+
+assert not isinstance(torch.ones(1), sharding_utils.DTensor)
+from torch.distributed.tensor import DTensor
+assert issubclass(DTensor, sharding_utils.DTensor)
+
+fresh = load_model(sys.argv[1]).network
+ids = torch.arange(8)[None]
+plain = fresh(input_ids=ids).logits
+compiled = torch.compile(fresh, backend="eager")(input_ids=ids).logits
+assert torch.equal(plain, compiled)
+marked = PreTrainedModel.can_record_outputs.fget
+assert id(marked) in torch._dynamo.trace_rules._allowed_callable_ids
+assert (score(model, "Alice was very tired.").logprob[1:] == before[1:]).all()
+"""
+
+
+@pytest.mark.slow
+def test_scoring_imports_no_code_for_compiling_and_training_which_works_afterwards() -> None:
+    done = subprocess.run([sys.executable, "-c", LEAN, "glass-en"], capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr

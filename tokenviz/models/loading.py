@@ -24,7 +24,7 @@ from tokenviz.models.conversion import check_quantized, own_quantization, round_
 from tokenviz.models.describing import describe, describe_catalogue, describe_folder, one_line
 from tokenviz.models.family import CHECKPOINT
 from tokenviz.models.folders import base_of, has_adapter, merge_adapter, require_peft
-from tokenviz.models.runtime import quiet_transformers, warm_up_vector_math
+from tokenviz.models.runtime import imports_put_off, quiet_transformers, warm_up_vector_math
 from tokenviz.models.spec import SIZES, ModelSpec, is_hub_id
 from tokenviz.models.supported import refuse_unused
 from tokenviz.models.tokens import in_one_line, read_tokenizer
@@ -285,18 +285,20 @@ def load(resolved: ResolvedModel) -> LoadedModel:
     Raises:
         ModelError: The files are damaged, incomplete, or of an architecture that transformers does not know.
     """
-    from transformers import AutoConfig
-
-    quiet_transformers()
     warm_up_vector_math()
     spec, folder = resolved.spec, str(resolved.folder)
     device = pick_device(spec.device)
     supported.check_values(resolved.folder, spec.label)
-    with in_one_line(spec.label):
-        supported.check_kind(AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False), spec.label)
-        places = [place for place in (resolved.adapter, resolved.folder) if place and folders.has_tokenizer(place)]
-        tokenizer = read_tokenizer(places[0] if places else resolved.folder, spec.label)
-        network = _read_network(resolved, device)
+    with imports_put_off():
+        from transformers import AutoConfig
+
+        quiet_transformers()
+        with in_one_line(spec.label):
+            config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+            supported.check_kind(config, spec.label)
+            places = [place for place in (resolved.adapter, resolved.folder) if place and folders.has_tokenizer(place)]
+            tokenizer = read_tokenizer(places[0] if places else resolved.folder, spec.label)
+            network = _read_network(resolved, device)
     tokens.require_fast(tokenizer, spec.label)
     tokens.forget_sources(tokenizer)
     if spec.quantize:

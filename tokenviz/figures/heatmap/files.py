@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from rich.color import Color, ColorSystem
 from rich.console import Console
@@ -15,18 +15,17 @@ from tokenviz.base.characters import visible
 from tokenviz.base.errors import FigureError
 from tokenviz.data.scores import nan_to_none
 from tokenviz.figures.heatmap.definition import SHARED, Source, TextHeatmap, text_heatmap
-from tokenviz.figures.heatmap.drawing import heatmap_pages
-from tokenviz.figures.heatmap.html import heatmap_html
-from tokenviz.figures.heatmap.latex import heatmap_latex, heatmap_latex_document
 from tokenviz.figures.heatmap.measures import Chosen, PairMeasure, TokenMeasure
 from tokenviz.figures.heatmap.panels import Panel
 from tokenviz.figures.typeset.colours import COLOUR_MAPS, INKS, Colour, text_colour, to_hex
-from tokenviz.figures.typeset.fonts import drawable
-from tokenviz.figures.typeset.saving import FigureFormat, Picture, fixed_settings, inches, save_pages, together
+
+if TYPE_CHECKING:
+    from tokenviz.figures.typeset.saving import Picture
+
+# What draws pictures is imported when one is drawn: a terminal needs none of it.
 
 HeatmapFormat = Literal["png", "svg", "pdf", "html", "tex", "tex-document", "ansi"]
 FORMATS: tuple[HeatmapFormat, ...] = get_args(HeatmapFormat)
-_PICTURES: tuple[FigureFormat, ...] = get_args(FigureFormat)
 
 
 def save_heatmap(
@@ -73,6 +72,9 @@ def save_heatmap(
         FigureError: A setting is not possible.
         DiskError: A file cannot be written.
     """
+    from tokenviz.figures.heatmap.drawing import heatmap_pages
+    from tokenviz.figures.typeset.saving import fixed_settings, inches, together
+
     for form in formats:
         if form not in FORMATS:
             raise FigureError(f"no format {form!r}: there are {', '.join(FORMATS)}")
@@ -91,7 +93,7 @@ def save_heatmap(
     description = _description(heatmap, settings, about or {})
 
     @cache
-    def pages() -> list[Picture]:
+    def pages() -> "list[Picture]":
         with fixed_settings():
             return heatmap_pages(heatmap, width=width, font_size=font_size, title=title)
 
@@ -117,12 +119,14 @@ def format_of(path: Path) -> tuple[Path, HeatmapFormat]:
 
 def file_title(models: Sequence[str], text_name: str) -> str:
     """Return the title in a figure file's metadata."""
+    from tokenviz.figures.typeset.fonts import drawable
+
     return drawable(f"{', '.join(models)} on {text_name}", set())
 
 
 def _write(
     heatmap: TextHeatmap,
-    pages: Callable[[], list[Picture]],
+    pages: "Callable[[], list[Picture]]",
     stem: Path,
     form: HeatmapFormat,
     width: float | str,
@@ -130,9 +134,10 @@ def _write(
     has_title: bool,
     description: str,
 ) -> list[Path]:
-    if form in _PICTURES:
-        title = file_title(heatmap.models, heatmap.text_name)
-        return save_pages(pages(), stem, title=title, description=description, formats=[form])
+    from tokenviz.figures.heatmap.html import heatmap_html
+    from tokenviz.figures.heatmap.latex import heatmap_latex, heatmap_latex_document
+    from tokenviz.figures.typeset.saving import save_pages
+
     if form == "html":
         name, text = f"{stem.name}.html", heatmap_html(heatmap, about=description, title=has_title)
     elif form == "tex":
@@ -140,8 +145,11 @@ def _write(
     elif form == "tex-document":
         name = f"{stem.name}-document.tex"
         text = heatmap_latex_document(heatmap, width=width, font_size=font_size, about=description)
-    else:
+    elif form == "ansi":
         name, text = f"{stem.name}.ansi", heatmap_ansi(heatmap, title=has_title)
+    else:
+        title = file_title(heatmap.models, heatmap.text_name)
+        return save_pages(pages(), stem, title=title, description=description, formats=[form])
     path = stem.with_name(name)
     path.write_text(text, encoding="utf-8", newline="")
     return [path]

@@ -20,7 +20,6 @@ from tokenviz.data.scores import UNREAD, TokenScores
 from tokenviz.data.spans import Span, names_at
 from tokenviz.data.summary import ScoreSummary
 from tokenviz.figures.heatmap.measures import MEASURES, PairMeasure, TokenMeasure, Values, common_rows
-from tokenviz.figures.typeset.fonts import shortened
 from tokenviz.models.describing import full_name_of
 from tokenviz.stats.estimate import printed
 
@@ -261,6 +260,8 @@ def span_labels(text: Sequence[str], passage: Sequence[int] | NDArray[np.int64],
         passage: Number of the passage of each piece.
         spans: The name of each piece's span, empty where it is in none.
     """
+    from tokenviz.figures.typeset.fonts import shortened  # imports matplotlib, which is not needed for a terminal
+
     first = [
         row
         for row, name in enumerate(spans)

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 
 import numpy as np
-from matplotlib import colormaps
 
 from tokenviz.base.errors import FigureError
 
@@ -79,6 +78,8 @@ diverging ones are the two of ColorBrewer (Brewer 2003) that it marks as safe an
 @cache
 def _kept(colours: ColourMap) -> list[Colour]:
     """Return the colours of a map on which letters are readable, both exactly and in the 255 steps that files have."""
+    from matplotlib import colormaps  # takes a tenth of a second, which a terminal's text may do without
+
     table = colormaps[colours.source](np.arange(round(colours.begin * _SHADES), _SHADES))[:, :3]
     shades: list[Colour] = [(red, green, blue) for red, green, blue in table.tolist()]
     stepped: list[Colour] = [(red, green, blue) for red, green, blue in (np.round(table * 255) / 255).tolist()]
