@@ -687,7 +687,7 @@ MUTANTS = (
     ),
     Mutant(
         "a quick form is taken unseen", "scoring/layers.py",
-        "self._quick = quick if agrees(quick) else None\n            if", "self._quick = quick\n            if",
+        "self._quick = None if output is None else quick", "output, self._quick = hidden, quick",
         "scoring/test_packing::test_a_quick_form_that_gives_other_numbers_is_not_used",
     ),
     Mutant(

@@ -12,7 +12,7 @@ transformer and head can be run separately, else "whole". Both are tried once, o
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -23,7 +23,7 @@ from tokenviz.base.errors import ModelError, ScoringError
 from tokenviz.models.loading import LoadedModel
 from tokenviz.models.vocabulary import word_starts_of
 from tokenviz.scoring.attention import PackedPass, UnsupportedAttentionError, attending, depends_on_length, record
-from tokenviz.scoring.layers import install, uninstall
+from tokenviz.scoring.layers import decoder_layers, install, uninstall
 from tokenviz.scoring.linear import PackedHead, full_precision, is_linear, onednn_multiplies, weight_and_bias
 from tokenviz.scoring.memory import (
     KEPT_BLOCK,
@@ -86,18 +86,22 @@ class Kernel:
             keep_few_products()
             forget_rows_read(model.network.get_input_embeddings())
         length = min(_PROBE_LENGTH, model.context)
-        # Two sequences with the same beginning. Few passes: each reads all weights, which is most of the cost of a short text.
-        probe = (torch.arange(length, device=model.device).repeat(2, 1) * 7 + 3) % model.vocabulary
+        # Two sequences with the same beginning, and one that begins with the end of the second. Few passes: each reads all
+        # weights, which is most of the cost of a short text.
+        probe = (torch.arange(length, device=model.device).repeat(3, 1) * 7 + 3) % model.vocabulary
         branch = max(1, min(_BRANCH, length // 2))
         probe[1, -branch:] = (probe[1, -branch:] + 1) % model.vocabulary
-        reference = self._whole_logits(probe, None)
+        probe[2] = probe[1].roll(branch)
+        reference, by_layer = self._observed_logits(probe)
         states = self._streams(probe, reference)
-        self._check_causal(reference[:, :-branch])
+        self._check_causal(reference[:2, :-branch])
         if states is not None:
             self.head = "streamed"
             self._pack_head(states, reference)
-            if self._packs(probe, states, branch):
+            if self._packs(probe, states, by_layer, branch):
                 self.batching = "packed"
+            elif not self._runs_apart(probe, states):
+                self.head = "whole"
         give_back_freed_memory()  # loading and checking leave small pieces: 50 MB of the peak of SmolLM2's first score
 
     @classmethod
@@ -317,16 +321,49 @@ class Kernel:
         finally:
             del base.forward  # which makes the method of the class visible again
 
+    def _observed_logits(self, probe: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """Return the model's own logits of the probe, and what each decoder layer gave; keep what the transformer gave."""
+        by_layer: list[torch.Tensor] = []
+
+        def note_layer(module: Any, given: Any, output: Any) -> None:
+            first = output[0] if isinstance(output, tuple) else output
+            if isinstance(first, torch.Tensor) and first.shape[:-1] == probe.shape:
+                by_layer.append(first.clone())
+
+        def note_output(module: Any, given: Any, output: Any) -> None:
+            with suppress(*RAISED):
+                kept = copy.copy(output)
+                kept["last_hidden_state"] = output.last_hidden_state.clone()  # a head may compute in place
+                self._output = kept
+
+        base = self._network.base_model
+        hooks = [] if base is self._network else [base.register_forward_hook(note_output)]
+        with suppress(LookupError):
+            hooks += [layer.register_forward_hook(note_layer) for layer in decoder_layers(self._network)]
+        try:
+            return self._whole_logits(probe, None), by_layer
+        finally:
+            for hook in hooks:
+                hook.remove()
+
     def _streams(self, probe: torch.Tensor, reference: torch.Tensor) -> torch.Tensor | None:
-        """Return the probe's hidden states if transformer and head, run separately, give the model's own logits, else None."""
+        """Return the probe's hidden states if the head, run separately on them, gives the model's own logits, else None."""
         if self._network.base_model is self._network:
             return None
         try:
-            states = self._hidden(probe, None)
+            states: torch.Tensor = self._output.last_hidden_state.to(self._device)
             logits = self._apply_head(states)
         except RAISED:
             return None
         return states if logits.shape == reference.shape and torch.equal(logits, reference) else None
+
+    def _runs_apart(self, probe: torch.Tensor, states: torch.Tensor) -> bool:
+        """Return whether the transformer gives the same hidden states when it is run without the head."""
+        try:
+            found = self._hidden(probe, None)
+        except RAISED:
+            return False
+        return found.shape == states.shape and _close(found, states)
 
     def _pack_head(self, states: torch.Tensor, reference: torch.Tensor) -> None:
         """Replace the output head's weights by packed ones; a tied embedding keeps its own, mapped from the file."""
@@ -348,20 +385,23 @@ class Kernel:
         network.set_submodule(name, head)
         self._packed_head = None
 
-    def _packs(self, probe: torch.Tensor, states: torch.Tensor, branch: int) -> bool:
+    def _packs(self, probe: torch.Tensor, states: torch.Tensor, by_layer: list[torch.Tensor], branch: int) -> bool:
         """Return whether packed sequences give the same hidden states as each alone.
 
-        Tried are one sequence in steps, one that shares its beginning, and two whole ones.
+        Tried are one sequence in steps, one that shares its beginning, and two whole ones, which are beginnings of the probe's
+        first and third: the model is causal, so a beginning alone is as in the whole.
         """
-        first, second = probe.cpu().numpy()
-        sequences = [first, second, first[:branch], second[-branch:]]
+        first, second, third = probe.cpu().numpy()
+        sequences, rows = [first, second, first[:branch], third[:branch]], (0, 1, 0, 2)
         (pack,) = plan_packs(sequences, token_budget=64, step_tokens=_PROBE_STEP)
         before = self._network.config._attn_implementation
         try:
-            tail = self._hidden(probe[1:, -branch:], None)
-            expected = [*states, states[0, :branch], tail[0]]  # the model is causal, so a beginning alone is as in the whole
+            expected = [states[row, : len(ids)] for row, ids in zip(rows, sequences, strict=True)]
+            places = np.empty(len(pack.ids), np.int64)
+            for number, row in enumerate(rows):
+                places[pack.rows[number]] = row * len(first) + np.arange(len(sequences[number]))
             recording = record(self._network, self._context)
-            install(self._network, recording)
+            install(self._network, recording, [one.flatten(0, 1)[torch.from_numpy(places)][None] for one in by_layer])
             packed = self._packed_states(pack)
             found = [packed[torch.from_numpy(pack.rows[i])] for i in range(len(sequences))]
             self._shortest_window = recording.shortest_window

@@ -1,11 +1,11 @@
 """Running a decoder layer in steps, and fast forms of its parts.
 
 A step has some thousand tokens at most, so that memory does not grow with the length of a text. `install` replaces each decoder
-layer by a `SteppedLayer`. On its first pass a `SteppedLayer` runs the layer as the model has it, then in its fast form with
-packed weights (each separately where the results differ), and keeps what gives the same numbers.
+layer by a `SteppedLayer`. On its first pass a `SteppedLayer` runs in its fast form with packed weights. Where that gives other
+numbers than the layer gave in the model's own pass, it tries each separately, and keeps what gives the same numbers.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import torch
@@ -24,10 +24,19 @@ Forward = Callable[..., Any]
 class SteppedLayer(nn.Module):
     """A decoder layer that runs in steps during a packed pass, and as the model has it otherwise."""
 
-    def __init__(self, layer: nn.Module, rules: dict[nn.Module, AttentionRule]) -> None:
+    def __init__(self, layer: nn.Module, rules: dict[nn.Module, AttentionRule], expected: torch.Tensor | None = None) -> None:
+        """Wrap a layer.
+
+        Args:
+            layer: The model's layer.
+            rules: What each attention module does, as `record` finds it.
+            expected: What the layer gave in the model's own pass for the tokens of the first packed pass, (1, n, width); None
+                where that is not known, and the layer is run as the model has it to find out.
+        """
         super().__init__()
         self.layer = layer
         self._rules = rules
+        self._expected = expected
         self._settled = False
         self._quick: Forward | None = None
 
@@ -67,38 +76,45 @@ class SteppedLayer(nn.Module):
         return hidden
 
     def _settle(self, running: PackedPass, hidden: torch.Tensor, args: Any, kwargs: Any) -> torch.Tensor:
-        given = hidden.clone()
-        expected = self._run(self.layer, running, hidden, args, kwargs)
+        """Find out which form gives the layer's own numbers; return what it gives."""
 
-        def agrees(forward: Forward | None) -> bool:
-            return forward is not None and self._agrees(forward, expected, running, given, args, kwargs)
+        def equal_to(expected: torch.Tensor, forward: Forward | None) -> torch.Tensor | None:
+            return None if forward is None else self._if_equal(forward, expected, running, hidden.clone(), args, kwargs)
 
         quick = quick_form(self.layer, self._rules)
-        if onednn_multiplies(hidden.dtype, hidden.device.type):
-            before = pack_linears(self.layer)
-            # Try both at once, since nearly every layer passes: each try reads all weights, which is most of the cost of
-            # opening a model.
-            self._quick = quick if agrees(quick) else None
-            if self._quick is not None or agrees(self.layer):
-                for linear in before.values():
-                    forget_pages(linear.weight)  # type: ignore[arg-type]  # which is no module
-            else:
+        lays_out = onednn_multiplies(hidden.dtype, hidden.device.type)
+        output, expected, self._expected, self._settled = None, self._expected, None, True
+        # Both at once first, since nearly every layer passes: each try reads all weights, which is most of the cost of opening
+        # a model.
+        before = pack_linears(self.layer) if lays_out else {}
+        if expected is not None:
+            output = equal_to(expected, quick)
+            self._quick = None if output is None else quick
+            output = equal_to(expected, self.layer) if output is None else output
+        if output is None:
+            unpack_linears(self.layer, before)
+            output = self._run(self.layer, running, hidden.clone(), args, kwargs)
+            before = pack_linears(self.layer) if lays_out else {}
+            self._quick = None if equal_to(output, quick) is None else quick
+            if lays_out and self._quick is None and equal_to(output, self.layer) is None:
                 unpack_linears(self.layer, before)
-                self._quick = quick if agrees(quick) else None
-        elif agrees(quick):
-            self._quick = quick
-        self._settled = True
-        return expected
+                before, self._quick = {}, None if equal_to(output, quick) is None else quick
+        for linear in before.values():
+            forget_pages(linear.weight)  # type: ignore[arg-type]  # which is no module
+        return output
 
-    def _agrees(
+    def _if_equal(
         self, forward: Forward, expected: torch.Tensor, running: PackedPass, given: torch.Tensor, args: Any, kwargs: Any
-    ) -> bool:
+    ) -> torch.Tensor | None:
+        """Return what a form gives if it is what was expected, else None."""
         try:
-            output = self._run(forward, running, given.clone(), args, kwargs)
+            output = self._run(forward, running, given, args, kwargs)
         except (AttributeError, TypeError, ValueError, KeyError, IndexError, RuntimeError):
-            return False
+            return None
+        if output.shape != expected.shape:
+            return None
         off = (output.float() - expected.float()).abs().max()
-        return bool(off <= _TOLERANCE[expected.dtype] * expected.float().abs().max())
+        return output if off <= _TOLERANCE[expected.dtype] * expected.float().abs().max() else None
 
 
 def _part(value: Any, begin: int, end: int, n: int) -> Any:
@@ -165,15 +181,22 @@ def _rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> None:
     second.mul_(cos).add_(across)
 
 
-def install(network: Any, recording: Recording) -> None:
+def install(network: Any, recording: Recording, expected: Sequence[torch.Tensor] = ()) -> None:
     """Replace each decoder layer by a stepped layer.
+
+    Args:
+        network: The model.
+        recording: What is known of its attention.
+        expected: What each layer gave in the model's own pass for the tokens of the first packed pass, (1, n, width); empty
+            where that is not known.
 
     Raises:
         LookupError: The model has no list of decoder layers.
     """
     layers = decoder_layers(network)
+    known = list(expected) if len(expected) == len(layers) else [None] * len(layers)
     for i, layer in enumerate(layers):
-        layers[i] = SteppedLayer(layer.layer if isinstance(layer, SteppedLayer) else layer, recording.rules)
+        layers[i] = SteppedLayer(layer.layer if isinstance(layer, SteppedLayer) else layer, recording.rules, known[i])
 
 
 def uninstall(network: Any) -> None:
