@@ -296,11 +296,15 @@ def test_many_points_are_counted_in_cells(n: int, cells: bool) -> None:
 def test_margins_are_histograms_of_all_points() -> None:
     figure = unity_scatter(comparison_of(A, B))
     above, beside = figure.axes[0].child_axes
-    assert sum(bar.get_height() for bar in above.patches) == 5
-    assert sum(bar.get_width() for bar in beside.patches) == 5
-    for bar in above.patches:
-        inside = [value for value in A[1:] if bar.get_x() <= value < bar.get_x() + bar.get_width()]
-        assert bar.get_height() == len(inside)
+    # The corners of each bar: an end of its bin and a count, in both directions.
+    bars, turned = (np.array([path.vertices[:4] for path in axes.collections[0].get_paths()]) for axes in (above, beside))
+    assert bars[:, :, 1].max(axis=1).sum() == turned[:, :, 0].max(axis=1).sum() == 5
+    for bar, place in ((bars, 0), (turned, 1)):
+        values = (A, B)[place]
+        for corners in bar:
+            low, high = corners[:, place].min(), corners[:, place].max()
+            assert corners[:, 1 - place].max() == len([value for value in values if low <= value < high])
+        assert (above.get_ylim, beside.get_xlim)[place]() == (0, 1.05 * bar[:, :, 1 - place].max())
     assert above.get_xlim() == figure.axes[0].get_xlim()
     assert beside.get_ylim() == figure.axes[0].get_ylim()
 

@@ -88,7 +88,6 @@ def store(tmp_path_factory: pytest.TempPathFactory, blank_database: Path) -> Pat
     with pytest.MonkeyPatch.context() as patch:
         for name in (*DRAWN_BY, "tokenviz.harness.kinds.measure.draw_measure"):
             patch.setattr(name, draw_quickly)
-        patch.setattr("tokenviz.harness.deliveries._FEW", 99)
         copy_schemas(patch, blank_database)
         patch.chdir(folder)
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)

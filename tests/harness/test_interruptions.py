@@ -1,6 +1,7 @@
 """An experiment that is ended while figures are drawn in processes beside it: a word, an exit code, nothing left behind."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,15 +16,21 @@ from arithmetic import BIGRAM_WEIGHTS, make_bigram_folder
 from kept import look
 
 import tokenviz as tv
-from tokenviz.harness.deliveries import _deaf_to_interrupts
+from tokenviz.harness.deliveries import Deliveries, _deaf_to_interrupts
+from tokenviz.tracking.runs import Runs
 from tokenviz.tracking.staged_runs import damaged
+from tokenviz.tracking.store import open_store
 
 TEXTS = ["abcd" * times for times in range(1, 31)]
 TRIAL = f"""from tokenviz import Grid, experiment, literal
+from tokenviz.harness import deliveries
+
+deliveries._MUCH = 0.0  # the figures of the third text are drawn in another process already
+
 
 @experiment
 def trial():
-    grid = Grid(["first"], [literal(text) for text in {TEXTS}], top_k=2)
+    grid = Grid(["first"], [literal(text) for text in {TEXTS}], top_k=2, formats=["png"])
     grid.score()
     return grid.summarise("Found.")
 """
@@ -71,13 +78,13 @@ def wait_for_drawing(process: "subprocess.Popen[str]") -> psutil.Process:
 
 
 def ended(process: "subprocess.Popen[str]") -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of a process that leaves none of its children behind."""
+    """Exit code, stdout and stderr of a process that leaves none of its children behind; without how far it was, if it is slow."""
     out, err = process.communicate(timeout=120)
     deadline = time.monotonic() + 5
     while session(process.pid):
         assert time.monotonic() < deadline, [child.cmdline() for child in session(process.pid)]
         time.sleep(0.1)
-    return process.returncode, out, err
+    return process.returncode, out, re.sub(r"^[\w /]+: \d+ of \d+ [a-z]+, \d+:\d\d:\d\d so far.*\n", "", err, flags=re.M)
 
 
 def test_what_is_started_deaf_does_not_hear_interrupts_and_this_process_does() -> None:
@@ -86,6 +93,14 @@ def test_what_is_started_deaf_does_not_hear_interrupts_and_this_process_does() -
         deaf = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
     assert deaf.stdout == "True\n"
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
+def test_what_is_left_to_draw_is_known_by_all_drawings_but_the_first_which_loads_fonts(project: Path) -> None:
+    deliveries = Deliveries(Runs(open_store(), "trial", ""), expected=40)
+    deliveries._seconds.append(9.0)
+    assert deliveries._seconds_left() == 0
+    deliveries._seconds += [0.5, 1.5]
+    assert deliveries._seconds_left() == 40
 
 
 @pytest.mark.slow

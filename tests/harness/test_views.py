@@ -18,6 +18,7 @@ from tokenviz.harness.kinds.writing import dataset_of
 from tokenviz.harness.results import GridResult, chart_link, figure_link, runs_link, views_of
 from tokenviz.harness.session import ExperimentContext, running
 from tokenviz.tracking.entities import columns_offered, linked, unlinked, unwrapped
+from tokenviz.tracking.finding import find_run
 from tokenviz.tracking.store import open_store
 
 TEXTS = ["abcdabcd", "abcd" * 15 + "dcba" * 15]
@@ -154,10 +155,16 @@ def test_descriptions_lead_to_figures_and_show_them_whatever_the_port(models: li
     def note_of(run_id: str) -> str:
         return str(client.get_run(run_id).data.tags["mlflow.note.content"])
 
-    for run, figure in ((result.scores[0], "heatmap"), (result.comparisons[0], "scatter")):
-        note = note_of(run.run_id)
-        assert note.endswith(f"](get-artifact?path=figures/{figure}.png&run_uuid={run.run_id})")
-        assert unlinked(note, run.run_id).endswith(f"](artifacts/figures/{figure}.png)")
+    assert "![" not in note_of(result.scores[0].run_id)  # its heatmap is a page
+    compared = result.comparisons[0]
+    note = note_of(compared.run_id)
+    assert note.endswith(f"](get-artifact?path=figures/scatter.png&run_uuid={compared.run_id})")
+    assert unlinked(note, compared.run_id).endswith("](artifacts/figures/scatter.png)")
+    further = (
+        f"`tokenviz redraw {compared.fingerprint[:12]} --figure gaps` draws what the difference consists of, with intervals"
+    )
+    assert further in note
+    assert find_run(compared.fingerprint[:12], open_store()).run_id == compared.run_id
     note = note_of(result.summary_run_id)
     page = f"(#/experiments/{result.experiment_id}/runs"
     for runs, figure in ((result.scores, "heatmap"), (result.comparisons, "report")):

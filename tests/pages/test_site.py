@@ -16,7 +16,6 @@ from tokenviz.harness.results import GridResult
 def result(project: Path, monkeypatch: pytest.MonkeyPatch) -> GridResult:
     monkeypatch.setattr("tokenviz.harness.grid.run_formats", lambda asked: ())
     monkeypatch.setattr("tokenviz.harness.kinds.comparison._FIGURES", ("heatmap",))
-    monkeypatch.setattr("tokenviz.harness.deliveries._FEW", 99)
     make_two_models(project)
     return run_grid(["first", "second"], texts=["abcdabcd"], top_k=0)
 

@@ -32,7 +32,6 @@ from kept import faults, look
 from kills import HEAVY, draw_quickly, empty
 
 from tokenviz.cli.app import main as tokenviz
-from tokenviz.harness import deliveries
 from tokenviz.harness.kinds import comparison, score
 
 EXPERIMENT = """from tokenviz import Grid, experiment, literal
@@ -142,7 +141,6 @@ def main() -> None:
     parser.add_argument("--first", action="store_true")
     options = parser.parse_args()
     score.draw_scores = comparison.draw_comparison = draw_quickly  # type: ignore[assignment]  # stands for both
-    deliveries._FEW = 99  # drawn in a thread: processes beside this one are another test's matter
     os.environ.pop("MLFLOW_TRACKING_URI", None)
     for name in HEAVY:
         import_module(name)  # once, instead of in every child

@@ -40,7 +40,6 @@ from kept_runs import run_grid
 from matplotlib.figure import Figure
 from mlflow import MlflowClient
 
-from tokenviz.harness import deliveries
 from tokenviz.harness.kinds import comparison, score
 from tokenviz.tracking import runs
 
@@ -70,7 +69,6 @@ def draw_in_no_time(patch: pytest.MonkeyPatch, draw: Callable[..., None] = draw_
     """Have runs of scores and comparisons drawn by `draw`, in this process."""
     for name in DRAWN_BY:
         patch.setattr(name, draw)
-    patch.setattr("tokenviz.harness.deliveries._FEW", 99)
 
 
 class Killer:
@@ -171,7 +169,6 @@ def main() -> None:
     parser.add_argument("--first", action="store_true")
     options = parser.parse_args()
     score.draw_scores = comparison.draw_comparison = draw_quickly  # type: ignore[assignment]  # stands for both
-    deliveries._FEW = 99  # drawn in a thread: processes beside the one that dies are another test's matter
     os.environ.pop("MLFLOW_TRACKING_URI", None)
     for name in HEAVY:
         import_module(name)  # once, instead of in every child

@@ -361,7 +361,6 @@ def test_runs_of_a_version_without_records_get_them_before_new_ones_are_made(sto
 def test_runs_without_a_record_and_a_database_are_made_from_their_tables_and_figures(
     project: Path, monkeypatch: pytest.MonkeyPatch, lost: str
 ) -> None:
-    monkeypatch.setattr("tokenviz.harness.deliveries._FEW", 99)  # drawn by this process
     make_two_models(project)
 
     def made() -> GridResult:
@@ -403,7 +402,6 @@ def test_runs_without_a_record_and_a_database_are_made_from_their_tables_and_fig
 
 
 def test_what_its_files_do_not_tell_of_a_run_is_said(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tokenviz.harness.deliveries._FEW", 99)  # drawn by this process
     make_two_models(project)
     (project / "pairs.csv").write_text("good,bad\nabcd,abca\nabab,abba\n")
     pairs = tv.read_pairs(project / "pairs.csv")

@@ -121,10 +121,10 @@ def fetch_run_file(
         typer.Option(help="A file, or a folder that is there; by default its name, here.", show_default=False),
     ] = None,
 ) -> None:
-    """Put a file of a run on this disk; a figure in a format that the run does not hold is drawn from its tables.
+    """Put a file of a run on this disk; a figure or a format that the run does not hold is drawn from its tables.
 
-    A run holds what its page shows, HTML or PNG. PDF, SVG and LaTeX are drawn as the run would have drawn them: with the same
-    limits, and the same words on where they come from. Prints the file's path.
+    A run holds what its page shows, HTML or PNG. Other figures, PDF, SVG and LaTeX are drawn as the run would have drawn them:
+    with the same limits, and the same words on where they come from. Prints the file's path.
     """
     from tokenviz.base.progress import shown
     from tokenviz.paper.pulling import fetch_file

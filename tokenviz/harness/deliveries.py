@@ -1,7 +1,7 @@
 """Drawing and delivery of a cell's results while the next cell is computed.
 
-Figures are drawn in other processes, since drawing takes longer than scoring a short text. One thread delivers finished staged
-runs to the store, in the order in which they were computed.
+Figures are drawn in a thread, and in other processes where there is so much to draw that these are worth their start. Another
+thread delivers finished staged runs to the store, in the order in which they were computed.
 """
 
 import os
@@ -26,7 +26,7 @@ from tokenviz.tracking.outbox import Claim
 from tokenviz.tracking.runs import Runs
 from tokenviz.tracking.staged_runs import StagedRun
 
-_FEW = 3  # this many cells are drawn in this process before another one would have started
+_MUCH = 12.0  # seconds of drawing that are left: other processes, each of which takes 3 s to start, then end earlier
 _MOST_PROCESSES = 8  # each takes about 300 MB
 _AHEAD = 4  # staged runs per drawing process that may wait for it, with their tables in memory
 _UNDELIVERED = 100  # staged runs that may wait for a slow store: the claim of each holds a file open
@@ -73,9 +73,11 @@ class Deliveries:
     def __init__(self, runs: Runs, *, expected: int) -> None:
         """Prepare for about `expected` staged runs; nothing is started before the first of them."""
         self._runs = runs
-        self._processes = 0 if expected <= _FEW else min(cores(), _MOST_PROCESSES)
+        self._to_draw = expected
+        self._seconds: list[float] = []  # of each drawing in this process
+        self._processes = 0
         self._thread_pool: ThreadPoolExecutor | None = None
-        self._room = threading.Semaphore(_AHEAD * max(1, self._processes))
+        self._room = threading.Semaphore(_AHEAD)
         self._queue: queue.Queue[Delivery | None] = queue.Queue(_UNDELIVERED)
         self._undrawn: list[Future[_Drawn]] = []
         self._ending = False
@@ -111,9 +113,8 @@ class Deliveries:
             self._ending = True
             if self._processes and self._undrawn and not isinstance(error, Exception):
                 _processes(self._processes).shutdown(kill_workers=True)  # after Ctrl-C nobody waits for a figure
-            else:
-                for drawn in self._undrawn:
-                    drawn.cancel()
+            for drawn in self._undrawn:
+                drawn.cancel()
         self._queue.put(None)
         self._thread.join()
         if self._thread_pool is not None:
@@ -189,15 +190,30 @@ class Deliveries:
 
     def _draw(self, drawing: Drawing, staged: StagedRun) -> "Future[_Drawn]":
         figures_folder = staged.make_figures_folder()
+        if not self._processes and cores() > 1 and self._seconds_left() > _MUCH:
+            self._processes = min(cores(), _MOST_PROCESSES)
+            self._room.release(_AHEAD * (self._processes - 1))
+        self._to_draw -= 1
         if not self._processes:
             self._thread_pool = self._thread_pool or ThreadPoolExecutor(1)
-            return self._thread_pool.submit(_draw, drawing, figures_folder)
+            return self._thread_pool.submit(self._draw_here, drawing, figures_folder)
         with _deaf_to_interrupts():
             try:
                 drawn = _processes(self._processes).submit(_draw, drawing, figures_folder)
             except BrokenExecutor:  # the pool has broken since it was last used, and is now a new one
                 drawn = _processes(self._processes).submit(_draw, drawing, figures_folder)
         return drawn  # type: ignore[no-any-return]  # loky is not typed
+
+    def _draw_here(self, drawing: Drawing, figures_folder: Path) -> "_Drawn":
+        begin = time.thread_time()
+        drawn = _draw(drawing, figures_folder)
+        self._seconds.append(time.thread_time() - begin)
+        return drawn
+
+    def _seconds_left(self) -> float:
+        """Return how long the rest would take in this process, by the drawings so far; the first one also loads fonts."""
+        later = self._seconds[1:]
+        return sum(later) / len(later) * self._to_draw if later else 0.0
 
 
 def _processes(count: int) -> Any:

@@ -18,7 +18,7 @@ from tokenviz.base.errors import ExperimentError
 from tokenviz.base.progress import shown
 from tokenviz.base.terminal import results_console, takes_unicode
 from tokenviz.figures.heatmap.measures import Chosen, run_limits
-from tokenviz.figures.typeset.saving import PAGE_FORMATS, FigureFormat, run_formats
+from tokenviz.figures.typeset.saving import FigureFormat, run_formats
 from tokenviz.harness.kinds.score import without
 from tokenviz.harness.kinds.summary import models_of, several_tokenizers
 from tokenviz.harness.options import OF_ARGUMENTS, Command, parts, strict
@@ -77,7 +77,7 @@ class Experiment(Generic[P, R]):
         self.description = documented.description or ""
         self.argument_help = {param.arg_name: param.description or "" for param in documented.params}
         self._limits: Chosen = "text"
-        self._formats: tuple[FigureFormat, ...] = PAGE_FORMATS
+        self._formats: tuple[FigureFormat, ...] = ()
         self._ledger: LedgerRequest | None = None
         update_wrapper(self, function)
 
@@ -184,7 +184,7 @@ _LIMITS = Annotated[
 _FORMATS = Annotated[
     str | None,
     typer.Option(
-        help="Formats of the figures that are drawn into the runs, with commas: svg, pdf; what its page shows always is. "
+        help="Formats in which every figure is drawn into the runs, with commas: png, svg, pdf; what a page shows always is. "
         "Without this, files are drawn from a run's tables when they are wanted (pull, redraw, runs fetch). Finished runs keep "
         "their figures.",
         show_default=False,

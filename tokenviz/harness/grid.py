@@ -14,7 +14,7 @@ from tokenviz.comparing.alignment import Alignment, By
 from tokenviz.data.scores import BosMode
 from tokenviz.data.texts import Text, read_text
 from tokenviz.dumps.importing import Imported
-from tokenviz.figures.typeset.saving import PAGE_FORMATS, run_formats
+from tokenviz.figures.typeset.saving import run_formats
 from tokenviz.harness.kind import fingerprint_of_pair
 from tokenviz.harness.kinds.comparison import ComparisonJob, ComparisonRun
 from tokenviz.harness.kinds.measure import MeasureJob, MeasureRun
@@ -79,7 +79,7 @@ class Grid(Studies):
             top_k: Number of likeliest alternatives to keep at every position; by default 10.
             imported: Other engines' scores, from `import_scores`. They become score runs next to the models', and their texts
                 become texts of the grid. With imported scores neither a model nor another text is necessary.
-            formats: Formats of the figures that are drawn into the runs, next to what their pages show: "svg", "pdf".
+            formats: Formats in which every figure of a run is drawn into it, next to what its page shows: "png", "svg", "pdf".
                 Those of the command's `--formats` are drawn as well. Without them a file is drawn from a run's tables when it
                 is wanted, by `tokenviz pull`, `redraw` and `runs fetch`.
 
@@ -221,7 +221,7 @@ class Grid(Studies):
         reused = sum(run.reused for run in runs)
         if reused:
             note(f"{reused} of {len(runs)} runs were finished already and were not computed again (--force does)")
-            if self._session.formats != PAGE_FORMATS:
+            if self._session.formats:
                 note("they keep their figures: 'tokenviz runs fetch RUN figures/heatmap.pdf' draws one that is not there")
         return GridResult(
             **self.made.copied(),

@@ -10,7 +10,7 @@ from tokenviz.base.errors import LedgerError
 from tokenviz.data.texts import Text
 from tokenviz.figures.heatmap.measures import Chosen, written_limits
 from tokenviz.figures.origin import Origin
-from tokenviz.figures.typeset.saving import PAGE_FORMATS, FigureFormat
+from tokenviz.figures.typeset.saving import FigureFormat
 from tokenviz.harness.measures import Settings
 from tokenviz.ledger.book import Cell, Ledger, plan_ledger
 from tokenviz.ledger.driver import CellResult, cell_result, drive
@@ -50,7 +50,7 @@ class ExperimentContext:
         force: Whether finished cells are computed again.
         file: The file that defines it; None outside any experiment.
         limits: Limits of the heatmaps' colours, as in `text_heatmap`; no number depends on them.
-        formats: Formats of the figures that are drawn into the runs, besides HTML.
+        formats: Formats in which every figure is drawn into the runs, besides what their pages show.
         ledger: The ledger to score with, in shards; None to score in this process. No number depends on it.
     """
 
@@ -60,7 +60,7 @@ class ExperimentContext:
     force: bool = False
     file: Path | None = None
     limits: Chosen = "text"
-    formats: tuple[FigureFormat, ...] = PAGE_FORMATS
+    formats: tuple[FigureFormat, ...] = ()
     ledger: LedgerRequest | None = None
 
 
@@ -202,7 +202,7 @@ class Session:
         runs: The MLflow experiment's runs.
         provenance: User, command and commit.
         ledger: The ledger that holds the scores of its models; None where they are computed in this process.
-        formats: Formats of the figures that are drawn into its runs, besides HTML.
+        formats: Formats in which every figure is drawn into its runs, besides what their pages show.
     """
 
     experiment: ExperimentContext
@@ -212,7 +212,7 @@ class Session:
     runs: Runs
     provenance: Provenance
     ledger: LedgerRun | None = None
-    formats: tuple[FigureFormat, ...] = PAGE_FORMATS
+    formats: tuple[FigureFormat, ...] = ()
 
     @property
     def drawn(self) -> dict[str, str]:

@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -106,12 +106,11 @@ def _as_the_run(paper_run: PaperRun, tables: Tables, recorded: StoredRun, artifa
         form = next((form for form in formats if re.fullmatch(named + re.escape(file_ending(form)), artifact)), None)
         if form is None:
             continue
-        about, look = _said_by_another(recorded, figure), paper_run.look(figure, OWN_LOOK, tables)
-        if about is None:
-            paths = draw(paper_run, tables, figure, [form], look, folder / figure)
-        else:
-            source = tables.source(paper_run)
-            paths = paper_run.has.draw(figure, source, folder / figure, formats=[form], look=look, about=about)
+        look, source = paper_run.look(figure, OWN_LOOK, tables), tables.source(paper_run)
+        about = _said_by_another(recorded, figure)
+        if about is None:  # the run drew it before it had an id
+            about = replace(paper_run.origin, run_id="").about(paper_run.has.about(source))
+        paths = paper_run.has.draw(figure, source, folder / figure, formats=[form], look=look, about=about)
         if made := [path for path in paths if path.name == artifact.rpartition("/")[2]]:
             return made[0]
     drawn = ", ".join(

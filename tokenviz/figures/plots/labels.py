@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from itertools import pairwise
 from typing import Literal
 
@@ -144,6 +145,7 @@ def _fitted(text: str, room: float, size: float) -> str:
     return "\n".join(shortened(line, lambda shown: line_width(shown, size) <= room) for line in lines)
 
 
+@lru_cache(4096)  # the figures of a grid have most of their words in common
 def line_width(text: str, size: float) -> float:
     """Return the width of a line, in points."""
     font = FontProperties(family=families(text), size=size)

@@ -115,7 +115,7 @@ def _without_joiners(glyphs: list[Any], string: str) -> list[_Glyph]:
 
 FigureFormat = Literal["png", "svg", "pdf"]
 PAGE_FORMATS: tuple[FigureFormat, ...] = ("png",)
-"""Formats of a run's figures besides HTML, for its page; others are drawn from its tables when they are wanted."""
+"""Formats of the plots that a run's page shows; heatmaps and reports are HTML. Others are drawn from its tables when wanted."""
 
 DPI = 200  # with far fewer, letters are hinted so that a word is wider than its box
 _SETTINGS: Any = {
@@ -127,7 +127,10 @@ _SETTINGS: Any = {
 
 
 def run_formats(asked: Sequence[str]) -> tuple[FigureFormat, ...]:
-    """Return the formats besides HTML of the figures that are drawn into runs: those of a run's page, and those asked for.
+    """Return the formats in which every figure of a run is drawn into it, besides what its page shows; each once.
+
+    Args:
+        asked: Some of the formats of figures, in any order; none by default.
 
     Raises:
         FigureError: There is no such format.
@@ -139,7 +142,12 @@ def run_formats(asked: Sequence[str]) -> tuple[FigureFormat, ...]:
                 f"no format {form!r} for the figures of runs: give some of {', '.join(possible)}; what its page shows is "
                 "always drawn"
             )
-    return tuple(form for form in possible if form in (*PAGE_FORMATS, *asked))
+    return tuple(form for form in possible if form in asked)
+
+
+def page_formats(asked: Sequence[FigureFormat]) -> tuple[FigureFormat, ...]:
+    """Return the formats of a plot that a run's page shows: those of `PAGE_FORMATS`, and others that are asked for."""
+    return tuple(dict.fromkeys((*PAGE_FORMATS, *asked)))
 
 
 @contextmanager

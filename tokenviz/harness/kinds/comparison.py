@@ -23,7 +23,7 @@ from tokenviz.figures.named import FIGURES, OWN_LOOK, Look, formats_of, save_nam
 from tokenviz.figures.origin import of_pair
 from tokenviz.figures.report.overview import Cell, PairCell
 from tokenviz.figures.report.page import save_report
-from tokenviz.figures.typeset.saving import PAGE_FORMATS, FigureFormat
+from tokenviz.figures.typeset.saving import FigureFormat, page_formats
 from tokenviz.harness.deliveries import Drawing
 from tokenviz.harness.kind import Content, Job, Kind, Outcome, Quantity, Run, RunTable
 from tokenviz.harness.kinds.measure import read_measured, write_measured
@@ -53,6 +53,7 @@ _ALONE = ("spearman_rho", "kendall_tau", "rms_difference", "share_b_more_confide
 COMPARISON_METRICS = (*(f"{name}{end}" for name in _WITH_INTERVAL for end in ("", "_low", "_high")), *_ALONE)
 
 _KINDS_NAMED = 3
+_OF_FINGERPRINT = 12  # digits of a fingerprint by which a command finds the run, before it has an id
 _IN_TABLES = tuple(f"{name}{end}" for name in FURTHER for end in ("", "_bits"))
 
 _FIGURES = ("heatmap", "difference", "scatter", "along_text", "gaps")
@@ -206,7 +207,9 @@ class ComparisonJob(Job[_Result, ComparisonRun]):
         return comparison, taken
 
     def write(self, result: _Result, files: Path) -> Content:
-        content = replace(record_comparison(*result, files), dataset=dataset_of(self.text))
+        content = record_comparison(*result, files)
+        note = f"{content.note}{_further_figures(self.fingerprint)}{pictures({'Scatter of the log-probs': 'scatter.png'})}"
+        content = replace(content, note=note, dataset=dataset_of(self.text))
         content.params["text"] = self.text.name
         if result[0].unit == "word":
             content.params["punctuation"] = self.how["punctuation"]
@@ -283,7 +286,6 @@ def record_comparison(comparison: Comparison, measures: Mapping[str, Measured], 
     found = "\n".join(f"- {_finding(estimate, unit)}" for estimate in further)
     models = [model_in_bold(table.spec.model, description_of(table.spec)) for table in (a, b)]
     links = {"Text heatmap": "heatmap.html", "report": "report.html", "difference": "difference.html", "scatter": "scatter.png"}
-    links[f"by {parts_of_gap(comparison.unit)}"] = "gaps.png"
     if not _of_one_tokenizer(comparison):
         links["both by segment"] = "segments.html"
     bits = [f"{table.summary().bits_per_byte:.3f}" for table in (a, b)]
@@ -292,14 +294,22 @@ def record_comparison(comparison: Comparison, measures: Mapping[str, Measured], 
         f"{links_line(links)}{_finding(estimates['pearson_r'], unit)}\n\n"
         f"a: {models[0]}, b: {models[1]}, text: **{escaped(comparison.text_name)}**. "
         f"a takes {bits[0]} bits per byte of {of_what}, b {bits[1]}. "
-        "The heatmap shows both on one colour scale, the report lets you explore them token by token, the difference is b "
-        "minus a, the scatter their log-probs against each other.\n\n"
+        "The heatmap shows both on one colour scale, the report lets you explore them token by token and sums up where "
+        "they differ, the difference is b minus a, the scatter their log-probs against each other.\n\n"
         f"{found}\n\n{_in_parts(comparison)}{_where(by_kind, by_passage, unit)}{params['intervals']}; "
         "`tables/statistics.csv` has every number with its "
         "definition, unit, interval and method."
-        f"{pictures({'Scatter of the log-probs': 'scatter.png'})}"
     )
     return Content(params, metrics, note)
+
+
+def _further_figures(fingerprint: str) -> str:
+    """Return what draws the figures that a run does not hold, in words."""
+    command = f"tokenviz redraw {fingerprint[:_OF_FINGERPRINT]} --figure"
+    return (
+        f" `{command} gaps` draws what the difference consists of, with intervals, `{command} along_text` both models along "
+        "the text."
+    )
 
 
 def _in_parts(comparison: Comparison) -> str:
@@ -351,21 +361,25 @@ def _of_one_tokenizer(comparison: Comparison) -> bool:
 def draw_comparison(
     comparison: Comparison, about: Mapping[str, object], limits: Chosen, formats: Sequence[FigureFormat], folder: Path
 ) -> None:
-    """Draw both heatmaps on one scale, their difference, the scatter, the log-probs along the text, and the report.
+    """Draw both heatmaps on one scale, their difference, the scatter and the report.
 
     Args:
         comparison: A comparison of two models on one text.
         about: What made it, for the files' metadata.
         limits: Limits of the colours.
-        formats: Formats of the figures besides HTML. Unless more were asked for than every run has, the heatmap is HTML only:
-            the page links to that, and a picture of two long texts takes a third of the time.
+        formats: Formats that were asked for, besides what the run's page shows. In these the log-probs along the text and the
+            bars of gaps are drawn as well: the report has what they show, and both take longer than all that the page needs.
         folder: The folder for the figures.
     """
-    asked = () if tuple(formats) == PAGE_FORMATS else formats
-    own: dict[str, tuple[HeatmapFormat, ...]] = {"heatmap": (*asked, "html"), "difference": ("html",)}
+    own: dict[str, tuple[HeatmapFormat, ...]] = {
+        "heatmap": (*formats, "html"),
+        "difference": ("html",),
+        "scatter": page_formats(formats),
+    }
     for figure in _FIGURES:
-        look = with_limits(figure, OWN_LOOK, limits)
-        save_named(figure, comparison, folder / figure, formats=own.get(figure, formats), look=look, about=about)
+        if wanted := own.get(figure, formats):
+            look = with_limits(figure, OWN_LOOK, limits)
+            save_named(figure, comparison, folder / figure, formats=wanted, look=look, about=about)
     if not _of_one_tokenizer(comparison):
         look = with_limits("segments", OWN_LOOK, limits)
         save_named("segments", comparison, folder / "segments", formats=("html",), look=look, about=about)

@@ -184,7 +184,7 @@ def draw_measure(
         measure: The measure that the colours show.
         about: What made it, for the files' metadata.
         limits: Limits of the colours.
-        formats: Formats of the figures besides HTML.
+        formats: Formats that were asked for, besides what the run's page shows.
         folder: The folder for the figures.
     """
     own = limits if limits_fit(limits, measure) else None

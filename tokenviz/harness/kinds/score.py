@@ -29,7 +29,7 @@ from tokenviz.figures.report.overview import Cell, ScoreCell, picture_of
 from tokenviz.figures.typeset.saving import FigureFormat
 from tokenviz.harness.deliveries import Drawing
 from tokenviz.harness.kind import Content, Job, Kind, Outcome, Run, RunTable, fingerprint_of_pair
-from tokenviz.harness.kinds.writing import dataset_of, escaped, links_line, model_in_bold, pictures, tables_folder, text_params
+from tokenviz.harness.kinds.writing import dataset_of, escaped, links_line, model_in_bold, tables_folder, text_params
 from tokenviz.harness.measures import Settings
 from tokenviz.harness.recomputing import Again, NotEnoughError, Rerun, held_against
 from tokenviz.harness.session import Session
@@ -295,7 +295,7 @@ def _content(
         f"{summary.n_scored} of {summary.n_tokens} tokens; perplexity per token {summary.perplexity_per_token:.2f}. "
         "Only bits per byte can be compared between models of different tokenizers.\n\n"
         f"{''.join(f'**{caveat}.**' + chr(10) * 2 for caveat in map(escaped, caveats))}"
-        f"{words}{pictures({'Text heatmap': 'heatmap.png'})}"
+        f"{words}"
     )
     return Content(params, metrics, note, {"token/logprob": logprob_curve(scores)}, dataset_of(text))
 
@@ -349,7 +349,7 @@ def draw_scores(
         scores: The token table.
         about: What made it, for the files' metadata.
         limits: Limits of the colours.
-        formats: Formats of the figures besides HTML.
+        formats: Formats that were asked for, besides what the run's page shows.
         folder: The folder for the figures.
     """
     save_named("heatmap", scores, folder / "heatmap", formats=(*formats, "html"), look=Look(limits=limits), about=about)

@@ -20,7 +20,7 @@ from tokenviz.data.scores import TokenScores
 from tokenviz.data.texts import Text
 from tokenviz.figures.named import PLOT_FORMATS, Look, Plot, save_plot
 from tokenviz.figures.report.overview import Cell, OtherRun
-from tokenviz.figures.typeset.saving import FigureFormat
+from tokenviz.figures.typeset.saving import FigureFormat, page_formats
 from tokenviz.harness.deliveries import Drawing
 from tokenviz.harness.kind import Job, Kind, Outcome, Run
 from tokenviz.harness.kinds.score import ScoreRun
@@ -227,8 +227,8 @@ def draw_scored(
         kind: The kind of the table.
         made: The table.
         about: What made it, for the files' metadata.
-        formats: Formats of the figures besides HTML.
+        formats: Formats that were asked for, besides what the run's page shows.
         folder: The folder for the figures.
     """
     for figure in kind.plots:
-        kind.draw(figure, made, folder / figure, formats=formats, look=Look(), about=about)
+        kind.draw(figure, made, folder / figure, formats=page_formats(formats), look=Look(), about=about)

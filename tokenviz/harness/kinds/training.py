@@ -20,7 +20,7 @@ from tokenviz.figures.named import PLOT_FORMATS, Look, Plot, save_plot
 from tokenviz.figures.plots.labels import add_key
 from tokenviz.figures.plots.training import step_heatmap, training_curves
 from tokenviz.figures.report.overview import Cell, OtherRun
-from tokenviz.figures.typeset.saving import FigureFormat
+from tokenviz.figures.typeset.saving import FigureFormat, page_formats
 from tokenviz.harness.deliveries import Drawing
 from tokenviz.harness.kind import Content, Job, Kind, Outcome, Run, RunTable, plain_rows
 from tokenviz.harness.kinds.score import ScoreRun
@@ -410,8 +410,8 @@ def draw_training(source: RecordedCourse, about: Mapping[str, object], formats: 
     Args:
         source: The course of training.
         about: What made it, for the files' metadata.
-        formats: Formats of the figures besides HTML.
+        formats: Formats that were asked for, besides what the run's page shows.
         folder: The folder for the figures.
     """
     for figure in _PLOTS:
-        KIND.draw(figure, source, folder / figure, formats=formats, look=Look(), about=about)
+        KIND.draw(figure, source, folder / figure, formats=page_formats(formats), look=Look(), about=about)
