@@ -29,6 +29,7 @@ from tokenviz.harness import options
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from tokenviz.base import display
     from tokenviz.comparing.alignment import Alignment
     from tokenviz.comparing.comparison import Comparison, PooledComparison
     from tokenviz.comparing.readings import ThreeModels, Windows
@@ -200,31 +201,40 @@ def print_results(
 
 
 def _print_estimates(estimates: "Mapping[str, Estimate]", title: str) -> None:
-    from tokenviz.base.display import Column, print_fitted
-    from tokenviz.base.terminal import results_console
-    from tokenviz.stats.estimate import interval_source, rounded, rounded_interval
+    from tokenviz.base.display import Column
 
     labels = [
         f"{estimate.definition}, Fisher's interval" if name == "pearson_r_fisher" else estimate.definition
         for name, estimate in estimates.items()
     ]
-    values = list(estimates.values())
-    columns = [
-        Column("statistic", labels, folds=True),
-        Column("value", list(map(rounded, values)), right=True),
-        Column("95 % interval", list(map(rounded_interval, values)), 1, right=True),
-        Column("n", [f"{one.n:,}" for one in values], 3, right=True),
-        Column("unit", [one.unit for one in values], 2),
-        Column("resampled", list(map(interval_source, values)), 4),  # the line below the table contains it as well
+    _print_titled([Column("statistic", labels, folds=True), *_numbers(list(estimates.values()))], title)
+
+
+def _numbers(estimates: "Sequence[Estimate]", heading: str = "value") -> "list[display.Column]":
+    """Return the columns of a table of estimates: value, interval, n, unit, and what was resampled."""
+    from tokenviz.base.display import Column
+    from tokenviz.stats.estimate import interval_source, level_of, percent, rounded, rounded_interval
+
+    return [
+        Column(heading, list(map(rounded, estimates)), right=True),
+        Column(f"{percent(level_of(estimates))} interval", list(map(rounded_interval, estimates)), 1, right=True),
+        Column("n", [f"{one.n:,}" for one in estimates], 3, right=True),
+        Column("unit", [one.unit for one in estimates], 2),
+        Column("resampled", list(map(interval_source, estimates)), 4),  # the line below the table contains it as well
     ]
+
+
+def _print_titled(columns: "list[display.Column]", title: str) -> None:
+    from tokenviz.base.display import print_fitted
+    from tokenviz.base.terminal import results_console
+
     console = results_console()
     console.print()
     print_fitted(console, columns, title=title)
 
 
 def _print_gaps(one: "Comparison | PooledComparison") -> None:
-    from tokenviz.base.display import Column, print_fitted
-    from tokenviz.base.terminal import results_console
+    from tokenviz.base.display import Column
     from tokenviz.comparing.comparison import Comparison
     from tokenviz.comparing.gaps import gaps_by_kind, parts_of_gap
     from tokenviz.stats.estimate import printed
@@ -245,15 +255,12 @@ def _print_gaps(one: "Comparison | PooledComparison") -> None:
         Column(f"bits per {one.unit} of all", [printed(row["bits_per_unit"], 3) for row in rows], 2, right=True),
         Column("95 % interval", intervals, 3, right=True),
     ]
-    console = results_console()
-    console.print()
-    print_fitted(console, columns, title="where the difference b − a lies: the parts add up to the whole")
+    _print_titled(columns, "where the difference b − a lies: the parts add up to the whole")
 
 
 def _print_differences(one: "Comparison", most: int) -> None:
     from tokenviz.base.characters import visible
-    from tokenviz.base.display import Column, print_fitted
-    from tokenviz.base.terminal import results_console
+    from tokenviz.base.display import Column
 
     rows = one.largest_differences(most).to_dict("records")
     columns = [
@@ -265,9 +272,7 @@ def _print_differences(one: "Comparison", most: int) -> None:
         columns.append(Column(heading, numbers, 1 if rank < 2 else 0, right=True))
     for name in ("rank_a", "rank_b") if one.units.by == "token" else ():
         columns.append(Column(name.replace("_", " "), [f"{row[name]:,}" for row in rows], 2, right=True))
-    console = results_console()
-    console.print()
-    print_fitted(console, columns, title=f"{visible(one.text_name)}: where a and b lie furthest apart")
+    _print_titled(columns, f"{visible(one.text_name)}: where a and b lie furthest apart")
 
 
 def print_three(found: "ThreeModels", *, simultaneous: bool) -> None:
@@ -278,10 +283,10 @@ def print_three(found: "ThreeModels", *, simultaneous: bool) -> None:
         simultaneous: Whether the intervals hold at once already.
     """
     from tokenviz.base.characters import visible
-    from tokenviz.base.display import Column, print_fitted
+    from tokenviz.base.display import Column
     from tokenviz.base.terminal import results_console
     from tokenviz.models.describing import full_name_of
-    from tokenviz.stats.estimate import interval_source, level_of, percent, rounded, rounded_interval
+    from tokenviz.stats.estimate import rounded
     from tokenviz.stats.intervals import many_intervals
 
     console = results_console()
@@ -293,26 +298,18 @@ def print_three(found: "ThreeModels", *, simultaneous: bool) -> None:
     columns = [
         Column("statistic", [estimate.definition.replace("b − a", "second − first") for estimate in values], folds=True),
         Column("models", [" and ".join(names) for names, _ in rows]),
-        Column("value", list(map(rounded, values)), right=True),
-        Column(f"{percent(level_of(values))} interval", list(map(rounded_interval, values)), 1, right=True),
-        Column("n", [f"{one.n:,}" for one in values], 3, right=True),
-        Column("unit", [one.unit for one in values], 2),
-        Column("resampled", list(map(interval_source, values)), 4),
+        *_numbers(values),
     ]
-    console.print()
-    print_fitted(console, columns, title=f"{texts}: every two of three models")
+    _print_titled(columns, f"{texts}: every two of three models")
     estimates = [one.summary.estimates for one in found.closer]
     moved = [one["pearson_r_difference"] for one in estimates]
     both = [" and ".join(rounded(one[f"pearson_r_{name}"]) for name in ("ab", "ac")) for one in estimates]
     columns = [
         Column("correlation of", found.questions, folds=True),
         Column("r", both, 2, right=True),
-        Column("difference", list(map(rounded, moved)), right=True),
-        Column(f"{percent(level_of(moved))} interval", list(map(rounded_interval, moved)), 1, right=True),
-        Column("n", [f"{one.n:,}" for one in moved], 3, right=True),
+        *_numbers(moved, "difference")[:3],
     ]
-    console.print()
-    print_fitted(console, columns, title="which of two is closer to the third: differences of Pearson's r over the same units")
+    _print_titled(columns, "which of two is closer to the third: differences of Pearson's r over the same units")
     console.print(found.closer[0].summary.intervals_from, markup=False)
     for names, one in found.pairs.items():
         if one.sign_flips:

@@ -82,7 +82,7 @@ def import_command(
     if is_table(file):
         why = "a token table says how it was made"
         options.refuse_unused(given, why, ["engine", "name", "bos", "generated", "skip_bad"])
-    options.refuse_unused(given, "it is of a table of passages, which --text names", ["column"] if text is None else [])
+    options.refuse_unused(given, "there is no --text, and --column is of its table", ["column"] if text is None else [])
     if parquet is not None:
         check_place(parquet)
     with shown():

@@ -161,10 +161,8 @@ def score_command(
     if by != "token" and top_k:
         raise typer.BadParameter("--top-k needs --by token: alternatives are of tokens")
     texts = [] if chat else read_texts(files, text, column, spans, skip_bad=skip_bad)
-    if measure is not None:
-        _check_measure(measure, as_json or as_csv or parquet is not None)
-    if limits is not None:
-        _check_limits(limits, measure or "logprob", as_json or as_csv or parquet is not None)
+    if measure is not None or limits is not None:
+        _check_colours(measure, limits, coloured=not (as_json or as_csv or parquet is not None))
     if parquet is not None and (count := len(files or []) + len(text or [])) > 1:
         raise typer.BadParameter(f"--parquet takes one text, and {count} were given: one file holds one table")
     from tokenviz.base.progress import shown
@@ -212,27 +210,19 @@ def _check_prompts(given: typer.Context, by: str, literals: list[str]) -> None:
         options.refuse_unused(given, why, ["prompt_column", "continuation_column", "skip_bad"])
 
 
-def _check_measure(measure: str, no_colours: bool) -> None:
-    from tokenviz.figures.heatmap.measures import PairMeasure, measure_named
+def _check_colours(measure: str | None, limits: str | None, *, coloured: bool) -> None:
+    """Refuse an invalid measure and invalid limits before the work, not after it."""
+    from tokenviz.figures.heatmap.measures import PairMeasure, checked_limits, chosen_limits, measure_named
 
-    if no_colours:
-        raise typer.BadParameter(
-            "--measure is for the coloured text: leave out --json, --csv and --parquet, which hold all values"
-        )
-    if isinstance(measure_named(measure, of_pairs=False), PairMeasure):
+    for option, value in (("--measure", measure), ("--limits", limits)):
+        if value is not None and not coloured:
+            raise typer.BadParameter(
+                f"{option} is for the coloured text: leave out --json, --csv and --parquet, which hold all values"
+            )
+    if measure is not None and isinstance(measure_named(measure, of_pairs=False), PairMeasure):
         raise typer.BadParameter(f"--measure {measure} is of two models: one model's are the others")
-
-
-def _check_limits(limits: str, measure: str, no_colours: bool) -> None:
-    """Refuse invalid limits before the work, not after it."""
-    from tokenviz.figures.heatmap.measures import checked_limits, chosen_limits, measure_named
-
-    if no_colours:
-        raise typer.BadParameter(
-            "--limits is for the coloured text: leave out --json, --csv and --parquet, which hold all values"
-        )
-    if isinstance(chosen := chosen_limits(limits), tuple):
-        checked_limits(chosen, measure_named(measure))
+    if limits is not None and isinstance(chosen := chosen_limits(limits), tuple):
+        checked_limits(chosen, measure_named(measure or "logprob"))
 
 
 def _words_of(table: "TokenScores", punctuation: Literal["attached", "apart"]) -> "WordScores":

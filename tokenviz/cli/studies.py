@@ -12,6 +12,7 @@ from tokenviz.harness import options
 if TYPE_CHECKING:
     import pandas as pd
 
+    from tokenviz.base.display import Column
     from tokenviz.data.scores import BosMode
     from tokenviz.data.texts import Text
     from tokenviz.models.loading import LoadedModel
@@ -202,8 +203,15 @@ def score_continuations(
         _print_continuations(pd.concat(tables, ignore_index=True), spec.model)
 
 
+def _numbers(heading: str, values: "pd.Series[float]", rank: int) -> "Column":
+    from tokenviz.base.display import Column, cell
+
+    known = values.astype(object).where(values.notna(), float("nan"))
+    return Column(heading, list(map(cell, known)), rank, right=True)
+
+
 def _print_continuations(table: "pd.DataFrame", model: str) -> None:
-    from tokenviz.base.display import KEPT, Column, cell, print_fitted
+    from tokenviz.base.display import KEPT, Column, print_fitted
     from tokenviz.base.terminal import results_console
 
     console = results_console()
@@ -219,14 +227,7 @@ def _print_continuations(table: "pd.DataFrame", model: str) -> None:
         ("crossings", "crossings", 5),
         ("rank_first", "rank of the first token", 6),
     ):
-        columns.append(
-            Column(
-                heading,
-                [cell(value) for value in table[name].astype(object).where(table[name].notna(), float("nan"))],
-                rank,
-                right=True,
-            )
-        )
+        columns.append(_numbers(heading, table[name], rank))
     title = f"log P(continuation | prompt) by {model}"
     keys = [] if several else [f"prompt: {table['prompt'].iat[0]!r}"]
     print_fitted(console, columns, title=title, keys=keys)
@@ -292,7 +293,7 @@ def print_watched(
 
 
 def _print_candidates(table: "pd.DataFrame", model: str, *, several: bool) -> None:
-    from tokenviz.base.display import KEPT, Column, cell, print_fitted
+    from tokenviz.base.display import KEPT, Column, print_fitted
     from tokenviz.base.terminal import results_console
 
     console, shown = results_console(), table[:_SHOWN]
@@ -310,8 +311,7 @@ def _print_candidates(table: "pd.DataFrame", model: str, *, several: bool) -> No
         ("first_rank", "rank", KEPT),
         ("whole_logprob", "log-prob of the whole (nats)", 2),
     ):
-        values = shown[name].astype(object).where(shown[name].notna(), float("nan"))
-        columns.append(Column(heading, [cell(value) for value in values], rank, right=True))
+        columns.append(_numbers(heading, shown[name], rank))
     print_fitted(console, columns, title=f"Candidates by {model}")
     if len(table) > len(shown):
         console.print(f"The first {len(shown)} of {len(table):,} rows; --csv and --json have all.", soft_wrap=True)

@@ -8,6 +8,7 @@ import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -36,6 +37,10 @@ IMPORTED = "imported: "
 """The beginning of source and identity of scores that another engine computed (`tokenviz.dumps.importing`)."""
 
 _ALTERNATIVES_SHOWN = 3
+_IN_JSON = (
+    "passage", "position", "token", "token_id", "start", "end", "first_character", "n_bytes", "unknown", "logprob", "rank",
+    "entropy",
+)  # fmt: skip
 
 GiveBack = Callable[[NDArray[np.int64], NDArray[np.int64], Sequence[Sequence[int]] | None], Mapping[str, Any]]
 """Makes the columns that a slim table lacks, from passage, position and the ids of alternatives of each row."""
@@ -180,8 +185,7 @@ class TokenScores:
     spans: tuple[tuple[Span, ...], ...] = ()
 
     def __post_init__(self) -> None:
-        columns = {name: value for name, value in vars(self).items() if name != "spans"}
-        lengths = {name: len(value) for name, value in columns.items() if isinstance(value, np.ndarray | tuple)}
+        lengths = {name: len(getattr(self, name)) for name in parquet.ALL_COLUMNS}
         if len(set(lengths.values())) > 1:
             raise ScoringError(f"the columns of one table differ in length: {lengths}")
         for value in vars(self).values():
@@ -315,21 +319,19 @@ class TokenScores:
         if any((part.text_sha256, part.spec) != (first.text_sha256, first.spec) for part in parts):
             raise ScoringError(f"the parts of {first.text_name!r} are of several texts or settings: score them again")
         columns: dict[str, Any] = {}
-        for name, value in vars(first).items():
-            if isinstance(value, np.ndarray):
-                columns[name] = np.concatenate([getattr(part, name) for part in parts])
-            elif isinstance(value, tuple) and name != "spans":
-                columns[name] = tuple(one for part in parts for one in getattr(part, name))
+        for name in parquet.ALL_COLUMNS:
+            values = [getattr(part, name) for part in parts]
+            arrays = isinstance(values[0], np.ndarray)
+            columns[name] = np.concatenate(values) if arrays else tuple(chain.from_iterable(values))
         return replace(first, **columns)
 
     def taken(self, rows: NDArray[np.int64]) -> "TokenScores":
         """Return the table with these rows, in this order."""
-        columns: dict[str, Any] = {}
-        for name, value in vars(self).items():
-            if isinstance(value, np.ndarray):
-                columns[name] = value[rows]
-            elif isinstance(value, tuple) and name != "spans":
-                columns[name] = tuple(value[row] for row in rows)
+        whole = {name: getattr(self, name) for name in parquet.ALL_COLUMNS}
+        columns: dict[str, Any] = {
+            name: column[rows] if isinstance(column, np.ndarray) else tuple(column[row] for row in rows)
+            for name, column in whole.items()
+        }
         return replace(self, **columns)
 
     def to_frame(self, *, alternatives: bool = True) -> "pd.DataFrame":
@@ -376,21 +378,9 @@ class TokenScores:
         return {"name": self.text_name, "sha256": self.text_sha256, "tokens": rows, "summary": summary}
 
     def _row(self, i: int) -> dict[str, Any]:
-        rank = nan_to_none(float(self.rank[i]))
-        row = {
-            "passage": int(self.passage[i]),
-            "position": int(self.position[i]),
-            "token": self.token[i],
-            "token_id": int(self.token_id[i]),
-            "start": int(self.start[i]),
-            "end": int(self.end[i]),
-            "first_character": int(self.first_character[i]),
-            "n_bytes": int(self.n_bytes[i]),
-            "unknown": bool(self.unknown[i]),
-            "logprob": nan_to_none(float(self.logprob[i])),
-            "rank": None if rank is None else int(rank),
-            "entropy": nan_to_none(float(self.entropy[i])),
-        }
+        values = ((name, getattr(self, name)[i]) for name in _IN_JSON)
+        row = {name: nan_to_none(value.item() if isinstance(value, np.generic) else value) for name, value in values}
+        row["rank"] = None if row["rank"] is None else int(row["rank"])
         if self.spec.top_k:
             alternatives = zip(self.top_ids[i], self.top_tokens[i], self.top_logprobs[i], strict=True)
             row["top"] = [
@@ -418,21 +408,8 @@ class TokenScores:
         import pyarrow as pa
 
         columns: dict[str, Any] = {
-            "passage": pa.array(self.passage),
-            "position": pa.array(self.position),
-            "token_id": pa.array(self.token_id),
-            "token": pa.array(self.token, type=pa.string()),
-            "start": pa.array(self.start),
-            "end": pa.array(self.end),
-            "first_character": pa.array(self.first_character),
-            "n_bytes": pa.array(self.n_bytes),
-            "unknown": pa.array(self.unknown),
-            "logprob": pa.array(self.logprob),
-            "rank": pa.array(self.rank, from_pandas=True).cast(pa.int64()),
-            "entropy": pa.array(self.entropy),
-            "opens": pa.array(self.opens),
-            "space_logprob": pa.array(self.space_logprob),
-            "punctuation_logprob": pa.array(self.punctuation_logprob),
+            name: pa.array(getattr(self, name), kind, from_pandas=name == "rank")  # a rank is missing where it is NaN
+            for name, kind in ((name, pa.type_for_alias(alias)) for name, alias in parquet.COLUMNS.items())
         }
         if self.spec.top_k:
             columns["top_ids"] = pa.array(list(self.top_ids), type=pa.list_(pa.int64()))
