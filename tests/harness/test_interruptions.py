@@ -78,7 +78,7 @@ def wait_for_drawing(process: "subprocess.Popen[str]") -> psutil.Process:
 
 
 def ended(process: "subprocess.Popen[str]") -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of a process that leaves none of its children behind; without how far it was, if it is slow."""
+    """Exit code, stdout and stderr of a process that leaves none of its children behind, without lines of progress."""
     out, err = process.communicate(timeout=120)
     deadline = time.monotonic() + 5
     while session(process.pid):
