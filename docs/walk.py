@@ -20,9 +20,10 @@ from typing import Any
 from browser import browser, save_small
 
 IMAGES = Path(__file__).resolve().parent / "images"
-PICTURES = ("grid", "runs", "run", "dataset", "heatmap", "chart", "compare")
+PICTURES = ("grid", "runs", "run", "dataset", "heatmap", "chart", "compare", "models")
 SIZE = (1400, 800)  # of the window, in pixels
 _PATIENCE = 60  # seconds
+_TO_TEXTS = 800  # pixels; four columns that MLflow has before those of the texts
 _REST = 1.5  # seconds, until what moves has come to rest
 
 
@@ -98,6 +99,12 @@ def walk(window: Any, way: Way) -> Iterator[str]:
     window.get(way.runs.partition("?")[0])  # as who comes another way sees the list: without a view
     find(_link(comparison))
     yield "plain list"
+    window.get("about:blank")
+    window.get(f"{way.runs.partition('/runs?')[0]}/models?workflowType=machine_learning")
+    find(_link(way.models[0]))
+    window.execute_script(f"document.querySelector('.ag-body-horizontal-scroll-viewport').scrollLeft = {_TO_TEXTS}")
+    find(f'//*[starts-with(normalize-space(), "{way.text} (#") and not(*[2])]')
+    yield "models"
     window.get("about:blank")
     window.get(way.chart)
     _wait(lambda: window.find_element("css selector", ".js-plotly-plot .scatterlayer .trace"), "the chart")

@@ -161,6 +161,7 @@ def test_mlflows_page_is_served_whatever_the_store_says(project: Path) -> None:
     for store in (open_store, failing):
         page = _first_page(index, store).get_data(as_text=True)
         assert "mlflow.workflowType_v1" in page
+        assert "[data-assistant-ui] { display: none !important }" in page
 
 
 def test_a_store_without_runs_and_an_unknown_grid_are_one_line(models: list[str]) -> None:

@@ -53,6 +53,12 @@ def test_a_newcomer_finds_the_heatmap_the_text_and_the_chart(chromium, project: 
         assert "bits_per_byte" in seen[page]
         assert "token/logprob" not in seen[page]
     assert "pearson_r" in seen["plain list"]
+    # The page of models: a row for each, a number for each text.
+    assert f"{text.name} (#{text.sha256[:36]})" in seen["models"]
+    rows = [run.metrics["bits_per_byte"] for run in result.scores]
+    assert all(f"{value:.6f}"[:-1] in seen["models"] for value in rows)
+    assert all(model in seen["models"] for model in models)
+    assert seen["models"].count("Ready") == 2
     compared = seen["compare"][seen["compare"].index("Parameters") :]
     assert re.search(r"\bdtype\s+float32 float64", compared)
     assert not re.search("intervals|_low|_high|block_length|scoring_seconds", compared.partition("Tags")[0])
@@ -65,6 +71,6 @@ def test_a_newcomer_finds_the_heatmap_the_text_and_the_chart(chromium, project: 
 def test_the_page_shows_the_pictures_that_the_walk_takes() -> None:
     page = (DOCS / "ui.md").read_text(encoding="utf-8")
     pictures = sorted((DOCS / "images").glob("ui_*.png"))
-    assert len(pictures) == 7
+    assert len(pictures) == 8
     assert all(f"](images/{path.name})" in page for path in pictures)
     assert all(path.stat().st_size < 150_000 for path in pictures)

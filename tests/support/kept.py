@@ -4,7 +4,7 @@ import re
 import sqlite3
 from collections import Counter
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,14 @@ class Kept:
         statuses: Of all runs.
         content: Numbers, settings and files by fingerprint.
         outbox: What lies in it besides the store's name.
+        models: How often a logged model of a name is there.
     """
 
     finished: dict[str, list[str]]
     statuses: Counter[str]
     content: dict[str, Any]
     outbox: list[str]
+    models: Counter[str] = field(default_factory=Counter)
 
 
 def look(folder: Path, experiment: str = "trial") -> Kept:
@@ -45,6 +47,10 @@ def look(folder: Path, experiment: str = "trial") -> Kept:
         runs = dict(connection.execute(query, number or [-1]))
         tags = _by_run(connection, "tags")
         metrics, params = _by_run(connection, "latest_metrics"), _by_run(connection, "params")
+        query = "SELECT name FROM logged_models WHERE lifecycle_stage = 'active' AND experiment_id = ?"
+        models = Counter(name for (name,) in connection.execute(query, number or [-1]))
+        query = "SELECT run_id, name, dataset_name, metric_value FROM logged_model_metrics JOIN logged_models USING (model_id)"
+        linked = connection.execute(query).fetchall()
         points = connection.execute("SELECT run_uuid, key, step, value FROM metrics ORDER BY key, step").fetchall()
     finished: dict[str, list[str]] = {}
     content = {}
@@ -55,12 +61,13 @@ def look(folder: Path, experiment: str = "trial") -> Kept:
             content[names[run]] = {
                 "metrics": {name: value for name, value in metrics[run].items() if name not in TIMES},
                 "curves": [point[1:] for point in points if point[0] == run and point[1] not in TIMES],
+                "models": [numbers for made_by, *numbers in linked if made_by == run],
                 "params": {name: names.get(value, value) for name, value in params[run].items()},
                 "grids": tags[run]["tokenviz.grid"],
                 "note": re.sub(r"#/experiments/\w+/runs/\w+/|&run_uuid=\w+", "", tags[run]["mlflow.note.content"]),
                 "files": _files(folder / "artifacts" / str(number[0]) / run / "artifacts", names),
             }
-    return Kept(finished, Counter(runs.values()), content, outbox)
+    return Kept(finished, Counter(runs.values()), content, outbox, models)
 
 
 def faults(expected: Kept, after: Kept, before: Kept | None = None) -> list[str]:
@@ -78,6 +85,8 @@ def faults(expected: Kept, after: Kept, before: Kept | None = None) -> list[str]
         found.append(f"in the outbox lies {after.outbox}")
     if {name: len(runs) for name, runs in after.finished.items()} != dict.fromkeys(expected.finished, 1):
         found.append(f"finished runs: {after.finished}, and expected were {list(expected.finished)}")
+    if after.models != expected.models:
+        found.append(f"logged models: {after.models}, and expected were {expected.models}")
     for name in after.content.keys() & expected.content.keys():
         for part, value in expected.content[name].items():
             if after.content[name][part] != value:

@@ -29,6 +29,7 @@ from tokenviz.tracking.store import open_for_reading, open_store
 OLDER = "bf29a5ff90ea"  # the schema of MLflow 3.5
 TABLES = (
     "experiments", "experiment_tags", "runs", "tags", "params", "metrics", "latest_metrics", "datasets", "inputs",
+    "logged_models", "logged_model_params", "logged_model_tags", "logged_model_metrics",
 )  # fmt: skip
 DATASET = {"name": "a text", "digest": "0" * 36, "source_type": "text", "source": "{}", "profile": '{"characters": 4}'}
 
@@ -54,10 +55,10 @@ def store(project: Path) -> Path:
     """The folder of a store with runs of two experiments: finished, superseded, removed, closed as killed, in two grids."""
     opened = open_store()
     first, second = Runs(opened, "first", "What it asks."), Runs(opened, "an other: 'é' %", "")
-    kept = [first.keep(name, filled(make_record(name, experiment="first", dataset=DATASET))) for name in "abc"]
-    first.keep(
-        "a", filled(make_record("a", experiment="first", replaces=True, note="[x](artifacts/tables/a.csv) \U0001f600\0"))
-    )
+    scored = {"dataset": DATASET, "params": {"model": "m", "dtype": None}, "metrics": {"bits_per_byte": 2.5}}
+    kept = [first.keep(name, filled(make_record(name, experiment="first", **scored))) for name in "abc"]
+    again = scored | {"replaces": True, "note": "[x](artifacts/tables/a.csv) \U0001f600\0"}
+    first.keep("a", filled(make_record("a", experiment="first", started=1_700_000_000_001, **again)))
     second.keep("a", filled(make_record("a", experiment=second.name, curves={"c": [(i, -i / 3) for i in range(50)]})))
     found = first.find("b")
     assert found is not None
@@ -111,6 +112,7 @@ def contents(folder: Path) -> dict[Path, bytes]:
 @pytest.mark.parametrize("loss", LOSSES)
 def test_a_lost_or_damaged_database_is_said_left_alone_and_made_again(store: Path, run: Run, loss: str) -> None:
     before = all_rows(store / "mlflow.db", store)
+    assert [len(rows) for table, rows in before.items() if table.startswith("logged")] == [1, 1, 2, 1]
     _let_go(store / "mlflow.db")
     LOSSES[loss](store)
     found = contents(store)

@@ -199,6 +199,8 @@ def test_a_run_is_written_as_mlflows_client_writes_it(runs: Runs, monkeypatch: p
         "dataset": DATASET,
         "id": "0" * 32,
         "context": {"mlflow.user": "me", "mlflow.source.type": "LOCAL"},
+        "params": {"model": "hub/a.b", "dtype": "float32", "identity": "sha256:1", "model_description": "a model", "b": [1, 2]},
+        "metrics": {"bits_per_byte": 2.5, "mean_logprob": -1.5},
     }
     ours = rows_of(runs, keep(runs, **make))
     again = keep(runs, "g", **make | {"id": "1" * 32})
@@ -208,8 +210,9 @@ def test_a_run_is_written_as_mlflows_client_writes_it(runs: Runs, monkeypatch: p
     theirs = rows_of(other, keep(other, **make))
     assert ours == theirs
     assert {table: len(rows) for table, rows in ours.items()} == {
-        "experiments": 1, "experiment_tags": 1, "runs": 1, "tags": 11, "params": 3, "metrics": 7, "latest_metrics": 3,
-        "datasets": 1, "inputs": 1, "input_tags": 0,
+        "experiments": 1, "experiment_tags": 1, "runs": 1, "tags": 12, "params": 4, "metrics": 8, "latest_metrics": 4,
+        "datasets": 1, "inputs": 1, "input_tags": 0, "logged_models": 1, "logged_model_params": 3, "logged_model_tags": 3,
+        "logged_model_metrics": 1,
     }  # fmt: skip
     (dataset,) = rows_of(runs, again)["datasets"]
     assert dataset == ours["datasets"][0]  # of the text that the experiment has already
@@ -220,12 +223,19 @@ def rows_of(runs: Runs, run_id: str) -> dict[str, list[dict[str, Any]]]:
     assert runs.store.database is not None
     with closing(sqlite3.connect(runs.store.database)) as connection:
         record = record_from(connection, run_id)
-    assert record is not None
+        assert record is not None
+        connection.row_factory = sqlite3.Row
+        of_models = {
+            table: [dict(row) for row in connection.execute(f"SELECT * FROM {table} WHERE experiment_id = ?", [number])]
+            for number in [runs.experiment_id]
+            for table in ("logged_models", "logged_model_params", "logged_model_tags", "logged_model_metrics")
+        }
     known = {run_id: "run", runs.name: "name"} | {row["dataset_uuid"]: "dataset" for row in record.rows["datasets"]}
     known |= {row["input_uuid"]: "input" for row in record.rows["inputs"]}
+    known |= {row["model_id"]: "model" for row in of_models["logged_models"]}
 
     def plain(name: str, value: Any) -> Any:
-        if name in ("creation_time", "last_update_time"):
+        if name in ("creation_time", "last_update_time", "creation_timestamp_ms", "last_updated_timestamp_ms"):
             return value > 0
         if name == "experiment_id":
             return str(value) == runs.experiment_id
@@ -237,7 +247,7 @@ def rows_of(runs: Runs, run_id: str) -> dict[str, list[dict[str, Any]]]:
 
     found = {
         table: [{name: plain(name, value) for name, value in row.items()} for row in rows]
-        for table, rows in record.rows.items()
+        for table, rows in {**record.rows, **of_models}.items()
     }
     return {table: sorted(rows, key=repr) for table, rows in found.items()}
 

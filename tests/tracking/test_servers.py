@@ -7,7 +7,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -62,7 +62,7 @@ class Place:
         """What the server has, and what waits here."""
         kept = look(self.served, self.experiment)
         waiting = [str(path) for path in (self.project / "mlruns" / "outbox").glob("*/*") if path.name != "store.txt"]
-        return Kept(kept.finished, kept.statuses, kept.content, waiting)
+        return replace(kept, outbox=waiting)
 
     def sync(self) -> Synced:
         return sync(open_store())
@@ -105,6 +105,7 @@ def test_a_server_that_answers_gets_what_an_embedded_store_would(place: Place, e
     result = place.run()
     assert (result.waiting, place.notes) == (0, [])
     place.check(expected)
+    assert expected.models == {"first": 1, "second": 1}
     assert place.run().summary_run_id == result.summary_run_id
     place.check(expected)
 
@@ -210,7 +211,7 @@ def test_answers_that_are_lost_double_nothing(place: Place, expected: Kept) -> N
     place.proxy.fault = lambda method, path, number: ""
     place.sync()
     place.run()
-    assert {"runs/create", "runs/log-batch", "runs/log-inputs", "runs/update", "experiments/create"} <= {
+    assert {"runs/create", "runs/log-batch", "runs/log-inputs", "runs/update", "experiments/create", "logged-models"} <= {
         kind.removeprefix("/api/2.0/mlflow/") for kind in lost
     }
     assert place.proxy.faults.count("lose") > 12
@@ -244,6 +245,11 @@ def test_scores_that_a_failing_server_does_not_give_back_are_computed_again(plac
 def test_a_server_of_mlflow_2_gives_its_files(place: Place, expected: Kept) -> None:
     place.proxy.fault = lambda method, path, number: "404" if "/logged-models" in path else ""  # which MLflow 2 does not have
     (run, *_) = place.run().scores
+    assert place.notes == []
+    (asked,) = (path for _, path, _ in place.proxy.requests if "/logged-models" in path)
+    assert asked.endswith("/logged-models/search")
+    assert (place.kept().finished.keys(), place.kept().models) == (expected.finished.keys(), {})
+    place.proxy.requests.clear()
     store = open_store()
     assert OVERVIEW not in files_of(store, run.run_id)
     assert TOKENS_TABLE in files_of(store, run.run_id)

@@ -160,6 +160,11 @@ def test_a_grid_of_several_processes_on_a_shared_server(
     assert Counter(run.info.status for run in runs) == {"FINISHED": 5}
     assert Counter(Counter(run.data.tags["tokenviz.fingerprint"] for run in runs).values()) == {1: 5}
     assert {run.info.artifact_uri.partition(":")[0] for run in runs} == {"mlflow-artifacts"}
+    models = client.search_logged_models([experiment])
+    scored = [run.info.run_id for run in runs if run.data.tags["tokenviz.kind"] == "score"]
+    assert [(model.name, model.status) for model in models] == [("first", "READY")]
+    assert sorted(point.run_id for point in models[0].metrics) == sorted(scored)
+    assert len(scored) > 1
     for run in runs:
         copy = Path(client.download_artifacts(run.info.run_id, "", str(tmp_path / run.info.run_id)))
         assert damaged(copy, {}) == []

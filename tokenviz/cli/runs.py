@@ -206,7 +206,7 @@ def remove_runs(
 def tidy_runs(
     experiment: Experiment = None, yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False
 ) -> None:
-    """Remove runs that a newer one has replaced or that never became whole, and views of grids that are gone.
+    """Remove runs that a newer one has replaced or that never became whole, and views and models of runs that are gone.
 
     They are listed first. Runs are marked as removed, as in MLflow's pages, and can be restored; `mlflow gc` frees their space.
     """
@@ -217,18 +217,22 @@ def tidy_runs(
     with shown():
         store = open_for_reading()
         untidy = find_untidy(store, experiment)
-    if not untidy.runs and not untidy.views:
+    if not untidy.runs and not untidy.views and not untidy.models:
         typer.echo("nothing to tidy", err=True)
         return
     for run, reason in untidy.runs:
         typer.echo(f"{run.run_id}  {visible(run.name)}: {reason}", err=True)
     for _, tag, name in untidy.views:
         typer.echo(f"view {tag.rpartition('.')[2]} of {visible(name)}: its grid has no run", err=True)
-    both = f"{counted(len(untidy.runs), 'run')} and {counted(len(untidy.views), 'view')}"
-    _ask(f"Remove {both}?", yes)
+    for _, name, place in untidy.models:
+        typer.echo(f"model {visible(name)} of {visible(place)}: no run of it is left", err=True)
+    what = f"{counted(len(untidy.runs), 'run')} and {counted(len(untidy.views), 'view')}"
+    if untidy.models:
+        what = f"{what.replace(' and ', ', ')} and {counted(len(untidy.models), 'model')}"
+    _ask(f"Remove {what}?", yes)
     with shown():
         tidy(store if store.copy is not None else open_answering(), untidy)
-    typer.echo(f"{both} removed")
+    typer.echo(f"{what} removed")
     _say_how_to_restore(store)
 
 

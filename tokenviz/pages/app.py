@@ -50,6 +50,8 @@ _CHOICES = {
 # An experiment cannot say which columns its list of runs has at first: without a choice kept in the browser no number is among
 # them (MLflow 3.17). So an experiment's own columns are put there, under the name that MLflow's pages use.
 _COLUMNS = 'MLflowLocalStorage-1.1-ExperimentPage-["%s"]-ReactComponentState'
+# No setting hides the button of MLflow's assistant, which is for servers of other kinds: its parts all have this attribute.
+_HIDDEN = "<style>[data-assistant-ui] { display: none !important }</style>"
 # The path of MLflow's pages follows the #, which no server sees, so a script in the page redirects.
 _FIRST = """<script>
 for (const [name, value] of Object.entries(%s)) try {
@@ -146,7 +148,7 @@ def _first_page(index: Path, store: Callable[[], Store]) -> "Response":
     except StoreError:
         columns = {}  # MLflow's own page says what is wrong with the store
     choices = json.dumps(_CHOICES | columns).replace("<", r"\u003c")  # views are others' words: none ends the script
-    return Response(page.replace("<head>", f"<head>{_FIRST % choices}", 1), headers={"Cache-Control": "no-cache"})
+    return Response(page.replace("<head>", f"<head>{_HIDDEN}{_FIRST % choices}", 1), headers={"Cache-Control": "no-cache"})
 
 
 def _columns(store: Store) -> dict[str, object]:

@@ -242,7 +242,7 @@ def begin_run(database: Path, new: NewRun) -> str:
         RefusedError: The experiment was removed.
         sqlite3.Error: The database cannot be written.
     """
-    with closing(_connect(database)) as connection, connection:
+    with closing(connect_for_writing(database)) as connection, connection:
         connection.execute("BEGIN IMMEDIATE")  # the text's dataset is looked for and made in one step
         found = "SELECT artifact_location FROM experiments WHERE experiment_id = ? AND lifecycle_stage = 'active'"
         (location,) = connection.execute(found, [new.experiment_id]).fetchone() or (None,)
@@ -268,13 +268,13 @@ def finish_run(database: Path, run_id: str, ended: int) -> None:
         StoreError: The run was removed for good.
         sqlite3.Error: The database cannot be written.
     """
-    with closing(_connect(database)) as connection, connection:
+    with closing(connect_for_writing(database)) as connection, connection:
         finished = "UPDATE runs SET status = 'FINISHED', end_time = ? WHERE run_uuid = ?"
         if not connection.execute(finished, [ended, run_id]).rowcount:
             raise StoreError(f"the run {run_id} was removed while it was written: repeat the command")
 
 
-def _connect(database: Path) -> sqlite3.Connection:
+def connect_for_writing(database: Path) -> sqlite3.Connection:
     return sqlite3.connect(f"{database.absolute().as_uri()}?mode=rw", uri=True, timeout=_PATIENCE)
 
 

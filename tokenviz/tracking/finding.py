@@ -15,6 +15,7 @@ from tokenviz.base.progress import task
 from tokenviz.tracking.embedded import artifacts_of
 from tokenviz.tracking.embedded_runs import Row, keep_record, read_begun, read_experiments, read_location, read_runs
 from tokenviz.tracking.entities import with_identities, with_numbers
+from tokenviz.tracking.logged_models import link_runs
 from tokenviz.tracking.runs import PREFIX
 from tokenviz.tracking.store import Store, open_for_reading, reason_of, store_errors
 from tokenviz.tracking.where import Condition, Where, mlflow_filter, number_of, parse_where, tags_of
@@ -209,6 +210,8 @@ def remove(store: Store, runs: Sequence[FoundRun]) -> None:
             if store.folder is not None and store.database is not None:
                 keep_record(store.database, artifacts_of(store.folder), run.run_id)
             advance(1)
+        if store.database is not None:
+            link_runs(store.database)
 
 
 def _experiments(store: Store, name: str | None) -> dict[str, str]:

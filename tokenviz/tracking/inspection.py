@@ -10,6 +10,7 @@ from tokenviz.base.progress import task
 from tokenviz.tracking.embedded import artifacts_of, database_of, embedded_folder, run_stages
 from tokenviz.tracking.entities import grid_of_view
 from tokenviz.tracking.finding import FoundRun, find_runs, remove
+from tokenviz.tracking.logged_models import models_without
 from tokenviz.tracking.outbox import Outbox, waiting_stores
 from tokenviz.tracking.repairs import condition_of_store
 from tokenviz.tracking.runs import Runs
@@ -188,15 +189,17 @@ _NAMED_BY = ("run_a", "run_b", "run_scores")  # parameters that name another run
 
 @dataclass(frozen=True)
 class Untidy:
-    """The runs and views that would be removed.
+    """The runs, views and logged models that would be removed.
 
     Attributes:
         runs: Runs, each with the reason.
         views: Views of grids without a run: the experiment's id, the tag, and the experiment's name.
+        models: Logged models without a run: the id, the name, and the experiment's name.
     """
 
     runs: Sequence[tuple[FoundRun, str]]
     views: Sequence[tuple[str, str, str]]
+    models: Sequence[tuple[str, str, str]] = ()
 
 
 def find_untidy(store: Store, experiment: str | None = None) -> Untidy:
@@ -225,19 +228,20 @@ def find_untidy(store: Store, experiment: str | None = None) -> Untidy:
             found.append((run, "it ended before it was whole"))
     grids = {grid for run in current for grid in run.tags.get("grid", "").split()}
     with store_errors(store):
-        experiments = store.client.search_experiments()
+        experiments = [one for one in store.client.search_experiments() if experiment in (None, one.name)]
+        names = {str(one.experiment_id): str(one.name) for one in experiments}
+        models = [(one, name, names[number]) for one, name, number in models_without(store.client, list(names), there)]
     views = [
         (str(one.experiment_id), tag, str(one.name))
         for one in experiments
-        if experiment in (None, one.name)
         for tag in sorted(one.tags)
         if (grid := grid_of_view(tag)) and grid not in grids
     ]
-    return Untidy(found, views)
+    return Untidy(found, views, models)
 
 
 def tidy(store: Store, untidy: Untidy) -> None:
-    """Remove what was found: runs in MLflow's way, so that they can be restored; views for good.
+    """Remove what was found: runs and logged models in MLflow's way, so that they can be restored; views for good.
 
     Raises:
         StoreError: The store may not be written, or fails.
@@ -248,3 +252,5 @@ def tidy(store: Store, untidy: Untidy) -> None:
     with store_errors(store):
         for experiment_id, tag, _ in untidy.views:
             store.client.delete_experiment_tag(experiment_id, tag)
+        for model_id, *_ in untidy.models if store.database is None else ():  # an embedded store keeps those of its runs
+            store.client.delete_logged_model(model_id)

@@ -30,6 +30,7 @@ from tokenviz.tracking.embedded import (
     store_lock,
 )
 from tokenviz.tracking.embedded_runs import OwnRecord, keep_record, read_record, record_from, restore, runs_without_record
+from tokenviz.tracking.logged_models import link_runs
 from tokenviz.tracking.staged_runs import CHECKSUMS, damaged
 from tokenviz.tracking.store import prepare_environment, server_uri
 
@@ -85,6 +86,7 @@ def migrate() -> Path:
         kept = _swap(unfinished, database, "before-migration")
         for run_id in runs_without_record(database, artifacts_of(folder)):
             keep_record(database, artifacts_of(folder), run_id)
+        link_runs(database)
     return kept
 
 
@@ -266,6 +268,7 @@ def _fill(
             advance(1)
     for record in done:
         keep_record(database, next(iter(folders.values())).parent.parent, record.run_id)
+    link_runs(database)
     return Rebuilt(counts["records"], counts["database"], counts["files"], tuple(left), None)
 
 

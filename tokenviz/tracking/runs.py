@@ -50,6 +50,7 @@ from tokenviz.tracking.entities import (
     with_numbers,
     without_missing,
 )
+from tokenviz.tracking.logged_models import NUMBER, link_run, link_runs, model_of, model_on_server
 from tokenviz.tracking.outbox import Outbox
 from tokenviz.tracking.staged_runs import (
     CHECKSUMS,
@@ -64,7 +65,7 @@ from tokenviz.tracking.staged_runs import (
     is_whole,
     write_checksums,
 )
-from tokenviz.tracking.store import Store, lacks_rights, retry_once, store_errors
+from tokenviz.tracking.store import Store, is_missing, lacks_rights, reason_of, refuses, retry_once, store_errors
 
 PREFIX = "tokenviz."
 NOTE = "mlflow.note.content"
@@ -109,6 +110,8 @@ class Runs:
         self.name = experiment
         self.description = unwrapped(description)
         self.outbox = Outbox(store.outbox_folder, store.name)
+        self._models: dict[str, str] = {}  # ids of a server's logged models by key
+        self._has_models = True
 
     @property
     def client(self) -> Any:
@@ -130,6 +133,8 @@ class Runs:
             self._describe()
             self._close_left_open()
             self._keep_missing_records()
+            if self.store.database is not None:
+                link_runs(self.store.database)
 
     def _describe(self) -> None:
         """Write the description again: it may have changed, and the attempt shows if this user may write the experiment."""
@@ -229,6 +234,8 @@ class Runs:
                 run_id = self._write(staged, older)
             run_id = self._leave_one(record.fingerprint, run_id, newest=record.replaces)
             self._join(run_id, record.fingerprint, record.grid.split())
+            if self.store.database is not None:
+                link_run(self.store.database, run_id)
         staged.remove()
         return run_id
 
@@ -335,9 +342,10 @@ class Runs:
     def _write_to_server(self, new: NewRun, staged: StagedRun, description: str) -> str:
         from mlflow.entities import Dataset, DatasetInput, Metric, Param, RunTag
 
+        link = self._model_link(new)
         run = self.client.create_run(new.experiment_id, start_time=new.started, run_name=new.name, tags=new.tags)
         run_id = str(run.info.run_id)
-        points = [Metric(*point) for point in new.points]
+        points = [Metric(*point, **(link if point[0] == NUMBER else {})) for point in new.points]
         for begin in range(0, max(1, len(points)), CURVE_POINTS):
             self.client.log_batch(
                 run_id,
@@ -350,6 +358,29 @@ class Runs:
         self.client.log_artifacts(run_id, str(staged.files))
         self.client.set_terminated(run_id, end_time=staged.record.ended)
         return run_id
+
+    def _model_link(self, new: NewRun) -> dict[str, str]:
+        """Return the fields that link a number to its model and text on a server; none where that knows no logged models."""
+        from mlflow.exceptions import MlflowException
+
+        model = model_of(new.tags, new.params)
+        if model is None or not new.dataset or not self._has_models:
+            return {}
+        try:
+            if model.key not in self._models:
+                self._models[model.key] = model_on_server(self.client, new.experiment_id, model)
+        except MlflowException as error:
+            if not refuses(error):
+                raise
+            self._has_models = False
+            if not is_missing(error):  # as on servers of MLflow 2
+                warn(
+                    f"the tracking server {self.store.name!r} takes no logged models ({reason_of(error)}); "
+                    "its runs have all numbers"
+                )
+            return {}
+        text = {"dataset_name": new.dataset["name"], "dataset_digest": new.dataset["digest"]}
+        return {"model_id": self._models[model.key], **text}
 
     def _known_params(self, record: RunRecord) -> dict[str, object]:
         """Return the parameters with the ids of the runs they refer to; an id is empty if the store does not have the run.

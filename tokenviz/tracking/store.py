@@ -73,6 +73,11 @@ def refuses(error: BaseException | None) -> bool:
     return 400 <= _status(error) < 500 and _status(error) not in (408, 429)
 
 
+def is_missing(error: BaseException | None) -> bool:
+    """Return whether a server does not know what it was asked for."""
+    return _status(error) == 404
+
+
 def _status(error: BaseException | None) -> int:
     """Return the HTTP status of an error; 500 where there was no answer."""
     from mlflow.exceptions import MlflowException
