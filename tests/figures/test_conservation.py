@@ -4,16 +4,23 @@ import html
 import re
 import subprocess
 import unicodedata
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 from programs import needs_program
-from tables import make_scores
+from tables import NAN, make_scores
 
 from tokenviz.base.characters import visible
 from tokenviz.data.scores import TokenScores
-from tokenviz.figures.heatmap.files import save_heatmap
+from tokenviz.figures.heatmap.definition import TextHeatmap, text_heatmap
+from tokenviz.figures.heatmap.drawing import heatmap_pages
+from tokenviz.figures.heatmap.files import heatmap_ansi, save_heatmap
+from tokenviz.figures.heatmap.html import heatmap_html
+from tokenviz.figures.heatmap.latex import heatmap_latex
+from tokenviz.figures.typeset.colours import to_hex
 from tokenviz.figures.typeset.fonts import drawable, fonts_for
 
 HOSTILE = [
@@ -93,3 +100,98 @@ def test_a_terminals_file_without_its_colours_is_the_text(tokens: list[str], tmp
     out = re.sub(r"\x1b\[[0-9;]*m", "", write(tokens, tmp_path, "ansi").read_bytes().decode())
     assert f"\n{visible(''.join(tokens))}\n{visible(''.join(tokens[::-1]))}\n" in out
     assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", out)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What stands in the boxes of a heatmap, in order and without spaces, their colours, and what is marked in which way."""
+
+    text: list[str]
+    colours: list[str]
+    unscored: list[str]
+    below: list[str]
+
+
+def shown_in(boxes: list[tuple[str, list[str], str]]) -> Shown:
+    """Boxes as text, colours and look: "below" where a line says that a difference is negative."""
+    boxes = [(text.strip(), colours, look) for text, colours, look in boxes]
+    unscored = [text for text, colours, _ in boxes if not colours]
+    below = [text for text, _, look in boxes if look == "below"]
+    return Shown([text for text, *_ in boxes], [one.lower() for _, own, _ in boxes for one in own], unscored, below)
+
+
+def meant(heatmap: TextHeatmap, form: str) -> Shown:
+    boxes = []
+    for panel in heatmap.panels:
+        drawn: set[int] = set()
+        for piece in panel.pieces:
+            # A drawing has one box for a token, which reaches into its part of a character.
+            rows = [row for row in piece.rows if form != "drawing" or row not in drawn]
+            drawn |= set(rows)
+            values = [panel.values[row] for row in rows]
+            if form == "ansi":  # a box of a terminal has one colour: that of the most surprising token
+                values = [max(values, key=abs)]
+            colours = [to_hex(colour) for colour in map(heatmap.scale.colour, values) if colour is not None]
+            # Where tokens share a box, each has its own part of the line; a terminal has one line or none.
+            below = heatmap.measure.name == "difference" and len(piece.rows) == 1 and values[0] < 0
+            boxes.append((piece.text, colours, "below" if below else ""))
+    return shown_in(boxes)
+
+
+def boxes_of_html(heatmap: TextHeatmap) -> Shown:
+    boxes = []
+    for look, text in re.findall(
+        r'<span((?: class="[^"]*")?(?: style="[^"]*")?) title="[^"]*">([^<]*)</span>', heatmap_html(heatmap)
+    ):
+        colours = re.findall("#[0-9a-f]{6}", look.partition("background:")[2].partition(";")[0])
+        assert ('class="unscored"' in look) == (not colours)
+        boxes.append((text, colours, "below" * ('class="below"' in look)))
+    return shown_in(boxes)
+
+
+def boxes_of_tex(heatmap: TextHeatmap) -> Shown:
+    boxes = []
+    for kind, rest in re.findall(r"^\\TV([bnus])(\{.*\})(?:\\TV\w+)*%$", heatmap_latex(heatmap), re.M):
+        head, _, text = rest.rpartition("}{") if kind != "n" else ("", "", rest)
+        text, colours = re.sub(r"\\[A-Za-z]+ ?|\\(?= )|[{}]", "", text), re.findall("[0-9A-F]{6}", head)
+        assert (kind == "n") == (not colours)
+        boxes.append((text, [f"#{one}" for one in colours], "below" * (kind == "u")))
+    return shown_in(boxes)
+
+
+def boxes_of_ansi(heatmap: TextHeatmap) -> Shown:
+    boxes = []
+    for codes, text in re.findall(r"\x1b\[([\d;]*)m([^\x1b]*)\x1b\[0m", heatmap_ansi(heatmap).rpartition("\n\n")[0]):
+        ground = [f"#{int(r):02x}{int(g):02x}{int(b):02x}" for r, g, b in re.findall(r"\b48;2;(\d+);(\d+);(\d+)", codes)]
+        assert ground or codes == "4"  # underlined without a colour
+        boxes.append((text, ground, "below" if ground and codes.startswith("4;") else ""))
+    return shown_in(boxes)
+
+
+def boxes_of_drawing(heatmap: TextHeatmap) -> Shown:
+    """Of the figure that PNG, SVG and PDF are made of; its lines and its hatching stand in test_heatmap.py."""
+    [figure] = heatmap_pages(heatmap)
+    grounds = [to_hex(tuple(one[:3])) for one in figure.axes[0].collections[0].get_facecolors()]
+    text = [text.get_text().strip() for text in figure.axes[0].texts if text.get_va() == "baseline"]
+    return replace(meant(heatmap, "drawing"), text=text, colours=grounds)
+
+
+READERS = {"html": boxes_of_html, "tex": boxes_of_tex, "ansi": boxes_of_ansi, "drawing": boxes_of_drawing}
+PASSAGES = [["A", " b", " c", " d", " e"], ["f", " ti\u1ebf", "", "ng"]]
+ONE = make_scores(PASSAGES, [NAN, -1, -5, -2, -2, NAN, -1, -9, -2])
+TWO = make_scores(PASSAGES, [NAN, -4, -2, -2, -20, NAN, -2, -3, -1], model="b")
+HEATMAPS = {
+    "log-probs": (ONE, {}), "given limits": (ONE, {"limits": (-4, -1.5)}), "ranks": (ONE, {"measure": "rank_bucket"}),
+    "two models on one scale": ([ONE, TWO], {}), "a difference": ([ONE, TWO], {"measure": "difference"}),
+    "nothing scored": (make_scores([["a", " b"]], [NAN, NAN]), {}), "other colours": (ONE, {"colours": "cividis"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("source", "how"), HEATMAPS.values(), ids=HEATMAPS)
+@pytest.mark.parametrize("form", READERS)
+def test_every_format_shows_the_same_boxes_colours_and_marks(form: str, source: Any, how: dict[str, Any]) -> None:
+    heatmap = text_heatmap(source, **how)
+    expected = meant(heatmap, form)
+    assert READERS[form](heatmap) == expected
+    assert expected.unscored == (["a", "b"] if how == {} and len(expected.text) == 2 else ["A", "f"] * len(heatmap.panels))
+    assert bool(expected.below) == (how.get("measure") == "difference")

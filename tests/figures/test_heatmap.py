@@ -90,20 +90,6 @@ def outside(figure: Figure) -> list[str]:
     ]
 
 
-def test_every_token_is_written_once_in_order() -> None:
-    [figure] = pages(make_scores([WORDS]))
-    assert [cell.get_text() for cell in cells(figure)] == WORDS
-
-
-def test_boxes_have_the_colours_of_the_scale() -> None:
-    scores = make_scores([WORDS], [NAN, -1, -7, -0.25, -3, -3, -5])
-    [figure] = pages(scores)
-    scale = scale_of(scores)
-    colours = figure.axes[0].collections[0].get_facecolors()[:, :3]
-    expected = [scale.colour(value) for value in scores.logprob[1:]]
-    np.testing.assert_array_equal(colours, expected)
-
-
 def test_boxes_stand_under_their_text() -> None:
     [figure] = pages(make_scores([WORDS * 8]))
     canvas = FigureCanvasAgg(figure)
@@ -143,16 +129,6 @@ def test_limits_are_printed_and_do_not_include_the_unscored() -> None:
     [figure] = pages(make_scores([WORDS], [NAN, -1.5, -7, -2, -3, -3, -5]))
     assert {"−7.00", "−1.50", "log-prob (nats)"} <= set(labels(figure))
     assert "0.00" not in labels(figure)
-
-
-def test_panels_share_their_limits() -> None:
-    a = make_scores([WORDS], [NAN, -1, -2, -3, -4, -2, -2])
-    b = make_scores([WORDS], [NAN, -2, -20, -2, -2, -2, -2], model="model-b")
-    [figure] = pages([a, b])
-    assert {"−20.00", "−1.00"} <= set(labels(figure))
-    found = figure.axes[0].collections[0].get_facecolors()[:, :3]
-    scale = ColourScale(-20, -1)
-    np.testing.assert_array_equal(found, [scale.colour(value) for value in (*a.logprob[1:], *b.logprob[1:])])
 
 
 def test_given_limits_are_taken() -> None:

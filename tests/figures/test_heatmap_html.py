@@ -133,16 +133,6 @@ def test_every_panel_holds_the_whole_text() -> None:
     assert Page(page_of([a, b])).passages == ["unbelievable", "\r\n"] * 2
 
 
-def test_tokens_have_the_colours_of_one_shared_scale() -> None:
-    a = make_scores([["A", " b", " c"]], [NAN, -1, -2])
-    b = make_scores([["A", " b", " c"]], [NAN, -2, -20], model="model-b")
-    scale = text_heatmap([a, b]).scale
-    styles = [span.get("style") or "" for span in Page(page_of([a, b])).spans()]
-    expected = [scale.colour(value) for value in (*a.logprob, *b.logprob)]
-    for style, colour in zip(styles, expected, strict=True):
-        assert style.startswith(f"background:{to_hex(colour)};") if colour else style == ""
-
-
 def test_text_is_readable_on_its_background() -> None:
     tokens = [f" w{i}" for i in range(60)]
     for span in Page(page_of(make_scores([tokens]))).spans()[1:]:

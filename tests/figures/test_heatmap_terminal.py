@@ -18,7 +18,7 @@ from tokenviz.base.characters import visible
 from tokenviz.data.spans import Span
 from tokenviz.figures.heatmap.definition import Source, text_heatmap
 from tokenviz.figures.heatmap.files import heatmap_ansi, heatmap_text, legend_text
-from tokenviz.figures.typeset.colours import COLOUR_MAPS, INKS, ColourScale, contrast, text_colour, to_hex
+from tokenviz.figures.typeset.colours import COLOUR_MAPS, ColourScale, contrast, to_hex
 
 OVERRIDES = [chr(code) for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))]
 CONTROLS = [chr(code) for code in [*range(0x20), *range(0x7F, 0xA0)] if chr(code) not in "\n\t"] + OVERRIDES
@@ -92,14 +92,6 @@ def test_passages_begin_on_a_line_of_their_own() -> None:
     assert text_of(make_scores([["a", " b"], ["c"]])).plain == "a b\nc"
 
 
-def test_scored_tokens_have_the_colour_of_the_scale() -> None:
-    text = text_of(make_scores([["a", " b", " c"]], [NAN, -1, -5]))
-    scale = ColourScale(-5, -1)
-    for token, value in ((" b", -1.0), (" c", -5.0)):
-        colour = scale.colour(value)
-        assert style_of(text, token) == f"{to_hex(INKS[text_colour(colour)])} on {to_hex(colour)}"
-
-
 def test_a_character_of_several_tokens_has_the_colour_of_the_most_surprising() -> None:
     scores = make_scores([["a", " ti\u1ebf", "", "ng"]], [NAN, -1, -9, -2])
     text = text_of(scores)
@@ -110,21 +102,6 @@ def test_a_character_of_several_tokens_has_the_colour_of_the_most_surprising() -
     assert (
         "a character that several tokens share has the colour of the most surprising" in legend_text(text_heatmap(scores)).plain
     )
-
-
-def test_unscored_tokens_are_underlined_and_have_no_colour() -> None:
-    assert style_of(text_of(make_scores([["a", " b"]])), "a") == "underline"
-
-
-def test_given_limits_are_taken() -> None:
-    text = text_of(make_scores([["a", " b"]], [NAN, -1]), limits=(-1, 0))
-    assert to_hex(ColourScale(-1, 0).colour(-1)) in style_of(text, " b")
-
-
-def test_nothing_scored_is_plain_text() -> None:
-    text = text_of(make_scores([["a", " b"]], [NAN, NAN]))
-    assert text.plain == "a b"
-    assert {str(span.style) for span in text.spans} == {"underline"}
 
 
 def legend_of(source: Source, **settings) -> Text:
@@ -162,15 +139,9 @@ def test_the_legend_of_nothing_scored_has_no_number() -> None:
     assert legend_of(make_scores([["a"]], [NAN])).plain == "underlined: not scored"
 
 
-def test_a_difference_below_zero_is_underlined_on_its_colour() -> None:
+def test_the_legend_of_a_difference_tells_the_two_underlines_apart() -> None:
     a, b = make_scores([["a", " b", " c"]], [NAN, -1, -5]), make_scores([["a", " b", " c"]], [NAN, -4, -2], model="b")
-    heatmap = text_heatmap([a, b], measure="difference")
-    text = heatmap_text(heatmap, heatmap.panels[0])
-    assert style_of(text, " b").startswith("underline ")
-    assert " on #" in style_of(text, " b")
-    assert "underline" not in style_of(text, " c")
-    assert style_of(text, "a") == "underline"
-    assert "underlined without colour: not scored" in legend_text(heatmap).plain
+    assert "underlined without colour: not scored" in legend_of([a, b], measure="difference").plain
 
 
 @pytest.mark.parametrize("token", [*ATTACKS, "".join(CONTROLS)])

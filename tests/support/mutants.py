@@ -528,6 +528,16 @@ MUTANTS = (
         "figures/test_heatmap_terminal::test_control_characters_never_reach_the_terminal",
     ),
     Mutant(
+        "a sign is lost in one format", "figures/heatmap/latex.py",
+        "{'u' if heatmap.scale.underlined(value) else 'b'}", "b",
+        "figures/test_conservation::test_every_format_shows_the_same_boxes_colours_and_marks",
+    ),
+    Mutant(
+        "one format has a scale of its own", "figures/heatmap/drawing.py",
+        "            colour = self.heatmap.scale.colour(value)", "            colour = self.heatmap.scale.colour(value / 2)",
+        "figures/test_conservation::test_every_format_shows_the_same_boxes_colours_and_marks",
+    ),
+    Mutant(
         "a figure's bytes hold the time", "figures/typeset/saving.py",
         '"Creator": "tokenviz", "Date": None}', '"Creator": "tokenviz"}',
         "figures/test_saving::test_no_file_holds_a_date",
