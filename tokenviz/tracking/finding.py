@@ -332,13 +332,13 @@ def fetch(store: Store, run_id: str, artifact: str, folder: Path) -> Path:
         DamagedError: The run does not have the file any more.
         StoreError: A server does not answer.
     """
-    from mlflow.exceptions import MlflowException
-
     if (place := _place_of(store, run_id)) is not None:
         try:
             return _taken(place, artifact, folder)
         except OSError as error:
             raise _lost(run_id, artifact, error.strerror or str(error)) from error
+    from mlflow.exceptions import MlflowException
+
     attempts = 1 if store.folder is not None else _ATTEMPTS
     for left in reversed(range(attempts)):
         try:
