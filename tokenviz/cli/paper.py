@@ -45,7 +45,7 @@ def pull_command(
         str | None,
         typer.Option(
             help=f"Which figures, with commas: {_FIGURES}, or one of the experiment's own; by default those of the runs' "
-            "own pages."
+            "own pages, and along_text."
         ),
     ] = None,
     measure: _Measure = None,

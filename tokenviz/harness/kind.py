@@ -121,7 +121,7 @@ class Kind(ABC, Generic[S]):
         return {}
 
     def shown(self, run: FoundRun, reader: Reader) -> tuple[str, ...]:
-        """Return those of its figures that its page shows, in order."""
+        """Return those of its figures that a pull takes by default, in order: those that its page shows, by default all."""
         return tuple(self.figures(run, reader))
 
     def look(self, figure: str, look: Look) -> Look:
