@@ -78,8 +78,10 @@ $(BENCH_READY): benchmarks/requirements.txt
 	@.venv-bench/bin/python -m pip install --disable-pip-version-check -r benchmarks/requirements.txt
 	@touch $@
 
-bench: $(READY) $(BENCH_READY)  ## measure speed, memory and error compared with other tools, and rewrite docs/benchmarks.md
-	@CUDA_VISIBLE_DEVICES= $(BIN)/tokenviz run throughput --page docs/benchmarks.md $(ARGS)
+# QUICK=1 tries everything but the other tools, on a small model, and leaves the page as it is.
+BENCH_WHAT = $(if $(QUICK),--cases glass-en:sentences --contenders tokenviz --contenders plain-loop --rounds 1 --costs-of "",--keep benchmarks/results --page docs/benchmarks.md)
+bench: $(READY) $(if $(QUICK),,$(BENCH_READY))  ## measure speed, memory and error compared with other tools, and rewrite docs/benchmarks.md; QUICK=1 tries it in a minute
+	@CUDA_VISIBLE_DEVICES= $(BIN)/tokenviz run throughput $(BENCH_WHAT) $(ARGS)
 
 # TeX's own report is long: it is shown where it ends with an error.
 paper: $(READY)  ## pull an experiment's figures, tables and numbers into paper/ and compile paper/example.tex

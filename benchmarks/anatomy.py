@@ -52,7 +52,10 @@ def _taken_apart(case: Case) -> dict[str, Any]:
     import torch  # noqa: F401  for the memory that it takes
 
     peaks["torch imported"] = peak_bytes()
-    import transformers.modeling_utils  # noqa: F401  likewise
+    from tokenviz.models.runtime import imports_put_off
+
+    with imports_put_off():  # as loading a model does
+        import transformers.modeling_utils  # noqa: F401  likewise
 
     peaks["transformers imported"] = peak_bytes()
     import tokenviz as tv

@@ -1,11 +1,12 @@
-"""What short texts cost beside their forward pass: as one cell of a grid, as many of them, and as one call of the command.
+"""What users wait for besides forward passes: the first score, cells of a grid, a whole grid, and commands on its runs.
 
-`python -m benchmarks.costs STEP MODEL [TEXTS or ROUNDS]` does one of the steps in a process and a project of its own; "cells"
-prints one JSON object.
+`python -m benchmarks.costs STEP MODEL ...` does one of the steps in a process of its own; "cells" prints one JSON object.
 """
 
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -16,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
+from urllib.error import URLError
+from urllib.request import urlopen
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +26,7 @@ from numpy.typing import NDArray
 from benchmarks.lineup import ROOT
 from benchmarks.samples import mixed, short
 from benchmarks.watching import watch
+from tokenviz.base.errors import ExperimentError
 from tokenviz.base.progress import task
 
 if TYPE_CHECKING:
@@ -33,6 +37,8 @@ TEXT = "The goal of a correlation analysis is to compute a correlation coefficie
 _IMPORTS = "import torch, transformers"
 _PIECE = 1 << 19  # logits
 _QUANTIZED = ",quantize=q4_0"  # what the second model of the grid adds to the first
+_PATIENCE = 300.0  # seconds for the first page of `tokenviz ui`
+PAGE = "tokenviz ui, to its first page"
 
 # Where the seconds of a cell go, by the functions that a grid calls.
 _PARTS = {
@@ -61,6 +67,7 @@ class Costs:
         grid_texts: How many short texts the grid of many has.
         grid_seconds: That grid with two models, their comparisons and a summary, as a whole process, round by round.
         scoring_seconds: The same two models and texts, loaded and scored one by one, as a whole process, round by round.
+        commands: Seconds of commands in the project of that grid, each as a whole process, round by round; `PAGE` is one.
     """
 
     model: str
@@ -74,6 +81,7 @@ class Costs:
     grid_texts: int
     grid_seconds: tuple[float, ...]
     scoring_seconds: tuple[float, ...]
+    commands: dict[str, tuple[float, ...]]
 
     @property
     def command_ratio(self) -> float:
@@ -115,19 +123,27 @@ def measure_costs(model: str, *, rounds: int, texts: int = 50) -> Costs:
         texts: How many short texts the grid has, up to 50.
     """
     seconds: dict[str, list[float]] = {"import": [], "command": [], "scoring": [], "grid": []}
-    with task("measuring short texts in grids, and the command", 1 + 4 * rounds, "steps") as advance:
+    commands: dict[str, list[float]] = {}
+    with (
+        tempfile.TemporaryDirectory(prefix="tokenviz-bench-") as work,
+        task("measuring what users wait for", 1 + 5 * rounds, "steps") as advance,
+    ):
         found = json.loads(_run("-m", "benchmarks.costs", "cells", model, str(rounds)))
         advance(1)
-        steps = {
-            "import": ("-c", _IMPORTS),
-            "command": ("-m", "tokenviz", "score", "--model", model, "--text", TEXT),
-            "scoring": ("-m", "benchmarks.costs", "scoring", model, str(texts)),
-            "grid": ("-m", "benchmarks.costs", "grid", model, str(texts)),
-        }
-        for _ in range(rounds):
+        for number in range(rounds):
+            project = Path(work) / str(number)
+            steps = {
+                "import": ("-c", _IMPORTS),
+                "command": ("-m", "tokenviz", "score", "--model", model, "--text", TEXT),
+                "scoring": ("-m", "benchmarks.costs", "scoring", model, str(texts)),
+                "grid": ("-m", "benchmarks.costs", "grid", model, str(texts), str(project)),
+            }
             for name, arguments in steps.items():
                 seconds[name].append(_seconds(*arguments))
                 advance(1)
+            for name, taken in _commands(project).items():
+                commands.setdefault(name, []).append(taken)
+            advance(1)
     return Costs(
         model,
         command_seconds=tuple(seconds["command"]),
@@ -135,24 +151,72 @@ def measure_costs(model: str, *, rounds: int, texts: int = 50) -> Costs:
         grid_texts=texts,
         grid_seconds=tuple(seconds["grid"]),
         scoring_seconds=tuple(seconds["scoring"]),
+        commands={name: tuple(taken) for name, taken in commands.items()},
         **{name: tuple(value) if isinstance(value, list) else value for name, value in found.items()},
     )
 
 
-def _run(*arguments: str) -> str:
-    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=True, cwd=ROOT).stdout
+def _commands(project: Path) -> dict[str, float]:
+    """Seconds of commands in a project with runs."""
+    listed = json.loads(_run("-m", "tokenviz", "runs", "--json", place=project))["runs"]
+    run = next(one["run_id"] for one in listed if one["tags"]["kind"] == "score")
+    commands = {
+        "tokenviz --help": ("--help",),
+        "tokenviz runs": ("runs",),
+        "tokenviz runs show RUN": ("runs", "show", run),
+        "tokenviz pull EXPERIMENT --to paper": ("pull", listed[0]["experiment"], "--to", "paper"),
+    }
+    found = {name: _seconds("-m", "tokenviz", *arguments, place=project) for name, arguments in commands.items()}
+    return found | {PAGE: _page_seconds(project)}
 
 
-def _seconds(*arguments: str) -> float:
+def _page_seconds(project: Path) -> float:
+    """Seconds from the start of `tokenviz ui` until a page is there."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
     begin = time.perf_counter()
-    _run(*arguments)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tokenviz", "ui", "--port", str(port)],
+        cwd=project, env=_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        while time.perf_counter() - begin < _PATIENCE and process.poll() is None:
+            try:
+                with urlopen(f"http://127.0.0.1:{port}/", timeout=_PATIENCE) as answer:
+                    answer.read()
+                return time.perf_counter() - begin
+            except (URLError, ConnectionError):
+                time.sleep(0.02)
+        raise ExperimentError(f"tokenviz ui showed no page within {_PATIENCE:.0f} s")
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait()
+
+
+def _environment() -> dict[str, str]:
+    """For commands outside this repository: this version of tokenviz, and the project's own store."""
+    return {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"} | {"PYTHONPATH": str(ROOT)}
+
+
+def _run(*arguments: str, place: Path = ROOT) -> str:
+    command = [sys.executable, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=place, env=_environment())
+    if done.returncode:
+        said = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
+        raise ExperimentError(f"{' '.join(arguments[:4])} failed: {said[0]}")
+    return done.stdout
+
+
+def _seconds(*arguments: str, place: Path = ROOT) -> float:
+    begin = time.perf_counter()
+    _run(*arguments, place=place)
     return time.perf_counter() - begin
 
 
 @contextmanager
 def _project() -> Iterator[None]:
     """A project of its own, with a store of its own, to work in."""
-    os.environ.pop("MLFLOW_TRACKING_URI", None)
     with tempfile.TemporaryDirectory() as project:
         (Path(project) / "experiments").mkdir()
         os.chdir(project)
@@ -170,16 +234,17 @@ def _scoring(model: str, texts: str) -> None:
             tv.score(loaded, text)
 
 
-def _grid(model: str, texts: str) -> None:
-    """The same as a whole experiment."""
+def _grid(model: str, texts: str, project: str) -> None:
+    """The same as a whole experiment, in a new project, which stays."""
     from tokenviz import Grid, literal
 
-    with _project():
-        named = [literal(text, name=f"text {i}") for i, text in enumerate(short()[: int(texts)])]
-        grid = Grid([model, model + _QUANTIZED], named)
-        grid.score()
-        grid.compare()
-        grid.summarise("")
+    (Path(project) / "experiments").mkdir(parents=True)
+    os.chdir(project)
+    named = [literal(text, name=f"text {i}") for i, text in enumerate(short()[: int(texts)])]
+    grid = Grid([model, model + _QUANTIZED], named)
+    grid.score()
+    grid.compare()
+    grid.summarise("")
 
 
 def _cells(model: str, rounds: str) -> None:

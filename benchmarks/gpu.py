@@ -9,6 +9,7 @@ best of three counts. `make bench` is about processors.
 """
 
 import argparse
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -120,8 +121,9 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("models", nargs="*", default=["smollm2-135m", "gemma3-270m"])
     models = parser.parse_args().models
-    name = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU: the processor"
-    table = Table(title=f"{name}, torch {torch.__version__}")
+    if not torch.cuda.is_available():
+        sys.exit("error: torch finds no GPU on this machine; make bench measures its processor")
+    table = Table(title=f"{torch.cuda.get_device_name()}, torch {torch.__version__}")
     for column in (
         "model",
         "texts",

@@ -42,6 +42,7 @@ class Entry:
 
 PLAIN = Entry("plain-loop", "plain loop", "plain_loop", "transformers", peer=False)
 REFERENCE = Entry("reference", "reference", "plain_loop", "transformers", peer=False, options={"dtype": "float64"})
+PRODUCTS = Entry("products", "matrix products", "products", "torch", peer=False)
 OURS = Entry("tokenviz", "tokenviz", "ours", "tokenviz-harness", peer=False)
 PREVIEW = Entry("tokenviz-bfloat16", "tokenviz, bfloat16", "ours", "tokenviz-harness", peer=False,
                 options={"dtype": "bfloat16"})  # fmt: skip

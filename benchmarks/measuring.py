@@ -11,7 +11,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks.contenders import Rows
-from benchmarks.lineup import PLAIN, REFERENCE, Entry
+from benchmarks.lineup import PLAIN, PRODUCTS, REFERENCE, Entry
 from benchmarks.machine import Workload
 from benchmarks.processes import ContenderFailed, WorkerProcess
 from benchmarks.samples import Case
@@ -62,8 +62,9 @@ class CaseOutcome:
         model: The model spec.
         text_set: The set's name.
         lengths: Scored tokens of each text.
-        workload: Of the model on this machine.
+        workload: Of the model.
         outcomes: In the order of the line-up.
+        peaks: Floating-point operations a second of the machine's matrix products of the model's shapes, round by round.
     """
 
     model: str
@@ -71,6 +72,12 @@ class CaseOutcome:
     lengths: tuple[int, ...]
     workload: Workload
     outcomes: tuple[Outcome, ...]
+    peaks: tuple[float, ...]
+
+    @property
+    def peak_flops(self) -> float:
+        """The median of the rounds."""
+        return median(self.peaks)
 
     @property
     def n_tokens(self) -> int:
@@ -82,10 +89,11 @@ class CaseOutcome:
         return self.n_tokens / median(outcome.seconds) if outcome.seconds else math.nan
 
     def share_of_peak(self, outcome: Outcome) -> float:
-        """Useful operations a second over the machine's matrix products a second, both in float32."""
+        """Useful operations a second over the machine's matrix products a second, both in float32, the median of the rounds."""
         if not outcome.seconds:
             return math.nan
-        return self.workload.useful_flops(self.lengths) / median(outcome.seconds) / self.workload.peak_flops
+        useful = self.workload.useful_flops(self.lengths)
+        return median(useful / seconds / peak for seconds, peak in zip(outcome.seconds, self.peaks, strict=True))
 
     def memory_beyond_weights(self, outcome: Outcome) -> float:
         """Bytes of the peak without the model's weights in float32."""
@@ -117,7 +125,7 @@ def measure(case: Case, folder: Path, workload: Workload, entries: Sequence[Entr
     Args:
         case: Model and texts.
         folder: The model as a Hugging Face folder.
-        workload: Of the model on this machine.
+        workload: Of the model.
         entries: The contenders; the plain loop is measured whether it is among them or not.
         rounds: How often each scores the texts, one contender after the other in every round.
         work: Where conversions are kept from case to case.
@@ -139,15 +147,43 @@ def measure(case: Case, folder: Path, workload: Workload, entries: Sequence[Entr
         for running in contenders:
             _step(running, lambda running=running: _warm_up(running, case, reference))
             advance(1)
+        _insist_on(plain, case)
+        products = _products(workload, case, folder, work, stack)
+        peaks = []
         for _ in range(rounds):
+            peaks.append(_peak(products, case))
             for running in contenders:
                 _step(running, lambda running=running: running.rounds.append(running.process.ask("round")))
                 advance(1)
-    if plain.failed:
-        raise ExperimentError(f"{case.name}: the plain loop could not run: {plain.failed}")
+    _insist_on(plain, case)
     seconds = [taken["seconds"] for taken in plain.rounds]
     outcomes = tuple(_outcome(running, seconds) for running in contenders if running.entry in entries)
-    return CaseOutcome(case.model, case.text_set, tuple(map(len, reference)), workload, outcomes)
+    return CaseOutcome(case.model, case.text_set, tuple(map(len, reference)), workload, outcomes, tuple(peaks))
+
+
+def _insist_on(plain: _Running, case: Case) -> None:
+    if plain.failed:
+        raise ExperimentError(f"{case.name}: the plain loop could not run: {plain.failed}")
+
+
+def _products(workload: Workload, case: Case, folder: Path, work: Path, stack: ExitStack) -> WorkerProcess:
+    """Start the process that measures the machine's peak among the rounds."""
+    process = WorkerProcess(PRODUCTS)
+    stack.callback(process.close)
+    shapes = " ".join("x".join(map(str, shape)) for shape in workload.shapes)
+    job = _job(PRODUCTS, case, folder, work) | {"options": {"shapes": shapes}}
+    try:
+        process.ask("load", job=job, distribution=PRODUCTS.distribution)
+    except ContenderFailed as error:
+        raise ExperimentError(f"{case.name}: the machine's peak could not be measured: {error}") from error
+    return process
+
+
+def _peak(products: WorkerProcess, case: Case) -> float:
+    try:
+        return float(products.ask("peak")["flops"])
+    except ContenderFailed as error:
+        raise ExperimentError(f"{case.name}: the machine's peak could not be measured: {error}") from error
 
 
 def _reference(case: Case, folder: Path) -> list[list[float]]:

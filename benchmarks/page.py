@@ -1,13 +1,15 @@
-"""docs/benchmarks.md, written from a measurement."""
+"""docs/benchmarks.md, written from measurements: one of each processor."""
 
+import json
+import re
 from collections.abc import Sequence
+from pathlib import Path
 from statistics import median
 
 from benchmarks.anatomy import PRODUCTS
 from benchmarks.costs import Costs
 from benchmarks.report import Throughput, case_title, markdown_table
 from tokenviz.models.describing import model_sentence
-from tokenviz.models.loading import resolve
 
 _HEAD = """# Benchmarks
 
@@ -22,7 +24,7 @@ _HOW = """## How it was measured
   text; where it has none, the first token has no prediction, and nobody is asked for one. A contender that scores any other
   number of tokens is not measured.
 - Every **contender** has a process of its own. It loads the model, scores the texts to warm up, and then waits; the contenders
-  take turns, one round each, {rounds} in all. Only one computes at a time; the others keep their memory and wait. What is timed
+  take turns, one round each. Only one computes at a time; the others keep their memory and wait. What is timed
   goes from the strings to the log-probs, so it includes the tokenizer.
 - tokenviz gives log-prob, rank, entropy and the ten likeliest alternatives of every token; the others give the log-prob,
   lm-eval the sum over each text. Where a tool leaves batches to its caller, texts of like length go together, and the fastest
@@ -45,39 +47,87 @@ _HOW = """## How it was measured
 The **plain loop** is what one writes without any tool: transformers in float32, one text at a time, log-softmax, gather.
 **Useful operations** are two for each weight of a linear layer or the output head and each scored token, and four for each
 product of causal attention. The **peak** is that of float32 matrix products of the model's own shapes with 256 or
-2,048 rows, by torch's linear layer or by oneDNN with weights laid out for it, whichever is fastest, each at its best of many
-repetitions:
-{peaks}.
+2,048 rows, by torch's linear layer or by oneDNN with weights laid out for it, whichever is fastest, each at its best of several
+repetitions. It is measured in every round, and what a contender reached in a round is compared with that round's.
 
 bfloat16 is a preview of a text, not a measurement: its error is shown next to it.
 """
 
 
-def benchmark_page(result: Throughput) -> str:
-    """The page in Markdown."""
+def stored(folder: Path) -> list[Throughput]:
+    """The results that are kept in a folder, the latest first."""
+    results = [Throughput.of_json(json.loads(path.read_text(encoding="utf-8"))) for path in sorted(folder.glob("*.json"))]
+    return sorted(results, key=lambda result: result.date, reverse=True)
+
+
+def store(result: Throughput, folder: Path) -> Path:
+    """Keep a result in a folder, in place of an earlier one of the same processor.
+
+    Returns:
+        Its file.
+    """
+    name = re.sub(r"\((R|TM)\)", "", _name(result))
+    slug = re.sub(r"\W+", "-", name.lower()).strip("-")
+    path = folder / f"{slug}.json"
+    folder.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(result.to_json(), indent=1) + "\n", encoding="utf-8")
+    return path
+
+
+def benchmark_page(results: Sequence[Throughput]) -> str:
+    """The page in Markdown.
+
+    Args:
+        results: One of each processor, in the page's order.
+    """
+    models = {label: description for result in results for label, description in result.models.items()}
+    parts = [_HEAD, model_sentence(list(models), models) + "\n"]
+    if len(results) > 1:
+        parts.append(_side_by_side(results))
+    for result in results:
+        parts += [f"## {_name(result)}\n", f"{_where(result)}\n", *_sections(result)]
+    return "\n".join([*parts, _HOW])
+
+
+def _name(result: Throughput) -> str:
+    return f"{result.machine['processor']}, {result.machine['cores']} cores"
+
+
+def _where(result: Throughput) -> str:
     machine = result.machine
-    where = f"{machine['processor']}, {machine['cores']} cores, torch {machine['torch']}; {_rounds(result.rounds)}.\n"
-    peaks = {case.model: f"{case.workload.peak_flops / 1e9:.0f} Gflop/s for {case.model}" for case in result.cases}
-    tables = [f"## {case_title(case)}\n\n{markdown_table(case)}\n" for case in result.cases]
-    limits = [_limits_part(result)] if result.anatomies else []
-    costs = [_costs_part(result.costs)] if result.costs is not None else []
-    return "\n".join(
-        [
-            _HEAD,
-            where,
-            _models_line(result),
-            *tables,
-            *limits,
-            *costs,
-            _HOW.format(rounds=_rounds(result.rounds), peaks=", ".join(peaks.values())),
-        ]
+    said = f"tokenviz {machine['tokenviz']}, torch {machine['torch']}; {_rounds(result.rounds)}, {result.date}."
+    return f"{said} {result.remark}".strip()
+
+
+def _side_by_side(results: Sequence[Throughput]) -> str:
+    """Speed as a multiple of the plain loop's on each processor: how much is gained depends on it."""
+    found: dict[tuple[str, str], dict[int, str]] = {}
+    for number, result in enumerate(results):
+        for case in result.cases:
+            for outcome in case.outcomes:
+                name = re.sub(r" [\d.]+$", "", outcome.label)
+                row = found.setdefault((f"{case.model} on {case.text_set}", name), {})
+                row[number] = "–" if outcome.failed else f"{outcome.ratio:.2f}"
+    heads = [f"{_name(result)} (tokenviz {result.machine['tokenviz']})" for result in results]
+    lines = [("texts", "contender", *heads), ("---", "---", *["--:"] * len(heads))]
+    before = ""
+    for (case_name, name), row in found.items():
+        cells = (row.get(number, "") for number in range(len(results)))
+        lines.append(("" if case_name == before else case_name, name, *cells))
+        before = case_name
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return (
+        "## Side by side\n\n"
+        "Speed as a multiple of the plain loop's. Where PyTorch's own products are quick, less is gained over it.\n\n"
+        f"{table}\n"
     )
 
 
-def _models_line(result: Throughput) -> str:
-    """What the models are, in a line."""
-    labels = list(dict.fromkeys(case.model for case in result.cases))
-    return model_sentence(labels, {label: resolve(label).description for label in labels}) + "\n"
+def _sections(result: Throughput) -> list[str]:
+    parts = [f"### {case_title(case)}\n\n{markdown_table(case)}\n" for case in result.cases]
+    parts += [_limits_part(result)] if result.anatomies else []
+    parts += [_costs_part(result.costs)] if result.costs is not None else []
+    return parts
 
 
 def _rounds(count: int) -> str:
@@ -95,17 +145,18 @@ def _limits_part(result: Throughput) -> str:
     for anatomy in result.anatomies:
         case, seconds = of_case[anatomy.case], anatomy.seconds[PRODUCTS]
         operations = 2 * case.workload.linear_weights * case.n_tokens
-        rates.append(f"{100 * operations / seconds / case.workload.peak_flops:.0f}" if seconds else "not laid out")
+        rates.append(f"{100 * operations / seconds / case.peak_flops:.0f}" if seconds else "not laid out")
     times.append((f"{PRODUCTS}, as a share of the peak", *rates))
     memory = [("most memory so far (MB)", *names)]
     for stage in result.anatomies[0].peak_bytes:
         memory.append((stage, *(f"{anatomy.peak_bytes[stage] / 1e6:,.0f}" for anatomy in result.anatomies)))
     weights = (of_case[anatomy.case].workload.weights_bytes / 1e6 for anatomy in result.anatomies)
     memory.append(("of these, the weights in float32", *(f"{one:,.0f}" for one in weights)))
+    peaks = {case.model: f"{case.peak_flops / 1e9:.0f} Gflop/s for {case.model}" for case in result.cases}
     return (
-        "## Where tokenviz's own time and memory go\n\n"
+        "### Where tokenviz's own time and memory go\n\n"
         "Measured apart from the rounds, in a process that scores a case and nothing else. The rest of the time are norms, "
-        "activations, residuals, rotary positions, the tokenizer and the table.\n\n"
+        f"activations, residuals, rotary positions, the tokenizer and the table. The peak: {', '.join(peaks.values())}.\n\n"
         f"{_table(times)}\n\n{_table(memory)}\n"
     )
 
@@ -121,17 +172,28 @@ def _costs_part(costs: Costs) -> str:
     rows = [(part, *(f"{cell.get(part, 0.0):.2f}" for cell in (costs.first_cell, costs.next_cell))) for part in parts]
     rows.append(("together", *(f"{sum(cell.values()):.2f}" for cell in (costs.first_cell, costs.next_cell))))
     table = _table([("seconds", "first in a process", "another"), *rows])
+    waits = [("whole processes", "seconds"), *((f"`{name}`", f"{median(taken):.1f}") for name, taken in _waits(costs).items())]
     return (
-        f"## Short texts, by {costs.model}\n\n"
-        "A grid of one model and one sentence, with its table, figures and run; the first one also imports the libraries and "
-        "makes the store.\n\n"
-        f"{table}\n\n"
-        f"`score()` alone takes {costs.score_seconds:.3f} s. `tokenviz score` on the sentence, as a whole process, takes "
-        f'{costs.command_ratio:.2f} times as long as `python -c "import torch, transformers"`.\n\n'
-        "Entropy, rank and the ten likeliest alternatives of every token take "
-        f"{100 * (costs.statistics_ratio - 1):.1f} % on top of the log-prob alone (the mixed texts, by the same kernel).\n\n"
+        f"### What a user waits for, with {costs.model}\n\n"
+        f"{_table(waits)}\n\n"
+        f"`tokenviz score` takes {costs.command_ratio:.2f} times as long as the import of torch and transformers; `score()` "
+        f"alone, in a process that has scored before, takes {costs.score_seconds:.3f} s. The commands after it run in the "
+        "project of the experiment below.\n\n"
         f"An experiment of {costs.grid_texts} texts of about 100 tokens and two models (the second is the first rounded "
         "once more, to Q4_0), with every table, figure and run, their comparisons and a summary, takes "
         f"{median(costs.grid_seconds):.0f} s as a whole process; loading the models and scoring the texts one by one, and "
-        f"nothing else, takes {median(costs.scoring_seconds):.0f} s: {costs.grid_ratio:.2f} times as long.\n"
+        f"nothing else, takes {median(costs.scoring_seconds):.0f} s: {costs.grid_ratio:.2f} times as long.\n\n"
+        "Where the seconds go in a grid of one model and one sentence, with its table, figures and run; the first one also "
+        "imports the libraries and makes the store:\n\n"
+        f"{table}\n\n"
+        "Entropy, rank and the ten likeliest alternatives of every token take "
+        f"{100 * (costs.statistics_ratio - 1):.1f} % on top of the log-prob alone (the mixed texts, by the same kernel).\n"
     )
+
+
+def _waits(costs: Costs) -> dict[str, tuple[float, ...]]:
+    return {
+        'python -c "import torch, transformers"': costs.import_seconds,
+        "tokenviz score -t SENTENCE": costs.command_seconds,
+        **costs.commands,
+    }

@@ -70,7 +70,7 @@ def record(result: Throughput, runs: Runs, started: float) -> Throughput:
     """
     name = f"throughput · {len(result.cases)} case{'s' * (len(result.cases) != 1)} · {result.rounds} rounds"
     kept = Kept(
-        "throughput", name, result.machine, result.metrics(), to_frame(result), benchmark_page(result), result.to_json(),
+        "throughput", name, result.machine, result.metrics(), to_frame(result), benchmark_page([result]), result.to_json(),
         figure(result),
     )  # fmt: skip
     run_id, link = keep(kept, runs, started)

@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -10,6 +11,7 @@ import pandas as pd
 from benchmarks.anatomy import Anatomy
 from benchmarks.costs import Costs
 from benchmarks.lineup import OURS, PREVIEW
+from benchmarks.machine import workload_of
 from benchmarks.measuring import CaseOutcome, Outcome
 from tokenviz.data.scores import nan_to_none
 
@@ -36,22 +38,28 @@ class Throughput:
     """A benchmark's whole result.
 
     Attributes:
-        machine: Processor, cores, torch.
+        machine: Processor, cores, torch, tokenviz.
+        date: When it was measured, as 2026-11-29.
+        models: The models' descriptions, by their specs.
         rounds: How many.
         cases: In the order of the arguments.
         anatomies: Of the cases, where tokenviz was among the contenders.
         costs: Of a short text; None where they were not measured.
         run_id: The MLflow run's; empty until it is there.
         link: Where the run's page is.
+        remark: A sentence on how it was measured otherwise than the page says.
     """
 
     machine: Mapping[str, str | int]
+    date: str
+    models: Mapping[str, str]
     rounds: int
     cases: tuple[CaseOutcome, ...]
     anatomies: tuple[Anatomy, ...]
     costs: Costs | None
     run_id: str = ""
     link: str = ""
+    remark: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """The result as plain values; a number that is not determined is None."""
@@ -60,11 +68,29 @@ class Throughput:
             "experiment": "throughput",
             "run_id": self.run_id,
             "machine": dict(self.machine),
+            "date": self.date,
+            "models": dict(self.models),
             "rounds": self.rounds,
+            "remark": self.remark,
             "cases": [_case_json(case) for case in self.cases],
             "anatomies": [asdict(anatomy) for anatomy in self.anatomies],
             "costs": costs,
         }
+
+    @classmethod
+    def of_json(cls, found: Mapping[str, Any]) -> "Throughput":
+        """A result from what `to_json` made of it."""
+        costs = found["costs"]
+        return cls(
+            machine=found["machine"],
+            date=found["date"],
+            models=found["models"],
+            rounds=found["rounds"],
+            cases=tuple(map(_case_of_json, found["cases"])),
+            anatomies=tuple(Anatomy(**one) for one in found["anatomies"]),
+            costs=None if costs is None else Costs(**_fields_of(Costs, costs)),
+            remark=found["remark"],
+        )
 
     def to_table(self) -> "Table":
         """The result for a terminal."""
@@ -94,7 +120,7 @@ class Throughput:
         """Every number by name, such as `smollm2-135m.mixed.tokenviz.ratio`."""
         found: dict[str, float] = {}
         for case in self.cases:
-            found[f"{case.model}.peak_gflops"] = case.workload.peak_flops / 1e9
+            found[f"{case.model}.peak_gflops"] = case.peak_flops / 1e9
             for outcome in case.outcomes:
                 for name, value in _numbers(case, outcome).items():
                     found[f"{case.model}.{case.text_set}.{outcome.name}.{name}"] = value
@@ -102,6 +128,7 @@ class Throughput:
             for cell in ("first_cell", "next_cell"):
                 found |= {f"{cell}.{_plain(part)}_seconds": value for part, value in getattr(self.costs, cell).items()}
             found["score_seconds"] = self.costs.score_seconds
+            found |= {f"{_plain(name)}_seconds": median(taken) for name, taken in self.costs.commands.items()}
             found |= self.costs.ratios
         return found
 
@@ -191,9 +218,10 @@ def _case_json(case: CaseOutcome) -> dict[str, Any]:
         "text_set": case.text_set,
         "n_texts": len(case.lengths),
         "n_tokens": case.n_tokens,
-        "weights_bytes": case.workload.weights_bytes,
+        "lengths": case.lengths,
+        "workload": asdict(case.workload),
+        "peaks": case.peaks,
         "useful_flops": case.workload.useful_flops(case.lengths),
-        "peak_flops": case.workload.peak_flops,
         "contenders": [
             {name: nan_to_none(value) for name, value in (asdict(outcome) | _numbers(case, outcome)).items()}
             for outcome in case.outcomes
@@ -201,5 +229,27 @@ def _case_json(case: CaseOutcome) -> dict[str, Any]:
     }
 
 
+def _case_of_json(found: Mapping[str, Any]) -> CaseOutcome:
+    return CaseOutcome(
+        model=found["model"],
+        text_set=found["text_set"],
+        lengths=tuple(found["lengths"]),
+        workload=workload_of(found["workload"]),
+        outcomes=tuple(Outcome(**_fields_of(Outcome, one)) for one in found["contenders"]),
+        peaks=tuple(found["peaks"]),
+    )
+
+
+def _fields_of(kind: type, found: Mapping[str, Any]) -> dict[str, Any]:
+    """What a dataclass is made of, as it was before it became JSON: with tuples, and NaN where a number is not determined."""
+    return {field.name: _as_it_was(found[field.name]) for field in fields(kind)}
+
+
+def _as_it_was(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _as_it_was(one) for name, one in value.items()}
+    return math.nan if value is None else tuple(value) if isinstance(value, list) else value
+
+
 def _plain(name: str) -> str:
-    return name.replace(",", "").replace(" ", "_")
+    return name.replace(",", "").replace("--", "").replace(" ", "_")

@@ -1,7 +1,8 @@
 """One contender in a process of its own: orders as JSON lines on stdin, answers as JSON lines on stdout.
 
-`python -m benchmarks.worker MODULE`. The orders are `prepare` and `load` (with a `Job`), `warm_up` (with the texts)
-and `round`. A contender that fails ends the process with its traceback on stderr.
+`python -m benchmarks.worker MODULE`. The orders are `prepare` and `load` (with a `Job`), `warm_up` (with the texts) and
+`round`; instead of the last two `peak`, which the machine's matrix products obey alone. A contender that fails ends the
+process with its traceback on stderr.
 """
 
 import importlib
@@ -14,7 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from benchmarks.contenders import Contender, Job
+from benchmarks.contenders import Job
 
 
 class Worker:
@@ -22,7 +23,7 @@ class Worker:
 
     def __init__(self, module: str) -> None:
         self.module = importlib.import_module(f"benchmarks.contenders.{module}")
-        self.contender: Contender
+        self.contender: Any
         self.texts: list[str] = []
 
     def prepare(self, job: dict[str, Any]) -> dict[str, Any]:
@@ -46,6 +47,9 @@ class Worker:
         seconds = time.perf_counter() - begin
         self.contender.rest()
         return {"seconds": seconds, "peak_bytes": peak_bytes()}
+
+    def peak(self) -> dict[str, Any]:
+        return {"flops": self.contender.peak_flops()}
 
 
 def _job(fields: dict[str, Any]) -> Job:

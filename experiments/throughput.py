@@ -10,12 +10,13 @@ from benchmarks.anatomy import take_apart
 from benchmarks.costs import measure_costs
 from benchmarks.lineup import LINEUP, OURS
 from benchmarks.measuring import measure
-from benchmarks.page import benchmark_page
+from benchmarks.page import benchmark_page, store, stored
 from benchmarks.recording import open_runs, record
 from benchmarks.report import Throughput
 from benchmarks.samples import folder_of, parse_case
 from tokenviz import experiment
 from tokenviz.harness import ExperimentError
+from tokenviz.models.loading import resolve
 
 
 @experiment
@@ -24,6 +25,7 @@ def throughput(
     contenders: list[str] = [entry.name for entry in LINEUP],
     rounds: int = 5,
     costs_of: str = "smollm2-135m",
+    keep: str | None = None,
     page: str | None = None,
 ) -> Throughput:
     """Score the same texts with tokenviz, a plain loop and other tools, in turn, each in a process of its own.
@@ -36,7 +38,8 @@ def throughput(
         contenders: Whom to measure; may be repeated. The others' environment is made by make bench.
         rounds: How often each contender scores the texts.
         costs_of: The model for the costs of a short text besides its forward pass; an empty string leaves them out.
-        page: A file to write the results to as a page in Markdown.
+        keep: A folder to keep the result in, as a JSON file of this processor.
+        page: A file to write the results to as a page in Markdown, with those of other processors that are kept in that folder.
     """
     known = {entry.name: entry for entry in LINEUP}
     if unknown := [name for name in contenders if name not in known]:
@@ -57,7 +60,11 @@ def throughput(
         )
     anatomies = tuple(map(take_apart, parsed)) if OURS in entries else ()
     costs = measure_costs(costs_of, rounds=rounds) if costs_of else None
-    result = record(Throughput(machine.described(), rounds, measured, anatomies, costs), runs, started)
+    models = {model: resolve(model).description for model in folders}
+    date = time.strftime("%Y-%m-%d", time.gmtime(started))
+    result = record(Throughput(machine.described(), date, models, rounds, measured, anatomies, costs), runs, started)
+    if keep is not None:
+        store(result, Path(keep))
     if page is not None:
-        Path(page).write_text(benchmark_page(result), encoding="utf-8")
+        Path(page).write_text(benchmark_page([result] if keep is None else stored(Path(keep))), encoding="utf-8")
     return result

@@ -7,16 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from matplotlib.figure import Figure
 
 from benchmarks import gpu
 from benchmarks.anatomy import Anatomy
 from benchmarks.contenders.batching import Batched, fastest_size
-from benchmarks.costs import Costs
-from benchmarks.lineup import LINEUP, NOT_INSTALLED, OURS, PLAIN, Entry
+from benchmarks.costs import PAGE, Costs
+from benchmarks.lineup import LINEUP, NOT_INSTALLED, OURS, PLAIN, ROOT, Entry
 from benchmarks.machine import Workload
 from benchmarks.measuring import CaseOutcome, Outcome, errors_of, measure
-from benchmarks.page import benchmark_page
+from benchmarks.page import benchmark_page, store, stored
 from benchmarks.processes import ContenderFailed
 from benchmarks.recording import Kept, keep, open_runs, record
 from benchmarks.report import Throughput, case_rows, figure, markdown_table, to_frame
@@ -36,7 +37,7 @@ from tokenviz.models.loading import LoadedModel, resolve
 from tokenviz.models.spec import ModelSpec
 from tokenviz.tracking.finding import fetch
 
-WORKLOAD = Workload(weights_bytes=400_000_000, linear_weights=100, attention=((2, None), (2, 3)), peak_flops=2e3)
+WORKLOAD = Workload(weights_bytes=400_000_000, linear_weights=100, attention=((2, None), (2, 3)), shapes=((10, 10, 1),))
 
 DIGESTS = {"mixed": "d6f8c6bf2a70", "sentences": "73ad9dd9f172", "long": "a97c4400f9be"}
 
@@ -57,18 +58,21 @@ def made_up() -> Throughput:
         ),
         Outcome("minicons", "minicons", "tokens", failed="ValueError: a | b"),
     )
-    case = CaseOutcome("smollm2-135m", "mixed", (4, 6), WORKLOAD, outcomes)
+    case = CaseOutcome("smollm2-135m", "mixed", (4, 6), WORKLOAD, outcomes, peaks=(2e3, 2e3, 2e3))
     cell = {"load": 1.0, "score": 0.1, "rest": 0.9}
     costs = Costs(
         "smollm2-135m", 0.1, (2.0, 2.0), (2.06, 2.1), cell, {"load": 0.5, "score": 0.1},
         (6.0, 5.0, 8.0), (4.0, 4.0, 4.0), 50, (9.0, 8.0), (3.0, 4.0),
+        {"tokenviz runs": (1.0, 3.0, 2.0), PAGE: (9.0, 8.0, 9.5)},
     )  # fmt: skip
     anatomy = Anatomy(
         "smollm2-135m:mixed",
         {"products with weights": 1.5, "attention": 0.25, "statistics": 0.15, "rest": 0.1},
         {"torch imported": 200_000_000, "texts scored": 900_000_000},
     )
-    return Throughput({"processor": "a processor", "cores": 2, "torch": "2.13.0"}, 3, (case,), (anatomy,), costs)
+    machine = {"processor": "A(R) Processor", "cores": 2, "torch": "2.13.0", "tokenviz": "1.0"}
+    models = {"smollm2-135m": "SmolLM2-135M"}
+    return Throughput(machine, "2026-01-31", models, 3, (case,), (anatomy,), costs)
 
 
 def test_the_text_sets_have_the_stated_sizes(gpt2: LoadedModel) -> None:
@@ -128,6 +132,8 @@ def test_contenders_take_turns_and_failures_are_reported(tmp_path: Path, glass: 
         # Rounding in float32: an addition of logits of about 20 errs by 1e-6, and dozens of them follow each other.
         assert 0 < one.error_mean <= one.error_largest < 1e-4
     assert plain.ratios == (1.0, 1.0)
+    assert len(found.peaks) == 2
+    assert min(found.peaks) > 1e8
     assert ours.ratios == tuple(a / b for a, b in zip(plain.seconds, ours.seconds, strict=True))
     assert no_module.failed == "ModuleNotFoundError: No module named 'benchmarks.contenders.nothing_of_that_name'"
     assert no_package.failed == "ModuleNotFoundError: No module named 'minicons'"
@@ -197,9 +203,11 @@ def test_tables_say_the_same(made_up: Throughput) -> None:
 
 
 def test_the_page_has_every_part(made_up: Throughput) -> None:
-    page = benchmark_page(made_up)
-    assert "a processor, 2 cores, torch 2.13.0; 3 rounds." in page
-    assert "## smollm2-135m on mixed (2 texts, 10 tokens)" in page
+    page = benchmark_page([made_up])
+    assert "## A(R) Processor, 2 cores\n\ntokenviz 1.0, torch 2.13.0; 3 rounds, 2026-01-31." in page
+    assert "### smollm2-135m on mixed (2 texts, 10 tokens)" in page
+    assert "Side by side" not in page
+    assert "| `tokenviz runs` | 2.0 |\n| `tokenviz ui, to its first page` | 9.0 |" in page
     assert "| load | 1.00 | 0.50 |" in page
     assert "| together | 2.00 | 0.60 |" in page
     assert "1.50 times as long" in page
@@ -209,9 +217,30 @@ def test_the_page_has_every_part(made_up: Throughput) -> None:
     assert "{" not in page
 
 
+def test_results_of_several_processors_are_one_page(made_up: Throughput, tmp_path: Path) -> None:
+    other = replace(
+        made_up, machine={**made_up.machine, "processor": "Another"}, date="2026-02-01", costs=None, remark="In haste."
+    )
+    files = [store(result, tmp_path / "results") for result in (made_up, other, made_up)]
+    assert [path.name for path in files] == ["a-processor-2-cores.json", "another-2-cores.json", "a-processor-2-cores.json"]
+    results = stored(tmp_path / "results")
+    assert [result.to_json() for result in results] == [other.to_json(), made_up.to_json()]  # the latest first
+    page = benchmark_page(results)
+    assert "| texts | contender | Another, 2 cores (tokenviz 1.0) | A(R) Processor, 2 cores (tokenviz 1.0) |" in page
+    assert "| smollm2-135m on mixed | tokenviz | 2.00 | 2.00 |\n|  | plain-loop | 1.00 | 1.00 |" in page
+    assert "|  | minicons | – | – |" in page
+    assert "## Another, 2 cores\n\ntokenviz 1.0, torch 2.13.0; 3 rounds, 2026-02-01. In haste.\n" in page
+    assert page.count("### smollm2-135m on mixed (2 texts, 10 tokens)") == 2
+
+
+def test_the_page_in_the_documentation_is_that_of_the_results_that_are_kept() -> None:
+    results = stored(ROOT / "benchmarks" / "results")
+    assert (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8") == benchmark_page(results)
+
+
 def test_the_page_survives_a_model_whose_weights_were_not_laid_out(made_up: Throughput) -> None:
     whole = [replace(one, seconds={**one.seconds, "products with weights": 0.0}) for one in made_up.anatomies]
-    page = benchmark_page(replace(made_up, anatomies=tuple(whole)))
+    page = benchmark_page([replace(made_up, anatomies=tuple(whole))])
     assert "| products with weights, as a share of the peak | not laid out |" in page
 
 
@@ -241,7 +270,7 @@ def test_a_measurement_is_a_run_with_its_files(project: Path, made_up: Throughpu
     assert run.info.status == "FINISHED"
     assert run.data.metrics["smollm2-135m.mixed.lm-eval.error_largest"] == 1e-3
     assert "smollm2-135m.mixed.minicons.ratio" not in run.data.metrics
-    assert run.data.params["processor"] == "a processor"
+    assert run.data.params["processor"] == "A(R) Processor"
     for name in ("tables/throughput.csv", "tables/throughput.md", "tables/throughput.json", "figures/throughput.png"):
         assert fetch(runs.store, kept.run_id, name, project).stat().st_size > 100
     assert kept.link.endswith(f"/#/experiments/{runs.experiment_id}/runs/{kept.run_id}")
@@ -294,6 +323,14 @@ def test_what_cannot_be_measured_is_refused(arguments: dict[str, Any], message: 
     assert str(error.value) == message
 
 
+def test_without_a_gpu_there_is_nothing_to_measure_on_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["benchmarks.gpu"])
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(SystemExit) as ended:
+        gpu.main()
+    assert ended.value.code == "error: torch finds no GPU on this machine; make bench measures its processor"
+
+
 @pytest.mark.slow
 def test_three_ways_to_score_on_a_device_agree() -> None:
     found = gpu.measure("glass-en", ["Alice was tired.", "The cat, and Dinah.", "Alice was beginning to get very tired."])
@@ -323,6 +360,9 @@ def test_costs_of_a_short_text_for_real() -> None:
     assert min(costs.next_cell.values()) > -1e-3
     assert costs.score_seconds > 0
     assert costs.command_ratio > 0
+    names = ["tokenviz --help", "tokenviz runs", "tokenviz runs show RUN", "tokenviz pull EXPERIMENT --to paper", PAGE]
+    assert list(costs.commands) == names
+    assert all(seconds > 0 for (seconds,) in costs.commands.values())
     assert 0.8 < costs.statistics_ratio < 2  # as far as a busy machine can tell
 
 
@@ -348,7 +388,7 @@ def test_the_workload_of_a_model_for_real() -> None:
     assert found.linear_weights == 4 * layer + hidden * vocabulary
     assert found.attention == ((hidden, None),) * 4
     assert found.weights_bytes == 4 * (found.linear_weights + 9 * hidden)  # and the norms
-    assert found.peak_flops > 1e8
+    assert sum(outputs * inputs * count for outputs, inputs, count in found.shapes) == found.linear_weights
 
 
 # ---- what a ledger costs -------------------------------------------------------------------------------------------
