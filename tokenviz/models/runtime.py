@@ -65,7 +65,7 @@ _OF_NUMBERS: dict[str, Callable[..., bool]] = {
     "sym_eq": lambda one, other: one == other,
     "sym_or": lambda *values: any(values),
 }
-"""What functions of shapes return for plain numbers; they do more where the compiler has put expressions in their places."""
+"""The results of functions of shapes for plain numbers; they do more where the compiler has put expressions in their places."""
 
 
 @contextmanager
