@@ -83,6 +83,11 @@ def folder_of(model: str) -> Path:
     return resolve(model).folder
 
 
+def described(model: str) -> str:
+    """What a model is, in words."""
+    return resolve(model).description
+
+
 def _paragraphs(name: str) -> list[str]:
     """The paragraphs of a sample text, without its headings."""
     whole = (_TEXTS / name).read_text(encoding="utf-8")

@@ -13,10 +13,9 @@ from benchmarks.measuring import measure
 from benchmarks.page import benchmark_page, store, stored
 from benchmarks.recording import open_runs, record
 from benchmarks.report import Throughput
-from benchmarks.samples import folder_of, parse_case
+from benchmarks.samples import described, folder_of, parse_case
 from tokenviz import experiment
 from tokenviz.harness import ExperimentError
-from tokenviz.models.loading import resolve
 
 
 @experiment
@@ -60,7 +59,7 @@ def throughput(
         )
     anatomies = tuple(map(take_apart, parsed)) if OURS in entries else ()
     costs = measure_costs(costs_of, rounds=rounds) if costs_of else None
-    models = {model: resolve(model).description for model in folders}
+    models = {model: described(model) for model in folders}
     date = time.strftime("%Y-%m-%d", time.gmtime(started))
     result = record(Throughput(machine.described(), date, models, rounds, measured, anatomies, costs), runs, started)
     if keep is not None:
