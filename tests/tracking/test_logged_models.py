@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import Run
 from run_records import filled, make_record
 
 from tokenviz.base.progress import collecting
@@ -15,7 +16,7 @@ from tokenviz.tracking.embedded import database_of
 from tokenviz.tracking.finding import find_runs, remove
 from tokenviz.tracking.logged_models import link_runs, model_of
 from tokenviz.tracking.runs import Runs
-from tokenviz.tracking.store import open_store
+from tokenviz.tracking.store import Store, open_store
 
 NAMES = ("a text", "another text")
 
@@ -155,6 +156,28 @@ def test_a_model_that_a_user_has_deleted_stays_so_until_it_is_scored_again(proje
     assert shown(project) == {}
     keep("m", NAMES[1])
     assert shown(project) == {("m", NAMES[1]): 2.5}
+
+
+@pytest.mark.parametrize("on_server", [False, True])
+def test_a_model_without_a_run_is_listed_and_goes(
+    project: Path, run: Run, monkeypatch: pytest.MonkeyPatch, on_server: bool
+) -> None:
+    gone = keep("m\x1b[1m")
+    keep("n")
+    client = open_store().client
+    client.delete_run(gone)  # as in MLflow's pages
+    if on_server:
+        monkeypatch.setattr(Store, "database", None)  # read and written with MLflow's client
+    code, out, err = run("runs", "tidy", stdin=b"n\n")
+    assert (code, out) == (1, "")
+    assert err == (
+        "model m␛[1m of an experiment: no run of it is left\nRemove 0 runs, 0 views and 1 model? [y/N] nothing was removed\n"
+    )
+    assert {model.name for model in client.search_logged_models(["1"])} == {"n", "m\x1b[1m"}
+    code, out, _ = run("runs", "tidy", "--yes")
+    assert (code, out) == (0, "0 runs, 0 views and 1 model removed\n")
+    assert [model.name for model in client.search_logged_models(["1"])] == ["n"]
+    assert run("runs", "tidy", "--yes") == (0, "", "nothing to tidy\n")
 
 
 @pytest.mark.slow
