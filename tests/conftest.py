@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 from arithmetic import BIGRAM_WEIGHTS, SPACED_TOKENS, SPACED_WEIGHTS, make_bigram_folder
+from hub import Models, answering, point_to
 from hypothesis import settings
 
 from tokenviz.cli.app import main
@@ -86,6 +87,17 @@ def bigram(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
 def folder(tmp_path: Path, bigram: LoadedModel) -> Path:
     """A copy of the bigram model to break."""
     return Path(shutil.copytree(bigram.resolved.folder, tmp_path / "model"))
+
+
+@pytest.fixture
+def hub(tmp_path: Path, bigram: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Models]]:
+    """A hub on this machine with one model, and an empty cache for it."""
+    handler = type("OneModel", (Models,), {"folder": bigram.resolved.folder, "extra": {"pytorch_model.bin": b"pickle"}})
+    with answering(handler) as address:
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+        point_to(monkeypatch, address)
+        yield handler
 
 
 @pytest.fixture(scope="session")

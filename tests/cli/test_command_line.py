@@ -215,13 +215,6 @@ def test_a_table_is_written_while_it_is_computed(run: Run, glass: LoadedModel, p
     assert f"{expected.summary().mean_logprob:.3f}" in out
 
 
-def test_an_unreachable_hub_is_said_in_one_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    code, _, err = run("score", "--model", "somebody/some-model", "--text", "x")
-    assert code == 1
-    assert "no model hub can be reached for 'somebody/some-model', and it is not on disk" in err
-
-
 def test_models_lists_the_catalogue(run: Run, glass: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     code, out, _ = run("models")

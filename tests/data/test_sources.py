@@ -9,11 +9,8 @@ import re
 import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import ClassVar
-from urllib.parse import unquote, urlsplit
 
 import fsspec
 import pyarrow as pa
@@ -21,6 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 from fsspec.registry import known_implementations
+from hub import DataSets, answering
 
 import tokenviz as tv
 from tokenviz.base.errors import TextError
@@ -403,47 +401,12 @@ def test_tables_of_items_pairs_prompts_and_chats_are_read_the_same_way(tmp_path:
 # A hub: the calls of huggingface_hub's file system, answered by a server of this process.
 
 
-class _Hub(BaseHTTPRequestHandler):
-    files: dict[str, bytes]
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
-    def _answer(self, status: int, body: bytes, **headers: str) -> None:
-        self.send_response(status)
-        for name, value in {"Content-Length": str(len(body)), **headers}.items():
-            self.send_header(name.replace("_", "-"), value)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def do_GET(self) -> None:
-        path = unquote(urlsplit(self.path).path)
-        if "datasets/lab/corpus" not in path:
-            self._answer(404, b"{}", X_Error_Code="RepoNotFound")
-        elif "/tree/main" in path:
-            below = path.partition("/tree/main")[2].strip("/")
-            own = [name for name in self.files if name.startswith(below + "/" * bool(below))]
-            entries = [{"type": "file", "path": name, "size": len(self.files[name]), "oid": "0" * 40} for name in own]
-            self._answer(200, json.dumps(entries).encode(), Content_Type="application/json")
-        elif "/resolve/main/" in path:
-            data = self.files[path.partition("/resolve/main/")[2]]
-            begin, end = map(int, self.headers["range"].removeprefix("bytes=").split("-"))
-            self._answer(206, data[begin : end + 1])
-        else:
-            self._answer(200, json.dumps({"id": "lab/corpus", "sha": "0" * 40}).encode(), Content_Type="application/json")
-
-
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, bytes]]:
     files: dict[str, bytes] = {}
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Hub", (_Hub,), {"files": files}))
-    Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    monkeypatch.setitem(fsspec.config.conf, "hf", {"endpoint": f"http://127.0.0.1:{server.server_port}"})
-    try:
+    with answering(type("Hub", (DataSets,), {"files": files})) as address:
+        monkeypatch.setitem(fsspec.config.conf, "hf", {"endpoint": address})
         yield files
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 def test_a_data_set_of_a_hub_is_read_through_its_file_system(tmp_path: Path, hub: dict[str, bytes]) -> None:

@@ -9,9 +9,7 @@ import sys
 import types
 from collections.abc import Callable, Iterator
 from hashlib import sha256
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -19,6 +17,7 @@ import pytest
 import torch
 from arithmetic import BIGRAM_WEIGHTS
 from folders import add_pickle, edit_json, edit_weights
+from hub import COMMIT, Models
 from safetensors.torch import load_file
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -27,11 +26,6 @@ from tokenviz.models.loading import LoadedModel, load_model, resolve
 from tokenviz.models.runtime import imports_put_off
 from tokenviz.models.spec import ModelSpec
 from tokenviz.scoring.scorer import score
-
-KNOWN = (
-    "give a catalogue name (smollm2-135m, gemma3-270m, glass-en, family-small, family-large), a folder with safetensors, "
-    "a .gguf file, or a hub id such as 'gpt2' or 'owner/model'"
-)
 
 
 def refused(message: str):
@@ -156,91 +150,22 @@ def test_code_that_comes_with_a_model_is_never_run(folder: Path, tmp_path: Path,
 
 # ---- the hub -------------------------------------------------------------------------------------------------------
 
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
-
-class Hub(BaseHTTPRequestHandler):
-    """As much of a model hub as one model needs."""
-
-    folder: Path
-    extra: dict[str, bytes]
-
-    def files(self) -> dict[str, bytes]:
-        paths = [path for path in self.folder.rglob("*") if path.is_file()]
-        return {path.relative_to(self.folder).as_posix(): path.read_bytes() for path in paths} | self.extra
-
-    def answer(self, status: int, headers: dict[str, str], body: bytes = b"") -> None:
-        self.send_response(status)
-        for name, value in {"Content-Length": str(len(body)), **headers}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        if self.command == "GET":
-            self.wfile.write(body)
-
-    def do_GET(self) -> None:
-        refusals = {"gone": (404, "RepoNotFound"), "locked": (403, "GatedRepo"), "broken": (500, "Oops")}
-        for name, (status, code) in refusals.items():
-            if f"owner/{name}" in self.path:
-                return self.answer(status, {"X-Error-Code": code})
-        api = re.fullmatch(r"/api/models/owner/tiny/revision/(\w+).*", self.path)
-        if api and api[1] not in ("main", COMMIT):
-            return self.answer(404, {"X-Error-Code": "RevisionNotFound"})
-        if api:
-            names = [{"rfilename": name} for name in self.files()]
-            body = {"_id": "1", "id": "owner/tiny", "sha": COMMIT, "siblings": names, "tags": [], "private": False}
-            return self.answer(200, {"Content-Type": "application/json"}, json.dumps(body).encode())
-        if self.path.startswith(f"/api/models/owner/tiny/tree/{COMMIT}"):
-            entries = [{"type": "file", "path": name, "size": len(body), "oid": name} for name, body in self.files().items()]
-            return self.answer(200, {"Content-Type": "application/json"}, json.dumps(entries).encode())
-        name = self.path.removeprefix(f"/owner/tiny/resolve/{COMMIT}/")
-        if name not in self.files():
-            return self.answer(404, {"X-Error-Code": "EntryNotFound"})
-        body = self.files()[name]
-        return self.answer(200, {"ETag": f'"{len(body)}-{name}"', "X-Repo-Commit": COMMIT}, body)
-
-    do_HEAD = do_GET
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-@pytest.fixture
-def hub(tmp_path: Path, bigram: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Hub]]:
-    """A hub on this machine with one model, and an empty cache for it."""
-    handler = type("OneModel", (Hub,), {"folder": bigram.resolved.folder, "extra": {"pytorch_model.bin": b"pickle"}})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-    point_to(monkeypatch, f"http://127.0.0.1:{server.server_address[1]}")
-    yield handler
-    server.shutdown()
-    server.server_close()
-
-
-def point_to(monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
-    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", endpoint)
-    monkeypatch.setattr(
-        "huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", endpoint + "/{repo_id}/resolve/{revision}/{filename}"
-    )
-    monkeypatch.setattr("huggingface_hub.hf_api.api.endpoint", endpoint)
-
-
-def test_a_hub_id_is_fetched_and_pinned_to_its_commit(hub: type[Hub], bigram: LoadedModel) -> None:
+def test_a_hub_id_is_fetched_and_pinned_to_its_commit(hub: type[Models], bigram: LoadedModel) -> None:
     model = load_model("owner/tiny@main")
     assert (model.resolved.source, model.resolved.identity) == ("hub", f"commit:{COMMIT}")
     np.testing.assert_array_equal(score(model, "abcd").logprob, score(bigram, "abcd").logprob)
     assert not list(model.resolved.folder.glob("*.bin"))
 
 
-def test_the_weights_of_a_hub_model_are_known_by_their_sha256(hub: type[Hub], bigram: LoadedModel) -> None:
+def test_the_weights_of_a_hub_model_are_known_by_their_sha256(hub: type[Models], bigram: LoadedModel) -> None:
     expected = sha256((bigram.resolved.folder / "model.safetensors").read_bytes()).hexdigest()
     model = load_model("owner/tiny")
     assert model.resolved.weights_sha256 == score(model, "ab").spec.weights_sha256 == expected
     assert score(bigram, "ab").spec.weights_sha256 == ""
 
 
-def test_weights_in_sub_folders_of_a_hub_model_are_fetched(hub: type[Hub], bigram: LoadedModel, tmp_path: Path) -> None:
+def test_weights_in_sub_folders_of_a_hub_model_are_fetched(hub: type[Models], bigram: LoadedModel, tmp_path: Path) -> None:
     hub.folder = Path(shutil.copytree(bigram.resolved.folder, tmp_path / "split"))
     (hub.folder / "weights").mkdir()
     (hub.folder / "onnx").mkdir()
@@ -258,39 +183,6 @@ def test_weights_in_sub_folders_of_a_hub_model_are_fetched(hub: type[Hub], bigra
         "'owner/tiny' is refused: its model.safetensors.index.json names '../w.safetensors', which leads out of the folder; a "
         "model's files must be in its folder"
     ):
-        load_model("owner/tiny")
-
-
-def test_an_adapter_on_the_hub_is_refused(hub: type[Hub]) -> None:
-    hub.extra = {"adapter_config.json": b"{}"}
-    with refused("'owner/tiny' holds an adapter: fetch it into a folder and give that, for it to be merged into its model"):
-        load_model("owner/tiny")
-
-
-def test_a_model_that_the_hub_does_not_have_is_refused(hub: type[Hub]) -> None:
-    with refused(f"no model 'owner/gone' on the hub: {KNOWN}"):
-        load_model("owner/gone")
-
-
-def test_a_revision_that_the_hub_does_not_have_is_refused(hub: type[Hub]) -> None:
-    with refused("'owner/tiny' has no revision 'never' on the hub"):
-        load_model("owner/tiny@never")
-
-
-def test_a_gated_model_is_refused_with_what_to_do(hub: type[Hub]) -> None:
-    with refused("'owner/locked' asks for its licence to be accepted on the hub first, and for a login"):
-        load_model("owner/locked")
-
-
-def test_a_hub_that_fails_is_refused(hub: type[Hub]) -> None:
-    with refused(f"no model hub can be reached for 'owner/broken', and it is not on disk: {KNOWN}"):
-        load_model("owner/broken")
-
-
-def test_a_hub_that_is_not_there_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
-    point_to(monkeypatch, "http://127.0.0.1:9")  # the discard port: nothing listens
-    with refused(f"no model hub can be reached for 'owner/tiny', and it is not on disk: {KNOWN}"):
         load_model("owner/tiny")
 
 

@@ -23,6 +23,7 @@ import pytest
 import torch
 from conftest import Run
 from folders import WEIGHTS, add_pickle, cut_short, edit_json, edit_weights, quantised, split
+from hub import point_to
 from matplotlib.figure import Figure
 from messages import Files, Row, calls, commands, says
 from PIL import Image
@@ -1180,6 +1181,21 @@ BROKEN_MODELS = [
               lambda folder: quantised(folder, quant_method="torchao"), "model,quantize=q8_0"),
     ),
     *calls(
+        "a model hub", ModelError,
+        model("'owner/tiny' holds an adapter: fetch it into a folder and give that, for it to be merged into its model",
+              lambda hub: setattr(hub, "extra", {"adapter_config.json": b"{}"}), "owner/tiny"),
+        (lambda hub: tv.load_model("owner/gone"), f"no model 'owner/gone' on the hub: {MODELS_ARE}"),
+        (lambda hub: tv.load_model("owner/tiny@never"), "'owner/tiny' has no revision 'never' on the hub"),
+        (lambda hub: tv.load_model("owner/locked"),
+         "'owner/locked' asks for its licence to be accepted on the hub first, and for a login"),
+        (lambda hub: tv.load_model("owner/broken"),
+         f"no model hub can be reached for 'owner/broken', and it is not on disk: {MODELS_ARE}"),
+        model(f"no model hub can be reached for 'owner/tiny', and it is not on disk: {MODELS_ARE}",
+              lambda hub, monkeypatch: point_to(monkeypatch, "http://127.0.0.1:9"), "owner/tiny"),  # where nothing listens
+        model(f"no model hub can be reached for 'owner/tiny', and it is not on disk: {MODELS_ARE}",
+              lambda hub, monkeypatch: monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True), "owner/tiny"),
+    ),
+    *calls(
         "GGUF files", ModelError,
         *(model(said, lambda cache, project, how=how: write_gguf(project / "model.gguf", **how),
          "model.gguf") for said, how in (
@@ -1272,5 +1288,5 @@ def left_in(project: Path) -> dict[str, tuple[int, int]]:
     return {
         name: state
         for name, state in there.items()
-        if not re.fullmatch(r"mlruns/mlflow\.db.*|cache(/models)?(/.*\.lock)?", name)
+        if not re.fullmatch(r"mlruns/mlflow\.db.*|cache(/models)?(/.*\.lock)?|hub(/.*)?", name)
     }
