@@ -664,6 +664,54 @@ def test_a_worker_out_of_memory_halves_what_it_does_at_once(
     np.testing.assert_allclose(found.logprob, expected.logprob, rtol=0, atol=1e-5)
 
 
+LARGE = """
+import sys
+from pathlib import Path
+from tokenviz.comparing.large import Gathered
+from tokenviz.data import passages
+from tokenviz.data.scores import save_parts
+from tokenviz.data.texts import read_text
+from tokenviz.ledger import driver
+from tokenviz.ledger.book import Cell, plan_ledger
+from tokenviz.ledger.worker import work
+from tokenviz.models.loading import resolve
+from tokenviz.models.spec import ModelSpec
+
+driver.LARGE = passages.IN_MEMORY = 0
+model, corpus, folder = sys.argv[1:]
+text, resolved = read_text(corpus), resolve(ModelSpec.parse(model))
+settings = {"bos": "auto", "context": None, "stride": None, "top_k": 0}
+cell = Cell("f", resolved.spec.label, resolved.identity, text.name, text.sha256, settings)
+ledger, cells = plan_ledger(folder, [cell], [text], shard_bytes=100_000, part_characters=20_000)
+work(ledger)
+found = driver.cell_result(ledger, cell, text)
+gathered = Gathered(text, found.parts)
+save_parts(gathered.each(), Path(folder, "whole.parquet"))
+n_scored = gathered.information.estimates["mean_logprob"].n
+(peak,) = (line.split()[1] for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+print(gathered.summary.n_tokens, n_scored, len(text.passages), peak)
+"""
+
+
+@pytest.mark.slow
+def test_a_million_tokens_take_no_more_memory_than_a_tenth_of_them(bigrams: tuple[str, str], tmp_path: Path) -> None:
+    """They are read, cut into shards, scored, and joined to one table, in one process."""
+    peaks = []
+    for n_passages in (2_000, 20_000):
+        corpus_file = tmp_path / f"{n_passages}.jsonl"
+        with corpus_file.open("w") as file:
+            for number in range(n_passages):  # each another passage
+                passage = "".join("abcd"[number >> 2 * place & 3] for place in range(52))
+                file.write(json.dumps({"id": str(number), "text": passage}) + "\n")
+        command = [sys.executable, "-c", LARGE, bigrams[0], str(corpus_file), str(tmp_path / f"ledger-{n_passages}")]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=1800)
+        assert done.returncode == 0, done.stderr
+        n_tokens, n_scored, n_read, peak = map(int, done.stdout.split())
+        assert (n_tokens, n_scored, n_read) == (52 * n_passages, 51 * n_passages, n_passages)
+        peaks.append(peak / 1024)
+    assert peaks[1] < peaks[0] + 60, peaks  # megabytes; the table alone would have some hundred
+
+
 @pytest.mark.slow
 def test_a_ledger_copied_to_another_place_is_finished_there(
     glass: LoadedModel, ledger_of, text: Text, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
