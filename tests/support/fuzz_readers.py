@@ -133,7 +133,8 @@ def _spoil_table(rng: random.Random, files: Files) -> Files:
     if rng.random() < 0.3:
         return spoil_one(rng, files)
     table = pq.read_table(io.BytesIO(files["t.parquet"]))
-    about = dict(table.schema.metadata)
+    footer = pq.read_metadata(io.BytesIO(files["t.parquet"])).metadata
+    about = {key: said for key, said in footer.items() if key.startswith(b"tokenviz")}
     name = rng.choice(table.column_names)
     place, what = table.column_names.index(name), rng.randrange(5)
     try:
@@ -144,7 +145,8 @@ def _spoil_table(rng: random.Random, files: Files) -> Files:
         elif what == 2:
             table = table.set_column(place, name, pa.array([rng.choice([-1, 0, 3, 2**40, None]) for _ in range(len(table))]))
         else:
-            about[b"tokenviz"] = json.dumps(changed(rng, json.loads(about[b"tokenviz"]))).encode()
+            key = rng.choice(sorted(about))
+            about[key] = json.dumps(changed(rng, json.loads(about[key]))).encode()
     except (pa.ArrowException, ValueError):
         return spoil_one(rng, files)
     file = io.BytesIO()
@@ -158,6 +160,16 @@ def _read_table(folder: Path, rng: random.Random) -> object:
 
 
 _KEPT_TEXT = "abcdabcdd"
+
+
+def _slim_tables(folder: Path) -> list[Files]:
+    make_bigram_folder(Path("model"), BIGRAM_WEIGHTS)
+    tv.score(_small(), _KEPT_TEXT, top_k=1).save(folder / "t.parquet", slim=True)
+    return [files_of(folder)]
+
+
+def _read_slim(folder: Path, rng: random.Random) -> object:
+    return tv.import_scores(folder / "t.parquet", "model", text=tv.literal(_KEPT_TEXT)).scores.to_json()
 
 
 def _predictions(folder: Path) -> list[Files]:
@@ -359,6 +371,7 @@ READERS = {
     "GGUF files": Reader(_gguf, lambda folder, rng: _score(folder / "m.gguf")),
     "model folders": Reader(_folders, lambda folder, rng: _score(folder)),
     "token tables": Reader(_token_tables, _read_table, _spoil_table),
+    "slim tables": Reader(_slim_tables, _read_slim, _spoil_table),
     "kept predictions": Reader(_predictions, _diverge),
     "manifests": Reader(_manifests, lambda folder, rng: check("trial", folder)),
     "parcels": Reader(_staged_runs, lambda folder, rng: import_runs(open_store(), folder)),

@@ -222,7 +222,8 @@ def about_file(path: Path) -> dict[str, Any]:
     with file, undamaged(path):
         about = about_table(path, file.schema_arrow.metadata)
         if about["format"] == SLIM_FORMAT:
-            about["left_out"] = json.loads(file.metadata.metadata[LEFT_OUT_KEY.encode()])
+            left_out = json.loads(file.metadata.metadata[LEFT_OUT_KEY.encode()])
+            about["left_out"] = {"sha256": str(left_out["sha256"]), "unread": frozenset(map(int, left_out["unread"]))}
         return about
 
 

@@ -479,7 +479,8 @@ class TokenScores:
                     digest.add(part, parquet.LEFT_OUT)
                 yield part
         if "left_out" in about and digest.hex() != about["left_out"]["sha256"]:
-            versions = ", ".join(f"{name} {version}" for name, version in about["spec"]["versions"].items())
+            with parquet.undamaged(path):
+                versions = ", ".join(f"{name} {version}" for name, version in about["spec"]["versions"].items())
             raise ScoringError(
                 f"{str(path)!r} does not get back from text and tokenizer what was left out of it: its tokens were made by "
                 f"{versions}"

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tokenviz.base.disk import samples_folder
 from tokenviz.base.errors import ScoringError, TextError, did_you_mean
 from tokenviz.base.progress import task, warn
-from tokenviz.data.parquet import about_file
+from tokenviz.data.parquet import about_file, undamaged
 from tokenviz.data.rows import content_of, decoded, lines_of
 from tokenviz.data.scores import UNREAD, BosMode, ScoreSpec, TokenScores
 from tokenviz.data.sources import Source, source_at
@@ -220,23 +220,24 @@ def table_parts(source: Source, model: ModelSpec, text: Text | None) -> Iterator
         raise TextError(f"{str(source)!r} is a token table at an address: copy it to this disk, and give its path")
     path = Path(source.path)
     about = about_file(path)
+    with undamaged(path):
+        scored, sha256, spec = str(about["text_name"]), str(about["text_sha256"]), ScoreSpec.of(about)
     if text is None:
         raise TextError(
-            f"{str(path)!r} has scores of the text {about['text_name']!r}: give that text as well, with --text, in Python text="
+            f"{str(path)!r} has scores of the text {scored!r}: give that text as well, with --text, in Python text="
         )
-    if about["text_sha256"] != text.sha256:
+    if sha256 != text.sha256:
         raise ScoringError(
-            f"{str(path)!r} has scores of the text {about['text_name']!r} (sha256 {about['text_sha256'][:12]}), and "
-            f"{text.name!r} is another (sha256 {text.sha256[:12]}): give the text that was scored"
+            f"{str(path)!r} has scores of the text {scored!r} (sha256 {sha256[:12]}), and {text.name!r} is another (sha256 "
+            f"{text.sha256[:12]}): give the text that was scored"
         )
     known = Tokens(load_tokenizer(model), model.label, "auto")
-    spec = ScoreSpec.of(about)
     if spec.tokenizer != tokens.fingerprint(known.tokenizer):
         raise ScoringError(
             f"{str(path)!r} has scores by {spec.model!r}, and the tokenizer of {known.name!r} is another: name a model that "
             "has the same one"
         )
-    unread = frozenset(about.get("left_out", {}).get("unread", ()))
+    unread = about["left_out"]["unread"] if "left_out" in about else frozenset()
 
     def give_back(
         passage: NDArray[np.int64], position: NDArray[np.int64], top_ids: Sequence[Sequence[int]] | None
