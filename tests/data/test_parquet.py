@@ -196,17 +196,25 @@ def test_the_command_writes_a_slim_table_and_gives_it_back(run: Run, project: Pa
     assert run(*found, "--parquet", "back.parquet") == (0, "", "")
     assert_same_bits(TokenScores.load(Path("back.parquet")), TokenScores.load(Path("whole.parquet")))
     assert pq.read_table("back.parquet")["id"] == pq.read_table("whole.parquet")["id"]
-    code, out, err = run(*found, "--track", "kept", "--csv")
-    assert (code, out.count("\n")) == (0, len(pq.read_table("back.parquet")) + 1)
-    assert "kept as run" in err
-    kept = tv.load_runs("kept")
-    assert_same_bits(tv.load_scores(kept.iloc[0]), TokenScores.load(Path("whole.parquet")))
-    (again,) = rerun(kept["run_id"].iloc[0], open_store())
-    assert again.agrees(0)
-    assert "found again as run" in run(*found, "--track", "kept", "--csv")[2]
     assert run(*found, "--engine", "vLLM")[0] == 2
     assert run("score", "-t", "x", "-m", "glass-en", "--slim")[0] == 2
     code, _, err = run("import-scores", "slim.parquet", "-m", "glass-en", "--csv")
     assert (code, err) == (
         1, "error: 'slim.parquet' has scores of the text 't': give that text as well, with --text, in Python text=\n"
     )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_slim_table_is_kept_as_a_run_and_computed_again(run: Run, project: Path, glass: LoadedModel) -> None:
+    Path("t.txt").write_text("Alice was tired. So was I.")
+    scores = tv.score(glass, tv.read_text("t.txt"))
+    scores.save(Path("slim.parquet"), slim=True)
+    found = ("import-scores", "slim.parquet", "-m", "glass-en", "--text", "t.txt")
+    code, out, err = run(*found, "--track", "kept", "--csv")
+    assert (code, out.count("\n")) == (0, len(scores) + 1)
+    assert "kept as run" in err
+    kept = tv.load_runs("kept")
+    assert_same_bits(tv.load_scores(kept.iloc[0]), scores)
+    (again,) = rerun(kept["run_id"].iloc[0], open_store())
+    assert again.agrees(0)
+    assert "found again as run" in run(*found, "--track", "kept", "--csv")[2]
