@@ -23,6 +23,8 @@ from hypothesis import strategies as st
 from tokenviz.base.errors import DiskError, TextError
 from tokenviz.base.progress import collecting
 from tokenviz.data.passages import Gathering, Passages, repeated
+from tokenviz.data.rows import rows_of
+from tokenviz.data.sources import source_at
 from tokenviz.data.texts import corpus, literal, read_text, sample_names
 
 # Everything that reading in text mode, stripping or normalising would change.
@@ -386,6 +388,22 @@ def test_a_long_text_takes_little_memory(tmp_path: Path, monkeypatch: pytest.Mon
         assert tracemalloc.get_traced_memory()[1] < 800_000
     finally:
         tracemalloc.stop()
+
+
+def test_some_rows_of_a_parquet_file_are_in_memory_however_large_its_groups(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "one_group.parquet"
+    passages = [f"{number:05} " + "x" * 800 for number in range(10_000)]
+    pq.write_table(pa.table({"text": passages}), path, compression="none", use_dictionary=False, data_page_size=50_000)
+    assert (pq.ParquetFile(path).num_row_groups, path.stat().st_size > 8_000_000) == (1, True)
+    monkeypatch.setattr("tokenviz.data.rows._BATCH_BYTES", 100_000)
+    monkeypatch.setattr("tokenviz.data.rows._STEP", 100_000)
+    before, most = pa.total_allocated_bytes(), 0
+    for number, (_, row) in enumerate(rows_of(source_at(path), "text")):
+        assert row == {"text": passages[number]}
+        most = max(most, pa.total_allocated_bytes() - before)
+    assert most < 2_000_000
 
 
 def test_of_names_that_occur_twice_the_first_is_found() -> None:
