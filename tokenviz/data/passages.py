@@ -67,7 +67,10 @@ class Passages(Sequence[str]):
         kept, block = self._read
         if kept != number:
             begin, end = self._place[number : number + 2]
-            block = tuple(json.loads(b"[%b]" % os.pread(self._file.fileno(), end - begin, begin)))
+            written = bytearray(b"[")
+            while left := end - begin - len(written) + 1:  # one call reads two gigabytes at most
+                written += os.pread(self._file.fileno(), left, end - left)
+            block = tuple(json.loads(written + b"]"))
             self._read = (number, block)
         return block
 
