@@ -191,7 +191,11 @@ def test_figures_show_every_text_and_step(course: Path) -> None:
     drawn = sum(len(block.get_xticklabels()) for block in blocks)
     assert drawn < len(tables[0])
     assert blocks[-1].get_xlabel() == f"the first {drawn:,} of {len(tables[0]):,} tokens"
-    assert step_heatmap(step_logprobs(list(SHARES), tables).iloc[:5]).axes[0].get_xlabel() == ""
+    short = step_heatmap(step_logprobs(list(SHARES), tables).iloc[:5])
+    assert short.axes[0].get_xlabel() == ""
+    assert figure.get_figheight() / 3 == pytest.approx(short.get_figheight(), abs=0.15)  # lines of a short text are no higher
+    half = step_heatmap(step_logprobs(list(SHARES), tables).iloc[: drawn // 2])
+    assert [len(block.get_xticklabels()) for block in half.axes[:-1]] == [24, 24]  # blocks are as full as each other
     columns = len(blocks[0].get_xticklabels())
     assert "".join(label.get_text() for label in blocks[0].get_xticklabels()) == (TEXT * 20)[:columns]
     assert len(blocks[0].patches) == columns * 4

@@ -221,8 +221,11 @@ def draw_entropy_calibration(axes: Axes, tables: Sequence[TokenScores], *, bins:
         highest = max([highest, *found.entropy, *(found.surprisal + bars)])
     limits = (0.0, 1.05 * highest)
     axes.plot(limits, limits, color="#555555", linewidth=1, linestyle=(0, (4, 3)), zorder=1)
-    axes.annotate("as expected", (limits[1] * 0.6, limits[1] * 0.6), xytext=(8, -2), textcoords="offset points",
-                  fontsize=0.9 * font_size, color="#555555", va="top")  # fmt: skip
+    # Along the upper end of the line, where points are rare: the highest one is mostly above the line.
+    axes.annotate(
+        "as expected", (limits[1] * 0.98, limits[1] * 0.98), xytext=(2, -2), textcoords="offset points", ha="right", va="top",
+        fontsize=0.9 * font_size, color="#555555", rotation=45, rotation_mode="anchor",
+    )  # fmt: skip
     axes.set(xlim=limits, ylim=limits, aspect="equal")
     label_axes(
         axes,

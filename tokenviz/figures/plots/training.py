@@ -9,7 +9,7 @@ from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
-from tokenviz.figures.plots.labels import families, label_axes, legend_outside, short_name, title_axes
+from tokenviz.figures.plots.labels import families, label_axes, legend_outside, line_width, short_name, title_axes
 from tokenviz.figures.typeset.colours import LINE_COLOURS, LINE_STYLES, MARKERS, UNSCORED_EDGE, ColourScale
 from tokenviz.figures.typeset.fonts import drawable, fonts_for
 from tokenviz.figures.typeset.saving import Picture, inches, points
@@ -25,7 +25,10 @@ _PANELS = (
 )
 _BAND = 0.18  # opacity: the lines and the bands of other texts stay visible below
 _BLOCKS = 3  # blocks of tokens, one below the other
-_CELL = 0.165  # width in inches
+_CELL = 0.165  # least width, and height, in inches
+_FEWEST = 8  # columns: the cells of a text of a few tokens are not much wider than high
+_BESIDE = 1.6  # inches left and right of the cells: steps, colour bar
+_NAME = 0.75  # size of tokens and steps, in font sizes
 
 
 def training_curves(
@@ -105,18 +108,23 @@ def step_heatmap(logprobs: "pd.DataFrame", *, width: float | str = 7.0, font_siz
     """
     across, size = inches(width), points(font_size)
     steps = [str(name).removeprefix("step_") for name in logprobs if str(name).startswith("step_")]
-    per_block = max(4, int((across - 1.6) / _CELL))
-    shown = logprobs.iloc[: per_block * _BLOCKS]
+    most = max(4, int((across - _BESIDE) / _CELL))
+    shown = logprobs.iloc[: most * _BLOCKS]
+    blocks = max(1, -(-len(shown) // most))
+    per_block = min(most, max(_FEWEST, -(-len(shown) // blocks)))
     values = shown[[f"step_{step}" for step in steps]].to_numpy(float).T  # (steps, tokens)
     known = values[~np.isnan(values)]
     scale = ColourScale(float(known.min()), float(known.max())) if len(known) else ColourScale(np.nan, np.nan)
-    blocks = -(-len(shown) // per_block)
-    high = 0.14 * len(steps) + 0.8
-    figure = Picture(figsize=(across, high * blocks + 0.3), layout="constrained", facecolor="white")
+    names = [_written(token) for token in shown["token"]]
+    longest = max((line_width(name, _NAME * size) for name in names), default=0.0) / 72
+    upright = longest <= 0.9 * (across - _BESIDE) / per_block
+    high = _CELL * len(steps) + (0.02 * size if upright else longest) + 0.15
+    note = 0.03 * size * (len(shown) < len(logprobs))
+    figure = Picture(figsize=(across, high * blocks + note), layout="constrained", facecolor="white")
     panels = list(figure.subplots(blocks, 1, squeeze=False).flat)
     for place, axes in enumerate(panels):
         part = slice(place * per_block, (place + 1) * per_block)
-        draw_step_heatmap(axes, shown["token"].tolist()[part], steps, values[:, part], scale, per_block, font_size=size)
+        draw_step_heatmap(axes, names[part], steps, values[:, part], scale, per_block, upright=upright, font_size=size)
     figure.supylabel("training step", fontsize=size)
     if len(shown) < len(logprobs):
         panels[-1].set_xlabel(f"the first {len(shown):,} of {len(logprobs):,} tokens", fontsize=size)
@@ -136,17 +144,19 @@ def draw_step_heatmap(
     scale: ColourScale,
     columns: int,
     *,
+    upright: bool = False,
     font_size: float = 9.0,
 ) -> Axes:
     """Draw one block of `step_heatmap` on given axes.
 
     Args:
         axes: The axes to draw on.
-        tokens: Labels of the columns.
+        tokens: Names of the columns, as they are written.
         steps: Labels of the rows, the first at the top.
         values: (steps, tokens), in nats; NaN has an outline instead of a colour.
         scale: The scale from values to colours.
         columns: The number of columns that fit.
+        upright: Whether the tokens are written across and not upwards; by default not.
         font_size: Size of the axes' names, in points; by default 9.
     """
     axes.set_xlim(-0.5, columns - 0.5)
@@ -156,12 +166,11 @@ def draw_step_heatmap(
         edge = UNSCORED_EDGE if colour is None else "white"
         place = (column - 0.5, row - 0.5)
         axes.add_patch(Rectangle(place, 1, 1, facecolor=colour or "white", edgecolor=edge, linewidth=0.3))
-    names = [_written(token) for token in tokens]
-    axes.set_xticks(range(len(tokens)), names, rotation=90)
+    axes.set_xticks(range(len(tokens)), tokens, rotation=0 if upright else 90)
     axes.set_yticks(range(len(steps)), [f"{int(step):,}" for step in steps])
     for label in axes.get_xticklabels():
-        label.set(fontsize=0.75 * font_size, parse_math=False, fontfamily=families(label.get_text()))
-    axes.tick_params(length=0, labelsize=0.75 * font_size)
+        label.set(fontsize=_NAME * font_size, parse_math=False, fontfamily=families(label.get_text()))
+    axes.tick_params(length=0, labelsize=_NAME * font_size)
     axes.spines[:].set_visible(False)
     return axes
 
