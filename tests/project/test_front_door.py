@@ -5,6 +5,7 @@ from pathlib import Path
 from tables import make_scores
 
 import tokenviz as tv
+from tokenviz.figures import along_text, correlation_overview, entropy_calibration
 from tokenviz.figures.origin import provenance_of
 from tokenviz.models.loading import LoadedModel
 
@@ -50,3 +51,12 @@ def test_a_figure_without_a_title_has_that_of_its_file(tmp_path: Path) -> None:
     (path,) = tv.save_figure(tv.unity_scatter(tv.compare(a, b)), tmp_path / "scatter.png")
     with Image.open(path) as image:
         assert image.info["Title"] == "scatter"
+
+
+def test_one_where_several_may_be_is_drawn(glass: LoadedModel, tmp_path: Path) -> None:
+    scores, other = (tv.score(glass, "A b", context=context) for context in (8, 128))
+    assert along_text(scores).axes[0].get_lines()
+    assert entropy_calibration(scores).axes[0].get_lines()
+    assert correlation_overview(tv.compare(scores, other)).axes[0].get_lines()
+    scores.save(str(tmp_path / "a.parquet"))
+    assert tv.TokenScores.load(str(tmp_path / "a.parquet")).to_json() == scores.to_json()

@@ -46,6 +46,7 @@ from tokenviz.comparing.alignment import align
 from tokenviz.comparing.comparison import pool
 from tokenviz.data.spans import Span
 from tokenviz.data.texts import corpus, literal, read_text
+from tokenviz.figures import along_text, correlation_overview, entropy_calibration, gap_bars
 from tokenviz.figures.heatmap.definition import TextHeatmap, shared_limits
 from tokenviz.figures.heatmap.drawing import heatmap_pages
 from tokenviz.figures.heatmap.files import FORMATS, save_heatmap
@@ -473,6 +474,7 @@ NO_LIMITS = (
     "give two numbers, the lower one first, such as -12,0; or text, shared, or a percentile below p50 such as p1 (from the 1st "
     "to the 99th)"
 )
+TWO = "what compare returns, for two models' scores"
 ENDINGS = "give a file that ends in one of .png, .svg, .pdf, .html, .tex, -document.tex, .ansi"
 NOT_OURS = (
     "says nothing of where it comes from: tokenviz did not write it, or another program rewrote it and left that out; give a "
@@ -489,6 +491,43 @@ def heatmap() -> TextHeatmap:
 
 
 FIGURES = [
+    *calls(
+        "one thing for another", TextError,
+        (lambda: tv.span_table("abc"), "a str is not scores: give what score returns"),
+        *((lambda table=table: table(make_scores([["A", " b"]]), None),
+           f"a TokenScores is not {what}: give what {source} returns, then scores of their text")
+          for table, what, source in (
+              (tv.tidy_table, "the items of a study", "read_items"), (tv.pair_table, "minimal pairs", "read_pairs"),
+              (tv.prompt_table, "prompts", "read_prompts"),
+          )),
+        (lambda: tv.prompt_table(tv.continuations("A", [" b"]), " b"), "a str is not scores: give what score returns"),
+        (lambda: tv.read_reading_times("times.csv"),
+         "a str is not the items of a study: give what read_items returns, then the table of times"),
+        (lambda: tv.continuations("a", 5), "a int is not a list of continuations: give their strings in one"),
+        (lambda: tv.corpus(5, name="x"), "a int is not the passages of 'x': give a list of strings"),
+    ),
+    *calls(
+        "one thing for another", ComparisonError,
+        (lambda: tv.words("abc"), "a str is not scores: give what score returns"),
+        *((lambda given=given: tv.information(given), f"a {kind} is not scores: give what score returns, or a list of such")
+          for given, kind in ((["abc"], "str"), (tv.literal("abc"), "Text"))),
+    ),
+    *calls(
+        "one thing for another", FigureError,
+        (lambda: tv.text_heatmap(make_scores([["A", " b"]]), measure=5),
+         "a int is not a measure: give the name of one, such as 'entropy', or your own TokenMeasure"),
+        *((lambda draw=draw: draw(make_scores([["A", " b"]])),
+           f"a TokenScores is not a comparison: give {what}")
+          for draw, what in (
+              (tv.unity_scatter, TWO), (gap_bars, TWO), (correlation_overview, "a list of what compare returns"),
+          )),
+        (lambda: along_text("abc"), f"a str {NO_SCORES}"),
+        (lambda: entropy_calibration("abc"), "a str is not scores: give what score returns, or a list of such"),
+    ),
+    *calls(
+        "one thing for another", ModelError,
+        (lambda: tv.chat_text(5, []), "a int is no model: give what load_model returns, or a model spec such as 'gpt2'"),
+    ),
     *calls(
         "what a heatmap shows", FigureError,
         *((lambda written=written: tv.text_heatmap(table(), limits=written), f"no limits {written!r}: {NO_LIMITS}")

@@ -97,6 +97,22 @@ class DiskError(TokenvizError, OSError):
     """There is no room or no right to write a file."""
 
 
+def check_kind(value: object, kind: type, error: type[TokenvizError], wanted: str) -> None:
+    """Refuse a value of another kind, before an attribute of it is missing.
+
+    Args:
+        value: The value.
+        kind: The class that it must have.
+        error: The error to raise.
+        wanted: What it is, and after a colon what to give.
+
+    Raises:
+        TokenvizError: The value is of another class.
+    """
+    if not isinstance(value, kind):
+        raise error(f"a {type(value).__name__} is not {wanted}")
+
+
 def of_full_disk(error: BaseException) -> bool:
     """Return whether an error is due to a full disk, by itself or by its causes."""
     cause: BaseException | None = error

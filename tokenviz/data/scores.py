@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tokenviz.base import disk, display
-from tokenviz.base.errors import DiskError, ScoringError
+from tokenviz.base.errors import DiskError, ScoringError, TokenvizError, check_kind
 from tokenviz.data import parquet
 from tokenviz.data.spans import Span, names_at
 from tokenviz.data.summary import ScoreSummary
@@ -390,7 +390,7 @@ class TokenScores:
             ]
         return row
 
-    def save(self, path: Path, *, slim: bool = False) -> None:
+    def save(self, path: Path | str, *, slim: bool = False) -> None:
         """Write one Parquet file that `TokenScores.load` reads back unchanged.
 
         Args:
@@ -402,7 +402,7 @@ class TokenScores:
             ScoringError: The table cannot be slim: its tokens are not those that the tokenizer makes of the text today.
             DiskError: The file cannot be written.
         """
-        save_parts([self], path, slim=slim)
+        save_parts([self], Path(path), slim=slim)
 
     def _to_table(self, *, slim: bool = False) -> "pa.Table":
         import pyarrow as pa
@@ -428,7 +428,7 @@ class TokenScores:
         return pa.table(columns).replace_schema_metadata({"tokenviz": json.dumps(about)})
 
     @classmethod
-    def load(cls, path: Path) -> "TokenScores":
+    def load(cls, path: Path | str) -> "TokenScores":
         """Read a file that `save` wrote, in this version or in one with format 3.
 
         Raises:
@@ -436,6 +436,7 @@ class TokenScores:
         """
         import pyarrow.parquet as pq
 
+        path = Path(path)
         with parquet.readable(path):
             table = pq.read_table(path)
         with parquet.undamaged(path):
@@ -598,6 +599,22 @@ def _given_back(table: "pa.Table", give_back: GiveBack) -> "pa.Table":
             kind = pa.type_for_alias(parquet.COLUMNS[name]) if name in parquet.COLUMNS else pa.list_(pa.string())
             table = table.append_column(name, pa.array(columns[name], kind))
     return table
+
+
+def tables_in(given: TokenScores | Iterable[TokenScores], error: type[TokenvizError]) -> list[TokenScores]:
+    """Return the token tables in one of them or in several.
+
+    Args:
+        given: One table or several.
+        error: The error to raise.
+
+    Raises:
+        TokenvizError: Something else is given.
+    """
+    tables = list(given) if isinstance(given, Iterable) else [given]
+    for one in tables:
+        check_kind(one, TokenScores, error, "scores: give what score returns, or a list of such")
+    return tables
 
 
 def nan_to_none(value: Any) -> Any:

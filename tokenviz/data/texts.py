@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 
 from tokenviz.base import display
 from tokenviz.base.disk import samples_folder
-from tokenviz.base.errors import DiskError, TextError, did_you_mean, is_of, listed
+from tokenviz.base.errors import DiskError, TextError, check_kind, did_you_mean, is_of, listed
 from tokenviz.base.progress import note, task, warn
 from tokenviz.data.passages import Gathering, Passages, repeated
 from tokenviz.data.rows import MUCH, content_of, decoded, rows_of
@@ -203,6 +203,7 @@ def corpus(passages: list[str], *, name: str, passage_ids: list[str] | None = No
     """
     if is_of(passages, str):
         raise TextError(f"the passages of {name!r} are one string: give a list of strings, or that string to literal")
+    check_kind(passages, Iterable, TextError, f"the passages of {name!r}: give a list of strings")
     gathered = Gathering()
     for number, passage in enumerate(passages):
         _utf8(passage, f"passage {number} of {name!r}")

@@ -85,6 +85,8 @@ def chat_text(
     if isinstance(model, str):
         spec = ModelSpec.parse(model)
         model = _Tokenizer(spec.label, load_tokenizer(spec))
+    if not hasattr(model, "tokenizer"):
+        raise ModelError(f"a {type(model).__name__} is no model: give what load_model returns, or a model spec such as 'gpt2'")
     template = chat_template(model)
     chats, name = _chats(source, name)
     passages: list[str] = []

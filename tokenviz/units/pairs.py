@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tokenviz.base.errors import TextError, listed
+from tokenviz.base.errors import TextError, check_kind, listed
 from tokenviz.base.progress import warn
 from tokenviz.data.scores import TokenScores
 from tokenviz.data.sources import Source
@@ -167,6 +167,8 @@ def pair_table(pairs: Pairs, scores: TokenScores) -> pd.DataFrame:
         Warstadt and others (2020), BLiMP: The Benchmark of Linguistic Minimal Pairs for English. lm-evaluation-harness decides
         by the sum, after a BOS, and takes the good sentence where both are equal.
     """
+    check_kind(pairs, Pairs, TextError, "minimal pairs: give what read_pairs returns, then scores of their text")
+    check_kind(scores, TokenScores, TextError, "scores: give what score returns")
     if scores.text_sha256 != pairs.text.sha256:
         raise TextError(f"the scores are of {scores.text_name!r}, which is not the text of the pairs {pairs.text.name!r}")
     return decide(pairs.table, pairs.text.passages, scores)

@@ -17,7 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tokenviz.base.characters import is_inside
-from tokenviz.base.errors import TextError, is_of, listed
+from tokenviz.base.errors import TextError, check_kind, is_of, listed
 from tokenviz.base.progress import warn
 from tokenviz.data.scores import TokenScores
 from tokenviz.data.texts import Text, corpus
@@ -92,6 +92,7 @@ def continuations(prompt: str, given: Sequence[str], *, name: str = "prompt") ->
     """
     if is_of(given, str):
         raise TextError(f"the continuations are one string: give a list, [{given!r}]")
+    check_kind(given, Sequence, TextError, "a list of continuations: give their strings in one")
     cells = [_checked(PROMPT, prompt), *(_checked(CONTINUATION, one) for one in given)]
     if not given:
         raise TextError("a prompt was given without a continuation: give at least one")
@@ -253,6 +254,8 @@ def prompt_table(prompts: Prompts, scores: TokenScores) -> pd.DataFrame:
         as the prompt alone has; minicons (`conditional_score`) the same, with the mean as the default. docs/studies.md says
         where that differs.
     """
+    check_kind(prompts, Prompts, TextError, "prompts: give what read_prompts returns, then scores of their text")
+    check_kind(scores, TokenScores, TextError, "scores: give what score returns")
     if scores.text_sha256 != prompts.text.sha256:
         raise TextError(f"the scores are of {scores.text_name!r}, which is not the text of the prompts {prompts.text.name!r}")
     return conditional(prompts.table, prompts.text.passages, prompts.borders, scores)

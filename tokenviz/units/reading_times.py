@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from tokenviz.base.errors import TextError, listed
+from tokenviz.base.errors import TextError, check_kind, listed
 from tokenviz.base.progress import warn
 from tokenviz.data.sources import Source
 from tokenviz.units.items import Bad, Items, cell_of, check_columns, columns_of, read_table
@@ -80,6 +80,7 @@ def read_reading_times(
         >>> tv.read_reading_times(tv.read_items("read.csv"))
         ReadingTimes(2 readings, by region)
     """
+    check_kind(items, Items, TextError, "the items of a study: give what read_items returns, then the table of times")
     if times is None:
         name, table, own = items.text.name, items.table, True
     else:

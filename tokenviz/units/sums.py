@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tokenviz.base.errors import ComparisonError, TextError
+from tokenviz.base.errors import ComparisonError, TextError, check_kind
 from tokenviz.base.progress import warn
-from tokenviz.data.scores import UNREAD, TokenScores, nan_to_none
+from tokenviz.data.scores import UNREAD, TokenScores, nan_to_none, tables_in
 from tokenviz.data.spans import Span, pieces_of_spans
 from tokenviz.stats.definitions import Values
 from tokenviz.stats.estimate import LEVEL, Estimate
@@ -211,6 +211,7 @@ def span_table(scores: TokenScores) -> "pd.DataFrame":
     """
     import pandas as pd
 
+    check_kind(scores, TokenScores, TextError, "scores: give what score returns")
     sums, spans, texts = span_sums(scores)
     n_bytes = np.array([len(text.encode()) for text in texts], np.int64)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -325,7 +326,7 @@ def information(
         >>> round(found.estimates["bits_per_byte"].value, 1)
         1.8
     """
-    tables = [scores] if isinstance(scores, TokenScores) else list(scores)
+    tables = tables_in(scores, ComparisonError)
     if not tables:
         raise ComparisonError("no scores were given: there is nothing to summarise")
     models = sorted({one.spec.model for one in tables})

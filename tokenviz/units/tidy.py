@@ -8,7 +8,7 @@ from typing import Literal, get_args
 import numpy as np
 import pandas as pd
 
-from tokenviz.base.errors import TextError
+from tokenviz.base.errors import TextError, check_kind
 from tokenviz.data.scores import TokenScores
 from tokenviz.units.items import Items, check_own_columns
 from tokenviz.units.sums import UnitSums, sum_units
@@ -72,6 +72,8 @@ def tidy_table(
         Hale (2001), A Probabilistic Earley Parser as a Psycholinguistic Model; Levy (2008), Expectation-based syntactic
         comprehension. pangoling and minicons give such tables as well; minicons counts a first token without a prediction as 0.
     """
+    check_kind(items, Items, TextError, "the items of a study: give what read_items returns, then scores of their text")
+    check_kind(scores, TokenScores, TextError, "scores: give what score returns")
     if scores.text_sha256 != items.text.sha256:
         raise TextError(f"the scores are of {scores.text_name!r}, which is not the text of the items {items.text.name!r}")
     by = by or ("region" if any(items.units) else "item")

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tokenviz.base import display
+from tokenviz.base.errors import ComparisonError, check_kind
 from tokenviz.data.scores import TokenScores, nan_to_none
 from tokenviz.models.vocabulary import INSIDE, PUNCTUATION, SPACE
 from tokenviz.units.words import Ending, Punctuation, common_spans, words_of
@@ -155,6 +156,7 @@ def words(scores: TokenScores, *, punctuation: Punctuation = "attached") -> Word
         Probabilities. The packages wordsprobability and minicons (`bow_correction`) compute the same with fewer tokens that
         end a word: those that begin with a space (and, in wordsprobability, the end of the text), no tabs and line ends.
     """
+    check_kind(scores, TokenScores, ComparisonError, "scores: give what score returns")
     spans = common_spans([scores], lambda passage: words_of(passage, punctuation=punctuation))
     first = spans.first_rows[0]
     logprob = np.add.reduceat(scores.logprob, first)

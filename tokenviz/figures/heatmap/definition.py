@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from tokenviz.base.errors import ComparisonError, FigureError
+from tokenviz.base.errors import ComparisonError, FigureError, check_kind
 from tokenviz.comparing.alignment import By, Units
 from tokenviz.comparing.comparison import Comparison, compare
 from tokenviz.data.scores import TokenScores
@@ -362,8 +362,9 @@ def shared_limits(sources: Sequence[Source], *, measure: str | TokenMeasure | Pa
 
 def _measure(given: str | TokenMeasure | PairMeasure, sources: Sequence[Source]) -> TokenMeasure | PairMeasure:
     """Return the measure that is given by its name; where a source is not of two models, the others are offered."""
-    if not isinstance(given, str):
+    if isinstance(given, TokenMeasure | PairMeasure):
         return given
+    check_kind(given, str, FigureError, "a measure: give the name of one, such as 'entropy', or your own TokenMeasure")
     return measure_named(given, of_pairs=all(len(tables_of(source)) == 2 for source in sources))
 
 

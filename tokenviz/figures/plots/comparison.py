@@ -14,6 +14,7 @@ from matplotlib.textpath import text_to_path
 from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 
+from tokenviz.base.errors import FigureError, check_kind
 from tokenviz.comparing.comparison import Comparison
 from tokenviz.comparing.gaps import ALL, gaps_by_kind
 from tokenviz.figures.plots.labels import (
@@ -75,6 +76,7 @@ def unity_scatter(
         >>> a, b = (tv.score(model, "Alice was very tired.", context=context) for context in (4, 128))
         >>> tv.unity_scatter(tv.compare(a, b), width="acl").savefig("scatter.png")
     """
+    check_kind(comparison, Comparison, FigureError, "a comparison: give what compare returns, for two models' scores")
     across, line = inches(width), points(font_size) / 72
     left, below, above = 6.2 * line, 5.0 * line, (5.5 if title else 0.5) * line  # names of two lines, numbers, three lines
     while True:
@@ -324,6 +326,7 @@ def gap_bars(comparison: Comparison, *, width: float | str = 7.0, font_size: flo
         width: In inches, a length such as "8.4cm", or the name of a venue's column such as "acl"; by default 7 inches.
         font_size: Size of the axes' names, in points; all other text follows it. By default 9.
     """
+    check_kind(comparison, Comparison, FigureError, "a comparison: give what compare returns, for two models' scores")
     table = gaps_by_kind(comparison)
     size = points(font_size)
     figure = Picture(figsize=(inches(width), 1.2 + 0.30 * max(len(table), 1)), layout="constrained", facecolor="white")

@@ -8,8 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from tokenviz.base.errors import FigureError
 from tokenviz.comparing.comparison import Comparison
-from tokenviz.data.scores import TokenScores
+from tokenviz.data.scores import TokenScores, tables_in
+from tokenviz.figures.heatmap.definition import tables_of
 from tokenviz.figures.heatmap.measures import Values, common_rows
 from tokenviz.figures.plots.labels import (
     add_key,
@@ -53,7 +55,7 @@ def along_text(
     Raises:
         ComparisonError: The tables are of different texts.
     """
-    tables = [source.a, source.b] if isinstance(source, Comparison) else list(source)
+    tables = tables_of(source)
     figure = Picture(figsize=(inches(width), height), layout="constrained", facecolor="white")
     draw_along_text(figure.add_subplot(), source, font_size=points(font_size))
     return add_key(figure, described_models(tables), font_size=font_size)
@@ -61,7 +63,7 @@ def along_text(
 
 def draw_along_text(axes: Axes, source: Comparison | Sequence[TokenScores], *, font_size: float = 9.0) -> Axes:
     """Draw `along_text` on given axes and return them."""
-    tables = [source.a, source.b] if isinstance(source, Comparison) else list(source)
+    tables = tables_of(source)
     rows = common_rows(tables)
     smoothed = len(rows) > _FEW
     cuts = np.flatnonzero(np.diff(rows.passage)) + 1
@@ -198,7 +200,7 @@ def entropy_calibration(
         width: In inches, a length such as "8.4cm", or the name of a venue's column such as "acl"; by default 4.6 inches.
         font_size: Size of the axes' names, in points; all other text follows it. By default 9.
     """
-    size = inches(width)
+    size, tables = inches(width), tables_in(tables, FigureError)
     figure = Picture(figsize=(size, size + 0.3 * len(tables)), layout="constrained", facecolor="white")
     draw_entropy_calibration(figure.add_subplot(), tables, bins=bins, font_size=points(font_size))
     return add_key(figure, described_models(tables), font_size=font_size)
@@ -207,7 +209,7 @@ def entropy_calibration(
 def draw_entropy_calibration(axes: Axes, tables: Sequence[TokenScores], *, bins: int = 10, font_size: float = 9.0) -> Axes:
     """Draw `entropy_calibration` on given axes and return them."""
     lines, names, highest = [], [], 1.0
-    for number, table in enumerate(tables):
+    for number, table in enumerate(tables_in(tables, FigureError)):
         found = calibrate(table.entropy, -table.logprob, bins=bins)
         colour = LINE_COLOURS[number % len(LINE_COLOURS)]
         bars = np.nan_to_num(found.standard_error)

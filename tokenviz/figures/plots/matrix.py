@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from tokenviz.base.errors import FigureError
+from tokenviz.base.errors import FigureError, check_kind
 from tokenviz.comparing.comparison import Comparison
 from tokenviz.figures.plots.labels import (
     add_key,
@@ -179,6 +179,9 @@ def correlation_overview(comparisons: Sequence[Comparison], *, width: float | st
         width: In inches, a length such as "8.4cm", or the name of a venue's column such as "acl"; by default 7 inches.
         font_size: Size of the axes' names, in points; all other text follows it. By default 9.
     """
+    comparisons = list(comparisons) if isinstance(comparisons, Sequence) else [comparisons]
+    for one in comparisons:
+        check_kind(one, Comparison, FigureError, "a comparison: give a list of what compare returns")
     texts, pairs = _rows_and_pairs(comparisons)
     row = max(0.32, 0.1 * len(pairs))  # inches; room for the marks of one text, one above the other
     height = 1.3 + row * len(texts)
