@@ -9,8 +9,8 @@ from tokenviz.harness import candidates as measure
 READING = """
 Each candidate is put in the place of every token, or at the end of each passage, and read off the prediction there. `n` is the
 number of positions. **first**: the mean log-prob of its first token, in nats. **whole**: of all its tokens, where they are
-known: of several tokens at the end of a passage alone. **first choice**: at how many of the positions its first token is the
-model's first choice.
+known: of several tokens at the end of a passage alone. **first choice**: the share of the positions at which its first token is
+the model's first choice.
 """
 
 
@@ -41,7 +41,11 @@ def candidates(
 def rows_of(run: MeasureRun, watch: list[str]) -> list[dict[str, object]]:
     """A row of numbers for each candidate of a run."""
     about = {"model": run.model, "text": run.text}
-    names = {"first": "mean_first_logprob", "whole": "mean_whole_logprob", "first choice": "share_rank_1_of"}
+    names = {
+        "first (nats)": "mean_first_logprob",
+        "whole (nats)": "mean_whole_logprob",
+        "first choice (share)": "share_rank_1_of",
+    }
     return [
         {**about, "candidate": repr(one), "n": int(run.metrics["n"])}
         | {heading: run.metrics.get(f"{name}_{number}", float("nan")) for heading, name in names.items()}

@@ -303,6 +303,8 @@ MODELS = [
     ),
 ]  # fmt: skip
 
+THERE = "is there already: remove it, or choose another name"
+
 SCORES = [
     *calls(
         "scores", ScoringError,
@@ -461,6 +463,19 @@ SCORES = [
           for line in ("score -t x", "score rows.csv --by passage", "import-scores rows.jsonl")),
         ("report -m glass-en -t x --to r.txt", "a report is an HTML page, and 'r.txt' does not end in .html: name it so"),
         ("report -m glass-en -t x --to missing/r.html", "cannot write 'missing/r.html': there is no folder 'missing'"),
+    ),
+    *commands(
+        "a file that is there stays", "", 1,
+        *((f"{line} -m nope/ --parquet t.parquet", f"'t.parquet' {THERE}", {"t.parquet": "mine"})
+          for line in ("score -t x", "score rows.csv --by passage", "import-scores rows.jsonl", "items rows.csv")),
+        ("report -m glass-en -t x --to r.html",
+         "'r.html' is there already, and is no report: remove it, or choose another name with --to", {"r.html": "<p>mine</p>"}),
+    ),
+    *commands(
+        "a file that is there stays", "runs fetch", 1,
+        ("RUN0 figures/heatmap.html --to mine.html",
+         "'mine.html' is there already, and is another file: remove it, or choose another name", {"mine.html": "mine"}),
+        given=("runs",),
     ),
 ]  # fmt: skip
 
@@ -731,7 +746,8 @@ STUDIES = [
         "pairs", TextError,
         of_table(tv.read_pairs, "good,bad\nA cat.,\n", f"row 1 of 'PATH' has nothing in column 'bad'{SKIP}"),
         of_table(tv.read_pairs, "good,wrong\nA cat.,b\n",
-                 "'PATH' has no column 'bad' or 'sentence_bad': it has 'good', 'wrong'"),
+                 "'PATH' has no column 'bad' or 'sentence_bad': it has 'good', 'wrong'; --bad names the one with these "
+                 "sentences"),
         of_table(tv.read_pairs, "good,bad\na,b\n", "'PATH' has no column 'worse': it has 'good', 'bad'", bad="worse"),
         of_table(tv.read_pairs, "good,bad\na,b\n", "'PATH' has no column 'kind': it has 'good', 'bad'", group="kind"),
         of_table(tv.read_pairs, "good,bad\n", "'PATH' is empty: it has no row"),
@@ -749,9 +765,12 @@ STUDIES = [
                  f"row 1 of 'PATH' has nothing in column 'continuation': give at least one character{SKIP}"),
         of_table(tv.read_prompts, "prompt,continuation\nab,c\n,c\n",
                  f"row 2 of 'PATH' has nothing in column 'prompt': give at least one character{SKIP}"),
-        of_table(tv.read_prompts, "prompt,answer\nab,c\n", "'PATH' has no column 'continuation': it has 'prompt', 'answer'"),
+        of_table(tv.read_prompts, "prompt,answer\nab,c\n",
+                 "'PATH' has no column 'continuation': it has 'prompt', 'answer'; continuation (of score: "
+                 "--continuation-column) names the one with the continuations"),
         of_table(tv.read_prompts, "prompts,continuation\nab,c\n",
-                 "'PATH' has no column 'prompt': it has 'prompts', 'continuation'; did you mean 'prompts'?"),
+                 "'PATH' has no column 'prompt': it has 'prompts', 'continuation'; prompt (of score: --prompt-column) names "
+                 "the one with the prompts; did you mean 'prompts'?"),
         of_table(tv.read_prompts, "prompt,continuation\nab,c\n",
                  "prompts and continuations cannot both stand in the column 'prompt'",
                  continuation="prompt"),
@@ -824,13 +843,15 @@ STUDIES = [
     ),
     *commands(
         "tokenviz items", "items study.csv -m glass-en", 1,
-        ("--item câu", "'study.csv' has no column 'câu': it has 'item', 'text'"),
+        ("--item câu", "'study.csv' has no column 'câu': it has 'item', 'text'; --item names the one with the items"),
         files={"study.csv": "item,text\n1,The cat\n"},
     ),
     *commands(
         "tokenviz items", "items study.csv -m glass-en", 2,
         ("-m glass-en,dtype=float32", "the model 'glass-en' is given twice: give it once"),
         ("--by item --previous 2", "rows by item have no units before them: leave out --previous"),
+        ("--text text --join ,", "--join stands between regions or words, and --text is a whole text: leave out --join"),
+        ("--json --parquet t.parquet", "choose one of --json and --parquet"),
         files={"study.csv": "item,text\n1,The cat\n"},
     ),
 ]  # fmt: skip

@@ -208,7 +208,11 @@ def test_items_are_joined_and_named_as_the_options_say(run: Run, project: Path) 
     _, out, _ = run(*arguments)
     assert pd.read_csv(io.StringIO(out))["unit"].tolist() == ["猫", " 坐着", "狗", " 跑了"]
     code, _, err = run("items", "câu.csv", "-m", "glass-en")
-    assert (code, err) == (1, "error: 'câu.csv' has no column 'item': it has 'câu', 'loại', 'region_a', 'region_b'\n")
+    assert (code, err) == (
+        1,
+        "error: 'câu.csv' has no column 'item': it has 'câu', 'loại', 'region_a', 'region_b'; --item names "
+        "the one with the items\n",
+    )
     code, _, err = run("items", "câu.csv", "-m", "glass-en", "--item", "câu", "--condition", "")
     message = "row 2 of 'câu.csv': the item '一' is there already, in row 1: each occurs once; --skip-bad leaves such rows out"
     assert (code, err) == (1, f"error: {message}\n")
@@ -239,6 +243,8 @@ def test_a_table_is_scored_by_passage_with_every_column(run: Run, project: Path,
 def test_a_column_that_is_not_there_is_named(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("id,sentence\n1,x\n")
-    with pytest.raises(TextError, match=r"has no column 'text': it has 'id', 'sentence'$"):
+    with pytest.raises(
+        TextError, match=r"has no column 'text': it has 'id', 'sentence'; --column names the one with the text$"
+    ):
         read_passages(path)
     assert len(read_passages(path, column="sentence")) == 1

@@ -63,6 +63,17 @@ def check_place(path: Path) -> None:
         raise DiskError(f"cannot write {str(path)!r}: there is no folder {str(path.parent)!r}")
 
 
+def check_new(path: Path) -> None:
+    """Refuse a file that cannot be written, or that would take the place of another, before the work.
+
+    Raises:
+        DiskError: There is no such folder, or something has this name.
+    """
+    check_place(path)
+    if os.path.lexists(path):
+        raise DiskError(f"{str(path)!r} is there already: remove it, or choose another name")
+
+
 def sync_entry(path: Path) -> None:
     """Fsync a file, or the names in a folder."""
     descriptor = os.open(path, os.O_RDONLY)

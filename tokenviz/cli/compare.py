@@ -16,6 +16,7 @@ from tokenviz.cli.shared import (
     Spans,
     Stride,
     WordPunctuation,
+    check_output,
     check_repeats,
     check_texts,
     named_frames,
@@ -106,8 +107,7 @@ def compare_command(
         raise typer.BadParameter("--csv takes two models: its rows are the aligned log-probs of a and b")
     if simultaneous and len(model) != 3:
         raise typer.BadParameter("--simultaneous takes three models: of two, every number is asked for once")
-    if as_json and as_csv:
-        raise typer.BadParameter("choose one of --json and --csv")
+    check_output(json=as_json, csv=as_csv)
     if punctuation == "apart" and by != "word":
         raise typer.BadParameter("--punctuation apart needs --by word: tokens and segments are cut without regard to it")
     if by == "span" and spans is None and not chat:

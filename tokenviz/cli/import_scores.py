@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tokenviz.cli.shared import AsJson, Bos, Column
+from tokenviz.cli.shared import AsJson, Bos, Column, check_output
 from tokenviz.harness import options
 
 if TYPE_CHECKING:
@@ -67,9 +67,8 @@ def import_command(
 
     A token table of tokenviz score --parquet --slim gets back what was left out, from the text and the tokenizer.
     """
-    if as_json + as_csv + (parquet is not None) > 1:
-        raise typer.BadParameter("choose one of --json, --csv and --parquet")
-    from tokenviz.base.disk import check_place
+    check_output(json=as_json, csv=as_csv, parquet=parquet is not None)
+    from tokenviz.base.disk import check_new
     from tokenviz.base.progress import shown
     from tokenviz.cli.score import document, print_text
     from tokenviz.cli.shared import named_frames, print_csv, print_json
@@ -84,7 +83,7 @@ def import_command(
         options.refuse_unused(given, why, ["engine", "name", "bos", "generated", "skip_bad"])
     options.refuse_unused(given, "there is no --text, and --column is of its table", ["column"] if text is None else [])
     if parquet is not None:
-        check_place(parquet)
+        check_new(parquet)
     with shown():
         passages = read_text(text, column=column) if text is not None else None
         if parquet is not None and track is None and passages is not None and is_table(file):  # it may be beyond memory

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Unpack
 
 import typer
 
+from tokenviz.base.errors import DiskError
 from tokenviz.cli.shared import (
     Bos,
     Chat,
@@ -78,7 +79,7 @@ def report_command(
         options.refuse_unused(given, f"with --by {by} the table says what its parts are", ["column", "spans", "chat"])
     else:
         check_texts(given, files, text, spans, chat=chat, skip_bad=skip_bad)
-    checked_path(to)
+    _refuse_others(checked_path(to))
     if chat:
         subject = _of_texts(read_chats(files, model, skip_bad=skip_bad), by)
     else:
@@ -90,6 +91,18 @@ def report_command(
         resolved = [resolve(spec) for spec in model]
         check_repeats("model", [one.spec.label for one in resolved])
         typer.echo(subject.save(resolved, to, limits, top_k, bos=bos, context=context, stride=stride))
+
+
+_OURS = b'<meta name="generator" content="tokenviz">'
+
+
+def _refuse_others(path: Path) -> None:
+    """Refuse to replace a page that is no report, before the work; an earlier report is replaced."""
+    if not path.exists():
+        return
+    with path.open("rb") as page:
+        if _OURS not in page.read(4096):
+            raise DiskError(f"{str(path)!r} is there already, and is no report: remove it, or choose another name with --to")
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import typer
 
 from tokenviz.base.characters import visible
 from tokenviz.base.display import counted
-from tokenviz.cli.shared import print_csv, print_json
+from tokenviz.cli.shared import check_output, print_csv, print_json
 
 if TYPE_CHECKING:
     from tokenviz.tracking.finding import FoundRun
@@ -56,7 +56,7 @@ def list_runs(
     """List runs, newest first: finished ones that nothing has superseded."""
     if context.invoked_subcommand is not None:
         return
-    _choose(as_json, as_csv)
+    check_output(json=as_json, csv=as_csv)
     from tokenviz.base.progress import shown
     from tokenviz.tracking.finding import find_runs
     from tokenviz.tracking.store import open_for_reading
@@ -142,7 +142,7 @@ def compare_runs(
     as_csv: AsCsv = False,
 ) -> None:
     """Compare runs: print the settings and numbers in which they differ."""
-    _choose(as_json, as_csv)
+    check_output(json=as_json, csv=as_csv)
     if len(runs) < 2:
         raise typer.BadParameter("give at least two runs to compare")
     import pandas as pd
@@ -321,11 +321,6 @@ def _end_with(problems: "list[str] | tuple[str, ...]") -> None:
         typer.echo(visible(problem), err=True)
     if problems:
         raise typer.Exit(1)
-
-
-def _choose(as_json: bool, as_csv: bool) -> None:
-    if as_json and as_csv:
-        raise typer.BadParameter("choose one of --json and --csv")
 
 
 def _meant(store: "Store", runs: list[str] | None, experiment: str | None, where: str | None) -> "list[FoundRun]":

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from tokenviz.base.disk import check_place
+from tokenviz.base.disk import check_new
 from tokenviz.cli.shared import (
     AsJson,
     Bos,
@@ -19,6 +19,7 @@ from tokenviz.cli.shared import (
     Spans,
     Stride,
     WordPunctuation,
+    check_output,
     check_texts,
     named_frames,
     print_csv,
@@ -113,10 +114,9 @@ def score_command(
 
     In a terminal: the text coloured by a measure and a small table. Numbers are natural logarithms (nats).
     """
-    if as_json + as_csv + (parquet is not None) > 1:
-        raise typer.BadParameter("choose one of --json, --csv and --parquet")
+    check_output(json=as_json, csv=as_csv, parquet=parquet is not None)
     if parquet is not None:
-        check_place(parquet)
+        check_new(parquet)
     elif slim:
         raise typer.BadParameter("--slim needs --parquet: it is about the file")
     if top_k and not (as_json or as_csv or parquet is not None):

@@ -97,6 +97,17 @@ def check_texts(
         options.refuse_unused(given, "columns are of tables, and none is given", ["column"] if files else ["column", "spans"])
 
 
+def check_output(**chosen: bool) -> None:
+    """Refuse several forms of output, of which a command gives one.
+
+    Args:
+        chosen: Whether each option, named without its dashes, is given.
+    """
+    if sum(chosen.values()) > 1:
+        *names, last = (f"--{name}" for name in chosen)
+        raise typer.BadParameter(f"choose one of {', '.join(names)} and {last}")
+
+
 def check_repeats(what: str, names: Sequence[str], keys: Sequence[str] | None = None) -> None:
     """Refuse what is given twice and would count twice.
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from tokenviz.cli.shared import AsJson, Bos, Context, Stride, check_repeats, print_csv, print_json
+from tokenviz.cli.shared import AsJson, Bos, Context, Stride, check_output, check_repeats, print_csv, print_json
 from tokenviz.harness import options
 
 if TYPE_CHECKING:
@@ -61,11 +61,10 @@ def items_command(
 
     Prints CSV for R and pandas. docs/studies.md goes from stimuli to a mixed model; 'tokenviz run items' keeps runs.
     """
-    if as_json and parquet is not None:
-        raise typer.BadParameter("choose one of --json and --parquet")
+    check_output(json=as_json, parquet=parquet is not None)
     import pandas as pd
 
-    from tokenviz.base.disk import check_place
+    from tokenviz.base.disk import check_new
     from tokenviz.base.display import write_parquet
     from tokenviz.base.progress import shown
     from tokenviz.models.loading import load, resolve
@@ -74,8 +73,10 @@ def items_command(
     from tokenviz.units.sums import note_unscored
     from tokenviz.units.tidy import check_request, tidy_table
 
+    if text is not None and not regions and words is None:
+        options.refuse_unused(given, "--join stands between regions or words, and --text is a whole text", ["join"])
     if parquet is not None:
-        check_place(parquet)
+        check_new(parquet)
     with shown():
         study = read_items(
             file, text=text, regions=regions or [], words=words, item=item, condition=condition, join=join, skip_bad=skip_bad

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from tokenviz.base.disk import check_place
-from tokenviz.base.errors import DiskError, ScoringError
+from tokenviz.base.disk import check_new
+from tokenviz.base.errors import ScoringError
 from tokenviz.base.progress import task, warn
 from tokenviz.data.scores import SCORING_VERSION, BosMode, ScoreSpec, TokenScores, save_parts
 from tokenviz.data.summary import ScoreSummary
@@ -337,9 +337,7 @@ def score_to_file(
         ScoringError: As in `score`.
         DiskError: The file exists, or cannot be written.
     """
-    check_place(path)
-    if path.exists():
-        raise DiskError(f"{str(path)!r} is there already: remove it, or choose another name")
+    check_new(path)
     summaries: list[ScoreSummary] = []
     unread: Counter[str] = Counter()
     last: TokenScores | None = None

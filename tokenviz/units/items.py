@@ -150,7 +150,8 @@ def read_items(
         text, regions, words = _form_of(source, table)
         strings = [name for name in (item, text, words, *regions) if name is not None]
     condition = ("condition" if "condition" in table else "") if condition is None else condition
-    check_columns(table, [*strings, *([condition] if condition else [])], str(source))
+    needed = [*strings, *([condition] if condition else [])]
+    check_columns(table, needed, str(source), {item: "--item names the one with the items"})
     reader = _Reader(source, table, item, condition, join)
     passages = reader.of_words(words) if words is not None else reader.of_rows(text, regions)
     kept, skipped = [], []
@@ -201,7 +202,7 @@ def read_passages(path: str | Path, *, column: str = "text", skip_bad: bool = Fa
         TextError: The file cannot be read, it has no such column, or a text is empty or not a string.
     """
     source, table = read_table(path, [column], skip_bad=skip_bad)
-    check_columns(table, [column], str(source))
+    check_columns(table, [column], str(source), {column: "--column names the one with the text"})
     kept, skipped = [], []
     for row in range(len(table)):
         cell = cell_of(table, row, column, source)
@@ -418,20 +419,23 @@ def read_table(path: str | Path, strings: Sequence[str], *, skip_bad: bool = Fal
     return source, table
 
 
-def check_columns(table: pd.DataFrame, needed: Sequence[str], name: str) -> None:
+def check_columns(table: pd.DataFrame, needed: Sequence[str], name: str, options: Mapping[str, str] | None = None) -> None:
     """Refuse a table that lacks a column.
 
     Args:
         table: The table.
         needed: The columns that it must have.
         name: The table's name or file, for the message.
+        options: For columns with a default name: what names another.
 
     Raises:
         TextError: The table lacks one.
     """
     for one in needed:
         if one not in table:
-            raise TextError(f"{name!r} has no column {one!r}: it has {columns_of(table)}{did_you_mean(one, map(str, table))}")
+            option = f"; {options[one]}" if options and one in options else ""
+            there = f"{columns_of(table)}{option}{did_you_mean(one, map(str, table))}"
+            raise TextError(f"{name!r} has no column {one!r}: it has {there}")
 
 
 def check_own_columns(table: pd.DataFrame, taken: Collection[str], name: str) -> None:

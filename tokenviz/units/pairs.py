@@ -132,7 +132,8 @@ def _column(source: Source, table: pd.DataFrame, asked: str | None, known: Seque
         return asked
     found = next((name for name in known if name in table), None)
     if found is None:
-        raise TextError(f"{str(source)!r} has no column {' or '.join(map(repr, known))}: it has {columns_of(table)}")
+        columns = f"{' or '.join(map(repr, known))}: it has {columns_of(table)}"
+        raise TextError(f"{str(source)!r} has no column {columns}; --{known[0]} names the one with these sentences")
     return found
 
 

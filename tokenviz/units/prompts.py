@@ -132,7 +132,11 @@ def read_prompts(
         Prompts('prompts': 2 continuations of 1 prompt)
     """
     source, table = read_table(path, [prompt, continuation], skip_bad=skip_bad)
-    check_columns(table, [prompt, continuation], str(source))
+    options = {
+        prompt: "prompt (of score: --prompt-column) names the one with the prompts",
+        continuation: "continuation (of score: --continuation-column) names the one with the continuations",
+    }
+    check_columns(table, [prompt, continuation], str(source), options)
     if prompt == continuation:
         raise TextError(f"prompts and continuations cannot both stand in the column {prompt!r}")
     taken = _TAKEN | {PROMPT, CONTINUATION} - {prompt, continuation}
