@@ -1026,6 +1026,9 @@ EXPERIMENTS = [
         ("nowhere/study.py",
          "no file 'nowhere/study.py': give the name of an experiment, or the path of a file that holds one"),
         ("beside.py", f"beside.py {DEFINES_NONE}", {"beside.py": "ANSWER = 'Forty-two.'\n"}),
+        ("beside.py", "beside.py, line 2: SystemExit: 3", {"beside.py": "import sys\nsys.exit(3)\n"}),
+        ("beside.py", "beside.py cannot be imported: not Python: source code string cannot contain null bytes",
+         {"beside.py": b"\xff\xfex\0"}),
     ),
     *calls("the store", StoreError, *(
         (lambda monkeypatch, uri=uri: (monkeypatch.setenv("MLFLOW_TRACKING_URI", uri), open_store()),

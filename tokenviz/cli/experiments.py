@@ -77,7 +77,7 @@ def load_experiment(name: str) -> Any:
         module = importlib.import_module(f"{room}.{name}") if own else _imported(path)
     except TokenvizError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a file that exits while it is imported is no experiment
         raise ExperimentError(f"{_place(error, path, shown)}: {_mistake(error)}") from error
     found = [value for value in vars(module).values() if isinstance(value, Experiment) and value.name == path.stem]
     if len(found) != 1:
@@ -85,13 +85,13 @@ def load_experiment(name: str) -> Any:
     return found[0]
 
 
-def _place(error: Exception, path: Path, shown: str) -> str:
+def _place(error: BaseException, path: Path, shown: str) -> str:
     """Return file and line of an error in an experiment's file, or in one that it imports from its own folder."""
     if isinstance(error, SyntaxError) and error.filename:
         frames = [(error.filename, error.lineno)]
     else:
         frames = [(frame.filename, frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
-    resolved = [(Path(file).resolve(), line) for file, line in frames]
+    resolved = [(Path(file).resolve(), line) for file, line in frames if not file.startswith("<")]  # such as "<frozen ...>"
     own = [(file, line) for file, line in resolved if file.parent == path.resolve().parent]
     if not own:
         return f"{shown} cannot be imported"
@@ -99,7 +99,7 @@ def _place(error: Exception, path: Path, shown: str) -> str:
     return f"{shown if file == path.resolve() else Path(shown).with_name(file.name)}, line {line}"
 
 
-def _mistake(error: Exception) -> str:
+def _mistake(error: BaseException) -> str:
     if isinstance(error, SyntaxError):
         return f"not Python: {error.msg}"
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
