@@ -151,6 +151,16 @@ def test_sizes_by_other_names_are_refused(tmp_path: Path, bigram: LoadedModel, n
             load_model(str(tmp_path))
 
 
+def test_layers_without_end_are_not_built(tmp_path: Path, bigram: LoadedModel) -> None:
+    make_folder("gpt2", bigram.tokenizer, tmp_path)
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "n_layer": 10**12}))
+    with pytest.raises(
+        ModelError, match=r"config\.json has n_layer 1,000,000,000,000, and no model has more than 10,000 layers$"
+    ):
+        load_model(str(tmp_path))
+
+
 SENSELESS = {
     "rope_parameters": [{"rope_type": "default", "rope_theta": value} for value in (0, -1, "x", None, 1e400)],
     "rms_norm_eps": [-1, "x", None, [], float("nan")],

@@ -184,8 +184,10 @@ def _in_reading_order(name: str) -> list[tuple[int, str]]:
 
 _ONLY = "only causal language models can be scored"
 # Sizes and counts that transformers does not check: with -1 layers it builds a model without layers, which predicts too.
+_LAYERS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers", "decoder_layers")
+_MOST_LAYERS = 10_000  # ten times DeepNet's (Wang and others 2022), the deepest; Transformers would build them all
 _COUNTS = (
-    "num_hidden_layers", "n_layer", "n_layers", "num_layers", "decoder_layers", "hidden_size", "n_embd", "d_model",
+    *_LAYERS, "hidden_size", "n_embd", "d_model",
     "intermediate_size", "num_attention_heads", "n_head", "n_heads", "num_heads", "num_key_value_heads", "head_dim",
     "vocab_size",
 )  # fmt: skip
@@ -198,7 +200,7 @@ def check_values(folder: Path, label: str) -> None:
     """Refuse sizes and counts in a model's config that no model can have.
 
     Raises:
-        ModelError: A size or count is not a whole number from 1 on.
+        ModelError: A size or count is not a whole number from 1 on, or there are too many layers to build.
     """
     try:
         config = json.loads((folder / "config.json").read_bytes())
@@ -215,6 +217,11 @@ def check_values(folder: Path, label: str) -> None:
                 shown = json.dumps(value)[:60]
                 raise ModelError(
                     f"cannot load {label!r}: its config.json has {name} {shown}, which must be a whole number from 1 on"
+                )
+            if name in _LAYERS and isinstance(value, int | float) and value > _MOST_LAYERS:
+                raise ModelError(
+                    f"cannot load {label!r}: its config.json has {name} {value:,}, and no model has more than "
+                    f"{_MOST_LAYERS:,} layers"
                 )
 
 
