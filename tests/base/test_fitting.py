@@ -81,3 +81,24 @@ def test_models_are_numbered_where_their_names_do_not_fit(width: int, above: str
 
 def test_commands_of_a_terminal_are_shown_not_obeyed() -> None:
     assert "\x1b" not in printed(80, [Column("text", ["\x1b[31mred"])], keys=["\x1b[2J"])
+
+
+def test_no_cell_is_cut_at_any_width_of_a_terminal() -> None:
+    columns = [
+        Column("kind of string", ["first piece of a word", "all"]),
+        Column("n", ["119", "133"], 1, right=True),
+        Column("sum, bits", ["22.1", "19.9"], right=True),
+        Column("bits per segment of all", ["0.166", "0.150"], 2, right=True),
+        Column("95 % interval", ["−0.278, 0.610", "−0.282, 0.582"], 3, right=True),
+        Column("text before", ["The goal of a correlation analysis is to", "all"], 4, folds=True),
+    ]
+    for width in range(48, 130):  # from where only columns of rank 0 and 1 fit to where all do, unbroken
+        text = printed(width, columns)
+        table = [line for line in text.splitlines() if line[0] in "┏┃┡│└"]
+        assert {line[-1] for line in table} == set("┓┃┩│┘")
+        assert max(map(cell_len, table)) <= width
+        said = text.partition("Left out")[2]
+        for column in columns[:-1]:
+            assert column.heading in said or all(value in text for value in column.cells)
+    assert "The goal of a correlation analysis is to" in text
+    assert not said

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Literal, TextIO
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -106,6 +106,12 @@ class Column:
     folds: bool = False
 
     @property
+    def widest(self) -> int:
+        """The width at which neither the heading nor a cell is broken."""
+        lines = [line for text in (self.heading, *self.cells) for line in visible(text).split("\n")]
+        return max(map(cell_len, lines), default=0)
+
+    @property
     def width(self) -> int:
         """The narrowest width, in characters, that breaks no cell, and the heading only between words."""
         words = self.heading.split() or [""]
@@ -131,13 +137,10 @@ def print_fitted(console: Console, columns: Sequence[Column], *, title: str = ""
         console.print(Text(visible(title), style="italic"))
     for key in keys:
         console.print(Text(visible(key)), soft_wrap=False)
-    fits = _width(kept) <= console.width
     table = Table()
-    for column in kept:
-        table.add_column(
-            Text(visible(column.heading)), justify="right" if column.right else "left", overflow="fold",
-            min_width=column.width if fits and not column.folds else None,
-        )  # fmt: skip
+    for column, width in zip(kept, _widths(kept, console.width), strict=True):
+        justify: Literal["left", "right"] = "right" if column.right else "left"
+        table.add_column(Text(visible(column.heading)), justify=justify, overflow="fold", width=width)
     for row in zip(*(column.cells for column in kept), strict=True):
         table.add_row(*(Text(visible(cell)) for cell in row))
     console.print(table, soft_wrap=False)
@@ -166,6 +169,22 @@ def print_named(
         columns = build(numbers)
         keys = [f"{numbers[name]}: {name}{f' ({words})' if words and words != name else ''}" for name, words in names.items()]
     print_fitted(console, columns, title=title, keys=keys)
+
+
+def _widths(columns: Sequence[Column], room: int) -> list[int | None]:
+    """Return the width of each column, so that as many as possible have no broken line; None where they do not fit at all.
+
+    Rich's own widths are no help here: where it makes columns narrower, it cuts a table at the edge of the terminal.
+    """
+    spare = room - _width(columns)
+    if spare < 0:
+        return [None] * len(columns)
+    widths: list[int | None] = [column.width for column in columns]
+    lacking = {place: column.widest - column.width for place, column in enumerate(columns)}
+    for place in sorted(lacking, key=lambda one: lacking[one]):
+        given = min(spare, lacking[place])
+        widths[place], spare = columns[place].width + given, spare - given
+    return widths
 
 
 def _width(columns: Sequence[Column]) -> int:
