@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from tokenviz.data.scores import TokenScores
 from tokenviz.data.spans import Span
 from tokenviz.figures.heatmap.definition import TextHeatmap, shared_limits, text_heatmap
 from tokenviz.figures.heatmap.measures import MEASURES, Limits, Percentiles, chosen_limits, written_limits
-from tokenviz.figures.typeset.colours import COLOUR_MAPS
+from tokenviz.figures.typeset.colours import COLOUR_MAPS, text_colour
 from tokenviz.stats.estimate import printed
 
 LOGPROBS = [NAN, math.log(0.5), math.log(0.25), math.log(2**-10)]
@@ -56,6 +57,15 @@ def test_measures_of_tokens_are_what_they_say(measure: str, expected: list[float
 def test_ranks_fall_into_the_buckets_that_are_named_after_them(rank: int, bucket: str) -> None:
     heatmap = text_heatmap(replace(table(), rank=np.array([NAN, rank, 1.0, 1.0])), measure="rank_bucket")
     assert heatmap.buckets[int(values(heatmap)[1])] == bucket
+
+
+@pytest.mark.parametrize("dark", ["low", "high"])
+def test_the_middle_one_of_five_classes_has_white_letters(dark: Literal["low", "high"]) -> None:
+    measure = replace(MEASURES["rank_bucket"], name="mine", dark=dark, take=lambda scores: np.arange(4.0))
+    heatmap = text_heatmap(table(), measure=measure)
+    inks = [text_colour(heatmap.scale.colour(float(number))) for number in range(5)]
+    assert inks == (["white"] * 3 + ["black"] * 2 if dark == "low" else ["black"] * 2 + ["white"] * 3)
+    assert (heatmap.limits.low, heatmap.limits.high) == (0.0, 4.0)
 
 
 def test_a_difference_is_the_second_minus_the_first() -> None:

@@ -478,7 +478,7 @@ MUTANTS = (
     ),
     Mutant(
         "surprising tokens are dark by some measures", "figures/heatmap/definition.py",
-        'falling=chosen.dark == "low"', "falling=False",
+        'falling = measure.dark == "low"', "falling = False",
         "figures/test_definition::test_the_predictable_end_is_dark_by_every_measure",
     ),
     Mutant(

@@ -24,7 +24,7 @@ from tokenviz.figures.heatmap.measures import (
     measure_named,
 )
 from tokenviz.figures.heatmap.panels import Panel, pair_panel, segment_panels, token_panel
-from tokenviz.figures.typeset.colours import ColourScale, colour_map
+from tokenviz.figures.typeset.colours import ColourMap, ColourScale, colour_map
 from tokenviz.models.describing import full_name_of
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ Source = TokenScores | Sequence[TokenScores] | Comparison
 _PIECES_SHOWN = 2000  # pieces of a panel in a notebook
 _PIECES_DRAWN = 1000  # pieces of all panels in a notebook's picture
 _SPANS_NAMED = 6  # spans in a caption
+_BEYOND = 0.1  # of the distance of two classes
 SHARED = "several colours in one box: tokens that share a character"
 UNSCORED = "not scored: no prediction, and no part in the scale"
 
@@ -292,13 +293,12 @@ def text_heatmap(
     else:
         panels = tuple(token_panel(table, chosen, several_tokenizers=several) for table in tables)
     found = _limits(limits, chosen, panels)
-    colour = colour_map(colours or chosen.colours, diverging=False)
     return TextHeatmap(
         text_name=tables[0].text_name,
         unit=by,
         measure=chosen,
         limits=found,
-        scale=ColourScale(found.low, found.high, colour, falling=chosen.dark == "low"),
+        scale=_scale(found, chosen, colour_map(colours or chosen.colours, diverging=False)),
         models=tuple(table.spec.model for table in tables),
         panels=panels,
     )
@@ -366,6 +366,17 @@ def _measure(given: str | TokenMeasure | PairMeasure, sources: Sequence[Source])
         return given
     check_kind(given, str, FigureError, "a measure: give the name of one, such as 'entropy', or your own TokenMeasure")
     return measure_named(given, of_pairs=all(len(tables_of(source)) == 2 for source in sources))
+
+
+def _scale(limits: Limits, measure: TokenMeasure, colours: ColourMap) -> ColourScale:
+    """Return the scale of a measure of tokens.
+
+    Of an odd number of classes the middle one would be in the middle of viridis, on the darkest of the shades that have black
+    letters, the least readable of all in grey. It is moved to the shades that have white ones.
+    """
+    beyond = _BEYOND * bool(measure.buckets)
+    falling = measure.dark == "low"
+    return ColourScale(limits.low - beyond * (not falling), limits.high + beyond * falling, colours, falling=falling)
 
 
 def tables_of(source: Source) -> list[TokenScores]:
