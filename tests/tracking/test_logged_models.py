@@ -14,6 +14,7 @@ from run_records import filled, make_record
 from tokenviz.base.progress import collecting
 from tokenviz.tracking.embedded import database_of
 from tokenviz.tracking.finding import find_runs, remove
+from tokenviz.tracking.inspection import find_untidy
 from tokenviz.tracking.logged_models import link_runs, model_of
 from tokenviz.tracking.runs import Runs
 from tokenviz.tracking.store import Store, open_store
@@ -146,6 +147,9 @@ def test_what_others_keep_of_a_model_stays(project: Path) -> None:
     assert left.keys() == {"m", "mine"}
     assert [point.value for point in left["m"].metrics] == [9.0]
     assert left["mine"].model_id == mine.model_id
+    assert find_untidy(open_store()).models == []
+    client.delete_run(other)
+    assert [name for _, name, _ in find_untidy(open_store()).models] == ["m"]
 
 
 def test_a_model_that_a_user_has_deleted_stays_so_until_it_is_scored_again(project: Path) -> None:

@@ -260,7 +260,7 @@ def model_on_server(client: Any, experiment_id: str, model: LoggedModel) -> str:
 
 
 def models_without(client: Any, experiments: Sequence[str], current: Collection[str]) -> list[tuple[str, str, str]]:
-    """Return the logged models of this package whose numbers all come from runs that are gone.
+    """Return the logged models of this package whose numbers all come from runs that are gone, none from runs of others.
 
     Args:
         client: MLflow's client; servers of MLflow 2 have no logged models.
@@ -283,9 +283,27 @@ def models_without(client: Any, experiments: Sequence[str], current: Collection[
             if error.get_http_status_code() != 404:
                 raise
             return []
-        found += [one for one in page if not {point.run_id for point in one.metrics or []} & set(current)]
+        found += list(page)
         token = page.token or ""
-    return [(str(one.model_id), str(one.name), str(one.experiment_id)) for one in found]
+    return [
+        (str(one.model_id), str(one.name), str(one.experiment_id))
+        for one in found
+        if not (runs := {point.run_id for point in one.metrics or []}) & set(current)
+        and not any(_is_of_others(client, run_id) for run_id in runs)
+    ]
+
+
+def _is_of_others(client: Any, run_id: str) -> bool:
+    """Return whether a run is there that this package has not made."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        run = client.get_run(run_id)
+    except MlflowException as error:
+        if error.get_http_status_code() != 404:
+            raise
+        return False
+    return run.info.lifecycle_stage == "active" and not run.data.tags.get(f"{_PREFIX}kind")
 
 
 def _on_server(client: Any, experiment_id: str, model: LoggedModel) -> list[Any]:
