@@ -52,9 +52,10 @@ def _taken_apart(case: Case) -> dict[str, Any]:
     import torch  # noqa: F401  for the memory that it takes
 
     peaks["torch imported"] = peak_bytes()
-    from tokenviz.models.runtime import imports_put_off
+    from tokenviz.models import runtime
 
-    with imports_put_off():  # as loading a model does
+    runtime.own_process = True  # as in the command
+    with runtime.imports_put_off():
         import transformers.modeling_utils  # noqa: F401  likewise
 
     peaks["transformers imported"] = peak_bytes()

@@ -321,8 +321,11 @@ def test_a_module_that_is_there_is_no_stand_in(rare: str) -> None:
 
 LEAN = """
 import sys
+from tokenviz.models import runtime
 from tokenviz.models.loading import load_model
 from tokenviz.scoring.scorer import score
+
+runtime.own_process = True
 
 rare = ("accelerate", "scipy.optimize", "sympy", "torch._dynamo", "torch.distributed.tensor", "matplotlib")
 model = load_model(sys.argv[1])

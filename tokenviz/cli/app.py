@@ -112,5 +112,7 @@ def _root(
 def main() -> None:
     """Run the command line: the entry point of `tokenviz`."""
     from tokenviz.base.terminal import run_command
+    from tokenviz.models import runtime
 
+    runtime.own_process = True
     run_command(strict(typer.main.get_command(app)), prog_name="tokenviz")

@@ -6,7 +6,7 @@ weights are read, and no code that comes with a model is run.
 
 import gc
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from os.path import expanduser  # Path.expanduser raises an error where there is no such user
@@ -17,7 +17,7 @@ from typing import Any, Literal
 from tokenviz.base.errors import ModelError, did_you_mean
 from tokenviz.base.hardware import spread_over
 from tokenviz.base.progress import note
-from tokenviz.models import folders, supported, tokens
+from tokenviz.models import folders, runtime, supported, tokens
 from tokenviz.models.cache import build_once, cache_folder, files_sha256
 from tokenviz.models.catalogue import CATALOGUE, CONVERSION_VERSION, CatalogueModel, pull
 from tokenviz.models.conversion import check_quantized, own_quantization, round_linear_layers
@@ -289,7 +289,7 @@ def load(resolved: ResolvedModel) -> LoadedModel:
     spec, folder = resolved.spec, str(resolved.folder)
     device = pick_device(spec.device)
     supported.check_values(resolved.folder, spec.label)
-    with imports_put_off():
+    with imports_put_off() if runtime.own_process else nullcontext():
         from transformers import AutoConfig
 
         quiet_transformers()
