@@ -703,20 +703,9 @@ def of_table(read_table: Callable[..., object], content: str, said: str, **optio
 STUDIES = [
     *calls(
         "items", TextError,
-        of_table(tv.read_items, "item,text\n1,a\n,b\n", f"row 2 of 'PATH' has nothing in column 'item'{SKIP}"),
-        of_table(tv.read_items, "item,text\n1,a\n1,b\n",
-                 f"row 2 of 'PATH': the item '1' is there already, in row 1: each occurs once{SKIP}"),
-        of_table(tv.read_items, "item,condition,text\n1,x,a\n1,x,b\n",
-                 f"row 2 of 'PATH': the item and condition '1/x' is there already, in row 1: each occurs once{SKIP}"),
         of_table(tv.read_items, "item,text\n1,\n", f"row 1 of 'PATH' has nothing in column 'text'{SKIP}"),
-        of_table(tv.read_items, "item,text\n1,  \n", f"row 1 of 'PATH' has whitespace only in column 'text'{SKIP}"),
-        of_table(tv.read_items, "item,region_a,region_b\n1,x,\n", f"row 1 of 'PATH' has nothing in column 'region_b'{SKIP}"),
-        of_table(tv.read_items, "item,text,region_a\n1,x y,z\n",
-                 f"row 1 of 'PATH': the region 'a' ('z') is not in its text after the regions before it{SKIP}"),
         of_table(tv.read_items, "item,text,region_a,region_b\n1,x y,y,x\n",
                  f"row 1 of 'PATH': the region 'b' ('x') is not in its text after the regions before it{SKIP}"),
-        of_table(tv.read_items, "item,word\n1,a\n2,b\n1,c\n",
-                 f"row 3 of 'PATH': the item '1' is there already, in row 1: each occurs once{SKIP}"),
         of_table(tv.read_items, "item,sentence\n1,a\n",
                  "'PATH' has no column 'text', none that begins with 'region_' and none 'word': "
                  "name the columns of the text, the regions or the words; it has 'item', 'sentence'"),
