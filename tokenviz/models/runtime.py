@@ -40,7 +40,7 @@ def warm_up_vector_math() -> None:
 
 # What transformers imports before it reads a model, and no score needs: code that trains on several machines, compiles, spreads
 # a model over devices, or finds objects in pictures. It is imported when something of it is used, which takes 1.6 of the 2.1
-# seconds of processor time off these imports. In somebody's notebook or program, which may train or compile as well, all is
+# seconds of processor time off these imports. In a notebook or another program, which may train or compile as well, all is
 # imported as ever.
 
 own_process = False
