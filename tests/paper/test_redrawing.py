@@ -47,8 +47,8 @@ def test_no_model_library_is_loaded(runs: list[str], project: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=project)
     assert done.stdout == "text_a_b_scatter.png\n"
     loaded = {line.rpartition("|")[2].strip().split(".")[0] for line in done.stderr.splitlines()}
-    assert {"mlflow", "matplotlib"} <= loaded
-    assert loaded & {"torch", "transformers", "safetensors"} == set()
+    assert "matplotlib" in loaded
+    assert loaded & {"torch", "transformers", "safetensors", "mlflow"} == set()
 
 
 @pytest.mark.parametrize("which", [0, 2])

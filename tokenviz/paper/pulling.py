@@ -78,7 +78,7 @@ def fetch_file(run_id: str, artifact: str, to: Path | None = None) -> Path:
     Raises:
         StoreError: There is no such run, or the file is gone or is not what was written.
         PaperError: The run has no such file, and none of its figures is called so.
-        DiskError: It cannot be written, or another file has its name.
+        DiskError: It cannot be written, or a file that tokenviz did not draw has its name.
     """
     store = open_for_reading()
     run = find_run(run_id, store)
@@ -92,13 +92,21 @@ def fetch_file(run_id: str, artifact: str, to: Path | None = None) -> Path:
             made = recorded.fetch(artifact, Path(folder))
         else:
             made = _as_the_run(PaperRun.of(run), Tables(store), recorded, artifact, Path(folder))
-        if target.is_file() and target.read_bytes() != made.read_bytes():
+        if target.is_file() and target.read_bytes() != made.read_bytes() and not _is_ours(target):
             raise DiskError(f"{str(target)!r} is there already, and is another file: remove it, or choose another name")
         try:
             with tempfile.TemporaryDirectory(dir=target.parent, prefix=".tokenviz-") as place:
                 return disk.put(Path(shutil.copyfile(made, Path(place, target.name))), target)
         except OSError as error:
             raise DiskError(f"cannot write the file {str(target)!r}: {error.strerror or error}") from error
+
+
+def _is_ours(path: Path) -> bool:
+    """Return whether tokenviz drew a file, as its metadata say: such a one is replaced."""
+    try:
+        return bool(provenance_of(path))
+    except PaperError:
+        return False
 
 
 def _as_the_run(paper_run: PaperRun, tables: Tables, recorded: StoredRun, artifact: str, folder: Path) -> Path:
