@@ -40,7 +40,7 @@ def text() -> Text:
 
 @pytest.fixture(scope="module")
 def both(glass: LoadedModel, text: Text) -> tuple[TokenScores, TokenScores]:
-    return tv.score(glass, text, top_k=2), tv.score(glass, text, top_k=2, context=4, stride=1)
+    return tv.score(glass, text, top_k=2), tv.score(glass, text, top_k=2, context=2, stride=1)
 
 
 def cut(table: TokenScores, seed: int, pieces: int = 9) -> Iterator[TokenScores]:
