@@ -290,7 +290,7 @@ def test_a_passage_that_was_not_scored_can_be_what_figures_show(
 
 
 def test_a_table_read_part_by_part_is_what_load_gives(both: tuple[TokenScores, TokenScores], tmp_path: Path) -> None:
-    from tokenviz.data.scores import save_parts
+    from tokenviz.data.parquet import save_parts
 
     save_parts(whole_passages(cut(both[0], 4)), tmp_path / "t.parquet")
     parts = list(TokenScores.parts(tmp_path / "t.parquet"))

@@ -13,8 +13,8 @@ from tables import assert_same_bits
 
 import tokenviz as tv
 from tokenviz.base.errors import ScoringError, TextError
-from tokenviz.data.parquet import LEFT_OUT_KEY
-from tokenviz.data.scores import TokenScores, save_parts
+from tokenviz.data.parquet import LEFT_OUT_KEY, save_parts, to_table
+from tokenviz.data.scores import TokenScores
 from tokenviz.data.sources import source_at
 from tokenviz.data.texts import Text, corpus
 from tokenviz.dumps.importing import table_parts
@@ -77,7 +77,7 @@ def test_a_narrow_table_takes_less_room(glass: LoadedModel, tmp_path: Path) -> N
     text = corpus(["Alice was beginning to get very tired of sitting by her sister on the bank. " * 4] * 30, name="many")
     found = tv.score(glass, text, top_k=3)
     found.save(tmp_path / "slim.parquet")
-    pq.write_table(found._to_table(), tmp_path / "wide.parquet", compression="zstd")
+    pq.write_table(to_table(found), tmp_path / "wide.parquet", compression="zstd")
     slim, wide = ((tmp_path / f"{name}.parquet").stat().st_size for name in ("slim", "wide"))
     assert slim < 0.8 * wide
 

@@ -669,7 +669,7 @@ import sys
 from pathlib import Path
 from tokenviz.comparing.large import Gathered
 from tokenviz.data import passages
-from tokenviz.data.scores import save_parts
+from tokenviz.data.parquet import save_parts
 from tokenviz.data.texts import read_text
 from tokenviz.ledger import driver
 from tokenviz.ledger.book import Cell, plan_ledger

@@ -832,7 +832,7 @@ MUTANTS = (
         "ledger/test_ledger::test_what_is_missing_is_said_in_tag_summary_and_exit_code",
     ),
     Mutant(
-        "what a slim table gets back is not compared with what was left out", "data/scores.py",
+        "what a slim table gets back is not compared with what was left out", "data/parquet.py",
         "digest.hex() != about[\"left_out\"][\"sha256\"]", "False",
         "data/test_parquet::test_what_does_not_come_back_is_refused",
     ),

@@ -72,7 +72,7 @@ def import_command(
     from tokenviz.base.progress import shown
     from tokenviz.cli.score import document, print_text
     from tokenviz.cli.shared import named_frames, print_csv, print_json
-    from tokenviz.data.scores import save_parts
+    from tokenviz.data.parquet import save_parts
     from tokenviz.data.sources import source_at
     from tokenviz.data.texts import read_text
     from tokenviz.dumps.importing import import_scores, is_table, table_parts

@@ -1,4 +1,4 @@
-"""The Parquet file of a token table: its format, what is told of damaged ones, and half the bytes without loss.
+"""The Parquet file of a token table: writing and reading it, part by part, and half the bytes without loss.
 
 Numbers are stored in a narrower type where it holds them exactly: models compute in float32, which `TokenScores` widens. The
 bytes of floats are grouped by their place in the number, which compresses better. Whole numbers that change little are stored
@@ -10,18 +10,23 @@ and their digest is kept.
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
-from tokenviz.base.errors import ScoringError
+from tokenviz.base import disk
+from tokenviz.base.errors import DiskError, ScoringError
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from tokenviz.data.scores import TokenScores
 
 FORMAT_VERSION = "4"
 SLIM_FORMAT = "5"  # older versions refuse it by its number
@@ -38,6 +43,12 @@ LEFT_OUT = ("token_id", "token", "start", "end", "first_character", "n_bytes", "
 """The columns that a slim table does not have."""
 LEFT_OUT_KEY = "tokenviz.left_out"  # of the file's footer
 
+GiveBack = Callable[[NDArray[np.int64], NDArray[np.int64], Sequence[Sequence[int]] | None], Mapping[str, Any]]
+"""Makes the columns that a slim table lacks, from passage, position and the ids of alternatives of each row."""
+
+Build = Callable[["pa.Table", dict[str, Any]], "TokenScores"]
+"""Makes a token table of a file's columns and of what the file says of it; for a damaged file it may raise any error."""
+
 ALL_COLUMNS = (*COLUMNS, "top_ids", "top_logprobs", "top_tokens")
 
 _FLOATS = ("logprob", "entropy", "space_logprob", "punctuation_logprob")
@@ -47,6 +58,143 @@ _LISTS = {"top_ids": "int32", "top_logprobs": "float"}
 _ENCODINGS = dict.fromkeys((*_FLOATS, "top_logprobs.list.element"), "BYTE_STREAM_SPLIT") | dict.fromkeys(
     _RUNNING, "DELTA_BINARY_PACKED"
 )
+
+
+def save_parts(
+    parts: "Iterable[TokenScores]",
+    path: Path,
+    *,
+    passage_ids: Sequence[str] = (),
+    footer: Callable[[], Mapping[str, str]] | None = None,
+    slim: bool = False,
+) -> None:
+    """Write the consecutive parts of one text's table to one file, one by one: only one needs to be in memory.
+
+    The file appears when it is complete.
+
+    Args:
+        parts: The tables, at least one; all of one text and spec.
+        path: The file.
+        passage_ids: Names of the passages, as in `Text`; they become the file's column `id`, which `TokenScores.load` ignores.
+        footer: Called after the last part; returns further entries of the file's footer, by key. By default none.
+        slim: Whether to leave out what text and tokenizer give back, as in `TokenScores.save`, and the ids of passages.
+
+    Raises:
+        ScoringError: The table cannot be slim, as in `TokenScores.save`.
+        DiskError: The file cannot be written.
+    """
+    import pyarrow as pa
+
+    unfinished = path.with_name(path.name + ".part")
+    digest, unread = Digest(), list[int]()
+    try:
+        with Writer(unfinished) as writer:
+            for part in parts:
+                table = to_table(part, slim=slim)
+                if slim:
+                    part.spec.refuse_to_slim()
+                    digest.add(part, LEFT_OUT)
+                    unread += part.passages_without_tokens()
+                elif passage_ids:
+                    table = table.add_column(1, "id", pa.array([passage_ids[i] for i in part.passage], pa.string()))
+                writer.write(table)
+            if slim:
+                writer.add_footer({LEFT_OUT_KEY: json.dumps({"sha256": digest.hex(), "unread": unread})})
+            if footer:
+                writer.add_footer(footer())
+        disk.put(unfinished, path)
+    except OSError as error:
+        raise DiskError(f"cannot write {str(path)!r}: {error}") from error
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def to_table(scores: "TokenScores", *, slim: bool = False) -> "pa.Table":
+    """Return a token table with wide types, and in its metadata the format, the text, the settings and the spans."""
+    import pyarrow as pa
+
+    columns: dict[str, Any] = {
+        name: pa.array(getattr(scores, name), kind, from_pandas=name == "rank")  # a rank is missing where it is NaN
+        for name, kind in ((name, pa.type_for_alias(alias)) for name, alias in COLUMNS.items())
+    }
+    if scores.spec.top_k:
+        columns["top_ids"] = pa.array(list(scores.top_ids), type=pa.list_(pa.int64()))
+        columns["top_logprobs"] = pa.array(list(scores.top_logprobs), type=pa.list_(pa.float64()))
+        columns["top_tokens"] = pa.array(scores.top_tokens, type=pa.list_(pa.string()))
+    about: dict[str, Any] = {
+        "format": SLIM_FORMAT if slim else FORMAT_VERSION,
+        "text_name": scores.text_name,
+        "text_sha256": scores.text_sha256,
+        "spec": asdict(scores.spec),
+    }
+    if scores.spans:  # older versions ignore them
+        about["spans"] = [[[span.name, span.start, span.end] for span in own] for own in scores.spans]
+    if slim:
+        columns = {name: column for name, column in columns.items() if name not in LEFT_OUT}
+    return pa.table(columns).replace_schema_metadata({"tokenviz": json.dumps(about)})
+
+
+def read(path: Path, build: Build) -> "TokenScores":
+    """Read a whole token table, as `TokenScores.load` does."""
+    import pyarrow.parquet as pq
+
+    with readable(path):
+        table = pq.read_table(path)
+    with undamaged(path):
+        about = about_table(path, table.schema.metadata)
+        _refuse_slim(path, about)
+        return build(table, about)
+
+
+def read_parts(path: Path, build: Build, give_back: GiveBack | None = None) -> "Iterator[TokenScores]":
+    """Read a token table one row group after the other, as `TokenScores.parts` does."""
+    import pyarrow.parquet as pq
+
+    about, digest = about_file(path), Digest()
+    if give_back is None:
+        _refuse_slim(path, about)
+    with readable(path):
+        file = pq.ParquetFile(path)
+    with file:
+        for number in range(file.num_row_groups):
+            with readable(path):
+                table = file.read_row_group(number)
+            with undamaged(path):
+                if "left_out" in about and give_back is not None:
+                    table = _given_back(table, give_back)
+                part = build(table, about)
+            if "left_out" in about:
+                digest.add(part, LEFT_OUT)
+            yield part
+    if "left_out" in about and digest.hex() != about["left_out"]["sha256"]:
+        with undamaged(path):
+            versions = ", ".join(f"{name} {version}" for name, version in about["spec"]["versions"].items())
+        raise ScoringError(
+            f"{str(path)!r} does not get back from text and tokenizer what was left out of it: its tokens were made by "
+            f"{versions}"
+        )
+
+
+def _refuse_slim(path: Path, about: Mapping[str, Any]) -> None:
+    if about["format"] == SLIM_FORMAT:
+        raise ScoringError(
+            f"{str(path)!r} is a slim table, without what the text and the tokenizer give back: 'tokenviz import-scores FILE "
+            f"--model {about['spec']['model']} --text TEXT' puts it back, import_scores in Python"
+        )
+
+
+def _given_back(table: "pa.Table", give_back: GiveBack) -> "pa.Table":
+    """Add the columns that a slim table lacks."""
+    import pyarrow as pa
+
+    passage, position = (table.column(name).to_numpy() for name in ("passage", "position"))
+    top_ids = table.column("top_ids").to_pylist() if "top_ids" in table.column_names else None
+    columns = give_back(passage, position, top_ids)
+    for name in LEFT_OUT:
+        if name in columns:
+            kind = pa.type_for_alias(COLUMNS[name]) if name in COLUMNS else pa.list_(pa.string())
+            table = table.append_column(name, pa.array(columns[name], kind))
+    return table
 
 
 class Writer:
@@ -179,8 +327,8 @@ class Digest:
     def __init__(self) -> None:
         self._columns: dict[str, Any] = {}
 
-    def add(self, table: Any, columns: Iterable[str]) -> None:
-        """Add a part of the table, a `TokenScores`."""
+    def add(self, table: "TokenScores", columns: Iterable[str]) -> None:
+        """Add a part of the table."""
         for name in columns:
             value = getattr(table, name)
             if isinstance(value, np.ndarray):

@@ -4,9 +4,8 @@ All results are made from the table `TokenScores`; its `ScoreSpec` names the mod
 are stored in one Parquet file and read back unchanged.
 """
 
-import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import chain
 from pathlib import Path
@@ -15,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from tokenviz.base import disk, display
-from tokenviz.base.errors import DiskError, ScoringError, TokenvizError, check_kind
+from tokenviz.base import display
+from tokenviz.base.errors import ScoringError, TokenvizError, check_kind
 from tokenviz.data import parquet
 from tokenviz.data.spans import Span, names_at
 from tokenviz.data.summary import ScoreSummary
@@ -41,9 +40,6 @@ _IN_JSON = (
     "passage", "position", "token", "token_id", "start", "end", "first_character", "n_bytes", "unknown", "logprob", "rank",
     "entropy",
 )  # fmt: skip
-
-GiveBack = Callable[[NDArray[np.int64], NDArray[np.int64], Sequence[Sequence[int]] | None], Mapping[str, Any]]
-"""Makes the columns that a slim table lacks, from passage, position and the ids of alternatives of each row."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +102,19 @@ class ScoreSpec:
     def imported(self) -> bool:
         """Whether another engine computed the scores, so that they cannot be computed again."""
         return self.source.startswith(IMPORTED)
+
+    def refuse_to_slim(self) -> None:
+        """Refuse a slim table where the tokens may be others than those that the tokenizer makes of the text today.
+
+        Raises:
+            ScoringError: Another engine, or another version, made the scores.
+        """
+        if self.imported or self.scoring_version != SCORING_VERSION:
+            whose = self.source.removeprefix(IMPORTED) if self.imported else "another version of tokenviz"
+            raise ScoringError(
+                f"scores of {self.model!r} cannot be saved as a slim table: {whose} made them, perhaps with other tokens than "
+                "the tokenizer makes of the text here"
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -274,7 +283,7 @@ class TokenScores:
         """The slices that no token covers, in reading order."""
         return tuple(self.token[row] for row in np.flatnonzero(self.token_id == UNREAD))
 
-    def _passages_without_tokens(self) -> list[int]:
+    def passages_without_tokens(self) -> list[int]:
         """Return the passages that are one row, which no token covers: a ledger's worker could not score them."""
         alone = np.diff(self.passage, prepend=-1, append=-1) != 0
         return list(self.passage[(self.token_id == UNREAD) & alone[:-1] & alone[1:]].tolist())
@@ -402,30 +411,7 @@ class TokenScores:
             ScoringError: The table cannot be slim: its tokens are not those that the tokenizer makes of the text today.
             DiskError: The file cannot be written.
         """
-        save_parts([self], Path(path), slim=slim)
-
-    def _to_table(self, *, slim: bool = False) -> "pa.Table":
-        import pyarrow as pa
-
-        columns: dict[str, Any] = {
-            name: pa.array(getattr(self, name), kind, from_pandas=name == "rank")  # a rank is missing where it is NaN
-            for name, kind in ((name, pa.type_for_alias(alias)) for name, alias in parquet.COLUMNS.items())
-        }
-        if self.spec.top_k:
-            columns["top_ids"] = pa.array(list(self.top_ids), type=pa.list_(pa.int64()))
-            columns["top_logprobs"] = pa.array(list(self.top_logprobs), type=pa.list_(pa.float64()))
-            columns["top_tokens"] = pa.array(self.top_tokens, type=pa.list_(pa.string()))
-        about: dict[str, Any] = {
-            "format": parquet.SLIM_FORMAT if slim else parquet.FORMAT_VERSION,
-            "text_name": self.text_name,
-            "text_sha256": self.text_sha256,
-            "spec": asdict(self.spec),
-        }
-        if self.spans:  # older versions ignore them
-            about["spans"] = [[[span.name, span.start, span.end] for span in own] for own in self.spans]
-        if slim:
-            columns = {name: column for name, column in columns.items() if name not in parquet.LEFT_OUT}
-        return pa.table(columns).replace_schema_metadata({"tokenviz": json.dumps(about)})
+        parquet.save_parts([self], Path(path), slim=slim)
 
     @classmethod
     def load(cls, path: Path | str) -> "TokenScores":
@@ -434,18 +420,10 @@ class TokenScores:
         Raises:
             ScoringError: The file is not a token table, is damaged or slim, or has a format that this version does not know.
         """
-        import pyarrow.parquet as pq
-
-        path = Path(path)
-        with parquet.readable(path):
-            table = pq.read_table(path)
-        with parquet.undamaged(path):
-            about = parquet.about_table(path, table.schema.metadata)
-            _refuse_slim(path, about)
-            return cls._of_table(table, about)
+        return parquet.read(Path(path), cls._of_table)
 
     @classmethod
-    def parts(cls, path: Path, give_back: GiveBack | None = None) -> "Iterator[TokenScores]":
+    def parts(cls, path: Path, give_back: parquet.GiveBack | None = None) -> "Iterator[TokenScores]":
         """Read what `save` or `score_to_file` wrote one row group after the other: only one needs to be in memory.
 
         Joined by `TokenScores.joined` they are what `load` returns.
@@ -454,42 +432,18 @@ class TokenScores:
             path: The file.
             give_back: Makes the columns that a slim table lacks; by default none, and a slim table is refused.
 
-        Yields:
-            Consecutive parts of the table.
+        Returns:
+            An iterator over consecutive parts of the table.
 
         Raises:
             ScoringError: The file is no table of scores, or of a newer format; or what is given back is not what was left out,
                 which is known only after the last part.
         """
-        import pyarrow.parquet as pq
-
-        about, digest = parquet.about_file(path), parquet.Digest()
-        if give_back is None:
-            _refuse_slim(path, about)
-        with parquet.readable(path):
-            file = pq.ParquetFile(path)
-        with file:
-            for number in range(file.num_row_groups):
-                with parquet.readable(path):
-                    table = file.read_row_group(number)
-                with parquet.undamaged(path):
-                    if "left_out" in about and give_back is not None:
-                        table = _given_back(table, give_back)
-                    part = cls._of_table(table, about)
-                if "left_out" in about:
-                    digest.add(part, parquet.LEFT_OUT)
-                yield part
-        if "left_out" in about and digest.hex() != about["left_out"]["sha256"]:
-            with parquet.undamaged(path):
-                versions = ", ".join(f"{name} {version}" for name, version in about["spec"]["versions"].items())
-            raise ScoringError(
-                f"{str(path)!r} does not get back from text and tokenizer what was left out of it: its tokens were made by "
-                f"{versions}"
-            )
+        return parquet.read_parts(path, cls._of_table, give_back)
 
     @classmethod
     def _of_table(cls, table: "pa.Table", about: dict[str, Any]) -> "TokenScores":
-        """Return the table that `_to_table` wrote; a damaged file may raise any error."""
+        """Return the table of a file that `save` wrote, or of a part; a damaged file may raise any error."""
         import pyarrow as pa
 
         spec = ScoreSpec.of(about)
@@ -519,86 +473,6 @@ class TokenScores:
             spans=tuple(tuple(Span(str(n), int(i), int(j)) for n, i, j in own) for own in about.get("spans", [])),
             **{name: array.to_numpy() for name, array in column.items()},
         )
-
-
-def save_parts(
-    parts: Iterable[TokenScores],
-    path: Path,
-    *,
-    passage_ids: Sequence[str] = (),
-    footer: Callable[[], Mapping[str, str]] | None = None,
-    slim: bool = False,
-) -> None:
-    """Write the consecutive parts of one text's table to one file, one by one: only one needs to be in memory.
-
-    The file appears when it is complete.
-
-    Args:
-        parts: The tables, at least one; all of one text and spec.
-        path: The file.
-        passage_ids: Names of the passages, as in `Text`; they become the file's column `id`, which `TokenScores.load` ignores.
-        footer: Called after the last part; returns further entries of the file's footer, by key. By default none.
-        slim: Whether to leave out what text and tokenizer give back, as in `TokenScores.save`, and the ids of passages.
-
-    Raises:
-        ScoringError: The table cannot be slim, as in `TokenScores.save`.
-        DiskError: The file cannot be written.
-    """
-    import pyarrow as pa
-
-    unfinished = path.with_name(path.name + ".part")
-    digest, unread = parquet.Digest(), list[int]()
-    try:
-        with parquet.Writer(unfinished) as writer:
-            for part in parts:
-                table = part._to_table(slim=slim)
-                if slim:
-                    _refuse_to_slim(part.spec)
-                    digest.add(part, parquet.LEFT_OUT)
-                    unread += part._passages_without_tokens()
-                elif passage_ids:
-                    table = table.add_column(1, "id", pa.array([passage_ids[i] for i in part.passage], pa.string()))
-                writer.write(table)
-            if slim:
-                writer.add_footer({parquet.LEFT_OUT_KEY: json.dumps({"sha256": digest.hex(), "unread": unread})})
-            if footer:
-                writer.add_footer(footer())
-        disk.put(unfinished, path)
-    except OSError as error:
-        raise DiskError(f"cannot write {str(path)!r}: {error}") from error
-    finally:
-        unfinished.unlink(missing_ok=True)
-
-
-def _refuse_slim(path: Path, about: Mapping[str, Any]) -> None:
-    if about["format"] == parquet.SLIM_FORMAT:
-        raise ScoringError(
-            f"{str(path)!r} is a slim table, without what the text and the tokenizer give back: 'tokenviz import-scores FILE "
-            f"--model {about['spec']['model']} --text TEXT' puts it back, import_scores in Python"
-        )
-
-
-def _refuse_to_slim(spec: ScoreSpec) -> None:
-    if spec.imported or spec.scoring_version != SCORING_VERSION:
-        whose = spec.source.removeprefix(IMPORTED) if spec.imported else "another version of tokenviz"
-        raise ScoringError(
-            f"scores of {spec.model!r} cannot be saved as a slim table: {whose} made them, perhaps with other tokens than the "
-            "tokenizer makes of the text here"
-        )
-
-
-def _given_back(table: "pa.Table", give_back: GiveBack) -> "pa.Table":
-    """Add the columns that a slim table lacks."""
-    import pyarrow as pa
-
-    passage, position = (table.column(name).to_numpy() for name in ("passage", "position"))
-    top_ids = table.column("top_ids").to_pylist() if "top_ids" in table.column_names else None
-    columns = give_back(passage, position, top_ids)
-    for name in parquet.LEFT_OUT:
-        if name in columns:
-            kind = pa.type_for_alias(parquet.COLUMNS[name]) if name in parquet.COLUMNS else pa.list_(pa.string())
-            table = table.append_column(name, pa.array(columns[name], kind))
-    return table
 
 
 def tables_in(given: TokenScores | Iterable[TokenScores], error: type[TokenvizError]) -> list[TokenScores]:

@@ -13,8 +13,8 @@ import numpy as np
 from tokenviz.base.display import counted
 from tokenviz.base.errors import LedgerError, ScoringError
 from tokenviz.base.progress import warn
-from tokenviz.data.parquet import ALL_COLUMNS, Digest
-from tokenviz.data.scores import UNREAD, ScoreSpec, TokenScores, save_parts
+from tokenviz.data.parquet import ALL_COLUMNS, Digest, save_parts
+from tokenviz.data.scores import UNREAD, ScoreSpec, TokenScores
 from tokenviz.data.summary import ScoreSummary
 from tokenviz.data.texts import Text
 from tokenviz.ledger.book import Cell, Ledger, Shard, result_name

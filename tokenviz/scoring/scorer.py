@@ -12,7 +12,8 @@ import numpy as np
 from tokenviz.base.disk import check_new
 from tokenviz.base.errors import ScoringError
 from tokenviz.base.progress import task, warn
-from tokenviz.data.scores import SCORING_VERSION, BosMode, ScoreSpec, TokenScores, save_parts
+from tokenviz.data.parquet import save_parts
+from tokenviz.data.scores import SCORING_VERSION, BosMode, ScoreSpec, TokenScores
 from tokenviz.data.summary import ScoreSummary
 from tokenviz.data.texts import Text, as_it_stands
 from tokenviz.models import tokens

@@ -17,7 +17,8 @@ from tokenviz.base.display import counted, write_csv
 from tokenviz.base.errors import StoreError
 from tokenviz.base.progress import warn
 from tokenviz.comparing.large import Gathered, Parts
-from tokenviz.data.scores import IMPORTED, TokenScores, save_parts
+from tokenviz.data.parquet import save_parts
+from tokenviz.data.scores import IMPORTED, TokenScores
 from tokenviz.data.summary import ScoreSummary
 from tokenviz.data.texts import Text
 from tokenviz.dumps.importing import Imported
