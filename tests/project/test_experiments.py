@@ -246,13 +246,13 @@ def test_candidates_are_watched_at_every_position_and_computed_again(checkout: P
     watched = tv.watch(tv.load_model("glass-en"), text, [" the", " tired"])
     for number, row in enumerate((single, several)):
         assert row["n"] == len(watched.position)
-        assert row["first"] == pytest.approx(watched.first_logprob[:, number].mean())
-        assert row["first choice"] == pytest.approx((watched.first_rank[:, number] == 1).mean())
-    assert single["whole"] == pytest.approx(single["first"])
-    assert several["whole"] is None  # of several tokens it is known at the end alone
+        assert row["first (nats)"] == pytest.approx(watched.first_logprob[:, number].mean())
+        assert row["first choice (share)"] == pytest.approx((watched.first_rank[:, number] == 1).mean())
+    assert single["whole (nats)"] == pytest.approx(single["first (nats)"])
+    assert several["whole (nats)"] is None  # of several tokens it is known at the end alone
     assert "agrees" in run(checkout, "tokenviz", "rerun", result["measures"][0]["run_id"])
     at_end = json.loads(run(checkout, "tokenviz", "run", "candidates", *given, "--at", "end", "--json"))["tables"]["candidates"]
-    assert at_end[1]["whole"] == pytest.approx(watched.whole_logprob[-1, 1])
+    assert at_end[1]["whole (nats)"] == pytest.approx(watched.whole_logprob[-1, 1])
 
 
 @pytest.mark.slow
