@@ -134,7 +134,8 @@ class Runs:
             self._close_left_open()
             self._keep_missing_records()
             if self.store.database is not None:
-                link_runs(self.store.database)
+                with store_errors(self.store):
+                    link_runs(self.store.database)
 
     def _describe(self) -> None:
         """Write the description again: it may have changed, and the attempt shows if this user may write the experiment."""
