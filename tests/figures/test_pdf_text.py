@@ -5,7 +5,6 @@ import unicodedata
 from pathlib import Path
 
 import pytest
-from fontTools import subset
 from fontTools.ttLib import TTFont
 from matplotlib import _text_helpers
 from matplotlib.figure import Figure
@@ -41,7 +40,7 @@ def test_the_glyphs_of_a_cluster_share_its_characters(text: str, clusters: list[
 
 def test_matplotlib_is_as_it_was_afterwards() -> None:
     def patched() -> list[object]:
-        return [_text_helpers.layout, subset.load_font]
+        return [_text_helpers.layout]
 
     before = patched()
 
@@ -53,16 +52,6 @@ def test_matplotlib_is_as_it_was_afterwards() -> None:
     with pytest.raises(ZeroDivisionError):
         fail_inside()
     assert all(one is other for one, other in zip(patched(), before, strict=True))
-
-
-def test_fonts_are_written_without_their_rules_of_layout() -> None:
-    path = findfont(FontProperties(family="DejaVu Sans"))
-    rules = {"GSUB", "GPOS", "GDEF"}
-    with subset.load_font(path, subset.Options()) as whole:
-        assert rules < set(whole.keys())
-    with exact_text(), subset.load_font(path, subset.Options()) as glyphs:
-        assert not rules & set(glyphs.keys())
-        assert glyphs["glyf"]["A"].numberOfContours == 2
 
 
 def poppler(tool: str, path: Path, *arguments: str) -> str:

@@ -16,7 +16,6 @@ from typing import Any, Literal, get_args
 
 import matplotlib
 import numpy as np
-from fontTools import subset
 from matplotlib import _text_helpers
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_pdf import PdfPages
@@ -48,24 +47,10 @@ class _Glyph:
     prev_kern: float
 
 
-# What a font knows of putting glyphs together; in a PDF they have been put together already.
-_LAYOUT_TABLES = ("GSUB", "GPOS", "GDEF", "BASE", "JSTF", "kern", "MATH")
-
-
 @contextmanager
 def exact_text() -> Iterator[None]:
-    """Write each character once in PDF files, inside the block, and fonts without their rules of layout.
-
-    Cutting these rules down to the glyphs of a figure takes half the time of writing it.
-    """
-    shaped, load_font = _text_helpers.layout, subset.load_font
-
-    def load_glyphs(*given: Any, **settings: Any) -> Any:
-        font = load_font(*given, **settings)
-        for table in _LAYOUT_TABLES:
-            if table in font:
-                del font[table]
-        return font
+    """Write each character once in PDF files, inside the block."""
+    shaped = _text_helpers.layout
 
     def layout(string: str, font: Any, **settings: Any) -> Iterator[_Glyph]:
         glyphs = _without_joiners(list(shaped(string, font, **settings)), string)
@@ -74,11 +59,10 @@ def exact_text() -> Iterator[None]:
             yield replace(glyph, char=char)
 
     _text_helpers.layout = layout  # type: ignore[assignment]  # what it yields has all that the PDF backend reads
-    subset.load_font = load_glyphs
     try:
         yield
     finally:
-        _text_helpers.layout, subset.load_font = shaped, load_font
+        _text_helpers.layout = shaped
 
 
 def shared_out(string: str, clusters: list[str]) -> list[str]:
