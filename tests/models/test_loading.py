@@ -355,3 +355,26 @@ assert (score(model, "Alice was very tired.").logprob[1:] == before[1:]).all()
 def test_scoring_imports_no_code_for_compiling_and_training_which_works_afterwards() -> None:
     done = subprocess.run([sys.executable, "-c", LEAN, "glass-en"], capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
+
+
+IMPORTED = """
+import sys
+from tokenviz.cli.app import main
+from tokenviz.models.loading import load_model
+
+if sys.argv[1] == "score":
+    try:
+        main()
+    except SystemExit as end:
+        assert not end.code
+else:
+    load_model("glass-en")
+sys.exit(7 if "torch._dynamo" in sys.modules else 0)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("given", "code"), [(["score", "-m", "glass-en", "-t", "Alice"], 0), (["in Python"], 7)])
+def test_only_the_command_puts_imports_off(given: list[str], code: int) -> None:
+    done = subprocess.run([sys.executable, "-c", IMPORTED, *given], capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == code, done.stderr
