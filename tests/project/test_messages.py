@@ -425,6 +425,7 @@ SCORES = [
         ("-t x --csv --punctuation apart", "--punctuation apart needs --by word: tokens are what they are"),
         ("-t x --by syllable --json",
          "Invalid value for '--by': Value error, 'syllable' is not one of 'token', 'word', 'span', 'passage', 'continuation'."),
+        ("-t x --slim", "--slim needs --parquet: it is about the file"),
         ("-t x -t y --parquet t.parquet", "--parquet takes one text, and 2 were given: one file holds one table"),
         ("-t x --column y", "columns are of tables, and none is given: leave out --column"),
         ("-t x --spans y", "columns are of tables, and none is given: leave out --spans"),
