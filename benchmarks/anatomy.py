@@ -10,10 +10,15 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from benchmarks.lineup import PRODUCTS as MACHINE
 from benchmarks.lineup import ROOT
+from benchmarks.machine import Workload
+from benchmarks.processes import WorkerProcess
 from benchmarks.samples import Case, parse_case
 from benchmarks.watching import watch
 from benchmarks.worker import peak_bytes
+from tokenviz.base.errors import ExperimentError
+from tokenviz.base.hardware import cores
 
 _TURNS = 3  # after one to warm up; the median counts
 
@@ -33,21 +38,27 @@ class Anatomy:
         case: Its name.
         seconds: Of one scoring, by part; "rest" are norms, activations, residuals, rotary positions, tokenizer and table.
         peak_bytes: The most memory the process had had after each stage, in their order.
+        peaks: Floating-point operations a second of the machine's float32 products of the model's shapes, before each turn.
     """
 
     case: str
     seconds: dict[str, float]
     peak_bytes: dict[str, int]
+    peaks: tuple[float, ...]
 
 
-def take_apart(case: Case) -> Anatomy:
-    """Score a case's texts in a process of its own, its parts timed one by one."""
-    command = [sys.executable, "-m", "benchmarks.anatomy", case.name]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
-    return Anatomy(**json.loads(done.stdout))
+def take_apart(case: Case, workload: Workload) -> Anatomy:
+    """Score a case's texts in a process of its own, its parts timed one by one, the machine's peak between its turns."""
+    command = [sys.executable, "-m", "benchmarks.anatomy", case.name, workload.shapes_written]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    if done.returncode:
+        said = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
+        raise ExperimentError(f"{case.name} could not be taken apart: {said[0]}")
+    found = json.loads(done.stdout)
+    return Anatomy(**found | {"peaks": tuple(found["peaks"])})
 
 
-def _taken_apart(case: Case) -> dict[str, Any]:
+def _taken_apart(case: Case, shapes: str) -> dict[str, Any]:
     peaks = {}
     import torch  # noqa: F401  for the memory that it takes
 
@@ -68,8 +79,12 @@ def _taken_apart(case: Case) -> dict[str, Any]:
     Kernel.of(model)
     peaks["weights laid out and checked"] = peak_bytes()
     texts = corpus(list(case.texts), name="texts")
-    turns = []
+    products = WorkerProcess(MACHINE)
+    job = {"model": case.model, "folder": "", "work": "", "threads": cores(), "options": {"shapes": shapes}}
+    products.ask("load", job=job, distribution=MACHINE.distribution)
+    turns, flops = [], []
     for _ in range(1 + _TURNS):
+        flops.append(products.ask("peak", dtype="float32")["flops"])
         parts = dict.fromkeys(_PARTS, 0.0)
         undo = [watch(part, *place, parts) for part, place in _PARTS.items()]
         begin = time.perf_counter()
@@ -78,10 +93,11 @@ def _taken_apart(case: Case) -> dict[str, Any]:
         for restore in undo:
             restore()
         turns.append(parts)
+    products.close()
     peaks["texts scored"] = peak_bytes()
     median = sorted(turns[1:], key=lambda parts: sum(parts.values()))[_TURNS // 2]
-    return {"case": case.name, "seconds": median, "peak_bytes": peaks}
+    return {"case": case.name, "seconds": median, "peak_bytes": peaks, "peaks": flops[1:]}
 
 
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(_taken_apart(parse_case(sys.argv[1]))) + "\n")
+    sys.stdout.write(json.dumps(_taken_apart(parse_case(sys.argv[1]), sys.argv[2])) + "\n")

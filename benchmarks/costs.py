@@ -38,7 +38,7 @@ _IMPORTS = "import torch, transformers"
 _PIECE = 1 << 19  # logits
 _QUANTIZED = ",quantize=q4_0"  # what the second model of the grid adds to the first
 _PATIENCE = 300.0  # seconds for the first page of `tokenviz ui`
-PAGE = "tokenviz ui, to its first page"
+PAGE = "tokenviz ui"  # to its first page
 
 # Where the seconds of a cell go, by the functions that a grid calls.
 _PARTS = {
@@ -162,6 +162,7 @@ def _commands(project: Path) -> dict[str, float]:
     run = next(one["run_id"] for one in listed if one["tags"]["kind"] == "score")
     commands = {
         "tokenviz --help": ("--help",),
+        "tokenviz doctor --quick": ("doctor", "--quick"),
         "tokenviz runs": ("runs",),
         "tokenviz runs show RUN": ("runs", "show", run),
         "tokenviz pull EXPERIMENT --to paper": ("pull", listed[0]["experiment"], "--to", "paper"),

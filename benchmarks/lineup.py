@@ -34,6 +34,16 @@ class Entry:
     converts: bool = False
     options: dict[str, str] = field(default_factory=dict)
 
+    def with_version(self, version: str) -> str:
+        """The label with a version behind the tool's name."""
+        name, comma, more = self.label.partition(",")
+        return f"{name} {version}{comma}{more}"
+
+    @property
+    def dtype(self) -> str:
+        """The type that it computes in."""
+        return self.options.get("dtype", "float32")
+
     @property
     def python(self) -> Path:
         """The interpreter of its environment."""

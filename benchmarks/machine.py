@@ -34,6 +34,11 @@ class Workload:
     attention: tuple[tuple[int, int | None], ...]
     shapes: tuple[tuple[int, int, int], ...]
 
+    @property
+    def shapes_written(self) -> str:
+        """The shapes as `contenders/products.py` reads them."""
+        return " ".join("x".join(map(str, shape)) for shape in self.shapes)
+
     def useful_flops(self, lengths: Sequence[int]) -> float:
         """Of scoring texts: two a weight and token, and four times the causal products of attention.
 

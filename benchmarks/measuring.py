@@ -11,13 +11,15 @@ from statistics import median
 from typing import Any
 
 from benchmarks.contenders import Rows
-from benchmarks.lineup import PLAIN, PRODUCTS, REFERENCE, Entry
+from benchmarks.lineup import LINEUP, PLAIN, PRODUCTS, REFERENCE, Entry
 from benchmarks.machine import Workload
 from benchmarks.processes import ContenderFailed, WorkerProcess
 from benchmarks.samples import Case
 from tokenviz.base.errors import ExperimentError
 from tokenviz.base.hardware import cores
 from tokenviz.base.progress import note, task
+
+_DTYPES = {entry.name: entry.dtype for entry in LINEUP}
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,8 @@ class CaseOutcome:
         lengths: Scored tokens of each text.
         workload: Of the model.
         outcomes: In the order of the line-up.
-        peaks: Floating-point operations a second of the machine's matrix products of the model's shapes, round by round.
+        peaks: Floating-point operations a second of the machine's matrix products of the model's shapes, round by round, by
+            the type that is multiplied.
     """
 
     model: str
@@ -72,12 +75,12 @@ class CaseOutcome:
     lengths: tuple[int, ...]
     workload: Workload
     outcomes: tuple[Outcome, ...]
-    peaks: tuple[float, ...]
+    peaks: dict[str, tuple[float, ...]]
 
     @property
     def peak_flops(self) -> float:
-        """The median of the rounds."""
-        return median(self.peaks)
+        """In float32, the median of the rounds."""
+        return median(self.peaks["float32"])
 
     @property
     def n_tokens(self) -> int:
@@ -89,11 +92,12 @@ class CaseOutcome:
         return self.n_tokens / median(outcome.seconds) if outcome.seconds else math.nan
 
     def share_of_peak(self, outcome: Outcome) -> float:
-        """Useful operations a second over the machine's matrix products a second, both in float32, the median of the rounds."""
-        if not outcome.seconds:
+        """Useful operations a second over the machine's matrix products a second in the same type, the median of the rounds."""
+        peaks = self.peaks.get(_DTYPES.get(outcome.name, "float32"), ())
+        if not outcome.seconds or not peaks:
             return math.nan
         useful = self.workload.useful_flops(self.lengths)
-        return median(useful / seconds / peak for seconds, peak in zip(outcome.seconds, self.peaks, strict=True))
+        return median(useful / seconds / peak for seconds, peak in zip(outcome.seconds, peaks, strict=True))
 
     def memory_beyond_weights(self, outcome: Outcome) -> float:
         """Bytes of the peak without the model's weights in float32."""
@@ -149,16 +153,18 @@ def measure(case: Case, folder: Path, workload: Workload, entries: Sequence[Entr
             advance(1)
         _insist_on(plain, case)
         products = _products(workload, case, folder, work, stack)
-        peaks = []
+        peaks: dict[str, list[float]] = {running.entry.dtype: [] for running in (plain, *contenders)}
         for _ in range(rounds):
-            peaks.append(_peak(products, case))
+            for dtype, found in peaks.items():
+                found.append(_peak(products, case, dtype))
             for running in contenders:
                 _step(running, lambda running=running: running.rounds.append(running.process.ask("round")))
                 advance(1)
     _insist_on(plain, case)
     seconds = [taken["seconds"] for taken in plain.rounds]
     outcomes = tuple(_outcome(running, seconds) for running in contenders if running.entry in entries)
-    return CaseOutcome(case.model, case.text_set, tuple(map(len, reference)), workload, outcomes, tuple(peaks))
+    peaks_of = {dtype: tuple(found) for dtype, found in peaks.items()}
+    return CaseOutcome(case.model, case.text_set, tuple(map(len, reference)), workload, outcomes, peaks_of)
 
 
 def _insist_on(plain: _Running, case: Case) -> None:
@@ -170,8 +176,7 @@ def _products(workload: Workload, case: Case, folder: Path, work: Path, stack: E
     """Start the process that measures the machine's peak among the rounds."""
     process = WorkerProcess(PRODUCTS)
     stack.callback(process.close)
-    shapes = " ".join("x".join(map(str, shape)) for shape in workload.shapes)
-    job = _job(PRODUCTS, case, folder, work) | {"options": {"shapes": shapes}}
+    job = _job(PRODUCTS, case, folder, work) | {"options": {"shapes": workload.shapes_written}}
     try:
         process.ask("load", job=job, distribution=PRODUCTS.distribution)
     except ContenderFailed as error:
@@ -179,9 +184,9 @@ def _products(workload: Workload, case: Case, folder: Path, work: Path, stack: E
     return process
 
 
-def _peak(products: WorkerProcess, case: Case) -> float:
+def _peak(products: WorkerProcess, case: Case, dtype: str) -> float:
     try:
-        return float(products.ask("peak")["flops"])
+        return float(products.ask("peak", dtype=dtype)["flops"])
     except ContenderFailed as error:
         raise ExperimentError(f"{case.name}: the machine's peak could not be measured: {error}") from error
 
@@ -221,7 +226,7 @@ def _start(running: _Running, case: Case, folder: Path, work: Path, stack: ExitS
             _convert(entry, job, own)
         running.process = WorkerProcess(entry)
         stack.callback(running.process.close)
-        running.label = f"{entry.label} {running.process.ask('load', job=job, distribution=entry.distribution)['version']}"
+        running.label = entry.with_version(running.process.ask("load", job=job, distribution=entry.distribution)["version"])
     except ContenderFailed as error:
         running.fail(str(error))
 

@@ -7,8 +7,9 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks.anatomy import PRODUCTS
-from benchmarks.costs import Costs
-from benchmarks.report import Throughput, case_title, markdown_table
+from benchmarks.costs import PAGE, Costs
+from benchmarks.measuring import CaseOutcome
+from benchmarks.report import Throughput, case_title, markdown_table, with_range
 from tokenviz.models.describing import model_sentence
 
 _HEAD = """# Benchmarks
@@ -36,21 +37,24 @@ _HOW = """## How it was measured
 
 | column | meaning |
 |---|---|
-| × plain loop | tokens per second as a multiple of the plain loop's in the same round; the median of the rounds |
+| × plain loop | tokens per second as a multiple of the plain loop's in the same round: median (least to greatest) |
 | tokens/s | scored tokens over the seconds of the median round |
-| share of peak | useful operations a second over the machine's peak |
+| share of peak | useful operations a second over the machine's peak in the contender's type; – where that was not measured |
 | peak memory | the most the process had at once, loading the model included |
 | beyond weights | the same without the weights in float32; negative where they are kept in a narrower type |
 | largest, mean error | absolute difference from the plain loop in float64, over all tokens; for sums, over all texts |
 | how | how the tool reads the texts |
 
-The **plain loop** is what one writes without any tool: transformers in float32, one text at a time, log-softmax, gather.
+The **plain loop** is what one writes without any tool: transformers (the version shown is its own) in float32, one text at a
+time, log-softmax, gather.
 **Useful operations** are two for each weight of a linear layer or the output head and each scored token, and four for each
-product of causal attention. The **peak** is that of float32 matrix products of the model's own shapes with 256 or
-2,048 rows, by torch's linear layer or by oneDNN with weights laid out for it, whichever is fastest, each at its best of several
-repetitions. It is measured in every round, and what a contender reached in a round is compared with that round's.
+product of causal attention. The **peak** is that of matrix products of the model's own shapes with 256 or 2,048 rows, by
+torch's linear layer or by oneDNN with weights laid out for it, whichever is fastest, each at its best of several repetitions:
+in bfloat16 for the contender that computes in bfloat16, in float32 for all others. It is measured in every round, and what a
+contender reached in a round is compared with that round's; between the turns of a case that is taken apart it is measured too.
 
-bfloat16 is a preview of a text, not a measurement: its error is shown next to it.
+bfloat16 is a preview of a text, not a measurement: its error is shown next to it. This page is about processors;
+`python -m benchmarks.gpu` measures a GPU.
 """
 
 
@@ -105,7 +109,7 @@ def _side_by_side(results: Sequence[Throughput]) -> str:
     for number, result in enumerate(results):
         for case in result.cases:
             for outcome in case.outcomes:
-                name = re.sub(r" [\d.]+$", "", outcome.label)
+                name = re.sub(r" \d[\w.+]*(?=,|$)", "", outcome.label)
                 row = found.setdefault((f"{case.model} on {case.text_set}", name), {})
                 row[number] = "–" if outcome.failed else f"{outcome.ratio:.2f}"
     heads = [f"{_name(result)} (tokenviz {result.machine['tokenviz']})" for result in results]
@@ -145,20 +149,27 @@ def _limits_part(result: Throughput) -> str:
     for anatomy in result.anatomies:
         case, seconds = of_case[anatomy.case], anatomy.seconds[PRODUCTS]
         operations = 2 * case.workload.linear_weights * case.n_tokens
-        rates.append(f"{100 * operations / seconds / case.peak_flops:.0f}" if seconds else "not laid out")
+        peak = median(anatomy.peaks) if anatomy.peaks else case.peak_flops
+        rates.append(f"{100 * operations / seconds / peak:.0f}" if seconds else "not laid out")
     times.append((f"{PRODUCTS}, as a share of the peak", *rates))
     memory = [("most memory so far (MB)", *names)]
     for stage in result.anatomies[0].peak_bytes:
         memory.append((stage, *(f"{anatomy.peak_bytes[stage] / 1e6:,.0f}" for anatomy in result.anatomies)))
     weights = (of_case[anatomy.case].workload.weights_bytes / 1e6 for anatomy in result.anatomies)
     memory.append(("of these, the weights in float32", *(f"{one:,.0f}" for one in weights)))
-    peaks = {case.model: f"{case.peak_flops / 1e9:.0f} Gflop/s for {case.model}" for case in result.cases}
+    peaks = {case.model: _peaks(case) for case in result.cases}
     return (
         "### Where tokenviz's own time and memory go\n\n"
         "Measured apart from the rounds, in a process that scores a case and nothing else. The rest of the time are norms, "
-        f"activations, residuals, rotary positions, the tokenizer and the table. The peak: {', '.join(peaks.values())}.\n\n"
+        f"activations, residuals, rotary positions, the tokenizer and the table. The machine's peak among the rounds: "
+        f"{'; '.join(peaks.values())}.\n\n"
         f"{_table(times)}\n\n{_table(memory)}\n"
     )
+
+
+def _peaks(case: CaseOutcome) -> str:
+    rates = (f"{median(found) / 1e9:.0f} Gflop/s in {dtype}" for dtype, found in case.peaks.items())
+    return f"{' and '.join(rates)} for products of {case.model}"
 
 
 def _table(rows: Sequence[Sequence[str]]) -> str:
@@ -172,19 +183,20 @@ def _costs_part(costs: Costs) -> str:
     rows = [(part, *(f"{cell.get(part, 0.0):.2f}" for cell in (costs.first_cell, costs.next_cell))) for part in parts]
     rows.append(("together", *(f"{sum(cell.values()):.2f}" for cell in (costs.first_cell, costs.next_cell))))
     table = _table([("seconds", "first in a process", "another"), *rows])
-    waits = [("whole processes", "seconds"), *((f"`{name}`", f"{median(taken):.1f}") for name, taken in _waits(costs).items())]
+    waits = [("whole processes", "seconds"), *((name, with_range(taken, 1)) for name, taken in _waits(costs).items())]
     return (
         f"### What a user waits for, with {costs.model}\n\n"
+        f"The median of {_rounds(len(costs.command_seconds))}, and in brackets the least and the greatest.\n\n"
         f"{_table(waits)}\n\n"
         f"`tokenviz score` takes {costs.command_ratio:.2f} times as long as the import of torch and transformers; `score()` "
         f"alone, in a process that has scored before, takes {costs.score_seconds:.3f} s. The commands after it run in the "
         "project of the experiment below.\n\n"
         f"An experiment of {costs.grid_texts} texts of about 100 tokens and two models (the second is the first rounded "
-        "once more, to Q4_0), with every table, figure and run, their comparisons and a summary, takes "
-        f"{median(costs.grid_seconds):.0f} s as a whole process; loading the models and scoring the texts one by one, and "
-        f"nothing else, takes {median(costs.scoring_seconds):.0f} s: {costs.grid_ratio:.2f} times as long.\n\n"
-        "Where the seconds go in a grid of one model and one sentence, with its table, figures and run; the first one also "
-        "imports the libraries and makes the store:\n\n"
+        "once more, to Q4_0), with all runs, their pages and comparisons, and a summary, takes "
+        f"{with_range(costs.grid_seconds, 0)} s as a whole process: {costs.grid_ratio:.2f} times as long as loading the "
+        f"models and scoring the texts one by one and nothing else, which takes {with_range(costs.scoring_seconds, 0)} s.\n\n"
+        "Where the seconds go in a grid of one model and one sentence, with its table, page and run, measured once; the first "
+        "one also imports the libraries and makes the store:\n\n"
         f"{table}\n\n"
         "Entropy, rank and the ten likeliest alternatives of every token take "
         f"{100 * (costs.statistics_ratio - 1):.1f} % on top of the log-prob alone (the mixed texts, by the same kernel).\n"
@@ -193,7 +205,7 @@ def _costs_part(costs: Costs) -> str:
 
 def _waits(costs: Costs) -> dict[str, tuple[float, ...]]:
     return {
-        'python -c "import torch, transformers"': costs.import_seconds,
-        "tokenviz score -t SENTENCE": costs.command_seconds,
-        **costs.commands,
+        '`python -c "import torch, transformers"`': costs.import_seconds,
+        "`tokenviz score -t SENTENCE`": costs.command_seconds,
+        **{f"`{name}`{', to its first page' * (name == PAGE)}": taken for name, taken in costs.commands.items()},
     }

@@ -87,13 +87,14 @@ class Throughput:
             models=found["models"],
             rounds=found["rounds"],
             cases=tuple(map(_case_of_json, found["cases"])),
-            anatomies=tuple(Anatomy(**one) for one in found["anatomies"]),
+            anatomies=tuple(Anatomy(**_fields_of(Anatomy, one)) for one in found["anatomies"]),
             costs=None if costs is None else Costs(**_fields_of(Costs, costs)),
             remark=found["remark"],
         )
 
     def to_table(self) -> "Table":
         """The result for a terminal."""
+        from rich.markup import escape
         from rich.table import Table
 
         table = Table(title="throughput: the same texts by several tools", title_justify="left")
@@ -102,7 +103,8 @@ class Throughput:
             table.add_column(heading, justify="right" if numeric else "left")
         for case in self.cases:
             for number, row in enumerate(case_rows(case)):
-                table.add_row(case_title(case) if number == 0 else "", *row, end_section=number + 1 == len(case.outcomes))
+                cells = map(escape, row)  # a tool's own message may have brackets
+                table.add_row(case_title(case) if number == 0 else "", *cells, end_section=number + 1 == len(case.outcomes))
         return table
 
     def guide(self) -> list[str]:
@@ -151,9 +153,9 @@ def case_rows(case: CaseOutcome) -> list[tuple[str, ...]]:
         rows.append(
             (
                 outcome.label,
-                f"{outcome.ratio:.2f}",
+                with_range(outcome.ratios, 2),
                 f"{case.tokens_per_second(outcome):,.0f}",
-                f"{case.share_of_peak(outcome):.0%}",
+                _percent(case.share_of_peak(outcome)),
                 f"{outcome.peak_bytes / _MEGABYTE:,.0f}",
                 f"{beyond / _MEGABYTE:,.0f}".replace("-", "−"),
                 f"{outcome.error_largest:.1e}{per}",
@@ -162,6 +164,16 @@ def case_rows(case: CaseOutcome) -> list[tuple[str, ...]]:
             )
         )
     return rows
+
+
+def with_range(values: tuple[float, ...], digits: int) -> str:
+    """The median of rounds, and the least and the greatest where they differ in the digits that are written."""
+    least, middle, greatest = (f"{value:.{digits}f}" for value in (min(values), median(values), max(values)))
+    return middle if least == greatest else f"{middle} ({least} to {greatest})"
+
+
+def _percent(share: float) -> str:
+    return "–" if math.isnan(share) else f"{share:.0%}"
 
 
 def to_frame(result: Throughput) -> pd.DataFrame:
@@ -236,7 +248,7 @@ def _case_of_json(found: Mapping[str, Any]) -> CaseOutcome:
         lengths=tuple(found["lengths"]),
         workload=workload_of(found["workload"]),
         outcomes=tuple(Outcome(**_fields_of(Outcome, one)) for one in found["contenders"]),
-        peaks=tuple(found["peaks"]),
+        peaks=_as_it_was(found["peaks"]),
     )
 
 

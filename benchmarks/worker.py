@@ -48,8 +48,8 @@ class Worker:
         self.contender.rest()
         return {"seconds": seconds, "peak_bytes": peak_bytes()}
 
-    def peak(self) -> dict[str, Any]:
-        return {"flops": self.contender.peak_flops()}
+    def peak(self, dtype: str) -> dict[str, Any]:
+        return {"flops": self.contender.peak_flops(dtype)}
 
 
 def _job(fields: dict[str, Any]) -> Job:

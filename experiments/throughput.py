@@ -57,7 +57,7 @@ def throughput(
         measured = tuple(
             measure(case, folders[case.model], loads[case.model], entries, rounds=rounds, work=Path(work)) for case in parsed
         )
-    anatomies = tuple(map(take_apart, parsed)) if OURS in entries else ()
+    anatomies = tuple(take_apart(case, loads[case.model]) for case in parsed) if OURS in entries else ()
     costs = measure_costs(costs_of, rounds=rounds) if costs_of else None
     models = {model: described(model) for model in folders}
     date = time.strftime("%Y-%m-%d", time.gmtime(started))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-SIZES = (1, 4, 8, 16)
+SIZES = {"cpu": (1, 4, 8, 16), "cuda": (1, 8, 32, 128)}
 _WORSE = 1.15  # a size that much slower than the best so far: larger ones are not tried
 _SHARE = 0.6  # of the memory that is free
 _COPIES = 2.2  # of the logits that a softmax makes at its peak
@@ -18,12 +18,14 @@ class Batched:
     Attributes:
         tokenizer: To count tokens with.
         vocabulary: The width of the logits.
-        sizes: The batch sizes to choose from.
+        device: Where the logits are, "cpu" or "cuda".
+        sizes: The batch sizes to choose from; by default those of the device.
     """
 
     tokenizer: Any
     vocabulary: int
-    sizes: Sequence[int] = SIZES
+    device: str = "cpu"
+    sizes: Sequence[int] = ()
 
     def score_batch(self, texts: list[str]) -> list[list[float]]:
         """One row a text, scored tokens only."""
@@ -31,8 +33,9 @@ class Batched:
 
     def warm_up(self, texts: list[str]) -> str:
         longest = max(len(self.tokenizer(text).input_ids) for text in texts)
-        allowed = largest_size(len(texts), longest, self.vocabulary)
-        self._size = fastest_size(lambda size: self._run(texts, size), self.sizes, allowed)
+        allowed = largest_size(len(texts), longest, self.vocabulary, self.device)
+        self.score_batch(opening(texts))
+        self._size = fastest_size(lambda size: self._run(texts, size), self.sizes or SIZES[self.device], allowed)
         return described(self._size)
 
     def score(self, texts: list[str]) -> list[list[float]]:
@@ -52,14 +55,19 @@ class Batched:
         return rows
 
 
-def largest_size(n_texts: int, longest: int, vocabulary: int) -> int:
+def largest_size(n_texts: int, longest: int, vocabulary: int, device: str) -> int:
     """The most texts whose logits, padded to the longest one, fit the memory that is free; at least one."""
     per_text = _COPIES * 4 * longest * vocabulary  # bytes
-    return max(1, min(n_texts, int(_SHARE * _free_memory() / per_text)))
+    return max(1, min(n_texts, int(_SHARE * _free_memory(device) / per_text)))
+
+
+def opening(texts: Sequence[str]) -> list[str]:
+    """A short text to warm up with, for libraries that set themselves up in their first pass."""
+    return [texts[0][:200]]
 
 
 def fastest_size(run: Callable[[int], object], sizes: Sequence[int], allowed: int) -> int:
-    """Try each batch size up to the allowed one, after a first run that warms everything up.
+    """Try each batch size up to the allowed one.
 
     Args:
         run: Scores all texts in batches of a size.
@@ -67,7 +75,6 @@ def fastest_size(run: Callable[[int], object], sizes: Sequence[int], allowed: in
         allowed: The largest that the texts and the memory allow.
     """
     possible = [size for size in sizes if size <= allowed] or [allowed]
-    run(possible[0])
     best, best_seconds = possible[0], float("inf")
     for size in possible if len(possible) > 1 else []:
         begin = time.perf_counter()
@@ -85,7 +92,11 @@ def described(size: int) -> str:
     return "one text at a time" if size == 1 else f"batches of {size}, by length"
 
 
-def _free_memory() -> float:
+def _free_memory(device: str) -> float:
+    if device == "cuda":
+        import torch  # in the tool's environment as well
+
+        return float(torch.cuda.mem_get_info()[0])
     status = Path("/proc/meminfo")
     if status.is_file():
         for line in status.read_text(encoding="ascii").splitlines():

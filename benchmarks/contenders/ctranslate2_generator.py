@@ -5,7 +5,7 @@ from ctranslate2.converters import TransformersConverter
 from transformers import AutoTokenizer
 
 from benchmarks.contenders import Job
-from benchmarks.contenders.batching import SIZES, described, fastest_size
+from benchmarks.contenders.batching import SIZES, described, fastest_size, opening
 
 
 def prepare(job: Job) -> None:
@@ -23,7 +23,8 @@ class Contender:
 
     def warm_up(self, texts: list[str]) -> str:
         # Its logits are never all in memory, so memory sets no limit.
-        self.size = fastest_size(lambda size: self._run(texts, size), SIZES, len(texts))
+        self._run(opening(texts), 1)
+        self.size = fastest_size(lambda size: self._run(texts, size), SIZES["cpu"], len(texts))
         return described(self.size)
 
     def score(self, texts: list[str]) -> list[list[float]]:

@@ -7,19 +7,22 @@ score one token more than the others do.
 from lm_eval.models.huggingface import HFLM
 
 from benchmarks.contenders import Job
-from benchmarks.contenders.batching import SIZES, described, fastest_size, largest_size
+from benchmarks.contenders.batching import SIZES, described, fastest_size, largest_size, opening
 
 
 class Contender:
     """lm-evaluation-harness."""
 
     def __init__(self, job: Job) -> None:
-        self.model = HFLM(pretrained=str(job.folder), backend="causal", device="cpu", dtype="float32", batch_size=1)
+        self.device = job.options.get("device", "cpu")
+        dtype = job.options.get("dtype", "float32")
+        self.model = HFLM(pretrained=str(job.folder), backend="causal", device=self.device, dtype=dtype, batch_size=1)
 
     def warm_up(self, texts: list[str]) -> str:
         longest = max(len(self.model.tokenizer(text).input_ids) for text in texts)
-        largest = largest_size(len(texts), longest, self.model.model.config.vocab_size)
-        self.size = fastest_size(lambda size: self._run(texts, size), SIZES, largest)
+        largest = largest_size(len(texts), longest, self.model.model.config.vocab_size, self.device)
+        self._run(opening(texts), 1)
+        self.size = fastest_size(lambda size: self._run(texts, size), SIZES[self.device], largest)
         return described(self.size)
 
     def score(self, texts: list[str]) -> list[float]:

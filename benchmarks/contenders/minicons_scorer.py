@@ -1,5 +1,6 @@
 """minicons: `IncrementalLMScorer.token_score`, on texts of like length, in the batch size that is fastest here."""
 
+import torch
 from minicons import scorer
 
 from benchmarks.contenders import Job
@@ -10,7 +11,9 @@ class Contender(Batched):
     """minicons."""
 
     def __init__(self, job: Job) -> None:
-        self.scorer = scorer.IncrementalLMScorer(str(job.folder), device="cpu")
+        self.device = job.options.get("device", "cpu")
+        dtype = getattr(torch, job.options.get("dtype", "float32"))
+        self.scorer = scorer.IncrementalLMScorer(str(job.folder), device=self.device, dtype=dtype)
         self.tokenizer, self.vocabulary = self.scorer.tokenizer, self.scorer.model.config.vocab_size
 
     def score_batch(self, texts: list[str]) -> list[list[float]]:

@@ -4,6 +4,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from benchmarks.contenders import Job
+from benchmarks.contenders.batching import opening
 
 
 class Contender:
@@ -15,7 +16,7 @@ class Contender:
         self.network = AutoModelForCausalLM.from_pretrained(job.folder, dtype=dtype).eval()
 
     def warm_up(self, texts: list[str]) -> str:
-        self.score(texts[:1])  # cosines of a process's first pass may be of 12 bits: tokenviz/models/runtime.py
+        self.score(opening(texts))  # cosines of a process's first pass may be of 12 bits: tokenviz/models/runtime.py
         return "one text at a time"
 
     @torch.inference_mode()
