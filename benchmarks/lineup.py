@@ -7,6 +7,7 @@ from typing import Literal
 
 ROOT = Path(__file__).resolve().parent.parent
 PEERS_PYTHON = ROOT / ".venv-bench" / "bin" / "python"
+CONVERTED = ROOT / ".venv-bench" / "converted"  # models that some of them convert once
 NOT_INSTALLED = "not installed: make bench installs it"
 
 

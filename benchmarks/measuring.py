@@ -1,17 +1,17 @@
 """One case measured: every contender warm in a process of its own, rounds taken in turn, errors against float64."""
 
 import math
-import shutil
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from benchmarks.contenders import Rows
-from benchmarks.lineup import LINEUP, PLAIN, PRODUCTS, REFERENCE, Entry
+from benchmarks.lineup import LINEUP, PLAIN, PRODUCTS, REFERENCE, ROOT, Entry
 from benchmarks.machine import Workload
 from benchmarks.processes import ContenderFailed, WorkerProcess
 from benchmarks.samples import Case
@@ -132,7 +132,7 @@ def measure(case: Case, folder: Path, workload: Workload, entries: Sequence[Entr
         workload: Of the model.
         entries: The contenders; the plain loop is measured whether it is among them or not.
         rounds: How often each scores the texts, one contender after the other in every round.
-        work: Where conversions are kept from case to case.
+        work: Where conversions are kept for other cases and measurements.
 
     Raises:
         ExperimentError: The plain loop cannot run, to compare with in float32 or in float64.
@@ -217,12 +217,10 @@ def _job(entry: Entry, case: Case, folder: Path, work: Path) -> dict[str, Any]:
 
 def _start(running: _Running, case: Case, folder: Path, work: Path, stack: ExitStack) -> None:
     entry = running.entry
-    own = work / f"{entry.module}-{folder.name}"
+    own = work / f"{entry.module}-{_code_of(entry)}-{folder.name}"
     job = _job(entry, case, folder, own)
     try:
         if entry.converts and not own.is_dir():
-            # In a process of its own, so that the memory it takes is not counted.
-            own.mkdir()
             _convert(entry, job, own)
         running.process = WorkerProcess(entry)
         stack.callback(running.process.close)
@@ -231,13 +229,23 @@ def _start(running: _Running, case: Case, folder: Path, work: Path, stack: ExitS
         running.fail(str(error))
 
 
+def _code_of(entry: Entry) -> str:
+    """A digest of what decides how a model is converted: the tools' versions and the code here."""
+    contenders = ROOT / "benchmarks" / "contenders"
+    files = (ROOT / "benchmarks" / "requirements.txt", contenders / "graph.py", contenders / f"{entry.module}.py")
+    return sha256(b"".join(path.read_bytes() for path in files if path.is_file())).hexdigest()[:12]
+
+
 def _convert(entry: Entry, job: dict[str, Any], target: Path) -> None:
+    """Convert in a process of its own, so that the memory it takes is not counted; only a finished folder has the name."""
     process = WorkerProcess(entry)
     try:
-        process.ask("prepare", job=job)
-    except ContenderFailed:
-        shutil.rmtree(target)  # the next case is not to take it for a finished one
-        raise
+        target.parent.mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent) as parent:
+            made = Path(parent) / "made"
+            made.mkdir()
+            process.ask("prepare", job=job | {"work": str(made)})
+            made.rename(target)
     finally:
         process.close()
 

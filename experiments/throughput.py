@@ -1,14 +1,13 @@
 """How fast, how large and how exact is scoring, compared with a plain loop and other tools?"""
 
 import os
-import tempfile
 import time
 from pathlib import Path
 
 from benchmarks import machine
 from benchmarks.anatomy import take_apart
 from benchmarks.costs import measure_costs
-from benchmarks.lineup import LINEUP, OURS
+from benchmarks.lineup import CONVERTED, LINEUP, OURS
 from benchmarks.measuring import measure
 from benchmarks.page import benchmark_page, store, stored
 from benchmarks.recording import open_runs, record
@@ -51,12 +50,11 @@ def throughput(
     folders = {case.model: folder_of(case.model) for case in parsed}
     started = time.time()
     runs = open_runs()  # a store that cannot be had is found out before anything is measured
-    with tempfile.TemporaryDirectory(prefix="tokenviz-bench-") as work:
-        loads = {model: machine.workload(folder) for model, folder in folders.items()}
-        entries = [known[name] for name in contenders]
-        measured = tuple(
-            measure(case, folders[case.model], loads[case.model], entries, rounds=rounds, work=Path(work)) for case in parsed
-        )
+    loads = {model: machine.workload(folder) for model, folder in folders.items()}
+    entries = [known[name] for name in contenders]
+    measured = tuple(
+        measure(case, folders[case.model], loads[case.model], entries, rounds=rounds, work=CONVERTED) for case in parsed
+    )
     anatomies = tuple(take_apart(case, loads[case.model]) for case in parsed) if OURS in entries else ()
     costs = measure_costs(costs_of, rounds=rounds) if costs_of else None
     models = {model: described(model) for model in folders}
