@@ -24,6 +24,7 @@ class Entry:
         gives: Log-probs of every token, or sums over each text.
         converts: Whether its module has a `prepare`.
         options: For the module.
+        interpreter: Of an environment of its own, instead of the other tools'.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Entry:
     gives: Literal["tokens", "sums"] = "tokens"
     converts: bool = False
     options: dict[str, str] = field(default_factory=dict)
+    interpreter: Path | None = None
 
     def with_version(self, version: str) -> str:
         """The label with a version behind the tool's name."""
@@ -48,7 +50,7 @@ class Entry:
     @property
     def python(self) -> Path:
         """The interpreter of its environment."""
-        return PEERS_PYTHON if self.peer else Path(sys.executable)
+        return self.interpreter or (PEERS_PYTHON if self.peer else Path(sys.executable))
 
 
 PLAIN = Entry("plain-loop", "plain loop", "plain_loop", "transformers", peer=False)
@@ -68,4 +70,10 @@ LINEUP = (
     Entry("ctranslate2", "CTranslate2", "ctranslate2_generator", "ctranslate2", converts=True),
     Entry("openvino", "OpenVINO", "openvino_graph", "openvino", converts=True),
     Entry("onnxruntime", "ONNX Runtime", "onnx_graph", "onnxruntime", converts=True),
+)
+
+# On a GPU: `python -m benchmarks.gpu`.
+GPU_LINEUP = (
+    *(entry for entry in LINEUP if entry.name in ("minicons", "lm-eval")),
+    Entry("vllm", "vLLM", "vllm_engine", "vllm"),
 )

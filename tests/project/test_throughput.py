@@ -334,12 +334,37 @@ def test_without_a_gpu_there_is_nothing_to_measure_on_one(monkeypatch: pytest.Mo
 
 
 @pytest.mark.slow
-def test_three_ways_to_score_on_a_device_agree() -> None:
-    found = gpu.measure("glass-en", ["Alice was tired.", "The cat, and Dinah.", "Alice was beginning to get very tired."])
-    assert found.tokens > 20
-    assert list(found.seconds) == ["plain loop", "padded batches", "tokenviz"]
-    assert min(found.seconds.values()) > 0
-    assert 0 < found.difference < 1e-4
+def test_three_ways_to_score_on_a_device_agree_and_a_tool_that_is_missing_has_a_row(tmp_path: Path) -> None:
+    texts = ["Alice was tired.", "The cat, and Dinah.", "Alice was beginning to get very tired."]
+    missing = replace(gpu.GPU_LINEUP[0], interpreter=tmp_path / "python")
+    case = gpu.measure("glass-en", "float32", "cpu", {"three": texts}, [missing])["three"]
+    plain, padded, ours, minicons = case.rows
+    assert [row.label for row in case.rows] == ["plain loop", "padded batches", "tokenviz", "minicons"]
+    assert sum(case.lengths) > 20
+    assert min(plain.seconds, padded.seconds, ours.seconds) > 0
+    assert 0 < ours.difference < 1e-4
+    assert padded.difference < 1e-4
+    assert case.table_rows()[0][2] == "1.00"
+    assert minicons.failed == NOT_INSTALLED
+    assert case.table_rows()[3][1] == f"could not run: {NOT_INSTALLED}"
+    with pytest.raises(ExperimentError) as error:
+        gpu.measure("glass-en", "float32", "cpu", {"long": TEXT_SETS["long"]()}, [])
+    assert str(error.value) == (
+        "glass-en,dtype=float32,device=cpu reads 128 tokens at once, a text of the set long has 3,516: give a model that "
+        "reads more"
+    )
+
+
+@pytest.mark.bench
+def test_other_tools_give_the_plain_loops_logprobs_on_a_device() -> None:
+    """On the processor, by the same code. vLLM is not in their environment."""
+    texts = ["The keys to the cabinet are on the table.", "It rained.", "A short text of a few words."]
+    for dtype, close in (("float32", 1e-4), ("bfloat16", 2.0)):
+        case = gpu.measure("smollm2-135m", dtype, "cpu", {"three": texts})["three"]
+        *own, minicons, lm_eval, vllm = case.rows
+        assert max(row.difference for row in (*own, minicons, lm_eval)) < close
+        assert min(minicons.seconds, lm_eval.seconds) > 0
+        assert vllm.failed == "ModuleNotFoundError: No module named 'vllm'"
 
 
 @pytest.mark.slow
