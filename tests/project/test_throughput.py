@@ -142,6 +142,20 @@ def test_contenders_take_turns_and_failures_are_reported(tmp_path: Path, glass: 
     assert [row[-1] for row in case_rows(found)][2:] == [f"could not run: {one.failed}" for one in (no_module, no_package)]
 
 
+@pytest.mark.bench
+def test_other_tools_convert_a_model_once(tmp_path: Path, glass: LoadedModel) -> None:
+    entry = next(entry for entry in LINEUP if entry.name == "onnxruntime")
+    kept = []
+    for text in ("Oh dear!", "Alice was beginning to get very tired."):
+        case = Case("glass-en", "one", (text,))
+        found = measure(case, glass.resolved.folder, WORKLOAD, [entry], rounds=1, work=tmp_path / "converted")
+        assert not found.outcomes[0].failed
+        assert found.outcomes[0].error_largest < 1e-4
+        (folder,) = (tmp_path / "converted").iterdir()
+        kept.append((folder.name, folder.stat().st_ctime_ns))
+    assert kept[0] == kept[1]
+
+
 def test_a_missing_environment_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import benchmarks.lineup
     import benchmarks.measuring
