@@ -44,19 +44,20 @@ def throughput(
         raise ExperimentError(f"no contender {unknown[0]!r}: there are {', '.join(known)}")
     if rounds < 1:
         raise ExperimentError(f"{rounds} rounds measure nothing: give at least 1")
-    # Experiments set it, but this one starts every tool as a user would, with the libraries' own settings.
-    os.environ.pop("OMP_WAIT_POLICY", None)
+    # Experiments set the first, shells the others, but this one starts every tool with the libraries' settings, on all cores.
+    for name in ("OMP_WAIT_POLICY", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.pop(name, None)
     parsed = [parse_case(case) for case in cases]
     folders = {case.model: folder_of(case.model) for case in parsed}
     started = time.time()
     runs = open_runs()  # a store that cannot be had is found out before anything is measured
+    costs = measure_costs(costs_of, rounds=rounds) if costs_of else None  # first: what fails there fails early
     loads = {model: machine.workload(folder) for model, folder in folders.items()}
     entries = [known[name] for name in contenders]
     measured = tuple(
         measure(case, folders[case.model], loads[case.model], entries, rounds=rounds, work=CONVERTED) for case in parsed
     )
     anatomies = tuple(take_apart(case, loads[case.model]) for case in parsed) if OURS in entries else ()
-    costs = measure_costs(costs_of, rounds=rounds) if costs_of else None
     models = {model: described(model) for model in folders}
     date = time.strftime("%Y-%m-%d", time.gmtime(started))
     result = record(Throughput(machine.described(), date, models, rounds, measured, anatomies, costs), runs, started)

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -337,6 +338,17 @@ def test_what_cannot_be_measured_is_refused(arguments: dict[str, Any], message: 
     with pytest.raises(ExperimentError) as error:
         throughput(**arguments)
     assert str(error.value) == message
+
+
+def test_tools_are_started_with_the_settings_of_their_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
+    from experiments.throughput import throughput
+
+    settings = {"OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ExperimentError, match="'nothing' is no case"):
+        throughput(cases=["nothing"])
+    assert not settings.keys() & os.environ.keys()
 
 
 def test_without_a_gpu_there_is_nothing_to_measure_on_one(monkeypatch: pytest.MonkeyPatch) -> None:
