@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import math
+import pickle
 import re
 import subprocess
 import sys
@@ -28,6 +29,7 @@ from tokenviz.figures.heatmap.measures import MEASURES, common_rows
 from tokenviz.figures.report.data import report_data
 from tokenviz.figures.report.page import report_html, save_report
 from tokenviz.figures.typeset.colours import COLOUR_MAPS
+from tokenviz.stats.estimate import rounded
 
 ANY_TEXT = st.one_of(CHARACTERS, st.just("\0"))
 PASSAGES = st.lists(st.lists(st.text(ANY_TEXT, max_size=8), min_size=1, max_size=8), min_size=1, max_size=3)
@@ -225,9 +227,37 @@ def test_the_same_scores_give_the_same_bytes_in_another_process(tmp_path: Path) 
 
 
 def test_a_comparison_or_one_table_is_a_source_as_well() -> None:
-    a, b = three()[:2]
+    a, b, c = three()
     assert report_html(tv.compare(a, b, resamples=0)) == report_html([a, b])
+    assert report_html(tv.compare(a, c, resamples=0)) == report_html([a, c])
+    assert report_html(tv.compare(a, b, by="word", resamples=0)) == report_html([a, b])
     assert report_html(a) == report_html([a])
+
+
+def test_a_correlation_has_its_decimals_without_the_interval_of_the_comparison() -> None:
+    a, b, _ = long_tables(1000)
+    b = replace(b, logprob=a.logprob * (1 + 0.001 * (b.logprob - np.nanmean(b.logprob))))
+    compared = tv.compare(a, b, resamples=100)
+    assert len(rounded(compared.pearson_r)) > len("0.999")
+    assert report_html(compared) == report_html([a, b])
+
+
+DRAWING = """
+import pickle, sys
+from pathlib import Path
+from tokenviz.harness.kinds.comparison import draw_comparison
+draw_comparison(pickle.loads(Path("comparison").read_bytes()), {}, "text", (), Path("figures"))
+print(*(name for name in ("scipy", "torch", "mlflow") if name in sys.modules))
+"""
+
+
+@pytest.mark.slow
+def test_a_process_that_only_draws_a_comparison_imports_neither_scipy_nor_torch_nor_mlflow(tmp_path: Path) -> None:
+    (tmp_path / "comparison").write_bytes(pickle.dumps(tv.compare(*three()[:2], resamples=0)))
+    (tmp_path / "figures").mkdir()
+    done = subprocess.run([sys.executable, "-c", DRAWING], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout == "\n"
+    assert (tmp_path / "figures" / "report.html").is_file()
 
 
 def test_the_file_appears_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tokenviz.comparing.comparison import Comparison
 from tokenviz.comparing.gaps import gaps_by_kind, passage_gaps
 from tokenviz.data.scores import TokenScores, nan_to_none
 from tokenviz.data.spans import names_at
@@ -21,7 +22,7 @@ from tokenviz.figures.heatmap.panels import Panel, boxes, passages_of, span_labe
 from tokenviz.figures.typeset.colours import span_colours
 from tokenviz.models.describing import description_of, full_name_of
 from tokenviz.stats.definitions import pearson_r, spearman_rho
-from tokenviz.stats.estimate import rounded
+from tokenviz.stats.estimate import Estimate, rounded
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,6 +40,7 @@ def report_data(
     shared: Mapping[str, Limits] | None = None,
     alternatives: int = MOST_ALTERNATIVES,
     gaps: bool = True,
+    compared: Comparison | None = None,
 ) -> dict[str, Any]:
     """Return all data of the page about a text.
 
@@ -48,6 +50,7 @@ def report_data(
         shared: Common limits of several texts, by measure, which replace `limits`; by default none.
         alternatives: The most alternatives per token; by default 10.
         gaps: Whether `gaps` say where the difference of each pair of models lies; by default they do.
+        compared: The comparison of the two tables, whose correlations are not computed again; by default none.
 
     Returns:
         Values that JSON can write; None where unscored. Rows of `tokens` are each model's own tokens. Rows of `units` are the
@@ -82,7 +85,7 @@ def report_data(
             **_marked(rows.spans.text, rows.passage, names, marks),
         },
         **({"marks": [{"name": name, "colour": colour} for name, colour in span_colours(marks).items()]} if marks else {}),
-        "pairs": [{"models": pair, "words": _agreement(rows, pair)} for pair in pairs],
+        "pairs": [{"models": pair, "words": _agreement(rows, pair, compared)} for pair in pairs],
         **({"gaps": _gaps(rows, pairs)} if gaps and pairs else {}),
         "measures": list(_measures(tables, rows, pairs, limits, shared or {})),
     }  # fmt: skip
@@ -180,11 +183,15 @@ def _numbers(values: NDArray[np.float64], decimals: int) -> list[float | None]:
     return [nan_to_none(round(value, decimals)) for value in values.tolist()]
 
 
-def _agreement(rows: Rows, pair: tuple[int, int]) -> str:
+def _agreement(rows: Rows, pair: tuple[int, int], compared: Comparison | None) -> str:
     """Return one line on the agreement of two models."""
-    x, y = (rows.logprobs[model] for model in pair)
-    r = pearson_r(x, y)
-    return f"r = {rounded(r)}, ρ = {rounded(spearman_rho(x, y))}, n = {r.n} {rows.by}s scored by both"
+    if compared is not None and compared.units.by == rows.by and not compared.whole:
+        # Of the same units: a process that only draws then need not import scipy.stats, which takes 0.6 s.
+        r, rho = (Estimate(one.value, one.n) for one in (compared.pearson_r, compared.spearman_rho))
+    else:
+        x, y = (rows.logprobs[model] for model in pair)
+        r, rho = pearson_r(x, y), spearman_rho(x, y)
+    return f"r = {rounded(r)}, ρ = {rounded(rho)}, n = {r.n} {rows.by}s scored by both"
 
 
 def _measures(

@@ -18,6 +18,7 @@ from markupsafe import Markup
 
 from tokenviz.base import disk
 from tokenviz.base.errors import DiskError, FigureError
+from tokenviz.comparing.comparison import Comparison
 from tokenviz.figures.heatmap.definition import Source, tables_of
 from tokenviz.figures.heatmap.html import page_template
 from tokenviz.figures.heatmap.measures import MEASURES, Chosen, checked_limits, chosen_limits, measure_named
@@ -185,7 +186,7 @@ def report_limits(limits: str | Chosen | None) -> Chosen:
 def report_html(source: Source, *, limits: str | Chosen | None = None, about: Mapping[str, object] | None = None) -> str:
     """Return the page of `save_report` as a string."""
     tables = tables_of(source)
-    data = report_data(tables, report_limits(limits))
+    data = report_data(tables, report_limits(limits), compared=source if isinstance(source, Comparison) else None)
     models = [table.spec.model for table in tables]
     named = [full_name_of(table.spec) for table in tables]
     shown = {"figure": "report", "models": models, "text": tables[0].text_name, "text_sha256": tables[0].text_sha256}
