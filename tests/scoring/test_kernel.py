@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -139,15 +140,27 @@ def narrow(gpt2: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> Kernel:
     return kernel
 
 
-def test_logits_never_exist_for_all_positions_of_a_long_text(gpt2: LoadedModel, narrow: Kernel) -> None:
-    sizes: list[int] = []
-    hook = gpt2.network.lm_head.register_forward_hook(lambda module, inputs, output: sizes.append(output.numel()))
-    try:
-        scores = score(gpt2, "word " * 600)
-    finally:
-        hook.remove()
+@pytest.fixture
+def logits_read(monkeypatch: pytest.MonkeyPatch) -> list[torch.Tensor]:
+    """Copies of all logits (m, vocabulary) that statistics are read off from now on."""
+    read: list[torch.Tensor] = []
+    blocks_of = Kernel._blocks
+
+    def watched(self: Kernel, states: torch.Tensor) -> torch.Tensor | list[torch.Tensor]:
+        blocks = blocks_of(self, states)
+        read.append(blocks.clone() if isinstance(blocks, torch.Tensor) else torch.cat(blocks, dim=1))
+        return blocks
+
+    monkeypatch.setattr(Kernel, "_blocks", watched)
+    return read
+
+
+def test_logits_never_exist_for_all_positions_of_a_long_text(
+    gpt2: LoadedModel, narrow: Kernel, logits_read: list[torch.Tensor]
+) -> None:
+    scores = score(gpt2, "word " * 600)
     assert len(scores) > 600
-    assert max(sizes) == narrow.budget.logits
+    assert max(logits.numel() for logits in logits_read) == narrow.budget.logits
 
 
 def test_the_budget_changes_no_number(gpt2: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,6 +234,26 @@ def test_out_of_memory_halves_the_budget_and_goes_on(gpt2_folder: Path, device: 
     np.testing.assert_allclose([float(x) for x in found], [float(x) for x in expected], rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("where", ["head", "network"])
+def test_what_a_caller_does_to_the_logits_counts(gpt2_folder: Path, where: str) -> None:
+    model = load_model(f"{gpt2_folder},device=cpu")
+    expected = score(model, ALICE, top_k=0)
+
+    def flatter(module: Any, given: Any, made: Any) -> Any:
+        if where == "head":
+            return made / 2
+        made.logits = made.logits / 2
+        return made
+
+    module = model.network.get_output_embeddings() if where == "head" else model.network
+    hook = module.register_forward_hook(flatter)
+    try:
+        assert score(model, ALICE, top_k=0).entropy[1:].min() > expected.entropy[1:].max()
+    finally:
+        hook.remove()
+    np.testing.assert_array_equal(score(model, ALICE, top_k=0).logprob, expected.logprob)
+
+
 def test_too_little_memory_for_anything_is_said(gpt2: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     # A real limit so low makes native code crash before PyTorch can say anything.
     def full(*_: object) -> None:
@@ -251,18 +284,12 @@ def test_a_model_that_sees_what_follows_is_refused(context: int, tmp_path: Path,
         score(model, "abcd")
 
 
-def test_the_softmax_of_a_bfloat16_model_is_float32(bigram_bfloat16: LoadedModel) -> None:
-    logits: list[torch.Tensor] = []
-    model = bigram_bfloat16
-    kernel = Kernel.of(model)
-    hook = model.network.lm_head.register_forward_hook(lambda module, inputs, output: logits.append(output[0]))
+def test_the_softmax_of_a_bfloat16_model_is_float32(bigram_bfloat16: LoadedModel, logits_read: list[torch.Tensor]) -> None:
     row = np.array([0, 1, 2, 3, 0, 2])
-    try:
-        ((_, found),) = kernel.statistics([row], [np.arange(1, 6)], 4)
-    finally:
-        hook.remove()
-    assert logits[-1].dtype == torch.bfloat16
-    exact_ = torch.log_softmax(logits[-1].cpu().double(), dim=-1)
+    ((_, found),) = Kernel.of(bigram_bfloat16).statistics([row], [np.arange(1, 6)], 4)
+    (logits,) = logits_read
+    assert logits.dtype == torch.bfloat16
+    exact_ = torch.log_softmax(logits.cpu().double(), dim=-1)
     np.testing.assert_allclose(found.logprob, exact_.numpy()[np.arange(5), row[1:]], rtol=0, atol=1e-5)
     np.testing.assert_allclose(np.exp(found.top_logprobs).sum(axis=1), 1, rtol=0, atol=1e-5)
 

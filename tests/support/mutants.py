@@ -180,8 +180,13 @@ MUTANTS = (
     ),
     Mutant(
         "a tied token has the worse rank", "scoring/statistics.py",
-        "rank = 1 + torch.gt(", "rank = torch.ge(",
+        "torch.gt(logits, bounds[", "torch.ge(logits, bounds[",
         "scoring/test_position_statistics::test_a_tied_token_has_the_better_rank",
+    ),
+    Mutant(
+        "what a model does to its head's logits is left out", "scoring/kernel.py",
+        "packed.alone = len(last) == 2 and", "packed.alone = True or",
+        "scoring/test_kernel::test_every_architecture_agrees_with_the_exact_loop",
     ),
     Mutant(
         "logits that are NaN are recorded", "scoring/statistics.py",

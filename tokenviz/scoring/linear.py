@@ -82,11 +82,16 @@ class PackedLinear(nn.Module):
 
 
 class PackedHead(nn.Module):
-    """An output head whose weights are split into blocks of the vocabulary."""
+    """An output head whose weights are split into blocks of the vocabulary.
+
+    Attributes:
+        alone: Whether the model's logits are the head's own product of the hidden states, with nothing before or after it.
+    """
 
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
         """Lay out a weight (vocabulary, hidden) block by block, so that it is never in memory twice."""
         super().__init__()
+        self.alone = False
         self._blocks: list[PackedLinear] = []
         for begin in range(0, len(weight), _HEAD_BLOCK):
             rows = slice(begin, begin + _HEAD_BLOCK)
@@ -94,16 +99,28 @@ class PackedHead(nn.Module):
             forget_pages(weight[rows])
         self._vocabulary = len(weight)
         self._kept = weight.new_empty(0)
-        self._logits: torch.Tensor | None = None
+        self._kept_blocks: list[torch.Tensor] = []
+        self._reuses = False
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         shape = (*x.shape[:-1], self._vocabulary)
-        logits = x.new_empty(shape) if self._logits is None else self._reused(x, shape)
+        logits = self._memory(x, math.prod(shape)).view(shape) if self._reuses else x.new_empty(shape)
         begin = 0
         for block in self._blocks:
             logits[..., begin : begin + block.out_features] = block(x)
             begin += block.out_features
         return logits
+
+    def blocks(self, x: torch.Tensor) -> list[torch.Tensor]:
+        """Return the logits block by block, (m, n) each, in the order of the vocabulary; the next call overwrites them.
+
+        They stay where the products are written: copying them to one place takes a thirtieth of the head's time.
+        """
+        for block in self._blocks:
+            if len(self._kept_blocks) == len(self._blocks):
+                del self._kept_blocks[0]  # the product is written where these logits were
+            self._kept_blocks.append(block(x))
+        return list(self._kept_blocks)
 
     @contextmanager
     def reusing(self) -> Iterator[None]:
@@ -111,21 +128,22 @@ class PackedHead(nn.Module):
 
         New memory for every product would be faulted in page by page, which takes a tenth of the head's time.
         """
-        self._logits = self._kept
+        self._reuses = True
         try:
             yield
         finally:
-            self._kept, self._logits = self._logits, None
+            self._reuses = False
 
     def forget(self) -> None:
-        """Free the memory that is kept for the next block."""
+        """Free the memory that is kept for the next logits."""
         self._kept = self._kept.new_empty(0)
+        self._kept_blocks = []
 
-    def _reused(self, x: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
-        assert self._logits is not None
-        if self._logits.numel() < math.prod(shape):
-            self._logits = x.new_empty(math.prod(shape))
-        return self._logits[: math.prod(shape)].view(shape)
+    def _memory(self, x: torch.Tensor, n: int) -> torch.Tensor:
+        """Return memory for n logits, which is kept for the next ones."""
+        if self._kept.numel() < n:
+            self._kept = x.new_empty(n)
+        return self._kept[:n]
 
 
 def is_linear(module: nn.Module) -> bool:

@@ -147,7 +147,7 @@ def _over_pieces(kernel: Kernel, pieces: list[Piece], function: PositionFunction
                 logits = kernel.logits(states[chosen[place : place + size]])
                 logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
                 positions = piece.positions[place : place + size]
-                statistics = statistics_of(logits.clone(), some, 0)
+                statistics = statistics_of(logits, some, 0)
                 check_finite(statistics, f"{where} {piece.passage}", positions)
                 values.append(_asked(function, logits, some))
                 logprobs.append(statistics.logprob)
