@@ -580,10 +580,18 @@ def test_drawing_makes_way_for_scoring() -> None:
     assert _processes(1).submit(os.nice, 0).result() == min(19, os.nice(0) + 10)
 
 
-@pytest.mark.parametrize(("given", "found"), [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")])
-def test_threads_that_wait_leave_their_core_before_torch_is_imported(given: dict[str, str], found: str) -> None:
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ({}, ["PASSIVE", "10000"]),
+        ({"GOMP_SPINCOUNT": "7"}, ["PASSIVE", "7"]),
+        ({"OMP_WAIT_POLICY": "ACTIVE"}, ["ACTIVE", "None"]),
+    ],
+)
+def test_threads_that_wait_leave_their_core_before_torch_is_imported(given: dict[str, str], found: list[str]) -> None:
     """Unless the user wants it otherwise."""
-    code = "import os, sys, tokenviz.harness; print(os.environ['OMP_WAIT_POLICY'], 'torch' in sys.modules)"
-    env = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"} | given
+    names = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+    code = f"import os, sys, tokenviz.harness; print(*map(os.environ.get, {names}), 'torch' in sys.modules)"
+    env = {name: value for name, value in os.environ.items() if name not in names} | given
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
-    assert done.stdout.split() == [found, "False"]
+    assert done.stdout.split() == [*found, "False"]
