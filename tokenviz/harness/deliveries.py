@@ -26,7 +26,7 @@ from tokenviz.tracking.outbox import Claim
 from tokenviz.tracking.runs import Runs
 from tokenviz.tracking.staged_runs import StagedRun
 
-_MUCH = 12.0  # seconds of drawing that are left: other processes, each of which takes 3 s to start, then end earlier
+_MUCH = 4.0  # seconds of drawing that are left: other processes, each of which takes 1.5 s to start, then end earlier
 _MOST_PROCESSES = 8  # each takes about 300 MB
 _AHEAD = 4  # staged runs per drawing process that may wait for it, with their tables in memory
 _UNDELIVERED = 100  # staged runs that may wait for a slow store: the claim of each holds a file open
