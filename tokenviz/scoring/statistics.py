@@ -108,7 +108,7 @@ def statistics_of(
     """Compute the statistics from logits.
 
     They are read in blocks of the vocabulary. The sums of a block are relative to its own greatest logit; those of all blocks
-    are put together in float64.
+    are put together in float64, and what comes of them is rounded to float32.
 
     Args:
         logits: (m, vocabulary), any floating dtype, or blocks of its columns, each of a multiple of 64 except for the last. The
@@ -148,15 +148,17 @@ def statistics_of(
         share = np.exp(off)
         mass = (share * total).sum(0)  # relative to the likeliest token's probability
         log_mass = np.log(mass)
-        return PositionStatistics(
-            logprob=float64(_wide(targets)) - top_logits[:, 0] - log_mass,
-            entropy=log_mass - (share * (weighted + off * total)).sum(0) / mass,
-            rank=float64(rank),
-            top_ids=top_ids[:, :top_k].cpu().numpy(),
-            top_logprobs=(top_logits - top_logits[:, :1] - log_mass[:, None])[:, :top_k],
-            space_logprob=np.log((share * space).sum(0) / mass),
-            punctuation_logprob=np.log((share * punctuation).sum(0) / mass),
-        )
+        found = {
+            "logprob": float64(_wide(targets)) - top_logits[:, 0] - log_mass,
+            "entropy": log_mass - (share * (weighted + off * total)).sum(0) / mass,
+            "rank": float64(rank),
+            "top_logprobs": (top_logits - top_logits[:, :1] - log_mass[:, None])[:, :top_k],
+            "space_logprob": np.log((share * space).sum(0) / mass),
+            "punctuation_logprob": np.log((share * punctuation).sum(0) / mass),
+        }
+    if _wide(top_values).dtype == torch.float32:  # no more digits than they have, so that files keep them in four bytes
+        found = {name: values.astype(np.float32).astype(np.float64) for name, values in found.items()}
+    return PositionStatistics(top_ids=top_ids[:, :top_k].cpu().numpy(), **found)
 
 
 def _blocks_of(logits: torch.Tensor | Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
