@@ -198,8 +198,9 @@ def _costs_part(costs: Costs) -> str:
         "Where the seconds go in a grid of one model and one sentence, with its table, page and run, measured once; the first "
         "one also imports the libraries and makes the store:\n\n"
         f"{table}\n\n"
-        "Entropy, rank and the ten likeliest alternatives of every token take "
-        f"{100 * (costs.statistics_ratio - 1):.1f} % on top of the log-prob alone (the mixed texts, by the same kernel).\n"
+        "Scoring with entropy, rank and the ten likeliest alternatives of every token takes "
+        f"{costs.statistics_ratio:.3f} times as long as reading the log-prob alone off whole rows of logits (the mixed texts, "
+        "by the same kernel).\n"
     )
 
 
