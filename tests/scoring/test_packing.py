@@ -294,11 +294,11 @@ def test_many_logits_and_what_layers_use_are_not_in_memory_together(
     monkeypatch.setattr("tokenviz.scoring.kernel.KEPT_BLOCK", kept_block)
     kept_when_given_back: list[int] = []
     monkeypatch.setattr(
-        "tokenviz.scoring.kernel.give_back_freed_memory", lambda: kept_when_given_back.append(len(head._kept_blocks))
+        "tokenviz.scoring.kernel.give_back_freed_memory", lambda: kept_when_given_back.append(head._kept.numel())
     )
     head.forget()
     score(model, "Alice was beginning to get very tired.")
-    assert (head._kept_blocks == []) == large
+    assert (head._kept.numel() == 0) == large
     assert kept_when_given_back == [0] * large  # before the logits are made
 
 
@@ -324,7 +324,7 @@ def test_a_packed_head_writes_over_its_logits_only_where_it_was_told_to(monkeypa
             blocks = head.blocks(z)
             assert [len(block.T) for block in blocks] == [16, 16, 16, 2]
             torch.testing.assert_close(torch.cat(blocks, dim=1), layer(z), rtol=0, atol=1e-5)
-            assert len(head._kept_blocks) == 4
+            assert head._kept.numel() == 3 * 50
 
 
 def test_company_moves_scores_by_less_than_is_promised_and_repetition_by_nothing(glass: LoadedModel) -> None:

@@ -99,7 +99,6 @@ class PackedHead(nn.Module):
             forget_pages(weight[rows])
         self._vocabulary = len(weight)
         self._kept = weight.new_empty(0)
-        self._kept_blocks: list[torch.Tensor] = []
         self._reuses = False
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -114,13 +113,12 @@ class PackedHead(nn.Module):
     def blocks(self, x: torch.Tensor) -> list[torch.Tensor]:
         """Return the logits block by block, (m, n) each, in the order of the vocabulary; the next call overwrites them.
 
-        They stay where the products are written: copying them to one place takes a thirtieth of the head's time.
+        Their memory is one piece. Left where the products are written, they would save a thirtieth of the time, but leave
+        the heap in pieces: where memory is short, half of the budget would not fit again.
         """
-        for block in self._blocks:
-            if len(self._kept_blocks) == len(self._blocks):
-                del self._kept_blocks[0]  # the product is written where these logits were
-            self._kept_blocks.append(block(x))
-        return list(self._kept_blocks)
+        logits = self._memory(x, len(x) * self._vocabulary)
+        places = torch.split(logits, [len(x) * block.out_features for block in self._blocks])
+        return [place.view(len(x), -1).copy_(block(x)) for place, block in zip(places, self._blocks, strict=True)]
 
     @contextmanager
     def reusing(self) -> Iterator[None]:
@@ -137,7 +135,6 @@ class PackedHead(nn.Module):
     def forget(self) -> None:
         """Free the memory that is kept for the next logits."""
         self._kept = self._kept.new_empty(0)
-        self._kept_blocks = []
 
     def _memory(self, x: torch.Tensor, n: int) -> torch.Tensor:
         """Return memory for n logits, which is kept for the next ones."""
