@@ -142,3 +142,23 @@ def test_csv_in_ascii_is_refused_where_it_would_lose_something(shell: Shell) -> 
 def test_csv_in_latin_1_has_what_latin_1_has(shell: Shell) -> None:
     done = shell("PYTHONIOENCODING=latin-1 $C csv --text 'Héllo' | iconv -f latin1 -t utf-8")
     assert [row["text"] for row in csv.DictReader(io.StringIO(done.stdout))] == ["Héllo"]
+
+
+def test_an_interrupt_inside_code_in_a_string_ends_a_module_with_130(tmp_path: Path) -> None:
+    (tmp_path / "trial.py").write_text("""
+import typer
+from tokenviz.base.terminal import run_command
+
+app = typer.Typer()
+
+@app.command()
+def command() -> None:
+    exec("raise KeyboardInterrupt")
+
+run_command(typer.main.get_command(app), prog_name="trial")
+""")
+    done = subprocess.run([sys.executable, "-m", "trial"], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (
+        130,
+        "error: interrupted; what was finished stays, and the same command goes on from there\n",
+    )

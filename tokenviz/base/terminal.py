@@ -127,6 +127,9 @@ def run_command(command: Any, *, prog_name: str) -> NoReturn:
         _fail(f"{said}; make room and repeat the command" if of_full_disk(error) and "make room" not in said else said, 1)
     except SystemExit as end:
         if end.code == _INTERRUPTED:  # Typer ends with this code on Ctrl-C, without a message
+            # Python notes a Ctrl-C that passes through code in a string, such as a dataclass in the making, and would end
+            # `python -m tokenviz` by the signal; the next code in a string takes the note back.
+            exec("")
             _fail(_WORDS, _INTERRUPTED)
         raise
     except BrokenPipeError:
