@@ -1,7 +1,6 @@
 """The two real catalogue models: the same promises, with trained weights and vocabularies of 49,152 and 262,144."""
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -102,8 +101,8 @@ def test_logits_never_exist_for_all_positions(gemma3: LoadedModel, monkeypatch: 
     most = Kernel.of(gemma3).budget.logits
     sizes: list[int] = []
 
-    def watched(logits: Sequence[torch.Tensor], *others: Any, **named: Any) -> PositionStatistics:
-        sizes.append(sum(block.numel() for block in logits))
+    def watched(logits: torch.Tensor, *others: Any, **named: Any) -> PositionStatistics:
+        sizes.append(logits.numel())
         return statistics_of(logits, *others, **named)
 
     monkeypatch.setattr("tokenviz.scoring.kernel.statistics_of", watched)

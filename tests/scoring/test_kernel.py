@@ -142,16 +142,16 @@ def narrow(gpt2: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> Kernel:
 
 @pytest.fixture
 def logits_read(monkeypatch: pytest.MonkeyPatch) -> list[torch.Tensor]:
-    """Copies of all logits (m, vocabulary) that statistics are read off from now on."""
+    """Copies of all logits (m, vocabulary) that are computed from now on."""
     read: list[torch.Tensor] = []
-    blocks_of = Kernel._blocks
+    logits_of = Kernel.logits
 
-    def watched(self: Kernel, states: torch.Tensor) -> torch.Tensor | list[torch.Tensor]:
-        blocks = blocks_of(self, states)
-        read.append(blocks.clone() if isinstance(blocks, torch.Tensor) else torch.cat(blocks, dim=1))
-        return blocks
+    def watched(self: Kernel, states: torch.Tensor) -> torch.Tensor:
+        logits = logits_of(self, states)
+        read.append(logits.clone())
+        return logits
 
-    monkeypatch.setattr(Kernel, "_blocks", watched)
+    monkeypatch.setattr(Kernel, "logits", watched)
     return read
 
 

@@ -184,11 +184,6 @@ MUTANTS = (
         "scoring/test_position_statistics::test_a_tied_token_has_the_better_rank",
     ),
     Mutant(
-        "what a model does to its head's logits is left out", "scoring/kernel.py",
-        "packed.alone = len(last) == 2 and", "packed.alone = True or",
-        "scoring/test_kernel::test_every_architecture_agrees_with_the_exact_loop",
-    ),
-    Mutant(
         "logits that are NaN are recorded", "scoring/statistics.py",
         "if not finite.all():", "if not finite.any():",
         "scoring/test_position_statistics::test_one_bad_logit_of_a_token_that_was_not_asked_for_is_noticed",

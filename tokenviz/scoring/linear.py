@@ -82,16 +82,11 @@ class PackedLinear(nn.Module):
 
 
 class PackedHead(nn.Module):
-    """An output head whose weights are split into blocks of the vocabulary.
-
-    Attributes:
-        alone: Whether the model's logits are the head's own product of the hidden states, with nothing before or after it.
-    """
+    """An output head whose weights are split into blocks of the vocabulary."""
 
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
         """Lay out a weight (vocabulary, hidden) block by block, so that it is never in memory twice."""
         super().__init__()
-        self.alone = False
         self._blocks: list[PackedLinear] = []
         for begin in range(0, len(weight), _HEAD_BLOCK):
             rows = slice(begin, begin + _HEAD_BLOCK)
@@ -99,26 +94,16 @@ class PackedHead(nn.Module):
             forget_pages(weight[rows])
         self._vocabulary = len(weight)
         self._kept = weight.new_empty(0)
-        self._reuses = False
+        self._logits: torch.Tensor | None = None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         shape = (*x.shape[:-1], self._vocabulary)
-        logits = self._memory(x, math.prod(shape)).view(shape) if self._reuses else x.new_empty(shape)
+        logits = x.new_empty(shape) if self._logits is None else self._reused(x, shape)
         begin = 0
         for block in self._blocks:
             logits[..., begin : begin + block.out_features] = block(x)
             begin += block.out_features
         return logits
-
-    def blocks(self, x: torch.Tensor) -> list[torch.Tensor]:
-        """Return the logits block by block, (m, n) each, in the order of the vocabulary; the next call overwrites them.
-
-        Their memory is one piece. Left where the products are written, they would save a thirtieth of the time, but leave
-        the heap in pieces: where memory is short, half of the budget would not fit again.
-        """
-        logits = self._memory(x, len(x) * self._vocabulary)
-        places = torch.split(logits, [len(x) * block.out_features for block in self._blocks])
-        return [place.view(len(x), -1).copy_(block(x)) for place, block in zip(places, self._blocks, strict=True)]
 
     @contextmanager
     def reusing(self) -> Iterator[None]:
@@ -126,21 +111,21 @@ class PackedHead(nn.Module):
 
         New memory for every product would be faulted in page by page, which takes a tenth of the head's time.
         """
-        self._reuses = True
+        self._logits = self._kept
         try:
             yield
         finally:
-            self._reuses = False
+            self._kept, self._logits = self._logits, None
 
     def forget(self) -> None:
-        """Free the memory that is kept for the next logits."""
+        """Free the memory that is kept for the next block."""
         self._kept = self._kept.new_empty(0)
 
-    def _memory(self, x: torch.Tensor, n: int) -> torch.Tensor:
-        """Return memory for n logits, which is kept for the next ones."""
-        if self._kept.numel() < n:
-            self._kept = x.new_empty(n)
-        return self._kept[:n]
+    def _reused(self, x: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
+        assert self._logits is not None
+        if self._logits.numel() < math.prod(shape):
+            self._logits = x.new_empty(math.prod(shape))
+        return self._logits[: math.prod(shape)].view(shape)
 
 
 def is_linear(module: nn.Module) -> bool:

@@ -1,7 +1,6 @@
 """Statistics of logits: of the token that follows, and of how far two models' predictions are apart."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Self, TypeVar
@@ -98,7 +97,7 @@ def concatenate(parts: list[Columns]) -> Columns:
 
 @torch.inference_mode()
 def statistics_of(
-    logits: torch.Tensor | Sequence[torch.Tensor],
+    logits: torch.Tensor,
     targets: torch.Tensor,
     top_k: int,
     word_starts: WordStartIds | None = None,
@@ -108,11 +107,10 @@ def statistics_of(
     """Compute the statistics from logits.
 
     They are read in blocks of the vocabulary. The sums of a block are relative to its own greatest logit; those of all blocks
-    are put together in float64, and what comes of them is rounded to float32.
+    are put together in float64, and what comes of them is rounded to the softmax's type.
 
     Args:
-        logits: (m, vocabulary), any floating dtype, or blocks of its columns, each of a multiple of 64 except for the last. The
-            softmax is float32, or float64 for float64 logits.
+        logits: (m, vocabulary), any floating dtype; the softmax is float32, or float64 for float64 logits.
         targets: (m,) ids below the vocabulary's size.
         top_k: Number of likeliest alternatives to keep.
         word_starts: Tokens whose mass is summed as well; by default none, and the word starts' columns are NaN.
@@ -122,9 +120,9 @@ def statistics_of(
         The statistics; NaN or infinite where the logits are not all finite.
     """
     apart = len(targets) if apart is None else apart
-    groups, all_sums = _Groups(), []
-    for block in _blocks_of(logits):
-        starts = None if word_starts is None else word_starts.between(groups.vocabulary, block.shape[1])
+    all_maxima, all_sums, first = [], [], 0
+    for block in torch.split(logits, _BLOCK, dim=1) if logits.device.type == "cpu" else [logits]:
+        starts = None if word_starts is None else word_starts.between(first, block.shape[1])
         maxima = _maxima(block)
         greatest = _wide(maxima.amax(dim=-1))
         # Pieces of rows that stay in the processor's cache from one pass to the next
@@ -136,10 +134,11 @@ def statistics_of(
             )
             if len(few)
         ]
-        groups.add(block, maxima)
+        all_maxima.append(maxima)
         all_sums.append(torch.cat([greatest[None], torch.cat(sums, dim=1)]))
-    targets = groups.values_at(targets)
-    rank = 1 + groups.count_above(targets)
+        first += block.shape[1]
+    groups = _Groups(logits, torch.cat(all_maxima, dim=1))
+    chosen = logits.gather(-1, targets[:, None])[:, 0]
     top_ids, top_values = groups.top(max(1, top_k))
     top_logits = float64(_wide(top_values))
     greatest, total, weighted, space, punctuation = float64(torch.stack(all_sums, dim=1))  # (blocks, m) each
@@ -149,22 +148,16 @@ def statistics_of(
         mass = (share * total).sum(0)  # relative to the likeliest token's probability
         log_mass = np.log(mass)
         found = {
-            "logprob": float64(_wide(targets)) - top_logits[:, 0] - log_mass,
+            "logprob": float64(_wide(chosen)) - top_logits[:, 0] - log_mass,
             "entropy": log_mass - (share * (weighted + off * total)).sum(0) / mass,
-            "rank": float64(rank),
+            "rank": float64(1 + groups.count_above(chosen)),
             "top_logprobs": (top_logits - top_logits[:, :1] - log_mass[:, None])[:, :top_k],
             "space_logprob": np.log((share * space).sum(0) / mass),
             "punctuation_logprob": np.log((share * punctuation).sum(0) / mass),
         }
-    if _wide(top_values).dtype == torch.float32:  # no more digits than they have, so that files keep them in four bytes
+    if logits.dtype != torch.float64:  # no more digits than they have, so that files keep them in four bytes
         found = {name: values.astype(np.float32).astype(np.float64) for name, values in found.items()}
     return PositionStatistics(top_ids=top_ids[:, :top_k].cpu().numpy(), **found)
-
-
-def _blocks_of(logits: torch.Tensor | Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
-    if not isinstance(logits, torch.Tensor):
-        return logits
-    return torch.split(logits, _BLOCK, dim=1) if logits.device.type == "cpu" else [logits]
 
 
 def _rows_at_once(block: torch.Tensor) -> int:
@@ -211,75 +204,50 @@ def _maxima(logits: torch.Tensor) -> torch.Tensor:
 
 
 class _Groups:
-    """Blocks of logits, and the maxima of their groups of columns, by which single groups are looked up."""
+    """Groups of columns of logits, and their maxima, by which the groups are chosen that are worth reading."""
 
-    def __init__(self) -> None:
-        self.vocabulary = 0
-        self._parts: list[tuple[int, torch.Tensor]] = []  # the first column of each, and (m, groups, columns of a group)
-        self._all_maxima: list[torch.Tensor] = []  # (m, groups) of each block
-
-    def add(self, block: torch.Tensor, maxima: torch.Tensor) -> None:
-        """Add the next block (m, n), and the maxima of its groups."""
-        whole = block.shape[1] // _GROUP * _GROUP
-        if whole:
-            self._parts.append((self.vocabulary, block[:, :whole].view(len(block), -1, _GROUP)))
-        if whole < block.shape[1]:
-            left_over = functional.pad(block[:, whole:], (0, whole + _GROUP - block.shape[1]), value=-math.inf)
-            self._parts.append((self.vocabulary + whole, left_over[:, None]))
-        self._all_maxima.append(maxima)
-        self.vocabulary += block.shape[1]
-
-    def values_at(self, ids: torch.Tensor) -> torch.Tensor:
-        """Return the logits (m,) of one id per row."""
-        values = torch.zeros_like(self._all_maxima[0][:, 0])
-        for first, groups in self._parts:
-            logits = groups.flatten(1)
-            place = ids - first
-            inside = (place >= 0) & (place < logits.shape[1])
-            values = torch.where(inside, logits.gather(1, place.clamp(0, logits.shape[1] - 1)[:, None])[:, 0], values)
-        return values
+    def __init__(self, logits: torch.Tensor, maxima: torch.Tensor) -> None:
+        """Group logits (m, vocabulary); `maxima` (m, groups) are what `_maxima` returns of them."""
+        self._maxima = maxima
+        whole = logits.shape[1] // _GROUP * _GROUP
+        self._whole = logits[:, :whole].view(len(logits), -1, _GROUP)
+        self._left_over = functional.pad(logits[:, whole:], (0, whole + _GROUP - logits.shape[1]), value=-math.inf)
 
     def top(self, k: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the ids and values (m, k) of the k greatest logits, greatest first.
 
         They are in the k groups with the greatest maxima. So only the maxima and a few groups are sorted.
         """
-        maxima = torch.cat(self._all_maxima, dim=1)
-        chosen = maxima.topk(min(k, maxima.shape[1]), dim=-1, sorted=False).indices  # (m, k)
-        candidates = maxima.new_empty(*chosen.shape, _GROUP)
-        for first, groups in self._parts:
-            number = chosen - first // _GROUP
-            places = torch.nonzero((number >= 0) & (number < groups.shape[1]), as_tuple=True)
-            candidates[places] = _take(groups, places[0], number[places])
-        values, order = candidates.flatten(1).topk(k, dim=-1)
+        chosen = self._maxima.topk(min(k, self._maxima.shape[1]), dim=-1, sorted=False).indices  # (m, groups)
+        rows = torch.arange(len(chosen), device=chosen.device)[:, None].expand_as(chosen)
+        values, order = self._take(rows.flatten(), chosen.flatten()).view(len(chosen), -1).topk(k, dim=-1)
         return chosen.gather(1, order // _GROUP) * _GROUP + order % _GROUP, values
 
     def count_above(self, bounds: torch.Tensor) -> torch.Tensor:
         """Return how many logits of each row are greater than its bound (m,); only groups that have any are read."""
         count = torch.zeros_like(bounds, dtype=torch.float32)  # exact below 2 ** 24
-        maxima = torch.cat(self._all_maxima, dim=1)
-        for first, groups in self._parts:
-            begin = first // _GROUP
-            above = torch.nonzero(maxima[:, begin : begin + groups.shape[1]] > bounds[:, None])
-            for rows, numbers in (piece.T for piece in torch.split(above, _GROUPS_AT_ONCE)):
-                logits = _take(groups, rows, numbers)
-                # Counted as numbers, which is five times as fast as a sum of booleans
-                count.index_add_(0, rows, torch.gt(logits, bounds[rows, None], out=logits).sum(dim=-1, dtype=torch.float32))
+        above = torch.nonzero(self._maxima > bounds[:, None])
+        for rows, numbers in (piece.T for piece in torch.split(above, _GROUPS_AT_ONCE)):
+            logits = self._take(rows, numbers)
+            # Counted as numbers, which is five times as fast as a sum of booleans
+            count.index_add_(0, rows, torch.gt(logits, bounds[rows, None], out=logits).sum(dim=-1, dtype=torch.float32))
         return count
 
-
-def _take(groups: torch.Tensor, rows: torch.Tensor, numbers: torch.Tensor) -> torch.Tensor:
-    """Return the logits (i, columns) of some rows' groups, of all groups (m, n, columns)."""
-    if groups.is_contiguous():  # `index_select` takes a quarter of the time, but would copy groups that are not
-        return groups.flatten(0, 1).index_select(0, rows * groups.shape[1] + numbers)
-    return groups[rows, numbers]
+    def _take(self, rows: torch.Tensor, numbers: torch.Tensor) -> torch.Tensor:
+        """Return the logits (i, columns) of groups, by their rows (i,) and numbers (i,)."""
+        n = self._whole.shape[1]
+        if n == self._maxima.shape[1] and self._whole.is_contiguous():
+            # A quarter of the time, but groups that are not contiguous would be copied.
+            return self._whole.flatten(0, 1).index_select(0, rows * n + numbers)
+        taken = self._left_over[rows]
+        inside = numbers < n
+        taken[inside] = self._whole[rows[inside], numbers[inside]]
+        return taken
 
 
 def top(logits: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the ids and values (m, k) of the k greatest of logits (m, vocabulary), greatest first."""
-    groups = _Groups()
-    groups.add(logits, _maxima(logits))
-    return groups.top(k)
+    return _Groups(logits, _maxima(logits)).top(k)
 
 
 def float64(values: torch.Tensor) -> NDArray[np.float64]:
