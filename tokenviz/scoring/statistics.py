@@ -15,7 +15,7 @@ from tokenviz.models.vocabulary import PUNCTUATION, SPACE, WordStarts
 
 # Statistics from logits of the token that follows: log-prob, entropy, rank and the likeliest alternatives.
 
-_BLOCK = 8192  # columns whose sums are computed together; the same for any number of rows, so that no bit depends on it
+_BLOCK = 8192  # columns whose float32 sums are computed together
 _GROUP = 64  # consecutive columns
 _GROUPS_AT_ONCE = 1 << 13
 _READ_AT_ONCE = 1 << 19  # logits for each thread: 2 MB; with fewer, starting the many small steps takes longer
