@@ -16,7 +16,7 @@ from arithmetic import BIGRAM_WEIGHTS, make_bigram_folder
 from kept import look
 
 import tokenviz as tv
-from tokenviz.harness.deliveries import Deliveries, _deaf_to_interrupts
+from tokenviz.harness.deliveries import Deliveries, Drawers, _deaf_to_interrupts
 from tokenviz.tracking.runs import Runs
 from tokenviz.tracking.staged_runs import damaged
 from tokenviz.tracking.store import open_store
@@ -96,11 +96,40 @@ def test_what_is_started_deaf_does_not_hear_interrupts_and_this_process_does() -
 
 
 def test_what_is_left_to_draw_is_known_by_all_drawings_but_the_first_which_loads_fonts(project: Path) -> None:
-    deliveries = Deliveries(Runs(open_store(), "trial", ""), expected=40)
+    deliveries = Deliveries(Runs(open_store(), "trial", ""), Drawers(), expected=40)
     deliveries._seconds.append(9.0)
     assert deliveries._seconds_left() == 0
     deliveries._seconds += [0.5, 1.5]
     assert deliveries._seconds_left() == 40
+
+
+@pytest.mark.slow
+def test_processes_that_start_while_a_model_loads_end_with_the_command(grid: Path) -> None:
+    make_bigram_folder(grid / "second", BIGRAM_WEIGHTS)
+    trial = TRIAL.replace('["first"]', '["first", "second"]').replace("grid.score()", "grid.score(); grid.compare()")
+    (grid / "experiments" / "trial.py").write_text(trial.replace("deliveries._MUCH = 0.0", "deliveries._MUCH = 1e9"))
+    interrupted = start()
+    deadline = time.monotonic() + 90
+    while not drawing(interrupted.pid):
+        assert interrupted.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.killpg(interrupted.pid, signal.SIGINT)
+    assert ended(interrupted) == (130, "", WORDS)
+
+    whole = start()
+    os.kill(wait_for_drawing(whole).pid, signal.SIGKILL)
+    assert ended(whole)[0] == 0
+    kept = look(grid / "mlruns")
+    assert kept.statuses == Counter(FINISHED=3 * len(TEXTS) + 1)
+    assert Counter(map(len, kept.finished.values())) == {1: 3 * len(TEXTS) + 1}
+    assert kept.outbox == []
+
+    again = start()
+    while again.poll() is None:
+        assert not drawing(again.pid)  # nothing is left to compute, so nothing starts
+        time.sleep(0.05)
+    assert ended(again)[0] == 0
 
 
 @pytest.mark.slow

@@ -63,6 +63,42 @@ class _Drawn:
     notices: list[Notice]
 
 
+class Drawers:
+    """The processes that draw the figures of a grid's steps; none before they are started."""
+
+    def __init__(self) -> None:
+        """Start nothing yet."""
+        self.count = 0
+        self._busy: list[Future[Any]] = []
+
+    def start(self, prepare: Callable[[], None] | None = None) -> None:
+        """Start the processes, where there is more than one core.
+
+        Args:
+            prepare: What each does at once, for example to load what its first figure would wait for; by default nothing.
+        """
+        if cores() > 1 and not self.count:
+            self.count = min(cores(), _MOST_PROCESSES)
+            if prepare is not None:
+                for _ in range(self.count):
+                    self.submit(prepare)
+
+    def submit(self, function: Callable[..., Any], *arguments: object) -> "Future[Any]":
+        """Call a function of a module in one of the processes."""
+        with _deaf_to_interrupts():
+            try:
+                called = _processes(self.count).submit(function, *arguments)
+            except BrokenExecutor:  # the pool has broken since it was last used, and is now a new one
+                called = _processes(self.count).submit(function, *arguments)
+        self._busy = [future for future in (*self._busy, called) if not future.done()]
+        return called  # type: ignore[no-any-return]  # loky is not typed
+
+    def kill(self) -> None:
+        """End the processes if they are at work."""
+        if not all(future.done() for future in self._busy):
+            _processes(self.count).shutdown(kill_workers=True)
+
+
 class Deliveries:
     """Draws and delivers staged runs inside a `with` block; at its end each is delivered, or stays in the outbox.
 
@@ -70,14 +106,15 @@ class Deliveries:
     block, or Ctrl-C, what is drawn is delivered, and what is not stays in the outbox.
     """
 
-    def __init__(self, runs: Runs, *, expected: int) -> None:
+    def __init__(self, runs: Runs, drawers: Drawers, *, expected: int) -> None:
         """Prepare for about `expected` staged runs; nothing is started before the first of them."""
         self._runs = runs
+        self._drawers = drawers
         self._to_draw = expected
         self._seconds: list[float] = []  # of each drawing in this process
-        self._processes = 0
         self._thread_pool: ThreadPoolExecutor | None = None
-        self._room = threading.Semaphore(_AHEAD)
+        self._ahead = 0  # staged runs that may wait to be drawn
+        self._room = threading.Semaphore(0)
         self._queue: queue.Queue[Delivery | None] = queue.Queue(_UNDELIVERED)
         self._undrawn: list[Future[_Drawn]] = []
         self._ending = False
@@ -96,7 +133,7 @@ class Deliveries:
                 self._thread = threading.Thread(target=copy_context().run, args=(self._deliver_all,), name="deliveries")
                 self._thread.start()
             if drawing is not None and not staged.drawn:
-                self._room.acquire()
+                self._make_room()
                 delivery.drawing, delivery.drawn = drawing, self._draw(drawing, staged)
                 delivery.drawn.add_done_callback(lambda _: self._room.release())
                 self._undrawn = [drawn for drawn in (*self._undrawn, delivery.drawn) if not drawn.done()]
@@ -107,12 +144,12 @@ class Deliveries:
         return delivery
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._ending = error is not None
+        if error is not None and not isinstance(error, Exception):
+            self._drawers.kill()  # after Ctrl-C nobody waits for a figure
         if self._thread is None:
             return
         if error is not None:
-            self._ending = True
-            if self._processes and self._undrawn and not isinstance(error, Exception):
-                _processes(self._processes).shutdown(kill_workers=True)  # after Ctrl-C nobody waits for a figure
             for drawn in self._undrawn:
                 drawn.cancel()
         self._queue.put(None)
@@ -190,19 +227,21 @@ class Deliveries:
 
     def _draw(self, drawing: Drawing, staged: StagedRun) -> "Future[_Drawn]":
         figures_folder = staged.make_figures_folder()
-        if not self._processes and cores() > 1 and self._seconds_left() > _MUCH:
-            self._processes = min(cores(), _MOST_PROCESSES)
-            self._room.release(_AHEAD * (self._processes - 1))
+        if not self._drawers.count and self._seconds_left() > _MUCH:
+            self._drawers.start()
         self._to_draw -= 1
-        if not self._processes:
+        if not self._drawers.count:
             self._thread_pool = self._thread_pool or ThreadPoolExecutor(1)
             return self._thread_pool.submit(self._draw_here, drawing, figures_folder)
-        with _deaf_to_interrupts():
-            try:
-                drawn = _processes(self._processes).submit(_draw, drawing, figures_folder)
-            except BrokenExecutor:  # the pool has broken since it was last used, and is now a new one
-                drawn = _processes(self._processes).submit(_draw, drawing, figures_folder)
-        return drawn  # type: ignore[no-any-return]  # loky is not typed
+        return self._drawers.submit(_draw, drawing, figures_folder)
+
+    def _make_room(self) -> None:
+        """Wait until one more staged run may wait to be drawn."""
+        more = _AHEAD * max(1, self._drawers.count) - self._ahead
+        if more:
+            self._room.release(more)
+            self._ahead += more
+        self._room.acquire()
 
     def _draw_here(self, drawing: Drawing, figures_folder: Path) -> "_Drawn":
         begin = time.thread_time()

@@ -16,7 +16,7 @@ from tokenviz.data.texts import Text, read_text
 from tokenviz.dumps.importing import Imported
 from tokenviz.figures.typeset.saving import run_formats
 from tokenviz.harness.kind import fingerprint_of_pair
-from tokenviz.harness.kinds.comparison import ComparisonJob, ComparisonRun
+from tokenviz.harness.kinds.comparison import ComparisonJob, ComparisonRun, prepare_drawing
 from tokenviz.harness.kinds.measure import MeasureJob, MeasureRun
 from tokenviz.harness.kinds.score import ImportJob, ScoreJob, ScoreRun, fingerprint_of_import
 from tokenviz.harness.kinds.summary import SummaryJob, several_tokenizers
@@ -37,6 +37,8 @@ from tokenviz.units.words import Punctuation
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
+
+_MANY = 24  # comparisons: processes that start while a model loads then take less time than they save
 
 
 class Grid(Studies):
@@ -240,6 +242,8 @@ class Grid(Studies):
         from tokenviz.scoring.kernel import Kernel
         from tokenviz.scoring.scorer import check_possible
 
+        if len(self._pairs(None)) * len(self._texts) >= _MANY:
+            self._scheduler.drawers.start(prepare_drawing)
         model = load(next(model for model in self._models if model.spec.label == label))
         check_possible(model, **vars(self._session.settings))
         Kernel.of(model)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tokenviz.base.progress import note, task, warn
-from tokenviz.harness.deliveries import Deliveries
+from tokenviz.harness.deliveries import Deliveries, Drawers
 from tokenviz.harness.kind import Job, Outcome, Run
 from tokenviz.harness.session import Session
 from tokenviz.records.run import WaitingRun
@@ -32,6 +32,7 @@ class Scheduler:
         """Keep the grid's session, and close the runs that ended processes left open."""
         self._session, self._runs = session, session.runs
         self._begun = _now()
+        self.drawers = Drawers()
         self._runs.begin()
 
     def do(self, jobs: Sequence[Job[T, R]], description: str, unit: str) -> list[R]:
@@ -50,7 +51,10 @@ class Scheduler:
         """
         self._runs.store.answers()  # a server may be back, with runs that are finished already
         outcomes: dict[int, Outcome[T]] = {}
-        with task(description, len(jobs), unit) as advance, Deliveries(self._runs, expected=len(jobs)) as deliveries:
+        with (
+            task(description, len(jobs), unit) as advance,
+            Deliveries(self._runs, self.drawers, expected=len(jobs)) as deliveries,
+        ):
             left = list(range(len(jobs)))
             for wait in (False, True):
                 for i in left:

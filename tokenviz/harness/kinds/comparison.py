@@ -21,6 +21,7 @@ from tokenviz.figures.heatmap.files import HeatmapFormat
 from tokenviz.figures.heatmap.measures import Chosen
 from tokenviz.figures.named import FIGURES, OWN_LOOK, Look, formats_of, save_named, with_limits
 from tokenviz.figures.origin import of_pair
+from tokenviz.figures.plots.labels import families
 from tokenviz.figures.report.overview import Cell, PairCell
 from tokenviz.figures.report.page import save_report
 from tokenviz.figures.typeset.saving import FigureFormat, page_formats
@@ -384,6 +385,11 @@ def draw_comparison(
         look = with_limits("segments", OWN_LOOK, limits)
         save_named("segments", comparison, folder / "segments", formats=("html",), look=look, about=about)
     save_report(comparison, folder / "report.html", limits=limits, about=about)
+
+
+def prepare_drawing() -> None:
+    """Load what the first `draw_comparison` of a process would wait for: this module, and the fonts."""
+    families("a")
 
 
 class ComparisonKind(Kind[Comparison]):
