@@ -4,12 +4,14 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from run_records import filled, make_record
 
 from tokenviz.base.errors import StoreError
+from tokenviz.tracking.condition import kept_open, reading, writing
 from tokenviz.tracking.runs import Runs
 from tokenviz.tracking.store import Store, open_store
 
@@ -127,3 +129,24 @@ def test_a_project_with_a_space_and_a_number_sign_in_its_name_stays_in_its_folde
     log_one_run(open_store())
     assert (project / "mlruns" / "mlflow.db").is_file()
     assert [path.name for path in tmp_path.iterdir()] == [project.name]
+
+
+def test_a_connection_that_is_kept_does_not_stay_with_a_database_that_was_replaced(tmp_path: Path) -> None:
+    database, new = tmp_path / "mlflow.db", tmp_path / "new.db"
+    for path, number in ((database, 1), (new, 2)):
+        with closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute(f"CREATE TABLE numbers AS SELECT {number} AS number")
+    with kept_open(database):
+        with reading(database) as kept, writing(database) as same:
+            assert same is kept
+        new.replace(database)
+        with writing(database) as connection:
+            connection.execute("UPDATE numbers SET number = number + 1")
+        with pytest.raises(sqlite3.OperationalError, match="no such table: words"), reading(database) as connection:
+            connection.execute("SELECT * FROM words")
+        with reading(database) as after:
+            assert after is not connection
+            assert after.execute("SELECT number FROM numbers").fetchone() == (3,)
+        database.unlink()
+        with pytest.raises(sqlite3.OperationalError, match="unable to open database file"), reading(database):
+            pass

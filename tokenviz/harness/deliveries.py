@@ -164,6 +164,10 @@ class Deliveries:
             raise problems[0]
 
     def _deliver_all(self) -> None:
+        with self._runs.connected():
+            self._deliver_each()
+
+    def _deliver_each(self) -> None:
         stayed: list[Delivery] = []
         while (delivery := self._queue.get()) is not None:
             try:

@@ -52,6 +52,7 @@ class Scheduler:
         self._runs.store.answers()  # a server may be back, with runs that are finished already
         outcomes: dict[int, Outcome[T]] = {}
         with (
+            self._runs.connected(),
             task(description, len(jobs), unit) as advance,
             Deliveries(self._runs, self.drawers, expected=len(jobs)) as deliveries,
         ):

@@ -6,7 +6,9 @@ creates its own schema at once (`SqlAlchemyStore.__init__`), after which the MLf
 
 import re
 import sqlite3
-from contextlib import closing
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -26,6 +28,7 @@ _DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_IOERR_SHORT_READ")
 _NO_DATABASE = "file is not a database"
 _CHECKED = 50_000_000  # bytes; smaller databases are checked completely at every opening, which takes about 1 ms per megabyte
 _SHOWN = 3
+_PATIENCE = 20  # seconds that a process waits while another one writes, as MLflow does
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,93 @@ def examine(database: Path, artifacts: Path, *, copy: Path | None = None, only_r
 def connect_for_reading(database: Path) -> sqlite3.Connection:
     """Open an existing database without changing it."""
     return sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)
+
+
+def connect_for_writing(database: Path) -> sqlite3.Connection:
+    """Open an existing database for writing."""
+    return sqlite3.connect(f"{database.absolute().as_uri()}?mode=rw", uri=True, timeout=_PATIENCE)
+
+
+@contextmanager
+def reading(database: Path) -> Iterator[sqlite3.Connection]:
+    """Open a database without changing it for a block, or take the connection that this thread keeps open.
+
+    Raises:
+        sqlite3.Error: The database cannot be read.
+    """
+    if database == _kept.database:
+        with _kept_connection(database) as connection:
+            yield connection
+    else:
+        with closing(connect_for_reading(database)) as connection:
+            yield connection
+
+
+@contextmanager
+def writing(database: Path) -> Iterator[sqlite3.Connection]:
+    """Write a database in one transaction, which is undone after an error, on the connection that this thread keeps, if any.
+
+    Raises:
+        sqlite3.Error: The database cannot be written.
+    """
+    if database == _kept.database:
+        with _kept_connection(database) as connection, connection:
+            yield connection
+    else:
+        with closing(connect_for_writing(database)) as connection, connection:
+            yield connection
+
+
+@contextmanager
+def kept_open(database: Path) -> Iterator[None]:
+    """Keep one connection to a database open for what this thread reads and writes inside the block.
+
+    Opening takes about a millisecond, since SQLite then reads the definitions of MLflow's sixty tables: many times as long as
+    most of what is read. No transaction stays open in between.
+    """
+    if _kept.database is not None:  # an outer block keeps one already
+        yield
+        return
+    _kept.database = database
+    try:
+        yield
+    finally:
+        _let_go()
+        _kept.database = None
+
+
+class _Kept(threading.local):
+    """The connection that a thread keeps, and the file that it has open: device and number."""
+
+    database: Path | None = None
+    connection: sqlite3.Connection | None = None
+    file: tuple[int, int] | None = None
+
+
+_kept = _Kept()
+
+
+@contextmanager
+def _kept_connection(database: Path) -> Iterator[sqlite3.Connection]:
+    try:
+        found = database.stat()
+        file = found.st_dev, found.st_ino
+    except OSError:
+        file = None
+    if _kept.connection is None or file is None or file != _kept.file:
+        _let_go()  # another file may be in its place: a database that was made again
+        _kept.connection, _kept.file = connect_for_writing(database), file
+    try:
+        yield _kept.connection
+    except sqlite3.Error:
+        _let_go()
+        raise
+
+
+def _let_go() -> None:
+    connection, _kept.connection = _kept.connection, None
+    if connection is not None:
+        connection.close()
 
 
 def check_whole(database: Path) -> str:

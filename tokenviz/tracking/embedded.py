@@ -23,7 +23,7 @@ from filelock import FileLock
 from tokenviz.base import disk
 from tokenviz.base.disk import project_root
 from tokenviz.base.errors import StoreError
-from tokenviz.tracking.condition import connect_for_reading, examine
+from tokenviz.tracking.condition import examine, reading
 
 
 def embedded_folder() -> Path:
@@ -112,7 +112,7 @@ def require_readable(folder: Path) -> set[str]:
     database = database_of(folder)
     with sqlite_errors(database):
         examine(database, artifacts_of(folder), only_read=True).require_ready()
-        with closing(connect_for_reading(database)) as connection:
+        with reading(database) as connection:
             return _old_places(connection, folder)
 
 
@@ -151,7 +151,7 @@ def copy_for_reading(folder: Path) -> Path:
 
 def run_stages(database: Path) -> dict[str, str]:
     """Return every run of a store, of any origin, by its id: "active", or "deleted" where it is only marked as removed."""
-    with sqlite_errors(database), closing(connect_for_reading(database)) as connection:
+    with sqlite_errors(database), reading(database) as connection:
         return dict(connection.execute("SELECT run_uuid, lifecycle_stage FROM runs"))
 
 

@@ -5,7 +5,6 @@ import math
 import sqlite3
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 
 from tokenviz.base import disk
 from tokenviz.base.errors import RefusedError, StoreError
-from tokenviz.tracking.condition import connect_for_reading, run_folders
+from tokenviz.tracking.condition import reading, run_folders, writing
 from tokenviz.tracking.embedded import sqlite_errors
 
 # A run's own record: `run.json` next to the files of each run of an embedded store, with its content in the database.
@@ -37,7 +36,6 @@ _OF_RUN = {  # the tables that hold a run, and the condition for its rows
 }
 _NOTE = "mlflow.note.content"
 _SAME_DATASET = "SELECT dataset_uuid FROM datasets WHERE experiment_id = ? AND name = ? AND digest = ?"
-_PATIENCE = 20  # seconds that a process waits while another one writes, as MLflow does
 _IS_OURS = "EXISTS (SELECT 1 FROM tags WHERE tags.run_uuid = runs.run_uuid AND key = 'tokenviz.kind' AND value != '')"
 
 Rows = Mapping[str, Sequence[Mapping[str, Any]]]
@@ -124,7 +122,7 @@ def keep_record(database: Path, artifacts: Path, run_id: str, **changes: object)
         sqlite3.Error: The database cannot be read.
         OSError: The folder cannot be written.
     """
-    with closing(connect_for_reading(database)) as connection:
+    with reading(database) as connection:
         record = record_from(connection, run_id)
     if record is not None:
         folder = artifacts / str(record.rows["runs"][0]["experiment_id"]) / run_id
@@ -138,7 +136,7 @@ def runs_without_record(database: Path, artifacts: Path) -> list[str]:
     folders = {run_id for run_id, folder in run_folders(artifacts).items() if not (folder / RECORD).is_file()}
     if not folders:
         return []
-    with closing(connect_for_reading(database)) as connection:
+    with reading(database) as connection:
         found = connection.execute(f"SELECT run_uuid FROM runs WHERE status = 'FINISHED' AND {_IS_OURS} ORDER BY start_time")
         return [run_id for (run_id,) in found if run_id in folders]
 
@@ -242,7 +240,7 @@ def begin_run(database: Path, new: NewRun) -> str:
         RefusedError: The experiment was removed.
         sqlite3.Error: The database cannot be written.
     """
-    with closing(connect_for_writing(database)) as connection, connection:
+    with writing(database) as connection:
         connection.execute("BEGIN IMMEDIATE")  # the text's dataset is looked for and made in one step
         found = "SELECT artifact_location FROM experiments WHERE experiment_id = ? AND lifecycle_stage = 'active'"
         (location,) = connection.execute(found, [new.experiment_id]).fetchone() or (None,)
@@ -268,14 +266,10 @@ def finish_run(database: Path, run_id: str, ended: int) -> None:
         StoreError: The run was removed for good.
         sqlite3.Error: The database cannot be written.
     """
-    with closing(connect_for_writing(database)) as connection, connection:
+    with writing(database) as connection:
         finished = "UPDATE runs SET status = 'FINISHED', end_time = ? WHERE run_uuid = ?"
         if not connection.execute(finished, [ended, run_id]).rowcount:
             raise StoreError(f"the run {run_id} was removed while it was written: repeat the command")
-
-
-def connect_for_writing(database: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"{database.absolute().as_uri()}?mode=rw", uri=True, timeout=_PATIENCE)
 
 
 def _rows_of(new: NewRun, place: str) -> Rows:
@@ -393,7 +387,7 @@ def read_runs(
     for name, value in tags:
         values += [f"tokenviz.{name}", value]
     query = f"SELECT {_COLUMNS} FROM runs WHERE {' AND '.join(conditions)} {_NEWEST_FIRST}"
-    with sqlite_errors(database), closing(connect_for_reading(database)) as connection:
+    with sqlite_errors(database), reading(database) as connection:
         chosen = connection.execute(query, values).fetchall()
         for begin in range(0, len(chosen), page):
             yield from _whole(connection, chosen[begin : begin + page])
@@ -414,7 +408,7 @@ def read_begun(database: Path, experiments: Sequence[str], reference: str, *, by
     """
     begins = _FINGERPRINT_BEGINS if by_fingerprint else "substr(run_uuid, 1, ?) = ?"
     query = f"SELECT {_COLUMNS} FROM runs WHERE {_active(experiments)} AND {begins} {_NEWEST_FIRST} LIMIT ?"
-    with sqlite_errors(database), closing(connect_for_reading(database)) as connection:
+    with sqlite_errors(database), reading(database) as connection:
         values = [*map(int, experiments), len(reference), reference, most]
         return list(_whole(connection, connection.execute(query, values).fetchall()))
 
@@ -426,7 +420,7 @@ def read_run(database: Path, run_id: str) -> Row | None:
         StoreError: The database cannot be read.
     """
     query = f"SELECT {_COLUMNS} FROM runs WHERE run_uuid = ?"
-    with sqlite_errors(database), closing(connect_for_reading(database)) as connection:
+    with sqlite_errors(database), reading(database) as connection:
         return next(_whole(connection, connection.execute(query, [run_id]).fetchall()), None)
 
 
@@ -436,7 +430,7 @@ def read_experiments(database: Path) -> dict[str, str]:
     Raises:
         StoreError: The database cannot be read.
     """
-    with sqlite_errors(database), closing(connect_for_reading(database)) as connection:
+    with sqlite_errors(database), reading(database) as connection:
         found = connection.execute("SELECT experiment_id, name FROM experiments WHERE lifecycle_stage = 'active'")
         return {str(number): str(name) for number, name in found}
 
@@ -447,7 +441,7 @@ def read_location(database: Path, run_id: str) -> str | None:
     Raises:
         StoreError: The database cannot be read.
     """
-    with sqlite_errors(database), closing(connect_for_reading(database)) as connection:
+    with sqlite_errors(database), reading(database) as connection:
         found = connection.execute("SELECT artifact_uri FROM runs WHERE run_uuid = ?", [run_id]).fetchone()
         return str(found[0]) if found else None
 

@@ -7,14 +7,12 @@ embedded store they are made again from the runs whenever these change.
 import json
 import sqlite3
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from tokenviz.tracking.condition import connect_for_reading
-from tokenviz.tracking.embedded_runs import connect_for_writing
+from tokenviz.tracking.condition import reading, writing
 from tokenviz.tracking.entities import with_identities
 
 NUMBER = "bits_per_byte"  # the one number that models of different tokenizers may be compared by: a column for each text
@@ -124,7 +122,7 @@ def link_run(database: Path, run_id: str) -> None:
     Raises:
         sqlite3.Error: The database cannot be written.
     """
-    with closing(connect_for_writing(database)) as connection, connection:
+    with writing(database) as connection:
         connection.execute("BEGIN IMMEDIATE")
         for link in _links(connection, "SELECT ?", run_id):
             _insert(connection, link)
@@ -136,12 +134,12 @@ def link_runs(database: Path) -> None:
     Raises:
         sqlite3.Error: The database cannot be written.
     """
-    with closing(connect_for_reading(database)) as connection:  # most of the time nothing is to be done
+    with reading(database) as connection:  # most of the time nothing is to be done
         missing = connection.execute(f"SELECT EXISTS ({_MISSING})").fetchone()[0]
         gone = connection.execute(f"SELECT EXISTS (SELECT 1 {_STALE}) OR EXISTS ({_EMPTY})").fetchone()[0]
     if not missing and not gone:
         return
-    with closing(connect_for_writing(database)) as connection, connection:
+    with writing(database) as connection:
         connection.execute("BEGIN IMMEDIATE")
         connection.execute(f"DELETE {_STALE}")
         for link in _links(connection, _MISSING):

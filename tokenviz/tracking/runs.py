@@ -12,7 +12,7 @@ import sqlite3
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
@@ -23,6 +23,7 @@ from typing import Any
 from tokenviz.base import disk
 from tokenviz.base.errors import RefusedError, StoreError
 from tokenviz.base.progress import task, warn
+from tokenviz.tracking.condition import kept_open
 from tokenviz.tracking.embedded import artifacts_of
 from tokenviz.tracking.embedded_runs import (
     NewRun,
@@ -198,6 +199,10 @@ class Runs:
                 for tag in views.keys() - known.keys():
                     retry_once(self.client.set_experiment_tag, self.experiment_id, tag, views[tag])
 
+    def connected(self) -> AbstractContextManager[None]:
+        """Return a block in which this thread keeps one connection to an embedded store open, for many runs."""
+        return nullcontext() if self.store.database is None else kept_open(self.store.database)
+
     def find(self, fingerprint: str) -> FinishedRun | None:
         """Return the newest finished run with a fingerprint, or None; also None for a server that does not answer."""
         found = None
@@ -223,7 +228,7 @@ class Runs:
             StoreError: The store fails, or does not answer. The staged run stays.
         """
         record = staged.record
-        with store_errors(self.store):
+        with self.connected(), store_errors(self.store):
             self._close_the_dead(record.fingerprint)
             delivered = self._search("FINISHED", most=1, parcel=record.id)
             older = self._find(record.fingerprint)
