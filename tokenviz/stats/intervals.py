@@ -141,9 +141,9 @@ def _jackknife(kind: Kind, value: float, left_out: Values) -> float:
 
 def _student(pieces: float, level: float) -> float:
     """Return Student's t of the level."""
-    from scipy import stats
+    from scipy import special  # scipy.stats would take half a second to import, and calls this
 
-    return float(stats.t.ppf((1 + level) / 2, pieces - 1))
+    return float(special.stdtrit(pieces - 1, (1 + level) / 2))
 
 
 def _spread(replicates: Values, pieces: float) -> float:
@@ -351,13 +351,13 @@ def student(values: Values, unit: Unit = "bits") -> Estimate:
 
 def _normal() -> float:
     """Return the normal quantile of the level, 1.96."""
-    from scipy import stats
+    from scipy import special
 
-    return float(stats.norm.ppf((1 + LEVEL) / 2))
+    return float(special.ndtri((1 + LEVEL) / 2))
 
 
 def _student_95(freedom: float) -> float:
     """Return Student's t of the level."""
-    from scipy import stats
+    from scipy import special
 
-    return float(stats.t.ppf((1 + LEVEL) / 2, freedom))
+    return float(special.stdtrit(freedom, (1 + LEVEL) / 2))
