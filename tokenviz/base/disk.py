@@ -14,10 +14,30 @@ from tokenviz.base.errors import DiskError
 
 def sync(path: Path) -> None:
     """Fsync a file, or all of a folder: files first, then the folders that name them."""
-    inside = sorted(path.rglob("*"), reverse=True) if path.is_dir() else []  # a folder's content comes before the folder
-    for one in [*inside, path]:
-        if not one.is_symlink():
-            sync_entry(one)
+    for name in reversed(paths_below(path)):  # a folder's content comes before the folder
+        if not os.path.islink(f"{path}/{name}"):
+            sync_entry(f"{path}/{name}")
+    if not path.is_symlink():
+        sync_entry(path)
+
+
+def paths_below(folder: Path) -> list[str]:
+    """Return what a folder holds at any depth, as paths relative to it, a folder before its content; links are not followed.
+
+    It is many times as fast as `Path.rglob`; a file, and a folder that is not there, hold nothing.
+    """
+    found: list[str] = []
+
+    def look(place: str, before: str) -> None:
+        with os.scandir(place) as entries:
+            for entry in entries:
+                found.append(before + entry.name)
+                if entry.is_dir(follow_symlinks=False):
+                    look(entry.path, f"{before}{entry.name}/")
+
+    if os.path.isdir(folder):
+        look(os.fspath(folder), "")
+    return sorted(found, key=lambda name: name.split("/"))
 
 
 def put(source: Path, target: Path) -> Path:
@@ -74,7 +94,7 @@ def check_new(path: Path) -> None:
         raise DiskError(f"{str(path)!r} is there already: remove it, or choose another name")
 
 
-def sync_entry(path: Path) -> None:
+def sync_entry(path: Path | str) -> None:
     """Fsync a file, or the names in a folder."""
     descriptor = os.open(path, os.O_RDONLY)
     try:

@@ -285,10 +285,12 @@ def _rows_of(new: NewRun, place: str) -> Rows:
     latest: dict[str, dict[str, Any]] = {}
     for name, number, time, step in new.points:
         undetermined = math.isnan(number)
-        point = {"key": name, "value": 0.0 if undetermined else number, "timestamp": time, "step": step}
+        point: dict[str, Any] = {"key": name, "value": 0.0 if undetermined else number, "timestamp": time, "step": step}
         point |= {"is_nan": undetermined, "run_uuid": new.run_id}
-        points[tuple(point.values())] = point
-        latest[name] = max(latest.get(name, point), point, key=lambda one: (one["step"], one["timestamp"], one["value"]))
+        points[name, point["value"], time, step, undetermined] = point
+        last = latest.get(name)
+        if last is None or (step, time, point["value"]) > (last["step"], last["timestamp"], last["value"]):
+            latest[name] = point
 
     def named(values: Mapping[str, str]) -> list[dict[str, Any]]:
         return [{"key": key, "value": value, "run_uuid": new.run_id} for key, value in values.items()]

@@ -6,6 +6,7 @@ finds the runs that exist already. Runs are flat and tagged; each is written in 
 
 import json
 import math
+import os
 import shutil
 import socket
 import sqlite3
@@ -232,14 +233,16 @@ class Runs:
             self._close_the_dead(record.fingerprint)
             delivered = self._search("FINISHED", most=1, parcel=record.id)
             older = self._find(record.fingerprint)
+            written = ""
             if delivered:
                 run_id = delivered[0].run_id
             elif older is not None and not record.replaces:
                 run_id = older.run_id
             else:
-                run_id = self._write(staged, older)
+                run_id = written = self._write(staged, older)
             run_id = self._leave_one(record.fingerprint, run_id, newest=record.replaces)
-            self._join(run_id, record.fingerprint, record.grid.split())
+            if run_id != written:  # a new run has been written with the grids
+                self._join(run_id, record.fingerprint, record.grid.split())
             if self.store.database is not None:
                 link_run(self.store.database, run_id)
         staged.remove()
@@ -303,11 +306,11 @@ class Runs:
         description = short_note(without_missing(record.note, staged.files), staged.files)
         params, identities = settings_of(self._known_params(record), staged.files)
         metrics, numbers = split_numbers(record.metrics)
-        write_checksums(staged.files)
+        listed = write_checksums(staged.files)
         grids = older.tags.get("grid", "").split() if older else []
         own = {"fingerprint": record.fingerprint, "grid": _joined(grids, record.grid.split()), "parcel": record.id}
         own["outbox"] = self.sender
-        own[LIST_TAG] = checksum(staged.files / CHECKSUMS)
+        own[LIST_TAG] = listed[CHECKSUMS]
         if record.table:
             own[TABLE_TAG] = checksum(staged.files / record.table)
         tags = {f"{PREFIX}{key}": value for key, value in {**identities, **numbers, **record.tags, **own}.items()}
@@ -322,9 +325,8 @@ class Runs:
             dataset=dataset_fields(record.dataset),
         )
         if self.store.database is not None:
-            run_id = self._write_embedded(self.store.database, new, staged, description)
-        else:
-            run_id = self._write_to_server(new, staged, description)
+            return self._write_embedded(self.store.database, new, staged, description)
+        run_id = self._write_to_server(new, staged, description)
         self._close_the_dead(record.fingerprint)  # a call whose answer is lost is repeated, and may have made two runs
         return run_id
 
@@ -562,11 +564,11 @@ class Runs:
 def _copy(source: Path, target: Path) -> None:
     """Copy the files of a folder, and raise the error of the first that cannot be copied."""
     target.mkdir(parents=True, exist_ok=True)
-    for path in sorted(source.rglob("*")):
-        if path.is_dir():
-            (target / path.relative_to(source)).mkdir(exist_ok=True)
+    for name in disk.paths_below(source):
+        if os.path.isdir(f"{source}/{name}"):
+            os.makedirs(f"{target}/{name}", exist_ok=True)
         else:
-            shutil.copy2(path, target / path.relative_to(source))
+            shutil.copy2(f"{source}/{name}", f"{target}/{name}")
 
 
 def _joined(known: list[str], grids: list[str]) -> str:

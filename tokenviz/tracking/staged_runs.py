@@ -5,6 +5,7 @@ detected.
 """
 
 import json
+import os
 import re
 import shutil
 import uuid
@@ -290,27 +291,32 @@ TABLE_TAG = "table_sha256"
 _LINE = re.compile(r"([0-9a-f]{64})  (.+)")
 
 
-def checksum(path: Path) -> str:
+def checksum(path: Path | str) -> str:
     """Return a file's SHA-256.
 
     Raises:
         OSError: The file cannot be read.
     """
-    with path.open("rb") as file:
+    with open(path, "rb", buffering=0) as file:
         return file_digest(file, "sha256").hexdigest()
 
 
 def checksums(folder: Path) -> dict[str, str]:
     """Return every file's SHA-256, by its path below the folder."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): checksum(path) for path in files}
+    return {name: checksum(path) for name in disk.paths_below(folder) if os.path.isfile(path := f"{folder}/{name}")}
 
 
-def write_checksums(folder: Path) -> None:
-    """Write the list of a folder's files, with their SHA-256, into the folder."""
+def write_checksums(folder: Path) -> dict[str, str]:
+    """Write the list of a folder's files, with their SHA-256, into the folder.
+
+    Returns:
+        Every file's SHA-256 by its path, with that of the list.
+    """
     (folder / CHECKSUMS).unlink(missing_ok=True)
-    lines = [f"{digest}  {name}\n" for name, digest in checksums(folder).items()]
-    (folder / CHECKSUMS).write_text("".join(lines), encoding="utf-8")
+    listed = checksums(folder)
+    text = "".join(f"{digest}  {name}\n" for name, digest in listed.items())
+    (folder / CHECKSUMS).write_text(text, encoding="utf-8")
+    return {**listed, CHECKSUMS: sha256(text.encode()).hexdigest()}
 
 
 def read_checksums(folder: Path, tags: Mapping[str, str]) -> dict[str, str] | None:
