@@ -360,23 +360,19 @@ class TokenScores:
         """
         import pandas as pd
 
-        frame = pd.DataFrame({name: getattr(self, name) for name in ("passage", "position", "token_id")})
+        columns: dict[str, Any] = {name: getattr(self, name) for name in ("passage", "position", "token_id")}
         if self.spans:
-            frame["span"] = self.span_names
-        frame["token"] = list(self.token)
-        for name in ("start", "end", "first_character", "n_bytes", "unknown", "logprob"):
-            frame[name] = getattr(self, name)
-        frame["surprisal_bits"] = -self.logprob / math.log(2) + 0.0  # 0 bits, not -0
-        frame["rank"] = pd.array(self.rank, dtype="Float64").astype("Int64")
-        frame["entropy"] = self.entropy
-        if not alternatives:
-            return frame
-        columns: dict[str, Any] = {}
-        for k in range(self.spec.top_k):
+            columns["span"] = self.span_names
+        columns["token"] = list(self.token)
+        columns |= {name: getattr(self, name) for name in ("start", "end", "first_character", "n_bytes", "unknown", "logprob")}
+        columns["surprisal_bits"] = -self.logprob / math.log(2) + 0.0  # 0 bits, not -0
+        columns["rank"] = pd.array(self.rank, dtype="Float64").astype("Int64")
+        columns["entropy"] = self.entropy
+        for k in range(self.spec.top_k if alternatives else 0):
             known = (self.top_ids[:, k] >= 0).tolist()
             names = [row[k] if there else None for row, there in zip(self.top_tokens, known, strict=True)]
             columns |= {f"top_token_{k + 1}": names, f"top_logprob_{k + 1}": self.top_logprobs[:, k]}
-        return frame.assign(**columns)
+        return pd.DataFrame(columns)  # at once: column by column takes five times as long
 
     def to_json(self) -> dict[str, Any]:
         """Return the text's object in the output of `tokenviz score --json`: plain values, None where unscored."""
