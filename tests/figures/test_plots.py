@@ -39,7 +39,7 @@ def offsets(figure: Figure) -> np.ndarray:
 
 def title_of(figure: Figure) -> str:
     """The scatter's title, which stands above the upper histogram."""
-    return figure.axes[0].child_axes[0].get_title(loc="left").replace("\u00a0", " ")
+    return figure.axes[0].get_title(loc="left").replace("\u00a0", " ")
 
 
 def outside(figure: Figure) -> list[str]:
@@ -284,7 +284,7 @@ def test_names_do_not_overlap_and_stay_inside(width: float | str) -> None:
 @pytest.mark.parametrize(("n", "cells"), [(2001, False), (2002, True)])
 def test_many_points_are_counted_in_cells(n: int, cells: bool) -> None:
     figure = unity_scatter(many(n))
-    [collection] = figure.axes[0].collections
+    collection, *_ = figure.axes[0].collections
     assert isinstance(collection, PolyCollection) == cells
     if cells:
         assert collection.get_array().sum() == n - 1  # every scored point once, the first token not
@@ -295,18 +295,31 @@ def test_many_points_are_counted_in_cells(n: int, cells: bool) -> None:
 
 def test_margins_are_histograms_of_all_points() -> None:
     figure = unity_scatter(comparison_of(A, B))
-    above, beside = figure.axes[0].child_axes
-    # The corners of each bar: an end of its bin and a count, in both directions.
-    bars, turned = (np.array([path.vertices[:4] for path in axes.collections[0].get_paths()]) for axes in (above, beside))
-    assert bars[:, :, 1].max(axis=1).sum() == turned[:, :, 0].max(axis=1).sum() == 5
+    axes = figure.axes[0]
+    assert axes.child_axes == []
+    _, above, beside = axes.collections
+    # The corners of each bar: the ends of its bin, and a share of the axes' size outside them that stands for its count.
+    bars, turned = (np.array([path.vertices[:4] for path in one.get_paths()]) for one in (above, beside))
     for bar, place in ((bars, 0), (turned, 1)):
         values = (A, B)[place]
-        for corners in bar:
-            low, high = corners[:, place].min(), corners[:, place].max()
-            assert corners[:, 1 - place].max() == len([value for value in values if low <= value < high])
-        assert (above.get_ylim, beside.get_xlim)[place]() == (0, 1.05 * bar[:, :, 1 - place].max())
-    assert above.get_xlim() == figure.axes[0].get_xlim()
-    assert beside.get_ylim() == figure.axes[0].get_ylim()
+        lengths = np.ptp(bar[:, :, 1 - place], axis=1)
+        counts = [
+            len([value for value in values if corners[:, place].min() <= value < corners[:, place].max()]) for corners in bar
+        ]
+        assert sum(counts) == 5
+        np.testing.assert_allclose(lengths, np.array(counts) * 0.13 / (1.05 * max(counts)), atol=1e-12)
+        assert bar[:, :, 1 - place].min() == pytest.approx(1.02)
+        assert (bar[:, :, place].min(), bar[:, :, place].max()) == axes.get_xlim()
+    # They are in line with the points, whatever limits and size the axes are given.
+    for limits in (axes.get_xlim(), (-20.0, 0.0)):
+        axes.set(xlim=limits, ylim=limits)
+        frame, edge = axes.get_window_extent(), axes.transData.transform((-9.0, -9.0))
+        for one, place in ((above, 0), (beside, 1)):
+            assert one.get_transform().transform((-9.0, -9.0))[place] == pytest.approx(edge[place])
+            assert one.get_transform().transform((1.0, 1.0))[1 - place] == pytest.approx((frame.y1, frame.x1)[place])
+            clip = one.get_clip_box()
+            assert (clip.x0, clip.y0)[place] == pytest.approx((frame.x0, frame.y0)[place])
+            assert (clip.x0, clip.y0)[1 - place] > (frame.x1, frame.y1)[1 - place]
 
 
 def test_scatter_on_given_axes_has_its_title_and_no_margins() -> None:

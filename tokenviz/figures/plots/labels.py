@@ -24,6 +24,7 @@ from tokenviz.stats.estimate import Estimate, rounded, rounded_interval
 # The words of a plot: safe names, fonts that have their characters, and printed numbers.
 
 LONGEST_NAME = 28  # characters; leaves room for the rest of an axis label
+_TITLE_PAD = 6.0  # points between the axes and a title, as by matplotlib's default
 
 
 def number(estimate: Estimate) -> str:
@@ -52,10 +53,19 @@ def label_axes(axes: Axes, x: str, y: str, font_size: float) -> None:
     axes.tick_params(labelsize=0.9 * font_size)
 
 
-def title_axes(axes: Axes, title: str, font_size: float) -> None:
-    """Write a title above the left edge, in as many lines as necessary."""
+def title_axes(axes: Axes, title: str, font_size: float, *, at: float | None = None) -> None:
+    """Write a title above the left edge, in as many lines as necessary.
+
+    Args:
+        axes: The axes.
+        title: The title.
+        font_size: In points.
+        at: The height above which the title is, in shares of the axes' own; by default it is above all that belongs to them,
+            which is measured whenever they are drawn.
+    """
     shown = _fitted(title, _room(axes)[0], font_size)
-    axes.set_title(shown, fontsize=font_size, loc="left", parse_math=False, fontfamily=families(title))
+    pad = None if at is None else max(_TITLE_PAD, 0.3 * font_size)  # letters that reach below the line stay above it too
+    axes.set_title(shown, fontsize=font_size, loc="left", y=at, pad=pad, parse_math=False, fontfamily=families(title))
 
 
 def legend_above(axes: Axes, lines: Sequence[Line2D], names: Sequence[str], font_size: float) -> Legend:

