@@ -147,7 +147,8 @@ def pack(folder: Path, fill: Callable[[Path], RunRecord]) -> StagedRun:
     try:
         (partial / _FILES).mkdir(parents=True)
         record = fill(partial / _FILES)
-        content = {"format": _FORMAT, "slip": asdict(record), "sha256": checksums(partial / _FILES)}
+        slip = {**asdict(replace(record, curves={})), "curves": record.curves}  # asdict would copy every point
+        content = {"format": _FORMAT, "slip": slip, "sha256": checksums(partial / _FILES)}
         text = json.dumps(content, ensure_ascii=False, default=str)
         (partial / _RECORD).write_text(text, encoding="utf-8")
         shutil.rmtree(folder, ignore_errors=True)
