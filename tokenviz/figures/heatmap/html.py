@@ -16,7 +16,7 @@ from tokenviz.figures.typeset.colours import Colour, ColourScale, span_colours, 
 from tokenviz.figures.typeset.lines import strong_direction
 
 _GRADIENT_STEPS = 17
-_MAY_END = Markup("<wbr>")  # not a character, so that copied text is unchanged
+_MAY_END = "<wbr>"  # not a character, so that copied text is unchanged
 # Marks and overrides of the writing direction. Inside a token's own box they have no effect beyond its end.
 _DIRECTIONS = {chr(code) for code in (0x200E, 0x200F, 0x061C, *range(0x202A, 0x202F), *range(0x2066, 0x206A))}
 
@@ -93,21 +93,22 @@ class _Spans:
         of the next token, at the end of the line.
         """
         for _, passage in groupby(self.panel.pieces, key=lambda piece: self.panel.passage[piece.rows[0]]):
-            yield Markup("").join(map(self._span, boxes(list(passage))))
+            yield Markup("".join(map(self._span, boxes(list(passage)))))
 
-    def _span(self, box: Box) -> Markup:
+    def _span(self, box: Box) -> str:
+        """Return the HTML of a box. Its parts are escaped here one by one, a third of what templates in Python take."""
         rows, text = box.rows, box.text
         values = [float(self.panel.values[row]) for row in rows]
-        before, *inside = (_MAY_END if may_end else Markup("") for may_end in box.may_end)
+        before, *inside = (_MAY_END if may_end else "" for may_end in box.may_end)
         # A parser turns a bare carriage return into a newline and drops NUL.
-        shown = [escape(part.replace("\0", "␀")).replace("\r", Markup("&#13;")) for part in box.parts]
-        token = shown[0] + Markup("").join(end + part for end, part in zip(inside, shown[1:], strict=True))
+        first, *others = (str(escape(part.replace("\0", "␀"))).replace("\r", "&#13;") for part in box.parts)
+        token = first + "".join(end + part for end, part in zip(inside, others, strict=True))
         classes = []
         notes = [self.panel.notes[row] for row in rows]
         note = notes[0] if len(rows) == 1 else "\n".join(
             f"token {number} of {len(rows)} that share this: {one}" for number, one in enumerate(notes, start=1)
         )  # fmt: skip
-        directions = sorted(_DIRECTIONS & set(text))
+        directions = [] if text.isascii() else sorted(_DIRECTIONS & set(text))
         if directions:
             classes.append("directions")
             note += f"; holds {', '.join(f'U+{ord(sign):04X} {unicodedata.name(sign)}' for sign in directions)}"
@@ -116,7 +117,7 @@ class _Spans:
             classes.append("unscored")
         elif all(map(self.scale.underlined, values)):
             classes.append("below")
-        named = Markup(' class="{}"').format(" ".join(classes)) if classes else ""
+        named = f' class="{escape(" ".join(classes))}"' if classes else ""
         declarations = [_style(colours, text)] if any(colours) else []
         span = self.panel.spans[rows[0]] if self.panel.spans else ""
         if span:
@@ -124,9 +125,9 @@ class _Spans:
             note += f"; in the span {span}"
         # The style sheet adds the name of a span, so that copied text does not contain it.
         label = self.panel.labels.get(rows[0], "")
-        opens = Markup(' data-span="{}"').format(label) if label else ""
-        style = Markup(' style="{}"').format(";".join(declarations)) if declarations else ""
-        return before + Markup('<span{}{}{} title="{}">{}</span>').format(named, style, opens, note, token)
+        opens = f' data-span="{escape(label)}"' if label else ""
+        style = f' style="{escape(";".join(declarations))}"' if declarations else ""
+        return f'{before}<span{named}{style}{opens} title="{escape(note)}">{token}</span>'
 
 
 def _style(colours: Sequence[Colour | None], text: str) -> str:

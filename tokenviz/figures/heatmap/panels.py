@@ -3,7 +3,7 @@
 import math
 import unicodedata
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import accumulate, groupby, pairwise
@@ -309,7 +309,7 @@ def token_panel(table: TokenScores, measure: TokenMeasure, *, several_tokenizers
         start=table.start,
         text=table.token,
         values=values,
-        notes=tuple(_token_note(table, row, measure, float(values[row])) for row in range(len(table))),
+        notes=tuple(_token_notes(table, measure, values)),
         spans=tuple(table.span_names) if table.spans else (),
     )
 
@@ -364,19 +364,23 @@ def _bits_per_byte(table: TokenScores) -> str:
     return f"{printed(table.summary().bits_per_byte)} bits per byte"
 
 
-def _token_note(table: TokenScores, row: int, measure: TokenMeasure, value: float) -> str:
-    if table.token_id[row] == UNREAD:
-        return "not read: no token stands for it"
-    if not table.scored[row]:
-        return "not scored"
-    own = "" if measure.name in MEASURES else f"{measure.label} {value:.4g}{f' {measure.unit}'.rstrip()}, "
-    own = "unknown to the tokenizer, " * bool(table.unknown[row]) + own
-    parts = [f"log-prob {table.logprob[row]:.4f} nats"]
-    if not np.isnan(table.rank[row]):  # imported scores may lack ranks
-        parts.append(f"rank {table.rank[row]:.0f}")
-    if not np.isnan(table.entropy[row]):
-        parts.append(f"entropy {table.entropy[row]:.3f} nats")
-    return own + ", ".join(parts)
+def _token_notes(table: TokenScores, measure: TokenMeasure, values: Values) -> Iterator[str]:
+    columns = (table.token_id, table.scored, table.unknown, values, table.logprob, table.rank, table.entropy)
+    for token, scored, unknown, value, logprob, rank, entropy in zip(*(column.tolist() for column in columns), strict=True):
+        if token == UNREAD:
+            yield "not read: no token stands for it"
+            continue
+        if not scored:
+            yield "not scored"
+            continue
+        own = "" if measure.name in MEASURES else f"{measure.label} {value:.4g}{f' {measure.unit}'.rstrip()}, "
+        own = "unknown to the tokenizer, " * unknown + own
+        parts = [f"log-prob {logprob:.4f} nats"]
+        if not math.isnan(rank):  # imported scores may lack ranks
+            parts.append(f"rank {rank:.0f}")
+        if not math.isnan(entropy):
+            parts.append(f"entropy {entropy:.3f} nats")
+        yield own + ", ".join(parts)
 
 
 def pair_panel(
