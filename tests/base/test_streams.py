@@ -162,3 +162,33 @@ run_command(typer.main.get_command(app), prog_name="trial")
         130,
         "error: interrupted; what was finished stays, and the same command goes on from there\n",
     )
+
+
+def test_an_interrupt_while_an_object_is_freed_is_not_lost_and_not_shown(tmp_path: Path) -> None:
+    (tmp_path / "trial.py").write_text("""
+import signal
+
+import typer
+from tokenviz.base.progress import shown, task
+from tokenviz.base.terminal import run_command
+
+app = typer.Typer()
+
+class Freed:
+    def __del__(self) -> None:
+        signal.raise_signal(signal.SIGINT)
+        for _ in range(1000):
+            pass
+
+@app.command()
+def command() -> None:
+    with shown(), task("working", 2, "steps") as advance:
+        Freed()
+        advance(1)
+        print("goes on")
+
+run_command(typer.main.get_command(app), prog_name="trial")
+""")
+    done = subprocess.run([sys.executable, "-m", "trial"], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr == "error: interrupted; what was finished stays, and the same command goes on from there\n"

@@ -167,6 +167,13 @@ def _hear_interrupts() -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, interrupt)
+    say = sys.unraisablehook
+
+    def unless_interrupted(lost: "sys.UnraisableHookArgs") -> None:
+        if not (interrupted.is_set() and issubclass(lost.exc_type, KeyboardInterrupt)):
+            say(lost)
+
+    sys.unraisablehook = unless_interrupted  # raised while an object was freed; the next step of the work ends the command
 
 
 def _spare_the_collector() -> None:
