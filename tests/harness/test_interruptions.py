@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -62,7 +63,12 @@ def session(leader: int) -> list[psutil.Process]:
 
 
 def drawing(leader: int) -> list[psutil.Process]:
-    return [process for process in session(leader) if "loky.backend.popen_loky_posix" in process.cmdline()]
+    found = []
+    for process in session(leader):
+        with suppress(psutil.NoSuchProcess):  # gone meanwhile
+            if "loky.backend.popen_loky_posix" in process.cmdline():
+                found.append(process)
+    return found
 
 
 def wait_for_drawing(process: "subprocess.Popen[str]") -> psutil.Process:
@@ -92,6 +98,19 @@ def test_what_is_started_deaf_does_not_hear_interrupts_and_this_process_does() -
     with _deaf_to_interrupts():
         deaf = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
     assert deaf.stdout == "True\n"
+    before = signal.getsignal(signal.SIGINT)
+    started = []
+
+    def interrupted() -> None:
+        with _deaf_to_interrupts():
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])  # as if another thread got it
+            signal.raise_signal(signal.SIGINT)
+            started.append("all")
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert started == ["all"]
+    assert signal.getsignal(signal.SIGINT) is before
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 

@@ -90,7 +90,7 @@ class Drawers:
                 called = _processes(self.count).submit(function, *arguments)
             except BrokenExecutor:  # the pool has broken since it was last used, and is now a new one
                 called = _processes(self.count).submit(function, *arguments)
-        self._busy = [future for future in (*self._busy, called) if not future.done()]
+            self._busy = [future for future in (*self._busy, called) if not future.done()]
         return called  # type: ignore[no-any-return]  # loky is not typed
 
     def kill(self) -> None:
@@ -268,13 +268,27 @@ def _processes(count: int) -> Any:
 
 @contextmanager
 def _deaf_to_interrupts() -> Iterator[None]:
-    """Start processes that ignore Ctrl-C, which a terminal sends to the whole group: the parent handles it."""
+    """Start processes that ignore Ctrl-C, which a terminal sends to the whole group: the parent handles it.
+
+    It does so after the block, SIGTERM too: processes that are started in part are not known yet, and could not be ended.
+    """
     resource_tracker.ensure_running()  # it resets the signal mask when it starts, so it must start before
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    late: list[int] = []
+    handlers = {}
+    if threading.current_thread() is threading.main_thread():  # where Python handles signals, whatever thread gets them
+        both = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        handlers = {number: handler for number, handler in both.items() if handler is not None}  # None: not set by Python
+    for number in handlers:
+        signal.signal(number, lambda number, _: late.append(number))
     try:
         yield
     finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if late:
+            signal.raise_signal(late[0])
 
 
 def _follow(parent: int) -> None:
