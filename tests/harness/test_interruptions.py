@@ -101,22 +101,23 @@ def test_what_is_started_deaf_does_not_hear_interrupts_and_this_process_does() -
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
-def test_an_interrupt_while_something_is_started_is_heard_afterwards() -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_while_something_is_started_is_heard_afterwards(number: signal.Signals) -> None:
     started = []
 
     def interrupted() -> None:
         with _deaf_to_interrupts():
             signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])  # as if another thread got it
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(number)
             started.append("all")
 
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a command's own would remember the interrupt
+    before = signal.signal(number, signal.default_int_handler)  # a command's own would remember the interrupt
     try:
         with pytest.raises(KeyboardInterrupt):
             interrupted()
-        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        assert signal.getsignal(number) is signal.default_int_handler
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(number, before)
     assert started == ["all"]
 
 

@@ -24,7 +24,7 @@ def sync(path: Path) -> None:
 def paths_below(folder: Path) -> list[str]:
     """Return what a folder holds at any depth, as paths relative to it, a folder before its content; links are not followed.
 
-    It is many times as fast as `Path.rglob`; a file, and a folder that is not there, hold nothing.
+    It is more than twice as fast as `Path.rglob`; a file, and a folder that is not there, hold nothing.
     """
     found: list[str] = []
 

@@ -165,8 +165,8 @@ def _rows_at_once(block: torch.Tensor) -> int:
 class _Scratch:
     """Memory for two intermediate results of a piece of rows, taken once for all pieces.
 
-    Taken for each piece, it is sometimes given back to the system every time: then each of its pages is mapped and cleared
-    again, which two threads do one after the other, and the statistics take up to three times as long.
+    Taken for each piece, it is in some processes given back to the system every time. Then each of its pages is mapped and
+    cleared again, and the statistics take up to 2.7 times as long.
     """
 
     def __init__(self, block: torch.Tensor) -> None:
