@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tokenviz.base.errors import ScoringError
 from tokenviz.models.vocabulary import INSIDE, PUNCTUATION, SPACE, WordStarts
-from tokenviz.scoring.statistics import WordStartIds, check_finite, concatenate, statistics_of
+from tokenviz.scoring.statistics import check_finite, concatenate, statistics_of, word_start_masks
 
 
 def test_statistics_by_hand() -> None:
@@ -108,8 +108,8 @@ def test_the_likeliest_tokens_are_those_of_a_full_sort(vocabulary: int, k: int, 
     assert all(len(set(row)) == k for row in found.top_ids.tolist())
 
 
-def word_starts(kinds: list[int], dtype: torch.dtype = torch.float32) -> WordStartIds | None:
-    return WordStartIds.of(WordStarts("front", np.array(kinds, np.int8)), "cpu", dtype)
+def word_starts(kinds: list[int], dtype: torch.dtype = torch.float32) -> torch.Tensor | None:
+    return word_start_masks(WordStarts("front", np.array(kinds, np.int8)), "cpu", dtype)
 
 
 def test_the_mass_of_word_starts_by_hand() -> None:
@@ -127,7 +127,7 @@ def test_a_vocabulary_without_punctuation_gives_it_no_probability() -> None:
 
 
 def test_without_word_starts_their_mass_is_missing() -> None:
-    assert WordStartIds.of(WordStarts("apart", np.zeros(4, np.int8)), "cpu", torch.float32) is None
+    assert word_start_masks(WordStarts("apart", np.zeros(4, np.int8)), "cpu", torch.float32) is None
     found = statistics_of(torch.zeros(1, 4), torch.tensor([0]), 0)
     assert np.isnan([found.space_logprob[0], found.punctuation_logprob[0]]).all()
 
@@ -147,6 +147,22 @@ def test_the_mass_of_word_starts_is_that_of_float64(dtype: torch.dtype, toleranc
     for name, kind in (("space_logprob", SPACE), ("punctuation_logprob", PUNCTUATION)):
         expected = exact_[:, kinds == kind].logsumexp(-1)
         np.testing.assert_allclose(getattr(found, name), expected, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("rows", [1, 7, 8, 9, 131])
+def test_the_mass_of_word_starts_is_that_of_each_row(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    # One row more than fits the last eight, or less, reads memory that nothing was written to: here it is NaN.
+    monkeypatch.setattr(torch.utils.deterministic, "fill_uninitialized_memory", True)
+    logits = torch.randn(rows, 20_000, generator=torch.Generator().manual_seed(rows)) * 4
+    kinds = np.arange(20_000) % 3
+    torch.use_deterministic_algorithms(True)
+    try:
+        found = statistics_of(logits, torch.zeros(rows, dtype=torch.int64), 0, word_starts(kinds.tolist()))
+    finally:
+        torch.use_deterministic_algorithms(False)
+    exact_ = torch.log_softmax(logits.double(), dim=-1)
+    for name, kind in (("space_logprob", SPACE), ("punctuation_logprob", PUNCTUATION)):
+        np.testing.assert_allclose(getattr(found, name), exact_[:, kinds == kind].logsumexp(-1), rtol=0, atol=1e-5)
 
 
 def test_word_starts_leave_every_other_statistic_as_it_is_to_the_last_bit() -> None:

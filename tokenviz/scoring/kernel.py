@@ -36,7 +36,7 @@ from tokenviz.scoring.memory import (
     keep_freed_memory,
     out_of_memory,
 )
-from tokenviz.scoring.statistics import PositionStatistics, WordStartIds, concatenate, statistics_of
+from tokenviz.scoring.statistics import PositionStatistics, concatenate, statistics_of, word_start_masks
 from tokenviz.scoring.windows import Pack, plan_batches, plan_packs
 
 Head = Literal["streamed", "whole"]
@@ -134,7 +134,7 @@ class Kernel:
         Raises:
             ScoringError: Not even the smallest budget fits in memory.
         """
-        word_starts = WordStartIds.of(self.word_starts, self._device, self._network.dtype)
+        word_starts = word_start_masks(self.word_starts, self._device, self._network.dtype)
 
         def run(left: list[int]) -> Iterator[tuple[list[int], list[PositionStatistics]]]:
             ids, positions = [sequences[i] for i in left], [wanted[i] for i in left]
@@ -223,7 +223,7 @@ class Kernel:
         sequences: list[Ids],
         wanted: list[Ids],
         top_k: int,
-        word_starts: WordStartIds | None,
+        word_starts: torch.Tensor | None,
     ) -> list[PositionStatistics]:
         """Return statistics at the wanted positions; `states` is (n, hidden) or (n, vocabulary), `places` each token's row."""
         before = np.concatenate([place[positions - 1] for place, positions in zip(places, wanted, strict=True)])

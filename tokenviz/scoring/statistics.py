@@ -16,8 +16,9 @@ from tokenviz.models.vocabulary import PUNCTUATION, SPACE, WordStarts
 # Statistics from logits of the token that follows: log-prob, entropy, rank and the likeliest alternatives.
 
 _BLOCK = 8192  # columns whose float32 sums are computed together
-_GROUP = 64  # consecutive columns
-_GROUPS_AT_ONCE = 1 << 13
+_GROUP = 128  # consecutive columns
+_GROUPS_AT_ONCE = 1 << 12
+_ROWS = 8  # whose masses are summed together
 _READ_AT_ONCE = 1 << 19  # logits for each thread: 2 MB; with fewer, starting the many small steps takes longer
 _READ_AT_ONCE_ON_GPU = 1 << 25  # 128 MB: with fewer, the GPU waits for kernels to start
 _LOG2_E = math.log2(math.e)
@@ -60,33 +61,6 @@ class PositionStatistics(PositionColumns):
     punctuation_logprob: NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class WordStartIds:
-    """The tokens that open with whitespace and with punctuation, in the forms whose mass is summed fastest.
-
-    Attributes:
-        space: (vocabulary,) 1 for tokens that open with whitespace, about half of them, and 0 for the others.
-        punctuation: The ids of tokens that open with punctuation, a few per cent, in ascending order.
-    """
-
-    space: torch.Tensor
-    punctuation: torch.Tensor
-
-    @classmethod
-    def of(cls, word_starts: WordStarts, device: str, dtype: torch.dtype) -> "WordStartIds | None":
-        """Return the word starts for logits on a device and of a dtype; None where spaces are not at the front of words."""
-        if word_starts.spaces != "front":
-            return None
-        kinds = torch.from_numpy(word_starts.kinds).to(device)
-        wide = torch.promote_types(dtype, torch.float32)
-        return cls((kinds == SPACE).to(wide), torch.nonzero(kinds == PUNCTUATION)[:, 0])
-
-    def between(self, first: int, n: int) -> "WordStartIds":
-        """Return the word starts among n ids, numbered from the first of them."""
-        begin, end = np.searchsorted(self.punctuation.cpu().numpy(), [first, first + n])
-        return WordStartIds(self.space[first : first + n], self.punctuation[begin:end] - first)
-
-
 Columns = TypeVar("Columns", bound=PositionColumns)
 
 
@@ -95,12 +69,25 @@ def concatenate(parts: list[Columns]) -> Columns:
     return type(parts[0])(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in vars(parts[0])})
 
 
+def word_start_masks(word_starts: WordStarts, device: str, dtype: torch.dtype) -> torch.Tensor | None:
+    """Return which tokens open with whitespace and with punctuation, for logits on a device and of a dtype.
+
+    Returns:
+        (2, vocabulary): 1 for tokens that open with whitespace, in the second row for those that open with punctuation, and 0
+        for the others; None where spaces are not at the front of words.
+    """
+    if word_starts.spaces != "front":
+        return None
+    kinds = torch.from_numpy(word_starts.kinds).to(device)
+    return torch.stack([kinds == SPACE, kinds == PUNCTUATION]).to(torch.promote_types(dtype, torch.float32))
+
+
 @torch.inference_mode()
 def statistics_of(
     logits: torch.Tensor,
     targets: torch.Tensor,
     top_k: int,
-    word_starts: WordStartIds | None = None,
+    word_starts: torch.Tensor | None = None,
     *,
     apart: int | None = None,
 ) -> PositionStatistics:
@@ -113,32 +100,37 @@ def statistics_of(
         logits: (m, vocabulary), any floating dtype; the softmax is float32, or float64 for float64 logits.
         targets: (m,) ids below the vocabulary's size.
         top_k: Number of likeliest alternatives to keep.
-        word_starts: Tokens whose mass is summed as well; by default none, and the word starts' columns are NaN.
+        word_starts: (2, vocabulary) masks of tokens whose mass is summed as well, as `word_start_masks` returns them; by
+            default none, and the word starts' columns are NaN.
         apart: The first row that must not change the last bits of the rows before it; by default there is none.
 
     Returns:
         The statistics; NaN or infinite where the logits are not all finite.
     """
-    apart = len(targets) if apart is None else apart
-    blocks = torch.split(logits, _BLOCK, dim=1) if logits.device.type == "cpu" else [logits]
-    scratch = _Scratch(blocks[0])
-    all_maxima, all_sums, first = [], [], 0
-    for block in blocks:
-        starts = None if word_starts is None else word_starts.between(first, block.shape[1])
-        # Pieces of rows that stay in the processor's cache from one pass to the next
-        parts = [some for some in (block[:apart], block[apart:]) if len(some)]
-        maxima, sums = [], []
-        for few in (few for some in parts for few in torch.split(some, _rows_at_once(block))):
-            maxima.append(_maxima(few))
-            sums.append(_sums(few, _wide(maxima[-1].amax(dim=-1)), starts, scratch))
-        all_maxima.append(torch.cat(maxima))
-        all_sums.append(torch.cat(sums, dim=1))
-        first += block.shape[1]
-    groups = _Groups(logits, torch.cat(all_maxima, dim=1))
+    m, vocabulary = logits.shape
+    on_cpu = logits.device.type == "cpu"
+    width = min(_BLOCK, vocabulary) if on_cpu else vocabulary
+    # Pieces that stay in the processor's cache from one pass to the next
+    at_once = max(1, (_READ_AT_ONCE * torch.get_num_threads() if on_cpu else _READ_AT_ONCE_ON_GPU) // width)
+    apart = m if apart is None else apart
+    pieces = [*_pieces(0, apart, at_once), *_pieces(apart, m, at_once)]
+    wide = torch.promote_types(logits.dtype, torch.float32)
+    maxima = logits.new_empty(m, math.ceil(vocabulary / _GROUP))
+    sums = logits.new_full((math.ceil(vocabulary / width), 5, m), torch.nan, dtype=wide)
+    scratch = logits.new_empty(2, (min(m, at_once) + _ROWS - 1) * width, dtype=wide)
+    for block, first in enumerate(range(0, vocabulary, width)):
+        columns = slice(first, min(first + width, vocabulary))
+        groups_of_block = slice(first // _GROUP, math.ceil(columns.stop / _GROUP))
+        masks = None if word_starts is None else word_starts[:, columns]
+        for rows in pieces:
+            some, some_maxima = logits[rows, columns], maxima[rows, groups_of_block]
+            _maxima(some, some_maxima)
+            _sums(some, _wide(some_maxima.amax(dim=-1)), masks, scratch, sums[block, :, rows])
+    groups = _Groups(logits, maxima)
     chosen = logits.gather(-1, targets[:, None])[:, 0]
     top_ids, top_values = groups.top(max(1, top_k))
     top_logits = float64(_wide(top_values))
-    greatest, total, weighted, space, punctuation = float64(torch.stack(all_sums, dim=1))  # (blocks, m) each
+    greatest, total, weighted, space, punctuation = float64(sums).swapaxes(0, 1)  # (blocks, m) each
     with np.errstate(divide="ignore", invalid="ignore"):  # no mass at all; NaN and infinite logits
         off = greatest - top_logits[:, 0]  # <= 0
         share = np.exp(off)
@@ -146,7 +138,7 @@ def statistics_of(
         log_mass = np.log(mass)
         found = {
             "logprob": float64(_wide(chosen)) - top_logits[:, 0] - log_mass,
-            "entropy": log_mass - (share * (weighted + off * total)).sum(0) / mass,
+            "entropy": log_mass - (share * (weighted / _LOG2_E + off * total)).sum(0) / mass,
             "rank": float64(1 + groups.count_above(chosen)),
             "top_logprobs": (top_logits - top_logits[:, :1] - log_mass[:, None])[:, :top_k],
             "space_logprob": np.log((share * space).sum(0) / mass),
@@ -157,67 +149,57 @@ def statistics_of(
     return PositionStatistics(top_ids=top_ids[:, :top_k].cpu().numpy(), **found)
 
 
-def _rows_at_once(block: torch.Tensor) -> int:
-    at_once = _READ_AT_ONCE * torch.get_num_threads() if block.device.type == "cpu" else _READ_AT_ONCE_ON_GPU
-    return max(1, at_once // block.shape[1])
+def _pieces(begin: int, end: int, at_once: int) -> list[slice]:
+    """Split rows into few pieces of at most `at_once`, all of one size, so that each thread keeps its part of the memory."""
+    count = math.ceil((end - begin) / at_once)
+    return [slice(begin + (end - begin) * i // count, begin + (end - begin) * (i + 1) // count) for i in range(count)]
 
 
-class _Scratch:
-    """Memory for two intermediate results of a piece of rows, taken once for all pieces.
+def _sums(
+    logits: torch.Tensor, greatest: torch.Tensor, word_starts: torch.Tensor | None, scratch: torch.Tensor, out: torch.Tensor
+) -> None:
+    """Compute sums over the columns of a block.
 
-    Taken for each piece, it is in some processes given back to the system every time. Then each of its pages is mapped and
-    cleared again, and the statistics take up to 2.7 times as long.
-    """
-
-    def __init__(self, block: torch.Tensor) -> None:
-        """Take the memory for pieces of a block (m, n), and of blocks with fewer columns."""
-        dtype = torch.promote_types(block.dtype, torch.float32)
-        size = min(len(block), _rows_at_once(block)) * block.shape[1]
-        self._pieces = [torch.empty(size, dtype=dtype, device=block.device) for _ in range(2)]
-
-    def like(self, logits: torch.Tensor) -> list[torch.Tensor]:
-        """Return two tensors of the shape of a piece of rows."""
-        return [piece[: logits.numel()].view(logits.shape) for piece in self._pieces]
-
-
-def _sums(logits: torch.Tensor, greatest: torch.Tensor, word_starts: WordStartIds | None, scratch: _Scratch) -> torch.Tensor:
-    """Return sums over the columns of a block.
+    All passes give a thread the same rows. One pass that does not, such as `torch.mv` or `index_select`, which take a single
+    thread, can double the time of all: the others then write what another core has in its cache.
 
     On an AMD EPYC an exponential to the base 2 takes 0.3 ns, one to the base e 0.8 ns, and `torch.softmax` 0.6 ns.
 
     Args:
         logits: (m, n) some rows of the block.
         greatest: (m,) the greatest logit of each row.
-        word_starts: Tokens among the n whose probabilities are summed as well.
-        scratch: Memory for pieces of as many logits.
-
-    Returns:
-        (5, m): the greatest logit; and, relative to its probability, the sums of all probabilities, of these times logits less
-        the greatest, and of those of tokens that open with whitespace and with punctuation.
+        word_starts: (2, n) masks of tokens whose probabilities are summed as well.
+        scratch: (2, at least (m + 7) n) memory for intermediate results. Taken for each piece, it is in some processes given
+            back to the system every time. Then each of its pages is mapped and cleared again.
+        out: (5, m) gets the greatest logit; and, relative to its probability, the sums of all probabilities, of these times
+            logits less the greatest, and of those of tokens that open with whitespace and with punctuation.
     """
-    shifted, probabilities = scratch.like(logits)
+    m, n = logits.shape
+    scaled, probabilities = scratch[:, : m * n].view(2, m, n)
+    out[0] = greatest
     # The greatest logit is subtracted first: a float32 logit of -100 has an error of 4e-6 of its own.
-    torch.sub(_wide(logits), greatest[:, None], out=shifted)
-    torch.mul(shifted, _LOG2_E, out=probabilities).exp2_()
-    total = probabilities.sum(dim=-1)
-    if word_starts is None:
-        space = punctuation = torch.full_like(total, torch.nan)
-    else:
-        space = torch.mv(probabilities, word_starts.space)
-        punctuation = probabilities.index_select(-1, word_starts.punctuation).sum(dim=-1)
-    weighted = shifted.mul_(probabilities).sum(dim=-1)
-    return torch.stack([greatest, total, weighted, space, punctuation])
+    torch.sub(_wide(logits), greatest[:, None], out=scaled).mul_(_LOG2_E)
+    torch.exp2(scaled, out=probabilities)
+    torch.sum(probabilities, dim=-1, out=out[1])
+    torch.sum(scaled.mul_(probabilities), dim=-1, out=out[2])
+    if word_starts is not None:
+        # Eight rows at a time take half the time of all at once. What the last eight have beyond m is left out again.
+        batches = math.ceil(m / _ROWS)
+        rows = scratch[1, : batches * _ROWS * n].view(batches, _ROWS, n)
+        out[3:] = torch.bmm(word_starts.expand(batches, 2, n), rows.mT).transpose(0, 1).flatten(1)[:, :m]
 
 
 def _wide(logits: torch.Tensor) -> torch.Tensor:
     return logits if logits.dtype == torch.float64 else logits.float()
 
 
-def _maxima(logits: torch.Tensor) -> torch.Tensor:
-    """Return the maxima of groups of consecutive columns; the last group may be smaller."""
-    whole = logits.shape[1] // _GROUP * _GROUP
-    maxima = [logits[:, :whole].view(len(logits), -1, _GROUP).amax(dim=-1)] if whole else []
-    return torch.cat([*maxima, logits[:, whole:].amax(dim=-1, keepdim=True)], dim=1) if whole < logits.shape[1] else maxima[0]
+def _maxima(logits: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
+    """Write the maxima of groups of consecutive columns into (m, groups), and return them; the last group may be smaller."""
+    n = logits.shape[1] // _GROUP
+    torch.amax(logits[:, : n * _GROUP].view(len(logits), n, _GROUP), dim=-1, out=out[:, :n])
+    if n < out.shape[1]:
+        torch.amax(logits[:, n * _GROUP :], dim=-1, keepdim=True, out=out[:, n:])
+    return out
 
 
 class _Groups:
@@ -264,7 +246,7 @@ class _Groups:
 
 def top(logits: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the ids and values (m, k) of the k greatest of logits (m, vocabulary), greatest first."""
-    return _Groups(logits, _maxima(logits)).top(k)
+    return _Groups(logits, _maxima(logits, logits.new_empty(len(logits), math.ceil(logits.shape[1] / _GROUP)))).top(k)
 
 
 def float64(values: torch.Tensor) -> NDArray[np.float64]:
