@@ -36,7 +36,7 @@ from tokenviz.scoring.memory import (
     keep_freed_memory,
     out_of_memory,
 )
-from tokenviz.scoring.statistics import PositionStatistics, concatenate, statistics_of, word_start_masks
+from tokenviz.scoring.statistics import PositionStatistics, concatenate, even_rows, statistics_of, word_start_masks
 from tokenviz.scoring.windows import Pack, plan_batches, plan_packs
 
 Head = Literal["streamed", "whole"]
@@ -261,7 +261,7 @@ class Kernel:
 
     def _split(self, rows: torch.Tensor, targets: torch.Tensor, elements: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Split rows and their targets into pieces whose logits have about `elements` elements."""
-        size = max(1, elements // self.vocabulary)
+        size = even_rows(max(1, elements // self.vocabulary))
         yield from zip(torch.split(rows, size), torch.split(targets, size), strict=True)
 
     def _packed_states(self, pack: Pack) -> torch.Tensor:
