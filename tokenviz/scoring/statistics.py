@@ -181,7 +181,7 @@ def _sums(
         scratch: (2, at least (m + 7) n) memory for intermediate results. Taken for each piece, it is in some processes given
             back to the system every time. Then each of its pages is mapped and cleared again.
         out: (5, m) gets the greatest logit; and, relative to its probability, the sums of all probabilities, of these times
-            logits less the greatest, and of those of tokens that open with whitespace and with punctuation.
+            their logarithms to the base 2, and of those of tokens that open with whitespace and with punctuation.
     """
     m, n = logits.shape
     scaled, probabilities = scratch[:, : m * n].view(2, m, n)
