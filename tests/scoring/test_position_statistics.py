@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from tokenviz.base.errors import ScoringError
 from tokenviz.models.vocabulary import INSIDE, PUNCTUATION, SPACE, WordStarts
-from tokenviz.scoring.statistics import check_finite, concatenate, statistics_of, word_start_masks
+from tokenviz.scoring import statistics
+from tokenviz.scoring.statistics import check_finite, concatenate, even_rows, statistics_of, word_start_masks
 
 
 def test_statistics_by_hand() -> None:
@@ -151,8 +152,9 @@ def test_the_mass_of_word_starts_is_that_of_float64(dtype: torch.dtype, toleranc
 
 @pytest.mark.parametrize("rows", [1, 7, 8, 9, 131])
 def test_the_mass_of_word_starts_is_that_of_each_row(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    # One row more than fits the last eight, or less, reads memory that nothing was written to: here it is NaN.
+    # The last eight rows of a piece may hold memory that nothing was written to: here it is NaN.
     monkeypatch.setattr(torch.utils.deterministic, "fill_uninitialized_memory", True)
+    monkeypatch.setattr(statistics, "_READ_AT_ONCE", 50 * 8192 // torch.get_num_threads())  # 131 rows are three pieces
     logits = torch.randn(rows, 20_000, generator=torch.Generator().manual_seed(rows)) * 4
     kinds = np.arange(20_000) % 3
     torch.use_deterministic_algorithms(True)
@@ -163,6 +165,26 @@ def test_the_mass_of_word_starts_is_that_of_each_row(rows: int, monkeypatch: pyt
     exact_ = torch.log_softmax(logits.double(), dim=-1)
     for name, kind in (("space_logprob", SPACE), ("punctuation_logprob", PUNCTUATION)):
         np.testing.assert_allclose(getattr(found, name), exact_[:, kinds == kind].logsumexp(-1), rtol=0, atol=1e-5)
+    np.testing.assert_allclose(found.logprob, exact_[:, 0], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(found.entropy, -(exact_.exp() * exact_).sum(-1), rtol=0, atol=1e-5)
+
+
+@pytest.mark.gpu
+def test_a_gpu_gives_the_statistics_of_the_processor() -> None:
+    logits = torch.randn(131, 20_000, generator=torch.Generator().manual_seed(6)) * 4
+    starts = WordStarts("front", (np.arange(20_000) % 3).astype(np.int8))
+    here, there = (
+        statistics_of(logits.to(device), torch.arange(131).to(device), 3, word_start_masks(starts, device, logits.dtype))
+        for device in ("cpu", "cuda")
+    )
+    for name, column in vars(here).items():
+        np.testing.assert_allclose(getattr(there, name), column, rtol=0, atol=2e-5, err_msg=name)
+
+
+@pytest.mark.parametrize(("most", "rows"), [(1, 1), (15, 15), (16, 16), (31, 16), (170, 160)])
+def test_rows_that_two_threads_share_are_as_many_eights_for_each(most: int, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    assert even_rows(most) == rows
 
 
 def test_word_starts_leave_every_other_statistic_as_it_is_to_the_last_bit() -> None:

@@ -83,12 +83,12 @@ def word_start_masks(word_starts: WordStarts, device: str, dtype: torch.dtype) -
 
 
 def even_rows(most: int) -> int:
-    """Return how many rows of logits, at most, to take the statistics of together, so that all threads get the same ones.
+    """Return how many rows of logits, at most, to take the statistics of together, so that each thread gets as many eights.
 
-    Where the threads' shares differ from pass to pass, on some machines the statistics take a fifth longer.
+    Where the threads' shares differ from pass to pass, the statistics were seen to take a fifth longer.
     """
     unit = _ROWS * torch.get_num_threads()
-    return most - most % unit if most > unit else most
+    return most // unit * unit or most
 
 
 @torch.inference_mode()
@@ -169,8 +169,8 @@ def _sums(
 ) -> None:
     """Compute sums over the columns of a block.
 
-    All passes give a thread the same rows. One pass that does not, such as `torch.mv` or `index_select`, which take a single
-    thread, can double the time of all: the others then write what another core has in its cache.
+    All passes give a thread the same rows. Where `torch.mv` and `index_select` were among them, which take a single thread, the
+    next pass that wrote what these had read took 0.85 ns a logit in some minutes, not 0.13: all together took twice their time.
 
     On an AMD EPYC an exponential to the base 2 takes 0.3 ns, one to the base e 0.8 ns, and `torch.softmax` 0.6 ns.
 
