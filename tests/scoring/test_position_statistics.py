@@ -44,6 +44,17 @@ def test_a_certain_token_has_log_prob_and_entropy_0() -> None:
     assert found.entropy.tolist() == [0.0, 0.0]
 
 
+@pytest.mark.parametrize("vocabulary", [100, 20_001])  # one block, and three of which the last is narrower
+def test_a_certain_token_is_exactly_certain_wherever_it_is_and_whatever_its_logit(vocabulary: int) -> None:
+    generator = torch.Generator().manual_seed(8)
+    targets = torch.randint(vocabulary, (40,), generator=generator)
+    logits = torch.full((40, vocabulary), -200.0)
+    logits[torch.arange(40), targets] = torch.rand(40, generator=generator) * 200
+    found = statistics_of(logits, targets, 1)
+    for exact in (found.logprob, found.entropy, found.top_logprobs[:, 0]):
+        assert exact.tolist() == [0.0] * 40
+
+
 @pytest.mark.parametrize("centre", [-100.0, 0.0, 100.0])
 @pytest.mark.parametrize("spread", [1.0, 8.0])
 def test_float32_softmax_is_within_1e_5_of_float64(centre: float, spread: float) -> None:

@@ -179,6 +179,11 @@ MUTANTS = (
         "scoring/test_position_statistics::test_half_precision_logits_get_a_float32_softmax",
     ),
     Mutant(
+        "a certain token is nearly certain", "scoring/statistics.py",
+        "weighted - rest * out[1]", "weighted",
+        "scoring/test_position_statistics::test_a_certain_token_is_exactly_certain_wherever_it_is_and_whatever_its_logit",
+    ),
+    Mutant(
         "a tied token has the worse rank", "scoring/statistics.py",
         "torch.gt(logits, bounds[", "torch.ge(logits, bounds[",
         "scoring/test_position_statistics::test_a_tied_token_has_the_better_rank",
