@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from statistics import median
 from typing import Any
 
 from benchmarks.lineup import PRODUCTS as MACHINE
@@ -20,7 +21,7 @@ from benchmarks.worker import peak_bytes
 from tokenviz.base.errors import ExperimentError
 from tokenviz.base.hardware import cores
 
-_TURNS = 3  # after one to warm up; the median counts
+_TURNS = 5  # after one to warm up; the median of each part counts
 
 PRODUCTS = "products with weights"
 _PARTS = {
@@ -36,7 +37,8 @@ class Anatomy:
 
     Attributes:
         case: Its name.
-        seconds: Of one scoring, by part; "rest" are norms, activations, residuals, rotary positions, tokenizer and table.
+        seconds: Of one scoring, by part, the median of several; "rest" are norms, activations, residuals, rotary positions,
+            tokenizer and table.
         peak_bytes: The most memory the process had had after each stage, in their order.
         peaks: Floating-point operations a second of the machine's float32 products of the model's shapes, before each turn.
     """
@@ -96,8 +98,8 @@ def _taken_apart(case: Case, shapes: str) -> dict[str, Any]:
         turns.append(parts)
     products.close()
     peaks["texts scored"] = peak_bytes()
-    median = sorted(turns[1:], key=lambda parts: sum(parts.values()))[_TURNS // 2]
-    return {"case": case.name, "seconds": median, "peak_bytes": peaks, "peaks": flops}
+    seconds = {part: median(parts[part] for parts in turns[1:]) for part in turns[0]}
+    return {"case": case.name, "seconds": seconds, "peak_bytes": peaks, "peaks": flops}
 
 
 if __name__ == "__main__":

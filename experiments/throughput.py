@@ -44,8 +44,8 @@ def throughput(
         raise ExperimentError(f"no contender {unknown[0]!r}: there are {', '.join(known)}")
     if rounds < 1:
         raise ExperimentError(f"{rounds} rounds measure nothing: give at least 1")
-    # Experiments set the first, shells the others, but this one starts every tool with the libraries' settings, on all cores.
-    for name in ("OMP_WAIT_POLICY", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+    # Experiments set the first two, shells the others. Here every tool starts with the libraries' settings, on all cores.
+    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.pop(name, None)
     parsed = [parse_case(case) for case in cases]
     folders = {case.model: folder_of(case.model) for case in parsed}

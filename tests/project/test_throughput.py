@@ -343,7 +343,7 @@ def test_what_cannot_be_measured_is_refused(arguments: dict[str, Any], message: 
 def test_tools_are_started_with_the_settings_of_their_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
     from experiments.throughput import throughput
 
-    settings = {"OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    settings = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "10000", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(ExperimentError, match="'nothing' is no case"):
