@@ -55,6 +55,17 @@ def test_a_certain_token_is_exactly_certain_wherever_it_is_and_whatever_its_logi
         assert exact.tolist() == [0.0] * 40
 
 
+@pytest.mark.parametrize("low", [-1e5, -1e10, -1e38])  # tokens that a model never gives, by a constant of its own
+def test_tokens_that_are_ruled_out_leave_the_others_as_they_are(low: float) -> None:
+    logits = torch.randn(4, 20_001, generator=torch.Generator().manual_seed(9)) * 4
+    logits[:, 5:40] = low
+    logits[:, 8192:16_384] = low  # the whole of a block
+    found = statistics_of(logits, torch.arange(4), 3)
+    exact_ = torch.log_softmax(logits.double(), dim=-1)
+    np.testing.assert_allclose(found.logprob, exact_.diagonal(), rtol=0, atol=1e-5)
+    np.testing.assert_allclose(found.entropy, -(exact_.exp() * exact_).sum(-1), rtol=0, atol=1e-5)
+
+
 @pytest.mark.parametrize("centre", [-100.0, 0.0, 100.0])
 @pytest.mark.parametrize("spread", [1.0, 8.0])
 def test_float32_softmax_is_within_1e_5_of_float64(centre: float, spread: float) -> None:
